@@ -1,0 +1,1 @@
+"""The core: who waits, who goes next, what goes together. Standard library only."""

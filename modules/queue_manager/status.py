@@ -1,0 +1,51 @@
+"""What the queue and the fleet look like from outside, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modules.queue_manager.jobs import JobId
+
+EngineState = Literal["starting", "idle", "busy", "down", "draining"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a job stands. ``ahead``: pictures that are served before it (0 while it runs);
+    ``waiting``: all that wait; ``expected_at``: when it should be done, in Unix seconds, or None
+    while nothing is known (no server, nothing learned)."""
+
+    running: bool
+    ahead: int
+    waiting: int
+    expected_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineStatus:
+    """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it
+    (sampling and handed over); ``pictures``: made since the bot started; ``busy_seconds`` likewise;
+    ``notes``: sentences for the operator."""
+
+    name: str
+    state: EngineState
+    since: float
+    model: str | None
+    running: tuple[JobId, ...]
+    pictures: int
+    busy_seconds: float
+    models: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueStatus:
+    """The queue as a whole. ``closed_because`` is None while jobs are taken (see `QueueClosed.why`)."""
+
+    waiting: int
+    running: int
+    users: int
+    paused: bool
+    closed_because: str | None
