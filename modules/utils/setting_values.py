@@ -1,0 +1,231 @@
+"""How each kind of setting is read from text: pure functions that return the value or raise ValueError.
+
+The error's text says what is wrong and how to mend it; the caller puts the setting's name in front.
+It never repeats a value that may hold a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+Choice = TypeVar("Choice", bound=str)
+
+_QUOTES = "\"'"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoleLimit:
+    """What a role's members may have: jobs at once, pictures a day (None: as everybody), and their tier."""
+
+    jobs: int
+    pictures_a_day: int | None = None
+    tier: int = 0
+
+
+def items(text: str) -> list[str]:
+    """The parts of a comma-separated list, without the spaces and quotes round each."""
+    parts = (part.strip().strip(_QUOTES).strip() for part in text.split(","))
+    return [part for part in parts if part]
+
+
+def token(text: str) -> str:
+    """A Discord bot token: three parts joined by dots, as the developer portal shows it once."""
+    if text.lower().startswith("bot "):
+        raise ValueError('begins with "Bot "; write the token alone')
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds spaces or characters that no token has; copy it again from Bot → Reset Token")
+    if text.count(".") != 2 or not all(text.split(".")):
+        raise ValueError(
+            "is no bot token (three parts joined by dots; not the client secret or public key); "
+            "copy it from the developer portal, Bot → Reset Token"
+        )
+    return text
+
+
+def secret(text: str) -> str:
+    """A key that travels in an HTTP header."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("holds characters that cannot stand in an HTTP header; copy the key again")
+    return text
+
+
+def snowflake(text: str) -> int:
+    """The id of something in Discord."""
+    if not (text.isascii() and text.isdigit() and 15 <= len(text) <= 20):
+        raise ValueError(
+            f"{_shown(text)} is no Discord id (15 to 20 digits); "
+            "switch on Developer Mode in Discord, right-click, Copy ID"
+        )
+    return int(text)
+
+
+def snowflakes(text: str) -> tuple[int, ...]:
+    """Ids, comma-separated."""
+    return tuple(dict.fromkeys(snowflake(item) for item in items(text)))
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A reader of whole numbers from ``least`` to ``most``."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):
+            raise ValueError(f"{_shown(text)} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """A reader of durations, which may have a fraction."""
+
+    def read(text: str) -> float:
+        digits = text.replace(".", "", 1)
+        if not (digits.isascii() and digits.isdigit() and len(text) < 12 and least <= float(text) <= most):
+            raise ValueError(f"{_shown(text)} is not a number from {least:g} to {most:g}")
+        return float(text)
+
+    return read
+
+
+def one_of(*choices: Choice) -> Callable[[str], Choice]:
+    """A reader of one word out of ``choices``, in any case."""
+
+    def read(text: str) -> Choice:
+        for choice in choices:
+            if choice.casefold() == text.casefold():
+                return choice
+        raise ValueError(f"{_shown(text)} is none of {', '.join(choices)}")
+
+    return read
+
+
+def text_value(text: str) -> str:
+    """Any text."""
+    return text
+
+
+def batch_sizes(text: str) -> tuple[int | None, ...]:
+    """One size for every server or one for each, in the order of COMFY_URLS; None stands for ``auto``."""
+    read = whole(1, 64)
+    sizes = tuple(None if item.casefold() == "auto" else read(item) for item in items(text))
+    if not sizes:
+        raise ValueError("holds no size; write a number, or auto")
+    return sizes
+
+
+def role_limits(text: str) -> tuple[tuple[int, RoleLimit], ...]:
+    """``ROLE=JOBS/PICTURES_A_DAY/PRIORITY``, comma-separated; the last two may be left out."""
+    return tuple(_role_limit(item) for item in items(text))
+
+
+def _role_limit(item: str) -> tuple[int, RoleLimit]:
+    role, _, given = item.partition("=")
+    parts = [part.strip() for part in given.split("/")]
+    if not parts[0] or len(parts) > 3:
+        raise ValueError(
+            f"{_shown(item)} is not ROLE=JOBS/PICTURES_A_DAY/PRIORITY, such as 123456789012345678=4/50/1"
+        )
+    daily = parts[1] if len(parts) > 1 else ""
+    tier = parts[2] if len(parts) > 2 else ""
+    return snowflake(role.strip()), RoleLimit(
+        jobs=whole(1, 1000)(parts[0]),
+        pictures_a_day=whole(1, 100_000)(daily) if daily else None,
+        tier=whole(0, 9)(tier) if tier else 0,
+    )
+
+
+def server_urls(text: str) -> tuple[str, ...]:
+    """Addresses of ComfyUI servers, comma-separated, without trailing slashes, each once."""
+    urls = tuple(dict.fromkeys(_server_url(item) for item in items(text)))
+    if not urls:
+        raise ValueError("holds no address; write your ComfyUI's, such as http://127.0.0.1:8188")
+    return urls
+
+
+def _server_url(text: str) -> str:
+    if "://" not in text:
+        raise ValueError(f"{_shown(text)} lacks its http:// or https://; write {_shown('http://' + text)}")
+    parts, port = _split(text)
+    if parts.scheme not in ("http", "https", "dns+http"):
+        raise ValueError(f"{_shown(text)} begins with neither http://, https:// nor dns+http://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address holds a name or password; put them in COMFY_API_KEY as name:password")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{_shown(text)} holds ? or #; write the address alone")
+    if parts.scheme == "dns+http" and port is None:
+        raise ValueError(f"{_shown(text)} lacks its port; write {parts.scheme}://{parts.hostname}:8188")
+    return parts.geturl().rstrip("/")
+
+
+def database_url(text: str) -> str:
+    """A SQLite or PostgreSQL address; what follows the scheme is judged by the database's own room."""
+    scheme, found, _ = text.partition("://")
+    if not found or scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
+        raise ValueError(
+            "begins with neither postgresql:// nor sqlite://; "
+            "copy the connection string from your provider, or leave it empty for a file in database/"
+        )
+    if any(character.isspace() for character in text):
+        raise ValueError("holds a space; percent-encode it as %20")
+    return text
+
+
+def loopback_url(*schemes: str) -> Callable[[str], str]:
+    """A reader of addresses on this machine, so that a token can never be sent elsewhere."""
+
+    def read(text: str) -> str:
+        parts, _ = _split(text)
+        if parts.scheme not in schemes:
+            raise ValueError(f"{_shown(text)} does not begin with {' or '.join(f'{s}://' for s in schemes)}")
+        if not is_loopback(parts.hostname or ""):
+            raise ValueError(
+                "names a host other than this machine, where a token must never go; "
+                "write 127.0.0.1, or leave it empty for the real Discord"
+            )
+        return text.rstrip("/")
+
+    return read
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine."""
+    address = _address(host)
+    return host.casefold() == "localhost" if address is None else address.is_loopback
+
+
+def is_private(host: str) -> bool:
+    """Whether ``host`` lies in a private network: by its address, or by a name that no public DNS knows."""
+    address = _address(host)
+    if address is not None:
+        return address.is_private
+    return "." not in host or host.casefold().endswith((".local", ".internal", ".lan", ".home.arpa"))
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _split(text: str) -> tuple[SplitResult, int | None]:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("an address cannot be read; write it as http://host:port") from None
+    if not parts.hostname or any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError("an address lacks its host; write it as http://host:port")
+    return parts, port
+
+
+def _shown(text: str, most: int = 60) -> str:
+    """``text`` for a message: printable, short, and without what may be a password."""
+    if "@" in text:
+        return "a value with @"
+    printable = "".join(character if character.isprintable() else "�" for character in text)
+    return f'"{printable if len(printable) <= most else printable[: most - 1] + "…"}"'
