@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from math import ceil
@@ -39,7 +39,9 @@ class Limits:
         return Allowance(
             jobs=max([self.jobs, *(rule.jobs for rule in rules)]),
             pictures_a_day=None if None in daily else max(count for count in daily if count is not None),
-            tier=max([0, *(rule.tier for rule in rules), *(1 for role in self.priority_roles if role in held)]),
+            tier=max(
+                [int(any(role in held for role in self.priority_roles)), *(rule.tier for rule in rules)]
+            ),
         )
 
 
@@ -80,23 +82,3 @@ class Cooldown:
 def day_of(unix: float) -> str:
     """The day (UTC, as YYYY-MM-DD) that a request of this time is counted in."""
     return datetime.fromtimestamp(unix, timezone.utc).date().isoformat()
-
-
-def parse_seed(text: str | None) -> int | None:
-    """A seed as somebody typed it; None for none. Raises ValueError."""
-    cleaned = (text or "").replace(",", "").replace(" ", "").replace(".", "")
-    if not cleaned:
-        return None
-    if not (cleaned.isascii() and cleaned.isdigit()):
-        raise ValueError(f"no whole number: {text!r}")
-    return int(cleaned)
-
-
-def within(count: int | None, most: int) -> int:
-    """How many pictures were asked for: one unless said otherwise, never more than ``most``."""
-    return max(1, min(count or 1, most))
-
-
-def numbers(items: Sequence[int]) -> str:
-    """Job numbers as people read them: ``#3, #4``."""
-    return ", ".join(f"#{item}" for item in items)

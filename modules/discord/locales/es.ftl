@@ -1,0 +1,391 @@
+# Todo lo que dice el bot, en español.
+
+language-name = Español
+
+## Órdenes
+
+command-imagine = imagina
+    .description = Crea una imagen con palabras
+    .model = modelo
+    .model-description = Qué modelo la dibuja
+    .prompt = prompt
+    .prompt-description = Qué debe mostrar la imagen
+    .aspect = formato
+    .aspect-description = La forma o el tamaño de la imagen
+    .seed = semilla
+    .seed-description = Un número que vuelve a dar la misma imagen
+    .negative = negativo
+    .negative-description = Qué no debe mostrar (solo en modelos que lo entienden)
+    .count = cantidad
+    .count-description = Cuántas imágenes, cada una con su semilla
+command-edit = edita
+    .description = Cambia una imagen con palabras
+    .prompt = prompt
+    .prompt-description = Qué debe cambiar
+    .image = imagen
+    .image-description = La imagen que cambiar; si falta, la última tuya
+    .image2 = imagen2
+    .image2-description = Una segunda imagen de la que tomar algo
+    .model = modelo
+    .model-description = Qué modelo la edita
+    .seed = semilla
+    .seed-description = Un número que vuelve a dar la misma imagen
+command-queue = cola
+    .description = Cuántas esperan y en qué puesto estás
+command-cancel = cancela
+    .description = Retira imágenes que pediste
+command-history = historial
+    .description = Las imágenes que has creado
+command-settings = ajustes
+    .description = Tu modelo, formato, idioma y adónde van los resultados
+command-forget = olvida
+    .description = Borra tus prompts, imágenes y ajustes
+command-help = ayuda
+    .description = Qué sabe hacer este bot
+command-edit-picture = Editar imagen
+command-make-again = Hacer otra vez
+command-admin = admin
+    .description = Para administradores
+command-admin-sync = sync
+    .description = Registra ahora las órdenes en este servidor
+command-admin-clearall = clearall
+    .description = Quita las órdenes de este bot; sync las devuelve
+command-admin-getid = getid
+    .description = El id de este servidor
+command-admin-status = estado
+    .description = La cola, las GPU y sus tiempos
+command-admin-gpus = gpus
+    .description = Cada GPU: estado, modelos y qué hace ahora
+command-admin-reload = recarga
+    .description = Vuelve a leer las direcciones de las GPU
+command-admin-pause = pausa
+    .description = No acepta ni empieza imágenes
+command-admin-resume = sigue
+    .description = Continúa tras una pausa
+command-admin-drain = vacia
+    .description = Deja que una GPU acabe lo que hace y no le da más
+    .gpu = gpu
+    .gpu-description = La dirección de la GPU
+command-admin-block = bloquea
+    .description = No acepta más imágenes de alguien
+    .user = usuario
+    .user-description = Quién
+command-admin-unblock = desbloquea
+    .description = Vuelve a aceptar imágenes de alguien
+    .user = usuario
+    .user-description = Quién
+command-admin-limits = limites
+    .description = Qué puede pedir cada quien y quién está bloqueado
+command-admin-cancel = cancela
+    .description = Cancela la imagen de cualquiera
+    .job = trabajo
+    .job-description = El número de la imagen, como 42
+command-admin-find = busca
+    .description = Quién hizo una imagen y a partir de qué
+    .message = mensaje
+    .message-description = Un enlace al mensaje, o su id
+
+## Respuestas a una petición
+
+queued = { $count ->
+        [one] La imagen { $numbers } está en la cola.
+       *[other] { $count } imágenes están en la cola: { $numbers }.
+    } { $ahead ->
+        [0] Es la siguiente.
+        [one] Hay una imagen antes.
+       *[other] Hay { $ahead } imágenes antes.
+    }
+queued-expected = Se espera { $when }.
+queued-paused = La cola está en pausa; tu puesto se conserva.
+queued-no-server = Ahora no hay ninguna GPU; tu puesto se conserva y empieza cuando vuelva una.
+queued-where = Aparecerá en { $channel }.
+queued-where-direct = Te llegará por mensaje directo.
+kept-shown = Una imagen que antes no se pudo entregar está ahora en { $channel }.
+
+## El mensaje de estado de un trabajo
+
+status-queued = **#{ $number }** espera: { $ahead ->
+        [0] es la siguiente
+        [one] hay una imagen antes
+       *[other] hay { $ahead } imágenes antes
+    } ({ $waiting } esperan en total).
+status-expected = Se espera { $when }.
+status-no-server = Ahora no hay ninguna GPU. Tu puesto se conserva.
+status-paused = La cola está en pausa. Tu puesto se conserva.
+status-started = **#{ $number }** se está creando, empezó { $since }.
+status-steps = { $bar } paso { $step } de { $steps }
+status-retrying = **#{ $number }**: esa GPU falló. Se intenta en otra; tu puesto se conserva.
+status-finishing = **#{ $number }** está hecha y va hacia ti.
+status-restarting = **#{ $number }**: el bot se reinicia, tu puesto se conserva.
+status-cancelled = **#{ $number }** se canceló.
+status-cancelled-by-other = Un administrador canceló **#{ $number }**.
+status-failed = { $owner } **#{ $number }** no salió. { $why }
+status-delivered = **#{ $number }** está lista.
+status-kept = **#{ $number }** está hecha, pero no se pudo entregar. Se guarda y se muestra con tu próxima orden.
+prompt-line = > { $prompt }
+
+## El resultado
+
+result-line = { $model } · { $size } · semilla `{ $seed }`
+result-variation = variación `{ $seed }`
+result-waited = esperó { $seconds } s
+result-gpu = GPU { $seconds } s para { $count }, { $each } s por imagen
+result-gpu-alone = GPU { $seconds } s
+result-number = **#{ $number }**
+result-reencoded = Reducida para caber en el límite de archivos de este servidor.
+result-too-large = La imagen supera el límite de archivos de este servidor, se haga lo que se haga.
+result-moved = Tu canal anterior ya no existe; este es nuevo.
+result-direct = Tu canal no se pudo usar, así que aquí está.
+shared-by = De { $name }
+
+## Botones y formularios
+
+button-again = Otra vez
+button-vary = Variar
+button-edit = Editar
+button-prompt = Prompt…
+button-upscale = Ampliar
+button-share = Compartir
+button-delete = Borrar
+button-cancel = Cancelar
+button-older = Anteriores
+button-newer = Siguientes
+button-forget = Borrar todo
+button-keep = Conservar
+form-edit = Editar imagen
+form-prompt = Cambiar y hacer otra vez
+form-again = Hacer otra vez
+form-field-prompt = Prompt
+form-field-negative = Lo que no debe salir
+form-field-seed = Semilla (vacía: una nueva)
+form-field-size = Tamaño o formato
+form-field-model = Modelo
+shared-done = Compartida en { $channel }.
+shared-nowhere = Aquí no está configurado compartir.
+deleted = Borrada.
+cancelled-mine = { $count ->
+        [0] Ya no había nada que cancelar.
+        [one] Cancelada: { $numbers }.
+       *[other] Canceladas: { $numbers }.
+    }
+cancel-choose = ¿Qué imágenes retiras?
+cancel-all = Todas
+cancel-none = No tienes nada en la cola.
+
+## Formatos
+
+aspect-default = El propio del modelo
+aspect-square = Cuadrado
+aspect-portrait = Vertical
+aspect-landscape = Horizontal
+aspect-wide = Panorámico
+aspect-tall = Alto
+choice-model = { $label } · { $steps ->
+        [one] { $steps } paso
+       *[other] { $steps } pasos
+    } · { $description }
+
+## /queue
+
+queue-title = La cola
+queue-counts = { $waiting } en espera, { $running } creándose, { $users ->
+        [one] una persona
+       *[other] { $users } personas
+    }.
+queue-closed = Ahora no se acepta nada.
+queue-mine-running = **#{ $number }** se está creando{ $when ->
+        [none] .
+       *[other] , se espera { $when }.
+    }
+queue-mine-waiting = **#{ $number }**: { $ahead ->
+        [0] la siguiente
+        [one] una antes
+       *[other] { $ahead } antes
+    }{ $when ->
+        [none] .
+       *[other] , se espera { $when }.
+    }
+queue-none-mine = No tienes nada en la cola.
+
+## /history
+
+history-title = Tus imágenes
+history-empty = Todavía no has creado imágenes.
+history-line = **#{ $number }** { $when } · { $model } · { $state ->
+        [delivered] [abrir]({ $link })
+        [failed] no salió
+        [cancelled] cancelada
+        [kept] guardada para ti
+       *[other] en la cola
+    }
+history-pick = ¿Qué hacer con una de ellas?
+history-act = #{ $number } { $prompt }
+
+## /settings
+
+settings-title = Tus ajustes
+settings-saved = Guardado.
+settings-model = Modelo
+settings-aspect = Formato
+settings-locale = Idioma
+settings-locale-auto = El de Discord
+settings-previews = Vistas previas
+settings-previews-on = Con vistas previas
+settings-previews-off = Sin vistas previas
+settings-notify = Mención
+settings-notify-on = Mencióname cuando una imagen esté lista
+settings-notify-off = No me menciones
+settings-delivery = Resultados
+settings-delivery-channel = En mi canal de sesión
+settings-delivery-direct = Por mensaje directo
+
+## /forget
+
+forget-ask = Esto borra tus prompts, tus imágenes en la memoria del bot y tus ajustes. No se puede deshacer. Los mensajes en Discord quedan, salvo tu canal de sesión, que se cierra.
+forget-done = Todo está borrado.
+forget-kept = No se borró nada.
+forget-busy = Todavía hay imágenes tuyas en la cola. Espéralas o retíralas con /cancela.
+
+## /help
+
+help-imagine = **/imagina** crea una imagen con palabras: elige un modelo y escribe qué debe mostrar.
+help-edit = **/edita** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
+help-queue = **/cola** muestra tu puesto, **/cancela** retira imágenes, **/historial** muestra lo que creaste.
+help-settings = **/ajustes** guarda tu modelo, formato e idioma, **/olvida** borra lo que se guarda de ti.
+help-buttons = Los botones bajo una imagen funcionan mientras exista el mensaje.
+help-limit = Puedes tener { $limit ->
+        [one] una imagen
+       *[other] { $limit } imágenes
+    } a la vez en la cola.
+help-models = **Modelos**
+help-model = **{ $label }**: { $description }
+
+## El canal de sesión
+
+session-topic = Imágenes privadas de una persona. { $marker }
+session-welcome = { $owner } Tus imágenes llegan aquí. Solo tú y los administradores de este servidor veis este canal. Se cierra tras { $minutes ->
+        [one] un minuto
+       *[other] { $minutes } minutos
+    } sin uso.
+session-closing = { $owner } Este canal se cierra { $when } si no lo usas. /historial sigue encontrando tus imágenes.
+
+## Administradores
+
+admin-only = Solo los administradores pueden hacer esto.
+admin-synced = { $count ->
+        [one] Una orden está registrada en este servidor.
+       *[other] { $count } órdenes están registradas en este servidor.
+    }
+admin-cleared = Las órdenes de este bot se han quitado, las globales y las de este servidor. Nada de la cola se ha tocado. `!sync` las devuelve.
+admin-guild-id = El id de este servidor es `{ $id }`.
+admin-paused = En pausa: no se acepta ni se empieza nada nuevo. Lo que está en marcha se termina.
+admin-resumed = La cola continúa.
+admin-draining = { $gpu } acaba lo que hace y no recibe más.
+admin-no-gpu = No hay ninguna GPU con ese nombre. Hay: { $names }.
+admin-reloaded = Leído de nuevo. GPU: { $names }.
+admin-blocked = { $user } está bloqueado. { $count ->
+        [0] No tenía nada en la cola.
+        [one] Se canceló una imagen suya.
+       *[other] Se cancelaron { $count } imágenes suyas.
+    }
+admin-unblocked = { $user } puede volver a pedir imágenes.
+admin-cancelled = **#{ $number }** de { $user } está cancelada.
+admin-status-title = Estado
+admin-status-queue = Cola
+admin-status-gpus = GPU
+admin-status-waits = Imágenes creadas, por GPU
+admin-status-discord = Discord
+admin-status-requests = { $requests } peticiones, { $refused } rechazadas por ser demasiadas
+admin-gpu-line = **{ $name }** { $state ->
+        [idle] libre
+        [busy] ocupada
+        [down] ausente
+        [draining] terminando
+       *[other] arrancando
+    } · { $pictures ->
+        [one] una imagen
+       *[other] { $pictures } imágenes
+    } · ocupada { $share } %
+admin-gpu-models = Modelos: { $models }
+admin-gpu-error = Último error: { $error }
+admin-no-gpus = No hay ninguna GPU configurada.
+admin-limits-everybody = Cualquiera: { $jobs } a la vez, { $daily ->
+        [0] sin límite
+       *[other] { $daily }
+    } al día.
+admin-limits-role = { $role }: { $jobs } a la vez, { $daily ->
+        [0] como cualquiera
+       *[other] { $daily }
+    } al día, prioridad { $tier }.
+admin-limits-cooldown = Al menos { $seconds } s entre dos peticiones.
+admin-limits-blocked = Bloqueados: { $users }
+admin-limits-nobody-blocked = No hay nadie bloqueado.
+admin-found = **#{ $number }** de { $user }, { $when }: { $model }, { $size }, semilla `{ $seed }`
+admin-not-found = Ese mensaje no es una imagen mía que recuerde.
+admin-reload-unavailable = Aquí no se pueden leer los ajustes de nuevo.
+
+## Errores
+
+error-unexpected = Algo salió mal que no debía. Está en el registro; inténtalo de nuevo.
+error-bad-prompt = { $length ->
+        [0] Escribe qué debe mostrar la imagen.
+       *[other] El prompt tiene { $length } caracteres; caben como mucho { $limit }.
+    }
+error-bad-size = { $size } no es un tamaño de este modelo. Son posibles: { $allowed }.
+error-bad-seed = Una semilla es un número entero de 0 a 9007199254740991.
+error-bad-source-image = { $problem ->
+        [not-image] Ese archivo no es una imagen que pueda leer. Valen PNG, JPEG, WebP y GIF.
+        [truncated] Esa imagen está cortada o dañada. Súbela otra vez.
+        [too-many-pixels] Esa imagen es demasiado grande: tiene demasiados píxeles.
+        [too-many-bytes] Ese archivo es demasiado grande.
+        [took-too-long] Leer esa imagen tardó demasiado. Prueba con una más sencilla.
+        [gone] Esa imagen ya no está. Súbela otra vez.
+       *[other] Esa imagen no se puede usar.
+    }
+error-no-source-image = Adjunta una imagen que cambiar; no tienes ninguna anterior.
+error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-model-unavailable = Ahora ninguna GPU puede usar { $model }. Elige otro modelo o prueba más tarde.
+error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
+error-user-limit = { $limit ->
+        [one] Puedes tener una imagen a la vez en la cola
+       *[other] Puedes tener { $limit } imágenes a la vez en la cola
+    }; { $active ->
+        [0] pediste { $asked }.
+        [one] ya hay una.
+       *[other] ya hay { $active }.
+    }
+error-daily-limit = { $limit ->
+        [one] Tu imagen de hoy ya está hecha.
+       *[other] Tus { $limit } imágenes de hoy están gastadas.
+    } La cuenta empieza de nuevo a medianoche (UTC).
+error-cooling-down = Espera { $seconds ->
+        [one] un segundo más.
+       *[other] { $seconds } segundos más.
+    }
+error-blocked = Aquí no puedes pedir imágenes. Lo decidió un administrador.
+error-banned-word = El prompt contiene una palabra que esta comunidad no permite.
+error-unknown-job = Esa imagen ya no está en la cola.
+error-not-your-job = Esa imagen es de otra persona.
+error-too-many-channels = En este servidor no cabe otro canal. Pide a un administrador que quite alguno.
+error-queue-closed = { $why ->
+        [shutting-down] El bot se reinicia. Prueba de nuevo en un minuto.
+        [paused] El bot está en pausa. Prueba más tarde.
+        [set-up] El bot aún no está configurado: falta el id de su servidor.
+        [wrong-guild] El bot está configurado para otro servidor.
+        [store] Ahora no se alcanza la memoria del bot. Prueba de nuevo en un minuto.
+       *[other] Ahora no se acepta nada. Prueba más tarde.
+    }
+error-generation = No salió: { $reason }
+error-engine-unavailable = No se pudo alcanzar el servidor de GPU. Inténtalo de nuevo.
+error-out-of-memory = La memoria de la GPU no bastó ni para esta imagen sola. Prueba con un tamaño menor.
+error-workflow-rejected = El servidor de GPU la rechazó: { $reason }
+error-execution-failed = Falló mientras se creaba: { $reason }
+error-no-output = Terminó sin imagen. Inténtalo de nuevo.
+error-attempts-exhausted = Fallaron varios intentos en los servidores de GPU. Prueba más tarde. ({ $reason })
+error-store = Ahora no se alcanza la memoria del bot. Prueba de nuevo en un minuto.
+error-permissions = Aquí no puedo hacer eso. Pide a un administrador que me dé el permiso: { $permissions }.
+error-expired = Eso tardó demasiado para Discord. Inténtalo de nuevo.
+error-form-number = «{ $value }» no es un número.
+error-no-picture-here = En ese mensaje no hay ninguna imagen.
+error-no-negative = { $model } no entiende un prompt negativo. Déjalo vacío.
+error-gone = Esa imagen ya no está en mi memoria.

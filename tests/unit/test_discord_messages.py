@@ -1,0 +1,85 @@
+"""Every sentence is there in every language, with the same blanks, and can be said."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from fluent.syntax import FluentParser, ast
+from fluent.syntax.visitor import Visitor
+
+from modules.discord.messages import LOCALES, Messages
+from modules.queue_manager import errors
+from modules.queue_manager.errors import BotError
+
+LANGUAGES = sorted(file.stem for file in LOCALES.glob("*.ftl"))
+
+
+class _Blanks(Visitor):
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:
+        self.names.add(node.id.name)
+
+
+def _catalogue(language: str) -> dict[str, set[str]]:
+    """Each key (attributes too) with the names of its blanks."""
+    found: dict[str, set[str]] = {}
+    for entry in FluentParser().parse((LOCALES / f"{language}.ftl").read_text(encoding="utf-8")).body:
+        assert not isinstance(entry, ast.Junk), f"{language}: cannot be read: {entry.content}"
+        if not isinstance(entry, ast.Message):
+            continue
+        parts = [(entry.id.name, entry.value)]
+        parts += [(f"{entry.id.name}.{part.id.name}", part.value) for part in entry.attributes]
+        for key, pattern in parts:
+            assert key not in found, f"{language}: {key} stands twice"
+            blanks = _Blanks()
+            blanks.visit(pattern)
+            found[key] = blanks.names
+    return found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_language_says_all_that_english_says_with_the_same_blanks(language: str) -> None:
+    assert _catalogue(language) == _catalogue("en")
+
+
+def test_spanish_and_english_are_there() -> None:
+    assert {"en", "es"} <= set(LANGUAGES)
+
+
+def test_every_error_has_a_sentence_of_its_own_in_each_language() -> None:
+    messages = Messages.load()
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BotError)]
+    told = [kind for kind in kinds if not issubclass(kind, errors.StartupError)]
+    missing = [kind.__name__ for kind in told if not messages.has(kind.message_key)]
+    assert not missing
+
+
+@pytest.mark.parametrize("locale", ["es-ES", "es-419"])
+def test_both_kinds_of_spanish_read_spanish(locale: str) -> None:
+    assert Messages.load().text(locale, "deleted") == "Borrada."
+
+
+def test_a_language_without_a_file_reads_english() -> None:
+    assert Messages.load().text("fr", "deleted") == "Deleted."
+
+
+def test_plural_forms_follow_the_number() -> None:
+    messages = Messages.load()
+    one = messages.text("en-GB", "queued", count=1, numbers="#4", ahead=0)
+    many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", ahead=2)
+    assert one == "Picture #4 is queued. It is next."
+    assert many == "3 pictures are queued: #4, #5, #6. 2 pictures are before it."
+
+
+def test_an_error_is_told_with_its_fields() -> None:
+    said = Messages.load().error("es-ES", errors.UserLimitReached(active=2, limit=2, asked=1))
+    assert said == "Puedes tener 2 imágenes a la vez en la cola; ya hay 2."
+
+
+def test_the_engines_reason_is_cut_before_it_is_shown() -> None:
+    said = Messages.load().error("en-US", errors.ExecutionFailed("x" * 5000))
+    assert said.startswith("It failed while being made: xxx")
+    assert len(said) < 400
