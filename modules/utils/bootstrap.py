@@ -1,0 +1,119 @@
+"""Makes the virtual environment that the demonstration, the tests and the checks run in.
+
+Standard library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+ENVIRONMENT = ".venv"
+
+
+class BootstrapError(Exception):
+    """The environment cannot be made; the text is one line for the person at the keyboard."""
+
+
+def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path:
+    """The Python of the environment in ``root/folder``, with all that ``requirements`` names installed.
+
+    Made anew when it is broken or of another Python version; installed into only when a requirements
+    file changed. Raises `BootstrapError`.
+    """
+    environment = root / folder
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not _usable(python):
+        print(f"Making {folder} …", flush=True)
+        _make(environment)
+    stamp = environment / f"{Path(requirements).stem}.stamp"
+    wanted = _fingerprint(root, requirements)
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        print(f"Installing {requirements} into {folder} (once; a minute or two) …", flush=True)
+        _install(python, root / requirements)
+        stamp.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
+    """Go on as ``python arguments`` in ``folder``.
+
+    Returns, with the exit code, only where no process can be replaced (Windows).
+    """
+    command = [str(python), *arguments]
+    os.chdir(folder)
+    if os.name != "nt":
+        sys.stdout.flush()
+        os.execv(command[0], command)
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the child has it too, and ends in its own way
+            continue
+
+
+def running_in(root: Path, folder: str = ENVIRONMENT) -> bool:
+    """Whether this very process runs in the environment."""
+    return Path(sys.prefix).resolve() == (root / folder).resolve()
+
+
+def _usable(python: Path) -> bool:
+    """Whether ``python`` is there, starts, has pip and is of our own version."""
+    code = "import pip, sys; print(*sys.version_info[:2])"
+    try:
+        answer = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and answer.stdout.split() == [str(part) for part in sys.version_info[:2]]
+
+
+def _make(environment: Path) -> None:
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        raise BootstrapError(f"this Python cannot make virtual environments; {_venv_mend()}")
+    command = [sys.executable, "-m", "venv", "--clear", str(environment)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        reason = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
+        raise BootstrapError(f"{environment} could not be made ({reason[-1]}); {_venv_mend()}")
+
+
+def _venv_mend() -> str:
+    version = sysconfig.get_python_version()
+    if Path("/etc/debian_version").exists():
+        return f"install it with: apt install python{version}-venv"
+    if Path("/etc/alpine-release").exists():
+        return "install it with: apk add py3-pip"
+    return f"install the venv and ensurepip modules of Python {version}, or Python from python.org"
+
+
+def _install(python: Path, requirements: Path) -> None:
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        str(requirements),
+    ]
+    if subprocess.run(command, cwd=requirements.parent, check=False).returncode:
+        raise BootstrapError(
+            f"pip could not install {requirements.name} (its words stand above); "
+            "is the network there? The same command goes on where it stopped"
+        )
+
+
+def _fingerprint(root: Path, requirements: str) -> str:
+    """Changes with the text of the file, of the files it includes, and with the Python version."""
+    text = (root / requirements).read_text(encoding="utf-8")
+    included = [line.split(maxsplit=1)[1].strip() for line in text.splitlines() if line.startswith("-r ")]
+    parts = [sys.version, text, *(_fingerprint(root, name) for name in included)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
