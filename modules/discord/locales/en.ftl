@@ -215,6 +215,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $state ->
         [delivered] [open]({ $link })
         [failed] did not work
         [cancelled] cancelled
+        [deleted] deleted
         [kept] kept for you
        *[other] in the queue
     }

@@ -215,6 +215,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $state ->
         [delivered] [abrir]({ $link })
         [failed] no salió
         [cancelled] cancelada
+        [deleted] borrada
         [kept] guardada para ti
        *[other] en la cola
     }

@@ -1,0 +1,105 @@
+"""Words that a community does not allow, found also where letters were exchanged for look-alikes."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+from logging import getLogger
+from pathlib import Path
+
+from modules.queue_manager.errors import BannedWord
+
+log = getLogger(__name__)
+
+# Letters of other scripts, digits and signs that pass for Latin letters. The pair i/l and what
+# resembles them share one letter, since nobody can tell them apart.
+_LOOKS_LIKE = str.maketrans(
+    {
+        **dict(zip("авсԁеһіјкӏмпорԛѕтцѵшхуʏґзѡ", "abcdehijkimnopqstuvwxyyg3w", strict=True)),
+        **dict(zip("αβγδεζηικλνορστυχω", "abydezniklvopotuxw", strict=True)),
+        **dict(zip("0134578@$€£¥", "oieastbaseiy", strict=True)),
+        "l": "i",
+        "ı": "i",
+        "ß": "ss",
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "đ": "d",
+        "ł": "i",
+    }
+)
+
+
+def skeleton(text: str) -> tuple[str, ...]:
+    """The words of ``text`` as they look, single letters spelt one by one joined, repeats dropped.
+
+    >>> skeleton("B.а.d  wооо0rd!")
+    ('bad', 'word')
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFD", plain)
+        if unicodedata.category(letter) not in ("Mn", "Cf")
+    ).translate(_LOOKS_LIKE)
+    words = "".join(letter if letter.isalnum() else " " for letter in plain).split()
+    return tuple(_once(word) for word in _joined(words))
+
+
+def _joined(words: list[str]) -> list[str]:
+    joined: list[str] = []
+    spelling = False
+    for word in words:
+        if len(word) == 1 and spelling:
+            joined[-1] += word
+        else:
+            joined.append(word)
+        spelling = len(word) == 1
+    return joined
+
+
+def _once(word: str) -> str:
+    return "".join(letter for at, letter in enumerate(word) if at == 0 or word[at - 1] != letter)
+
+
+def holds(prompt: str, banned: frozenset[tuple[str, ...]]) -> bool:
+    """Whether one of the banned words or phrases stands in ``prompt`` as whole words."""
+    words = skeleton(prompt)
+    lengths = {len(phrase) for phrase in banned}
+    return any(
+        words[at : at + length] in banned for length in lengths for at in range(len(words) - length + 1)
+    )
+
+
+class BannedWords:
+    """The list in a file, one word or phrase a line (``#`` begins a comment), read again when it changes.
+
+    A list that cannot be read lets nothing through.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen: tuple[int, int] | None = None
+        self._banned: frozenset[tuple[str, ...]] = frozenset()
+
+    async def check(self, *prompts: str) -> None:
+        """Raises `BannedWord`."""
+        if self._path is None:
+            return
+        try:
+            await asyncio.to_thread(self._refresh, self._path)
+        except (OSError, UnicodeDecodeError) as error:
+            log.exception("the list of banned words cannot be read: no prompt is taken")
+            self._seen = None
+            raise BannedWord from error
+        if any(holds(prompt, self._banned) for prompt in prompts if prompt):
+            raise BannedWord
+
+    def _refresh(self, path: Path) -> None:
+        stat = path.stat()
+        if (stat.st_mtime_ns, stat.st_size) == self._seen:
+            return
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        phrases = (skeleton(line.partition("#")[0]) for line in lines)
+        self._banned = frozenset(phrase for phrase in phrases if phrase)
+        self._seen = (stat.st_mtime_ns, stat.st_size)
