@@ -114,11 +114,10 @@ def read(environ: Mapping[str, str], file_values: Mapping[str, str]) -> Settings
     return Settings(**found)  # type: ignore[arg-type]
 
 
-def shadowed(name: str, environ: Mapping[str, str]) -> bool:
-    """Whether a real environment variable hides what ``.env`` says about ``name``."""
-    return bool(environ.get(name, "").strip()) or (
-        name == "COMFY_URLS" and bool(environ.get(ALIAS, "").strip())
-    )
+def shadow(name: str, environ: Mapping[str, str]) -> str | None:
+    """The real environment variable that hides what ``.env`` says about ``name``, if there is one."""
+    given, text = _given(name, environ, {})
+    return given if text else None
 
 
 def unknown_names(file_values: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,0 +1,108 @@
+"""Edits of .env reach the running bot, and half-saved ones do not harm it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from modules.utils import settings
+from modules.utils.environment import EnvironmentFile
+from modules.utils.settings import Settings
+
+GOOD = "DISCORD_TOKEN=a.b.c\nCOMFY_URLS=http://a:1\n"
+
+
+class Ticks:
+    """A clock whose sleepers wake when the test says so."""
+
+    def __init__(self) -> None:
+        self._waiting = asyncio.Event()
+        self._go = asyncio.Event()
+
+    def now(self) -> float:
+        return 0.0
+
+    def unix(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self._waiting.set()
+        await self._go.wait()
+        self._go.clear()
+
+    async def tick(self) -> None:
+        """Let the sleeper go once and wait until it sleeps again."""
+        await self._waiting.wait()
+        self._waiting.clear()
+        self._go.set()
+        await self._waiting.wait()
+
+
+class Edited:
+    """A watched file, and what reached the bot."""
+
+    def __init__(self, path: Path, environ: dict[str, str]) -> None:
+        self.path, self.clock = path, Ticks()
+        self.seen: list[Settings] = []
+        path.write_text(GOOD, encoding="utf-8")
+        self.file = EnvironmentFile(
+            path=path,
+            environ=environ,
+            now=settings.load(path, environ),
+            on_change=self._take,
+            clock=self.clock,
+        )
+
+    async def _take(self, new: Settings) -> None:
+        self.seen.append(new)
+
+    async def save(self, text: str) -> None:
+        other = self.path.with_suffix(".new")
+        other.write_text(text, encoding="utf-8")
+        os.replace(other, self.path)
+        await self.clock.tick()
+
+
+async def test_new_addresses_are_taken_and_other_changes_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    edited = Edited(tmp_path / ".env", {})
+    watching = asyncio.create_task(edited.file.watch())
+    await edited.clock.tick()
+    assert edited.seen == []
+    await edited.save(GOOD.replace("http://a:1", "http://a:1, http://b:1") + "MAX_ATTEMPTS=5\n")
+    assert [new.comfy_urls for new in edited.seen] == [("http://a:1", "http://b:1")]
+    assert caplog.messages == [
+        "COMFY_URLS has changed and is in force",
+        "MAX_ATTEMPTS has changed and will be in force at the next start",
+    ]
+    watching.cancel()
+
+
+@pytest.mark.parametrize("text", ["", "DISCORD_TOKEN=a.b.c\n", GOOD.replace("http", "htp"), GOOD + 'X="half'])
+async def test_a_half_saved_file_changes_nothing_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    edited = Edited(tmp_path / ".env", {})
+    watching = asyncio.create_task(edited.file.watch())
+    await edited.save(text)
+    await edited.clock.tick()
+    assert edited.seen == []
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.message.startswith("Nothing changed")
+    await edited.save(GOOD.replace("a:1", "c:1"))
+    assert [new.comfy_urls for new in edited.seen] == [("http://c:1",)]
+    watching.cancel()
+
+
+async def test_an_edit_hidden_by_a_real_variable_is_told(tmp_path: Path) -> None:
+    edited = Edited(tmp_path / ".env", {"COMFY_URL": "http://real:1"})
+    edited.path.write_text(GOOD.replace("a:1", "b:1"), encoding="utf-8")
+    (line,) = await edited.file.reload()
+    assert "hidden by the environment variable COMFY_URL" in line
+    assert edited.seen == []

@@ -1,0 +1,95 @@
+"""Addresses that stand for many servers follow what their name resolves to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from modules.utils.addresses import Addresses, look_up
+
+
+class Beat:
+    """A clock that lets each sleeper through at once, a given number of times, and then never again."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.spent = asyncio.Event()
+
+    def now(self) -> float:
+        return 0.0
+
+    def unix(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        if not self.left:
+            self.spent.set()
+            await asyncio.Event().wait()
+        self.left -= 1
+
+
+class Fleet:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, ...]] = []
+
+    async def set_urls(self, urls: Sequence[str]) -> None:
+        self.told.append(tuple(urls))
+
+
+async def follow(answers: list[Sequence[str] | OSError]) -> list[tuple[str, ...]]:
+    """What a fleet is told when the name server gives these answers, one after the other."""
+    fleet, clock, given = Fleet(), Beat(len(answers) - 1), iter(answers)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        assert (host, port) == ("comfy", 8188)
+        answer = next(given)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    addresses = Addresses(on_urls=fleet.set_urls, clock=clock, resolve=resolve)
+    await addresses.set(["http://own:1", "dns+http://comfy:8188"])
+    running = asyncio.create_task(addresses.run())
+    await asyncio.wait_for(clock.spent.wait(), 5)
+    running.cancel()
+    return fleet.told
+
+
+async def test_each_replica_is_a_server_and_only_changes_are_told() -> None:
+    told = await follow([["10.0.0.1"], ["10.0.0.1"], ["10.0.0.1", "fd00::2"], []])
+    assert told == [
+        ("http://own:1", "http://10.0.0.1:8188"),
+        ("http://own:1", "http://10.0.0.1:8188", "http://[fd00::2]:8188"),
+        ("http://own:1",),
+    ]
+
+
+async def test_known_servers_stay_while_the_name_cannot_be_looked_up() -> None:
+    assert await follow([["10.0.0.1"], OSError("no answer"), ["10.0.0.1"]]) == [
+        ("http://own:1", "http://10.0.0.1:8188")
+    ]
+
+
+async def test_a_name_that_is_not_there_yet_leaves_the_others() -> None:
+    assert await follow([OSError("unknown"), ["10.0.0.1"]]) == [
+        ("http://own:1",),
+        ("http://own:1", "http://10.0.0.1:8188"),
+    ]
+
+
+async def test_each_server_has_the_batch_size_of_its_address() -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["10.0.0.1", "10.0.0.2"]
+
+    addresses = Addresses(on_urls=Fleet().set_urls, clock=Beat(0), resolve=resolve)
+    await addresses.set(["http://own:1", "dns+http://comfy:8188"], [2, 4])
+    assert addresses.batch_size("http://own:1") == 2
+    assert addresses.batch_size("http://10.0.0.2:8188") == 4
+    await addresses.set(["http://own:1"], [None])
+    assert addresses.batch_size("http://own:1") is None
+
+
+async def test_this_machine_is_found_by_name() -> None:
+    assert "127.0.0.1" in await look_up("localhost", 80)
