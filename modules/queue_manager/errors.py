@@ -1,28 +1,28 @@
 """Every error the bot makes on purpose, in one tree.
 
-    BotError
-    ├── RequestRejected       the person asked for something that cannot be; the message is for them
-    │   ├── BadPrompt, BadSize, BadSeed, BadSourceImage, NoSourceImage
-    │   ├── UnknownModel, ModelUnavailable, NotAllowedHere
-    │   ├── UserLimitReached, DailyLimitReached, CoolingDown, Blocked, BannedWord
-    │   ├── UnknownJob, NotYourJob, TooManyChannels
-    │   └── QueueClosed
-    ├── GenerationError       a run came to nothing; logged, and told in kind words
-    │   ├── EngineUnavailable       (blame: server)   refused, unreachable, HTML instead of JSON
-    │   │   ├── EngineUnauthorized      401 or 403
-    │   │   ├── EngineStalled           no progress for too long
-    │   │   └── EngineForgot            restarted: it knows nothing of the run
-    │   ├── OutOfMemory             (blame: size)
-    │   ├── WorkflowRejected        (blame: content)  the graph or a value in it was refused
-    │   ├── ExecutionFailed         (blame: content)  a node raised
-    │   ├── NoOutput                (blame: content)  it ended without the picture
-    │   └── AttemptsExhausted       (blame: nobody)   tried on several servers, all failed
-    ├── StoreError            the database cannot be written just now, or is not ours any more
-    │   ├── StoreUnavailable
-    │   └── LeaseLost
-    └── StartupError          ends the process with one line that names the mend
-        ├── BadSettings
-        └── BadWorkflow
+BotError
+├── RequestRejected       the person asked for something that cannot be; the message is for them
+│   ├── BadPrompt, BadSize, BadSeed, BadSourceImage, NoSourceImage
+│   ├── UnknownModel, ModelUnavailable, NotAllowedHere
+│   ├── UserLimitReached, DailyLimitReached, CoolingDown, Blocked, BannedWord
+│   ├── UnknownJob, NotYourJob, TooManyChannels
+│   └── QueueClosed
+├── GenerationError       a run came to nothing; logged, and told in kind words
+│   ├── EngineUnavailable       (blame: server)   refused, unreachable, HTML instead of JSON
+│   │   ├── EngineUnauthorized      401 or 403
+│   │   ├── EngineStalled           no progress for too long
+│   │   └── EngineForgot            restarted: it knows nothing of the run
+│   ├── OutOfMemory             (blame: size)
+│   ├── WorkflowRejected        (blame: content)  the graph or a value in it was refused
+│   ├── ExecutionFailed         (blame: content)  a node raised
+│   ├── NoOutput                (blame: content)  it ended without the picture
+│   └── AttemptsExhausted       (blame: nobody)   tried on several servers, all failed
+├── StoreError            the database cannot be written just now, or is not ours any more
+│   ├── StoreUnavailable
+│   └── LeaseLost
+└── StartupError          ends the process with one line that names the mend
+    ├── BadSettings
+    └── BadWorkflow
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class NotAllowedHere(RequestRejected):
 
 
 class UserLimitReached(RequestRejected):
-    """The person's active jobs (queued and running) are as many as they may be (fields: active, limit, asked)."""
+    """As many active jobs (queued and running) as the person may have (fields: active, limit, asked)."""
 
     message_key = "error-user-limit"
 
@@ -159,7 +159,7 @@ class QueueClosed(RequestRejected):
 
 
 class GenerationError(BotError):
-    """A run came to nothing. ``blame`` says what to do next; ``reason`` is for the log and, cut, for people."""
+    """A run came to nothing. ``blame`` says what to do next; ``reason`` is for the log, and for people."""
 
     message_key = "error-generation"
     blame: ClassVar[Blame] = "nobody"

@@ -135,7 +135,8 @@ class ModelOffer:
     is the least and the most number of pictures it starts from; ``source_megapixels`` what a source
     is scaled to (1 = 1024² pixels; None: not scaled) and ``size_multiple`` what sides are rounded
     to; ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
-    most rows the card allows in one run (None: the server decides).
+    most rows the card allows in one run (None: the server decides). Models of equal ``weights`` load
+    the same files, so that going from one to the other costs no loading (empty: its own name).
     """
 
     name: str
@@ -152,6 +153,7 @@ class ModelOffer:
     upscale: float = 1.0
     max_batch: int | None = None
     nsfw: bool = False
+    weights: str = ""
 
     def scaled(self, source: Size) -> Size:
         """The size to which ``source`` is brought before the model sees it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.jobs import Batch, Job, JobId, Picture
+from modules.queue_manager.jobs import Batch, Job, Picture
 
 
 class Clock(Protocol):
@@ -90,12 +90,13 @@ class Run(Protocol):
         """The picture of job ``index``; to be called once the events have ended. Raises `GenerationError`."""
         ...
 
-    async def withdraw(self) -> bool:
-        """Take the run back: out of the server's queue, or, when it has begun, interrupted.
+    async def withdraw(self, *, interrupt: bool) -> bool:
+        """Take the run back out of the server's queue; one that has begun is interrupted only if
+        ``interrupt`` says so, and else goes on.
 
-        True if it had not begun. Only this run is touched, never another client's. Events then end
-        with an error or normally, whichever comes first. Raises `GenerationError` if the server
-        cannot be told.
+        True if it had not begun: it is gone from the server then. Only this run is touched, never
+        another client's. Events of an interrupted run end with an error or normally, whichever comes
+        first. Raises `GenerationError` if the server cannot be told.
         """
         ...
 
@@ -113,7 +114,7 @@ class ImageEngine(Protocol):
         ...
 
     async def submit(self, batch: Batch) -> Run:
-        """Hand the batch to the server's own queue. Raises `GenerationError`; then nothing is queued there."""
+        """Hand the batch to the server's own queue. Raises `GenerationError`; nothing is queued then."""
         ...
 
     async def resume(self, batch: Batch) -> Run | None:
@@ -216,7 +217,7 @@ JobEvent = Queued | Started | Progressed | Requeued | Finished | Delivered | Fai
 
 
 class JobListener(Protocol):
-    """Hears of every job. For one job, events arrive in order; a listener that is slow holds up only itself."""
+    """Hears of every job, of each in order. A listener that is slow holds up only itself."""
 
     async def on_event(self, event: JobEvent) -> None:
         """Take note. An exception is logged and goes no further."""
@@ -302,4 +303,3 @@ EngineFactory = Callable[[str], ImageEngine]
 
 SourceReader = Callable[[str], Awaitable[bytes]]
 """Reads a source image's bytes by its key: `JobStore.source`, given to engines."""
-

@@ -1,0 +1,373 @@
+"""Brings waiting jobs and free engines together: holds the fair queue and asks `batching` what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from heapq import nsmallest
+
+from modules.queue_manager.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
+from modules.queue_manager.estimates import DurationBook
+from modules.queue_manager.fair_queue import FairQueue
+from modules.queue_manager.flights import EngineSlot, Flight
+from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId, ModelOffer
+from modules.queue_manager.ports import Clock
+
+SLOWER = 1.2
+"""An engine whose run takes at most so many times the fastest one's is not asked to stand back."""
+
+PLANNED = 16
+"""Engines that are considered when one is asked to stand back."""
+
+RECHECK = 0.25
+"""Seconds after which an engine that stood back looks again, if nothing else makes it."""
+
+FASTEST_FOR = 1.0
+"""Seconds for which the fastest engine's time is remembered."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Group:
+    """Jobs that must run together and before others: the halves of a batch that failed for its
+    content or its size. ``turn`` is the sequence of the first, for their order among groups."""
+
+    jobs: tuple[Job, ...]
+
+
+class Dispatcher:
+    """Who waits, who is free, and who gets what. Decides only; it starts and awaits nothing."""
+
+    def __init__(
+        self,
+        *,
+        queue: FairQueue,
+        offers: Mapping[str, ModelOffer],
+        durations: DurationBook,
+        clock: Clock,
+        max_key_wait: int,
+        window: float,
+    ) -> None:
+        self._queue = queue
+        self._offers = offers
+        self._durations = durations
+        self._clock = clock
+        self._max_key_wait = max_key_wait
+        self._window = window
+        self._slots: dict[str, EngineSlot] = {}
+        self._groups: deque[_Group] = deque()
+        self._grouped: set[JobId] = set()
+        self._avoid: dict[JobId, frozenset[str]] = {}
+        self._arrived: dict[JobId, float] = {}
+        self._passes: dict[BatchKey, int] = {}
+        self._fastest_known: dict[tuple[BatchKey, int], tuple[float, float | None]] = {}
+        self._pending: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.paused = False
+
+    # ── engines ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def slots(self) -> Mapping[str, EngineSlot]:
+        """Every engine, living or not."""
+        return self._slots
+
+    def register(self, slot: EngineSlot) -> None:
+        """A worker came."""
+        self._slots[slot.name] = slot
+
+    def unregister(self, slot: EngineSlot) -> None:
+        """A worker went."""
+        self._slots.pop(slot.name, None)
+        self.schedule()
+
+    async def take(self, slot: EngineSlot) -> Flight:
+        """The next batch for this engine, as soon as there is one for it."""
+        taker: asyncio.Future[Flight] = asyncio.get_running_loop().create_future()
+        slot.taker = taker
+        self.schedule()
+        try:
+            return await taker
+        except asyncio.CancelledError:
+            if taker.done() and not taker.cancelled():
+                self.land(taker.result())
+                for job in taker.result().batch.jobs:
+                    self.put_back(job)
+            raise
+        finally:
+            slot.taker = None
+
+    def land(self, flight: Flight) -> None:
+        """The flight occupies its engine no longer."""
+        if flight in flight.slot.flights:
+            flight.slot.flights.remove(flight)
+        self.schedule()
+
+    # ── jobs ────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, job: Job) -> None:
+        """A newly accepted job waits."""
+        now = self._clock.now()
+        self._queue.add(job, now=now)
+        self._arrived[job.id] = now
+        self.schedule()
+
+    def restore(self, job: Job) -> None:
+        """A job of a former process that a server may still have: active, but not waiting."""
+        self._queue.add(job, now=self._clock.now())
+        self._queue.dispatch(job.id)
+
+    def put_back(self, job: Job, *, avoid: str | None = None) -> None:
+        """A job in flight waits again, in its old place; not on ``avoid`` while others can take it."""
+        if avoid is not None:
+            self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
+        self._queue.put_back(job)
+        self.schedule()
+
+    def put_back_together(self, jobs: tuple[Job, ...]) -> None:
+        """Jobs in flight go first, and with nobody else."""
+        for job in jobs:
+            self._queue.put_back(job)
+            self._grouped.add(job.id)
+        self._groups.append(_Group(jobs=jobs))
+        self.schedule()
+
+    def end(self, job_id: JobId) -> None:
+        """The job is over."""
+        self._queue.end(job_id)
+        self._avoid.pop(job_id, None)
+        self._arrived.pop(job_id, None)
+        self._grouped.discard(job_id)
+        self.schedule()
+
+    # ── matching ────────────────────────────────────────────────────────────────────────────────
+
+    def schedule(self) -> None:
+        """Look once, soon, however many reasons there are."""
+        if self._pending is None:
+            self._pending = asyncio.get_running_loop().call_soon(self._match)
+
+    def _look_again(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(seconds, 0.001)
+        if self._timer is not None:
+            if self._timer.when() <= when and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.schedule()
+
+    def _match(self) -> None:
+        self._pending = None
+        now = self._clock.now()
+        self._queue.lift(now)
+        if self.paused or not len(self._queue):
+            return
+        takers = [s for s in self._slots.values() if s.living and s.taker is not None and not s.taker.done()]
+        if not takers:
+            return
+        head_weights = self._head_weights()
+        while takers and len(self._queue):
+            slot = min(takers, key=lambda s: self._preference(s, head_weights))
+            takers.remove(slot)
+            flight = self._flight_for(slot, now, idle=1 + sum(not s.flights for s in takers))
+            if flight is not None and slot.taker is not None:
+                slot.taker.set_result(flight)
+                head_weights = self._head_weights()
+
+    def _head_weights(self) -> str | None:
+        heads = [entry for key in self._queue.batch_keys() if (entry := self._queue.head(key))]
+        first = min(heads, key=lambda entry: entry.order, default=None)
+        return None if first is None else self.weights(first.job.key)
+
+    def _preference(self, slot: EngineSlot, head_weights: str | None) -> tuple[bool, bool, float]:
+        """Idle engines first, then those that need not load, then the faster ones."""
+        return (bool(slot.flights), slot.warm != head_weights, self._pace(slot))
+
+    def _pace(self, slot: EngineSlot) -> float:
+        return slot.busy_seconds / slot.pictures if slot.pictures else 0.0
+
+    def _flight_for(self, slot: EngineSlot, now: float, *, idle: int) -> Flight | None:
+        if (jobs := self._next_group(slot)) is None:
+            jobs = self._next_jobs(slot, now, idle=0 if slot.flights else idle)
+        if not jobs:
+            return None
+        for job in jobs:
+            self._queue.dispatch(job.id)
+        key = jobs[0].key
+        self._passes.pop(key, None)
+        weights = self.weights(key)
+        swapped = slot.warm != weights
+        slot.warm = weights
+        flight = Flight(
+            batch=Batch(id=str(uuid.uuid4()), key=key, jobs=tuple(jobs)),
+            slot=slot,
+            weights=weights,
+            swapped=swapped,
+            expected=self._durations.predict(slot.name, key.model, len(jobs), swap=swapped),
+            taken_at=now,
+            heard_at=now,
+        )
+        slot.flights.append(flight)
+        return flight
+
+    def _next_group(self, slot: EngineSlot) -> list[Job] | None:
+        for group in list(self._groups):
+            jobs = [job for job in group.jobs if job.id in self._grouped]
+            entries = [entry for job in jobs if (entry := self._queue.entry(job.id)) and entry.waiting]
+            limit = slot.limits.of(group.jobs[0].key.model)
+            if not entries:
+                self._groups.remove(group)
+            elif limit > 0 and self._may_run(entries[0].job, slot):
+                taken = [entry.job for entry in entries[:limit]]
+                self._grouped.difference_update(job.id for job in taken)
+                if len(taken) == len(entries):
+                    self._groups.remove(group)
+                return taken
+        return None
+
+    def _next_jobs(self, slot: EngineSlot, now: float, *, idle: int) -> list[Job]:
+        choice = choose_key(
+            self._candidates(slot),
+            warm=slot.warm,
+            warm_elsewhere=self._warm_elsewhere(slot),
+            passes=self._passes,
+            max_key_wait=self._max_key_wait,
+        )
+        if choice is None:
+            return []
+        key = choice.key
+        limit = slot.limits.of(key.model)
+        rows = rows_for(self._queue.waiting_count(key), limit=limit, idle_engines=idle)
+        jobs = self._queue.first(key, rows, accept=self._acceptor(slot))
+        if (
+            not jobs
+            or self._gathering(slot, jobs, limit, now)
+            or self._stands_back(slot, key, len(jobs), now)
+        ):
+            return []
+        if choice.passed_over is not None:
+            self._passes[choice.passed_over] = self._passes.get(choice.passed_over, 0) + 1
+        return jobs
+
+    def _candidates(self, slot: EngineSlot) -> list[Candidate]:
+        found = []
+        for key in self._queue.batch_keys():
+            if slot.limits.of(key.model) <= 0:
+                continue
+            jobs = self._queue.first(key, 1, accept=self._acceptor(slot))
+            if jobs:
+                entry = self._queue.entry(jobs[0].id)
+                assert entry is not None
+                found.append(
+                    Candidate(
+                        key=key,
+                        weights=self.weights(key),
+                        order=entry.order,
+                        count=self._queue.waiting_count(key),
+                    )
+                )
+        return found
+
+    def _acceptor(self, slot: EngineSlot) -> Callable[[Job], bool] | None:
+        if not self._avoid and not self._grouped:
+            return None
+        return lambda job: job.id not in self._grouped and self._may_run(job, slot)
+
+    def _may_run(self, job: Job, slot: EngineSlot) -> bool:
+        """Whether ``slot`` has not failed this job yet, or is all there is."""
+        avoid = self._avoid.get(job.id)
+        if not avoid or slot.name not in avoid:
+            return True
+        return not any(
+            other.living and other.name not in avoid and other.limits.of(job.key.model) > 0
+            for other in self._slots.values()
+        )
+
+    def _warm_elsewhere(self, slot: EngineSlot) -> set[str]:
+        return {s.warm for s in self._slots.values() if s is not slot and s.living and s.warm is not None}
+
+    def _gathering(self, slot: EngineSlot, jobs: list[Job], limit: int, now: float) -> bool:
+        """An idle engine waits a moment for a batch to fill, counted from the first one's arrival."""
+        if slot.flights or len(jobs) >= limit or self._window <= 0:
+            return False
+        since = min(self._arrived.get(job.id, 0.0) for job in jobs)
+        left = since + self._window - now
+        if left <= 0:
+            return False
+        self._look_again(left)
+        return True
+
+    def _stands_back(self, slot: EngineSlot, key: BatchKey, rows: int, now: float) -> bool:
+        """Whether the other engines would have finished all that waits, these jobs included, before
+        this engine had finished them."""
+        mine = self._seconds(slot, key, rows, swap=slot.warm != self.weights(key))
+        if mine is None:
+            return False
+        fastest = self._fastest(key, rows, now)
+        if fastest is None or mine <= SLOWER * fastest:
+            return False
+        others = [
+            s for s in self._slots.values() if s is not slot and s.living and s.limits.of(key.model) > 0
+        ]
+        near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
+        theirs = finish_by([lane for s in near if (lane := self.lane(s, now))], self._work_until(key, rows))
+        if theirs is None or theirs > (slot.free_in(now) or 0.0) + mine:
+            return False
+        self._look_again(RECHECK)
+        return True
+
+    def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
+        """What the run takes on the fastest living engine, looked up once a second at most."""
+        known = self._fastest_known.get((key, rows))
+        if known is not None and known[0] > now:
+            return known[1]
+        seconds = [
+            time
+            for slot in self._slots.values()
+            if slot.living and slot.limits.of(key.model) > 0
+            if (time := self._seconds(slot, key, rows, swap=False)) is not None
+        ]
+        if len(self._fastest_known) > 1024:
+            self._fastest_known.clear()
+        fastest = min(seconds, default=None)
+        self._fastest_known[key, rows] = (now + FASTEST_FOR, fastest)
+        return fastest
+
+    def _work_until(self, key: BatchKey, rows: int) -> list[Work]:
+        """Everything that waits, the jobs in question last."""
+        work = [
+            Work(key=other, weights=self.weights(other), count=self._queue.waiting_count(other))
+            for other in self._queue.batch_keys()
+            if other != key
+        ]
+        work.append(Work(key=key, weights=self.weights(key), count=self._queue.waiting_count(key)))
+        return work
+
+    # ── values for planners ─────────────────────────────────────────────────────────────────────
+
+    def weights(self, key: BatchKey) -> str:
+        """What must be loaded for jobs of ``key``."""
+        return self._offers[key.model].weights or key.model
+
+    def lane(self, slot: EngineSlot, now: float) -> Lane | None:
+        """The engine as a planner sees it, or None while it cannot be told when it is free."""
+        free_in = slot.free_in(now)
+        if free_in is None:
+            return None
+        return Lane(
+            name=slot.name,
+            free_in=free_in,
+            warm=slot.warm,
+            limit=slot.limits.of,
+            seconds=lambda key, rows, swap: self._seconds(slot, key, rows, swap=swap),
+        )
+
+    def _seconds(self, slot: EngineSlot, key: BatchKey, rows: int, *, swap: bool) -> float | None:
+        duration = self._durations.predict(slot.name, key.model, rows, swap=swap)
+        return None if duration is None else duration.total

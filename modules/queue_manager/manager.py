@@ -1,0 +1,619 @@
+"""The queue: takes requests, keeps every promise about them, and sees each job to its end.
+
+A job is accepted once it is journaled; it then waits, is in flight, is being delivered, and ends in
+exactly one of delivered (or kept), failed and cancelled. Its owner's place is freed at that end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from modules.queue_manager.announcer import Announcer
+from modules.queue_manager.dispatcher import Dispatcher
+from modules.queue_manager.errors import (
+    AttemptsExhausted,
+    BadPrompt,
+    BadSeed,
+    BadSize,
+    GenerationError,
+    ModelUnavailable,
+    NoSourceImage,
+    OutOfMemory,
+    QueueClosed,
+    StoreError,
+    UnknownJob,
+    UnknownModel,
+    UserLimitReached,
+)
+from modules.queue_manager.estimates import DurationBook
+from modules.queue_manager.fair_queue import FairQueue, QueueEntry
+from modules.queue_manager.flights import EngineSlot, Flight
+from modules.queue_manager.forecast import finish_in
+from modules.queue_manager.jobs import (
+    MAX_SEED,
+    Batch,
+    GenerationRequest,
+    Job,
+    JobId,
+    ModelOffer,
+    batch_key,
+)
+from modules.queue_manager.ports import (
+    Cancelled,
+    Clock,
+    Delivered,
+    Dispatched,
+    Failed,
+    Finished,
+    JobListener,
+    JobStore,
+    JobTurn,
+    PictureDelivery,
+    Progressed,
+    Queued,
+    Requeued,
+    RunReport,
+    Started,
+)
+from modules.queue_manager.status import Place, QueueStatus
+
+log = logging.getLogger(__name__)
+
+MAX_PROMPT = 6000
+"""Characters of a prompt: the most that an option of a Discord command can carry."""
+
+PLAYED_THROUGH = 64
+"""Jobs ahead that a forecast plays through one batch at a time; beyond, the fleet's rate is used."""
+
+FORECAST_LANES = 32
+"""Engines that a forecast considers, those that are free first."""
+
+
+class QueueManager:
+    """See the module. Built once, outside of a running loop if need be; not thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        offers: Sequence[ModelOffer],
+        store: JobStore,
+        clock: Clock,
+        delivery: PictureDelivery | None = None,
+        listeners: Sequence[JobListener] = (),
+        max_jobs_per_user: int = 2,
+        max_key_wait: int = 2,
+        max_attempts: int = 3,
+        batch_window: float = 0.06,
+        lift_after: float = 120.0,
+        top_tier: int = 0,
+        durations: DurationBook | None = None,
+    ) -> None:
+        """``batch_window``, ``lift_after``: seconds. ``delivery`` may come later, by `deliver_with`."""
+        self.offers = tuple(offers)
+        self.durations = durations or DurationBook()
+        self._offers = {offer.name: offer for offer in offers}
+        self._store = store
+        self._clock = clock
+        self._delivery = delivery
+        self._announcer = Announcer(listeners)
+        self._max_jobs = max_jobs_per_user
+        self._max_key_wait = max_key_wait
+        self._max_attempts = max_attempts
+        self._queue = FairQueue(lift_after=lift_after, top_tier=top_tier)
+        self.dispatcher = Dispatcher(
+            queue=self._queue,
+            offers=self._offers,
+            durations=self.durations,
+            clock=clock,
+            max_key_wait=max_key_wait,
+            window=batch_window,
+        )
+        self._reserved: dict[int, int] = {}
+        self._flying: dict[JobId, Flight] = {}
+        self._delivering: set[JobId] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._orphans: dict[str, tuple[Batch, ...]] = {}
+        self._closed: str | None = None
+        self._rate: tuple[float, float | None] = (0.0, None)
+        self._handing_over = 0.0
+        self.store_lost = asyncio.Event()
+
+    # ── what people ask ─────────────────────────────────────────────────────────────────────────
+
+    def deliver_with(self, delivery: PictureDelivery, listeners: Sequence[JobListener] = ()) -> None:
+        """Say who delivers, and who listens from now on."""
+        self._delivery = delivery
+        for listener in listeners:
+            self._announcer.add(listener)
+
+    async def submit(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        sources: Mapping[str, bytes] | None = None,
+        limit: int | None = None,
+    ) -> tuple[Job, ...]:
+        """Accept all of one person's ``requests``, or none.
+
+        ``limit`` stands in for the usual number of active jobs. Returns once the jobs are journaled.
+        Raises a `RequestRejected`; then nothing was accepted.
+        """
+        if self._closed is not None:
+            raise QueueClosed(self._closed)
+        for request in requests:
+            self._check(request)
+        user_id = requests[0].user_id
+        self._reserve(user_id, len(requests), self._max_jobs if limit is None else limit)
+        try:
+            jobs = await self._journal(requests, sources or {})
+        finally:
+            self._release(user_id, len(requests))
+        for job in jobs:
+            self.dispatcher.add(job)
+            log.info("Queued", extra={"job": job.id, "model": job.request.model})
+            self._announcer.tell(Queued(job=job))
+        return jobs
+
+    async def cancel(self, job_id: JobId, *, by: int | None) -> Job:
+        """End an active job. Whether ``by`` may do so is the caller's affair.
+
+        In a batch with others only its own slot is dropped. Raises `UnknownJob` if it has ended, or
+        its picture is on its way already.
+        """
+        entry = self._queue.entry(job_id)
+        if entry is None or job_id in self._delivering:
+            raise UnknownJob(job_id)
+        flight = self._flying.pop(job_id, None)
+        if flight is not None:
+            flight.dropped.add(job_id)
+            if flight.abandoned:
+                flight.unwanted.set()
+        job = entry.job
+        self.dispatcher.end(job_id)
+        await self._end(Cancelled(job=job, by=by))
+        return job
+
+    async def cancel_user(self, user_id: int, *, by: int | None) -> tuple[Job, ...]:
+        """End all of a person's jobs that can still be ended."""
+        mine = [entry.job.id for entry in self._queue.of_user(user_id)]
+        return tuple([await self.cancel(job_id, by=by) for job_id in mine if job_id not in self._delivering])
+
+    def job(self, job_id: JobId) -> Job | None:
+        """An active job."""
+        entry = self._queue.entry(job_id)
+        return entry.job if entry else None
+
+    def active_jobs(self, user_id: int) -> tuple[Job, ...]:
+        """A person's active jobs, in the order of acceptance."""
+        return tuple(entry.job for entry in self._queue.of_user(user_id))
+
+    def place(self, job_id: JobId) -> Place | None:
+        """Where an active job stands."""
+        entry = self._queue.entry(job_id)
+        if entry is None:
+            return None
+        if entry.waiting:
+            ahead = self._queue.ahead(job_id)
+            seconds = self._forecast(entry, ahead)
+        else:
+            ahead, flight = 0, self._flying.get(job_id)
+            seconds = self._flight_ends_in(flight) if flight else None
+        return Place(
+            running=not entry.waiting,
+            ahead=ahead,
+            waiting=len(self._queue),
+            expected_at=None if seconds is None else self._clock.unix() + seconds + self._handing_over,
+        )
+
+    def status(self) -> QueueStatus:
+        """The queue as a whole."""
+        return QueueStatus(
+            waiting=len(self._queue),
+            running=self._queue.active - len(self._queue),
+            users=self._queue.people,
+            paused=self.dispatcher.paused,
+            closed_because=self._closed,
+        )
+
+    # ── opening and closing ─────────────────────────────────────────────────────────────────────
+
+    def pause(self) -> None:
+        """Take jobs, but hand none to an engine."""
+        self.dispatcher.paused = True
+
+    def resume(self) -> None:
+        """Hand jobs to engines again."""
+        self.dispatcher.paused = False
+        self.dispatcher.schedule()
+
+    def close(self, why: str) -> None:
+        """Take no job from now on; see `QueueClosed` for ``why``."""
+        self._closed = why
+
+    def open(self) -> None:
+        """Take jobs again."""
+        self._closed = None
+
+    async def recover(self) -> None:
+        """Take up what a former process left: waiting jobs in their order, and batches that engines
+        may still have, which their workers will ask for."""
+        backlog = await self._store.backlog()
+        dispatched = [
+            job for batches in backlog.dispatched.values() for batch in batches for job in batch.jobs
+        ]
+        everything = sorted([*backlog.waiting, *dispatched], key=lambda job: job.number)
+        in_flight = {job.id for job in dispatched}
+        for job in everything:
+            if job.request.model not in self._offers:
+                await self._end_unknown_model(job)
+            elif job.id in in_flight:
+                self.dispatcher.restore(job)
+            else:
+                self.dispatcher.add(job)
+                self._announcer.tell(Queued(job=job))
+        self._orphans = dict(backlog.dispatched)
+        if everything:
+            log.info("Recovered", extra={"waiting": len(backlog.waiting), "dispatched": len(in_flight)})
+
+    async def _end_unknown_model(self, job: Job) -> None:
+        error = GenerationError(f"no model {job.request.model!r} any more", model=job.request.model)
+        await self._end(Failed(job=job, error=error))
+
+    def orphans(self, engine: str) -> tuple[Batch, ...]:
+        """Batches that a former process handed to ``engine``; asked for once, by its worker."""
+        batches = self._orphans.pop(engine, ())
+        known = []
+        for batch in batches:
+            jobs = tuple(job for job in batch.jobs if self._queue.entry(job.id))
+            if jobs:
+                known.append(batch)
+        return tuple(known)
+
+    def release_orphans(self, engines: Sequence[str]) -> None:
+        """The fleet consists of ``engines``: what a former process handed to others waits again."""
+        for name in [name for name in self._orphans if name not in engines]:
+            for batch in self.orphans(name):
+                self.return_batch(batch)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for deliveries under way, and for listeners to have heard, at most ``seconds``."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        settled = asyncio.ensure_future(self._announcer.settled())
+        await asyncio.wait([settled], timeout=seconds)
+        settled.cancel()
+
+    async def aclose(self) -> None:
+        """Stop what is still under way. What is not journaled as ended comes back at the next start."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._announcer.aclose()
+
+    # ── what workers tell ───────────────────────────────────────────────────────────────────────
+
+    async def take(self, slot: EngineSlot) -> Flight:
+        """The next batch for an engine, journaled as dispatched."""
+        flight = await self.dispatcher.take(slot)
+        for job in flight.batch.jobs:
+            self._flying[job.id] = flight
+        return flight
+
+    async def journal_dispatch(self, flight: Flight) -> None:
+        """Note where the batch goes, before it goes there."""
+        await self._record(Dispatched(batch=flight.batch, engine=flight.slot.name))
+        for job in self._aboard(flight):
+            log.info("Dispatched", extra={"job": job.id, "run": flight.batch.id, "engine": flight.slot.name})
+
+    def adopt(self, flight: Flight) -> None:
+        """A batch of a former process is followed on."""
+        for job in flight.batch.jobs:
+            if self._queue.entry(job.id):
+                self._flying[job.id] = flight
+            else:
+                flight.dropped.add(job.id)
+
+    def started(self, flight: Flight) -> None:
+        """The engine began the batch."""
+        for job in self._aboard(flight):
+            self._announcer.tell(Started(job=job, engine=flight.slot.name, batch_size=len(flight.batch.jobs)))
+
+    def progressed(self, flight: Flight, *, preview: tuple[int, bytes] | None = None) -> None:
+        """A step more is done, or a preview came for the job at an index."""
+        seconds = self._flight_ends_in(flight)
+        expected = None if seconds is None else self._clock.unix() + seconds + self._handing_over
+        for index, job in enumerate(flight.batch.jobs):
+            if job.id in flight.dropped or (preview is not None and preview[0] != index):
+                continue
+            self._announcer.tell(
+                Progressed(
+                    job=job,
+                    step=flight.step,
+                    steps=flight.steps,
+                    expected_at=expected,
+                    preview=preview[1] if preview else None,
+                )
+            )
+
+    def landed(self, flight: Flight) -> None:
+        """The run ended well: learn from it, and deliver while the engine goes on."""
+        seen = flight.observed()
+        if seen is not None:
+            self.durations.learn(seen)
+        self.dispatcher.land(flight)
+        report = RunReport(
+            engine=flight.slot.name,
+            batch_size=len(flight.batch.jobs),
+            started_at=flight.started_unix,
+            ended_at=self._clock.unix(),
+        )
+        for index, job in enumerate(flight.batch.jobs):
+            if job.id not in flight.dropped:
+                self._delivering.add(job.id)
+                self._spawn(self._hand_over(flight, index, job, report), f"deliver {job.id}")
+
+    async def failed(self, flight: Flight, error: GenerationError) -> None:
+        """The run came to nothing. What becomes of its jobs is a matter of the error's blame."""
+        self.dispatcher.land(flight)
+        jobs = self._aboard(flight)
+        self._forget(flight)
+        if not jobs:
+            return
+        log.warning(
+            "Run failed: %s",
+            error,
+            extra={"run": flight.batch.id, "engine": flight.slot.name, "blame": error.blame},
+        )
+        if error.blame == "server":
+            for job in jobs:
+                await self._retry(job, error, flight)
+        elif error.blame == "size" and len(jobs) > 1:
+            await self._split(jobs, error, max(1, flight.slot.limits.of(flight.batch.key.model)))
+        elif error.blame == "size":
+            await self._retry(jobs[0], error, flight)
+        elif error.blame == "content" and len(jobs) > 1:
+            await self._split(jobs, error, (len(jobs) + 1) // 2)
+        else:
+            for job in jobs:
+                await self._fail(job, error)
+
+    def returned(self, flight: Flight) -> None:
+        """The batch was taken back before it began: its jobs wait again as if nothing had been."""
+        self.dispatcher.land(flight)
+        jobs = self._aboard(flight)
+        self._forget(flight)
+        for job in jobs:
+            self.dispatcher.put_back(job)
+
+    def return_batch(self, batch: Batch) -> None:
+        """A former process's batch is nowhere any more: its jobs wait again, in their places."""
+        for job in batch.jobs:
+            entry = self._queue.entry(job.id)
+            if entry is not None and not entry.waiting and job.id not in self._delivering:
+                self.dispatcher.put_back(job)
+                self._announcer.tell(Queued(job=job))
+
+    # ── inside: acceptance ──────────────────────────────────────────────────────────────────────
+
+    def _check(self, request: GenerationRequest) -> None:
+        offer = self._offers.get(request.model)
+        if offer is None or offer.kind != request.kind:
+            raise UnknownModel(model=request.model)
+        if not self._somebody_can(offer):
+            raise ModelUnavailable(model=offer.label)
+        if offer.kind != "upscale" and not request.prompt.strip():
+            raise BadPrompt(length=0, limit=MAX_PROMPT)
+        if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:
+            raise BadPrompt(length=max(len(request.prompt), len(request.negative)), limit=MAX_PROMPT)
+        if not 0 <= request.seed <= MAX_SEED:
+            raise BadSeed(seed=str(request.seed))
+        if offer.kind == "imagine" and request.size not in offer.sizes:
+            raise BadSize(size=str(request.size), allowed=", ".join(map(str, offer.sizes)))
+        least, most = offer.source_count
+        if not least <= len(request.sources) <= most:
+            raise NoSourceImage(least=least, most=most)
+
+    def _somebody_can(self, offer: ModelOffer) -> bool:
+        """False only if servers live and none of them has the model: with none alive, jobs wait."""
+        living = [slot for slot in self.dispatcher.slots.values() if slot.living]
+        return not living or any(slot.limits.of(offer.name) > 0 for slot in living)
+
+    def _reserve(self, user_id: int, count: int, limit: int) -> None:
+        reserved = self._reserved.get(user_id, 0)
+        active = self._queue.active_count(user_id) + reserved
+        if active + count > limit:
+            raise UserLimitReached(active=active, limit=limit, asked=count)
+        self._reserved[user_id] = reserved + count
+
+    def _release(self, user_id: int, count: int) -> None:
+        left = self._reserved.pop(user_id) - count
+        if left:
+            self._reserved[user_id] = left
+
+    async def _journal(
+        self, requests: Sequence[GenerationRequest], sources: Mapping[str, bytes]
+    ) -> tuple[Job, ...]:
+        now = self._clock.unix()
+        try:
+            numbers = await self._store.next_numbers(len(requests))
+            jobs = tuple(
+                Job(
+                    id=JobId(uuid.uuid4().hex),
+                    number=number,
+                    request=request,
+                    key=batch_key(request, self._offers[request.model]),
+                    queued_at=now,
+                )
+                for number, request in zip(numbers, requests, strict=True)
+            )
+            await self._store.accept(jobs, sources)
+        except StoreError as error:
+            log.exception("Could not journal a request")
+            raise QueueClosed("store") from error
+        return jobs
+
+    # ── inside: delivery ────────────────────────────────────────────────────────────────────────
+
+    async def _hand_over(self, flight: Flight, index: int, job: Job, report: RunReport) -> None:
+        assert flight.run is not None
+        ended = self._clock.now()
+        try:
+            picture = await flight.run.fetch(index)
+        except GenerationError as error:
+            self._delivering.discard(job.id)
+            self._flying.pop(job.id, None)
+            await self._fetch_failed(job, error, flight)
+            return
+        flight.slot.pictures += 1
+        await self._deliver(Finished(job=job, picture=picture, report=report))
+        self._handing_over += 0.2 * (self._clock.now() - ended - self._handing_over)
+
+    async def _fetch_failed(self, job: Job, error: GenerationError, flight: Flight) -> None:
+        if error.blame == "content" and job.attempts == 0:
+            # Its picture alone was missing: one try by itself tells whether the job is to blame.
+            again = replace(job, attempts=1)
+            await self._record(Requeued(job=again, error=error))
+            self.dispatcher.put_back_together((again,))
+            self._announcer.tell(Requeued(job=again, error=error))
+        elif error.blame == "content":
+            await self._fail(job, error)
+        else:
+            await self._retry(job, error, flight)
+
+    async def _deliver(self, finished: Finished) -> None:
+        job = finished.job
+        assert self._delivery is not None
+        await self._record(finished)
+        self._announcer.tell(finished)
+        receipt = await self._delivery.deliver(finished)
+        log.info(
+            "Delivered",
+            extra={
+                "job": job.id,
+                "where": receipt.where,
+                "engine": finished.report.engine,
+                "gpu_seconds": round(finished.report.gpu_seconds, 3),
+                "waited": round(self._clock.unix() - job.queued_at, 3),
+            },
+        )
+        self._delivering.discard(job.id)
+        self._flying.pop(job.id, None)
+        await self._record(Delivered(job=job, receipt=receipt))
+        self.dispatcher.end(job.id)
+        self._announcer.tell(Delivered(job=job, receipt=receipt))
+
+    # ── inside: failures ────────────────────────────────────────────────────────────────────────
+
+    async def _retry(self, job: Job, error: GenerationError, flight: Flight) -> None:
+        """Once more, elsewhere if there is an elsewhere; what had only waited there does not count."""
+        begun = flight.started_at is not None or flight.run is None or error.blame == "size"
+        again = replace(job, attempts=job.attempts + begun)
+        if again.attempts >= self._max_attempts:
+            last = (
+                error
+                if isinstance(error, OutOfMemory)
+                else AttemptsExhausted(str(error), attempts=again.attempts)
+            )
+            await self._fail(job, last)
+            return
+        await self._record(Requeued(job=again, error=error))
+        if self._queue.entry(job.id) is None:
+            return  # cancelled meanwhile
+        self.dispatcher.put_back(again, avoid=flight.slot.name)
+        self._announcer.tell(Requeued(job=again, error=error))
+
+    async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int) -> None:
+        """Run the jobs again in smaller batches: what is to blame ends up alone."""
+        for job in jobs:
+            await self._record(Requeued(job=job, error=error))
+        alive = [job for job in jobs if self._queue.entry(job.id)]
+        for start in range(0, len(alive), size):
+            self.dispatcher.put_back_together(tuple(alive[start : start + size]))
+        for job in alive:
+            self._announcer.tell(Requeued(job=job, error=error))
+
+    async def _fail(self, job: Job, error: GenerationError) -> None:
+        if self._queue.entry(job.id) is None:
+            return
+        log.error("Failed: %s", error, extra={"job": job.id})
+        self.dispatcher.end(job.id)
+        await self._end(Failed(job=job, error=error))
+
+    async def _end(self, event: Failed | Cancelled) -> None:
+        log.info(type(event).__name__, extra={"job": event.job.id})
+        self._announcer.tell(event)
+        await self._record(event)
+
+    async def _record(self, turn: JobTurn) -> None:
+        try:
+            await self._store.record(turn)
+        except StoreError:
+            self.store_lost.set()
+            raise
+
+    def _aboard(self, flight: Flight) -> list[Job]:
+        """The flight's jobs that were not cancelled, as the queue knows them now."""
+        return [job for job in flight.batch.jobs if job.id not in flight.dropped]
+
+    def _forget(self, flight: Flight) -> None:
+        for job in flight.batch.jobs:
+            if self._flying.get(job.id) is flight:
+                del self._flying[job.id]
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed", task.get_name(), exc_info=error)
+
+    # ── inside: forecasts ───────────────────────────────────────────────────────────────────────
+
+    def _flight_ends_in(self, flight: Flight) -> float | None:
+        now = self._clock.now()
+        total = 0.0
+        for other in flight.slot.flights:
+            remaining = other.remaining(now)
+            if remaining is None:
+                return None
+            total += remaining
+            if other is flight:
+                return total
+        return 0.0
+
+    def _forecast(self, entry: QueueEntry, ahead: int) -> float | None:
+        if ahead > PLAYED_THROUGH:
+            rate = self._fleet_rate()
+            return None if not rate else (ahead + 1) / rate
+        now = self._clock.now()
+        lanes = [
+            lane
+            for slot in self.dispatcher.slots.values()
+            if slot.living and (lane := self.dispatcher.lane(slot, now))
+        ]
+        lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
+        line = [
+            (job.key, self.dispatcher.weights(job.key)) for job in islice(self._queue.in_order(), ahead + 1)
+        ]
+        return finish_in(lanes, line, max_key_wait=self._max_key_wait)
+
+    def _fleet_rate(self) -> float | None:
+        """Pictures a second that the living engines make, looked up once a second at most."""
+        now = self._clock.now()
+        if self._rate[0] > now:
+            return self._rate[1]
+        rate = sum(
+            slot.pictures / slot.busy_seconds
+            for slot in self.dispatcher.slots.values()
+            if slot.living and slot.pictures and slot.busy_seconds
+        )
+        self._rate = (now + 1.0, rate or None)
+        return self._rate[1]

@@ -1,0 +1,432 @@
+"""One coroutine for one engine: it pulls batches, follows them, and never lets the engine wait.
+
+A worker holds up to two batches: one runs, the next is handed to the server's own queue shortly
+before the first one ends, so that late arrivals can still join it and the GPU goes on at once.
+Fetching and delivering are tasks of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.breaker import CircuitBreaker
+from modules.queue_manager.errors import (
+    EngineStalled,
+    EngineUnavailable,
+    GenerationError,
+    OutOfMemory,
+    StoreError,
+)
+from modules.queue_manager.flights import EngineSlot, Flight
+from modules.queue_manager.jobs import Batch
+from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import Clock, ImageEngine, RunEvent, RunPreview, RunProgress, RunStarted
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerTimes:
+    """Time limits and habits, in seconds unless said otherwise.
+
+    ``margin``: how long before the end of a run, beyond what handing over takes, the next one is
+    handed over. ``blind_share``: the share of the learned duration after which it is handed over
+    where the server tells no progress. ``stall_factor``, ``stall_floor``, ``stall_unknown``: a run
+    that is silent for so many times its learned duration, at least ``stall_floor`` (or for
+    ``stall_unknown`` while nothing was learned) has stalled. ``refresh``: how often a living engine
+    is asked again what it can do.
+    """
+
+    margin: float = 0.25
+    blind_share: float = 0.7
+    stall_factor: float = 5.0
+    stall_floor: float = 30.0
+    stall_unknown: float = 600.0
+    probe_limit: float = 15.0
+    withdraw_limit: float = 10.0
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+    refresh: float = 60.0
+
+
+class GpuWorker:
+    """Serves one engine until `drain` or cancellation. `run` is its whole life."""
+
+    def __init__(
+        self, *, engine: ImageEngine, manager: QueueManager, clock: Clock, times: WorkerTimes | None = None
+    ) -> None:
+        self.engine = engine
+        self.slot = EngineSlot(name=engine.name)
+        self._manager = manager
+        self._clock = clock
+        self._times = times or WorkerTimes()
+        self._breaker = CircuitBreaker(
+            first_pause=self._times.first_pause,
+            longest_pause=self._times.longest_pause,
+            seed=sum(engine.name.encode()),
+        )
+        self._followers: set[asyncio.Task[None]] = set()
+        self._trouble = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._submit_seconds = 0.05
+        self._probed_at = float("-inf")
+        self._orphaned = True
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Serve until drained."""
+        self._manager.dispatcher.register(self.slot)
+        self._become("starting")
+        try:
+            while not self._draining.is_set():
+                if await self._is_there():
+                    await self._serve()
+                if not self._draining.is_set():
+                    await self._recuperate()
+            await self._finish()
+        except StoreError:
+            log.exception("The job store is lost; the worker stops", extra={"engine": self.slot.name})
+        finally:
+            self._manager.dispatcher.unregister(self.slot)
+            await self._stop_followers()
+            await self.engine.aclose()
+
+    def drain(self) -> None:
+        """Finish what runs, give back what only waits at the server, take no more."""
+        self._draining.set()
+        self._trouble.set()
+        self._become("draining")
+        for flight in self.slot.flights:
+            if flight.started_at is None:
+                flight.unwanted.set()
+
+    def _become(self, state: str) -> None:
+        slot = self.slot
+        if self._draining.is_set():
+            state = "draining"
+        if slot.state != state:
+            slot.state = state  # type: ignore[assignment]
+            slot.since = self._clock.unix()
+            log.info("Engine is %s", state, extra={"engine": slot.name})
+        self._manager.dispatcher.schedule()
+
+    # ── health ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _is_there(self) -> bool:
+        """Ask the engine what it can do; take up what a former process left there."""
+        try:
+            async with timeout(self._times.probe_limit):
+                capabilities = await self.engine.probe()
+        except TimeoutError:
+            return self._is_not(EngineStalled(f"no answer within {self._times.probe_limit:g} s"))
+        except GenerationError as error:
+            return self._is_not(error)
+        self._probed_at = self._clock.now()
+        self.slot.limits.tell(capabilities.batch_limits)
+        if capabilities.notes != self.slot.notes:
+            self.slot.notes = capabilities.notes
+            for note in capabilities.notes:
+                log.warning("%s", note, extra={"engine": self.slot.name})
+        self.slot.last_error = None
+        self._trouble.clear()
+        self._breaker.answered()
+        self._become("busy" if self.slot.flights else "idle")
+        if self._orphaned:
+            self._orphaned = False
+            await self._take_up_orphans()
+        return True
+
+    def _is_not(self, error: GenerationError) -> bool:
+        self._note(error)
+        if self._orphaned:
+            # Its server is away: nobody waits for it while another one lives.
+            self._orphaned = False
+            for batch in self._manager.orphans(self.slot.name):
+                self._manager.return_batch(batch)
+        return False
+
+    def _note(self, error: GenerationError) -> None:
+        if self.slot.last_error != str(error):
+            log.warning("Engine is not available: %s", error, extra={"engine": self.slot.name})
+        self.slot.last_error = str(error)
+
+    async def _recuperate(self) -> None:
+        self.slot.warm = None
+        self._become("down")
+        pause = self._breaker.failed()
+        draining = asyncio.ensure_future(self._draining.wait())
+        napping = asyncio.ensure_future(self._clock.sleep(pause))
+        await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, napping):
+            task.cancel()
+
+    async def _take_up_orphans(self) -> None:
+        for batch in self._manager.orphans(self.slot.name):
+            try:
+                run = await self.engine.resume(batch)
+            except GenerationError as error:
+                self._note(error)
+                run = None
+            if run is None:
+                self._manager.return_batch(batch)
+                continue
+            flight = self._flight_of(batch)
+            flight.run = run
+            self._manager.adopt(flight)
+            self._spawn(self._follow(flight))
+
+    def _flight_of(self, batch: Batch) -> Flight:
+        weights = self._manager.dispatcher.weights(batch.key)
+        flight = Flight(
+            batch=batch,
+            slot=self.slot,
+            weights=weights,
+            swapped=True,
+            expected=None,
+            taken_at=self._clock.now(),
+            heard_at=self._clock.now(),
+        )
+        self.slot.flights.append(flight)
+        self.slot.warm = weights
+        return flight
+
+    # ── serving ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _serve(self) -> None:
+        """Take and hand over batches until there is trouble."""
+        while not self._trouble.is_set():
+            room = asyncio.ensure_future(self._room())
+            if not await self._before_trouble(room):
+                return
+            taking = asyncio.ensure_future(self._manager.take(self.slot))
+            if not await self._before_trouble(taking):
+                if not taking.cancelled():  # it came in the same instant
+                    self._manager.returned(taking.result())
+                return
+            await self._hand_over(taking.result())
+
+    async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
+        """Wait for ``work``; false, and ``work`` cancelled, if trouble came first. An idle engine is
+        asked now and then whether it is still there, and what it can do by now."""
+        trouble = asyncio.ensure_future(self._trouble.wait())
+        try:
+            while not work.done() and not trouble.done():
+                await asyncio.wait(
+                    {work, trouble}, timeout=self._times.refresh, return_when=asyncio.FIRST_COMPLETED
+                )
+                forlorn = not work.done() and not self.slot.flights and self._stale()
+                if forlorn and not await self._is_there():
+                    self._trouble.set()
+            if not self._trouble.is_set():
+                return True
+            work.cancel()
+            await asyncio.wait({work})
+            return False
+        finally:
+            trouble.cancel()
+            if not work.done():
+                work.cancel()
+
+    def _stale(self) -> bool:
+        return self._clock.now() - self._probed_at >= self._times.refresh
+
+    async def _room(self) -> None:
+        """Return when the engine can be handed a batch: it is idle, or about to be."""
+        while len(self.slot.flights) >= 2:
+            await self._moved(self.slot.flights[0], None)
+        while self.slot.flights:
+            flight = self.slot.flights[0]
+            left = self._until_handover(flight)
+            if left is not None and left <= 0:
+                return
+            await self._moved(flight, left)
+
+    async def _moved(self, flight: Flight, seconds: float | None) -> None:
+        flight.moved.clear()
+        waiting = asyncio.ensure_future(flight.moved.wait())
+        await asyncio.wait({waiting}, timeout=seconds)
+        waiting.cancel()
+
+    def _until_handover(self, flight: Flight) -> float | None:
+        """Seconds until the next batch should be handed over; None: only the next event will tell."""
+        now = self._clock.now()
+        remaining = flight.remaining(now)
+        if flight.started_at is None:
+            return None
+        lead = self._times.margin + 2.0 * self._submit_seconds
+        if remaining is None:
+            return None
+        if flight.steps == 0 and flight.expected is not None:
+            return flight.started_at + flight.expected.total * self._times.blind_share - now
+        return remaining - lead
+
+    async def _hand_over(self, flight: Flight) -> None:
+        """Journal, submit, follow."""
+        await self._manager.journal_dispatch(flight)
+        if self.slot.state == "idle":
+            self._become("busy")
+        before = self._clock.now()
+        try:
+            if not flight.abandoned:
+                flight.run = await self.engine.submit(flight.batch)
+        except GenerationError as error:
+            await self._failed(flight, error)
+            return
+        if flight.run is None:
+            self._manager.returned(flight)
+            return
+        self._submit_seconds += 0.2 * (self._clock.now() - before - self._submit_seconds)
+        self._spawn(self._follow(flight))
+
+    # ── following ───────────────────────────────────────────────────────────────────────────────
+
+    async def _follow(self, flight: Flight) -> None:
+        """One run from submission to its end."""
+        withdrawn = False
+        listening = asyncio.ensure_future(self._listen(flight))
+        try:
+            while not listening.done():
+                unwanted = asyncio.ensure_future(flight.unwanted.wait())
+                await asyncio.wait(
+                    {listening, unwanted},
+                    timeout=self._patience(flight),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                unwanted.cancel()
+                if listening.done():
+                    break
+                if flight.unwanted.is_set():
+                    flight.unwanted.clear()
+                    if await self._withdraw(flight, interrupt=flight.abandoned):
+                        withdrawn = True
+                        break
+                elif self._stalled(flight):
+                    await self._withdraw(flight, interrupt=True)
+                    raise EngineStalled(f"no sign of life for {self._silence(flight):.0f} s")
+            if withdrawn:
+                self._manager.returned(flight)
+            else:
+                await listening
+                self._landed(flight)
+        except GenerationError as error:
+            await self._failed(flight, error)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            flight.moved.set()
+            for other in self.slot.flights:
+                other.hear(self._clock.now())  # its turn has come: silence counts from here
+            if not self.slot.flights and self.slot.state == "busy":
+                self._become("idle")
+
+    async def _listen(self, flight: Flight) -> None:
+        assert flight.run is not None
+        async for event in flight.run.events():
+            self._hear(flight, event)
+        flight.ended_at = self._clock.now()
+
+    def _hear(self, flight: Flight, event: RunEvent) -> None:
+        now = self._clock.now()
+        if isinstance(event, RunPreview):
+            flight.hear(now)
+            self._manager.progressed(flight, preview=(event.index, event.image))
+            return
+        if flight.started_at is None:
+            flight.begin(now, self._clock.unix())
+            self._manager.started(flight)
+        if isinstance(event, RunProgress):
+            flight.advance(event.step, event.steps, now)
+            self._manager.progressed(flight)
+        else:
+            assert isinstance(event, RunStarted)
+
+    def _landed(self, flight: Flight) -> None:
+        now = self._clock.now()
+        if flight.started_at is None:
+            flight.started_at, flight.started_unix = (
+                flight.taken_at,
+                self._clock.unix() - (now - flight.taken_at),
+            )
+        flight.ended_at = now
+        self.slot.busy_seconds += now - flight.started_at
+        self.slot.limits.succeeded(flight.batch.key.model, len(flight.batch.jobs))
+        self._breaker.succeeded()
+        self._manager.landed(flight)
+
+    async def _failed(self, flight: Flight, error: GenerationError) -> None:
+        if isinstance(error, OutOfMemory):
+            limit = self.slot.limits.out_of_memory(flight.batch.key.model, len(flight.batch.jobs))
+            log.warning(
+                "Out of memory with %d pictures; %d at most from now on",
+                len(flight.batch.jobs),
+                limit,
+                extra={"engine": self.slot.name, "model": flight.batch.key.model},
+            )
+        if isinstance(error, EngineUnavailable) and not flight.abandoned:
+            self._note(error)
+            self.slot.warm = None
+            self._become("down")
+            self._trouble.set()
+            self._call_back_the_other(flight)
+        await self._manager.failed(flight, error)
+
+    def _call_back_the_other(self, lost: Flight) -> None:
+        """What was handed over to a server in trouble, and has not begun, is taken back."""
+        for flight in self.slot.flights:
+            if flight is not lost and flight.started_at is None:
+                flight.unwanted.set()
+
+    async def _withdraw(self, flight: Flight, *, interrupt: bool) -> bool:
+        """True if the batch never began and is ours again; one that has begun is interrupted if asked."""
+        assert flight.run is not None
+        try:
+            async with timeout(self._times.withdraw_limit):
+                return await flight.run.withdraw(interrupt=interrupt)
+        except (TimeoutError, GenerationError) as error:
+            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.slot.name})
+            return flight.started_at is None
+
+    def _patience(self, flight: Flight) -> float | None:
+        if flight.started_at is None and flight is not self.slot.flights[0]:
+            return None
+        return max(self._limit_of_silence(flight) - self._silence(flight), 0.05)
+
+    def _stalled(self, flight: Flight) -> bool:
+        first = not self.slot.flights or flight is self.slot.flights[0]
+        return first and self._silence(flight) >= self._limit_of_silence(flight)
+
+    def _silence(self, flight: Flight) -> float:
+        return self._clock.now() - flight.heard_at
+
+    def _limit_of_silence(self, flight: Flight) -> float:
+        if flight.expected is None:
+            return self._times.stall_unknown
+        return max(flight.expected.total * self._times.stall_factor, self._times.stall_floor)
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────────
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._followers.add(task)
+        task.add_done_callback(self._follower_ended)
+
+    def _follower_ended(self, task: asyncio.Task[None]) -> None:
+        self._followers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("Following a run failed", exc_info=error, extra={"engine": self.slot.name})
+            self._trouble.set()
+
+    async def _finish(self) -> None:
+        while self._followers:
+            await asyncio.wait(set(self._followers))
+
+    async def _stop_followers(self) -> None:
+        for task in self._followers:
+            task.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
