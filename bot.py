@@ -8,6 +8,7 @@
 The syntax of this file stays old enough for an old Python to read as far as the sentence that it is too old.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from modules.utils.settings import Settings
 
 OLDEST = (3, 10)
 ROOT = Path(__file__).resolve().parent
@@ -26,13 +29,49 @@ def main(arguments: "Sequence[str]") -> int:
     if sys.version_info < OLDEST:
         version = ".".join(str(part) for part in sys.version_info[:2])
         sys.exit("FuLLet needs Python 3.10 or newer, and this is " + version + ": call it by a newer one")
-    command, rest = (arguments[0], arguments[1:]) if arguments else ("run", [])
-    if command in ("-h", "--help", "help"):
+    if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(__doc__)
         return 0
+    named = bool(arguments) and not arguments[0].startswith("-")
+    command, rest = (arguments[0], arguments[1:]) if named else ("run", arguments)
     if command not in COMMANDS:
         sys.exit(f"There is no command {command!r}; there are {', '.join(COMMANDS)}")
-    return COMMANDS[command](rest)
+    try:
+        return COMMANDS[command](rest)
+    except ModuleNotFoundError as error:
+        if (error.name or "modules").partition(".")[0] == "modules":
+            raise
+        install = f"{sys.executable} -m pip install -r requirements.txt"
+        sys.exit(
+            f"The package {error.name} is missing from this Python; install what the bot needs by: {install}"
+        )
+
+
+# ── the bot itself ──────────────────────────────────────────────────────────────────────────────
+
+
+def _run(arguments: "Sequence[str]") -> int:
+    import argparse
+    import asyncio
+
+    parser = argparse.ArgumentParser(prog="bot.py run", description="Run the bot.")
+    parser.add_argument("--env-file", type=Path, default=ROOT / ".env", help="where the settings are")
+    options = parser.parse_args(arguments)
+    from modules.queue_manager.errors import StartupError
+    from modules.utils import log, settings
+
+    try:
+        given = settings.load(options.env_file, os.environ)
+        log.configure(level=given.log_level, style=given.log_format, secrets=given.secrets())
+        asyncio.run(_serve(given, options.env_file))
+    except StartupError as error:
+        sys.exit(str(error))
+    return 0
+
+
+async def _serve(settings: "Settings", env_file: "Path") -> None:
+    """Open every part, work until told to stop, close in the reverse order."""
+    raise NotImplementedError
 
 
 # ── commands that make their own environment ────────────────────────────────────────────────────
@@ -78,6 +117,7 @@ def _go_on(python: "Path", arguments: "Sequence[str]") -> int:
 
 
 COMMANDS: "dict[str, Callable[[Sequence[str]], int]]" = {
+    "run": _run,
     "test": _test,
     "lint": _lint,
 }
