@@ -1,0 +1,25 @@
+"""An embedded ComfyUI on loopback: the real server's protocol, a drawing hand instead of a GPU, and faults
+on demand."""
+
+from __future__ import annotations
+
+from modules.demo.comfy_server.faults import Faults
+from modules.demo.comfy_server.instant_nodes import variation_seed
+from modules.demo.comfy_server.marks import NoMark, mark_of, read_mark
+from modules.demo.comfy_server.pictures import picture_of
+from modules.demo.comfy_server.profile import ServerProfile, Timing
+from modules.demo.comfy_server.run import GpuSpan
+from modules.demo.comfy_server.server import ComfyServer
+
+__all__ = [
+    "ComfyServer",
+    "Faults",
+    "GpuSpan",
+    "NoMark",
+    "ServerProfile",
+    "Timing",
+    "mark_of",
+    "picture_of",
+    "read_mark",
+    "variation_seed",
+]

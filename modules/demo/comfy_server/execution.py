@@ -1,0 +1,154 @@
+"""Runs one prompt: its nodes in order, each from the cache or by its function, with every event."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modules.demo.comfy_server.instant_nodes import INSTANT_NODES, NodeFailure
+from modules.demo.comfy_server.node_cache import NodeCache, Result, signatures
+from modules.demo.comfy_server.picture_nodes import PICTURE_NODES, annotated
+from modules.demo.comfy_server.prompt_queue import Graph
+from modules.demo.comfy_server.run import Interrupted, Run
+from modules.demo.comfy_server.sampling import GPU_NODES, OUT_OF_MEMORY
+from modules.demo.comfy_server.workbench import Workbench
+
+_TIMED_NODES = {**GPU_NODES, **PICTURE_NODES}
+_TIPS = (
+    "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might "
+    "have accidentally set the batch_size to a large number."
+)
+# these see their own id, so that the cache tells two of them apart
+_SEE_THEIR_ID = ("GetImageSize", "SaveImageBatch")
+
+
+class Executor:
+    """Runs prompts one after another, with a cache between them."""
+
+    def __init__(self, bench: Workbench, cache_size: int) -> None:
+        self._bench = bench
+        self._cache = NodeCache(cache_size)
+        self._former_ui: dict[str, dict[str, Any]] = {}
+
+    def forget(self) -> None:
+        """Drop all results, as /free does."""
+        self._cache.clear()
+
+    async def run(self, run: Run) -> None:
+        """Run to success, error or interruption, all of which are told and written into ``run.record``."""
+        graph = run.prompt.graph
+        await run.note("execution_start", {})
+        signs = signatures(graph, self._fingerprint)
+        self._cache.enter(signs)
+        cached = [node_id for node_id in graph if self._cache.get(signs[node_id]) is not None]
+        await run.note("execution_cached", {"nodes": cached})
+        results: dict[str, Result] = {}
+        for node_id in order(graph, run.prompt.outputs, set(cached)):
+            run.current = node_id
+            try:
+                await self._node(run, node_id, signs[node_id], results)
+            except Interrupted:
+                await self._interrupted(run, node_id)
+                return
+            except NodeFailure as failure:
+                await self._failed(run, node_id, failure)
+                return
+        run.current = None
+        await run.note("execution_success", {})
+
+    async def _node(self, run: Run, node_id: str, sign: str, results: dict[str, Result]) -> None:
+        node = run.prompt.graph[node_id]
+        former = self._cache.get(sign)
+        if former is not None:
+            results[node_id] = former
+            if node_id in run.prompt.outputs:
+                if former.ui is not None:
+                    await run.output(node_id, former.ui)
+                await run.finish_node(node_id, cached=True)
+            return
+        if run.interrupted:
+            raise Interrupted
+        await run.start_node(node_id)
+        inputs = {name: _resolve(value, results) for name, value in node["inputs"].items()}
+        self._check_poison(inputs)
+        result = await self._call(run, node_id, node["class_type"], inputs)
+        results[node_id] = result
+        self._cache.put(sign, result)
+        if result.ui is not None:
+            await run.output(node_id, self._shown(node["class_type"], result.ui))
+        await run.finish_node(node_id)
+
+    async def _call(self, run: Run, node_id: str, class_type: str, inputs: dict[str, Any]) -> Result:
+        timed = _TIMED_NODES.get(class_type)
+        if timed is not None:
+            return await timed(self._bench, run, node_id, inputs)
+        instant = INSTANT_NODES.get(class_type)
+        if instant is None:
+            raise NodeFailure(f"the embedded server does not run {class_type}", "NotImplementedError")
+        return Result(outputs=instant(inputs))
+
+    async def _failed(self, run: Run, node_id: str, failure: NodeFailure) -> None:
+        run.record.success = False
+        node = run.prompt.graph[node_id]
+        tips = _TIPS if failure.kind == OUT_OF_MEMORY else ""
+        data = {
+            "prompt_id": run.prompt.id,
+            "node_id": node_id,
+            "node_type": node["class_type"],
+            "executed": list(run.executed),
+            "exception_message": f"{failure}\n{tips}",
+            "exception_type": failure.kind,
+            "traceback": [f'  File "execution.py", in execute\n    {node["class_type"]}\n'],
+            "current_inputs": {k: [str(v)] for k, v in node["inputs"].items() if not isinstance(v, list)},
+            "current_outputs": list(run.executed),
+        }
+        await run.note("execution_error", data)
+
+    async def _interrupted(self, run: Run, node_id: str) -> None:
+        run.record.success = False
+        node_type = run.prompt.graph[node_id]["class_type"]
+        data = {"node_id": node_id, "node_type": node_type, "executed": list(run.executed)}
+        await run.note("execution_interrupted", {"prompt_id": run.prompt.id, **data}, everybody=True)
+
+    def _check_poison(self, inputs: Mapping[str, Any]) -> None:
+        poison = self._bench.faults.poison
+        if poison and any(isinstance(value, str) and poison in value for value in inputs.values()):
+            raise NodeFailure("the text encoder raised on a token of this prompt", "RuntimeError")
+
+    def _shown(self, class_type: str, ui: dict[str, Any]) -> dict[str, Any]:
+        """What the node shows, or, as a fault, what such a node showed before."""
+        former = self._former_ui.get(class_type)
+        self._former_ui[class_type] = ui
+        return former if self._bench.faults.foreign_outputs and former is not None else ui
+
+    def _fingerprint(self, node_id: str, node: Mapping[str, Any]) -> Any:
+        if node["class_type"] in _SEE_THEIR_ID:
+            return node_id
+        if node["class_type"] in ("LoadImage", "LoadImageBatch"):
+            name = node.get("inputs", {}).get("image", "")
+            data = self._bench.files.read(*annotated(name)) if isinstance(name, str) else None
+            return hashlib.blake2b(data or b"", digest_size=16).hexdigest()
+        return None
+
+
+def order(graph: Graph, outputs: tuple[str, ...], cached: set[str]) -> Iterator[str]:
+    """The nodes that ``outputs`` need, each after those it needs itself; nothing above a cached one."""
+    visited: set[str] = set()
+
+    def visit(node_id: str) -> Iterator[str]:
+        if node_id in visited:
+            return
+        visited.add(node_id)
+        if node_id not in cached:
+            for value in graph[node_id]["inputs"].values():
+                if isinstance(value, list):
+                    yield from visit(value[0])
+        yield node_id
+
+    for output in outputs:
+        yield from visit(output)
+
+
+def _resolve(value: Any, results: Mapping[str, Result]) -> Any:
+    return results[value[0]].outputs[value[1]] if isinstance(value, list) else value

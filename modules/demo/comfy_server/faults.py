@@ -1,0 +1,103 @@
+"""What the embedded server does wrong on demand, so that the bot's answer to it can be tested."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(kw_only=True)
+class Faults:
+    """Switches that may be turned while the server runs; all off at first.
+
+    Work: ``stall`` stops the sampler's steps until it is turned off. ``die_at_step`` kills the process,
+    as it were, when a run reaches that step (once); ``back_after`` seconds later it is up again, empty
+    (None: it stays away). ``oom_above`` raises out of memory for more rows than that; ``oom_models``
+    narrows it to models whose file name contains one of them. ``poison`` raises in the text encoder if a
+    prompt contains it. ``foreign_outputs`` names an earlier run's files as this run's outputs.
+    ``forget_history`` keeps finished runs out of the history. ``silent`` sends no events of a run.
+
+    Answers: ``no_socket`` refuses the WebSocket, which closes the open ones. ``html`` answers every
+    request with a proxy's page under this status. ``unauthorized`` answers 401. ``status`` answers every
+    request with this status and an empty body. ``slow_body`` lets bodies trickle for so many seconds,
+    ``cut_body`` ends pictures half-way, ``endless_body`` never ends them, ``giant_png`` serves one that
+    claims 30,000×30,000 pixels, ``garbage`` serves bytes that are no picture. ``wrong_types`` turns JSON
+    objects into arrays. ``hang`` never answers. ``only`` narrows all of these to paths that contain it;
+    ``times`` to the next so many requests.
+
+    Inventory: ``missing_models`` and ``missing_nodes`` go away beyond the profile's.
+    """
+
+    stall: bool = False
+    die_at_step: int | None = None
+    back_after: float | None = None
+    oom_above: int | None = None
+    oom_models: tuple[str, ...] = ()
+    poison: str | None = None
+    foreign_outputs: bool = False
+    forget_history: bool = False
+    silent: bool = False
+    no_socket: bool = False
+    html: int | None = None
+    unauthorized: bool = False
+    status: int | None = None
+    slow_body: float | None = None
+    cut_body: bool = False
+    endless_body: bool = False
+    giant_png: bool = False
+    garbage: bool = False
+    wrong_types: bool = False
+    hang: bool = False
+    only: str = ""
+    times: int | None = None
+    missing_models: frozenset[str] = frozenset()
+    missing_nodes: frozenset[str] = frozenset()
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
+
+    def set(self, **changes: Any) -> None:
+        """Turn switches by name. Raises ValueError for a name that is none."""
+        names = self._names()
+        for name, value in changes.items():
+            if name not in names:
+                raise ValueError(f"no fault is called {name!r}; there are {', '.join(sorted(names))}")
+            default = names[name]
+            collected = type(default)(value) if isinstance(default, frozenset | tuple) else value
+            setattr(self, name, collected)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def clear(self) -> None:
+        """All off."""
+        self.set(**self._names())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The switches as JSON has them."""
+        values = {name: getattr(self, name) for name in self._names()}
+        return {k: sorted(v) if isinstance(v, frozenset | tuple) else v for k, v in values.items()}
+
+    async def stalled(self) -> None:
+        """Returns when the sampler may go on."""
+        while self.stall:
+            await self._changed.wait()
+
+    async def changed(self) -> None:
+        """Returns when a switch is turned next."""
+        await self._changed.wait()
+
+    def hits(self, path: str) -> bool:
+        """Whether the faults of answers apply to this request; counts it off ``times``."""
+        if self.only not in path or self.times == 0:
+            return False
+        if self.times is not None and self._breaks_answers():
+            self.times -= 1
+        return True
+
+    def _breaks_answers(self) -> bool:
+        broken = (self.html, self.unauthorized, self.status, self.slow_body, self.cut_body, self.endless_body)
+        return any(broken) or self.giant_png or self.garbage or self.wrong_types or self.hang
+
+    @classmethod
+    def _names(cls) -> Mapping[str, Any]:
+        return {f.name: f.default for f in fields(cls) if not f.name.startswith("_")}

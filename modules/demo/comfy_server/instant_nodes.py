@@ -1,0 +1,322 @@
+"""The nodes that take no time worth counting: pure functions from a node's inputs to its outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from modules.demo.comfy_server.values import (
+    Conditioning,
+    Guider,
+    Images,
+    Latent,
+    Model,
+    Noise,
+    Part,
+    Recipe,
+    Sampler,
+    Sigmas,
+    mixed_seed,
+    scaled,
+    with_reference,
+)
+
+Inputs = Mapping[str, Any]
+InstantNode = Callable[[Inputs], tuple[Any, ...]]
+
+# What one seed cannot give alone, so that no row of a batch could be exact.
+_NEVER_EXACT = "dpm_adaptive"
+
+
+class NodeFailure(Exception):
+    """A node raised. ``kind`` is the exception's full type name as the server reports it."""
+
+    def __init__(self, message: str, kind: str = "ValueError") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+# ── loaders ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _clip(inputs: Inputs) -> tuple[Part]:
+    names = [str(inputs[name]) for name in ("clip_name", "clip_name1", "clip_name2") if name in inputs]
+    return (Part(kind="clip", file="+".join(names)),)
+
+
+def _vae(inputs: Inputs) -> tuple[Part]:
+    return (Part(kind="vae", file=inputs["vae_name"]),)
+
+
+def _upscaler(inputs: Inputs) -> tuple[Part]:
+    return (Part(kind="upscale", file=inputs["model_name"]),)
+
+
+def _same_model(inputs: Inputs) -> tuple[Any]:
+    return (inputs["model"],)
+
+
+def _lora(inputs: Inputs) -> tuple[Any, Any]:
+    return inputs["model"], inputs["clip"]
+
+
+# ── text ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _encode(inputs: Inputs) -> tuple[Conditioning]:
+    return (Conditioning(prompts=(inputs.get("text", inputs.get("prompt", "")),)),)
+
+
+def _encode_batch(inputs: Inputs) -> tuple[Conditioning]:
+    prompts = strings(inputs["prompts"], "prompts")
+    if not prompts:
+        raise NodeFailure("prompts: at least one prompt is needed")
+    return (Conditioning(prompts=prompts),)
+
+
+def _zero_out(inputs: Inputs) -> tuple[Conditioning]:
+    source: Conditioning = inputs["conditioning"]
+    return (replace(source, prompts=tuple("" for _ in source.prompts)),)
+
+
+def _same_conditioning(inputs: Inputs) -> tuple[Any]:
+    return (inputs["conditioning"],)
+
+
+def _join(inputs: Inputs) -> tuple[Conditioning]:
+    names = ("conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from")
+    first, second = (inputs[name] for name in names if name in inputs)
+    rows = max(len(first.prompts), len(second.prompts))
+    pairs = zip(_repeated(first.prompts, rows), _repeated(second.prompts, rows), strict=True)
+    return (replace(first, prompts=tuple(" + ".join(pair) for pair in pairs)),)
+
+
+def _reference(inputs: Inputs) -> tuple[Conditioning]:
+    latent = inputs.get("latent")
+    return (inputs["conditioning"] if latent is None else with_reference(inputs["conditioning"], latent),)
+
+
+def _fused(inputs: Inputs) -> tuple[Model]:
+    model: Model = inputs["model"]
+    positive: Conditioning = inputs["positive"]
+    return (replace(model, fused_for=positive.prompts),)
+
+
+# ── noise, sampler, schedule, guider ────────────────────────────────────────────────────────────
+
+
+def _noise(inputs: Inputs) -> tuple[Noise]:
+    return (Noise(seed=inputs["noise_seed"]),)
+
+
+def _noise_batch(inputs: Inputs) -> tuple[Noise]:
+    return (Noise(own=seeds(inputs["seeds"])),)
+
+
+def _sampler(inputs: Inputs) -> tuple[Sampler]:
+    return (Sampler(name=inputs["sampler_name"]),)
+
+
+def _sampler_batch(inputs: Inputs) -> tuple[Sampler]:
+    sampler: Sampler = inputs["sampler"]
+    if sampler.name == _NEVER_EXACT:
+        raise NodeFailure(
+            f"sampler: {_NEVER_EXACT} chooses its steps from the whole batch and cannot be fused"
+        )
+    return (replace(sampler, own=seeds(inputs["seeds"])),)
+
+
+def _schedule(inputs: Inputs) -> tuple[Sigmas]:
+    denoise = float(inputs.get("denoise", 1.0))
+    return (Sigmas(steps=int(inputs["steps"]) if denoise > 0 else 0),)
+
+
+def _cfg_guider(inputs: Inputs) -> tuple[Guider]:
+    return (Guider(model=inputs["model"], positive=inputs["positive"], negative=inputs["negative"]),)
+
+
+def _basic_guider(inputs: Inputs) -> tuple[Guider]:
+    return (Guider(model=inputs["model"], positive=inputs["conditioning"]),)
+
+
+def _dual_guider(inputs: Inputs) -> tuple[Guider]:
+    return (Guider(model=inputs["model"], positive=inputs["cond1"], negative=inputs["negative"]),)
+
+
+# ── latents and pictures ────────────────────────────────────────────────────────────────────────
+
+
+def _empty_latent(step: int) -> InstantNode:
+    def node(inputs: Inputs) -> tuple[Latent]:
+        size = (inputs["width"] // step * step, inputs["height"] // step * step)
+        return (Latent(size=size, rows=(None,) * inputs["batch_size"]),)
+
+    return node
+
+
+def _latent_size(inputs: Inputs) -> tuple[Latent]:
+    latent: Latent = inputs["samples"]
+    if "scale_by" in inputs:
+        size = (round(latent.size[0] * inputs["scale_by"]), round(latent.size[1] * inputs["scale_by"]))
+    else:
+        size = (inputs["width"] or latent.size[0], inputs["height"] or latent.size[1])
+    rows = tuple(None if row is None else scaled(row, size) for row in latent.rows)
+    return (Latent(size=size, rows=rows),)
+
+
+def _latent_slice(inputs: Inputs) -> tuple[Latent]:
+    latent: Latent = inputs["samples"]
+    return (replace(latent, rows=_slice(latent.rows, inputs["batch_index"], inputs["length"])),)
+
+
+def _latent_join(inputs: Inputs) -> tuple[Latent]:
+    first, second = inputs["samples1"], inputs["samples2"]
+    return (replace(first, rows=(*first.rows, *second.rows)),)
+
+
+def _latent_repeat(inputs: Inputs) -> tuple[Latent]:
+    latent: Latent = inputs["samples"]
+    return (replace(latent, rows=latent.rows * inputs["amount"]),)
+
+
+def _vae_encode(inputs: Inputs) -> tuple[Latent]:
+    images: Images = inputs["pixels"]
+    width, height = images.size
+    size = (width // 8 * 8, height // 8 * 8)
+    return (Latent(size=size, rows=tuple(scaled(row, size) for row in images.rows)),)
+
+
+def _image_scale(inputs: Inputs) -> tuple[Images]:
+    images: Images = inputs["image"]
+    width, height = inputs["width"], inputs["height"]
+    old_width, old_height = images.size
+    size = (
+        width or max(1, round(old_width * height / old_height)),
+        height or max(1, round(old_height * width / old_width)),
+    )
+    return (Images(rows=tuple(scaled(row, size) for row in images.rows)),)
+
+
+def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
+    images: Images = inputs["image"]
+    step = int(inputs["resolution_steps"])
+    rows: list[Recipe] = []
+    for row in images.rows:
+        width, height = row.size
+        factor = (inputs["megapixels"] * 1024 * 1024 / (width * height)) ** 0.5
+        size = (round(width * factor / step) * step, round(height * factor / step) * step)
+        rows.append(scaled(row, size))
+    return (Images(rows=tuple(rows)),)
+
+
+def _image_size(inputs: Inputs) -> tuple[int, int, int]:
+    images: Images = inputs["image"]
+    return (*images.size, len(images.rows))
+
+
+def _image_join(inputs: Inputs) -> tuple[Images]:
+    first: Images = inputs["image1"]
+    second: Images = inputs["image2"]
+    return (Images(rows=(*first.rows, *(scaled(row, first.size) for row in second.rows))),)
+
+
+def _image_slice(inputs: Inputs) -> tuple[Images]:
+    images: Images = inputs["image"]
+    return (Images(rows=_slice(images.rows, inputs["batch_index"], inputs["length"])),)
+
+
+INSTANT_NODES: Mapping[str, InstantNode] = {
+    "CLIPLoader": _clip,
+    "CLIPLoaderGGUF": _clip,
+    "DualCLIPLoader": _clip,
+    "DualCLIPLoaderGGUF": _clip,
+    "VAELoader": _vae,
+    "UpscaleModelLoader": _upscaler,
+    "LoraLoader": _lora,
+    "LoraLoaderModelOnly": _same_model,
+    "ModelSamplingAuraFlow": _same_model,
+    "ModelSamplingFlux": _same_model,
+    "ModelSamplingSD3": _same_model,
+    "CLIPTextEncode": _encode,
+    "TextEncodeQwenImageEdit": _encode,
+    "CLIPTextEncodeBatch": _encode_batch,
+    "ConditioningZeroOut": _zero_out,
+    "ConditioningCombine": _join,
+    "ConditioningConcat": _join,
+    "FluxGuidance": _same_conditioning,
+    "ReferenceLatent": _reference,
+    "FusedModel": _fused,
+    "RandomNoise": _noise,
+    "RandomNoiseBatch": _noise_batch,
+    "KSamplerSelect": _sampler,
+    "SamplerBatch": _sampler_batch,
+    "Flux2Scheduler": _schedule,
+    "BasicScheduler": _schedule,
+    "SigmasLikeKSampler": _schedule,
+    "CFGGuider": _cfg_guider,
+    "BasicGuider": _basic_guider,
+    "DualCFGGuider": _dual_guider,
+    "EmptyFlux2LatentImage": _empty_latent(16),
+    "EmptySD3LatentImage": _empty_latent(8),
+    "EmptyLatentImage": _empty_latent(8),
+    "LatentUpscale": _latent_size,
+    "LatentUpscaleBy": _latent_size,
+    "LatentFromBatch": _latent_slice,
+    "LatentBatch": _latent_join,
+    "RepeatLatentBatch": _latent_repeat,
+    "VAEEncode": _vae_encode,
+    "ImageScale": _image_scale,
+    "ImageScaleToTotalPixels": _scale_to_pixels,
+    "GetImageSize": _image_size,
+    "ImageBatch": _image_join,
+    "ImageFromBatch": _image_slice,
+}
+
+
+def strings(text: str, name: str) -> tuple[str, ...]:
+    """A JSON array of strings as the pack's nodes take it. Raises `NodeFailure` that names the input."""
+    items = _array(text, name)
+    if not all(isinstance(item, str) for item in items):
+        raise NodeFailure(f"{name}: a JSON array of strings is needed")
+    return tuple(items)
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """A JSON array of seeds; ``[seed, variation seed, strength]`` becomes the seed that stands for it."""
+    found: list[int] = []
+    for item in _array(text, "seeds"):
+        if isinstance(item, int) and not isinstance(item, bool):
+            found.append(item)
+        elif isinstance(item, list) and len(item) == 3:
+            found.append(variation_seed(*item))
+        else:
+            raise NodeFailure("seeds: each entry is an integer or [seed, variation seed, strength]")
+    return tuple(found)
+
+
+def variation_seed(seed: int, variation: int, strength: float) -> int:
+    """The seed under which a variation is drawn here; strength 0 and 1 are the plain pictures."""
+    if strength in (0, 1):
+        return variation if strength else seed
+    return mixed_seed(seed, variation, float(strength))
+
+
+def _array(text: str, name: str) -> list[Any]:
+    try:
+        items = json.loads(text)
+    except ValueError:
+        items = None
+    if not isinstance(items, list):
+        raise NodeFailure(f"{name}: a JSON array is needed")
+    return items
+
+
+def _repeated(rows: tuple[str, ...], count: int) -> tuple[str, ...]:
+    return tuple(rows[index % len(rows)] for index in range(count))
+
+
+def _slice(rows: tuple[Any, ...], start: int, length: int) -> tuple[Any, ...]:
+    start = max(0, min(len(rows) - 1, start if start >= 0 else start + len(rows)))
+    return rows[start : start + length]

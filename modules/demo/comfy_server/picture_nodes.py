@@ -1,0 +1,145 @@
+"""The nodes that read pictures from the input folder and put finished ones where clients find them."""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import secrets
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from modules.demo.comfy_server.files import OutsideFolder
+from modules.demo.comfy_server.instant_nodes import Inputs, NodeFailure, strings
+from modules.demo.comfy_server.node_cache import Result
+from modules.demo.comfy_server.run import Interrupted, Run
+from modules.demo.comfy_server.sampling import TimedNode
+from modules.demo.comfy_server.values import Images, Photo, photo_of
+from modules.demo.comfy_server.workbench import Workbench
+
+_KEY_LETTERS = set("0123456789abcdef")
+
+
+async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    return Result(outputs=(Images(rows=(_photo(bench, inputs["image"]),)), None))
+
+
+async def _load_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    names = strings(inputs["names"], "names")
+    if not names:
+        raise NodeFailure("names: at least one name is needed")
+    photos = tuple(_photo(bench, name) for name in names)
+    if len({photo.size for photo in photos}) > 1:
+        raise NodeFailure("names: the pictures of a batch must be of one size")
+    return Result(outputs=(Images(rows=photos),))
+
+
+async def _save(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    return await _save_into(bench, run, inputs["images"], "output", inputs["filename_prefix"])
+
+
+async def _preview(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    letters = "".join(secrets.choice("abcdefghijklmnopqrstupvxyz") for _ in range(5))
+    return await _save_into(bench, run, inputs["images"], "temp", f"ComfyUI_temp_{letters}")
+
+
+async def _save_into(bench: Workbench, run: Run, images: Images, kind: str, prefix: str) -> Result:
+    """One PNG after another, in the sampler's way, each with the whole prompt in it, as ComfyUI does."""
+    try:
+        folder, stem, number = bench.files.next_name(kind, prefix)
+    except OutsideFolder as error:
+        message = "**** ERROR: Saving image outside the output folder is not allowed."
+        where = f"\n full_output_folder: {posixpath.dirname(prefix)}\n         output_dir: output"
+        raise NodeFailure(message + where, "Exception") from error
+    graph = json.dumps(run.prompt.graph)
+    workflow = run.prompt.extra.get("extra_pnginfo") or {}
+    texts = {"prompt": graph, **{key: json.dumps(value) for key, value in workflow.items()}}
+    shown = []
+    for index, row in enumerate(images.rows):
+        data = with_texts(await bench.encoded(row, "png", 90), texts)
+        name = f"{stem.replace('%batch_num%', str(index))}_{number + index:05}_.png"
+        bench.files.write(kind, folder, name, data)
+        bench.files.count(kind, folder, stem, number + index)
+        shown.append({"filename": name, "subfolder": folder, "type": kind})
+        if run.interrupted:
+            raise Interrupted
+    return Result(outputs=(images,), ui={"images": shown})
+
+
+async def _save_websocket(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    images: Images = inputs["images"]
+    for index, row in enumerate(images.rows):
+        data = await bench.encoded(row, "png", 90)
+        await run.progress(node_id, index, len(images.rows), (data, "image/png"))
+    return Result(outputs=())
+
+
+async def _save_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    """Hands every picture to an encoder beside the sampler and ends at once."""
+    images: Images = inputs["images"]
+    keys = strings(inputs["keys"], "keys")
+    if len(keys) != len(images.rows):
+        raise NodeFailure(f"keys: {len(keys)} keys for {len(images.rows)} pictures")
+    if any(len(key) != 32 or set(key) - _KEY_LETTERS for key in keys):
+        raise NodeFailure("keys: each key is 32 hexadecimal digits")
+    kind, quality = inputs["format"], inputs["quality"]
+    for key, row in zip(keys, images.rows, strict=True):
+        bench.shelf.put(key, f"image/{kind}", bench.encoded(row, kind, quality))
+    return Result(outputs=(), ui={"fullet": [{"key": key, "url": f"/fullet/pictures/{key}"} for key in keys]})
+
+
+PICTURE_NODES: Mapping[str, TimedNode] = {
+    "LoadImage": _load_image,
+    "LoadImageBatch": _load_batch,
+    "SaveImage": _save,
+    "PreviewImage": _preview,
+    "SaveImageWebsocket": _save_websocket,
+    "SaveImageBatch": _save_batch,
+}
+
+
+def annotated(name: str) -> tuple[str, str, str]:
+    """Folder type, subfolder and name of what LoadImage calls ``sub/name.png [output]``."""
+    for kind in ("output", "input", "temp"):
+        if name.endswith(f" [{kind}]"):
+            name = name[: -len(kind) - 3]
+            break
+    else:
+        kind = "input"
+    return kind, posixpath.dirname(name), posixpath.basename(name)
+
+
+def missing_file(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What a loader says before the run about a picture that is not there."""
+    if class_type == "LoadImage":
+        name = inputs.get("image")
+        if isinstance(name, str) and bench.files.read(*annotated(name)) is None:
+            return "image", f"Invalid image file: {name}"
+    return None
+
+
+def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
+    """``png`` with a tEXt chunk for each of ``texts`` (ASCII), after its header."""
+    header = 8 + 25  # the signature and the IHDR chunk
+    chunks = b""
+    for key, text in texts.items():
+        body = b"tEXt" + key.encode("latin-1") + b"\0" + text.encode("ascii")
+        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:header] + chunks + png[header:]
+
+
+def _photo(bench: Workbench, name: str) -> Photo:
+    data = bench.files.read(*annotated(name))
+    if data is None:
+        raise NodeFailure(f"[Errno 2] No such file or directory: 'input/{name}'", "FileNotFoundError")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return photo_of(ImageOps.exif_transpose(image))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise NodeFailure(
+            f"cannot identify image file 'input/{name}'", "PIL.UnidentifiedImageError"
+        ) from error

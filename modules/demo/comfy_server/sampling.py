@@ -1,0 +1,221 @@
+"""The nodes that keep the GPU busy: loading a model, sampling, decoding, upscaling."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modules.demo.comfy_server.instant_nodes import Inputs, NodeFailure
+from modules.demo.comfy_server.node_cache import Result
+from modules.demo.comfy_server.run import Interrupted, Run
+from modules.demo.comfy_server.values import (
+    Conditioning,
+    Guider,
+    Images,
+    Latent,
+    Model,
+    Noise,
+    Painting,
+    Part,
+    Recipe,
+    Sampler,
+    Sigmas,
+    mixed_seed,
+    scaled,
+)
+from modules.demo.comfy_server.workbench import Workbench
+
+TimedNode = Callable[[Workbench, Run, str, Inputs], Awaitable[Result]]
+
+OUT_OF_MEMORY = "torch.OutOfMemoryError"
+
+
+async def _load(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    start = time.monotonic()
+    await bench.until(start + bench.timing.load / bench.timing.speed)
+    file = str(inputs.get("unet_name", inputs.get("ckpt_name")))
+    run.gpu(start).loaded = True
+    model = Model(file=file)
+    if "ckpt_name" in inputs:
+        return Result(outputs=(model, Part(kind="clip", file=file), Part(kind="vae", file=file)))
+    return Result(outputs=(model,))
+
+
+async def _ksampler(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    task = SamplerTask(
+        node_id=node_id,
+        guider=Guider(model=inputs["model"], positive=inputs["positive"]),
+        noise=Noise(seed=inputs["seed"]),
+        sampler=Sampler(name=inputs["sampler_name"]),
+        steps=inputs["steps"] if inputs["denoise"] > 0 else 0,
+        latent=inputs["latent_image"],
+    )
+    return Result(outputs=(await _sample(bench, run, task),))
+
+
+async def _sampler_custom(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    sigmas: Sigmas = inputs["sigmas"]
+    task = SamplerTask(
+        node_id=node_id,
+        guider=inputs.get("guider") or Guider(model=inputs["model"], positive=inputs["positive"]),
+        noise=inputs.get("noise") or Noise(seed=inputs["noise_seed"]),
+        sampler=inputs["sampler"],
+        steps=sigmas.steps,
+        latent=inputs["latent_image"],
+    )
+    latent = await _sample(bench, run, task)
+    return Result(outputs=(latent, latent))
+
+
+async def _decode(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    latent: Latent = inputs["samples"]
+    start = time.monotonic()
+    await bench.until(start + len(latent.rows) * bench.timing.decode / bench.timing.speed)
+    run.gpu(start)
+    empty = Painting(prompt="", seed=0, size=latent.size)
+    return Result(outputs=(Images(rows=tuple(empty if row is None else row for row in latent.rows)),))
+
+
+async def _upscale(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    images: Images = inputs["image"]
+    model: Part = inputs["upscale_model"]
+    found = re.search(r"(?i)x(\d)|(\d)x", model.file)
+    factor = int(next(filter(None, found.groups()))) if found else 4
+    start = time.monotonic()
+    await bench.until(start + len(images.rows) * bench.timing.row / bench.timing.speed)
+    run.gpu(start).rows = len(images.rows)
+    rows = tuple(scaled(row, (row.size[0] * factor, row.size[1] * factor)) for row in images.rows)
+    return Result(outputs=(Images(rows=rows),))
+
+
+GPU_NODES: Mapping[str, TimedNode] = {
+    "UNETLoader": _load,
+    "UnetLoaderGGUF": _load,
+    "CheckpointLoaderSimple": _load,
+    "KSampler": _ksampler,
+    "SamplerCustom": _sampler_custom,
+    "SamplerCustomAdvanced": _sampler_custom,
+    "VAEDecode": _decode,
+    "VAEDecodeTiled": _decode,
+    "ImageUpscaleWithModel": _upscale,
+}
+
+
+# ── one sampler run ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerTask:
+    """What a sampler node was given."""
+
+    node_id: str
+    guider: Guider
+    noise: Noise
+    sampler: Sampler
+    steps: int
+    latent: Latent
+
+
+async def _sample(bench: Workbench, run: Run, task: SamplerTask) -> Latent:
+    model, rows = task.guider.model, len(task.latent.rows)
+    _check_memory(bench, model, rows)
+    painted = _painted(task)
+    factor = 1 + bench.rng.uniform(-bench.timing.noise, bench.timing.noise)
+    pace = bench.timing.sampling(steps=1, rows=rows, factor=factor)
+    start = deadline = time.monotonic()
+    for step in range(1, task.steps + 1):
+        deadline += pace
+        await bench.until(deadline)
+        if bench.faults.stall:
+            await bench.faults.stalled()
+            deadline = time.monotonic()
+        _die(bench, step)
+        if run.interrupted:
+            raise Interrupted
+        await _tell(bench, run, task, step, painted)
+    span = run.gpu(start)
+    span.sampling_start, span.sampling_end = start, span.end
+    span.rows, span.steps, span.model = rows, task.steps, model.file
+    return Latent(size=task.latent.size, rows=painted)
+
+
+def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
+    """What each row becomes. A row is its owner's picture only where the graph keeps it exact."""
+    count = len(task.latent.rows)
+    for name, own in (("noise", task.noise.own), ("sampler", task.sampler.own)):
+        if own is not None and len(own) != count:
+            raise NodeFailure(f"{name}: {len(own)} seeds for a batch of {count}")
+    positive = task.guider.positive
+    prompts, exact = positive.prompts, task.guider.model.fused_for == positive.prompts
+    uneven = not exact and len({len(prompt.split()) for prompt in prompts}) > 1
+    painted: list[Recipe] = []
+    for index, row in enumerate(task.latent.rows):
+        seed = task.noise.row(index)
+        if uneven:
+            seed = mixed_seed("uneven", seed, index)  # unequal lengths, and no node that keeps them apart
+        if index and task.sampler.noisy and task.sampler.own is None:
+            seed = mixed_seed("step noise", seed, index)
+        prompt, source = prompts[index % len(prompts)], _source(positive, row, index)
+        painted.append(Painting(prompt=prompt, seed=seed, size=task.latent.size, source=source))
+    return tuple(painted)
+
+
+def _source(positive: Conditioning, row: Recipe | None, index: int) -> Recipe | None:
+    for batch in positive.references:
+        return batch[index % len(batch)]
+    return row
+
+
+def _check_memory(bench: Workbench, model: Model, rows: int) -> None:
+    faults = bench.faults
+    if faults.oom_above is None or rows <= faults.oom_above:
+        return
+    if faults.oom_models and not any(part in model.file for part in faults.oom_models):
+        return
+    message = "Allocation on device 0 would exceed allowed memory. (out of memory)"
+    raise NodeFailure(f"{message}\nRequested               : {rows}.00 GiB", OUT_OF_MEMORY)
+
+
+def _die(bench: Workbench, step: int) -> None:
+    if bench.faults.die_at_step is not None and step >= bench.faults.die_at_step:
+        bench.faults.set(die_at_step=None)
+        bench.crash()
+
+
+async def _tell(bench: Workbench, run: Run, task: SamplerTask, step: int, rows: tuple[Recipe, ...]) -> None:
+    """Progress; a stock preview of row 0 if the prompt asked; each row's own if the pack was."""
+    done = step / task.steps
+    image = None
+    if run.prompt.extra.get("preview_method", "none") not in ("none", "default"):
+        image = (await bench.preview(rows[0], done), "image/jpeg")
+    await run.progress(task.node_id, step, task.steps, image)
+    for keys, every in _preview_wishes(run):
+        if step % every or len(keys) != len(rows):
+            continue
+        for key, row in zip(keys, rows, strict=True):
+            data = base64.b64encode(await bench.preview(row, done)).decode()
+            place = {"prompt_id": run.prompt.id, "key": key, "step": step, "steps": task.steps}
+            await run.send("fullet_preview", {**place, "image": data})
+
+
+def _preview_wishes(run: Run) -> list[tuple[list[str], int]]:
+    wishes: list[tuple[list[str], int]] = []
+    for node in run.prompt.graph.values():
+        if node["class_type"] == "SaveImageBatch":
+            every, keys = node["inputs"].get("preview_every"), node["inputs"].get("keys")
+            if isinstance(every, int) and every > 0 and isinstance(keys, str):
+                wishes.append((_keys(keys), every))
+    return wishes
+
+
+def _keys(text: str) -> list[str]:
+    try:
+        keys: Any = json.loads(text)
+    except ValueError:
+        return []
+    return keys if isinstance(keys, list) else []
