@@ -1,0 +1,43 @@
+// The panel that a newcomer sees first: three steps, and which side of this is simulated.
+
+import { h, icon } from './dom.js';
+import { t } from './i18n.js';
+
+const SEEN = 'fullet.help.seen';
+
+/** What the server says of itself, or the general sentence. */
+export async function clientNote() {
+  try {
+    const response = await fetch('/client/info', { signal: AbortSignal.timeout(3000) });
+    const { note } = response.ok ? await response.json() : {};
+    return typeof note === 'string' && note.trim() ? note : null;
+  } catch {
+    return null;
+  }
+}
+
+export const helpWasSeen = () => Boolean(localStorage.getItem(SEEN));
+
+/** `tryIt` starts the first command in the composer. */
+export function openHelp({ note, command, tryIt }) {
+  document.querySelector('dialog.help')?.remove();
+  const [before, after] = t('help.step1').split('{cmd}');
+  const dialog = h('dialog.help', { 'data-testid': 'help', 'aria-labelledby': 'help-title' },
+    h('button.icon-button.help-close', { type: 'button', 'aria-label': t('help.close'), onclick: () => dialog.close() }, icon('close', 20)),
+    h('h2', { id: 'help-title' }, t('help.title')),
+    h('ol.steps', null,
+      h('li', null, h('span', null, before, h('kbd', null, `/${command}`), after)),
+      h('li', null, h('span', null, t('help.step2'))),
+      h('li', null, h('span', null, t('help.step3')))),
+    h('p.help-more', null, t('help.more')),
+    h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, note ?? t('help.note'))),
+    h('button.button.primary', { type: 'button', autofocus: true, 'data-testid': 'help-close', onclick: () => dialog.close() }, t('help.close')));
+  dialog.addEventListener('close', () => {
+    localStorage.setItem(SEEN, '1');
+    dialog.remove();
+    tryIt();
+  });
+  dialog.addEventListener('click', (event) => event.target === dialog && dialog.close());
+  document.body.append(dialog);
+  dialog.showModal();
+}
