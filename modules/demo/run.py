@@ -1,0 +1,130 @@
+"""Starts the simulated sides of a demonstration as processes of their own, on free loopback ports.
+
+Of their own, so that drawing pictures never keeps the page waiting, and so that the bot meets them over
+real sockets. They end with the block that started them, and also when this process is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.queue_manager.backports import timeout
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ServerDidNotStart(Exception):
+    """An embedded server ended, or said nothing, before it gave its address."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatedDiscord:
+    """Where the embedded Discord is: its page, and what the bot connects to."""
+
+    page: str
+    api_base: str
+    gateway_url: str
+    token: str
+    guild_id: int
+    users: tuple[int, ...]
+
+
+@asynccontextmanager
+async def simulated_discord(*, port: int = 0, users: int = 3) -> AsyncIterator[SimulatedDiscord]:
+    """An embedded Discord with its page. ``port`` 0 takes a free one."""
+    arguments = ["--port", str(port), "--users", str(users)]
+    async with server_process("modules.demo.discord_server", arguments) as said:
+        yield SimulatedDiscord(
+            page=said["url"],
+            api_base=said["api_base"],
+            gateway_url=said["gateway_url"],
+            token=said["token"],
+            guild_id=int(said["guild_id"]),
+            users=tuple(int(user) for user in said["users"]),
+        )
+
+
+@asynccontextmanager
+async def simulated_gpus(count: int, *, seconds_per_image: float) -> AsyncIterator[tuple[str, ...]]:
+    """``count`` embedded ComfyUIs; their addresses.
+
+    ``seconds_per_image`` is what a picture of four steps takes alone. A second picture in the same run
+    costs half of that.
+    """
+    async with AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(
+                server_process("modules.demo.comfy_server", _gpu_arguments(seed, seconds_per_image))
+            )
+            for seed in range(count)
+        ]
+        yield tuple(str(said["url"]) for said in started)
+
+
+def _gpu_arguments(seed: int, seconds_per_image: float) -> list[str]:
+    a_step = seconds_per_image / 4 / 2
+    times = {"step": a_step, "row": a_step, "load": seconds_per_image / 2, "noise": 0.1}
+    return [
+        "--seed",
+        str(seed),
+        *(part for name, value in times.items() for part in (f"--{name}", f"{value:g}")),
+    ]
+
+
+@asynccontextmanager
+async def server_process(module: str, arguments: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+    """``python -m module``, and what it says of itself in the one line of JSON that it prints first.
+
+    It ends when its standard input is closed, which the system does for us if we are killed.
+    Raises `ServerDidNotStart`.
+    """
+    # A group of its own: Ctrl-C is for the bot, which still needs its servers while it finishes.
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        "--until-stdin-closes",
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        **apart,
+    )
+    try:
+        yield await _first_line(process, module)
+    finally:
+        await _end(process)
+
+
+async def _first_line(process: asyncio.subprocess.Process, module: str) -> dict[str, Any]:
+    assert process.stdout is not None  # asked for above
+    try:
+        async with timeout(30):
+            line = await process.stdout.readline()
+        said = json.loads(line)
+    except (TimeoutError, ValueError):
+        raise ServerDidNotStart(f"{module} did not start; its own words stand above") from None
+    return dict(said)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with timeout(5):
+            await process.communicate()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
