@@ -1,0 +1,92 @@
+"""Requests and batch keys as JSON text and back.
+
+The text is pure ASCII: neither a NUL nor half a surrogate pair in a prompt can then trouble PostgreSQL
+or UTF-8. What a later version adds has a default, so that older rows stay readable.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from modules.queue_manager.jobs import BatchKey, GenerationRequest, Kind, Size, SourceImage, Variation
+
+_dump = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def request_to_text(request: GenerationRequest) -> str:
+    """The request as JSON; what stands at its default is left out."""
+    value: dict[str, Any] = {
+        "user_id": request.user_id,
+        "guild_id": request.guild_id,
+        "channel_id": request.channel_id,
+        "locale": request.locale,
+        "kind": request.kind,
+        "model": request.model,
+        "prompt": request.prompt,
+        "size": _pair(request.size),
+        "seed": request.seed,
+    }
+    if request.negative:
+        value["negative"] = request.negative
+    if request.variation:
+        value["variation"] = [request.variation.seed, request.variation.strength]
+    if request.sources:
+        value["sources"] = [[source.key, *_pair(source.size)] for source in request.sources]
+    if request.tier:
+        value["tier"] = request.tier
+    return _dump(value)
+
+
+def request_from_text(text: str) -> GenerationRequest:
+    """The request that `request_to_text` wrote."""
+    value = json.loads(text)
+    variation = value.get("variation")
+    return GenerationRequest(
+        user_id=value["user_id"],
+        guild_id=value["guild_id"],
+        channel_id=value["channel_id"],
+        locale=value["locale"],
+        kind=cast(Kind, value["kind"]),
+        model=value["model"],
+        prompt=value["prompt"],
+        size=_size(value["size"]),
+        seed=value["seed"],
+        negative=value.get("negative", ""),
+        variation=Variation(seed=variation[0], strength=variation[1]) if variation else None,
+        sources=tuple(
+            SourceImage(key=key, size=Size(width=width, height=height))
+            for key, width, height in value.get("sources", ())
+        ),
+        tier=value.get("tier", 0),
+    )
+
+
+def key_to_text(key: BatchKey) -> str:
+    """The batch key as JSON."""
+    return _dump([key.model, key.kind, _pair(key.size), key.negative, [_pair(size) for size in key.sources]])
+
+
+def key_from_text(text: str) -> BatchKey:
+    """The batch key that `key_to_text` wrote."""
+    model, kind, size, negative, sources = json.loads(text)
+    return BatchKey(
+        model=model,
+        kind=cast(Kind, kind),
+        size=_size(size),
+        negative=negative,
+        sources=tuple(_size(source) for source in sources),
+    )
+
+
+def storable(text: str, limit: int) -> str:
+    """``text`` cut to ``limit`` characters and freed of what PostgreSQL or UTF-8 cannot hold."""
+    return text[:limit].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _pair(size: Size) -> list[int]:
+    return [size.width, size.height]
+
+
+def _size(pair: list[int]) -> Size:
+    return Size(width=pair[0], height=pair[1])

@@ -1,0 +1,188 @@
+"""Connections to either database: how they are opened, and what is set on each.
+
+SQLite's settings: WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``,
+so that what was accepted survives a loss of power and not only of the process (the wait for the disk is
+shared by a group of changes, which makes it cheap; ``NORMAL`` would wait at checkpoints alone);
+``foreign_keys`` and a busy timeout, since another process may be migrating or checking.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from modules.queue_manager.errors import BadSettings
+from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
+from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
+from modules.utils.database.tls import tls_context
+
+log = logging.getLogger(__name__)
+
+READERS = 4
+"""Connections kept open for reading. The writer and the lease have one each beside them."""
+
+_PRAGMAS: tuple[tuple[str, int | str], ...] = (
+    ("auto_vacuum", "incremental"),
+    ("busy_timeout", 5000),
+    ("journal_mode", "wal"),
+    ("synchronous", "full"),
+    ("foreign_keys", "on"),
+    ("journal_size_limit", 64_000_000),
+)
+
+
+class Connections:
+    """Opens connections for writing, reading and holding the lease; closes them all at the end."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._pooled = isinstance(address, PostgresAddress) and address.pooled
+        self._retired: list[AsyncEngine] = []
+        self._engine = self._make_engine()
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
+
+    @property
+    def pooled(self) -> bool:
+        """Whether nothing prepared is kept, because a transaction pooler answers."""
+        return self._pooled
+
+    async def connect(self) -> AsyncConnection:
+        """A connection for transactions, begun by its first statement. To be closed by the caller."""
+        with self.watching():
+            return await self._engine.connect()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement stands alone. Raises `StoreUnavailable`."""
+        with self.watching():
+            async with self._engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        for engine in (self._engine, *self._retired):
+            await engine.dispose()
+
+    def _make_engine(self) -> AsyncEngine:
+        if isinstance(self._address, SqliteAddress):
+            return _sqlite_engine(self._address)
+        return _postgres_engine(self._address, pooled=self._pooled)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Inside, errors become `StoreUnavailable` where they mean that, and a pooler is recognised."""
+        with store_faults():
+            try:
+                yield
+            except DBAPIError as error:
+                self._note_pooler(error)
+                raise
+
+    def _note_pooler(self, error: DBAPIError) -> None:
+        """A transaction pooler answers, though the URL did not say so: keep nothing prepared from now on."""
+        if self._pooled or sqlstate(error) not in POOLER_CODES:
+            return
+        assert isinstance(self._address, PostgresAddress)
+        log.warning(
+            "A transaction pooler stands before the database: prepared statements are off from now on"
+        )
+        self._pooled = True
+        self._retired.append(self._engine)
+        self._engine = self._make_engine()
+
+
+def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
+    engine = create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(address.path)),
+        # Transactions begin where the writer says BEGIN, and nowhere else.
+        connect_args={"isolation_level": None, "timeout": 5.0},
+        pool_size=READERS,
+        max_overflow=8,
+        hide_parameters=True,
+    )
+    statements = [f"PRAGMA {name}={value}" for name, value in (*_PRAGMAS, *address.pragmas)]
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
+
+    return engine
+
+
+def _postgres_engine(address: PostgresAddress, *, pooled: bool) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args=asyncpg_arguments(address, pooled=pooled),
+        pool_size=READERS,
+        max_overflow=4,
+        pool_pre_ping=True,
+        pool_timeout=address.connect_seconds,
+        # Cloud load balancers drop connections that were silent for some minutes.
+        pool_recycle=240,
+        hide_parameters=True,
+    )
+
+
+def asyncpg_arguments(address: PostgresAddress, *, pooled: bool) -> dict[str, Any]:
+    """What ``asyncpg.connect`` gets (through SQLAlchemy, which takes the two ``prepared_statement`` ones)."""
+    arguments: dict[str, Any] = {
+        "host": [host for host, _ in address.hosts],
+        "port": [port for _, port in address.hosts],
+        "user": address.user,
+        "password": address.password,
+        "database": address.database,
+        "timeout": address.connect_seconds,
+        "command_timeout": 30.0,
+        "server_settings": dict(address.settings),
+        "target_session_attrs": address.session_attributes,
+        **_tls_arguments(address.tls),
+    }
+    if address.passfile:
+        arguments["passfile"] = address.passfile
+    if pooled:
+        arguments.update(
+            statement_cache_size=0,
+            prepared_statement_cache_size=0,
+            # The same server connection may hold another client's statement of the same name.
+            prepared_statement_name_func=lambda: f"fullet_{uuid4().hex}",
+        )
+    return arguments
+
+
+def _tls_arguments(choice: TlsChoice) -> dict[str, Any]:
+    if choice.mode in ("allow", "prefer"):
+        # The driver itself falls back to plain text (or up to TLS) when it is told the mode by name.
+        if not choice.certificate:
+            return {"ssl": choice.mode}
+        files = {"sslcert": choice.certificate, "sslkey": choice.key, "sslpassword": choice.key_password}
+        given = {name: value for name, value in files.items() if value}
+        return {"dsn": "postgresql://?" + urlencode({"sslmode": choice.mode, **given})}
+    context = tls_context(choice)
+    if context is None:
+        return {"ssl": False}
+    return {"ssl": context, "direct_tls": choice.direct}
+
+
+def explain_start_failure(address: Address, error: BaseException) -> BadSettings | None:
+    """The one line for an error at the first connection that no waiting will mend, or None."""
+    code = sqlstate(error)
+    if code in ("28000", "28P01"):
+        return BadSettings(f"DATABASE_URL: {address.shown} refuses this user or password ({code})")
+    if code == "3D000":
+        return BadSettings(f"DATABASE_URL: {address.shown}: there is no such database")
+    return None

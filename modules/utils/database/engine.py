@@ -1,0 +1,161 @@
+"""The database as one thing to open and close: everything else in this folder hangs on `Database`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
+from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
+from modules.utils.database.connections import Connections, explain_start_failure
+from modules.utils.database.facts import Facts
+from modules.utils.database.file_lock import FileGround
+from modules.utils.database.history import History
+from modules.utils.database.jobs import JobJournal
+from modules.utils.database.lease import Lease, RowGround
+from modules.utils.database.members import Members
+from modules.utils.database.pictures import PictureShelf
+from modules.utils.database.preferences import Preferences
+from modules.utils.database.records import Retention
+from modules.utils.database.retention import Janitor
+from modules.utils.database.schema import bring_up_to_date
+from modules.utils.database.sessions import SessionStore
+from modules.utils.database.status_messages import StatusMessages
+from modules.utils.database.writer import CommitObserver, GroupWriter
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The repository's root, where ``database/`` lies."""
+
+
+KEEP_A_WHILE = Retention()
+
+
+class Database:
+    """What the bot remembers. Made by `Database.open` alone.
+
+    To work as one of several processes, enter ``lease.hold()`` before anything is dispatched or posted.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: Address,
+        connections: Connections,
+        retention: Retention = KEEP_A_WHILE,
+        keep_sources: bool = False,
+        unix: Callable[[], float] = time.time,
+        on_commit: CommitObserver | None = None,
+    ) -> None:
+        self.address = address
+        self.connections = connections
+        self.lease = Lease(_ground(address, connections))
+        self.writer = GroupWriter(connections=connections, guard=self.lease, observe=on_commit)
+        self.janitor = Janitor(writer=self.writer, connections=connections, retention=retention, unix=unix)
+        self.pictures = PictureShelf(
+            writer=self.writer, connections=connections, unix=unix, stored=self.janitor.note_stored
+        )
+        self.jobs = JobJournal(
+            writer=self.writer,
+            connections=connections,
+            shelf=self.pictures,
+            keep_sources=keep_sources,
+            unix=unix,
+        )
+        self.history = History(writer=self.writer, connections=connections, shelf=self.pictures)
+        self.members = Members(writer=self.writer, connections=connections, unix=unix)
+        self.sessions = SessionStore(writer=self.writer, connections=connections)
+        self.preferences = Preferences(writer=self.writer, connections=connections)
+        self.facts = Facts(writer=self.writer, connections=connections)
+        self.status_messages = StatusMessages(writer=self.writer, connections=connections)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str,
+        *,
+        root: Path = ROOT,
+        retention: Retention = KEEP_A_WHILE,
+        keep_sources: bool = False,
+        unix: Callable[[], float] = time.time,
+        on_commit: CommitObserver | None = None,
+        patience: float = 30.0,
+    ) -> AsyncIterator[Database]:
+        """Open the database of ``DATABASE_URL`` (empty: SQLite under ``root``), with its tables up to date.
+
+        A server that is not there yet is waited for, ``patience`` seconds. Raises `StartupError` with
+        one line for the operator. ``on_commit`` is told each commit's seconds and number of changes.
+        """
+        address = read_address(url, root=root)
+        connections = Connections(address)
+        try:
+            await _prepare(address, connections, patience)
+            database = cls(
+                address=address,
+                connections=connections,
+                retention=retention,
+                keep_sources=keep_sources,
+                unix=unix,
+                on_commit=on_commit,
+            )
+            async with database.writer.running(), database._housekeeping():
+                yield database
+        finally:
+            await connections.aclose()
+
+    @asynccontextmanager
+    async def _housekeeping(self) -> AsyncIterator[None]:
+        tasks = {
+            asyncio.create_task(self.pictures.run(), name="last-pictures"),
+            asyncio.create_task(self.janitor.run(), name="janitor"),
+        }
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            with contextlib.suppress(StoreError):
+                await self.jobs.give_back_numbers()
+
+
+def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
+    if isinstance(address, SqliteAddress):
+        return FileGround(address.path.with_name(address.path.name + ".lock"), connections.reading)
+    return RowGround(connections.reading)
+
+
+async def _prepare(address: Address, connections: Connections, patience: float) -> None:
+    """Make the file's folder, connect (waiting for a server that is not there yet), migrate."""
+    if isinstance(address, SqliteAddress):
+        try:
+            address.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadSettings(f"DATABASE_URL: {address.path.parent}: {error.strerror}") from error
+    elif isinstance(address, PostgresAddress):
+        for note in address.notes:
+            log.warning("%s", note)
+    give_up_at, pause = time.monotonic() + patience, 0.25
+    while True:
+        try:
+            async with contextlib.aclosing(await connections.connect()) as connection:
+                with connections.watching():
+                    await bring_up_to_date(connection)
+        except StoreUnavailable as error:
+            hopeless = explain_start_failure(address, error)
+            if hopeless is not None:
+                raise hopeless from error
+            if isinstance(address, SqliteAddress) or time.monotonic() + pause > give_up_at:
+                raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error}") from error
+            log.warning("Waiting for %s: %s", address.shown, error)
+        else:
+            return
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 3.0)

@@ -1,0 +1,116 @@
+"""What goes wrong between us and a database, sorted: away for now, full, or our own mistake.
+
+Foreign errors become ours here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from modules.queue_manager.errors import StoreUnavailable
+
+_AWAY_CLASSES = ("08", "53", "57P", "58")
+"""PostgreSQL's error classes (appendix A of its manual): connection, resources, shutdown, system."""
+
+_AWAY_CODES = {
+    "25006": "it is read-only (a standby, or a primary that was demoted)",
+    "25P03": "it closed an idle transaction",
+    "26000": "it forgot a prepared statement (a transaction pooler)",
+    "42P05": "a prepared statement is there already (a transaction pooler)",
+    "28000": "it refuses the user or the connection",
+    "28P01": "it refuses the password",
+    "40001": "serialization failure",
+    "40P01": "deadlock",
+    "55P03": "a lock was not available",
+    "57014": "it cancelled the statement",
+}
+
+POOLER_CODES = frozenset({"26000", "42P05"})
+"""What a transaction pooler answers to named prepared statements."""
+
+_FULL_CODES = frozenset({"53100"})
+
+_SQLITE_AWAY = (
+    "database is locked",
+    "database table is locked",
+    "disk i/o error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "no active connection",
+    "connection closed",
+)
+_SQLITE_FULL = "database or disk is full"
+
+
+class StoreFull(StoreUnavailable):
+    """The database's disk is full: waiting a moment will not help."""
+
+
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's five-character code, wherever in the chain of causes it stands."""
+    seen = 0
+    while error is not None and seen < 8:
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if isinstance(code, str):
+            return code
+        error, seen = getattr(error, "orig", None) or error.__cause__ or error.__context__, seen + 1
+    return None
+
+
+def unavailable(error: BaseException) -> StoreUnavailable | None:
+    """``error`` as ours if the database is away or full just now, else None (then it is our mistake)."""
+    code = sqlstate(error)
+    if code is not None:
+        return _of_code(code)
+    if isinstance(error, ssl.SSLError):
+        return StoreUnavailable(f"TLS: {error.reason or error}")
+    if isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
+        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
+    if isinstance(error, DBAPIError):
+        return _of_driver(error)
+    if type(error).__module__.startswith("asyncpg"):
+        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
+    return None
+
+
+@contextmanager
+def store_faults() -> Iterator[None]:
+    """Inside, an error that means "away for now" becomes `StoreUnavailable`; others pass."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        fault = unavailable(error)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+def _of_code(code: str) -> StoreUnavailable | None:
+    if code in _FULL_CODES:
+        return StoreFull(f"its disk is full ({code})")
+    if code in _AWAY_CODES:
+        return StoreUnavailable(f"{_AWAY_CODES[code]} ({code})")
+    if code.startswith(_AWAY_CLASSES):
+        return StoreUnavailable(f"PostgreSQL answers {code}")
+    return None
+
+
+def _of_driver(error: DBAPIError) -> StoreUnavailable | None:
+    text = str(error.orig).lower()
+    if _SQLITE_FULL in text:
+        return StoreFull("the disk is full")
+    if error.connection_invalidated or any(sign in text for sign in _SQLITE_AWAY):
+        return StoreUnavailable(str(error.orig)[:200])
+    if isinstance(error.orig, (OSError, asyncio.TimeoutError)):
+        return StoreUnavailable(str(error.orig)[:200])
+    if type(error.orig).__name__ == "InterfaceError":
+        return StoreUnavailable(str(error.orig)[:200])
+    return None

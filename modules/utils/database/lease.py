@@ -1,0 +1,241 @@
+"""Who works on this database: one process holds the lease, others stand by and take over.
+
+On PostgreSQL the lease is a row that expires by the database's own clock. On SQLite it is a lock on a
+file beside the database, which the system frees when its holder dies. Either way each holder has an epoch
+of its own, and every write is conditional on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import LeaseLost, StoreUnavailable
+from modules.utils.database.faults import store_faults
+
+log = logging.getLogger(__name__)
+
+LENGTH_SECONDS = 8.0
+RENEW_SECONDS = 3.0
+MARGIN_SECONDS = 1.0
+"""A holder stops this long before its lease ends, so that what it began last is over by then."""
+
+_CHECK = {
+    "sqlite": text("SELECT epoch FROM lease WHERE id = 1"),
+    # The shared lock makes a successor wait for this transaction's end; the time limit frees it if we freeze.
+    "postgresql": text(
+        "SELECT epoch, set_config('idle_in_transaction_session_timeout', '5000', true)"
+        " FROM lease WHERE id = 1 FOR SHARE"
+    ),
+}
+
+
+def steady_seconds() -> float:
+    """Seconds on a clock that never jumps and, where the system has one, goes on while it is suspended."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What came of a try: our ``epoch``, or None and who holds it (``holder``) and for how long at most."""
+
+    epoch: int | None
+    holder: str = ""
+    seconds_left: float = 0.0
+
+
+class LeaseGround(Protocol):
+    """What a lease stands on: a row of PostgreSQL or a file lock."""
+
+    async def claim(self, owner: str, seconds: float) -> Claim:
+        """Take the lease if it is free. Raises `StoreUnavailable`."""
+        ...
+
+    async def renew(self, epoch: int, seconds: float) -> bool:
+        """Prolong it; False if it is somebody else's by now. Raises `StoreUnavailable`."""
+        ...
+
+    async def release(self, epoch: int) -> None:
+        """Let the next one have it at once. Raises `StoreUnavailable`."""
+        ...
+
+
+class Lease:
+    """This process's claim to be the one that works.
+
+    ``safe()`` is to be asked right before anything that the outside world sees (a post, a dispatch): it
+    turns False `MARGIN_SECONDS` before a lease that could not be renewed ends. ``lost`` is set once
+    another process has taken over; that is final.
+    """
+
+    def __init__(
+        self,
+        ground: LeaseGround,
+        *,
+        length_seconds: float = LENGTH_SECONDS,
+        renew_seconds: float = RENEW_SECONDS,
+        now: Callable[[], float] = steady_seconds,
+    ) -> None:
+        self._ground = ground
+        self._length = length_seconds
+        self._renew_every = renew_seconds
+        self._margin = MARGIN_SECONDS * length_seconds / LENGTH_SECONDS
+        self._now = now
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.epoch: int | None = None
+        self.safe_until = float("-inf")
+        self.lost = asyncio.Event()
+
+    def safe(self) -> bool:
+        """Whether this process may post and dispatch now."""
+        return not self.lost.is_set() and self._now() < self.safe_until
+
+    def ensure_safe(self) -> None:
+        """Raise `LeaseLost` unless `safe`."""
+        if not self.safe():
+            raise LeaseLost("the lease was not renewed in time")
+
+    async def acquire(self) -> None:
+        """Return once this process is the one that works; cancel to give up."""
+        told = ""
+        while True:
+            started = self._now()
+            try:
+                async with timeout(self._length + 2):
+                    claim = await self._ground.claim(self.owner, self._length)
+            except (StoreUnavailable, asyncio.TimeoutError) as error:
+                log.warning("Cannot ask for the lease: %s", error or "no answer")
+                await asyncio.sleep(1.0)
+                continue
+            if claim.epoch is not None:
+                self.epoch = claim.epoch
+                self.safe_until = started + self._length - self._margin
+                log.info("This process works on the database now (epoch %d)", claim.epoch)
+                return
+            if told != claim.holder:
+                log.info("Standing by: %s works on this database", claim.holder)
+                told = claim.holder
+            await asyncio.sleep(min(1.0, max(0.05, claim.seconds_left + 0.02)))
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[Lease]:
+        """Wait until the lease is ours, keep it renewed while inside, free it on leaving."""
+        await self.acquire()
+        renewing = asyncio.create_task(self._keep(), name="lease")
+        try:
+            yield self
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+            await self._release()
+
+    async def check(self, connection: AsyncConnection) -> None:
+        """Inside a transaction: raise `LeaseLost` if another process has taken over.
+
+        Before the lease was asked for, nothing is checked (tools that only read or prepare).
+        """
+        if self.epoch is None:
+            return
+        epoch = (await connection.execute(_CHECK[connection.dialect.name])).scalar()
+        if epoch != self.epoch:
+            self._note_lost()
+            raise LeaseLost("another process works on this database now")
+
+    async def _keep(self) -> None:
+        pause = self._renew_every
+        while not self.lost.is_set():
+            await asyncio.sleep(pause)
+            pause = self._renew_every if await self._renew() else self._renew_every / 6
+
+    async def _renew(self) -> bool:
+        started, was_safe = self._now(), self.safe()
+        assert self.epoch is not None
+        try:
+            async with timeout(self._renew_every):
+                ours = await self._ground.renew(self.epoch, self._length)
+        except (StoreUnavailable, asyncio.TimeoutError) as error:
+            if was_safe:
+                left = self.safe_until - self._now()
+                log.warning("Lease not renewed (%s); %.1f s until this process stops", error, left)
+            return False
+        if not ours:
+            self._note_lost()
+            return False
+        if not was_safe:
+            log.warning("Lease renewed again after a gap; nobody took over")
+        self.safe_until = started + self._length - self._margin
+        return True
+
+    def _note_lost(self) -> None:
+        if not self.lost.is_set():
+            log.error("Another process works on this database now: this one stops")
+            self.safe_until = float("-inf")
+            self.lost.set()
+
+    async def _release(self) -> None:
+        self.safe_until = float("-inf")
+        if self.epoch is not None and not self.lost.is_set():
+            with contextlib.suppress(StoreUnavailable, asyncio.TimeoutError):
+                async with timeout(self._renew_every):
+                    await self._ground.release(self.epoch)
+
+
+_NOW = "EXTRACT(EPOCH FROM clock_timestamp())"
+
+_CLAIM = text(
+    f"UPDATE lease SET owner = :owner, epoch = epoch + 1, expires_at = {_NOW} + :seconds"  # noqa: S608 (a constant)
+    f" WHERE id = 1 AND expires_at <= {_NOW} RETURNING epoch"
+)
+_HOLDER = text(f"SELECT owner, expires_at - {_NOW} FROM lease WHERE id = 1")  # noqa: S608
+_RENEW = text(
+    f"UPDATE lease SET expires_at = {_NOW} + :seconds WHERE id = 1 AND epoch = :epoch RETURNING epoch"  # noqa: S608
+)
+_RELEASE = text("UPDATE lease SET expires_at = 0 WHERE id = 1 AND epoch = :epoch")
+
+
+class RowGround:
+    """The lease as a row of PostgreSQL, through a connection of its own in autocommit mode."""
+
+    def __init__(
+        self, connect: Callable[[], contextlib.AbstractAsyncContextManager[AsyncConnection]]
+    ) -> None:
+        self._connect = connect
+
+    async def claim(self, owner: str, seconds: float) -> Claim:
+        """See `LeaseGround`."""
+        with store_faults():
+            async with self._connect() as connection:
+                given = await connection.execute(_CLAIM, {"owner": owner, "seconds": seconds})
+                epoch = given.scalar()
+                if epoch is not None:
+                    return Claim(epoch=epoch)
+                holder, left = (await connection.execute(_HOLDER)).one()
+                return Claim(epoch=None, holder=holder, seconds_left=float(left))
+
+    async def renew(self, epoch: int, seconds: float) -> bool:
+        """See `LeaseGround`."""
+        with store_faults():
+            async with self._connect() as connection:
+                given = await connection.execute(_RENEW, {"epoch": epoch, "seconds": seconds})
+                return given.scalar() is not None
+
+    async def release(self, epoch: int) -> None:
+        """See `LeaseGround`."""
+        with store_faults():
+            async with self._connect() as connection:
+                await connection.execute(_RELEASE, {"epoch": epoch})

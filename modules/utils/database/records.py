@@ -1,0 +1,90 @@
+"""What the database remembers about sessions, jobs and people, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modules.queue_manager.jobs import GenerationRequest, JobId
+from modules.queue_manager.ports import RunReport
+
+JobState = Literal["queued", "dispatched", "finished", "delivered", "kept", "deleted", "failed", "cancelled"]
+"""Where a job stands. ``finished``: the picture was made, its delivery is not confirmed; ``kept``:
+nowhere could be posted, the bytes wait in the database; ``deleted``: delivered, then deleted by its owner."""
+
+ENDED: tuple[JobState, ...] = ("delivered", "kept", "deleted", "failed", "cancelled")
+"""States that a job does not leave by itself."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionRecord:
+    """A private channel and whose it is. ``last_used_at`` in Unix seconds; ``warned``: the channel says
+    already that it will be closed."""
+
+    guild_id: int
+    user_id: int
+    channel_id: int
+    last_used_at: float
+    warned: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRecord:
+    """What is known of a job, ended or not.
+
+    ``channel_id`` and ``message_id`` say where the result was posted; times are Unix seconds;
+    ``report`` is there once a run made the picture; ``error_key`` is the failed job's message key
+    and ``error_reason`` its reason, cut.
+    """
+
+    job_id: JobId
+    number: int
+    request: GenerationRequest
+    state: JobState
+    queued_at: float
+    channel_id: int | None = None
+    message_id: int | None = None
+    ended_at: float | None = None
+    report: RunReport | None = None
+    error_key: str | None = None
+    error_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserPreferences:
+    """What a person chose in ``/settings``; None: as the bot or their client has it."""
+
+    model: str | None = None
+    aspect: str | None = None
+    locale: str | None = None
+    previews: bool = True
+    notify: bool = True
+    direct_message: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockRecord:
+    """A person who may not use the bot, since when (Unix seconds), and who said so."""
+
+    user_id: int
+    blocked_at: float
+    by: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusMessageRecord:
+    """The message that shows a job's progress."""
+
+    job_id: JobId
+    channel_id: int
+    message_id: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retention:
+    """How long things are kept. ``image_disk_mb`` bounds stored pictures and inputs together (10^6 bytes)."""
+
+    history_days: float = 30.0
+    image_days: float = 7.0
+    image_disk_mb: float = 500.0

@@ -1,0 +1,192 @@
+"""Removes what has been kept long enough, in small portions, so that the journal never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sqlalchemy import delete, exists, func, not_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modules.queue_manager.errors import StoreError
+from modules.utils.database.connections import Connections
+from modules.utils.database.models import (
+    JobRow,
+    JobSourceRow,
+    PictureRow,
+    QuotaRow,
+    SourceRow,
+    StatusMessageRow,
+)
+from modules.utils.database.records import Retention
+from modules.utils.database.writer import GroupWriter
+
+log = logging.getLogger(__name__)
+
+PORTION = 200
+"""Rows removed in one transaction."""
+
+DAY = 86_400.0
+ROUND_SECONDS = 1800.0
+
+
+class Janitor:
+    """Prunes at its start, every half hour, and when `note_stored` says that much was stored."""
+
+    def __init__(
+        self,
+        *,
+        writer: GroupWriter,
+        connections: Connections,
+        retention: Retention,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer = writer
+        self._connections = connections
+        self._retention = retention
+        self._unix = unix
+        self._stored = 0
+        self._wake = asyncio.Event()
+
+    def note_stored(self, size: int) -> None:
+        """``size`` bytes of pictures were stored; look at the disk's limit once it is a twentieth."""
+        self._stored += size
+        if self._stored > self._retention.image_disk_mb * 1e6 / 20:
+            self._stored = 0
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Prune until cancelled."""
+        while True:
+            try:
+                await self.prune()
+            except StoreError as error:
+                log.warning("Old rows were not removed: %s", error)
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS)
+            except asyncio.TimeoutError:
+                continue
+
+    async def prune(self) -> None:
+        """Remove once what is too old or too much."""
+        now = self._unix()
+        removed = await self._portions(_old_jobs(now - self._retention.history_days * DAY))
+        removed += await self._portions(_old_bytes(PictureRow, now - self._retention.image_days * DAY))
+        removed += await self._portions(_old_bytes(SourceRow, now - self._retention.image_days * DAY))
+        removed += await self._portions(_unneeded_sources(now - self._retention.image_days * DAY))
+        removed += await self._fit_disk()
+        yesterday = datetime.fromtimestamp(now, tz=timezone.utc) - timedelta(days=2)
+        await self._writer.write(_leftovers(yesterday.strftime("%Y-%m-%d")), patience=30.0)
+        if removed and self._connections.dialect == "sqlite":
+            await self._writer.write(_shrink, patience=30.0)
+
+    async def _portions(self, change: Callable[[AsyncConnection], Awaitable[int]]) -> int:
+        total = 0
+        while removed := await self._writer.write(change, patience=30.0):
+            total += removed
+            if removed < PORTION:
+                break
+            await asyncio.sleep(0.02)
+        return total
+
+    async def _fit_disk(self) -> int:
+        """Remove the oldest pictures and inputs until all fit the limit; inputs of active jobs stay."""
+        total = 0
+        limit = self._retention.image_disk_mb * 1e6
+        while removed := await self._writer.write(_oldest_over(limit), patience=30.0):
+            total += removed
+            await asyncio.sleep(0.02)
+        return total
+
+
+def _old_jobs(before: float) -> Callable[[AsyncConnection], Awaitable[int]]:
+    async def change(connection: AsyncConnection) -> int:
+        old = select(JobRow.id).where(JobRow.ended_at < before).limit(PORTION)
+        done = await connection.execute(delete(JobRow).where(JobRow.id.in_(old)))
+        return done.rowcount
+
+    return change
+
+
+def _old_bytes(
+    table: type[PictureRow] | type[SourceRow], before: float
+) -> Callable[[AsyncConnection], Awaitable[int]]:
+    key: Any = PictureRow.job_id if table is PictureRow else SourceRow.key
+
+    async def change(connection: AsyncConnection) -> int:
+        old = select(key).where(table.stored_at < before).limit(PORTION)
+        done = await connection.execute(delete(table).where(key.in_(old)))
+        return done.rowcount
+
+    return change
+
+
+def _unneeded_sources(before: float) -> Callable[[AsyncConnection], Awaitable[int]]:
+    """Inputs whose jobs are gone, such as of jobs whose acceptance was taken back."""
+
+    async def change(connection: AsyncConnection) -> int:
+        needed = exists().where(JobSourceRow.key == SourceRow.key)
+        keys = select(SourceRow.key).where(SourceRow.stored_at < before, not_(needed)).limit(PORTION)
+        done = await connection.execute(delete(SourceRow).where(SourceRow.key.in_(keys)))
+        return done.rowcount
+
+    return change
+
+
+def _oldest_over(limit: float) -> Callable[[AsyncConnection], Awaitable[int]]:
+    async def change(connection: AsyncConnection) -> int:
+        pictures = (
+            await connection.execute(select(func.coalesce(func.sum(PictureRow.size), 0)))
+        ).scalar_one()
+        sources = (await connection.execute(select(func.coalesce(func.sum(SourceRow.size), 0)))).scalar_one()
+        excess = float(pictures) + float(sources) - limit
+        if excess <= 0:
+            return 0
+        removed = 0
+        for kind, key, size in await _oldest(connection):
+            if excess <= 0:
+                break
+            table, column = (
+                (PictureRow, PictureRow.job_id) if kind == "picture" else (SourceRow, SourceRow.key)
+            )
+            await connection.execute(delete(table).where(column == key))
+            excess, removed = excess - size, removed + 1
+        return removed
+
+    return change
+
+
+async def _oldest(connection: AsyncConnection) -> list[tuple[str, str, int]]:
+    needed = exists().where(JobSourceRow.key == SourceRow.key)
+    pictures = await connection.execute(
+        select(PictureRow.stored_at, PictureRow.job_id, PictureRow.size)
+        .order_by(PictureRow.stored_at)
+        .limit(PORTION)
+    )
+    sources = await connection.execute(
+        select(SourceRow.stored_at, SourceRow.key, SourceRow.size)
+        .where(not_(needed))
+        .order_by(SourceRow.stored_at)
+        .limit(PORTION)
+    )
+    both = [("picture", *row) for row in pictures.all()] + [("source", *row) for row in sources.all()]
+    return [(kind, key, size) for kind, _, key, size in sorted(both, key=lambda entry: entry[1])]
+
+
+def _leftovers(before_day: str) -> Callable[[AsyncConnection], Awaitable[None]]:
+    async def change(connection: AsyncConnection) -> None:
+        await connection.execute(delete(QuotaRow).where(QuotaRow.day < before_day))
+        there = exists().where(JobRow.id == StatusMessageRow.job_id)
+        await connection.execute(delete(StatusMessageRow).where(not_(there)))
+
+    return change
+
+
+async def _shrink(connection: AsyncConnection) -> None:
+    """Give freed pages back to the file system, a few megabytes at a time."""
+    (await connection.exec_driver_sql("PRAGMA incremental_vacuum(4000)")).close()

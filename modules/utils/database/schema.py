@@ -1,0 +1,78 @@
+"""Brings the tables up to date at start, under a lock, so that of several processes one does it.
+
+Alembic is imported only when there is something to do: looking takes one query.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modules.queue_manager.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+NEWEST = "0001"
+"""The newest file in ``migrations/versions``; a test compares the two."""
+
+_LOCK_NUMBER = 0x66754C4C6574
+"""Number of PostgreSQL's advisory lock ("fuLLet" in ASCII)."""
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+async def bring_up_to_date(connection: AsyncConnection) -> None:
+    """Run what is missing, in one transaction that is committed at the end.
+
+    A transaction's lock is used, since a lock of the session does not hold behind a transaction pooler.
+    Raises `StartupError` if a newer program has been here.
+    """
+    if await connection.run_sync(_revision) == NEWEST:
+        await connection.rollback()
+        return
+    await connection.rollback()
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+    await connection.run_sync(_upgrade)
+    await connection.commit()
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision that the database says it has; None for an empty one."""
+    if connection.dialect.name == "sqlite":
+        there = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
+    else:
+        there = text("SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL")
+    if connection.execute(there).scalar() is None:
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection) -> None:
+    before = _revision(connection)
+    if before == NEWEST:
+        return  # another process did it while we waited for the lock
+    from alembic import command  # noqa: PLC0415 (a fifth of the start-up time, and seldom needed)
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    if before is not None:
+        try:
+            ScriptDirectory.from_config(config).get_revision(before)
+        except CommandError as error:
+            raise StartupError(
+                f"The database was made by a newer version of this bot (its schema is {before}, this program "
+                f"knows {NEWEST}): run the newer version, or let DATABASE_URL name another database"
+            ) from error
+    command.upgrade(config, "head")
+    log.info("Database schema brought from %s to %s", before or "nothing", NEWEST)

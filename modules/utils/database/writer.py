@@ -1,0 +1,291 @@
+"""The one writer: what arrives during a commit goes, together, into the next one.
+
+Every change of the database passes through here, so that a commit's wait for the disk is shared, SQLite
+never sees two writers of ours, and waiting for a database that is away is written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+from sqlalchemy import Executable
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import LeaseLost, StoreUnavailable
+from modules.utils.database.connections import Connections
+from modules.utils.database.faults import StoreFull
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GROUP_LIMIT = 400
+"""Most changes in one commit: more would make the first of them wait for the last."""
+
+COMMIT_SECONDS = 30.0
+"""A commit that takes longer is taken for a connection that died in silence."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """One statement and the rows it is for. Equal statements of a group run as one, lower ranks first."""
+
+    rank: int
+    statement: Executable
+    parameters: Sequence[Mapping[str, object]]
+
+
+Call = Callable[[AsyncConnection], Awaitable[Any]]
+"""Several statements that belong together, and what comes of them. May run again if a commit fails."""
+
+Change = Sequence[Rows] | Call
+
+CommitObserver = Callable[[float, int], None]
+"""Told after each commit: its seconds and how many changes it held."""
+
+
+class Guard(Protocol):
+    """Says, inside a transaction, whether the database is still ours."""
+
+    async def check(self, connection: AsyncConnection) -> None:
+        """Raise `LeaseLost` if another process works on the database now."""
+        ...
+
+
+@dataclass(eq=False)
+class _Pending:
+    change: Change
+    future: asyncio.Future[Any]
+    give_up_at: float | None
+    undo: Sequence[Rows]
+    applying: bool = False
+    maybe_done: bool = False
+
+
+class GroupWriter:
+    """Takes changes, commits them in groups, in their order. Start with ``async with``."""
+
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        guard: Guard,
+        observe: CommitObserver | None = None,
+    ) -> None:
+        self._connections = connections
+        self._guard = guard
+        self._observe = observe
+        self._connection: AsyncConnection | None = None
+        self._pending: deque[_Pending] = deque()
+        self._wake = asyncio.Event()
+        self._away_since: float | None = None
+        self._closing = False
+
+    @property
+    def healthy(self) -> bool:
+        """False while the last try to commit found the database away."""
+        return self._away_since is None
+
+    @property
+    def waiting(self) -> int:
+        """Changes that are not committed yet."""
+        return len(self._pending)
+
+    @asynccontextmanager
+    async def running(self, grace_seconds: float = 5.0) -> AsyncIterator[GroupWriter]:
+        """Writes until left; then what is pending has ``grace_seconds`` to reach the disk."""
+        task = asyncio.create_task(self._run(), name="database-writer")
+        try:
+            yield self
+        finally:
+            self._closing = True
+            self._wake.set()
+            await asyncio.wait({task}, timeout=grace_seconds)
+            task.cancel()
+            await asyncio.wait({task})
+            for pending in self._pending:
+                _refuse(pending, StoreUnavailable("the bot is closing"))
+            self._pending.clear()
+            await self._disconnect()
+
+    async def write(self, change: Change, *, patience: float | None = None, undo: Sequence[Rows] = ()) -> Any:
+        """Returns what ``change`` gave, once it is committed.
+
+        ``patience``: seconds for which a database that is away is waited for (None: as long as it
+        takes); then `StoreUnavailable`, and ``undo`` is written if the change may have been committed
+        all the same (the connection died during the commit). Raises `LeaseLost`.
+        """
+        if self._closing:
+            raise StoreUnavailable("the bot is closing")
+        give_up_at = None if patience is None else time.monotonic() + patience
+        pending = _Pending(change, asyncio.get_running_loop().create_future(), give_up_at, undo)
+        self._pending.append(pending)
+        self._wake.set()
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            if undo and (pending.applying or pending.maybe_done):
+                self._undo(pending)
+            raise
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            group = await self._next_group()
+            if group is None:
+                return
+            try:
+                await self._commit(group)
+            except LeaseLost as error:
+                for pending in group:
+                    _refuse(pending, error)
+            except StoreUnavailable as error:
+                self._put_back(group, error)
+                await self._disconnect()
+                await self._rest(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                continue
+            except Exception as error:  # noqa: BLE001 (fence: a faulty change must not stop the writer)
+                await self._disconnect()
+                await self._single_out(group, error)
+            else:
+                self._note_back()
+            pause = FIRST_PAUSE
+
+    async def _next_group(self) -> list[_Pending] | None:
+        """What is pending, as far as one commit takes it; None when closing and nothing is."""
+        while True:
+            while self._pending and self._pending[0].future.done():
+                self._pending.popleft()
+            if self._pending:
+                break
+            if self._closing:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        group: list[_Pending] = []
+        while self._pending and len(group) < GROUP_LIMIT:
+            pending = self._pending.popleft()
+            if not pending.future.done():
+                pending.applying = True
+                group.append(pending)
+        return group
+
+    async def _commit(self, group: list[_Pending]) -> None:
+        started = time.monotonic()
+        with self._connections.watching():
+            async with timeout(COMMIT_SECONDS):
+                connection = await self._connected()
+                if connection.dialect.name == "sqlite":
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                await self._guard.check(connection)
+                results = await _apply(connection, group)
+                for pending in group:
+                    pending.maybe_done = True
+                await connection.commit()
+        if self._observe:
+            self._observe(time.monotonic() - started, len(group))
+        for pending, result in zip(group, results, strict=True):
+            if not pending.future.done():
+                pending.future.set_result(result)
+
+    async def _single_out(self, group: list[_Pending], error: Exception) -> None:
+        """A change is faulty: commit each alone, so that only the faulty one hears of it."""
+        if len(group) == 1:
+            _refuse(group[0], error)
+            return
+        for place, pending in enumerate(group):
+            if pending.future.done():
+                continue
+            try:
+                await self._commit([pending])
+            except StoreUnavailable as away:
+                self._put_back(group[place:], away)
+                await self._disconnect()
+                return
+            except Exception as fault:  # noqa: BLE001 (fence: handed to whoever asked for the change)
+                await self._disconnect()
+                _refuse(pending, fault)
+
+    def _put_back(self, group: list[_Pending], error: StoreUnavailable) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            log.warning("The database is away, %d changes wait: %s", len(group), error)
+        now = time.monotonic()
+        staying: list[_Pending] = []
+        for pending in group:
+            pending.applying = False
+            impatient = pending.give_up_at is not None and (
+                now >= pending.give_up_at or isinstance(error, StoreFull)
+            )
+            if not impatient:
+                staying.append(pending)
+                continue
+            _refuse(pending, StoreUnavailable(error.reason))
+            if pending.maybe_done and pending.undo:
+                self._undo(pending)
+        self._pending.extendleft(reversed(staying))
+
+    def _undo(self, pending: _Pending) -> None:
+        """Take back what may have been committed though nobody was told so."""
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._pending.append(_Pending(pending.undo, future, None, ()))
+        self._wake.set()
+
+    async def _rest(self, pause: float) -> None:
+        """Wait ``pause``, but not beyond the moment when somebody's patience ends."""
+        ends = [pending.give_up_at for pending in self._pending if pending.give_up_at is not None]
+        soonest = min(ends, default=float("inf")) - time.monotonic()
+        await asyncio.sleep(max(0.01, min(pause, soonest)))
+
+    def _note_back(self) -> None:
+        if self._away_since is not None:
+            log.warning("The database is back after %.1f s", time.monotonic() - self._away_since)
+            self._away_since = None
+
+    async def _connected(self) -> AsyncConnection:
+        if self._connection is None:
+            self._connection = await self._connections.connect()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        """Let go of a connection whose state is unknown; the next commit opens another."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with contextlib.suppress(Exception):
+            async with timeout(2.0):
+                await connection.invalidate()
+        with contextlib.suppress(Exception):
+            async with timeout(2.0):
+                await connection.close()
+
+
+async def _apply(connection: AsyncConnection, group: list[_Pending]) -> list[Any]:
+    """Run the group's changes: rows first, merged by statement, by rank; then the calls, in order."""
+    merged: dict[int, tuple[int, Executable, list[Mapping[str, object]]]] = {}
+    for pending in group:
+        if not callable(pending.change):
+            for rows in pending.change:
+                entry = merged.setdefault(id(rows.statement), (rows.rank, rows.statement, []))
+                entry[2].extend(rows.parameters)
+    for _, statement, parameters in sorted(merged.values(), key=lambda entry: entry[0]):
+        await connection.execute(statement, cast(Any, parameters))
+    return [await pending.change(connection) if callable(pending.change) else None for pending in group]
+
+
+def _refuse(pending: _Pending, error: Exception) -> None:
+    if not pending.future.done():
+        pending.future.set_exception(error)
