@@ -1,0 +1,150 @@
+"""What Prometheus reads off is what happened."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.queue_manager.errors import BadSettings, OutOfMemory
+from modules.queue_manager.jobs import BatchKey, GenerationRequest, Job, JobId, Picture, Size
+from modules.queue_manager.ports import (
+    Cancelled,
+    Delivered,
+    Failed,
+    Finished,
+    Queued,
+    Receipt,
+    Requeued,
+    RunReport,
+    Started,
+)
+from modules.queue_manager.status import EngineStatus, Place, QueueStatus
+from modules.utils.metrics import JobMetrics, jain
+from modules.utils.monitor import monitor
+
+SIZE = Size(width=64, height=64)
+
+
+class Wall:
+    """A clock that the test moves."""
+
+    time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def unix(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def job(number: int, user: int, at: float = 1000.0) -> Job:
+    request = GenerationRequest(
+        user_id=user, guild_id=1, channel_id=1, locale="en-US", kind="imagine", model="flux",
+        prompt="a private prompt", size=SIZE, seed=1,
+    )  # fmt: skip
+    key = BatchKey(model="flux", kind="imagine", size=SIZE)
+    return Job(id=JobId(f"{number:032x}"), number=number, request=request, key=key, queued_at=at)
+
+
+def engine() -> EngineStatus:
+    return EngineStatus(
+        name="gpu-1:8188",
+        state="busy",
+        since=0.0,
+        model="flux",
+        running=(),
+        pictures=2,
+        busy_seconds=4.5,
+        models=(),
+    )
+
+
+def metrics(clock: Wall) -> JobMetrics:
+    return JobMetrics(
+        clock=clock,
+        queue=lambda: QueueStatus(waiting=3, running=1, users=2, paused=False, closed_because=None),
+        engines=lambda: [engine()],
+        place=lambda job_id: Place(running=False, ahead=0, waiting=1, expected_at=1004.0),
+        requests=lambda: {"200": 7, "429": 0},
+    )
+
+
+async def test_figures_are_scraped_as_they_happened() -> None:
+    clock = Wall()
+    figures = metrics(clock)
+    first, second, third = job(1, 10), job(2, 20), job(3, 20)
+    for each in (first, second, third):
+        await figures.on_event(Queued(job=each))
+    clock.time = 1001.5
+    await figures.on_event(Started(job=first, engine="gpu-1:8188", batch_size=2))
+    await figures.on_event(Started(job=second, engine="gpu-1:8188", batch_size=2))
+    await figures.on_event(Requeued(job=third, error=OutOfMemory()))
+    clock.time = 1006.0
+    report = RunReport(engine="gpu-1:8188", batch_size=2, started_at=1001.5, ended_at=1005.5)
+    for each in (first, second):
+        picture = Picture(data=b"", media_type="image/png", size=SIZE)
+        await figures.on_event(Finished(job=each, picture=picture, report=report))
+        await figures.on_event(Delivered(job=each, receipt=Receipt(where="channel")))
+    await figures.on_event(Failed(job=third, error=OutOfMemory()))
+    await figures.on_event(Queued(job=job(4, 30)))
+    await figures.on_event(Cancelled(job=job(4, 30), by=30))
+
+    problem: list[str] = []
+    async with (
+        monitor(
+            host="127.0.0.1", port=0, metrics=figures.text, unready=lambda: next(iter(problem), None)
+        ) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        async with client.get("/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        async with client.get("/healthz") as answer:
+            assert answer.status == 200
+        async with client.get("/readyz") as answer:
+            assert answer.status == 200
+        problem.append("no GPU answers")
+        async with client.get("/readyz") as answer:
+            assert (answer.status, await answer.text()) == (503, "no GPU answers\n")
+
+    for line in (
+        'fullet_jobs_total{outcome="queued"} 4.0',
+        'fullet_jobs_total{outcome="delivered"} 2.0',
+        'fullet_jobs_total{outcome="failed"} 1.0',
+        'fullet_jobs_total{outcome="cancelled"} 1.0',
+        'fullet_failures_total{error="OutOfMemory"} 1.0',
+        'fullet_retries_total{error="OutOfMemory"} 1.0',
+        'fullet_pictures_total{engine="gpu-1:8188",model="flux"} 2.0',
+        "fullet_batch_size_count 1.0",
+        "fullet_batch_size_sum 2.0",
+        "fullet_wait_seconds_sum 3.0",
+        "fullet_job_seconds_sum 12.0",
+        "fullet_run_seconds_sum 4.0",
+        "fullet_estimate_error_seconds_total 4.0",
+        "fullet_estimate_actual_seconds_total 12.0",
+        "fullet_queue_waiting 3.0",
+        "fullet_queue_open 1.0",
+        "fullet_fairness 1.0",
+        'fullet_engine_state{engine="gpu-1:8188",state="busy"} 1.0',
+        'fullet_engine_busy_seconds_total{engine="gpu-1:8188"} 4.5',
+        'fullet_discord_requests_total{status="200"} 7.0',
+    ):
+        assert line in lines
+    assert not any("private" in line for line in lines)
+
+
+async def test_a_port_in_use_is_told_by_its_settings_name() -> None:
+    figures = metrics(Wall())
+    async with monitor(host="127.0.0.1", port=0, metrics=figures.text, unready=lambda: None) as port:
+        with pytest.raises(BadSettings, match="METRICS_PORT: 127"):
+            async with monitor(host="127.0.0.1", port=port, metrics=figures.text, unready=lambda: None):
+                pass
+
+
+@given(st.lists(st.integers(0, 1000), max_size=20))
+def test_jains_index_lies_between_one_nth_and_one(shares: list[int]) -> None:
+    assert 1 / max(1, len(shares)) - 1e-9 <= jain(shares) <= 1 + 1e-9
