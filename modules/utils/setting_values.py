@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+from modules.queue_manager.errors import BadSettings
+from modules.utils.database.address import read_address
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -162,15 +166,11 @@ def _server_url(text: str) -> str:
 
 
 def database_url(text: str) -> str:
-    """A SQLite or PostgreSQL address; what follows the scheme is judged by the database's own room."""
-    scheme, found, _ = text.partition("://")
-    if not found or scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql"):
-        raise ValueError(
-            "begins with neither postgresql:// nor sqlite://; "
-            "copy the connection string from your provider, or leave it empty for a file in database/"
-        )
-    if any(character.isspace() for character in text):
-        raise ValueError("holds a space; percent-encode it as %20")
+    """A database's address as the database's room reads it."""
+    try:
+        read_address(text, root=Path())
+    except BadSettings as error:
+        raise ValueError(str(error).removeprefix("DATABASE_URL: ")) from None
     return text
 
 

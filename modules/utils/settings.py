@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from dotenv.parser import parse_stream
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils import setting_values as values
+from modules.utils.database.address import PostgresAddress, read_address
 from modules.utils.setting_values import RoleLimit
 
 Value = TypeVar("Value")
@@ -80,9 +80,12 @@ class Settings:
 
     def secrets(self) -> tuple[str, ...]:
         """What must never be printed, in the forms in which it may turn up."""
-        password = urlsplit(self.database_url).password if _splits(self.database_url) else self.database_url
-        found = (self.discord_token, self.comfy_api_key, *self.comfy_api_key.split(":", 1)[1:])
-        return tuple(text for text in (*found, password or "", unquote(password or "")) if text)
+        found = [self.discord_token, self.comfy_api_key, *self.comfy_api_key.split(":", 1)[1:]]
+        address = read_address(self.database_url, root=Path())
+        if isinstance(address, PostgresAddress):
+            as_written = self.database_url.partition("?")[0].rpartition("@")[0].split(":", 2)[2:]
+            found += [address.password or "", address.tls.key_password or "", *as_written]
+        return tuple(text for text in found if text)
 
 
 NAMES = tuple(setting.name.upper() for setting in fields(Settings))
@@ -105,7 +108,7 @@ def read(environ: Mapping[str, str], file_values: Mapping[str, str]) -> Settings
             try:
                 found[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
-                faults.append(f"{name}: {error}")
+                faults.append(f"{name}: {_printable(str(error))}")
         elif "mend" in setting.metadata:
             faults.append(f"{name}: is missing; {setting.metadata['mend']}")
     faults += _disagreements(found)
@@ -170,6 +173,10 @@ def _given(name: str, environ: Mapping[str, str], file_values: Mapping[str, str]
     return name, ""
 
 
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def _disagreements(found: Mapping[str, object]) -> list[str]:
     """Faults that no setting has alone."""
     faults = []
@@ -184,11 +191,3 @@ def _disagreements(found: Mapping[str, object]) -> list[str]:
             "DISCORD_API_BASE: goes with DISCORD_GATEWAY_URL; set both, or neither for the real Discord"
         )
     return faults
-
-
-def _splits(url: str) -> bool:
-    try:
-        urlsplit(url)
-    except ValueError:
-        return False
-    return True
