@@ -4,8 +4,8 @@ on demand."""
 from __future__ import annotations
 
 from modules.demo.comfy_server.faults import Faults
-from modules.demo.comfy_server.instant_nodes import variation_seed
 from modules.demo.comfy_server.marks import NoMark, mark_of, read_mark
+from modules.demo.comfy_server.pack_inputs import variation_seed
 from modules.demo.comfy_server.pictures import picture_of
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.run import GpuSpan

@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.demo.comfy_server.execution import Executor
 from modules.demo.comfy_server.node_table import NodeTable
-from modules.demo.comfy_server.picture_nodes import missing_file
+from modules.demo.comfy_server.picture_nodes import check_inputs
 from modules.demo.comfy_server.profile import ServerProfile
 from modules.demo.comfy_server.prompt_queue import Prompt, PromptQueue
 from modules.demo.comfy_server.run import Run
@@ -51,8 +51,8 @@ class ServerCore:
             self._table = (key, NodeTable(self.profile, faults.missing_models, faults.missing_nodes))
         return self._table[1]
 
-    def submit(self, body: dict[str, Any]) -> dict[str, Any]:
-        """POST /prompt. Raises `Refused`."""
+    def submit(self, body: Any) -> dict[str, Any]:
+        """POST /prompt. Raises `Refused`; of a body in no sensible shape, whatever trips over it first."""
         number = self._number(body)
         if "prompt" not in body:
             raise Refused(problem("no_prompt", "No prompt provided", "No prompt provided"))
@@ -64,7 +64,7 @@ class ServerCore:
             )
             raise Refused(problem("invalid_prompt_id", "prompt_id must be a valid UUID", details))
         graph = body["prompt"]
-        verdict = validate(graph, self.table, lambda name, inputs: missing_file(self.bench, name, inputs))
+        verdict = validate(graph, self.table, lambda name, inputs: check_inputs(self.bench, name, inputs))
         if verdict.error is not None:
             raise Refused(verdict.error, verdict.node_errors)
         extra = dict(body.get("extra_data", {}))
@@ -121,11 +121,11 @@ class ServerCore:
     def _queue_changed(self) -> None:
         self._statuses.put_nowait(self.queue.remaining)
 
-    def _number(self, body: dict[str, Any]) -> float:
+    def _number(self, body: Any) -> float:
         if "number" in body:
             return float(body["number"])
         number = next(self._numbers)
-        return -number if body.get("front") else number
+        return -number if "front" in body and body["front"] else number
 
     @staticmethod
     def _status(remaining: int) -> dict[str, Any]:

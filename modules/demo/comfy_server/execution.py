@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modules.demo.comfy_server.instant_nodes import INSTANT_NODES, NodeFailure
+from modules.demo.comfy_server.instant_nodes import INSTANT_NODES
 from modules.demo.comfy_server.node_cache import NodeCache, Result, signatures
+from modules.demo.comfy_server.pack_inputs import NodeFailure, strings
 from modules.demo.comfy_server.picture_nodes import PICTURE_NODES, annotated
 from modules.demo.comfy_server.prompt_queue import Graph
 from modules.demo.comfy_server.run import Interrupted, Run
 from modules.demo.comfy_server.sampling import GPU_NODES, OUT_OF_MEMORY
 from modules.demo.comfy_server.workbench import Workbench
+
+log = logging.getLogger(__name__)
 
 _TIMED_NODES = {**GPU_NODES, **PICTURE_NODES}
 _TIPS = (
@@ -20,7 +24,9 @@ _TIPS = (
     "have accidentally set the batch_size to a large number."
 )
 # these see their own id, so that the cache tells two of them apart
-_SEE_THEIR_ID = ("GetImageSize", "SaveImageBatch")
+_SEE_THEIR_ID = ("GetImageSize",)
+# always run: what they made may be gone
+_NEVER_CACHED = ("SaveImageBatch",)
 
 
 class Executor:
@@ -54,6 +60,10 @@ class Executor:
             except NodeFailure as failure:
                 await self._failed(run, node_id, failure)
                 return
+            except Exception as error:
+                log.exception("node %s of %s raised", node_id, run.prompt.id)
+                await self._failed(run, node_id, NodeFailure(str(error), type(error).__name__))
+                return
         run.current = None
         await run.note("execution_success", {})
 
@@ -74,7 +84,8 @@ class Executor:
         self._check_poison(inputs)
         result = await self._call(run, node_id, node["class_type"], inputs)
         results[node_id] = result
-        self._cache.put(sign, result)
+        if node["class_type"] not in _NEVER_CACHED:
+            self._cache.put(sign, result)
         if result.ui is not None:
             await run.output(node_id, self._shown(node["class_type"], result.ui))
         await run.finish_node(node_id)
@@ -100,8 +111,8 @@ class Executor:
             "exception_message": f"{failure}\n{tips}",
             "exception_type": failure.kind,
             "traceback": [f'  File "execution.py", in execute\n    {node["class_type"]}\n'],
-            "current_inputs": {k: [str(v)] for k, v in node["inputs"].items() if not isinstance(v, list)},
-            "current_outputs": list(run.executed),
+            "current_inputs": _shown_inputs(run, node),
+            "current_outputs": list(run.prompt.graph),
         }
         await run.note("execution_error", data)
 
@@ -126,29 +137,46 @@ class Executor:
         if node["class_type"] in _SEE_THEIR_ID:
             return node_id
         if node["class_type"] in ("LoadImage", "LoadImageBatch"):
-            name = node.get("inputs", {}).get("image", "")
-            data = self._bench.files.read(*annotated(name)) if isinstance(name, str) else None
-            return hashlib.blake2b(data or b"", digest_size=16).hexdigest()
+            files = self._bench.files
+            return [_digest(files.read(*annotated(name))) for name in _file_names(node.get("inputs", {}))]
         return None
 
 
 def order(graph: Graph, outputs: tuple[str, ...], cached: set[str]) -> Iterator[str]:
-    """The nodes that ``outputs`` need, each after those it needs itself; nothing above a cached one."""
-    visited: set[str] = set()
+    """The nodes that ``outputs`` need, sources first; nothing above a cached one."""
+    waits: dict[str, set[str]] = {}
+    open_nodes = list(outputs)
+    while open_nodes:
+        node_id = open_nodes.pop()
+        if node_id not in waits:
+            links = [] if node_id in cached else graph[node_id]["inputs"].values()
+            waits[node_id] = {link[0] for link in links if isinstance(link, list)}
+            open_nodes += waits[node_id]
+    while waits:
+        ready = [node_id for node_id, before in waits.items() if not before & waits.keys()]
+        for node_id in ready:
+            del waits[node_id]
+        yield from ready
 
-    def visit(node_id: str) -> Iterator[str]:
-        if node_id in visited:
-            return
-        visited.add(node_id)
-        if node_id not in cached:
-            for value in graph[node_id]["inputs"].values():
-                if isinstance(value, list):
-                    yield from visit(value[0])
-        yield node_id
 
-    for output in outputs:
-        yield from visit(output)
+def _shown_inputs(run: Run, node: Mapping[str, Any]) -> dict[str, list[str]]:
+    """A failed node's inputs as text; those that write files have the whole prompt among them."""
+    shown = {name: [str(value)] for name, value in node["inputs"].items()}
+    if node["class_type"] in ("SaveImage", "PreviewImage"):
+        shown["prompt"] = [str(run.prompt.graph)]
+    return shown
 
 
 def _resolve(value: Any, results: Mapping[str, Result]) -> Any:
     return results[value[0]].outputs[value[1]] if isinstance(value, list) else value
+
+
+def _file_names(inputs: Mapping[str, Any]) -> list[str]:
+    name, names = inputs.get("image"), inputs.get("names")
+    if isinstance(names, str):
+        return list(strings("LoadImageBatch", "names", names))
+    return [name] if isinstance(name, str) else []
+
+
+def _digest(data: bytes | None) -> str:
+    return hashlib.blake2b(data or b"", digest_size=16).hexdigest()

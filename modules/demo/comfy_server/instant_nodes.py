@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from modules.demo.comfy_server.pack_inputs import refusal, seeds, strings
 from modules.demo.comfy_server.values import (
     Conditioning,
     Guider,
@@ -18,7 +18,6 @@ from modules.demo.comfy_server.values import (
     Recipe,
     Sampler,
     Sigmas,
-    mixed_seed,
     scaled,
     with_reference,
 )
@@ -26,16 +25,8 @@ from modules.demo.comfy_server.values import (
 Inputs = Mapping[str, Any]
 InstantNode = Callable[[Inputs], tuple[Any, ...]]
 
-# What one seed cannot give alone, so that no row of a batch could be exact.
+# its rows depend on each other, whatever their noise
 _NEVER_EXACT = "dpm_adaptive"
-
-
-class NodeFailure(Exception):
-    """A node raised. ``kind`` is the exception's full type name as the server reports it."""
-
-    def __init__(self, message: str, kind: str = "ValueError") -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 # ── loaders ─────────────────────────────────────────────────────────────────────────────────────
@@ -70,10 +61,7 @@ def _encode(inputs: Inputs) -> tuple[Conditioning]:
 
 
 def _encode_batch(inputs: Inputs) -> tuple[Conditioning]:
-    prompts = strings(inputs["prompts"], "prompts")
-    if not prompts:
-        raise NodeFailure("prompts: at least one prompt is needed")
-    return (Conditioning(prompts=prompts),)
+    return (Conditioning(prompts=strings("CLIPTextEncodeBatch", "prompts", inputs["prompts"])),)
 
 
 def _zero_out(inputs: Inputs) -> tuple[Conditioning]:
@@ -112,7 +100,7 @@ def _noise(inputs: Inputs) -> tuple[Noise]:
 
 
 def _noise_batch(inputs: Inputs) -> tuple[Noise]:
-    return (Noise(own=seeds(inputs["seeds"])),)
+    return (Noise(own=seeds("RandomNoiseBatch", inputs["seeds"])),)
 
 
 def _sampler(inputs: Inputs) -> tuple[Sampler]:
@@ -122,10 +110,8 @@ def _sampler(inputs: Inputs) -> tuple[Sampler]:
 def _sampler_batch(inputs: Inputs) -> tuple[Sampler]:
     sampler: Sampler = inputs["sampler"]
     if sampler.name == _NEVER_EXACT:
-        raise NodeFailure(
-            f"sampler: {_NEVER_EXACT} chooses its steps from the whole batch and cannot be fused"
-        )
-    return (replace(sampler, own=seeds(inputs["seeds"])),)
+        raise refusal("SamplerBatch", "sampler", f"{_NEVER_EXACT} chooses its steps from the whole batch.")
+    return (replace(sampler, own=seeds("SamplerBatch", inputs["seeds"])),)
 
 
 def _schedule(inputs: Inputs) -> tuple[Sigmas]:
@@ -200,15 +186,18 @@ def _image_scale(inputs: Inputs) -> tuple[Images]:
 
 
 def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
-    images: Images = inputs["image"]
-    step = int(inputs["resolution_steps"])
+    return (scaled_to_pixels(inputs["image"], inputs["megapixels"], inputs["resolution_steps"]),)
+
+
+def scaled_to_pixels(images: Images, megapixels: float, step: int) -> Images:
+    """Each picture at about so many times 1024² pixels, its sides rounded to multiples of ``step``."""
     rows: list[Recipe] = []
     for row in images.rows:
         width, height = row.size
-        factor = (inputs["megapixels"] * 1024 * 1024 / (width * height)) ** 0.5
+        factor = (megapixels * 1024 * 1024 / (width * height)) ** 0.5
         size = (round(width * factor / step) * step, round(height * factor / step) * step)
         rows.append(scaled(row, size))
-    return (Images(rows=tuple(rows)),)
+    return Images(rows=tuple(rows))
 
 
 def _image_size(inputs: Inputs) -> tuple[int, int, int]:
@@ -273,44 +262,6 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "ImageBatch": _image_join,
     "ImageFromBatch": _image_slice,
 }
-
-
-def strings(text: str, name: str) -> tuple[str, ...]:
-    """A JSON array of strings as the pack's nodes take it. Raises `NodeFailure` that names the input."""
-    items = _array(text, name)
-    if not all(isinstance(item, str) for item in items):
-        raise NodeFailure(f"{name}: a JSON array of strings is needed")
-    return tuple(items)
-
-
-def seeds(text: str) -> tuple[int, ...]:
-    """A JSON array of seeds; ``[seed, variation seed, strength]`` becomes the seed that stands for it."""
-    found: list[int] = []
-    for item in _array(text, "seeds"):
-        if isinstance(item, int) and not isinstance(item, bool):
-            found.append(item)
-        elif isinstance(item, list) and len(item) == 3:
-            found.append(variation_seed(*item))
-        else:
-            raise NodeFailure("seeds: each entry is an integer or [seed, variation seed, strength]")
-    return tuple(found)
-
-
-def variation_seed(seed: int, variation: int, strength: float) -> int:
-    """The seed under which a variation is drawn here; strength 0 and 1 are the plain pictures."""
-    if strength in (0, 1):
-        return variation if strength else seed
-    return mixed_seed(seed, variation, float(strength))
-
-
-def _array(text: str, name: str) -> list[Any]:
-    try:
-        items = json.loads(text)
-    except ValueError:
-        items = None
-    if not isinstance(items, list):
-        raise NodeFailure(f"{name}: a JSON array is needed")
-    return items
 
 
 def _repeated(rows: tuple[str, ...], count: int) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def detail(queue: PromptQueue, prompt_id: str) -> dict[str, Any] | None:
     """/api/jobs/{id}, or None for an unknown one."""
     for prompt, status in _unfinished(queue):
         if prompt.id == prompt_id:
-            return {**_summary(prompt, status), "outputs": {}, "workflow": _workflow(prompt)}
+            return {**_summary(prompt, status), "workflow": _workflow(prompt)}
     record = queue.history.get(prompt_id)
     if record is None:
         return None
@@ -77,6 +77,8 @@ def _ended(record: RunRecord) -> dict[str, Any]:
         "outputs_count": sum(len(ui.get("images", ui.get("fullet", ()))) for ui in record.outputs.values()),
         "previewable_outputs_count": len(images),
     }
+    if record.messages[-1][0] == "execution_error":
+        shown["execution_error"] = record.messages[-1][1]
     return {**shown, "preview_output": images[-1]} if images else shown
 
 

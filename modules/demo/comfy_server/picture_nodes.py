@@ -13,15 +13,15 @@ from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from modules.demo.comfy_server import pack_inputs
 from modules.demo.comfy_server.files import OutsideFolder
-from modules.demo.comfy_server.instant_nodes import Inputs, NodeFailure, strings
+from modules.demo.comfy_server.instant_nodes import Inputs, scaled_to_pixels
 from modules.demo.comfy_server.node_cache import Result
+from modules.demo.comfy_server.pack_inputs import NodeFailure, refusal
 from modules.demo.comfy_server.run import Interrupted, Run
 from modules.demo.comfy_server.sampling import TimedNode
 from modules.demo.comfy_server.values import Images, Photo, photo_of
 from modules.demo.comfy_server.workbench import Workbench
-
-_KEY_LETTERS = set("0123456789abcdef")
 
 
 async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -29,13 +29,16 @@ async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) 
 
 
 async def _load_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
-    names = strings(inputs["names"], "names")
-    if not names:
-        raise NodeFailure("names: at least one name is needed")
-    photos = tuple(_photo(bench, name) for name in names)
-    if len({photo.size for photo in photos}) > 1:
-        raise NodeFailure("names: the pictures of a batch must be of one size")
-    return Result(outputs=(Images(rows=photos),))
+    names = pack_inputs.strings("LoadImageBatch", "names", inputs["names"])
+    images = Images(rows=tuple(_photo(bench, name) for name in names))
+    if inputs.get("megapixels", 0) > 0:
+        images = scaled_to_pixels(images, inputs["megapixels"], inputs.get("resolution_steps", 1))
+    sizes = {f"{row.size[0]}×{row.size[1]}" for row in images.rows}
+    if len(sizes) > 1:
+        raise refusal(
+            "LoadImageBatch", "names", f"the pictures have several sizes: {', '.join(sorted(sizes))}."
+        )
+    return Result(outputs=(images,))
 
 
 async def _save(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -81,11 +84,9 @@ async def _save_websocket(bench: Workbench, run: Run, node_id: str, inputs: Inpu
 async def _save_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
     """Hands every picture to an encoder beside the sampler and ends at once."""
     images: Images = inputs["images"]
-    keys = strings(inputs["keys"], "keys")
+    keys = pack_inputs.keys("SaveImageBatch", inputs["keys"])
     if len(keys) != len(images.rows):
-        raise NodeFailure(f"keys: {len(keys)} keys for {len(images.rows)} pictures")
-    if any(len(key) != 32 or set(key) - _KEY_LETTERS for key in keys):
-        raise NodeFailure("keys: each key is 32 hexadecimal digits")
+        raise refusal("SaveImageBatch", "keys", f"{len(keys)} keys for {len(images.rows)} pictures.")
     kind, quality = inputs["format"], inputs["quality"]
     for key, row in zip(keys, images.rows, strict=True):
         bench.shelf.put(key, f"image/{kind}", bench.encoded(row, kind, quality))
@@ -113,13 +114,18 @@ def annotated(name: str) -> tuple[str, str, str]:
     return kind, posixpath.dirname(name), posixpath.basename(name)
 
 
-def missing_file(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What a loader says before the run about a picture that is not there."""
+def check_inputs(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Before the run: (input, what is wrong) where a node itself has something against its inputs."""
     if class_type == "LoadImage":
         name = inputs.get("image")
         if isinstance(name, str) and bench.files.read(*annotated(name)) is None:
             return "image", f"Invalid image file: {name}"
-    return None
+    wrong = pack_inputs.check(class_type, inputs)
+    if wrong is None and class_type == "LoadImageBatch" and isinstance(inputs.get("names"), str):
+        for name in pack_inputs.strings(class_type, "names", inputs["names"]):
+            if bench.files.read(*annotated(name)) is None:
+                return "names", str(refusal(class_type, "names", f"nothing was uploaded as {name!r}."))
+    return wrong
 
 
 def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Coroutine
+from typing import Any
 
 _LIMIT_BYTES = 256 * 1024 * 1024
 
@@ -16,10 +17,10 @@ class PictureShelf:
         self._tasks: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
         self._types: dict[str, str] = {}
 
-    def put(self, key: str, media_type: str, encoding: Awaitable[bytes]) -> None:
+    def put(self, key: str, media_type: str, encoding: Coroutine[Any, Any, bytes]) -> None:
         """Shelve a picture that is still being encoded."""
         self.drop(key)
-        self._tasks[key] = asyncio.ensure_future(_finish(encoding))
+        self._tasks[key] = asyncio.create_task(encoding)
         self._types[key] = media_type
         self._prune()
 
@@ -58,7 +59,3 @@ class PictureShelf:
                 return
             self.drop(key)
             total -= size
-
-
-async def _finish(encoding: Awaitable[bytes]) -> bytes:
-    return await encoding

@@ -108,6 +108,8 @@ class PromptQueue:
             if entry[2].id == prompt_id:
                 self._heap.remove(entry)
                 heapq.heapify(self._heap)
+                if not self._heap:
+                    self._on_change()  # the real server tells it twice when the last one goes
                 self._on_change()
                 return True
         return False

@@ -8,6 +8,7 @@ import json
 import mimetypes
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import WSMsgType, web
 from PIL import Image
@@ -101,12 +102,14 @@ class Routes:
         return web.json_response(self._core.status()["status"])
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        body = await _json(request)
         await asyncio.sleep(self._core.bench.timing.handover)
         try:
             return web.json_response(self._core.submit(body))
         except Refused as refused:
             return web.json_response(refused.body, status=400)
+        except (AttributeError, TypeError, ValueError, LookupError) as error:
+            raise _broken() from error
 
     async def queue(self, request: web.Request) -> web.StreamResponse:
         queue = self._core.queue
@@ -115,7 +118,7 @@ class Routes:
         return web.json_response({"queue_running": running, "queue_pending": pending})
 
     async def change_queue(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        body = await _object(request)
         if body.get("clear"):
             self._core.queue.clear()
         for prompt_id in body.get("delete", ()):
@@ -138,7 +141,7 @@ class Routes:
         return web.json_response({} if record is None else {prompt_id: record.as_dict()})
 
     async def change_history(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        body = await _object(request)
         if body.get("clear"):
             self._core.queue.history.clear()
         for prompt_id in body.get("delete", ()):
@@ -154,7 +157,7 @@ class Routes:
         return web.Response()
 
     async def free(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
+        body = await _object(request)
         if body.get("unload_models") or body.get("free_memory"):
             self._core.free()
         return web.Response()
@@ -162,6 +165,12 @@ class Routes:
     async def jobs(self, request: web.Request) -> web.StreamResponse:
         wanted = request.query.get("status", ",".join(job_views.STATUSES)).split(",")
         limit = request.query.get("limit")
+        if unknown := [status for status in wanted if status not in job_views.STATUSES]:
+            valid = ", ".join(job_views.STATUSES)
+            why = f"Invalid status value(s): {', '.join(unknown)}. Valid values: {valid}"
+            return web.json_response({"error": why}, status=400)
+        if limit is not None and not limit.isdigit():
+            return web.json_response({"error": "limit must be an integer"}, status=400)
         offset = max(0, int(request.query.get("offset", 0)))
         page = job_views.listing(self._core.queue, set(wanted), offset, None if limit is None else int(limit))
         return web.json_response(page)
@@ -176,8 +185,6 @@ class Routes:
 
     async def cancel_job(self, request: web.Request) -> web.StreamResponse:
         prompt_id = request.match_info["prompt_id"]
-        if job_views.detail(self._core.queue, prompt_id) is None:
-            return web.json_response({"error": "Job not found"}, status=404)
         cancelled = self._core.queue.delete(prompt_id) or self._core.interrupt(prompt_id)
         return web.json_response({"cancelled": cancelled})
 
@@ -186,7 +193,9 @@ class Routes:
     async def upload(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         image, kind = form.get("image"), str(form.get("type", "input"))
-        if not isinstance(image, web.FileField) or not image.filename or kind not in FOLDERS:
+        if kind not in FOLDERS:
+            raise _broken()
+        if not isinstance(image, web.FileField) or not image.filename:
             return web.Response(status=400)
         subfolder = str(form.get("subfolder", ""))
         try:
@@ -232,14 +241,16 @@ class Routes:
         try:
             found = await self._core.bench.shelf.get(request.match_info["key"])
         except TimeoutError:
-            return web.Response(status=504)
+            headers = {"Retry-After": "5"}
+            return web.json_response({"error": "It is still being encoded."}, status=503, headers=headers)
         if found is None:
-            return web.Response(status=404)
+            return _unknown_picture()
         await asyncio.sleep(self._core.bench.timing.fetch)
-        return web.Response(body=found[0], content_type=found[1])
+        return web.Response(body=found[0], content_type=found[1], headers={"Cache-Control": "no-store"})
 
     async def drop_picture(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(status=204 if self._core.bench.shelf.drop(request.match_info["key"]) else 404)
+        dropped = self._core.bench.shelf.drop(request.match_info["key"])
+        return web.Response(status=204) if dropped else _unknown_picture()
 
     # ── inventory ───────────────────────────────────────────────────────────────────────────────
 
@@ -269,6 +280,29 @@ class Routes:
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         return web.json_response([])
+
+
+def _unknown_picture() -> web.Response:
+    return web.json_response({"error": "There is no picture under this key."}, status=404)
+
+
+async def _json(request: web.Request) -> Any:
+    """The body; what is not JSON gets the real server's plain answer."""
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise _broken() from error
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    body = await _json(request)
+    if not isinstance(body, dict):
+        raise _broken()
+    return body
+
+
+def _broken() -> web.HTTPInternalServerError:
+    return web.HTTPInternalServerError(text="500 Internal Server Error\n\nServer got itself in trouble")
 
 
 def _recoded(data: bytes, kind: str, quality: int) -> bytes:

@@ -9,6 +9,9 @@ from typing import Any
 from modules.demo.comfy_server.prompt_queue import Prompt, RunRecord
 from modules.demo.comfy_server.sockets import SocketHub
 
+# a sampler's progress is told at most every 0.1 s and 0.5 %, the first and the last step always
+_THROTTLE_SECONDS, _THROTTLE_SHARE = 0.1, 0.005
+
 
 class Interrupted(Exception):
     """Somebody asked for the end of this run."""
@@ -43,6 +46,7 @@ class Run:
         self._hub = hub
         self._silent = silent
         self._states: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, tuple[float, int]] = {}
 
     async def send(self, event: str, data: dict[str, Any]) -> None:
         """One event to the client."""
@@ -76,15 +80,24 @@ class Run:
     async def progress(
         self, node_id: str, value: int, most: int, image: tuple[bytes, str] | None = None
     ) -> None:
-        """The node has done ``value`` of ``most``; ``image`` is a preview and its media type."""
+        """The node has done ``value`` of ``most``; ``image`` is a preview and its media type.
+
+        Steps that follow one another fast are left out, as the real server does, unless they have a preview.
+        """
+        if image is None and self._too_soon(node_id, value, most):
+            return
+        self._told[node_id] = (time.monotonic(), value)
         self._states[node_id] = self._state(node_id, value, most, "running")
         await self._send_states()
+        sid = None if self._silent else self.prompt.client_id
+        # a preview with metadata goes before the step's progress, a plain one after it
+        first = image is not None and sid is not None and self._hub.takes_metadata(sid)
+        if image is not None and sid is not None and first:
+            await self._hub.send_preview(*image, self._place(node_id), sid)
         data = {"value": value, "max": most, "prompt_id": self.prompt.id, "node": node_id}
         await self.send("progress", data)
-        if image is not None and self.prompt.client_id is not None and not self._silent:
-            places = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
-            metadata = {name: self._states[node_id][name] for name in places}
-            await self._hub.send_preview(*image, metadata, self.prompt.client_id)
+        if image is not None and sid is not None and not first:
+            await self._hub.send_image(*image, sid)
 
     async def output(self, node_id: str, ui: dict[str, Any]) -> None:
         """The node has something to show."""
@@ -105,6 +118,16 @@ class Run:
             self.span = GpuSpan(prompt_id=self.prompt.id, start=start, end=now)
         self.span.end = now
         return self.span
+
+    def _place(self, node_id: str) -> dict[str, Any]:
+        names = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
+        return {name: self._states[node_id][name] for name in names}
+
+    def _too_soon(self, node_id: str, value: int, most: int) -> bool:
+        if node_id not in self._told or value >= most:
+            return False
+        at, last = self._told[node_id]
+        return time.monotonic() - at < _THROTTLE_SECONDS or (value - last) / most < _THROTTLE_SHARE
 
     async def _send_states(self) -> None:
         await self.send("progress_state", {"prompt_id": self.prompt.id, "nodes": dict(self._states)})

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.demo.comfy_server.instant_nodes import Inputs, NodeFailure
+from modules.demo.comfy_server.instant_nodes import Inputs
 from modules.demo.comfy_server.node_cache import Result
+from modules.demo.comfy_server.pack_inputs import NodeFailure, refusal
 from modules.demo.comfy_server.run import Interrupted, Run
 from modules.demo.comfy_server.values import (
     Conditioning,
@@ -146,23 +147,36 @@ async def _sample(bench: Workbench, run: Run, task: SamplerTask) -> Latent:
 
 def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
     """What each row becomes. A row is its owner's picture only where the graph keeps it exact."""
-    count = len(task.latent.rows)
-    for name, own in (("noise", task.noise.own), ("sampler", task.sampler.own)):
-        if own is not None and len(own) != count:
-            raise NodeFailure(f"{name}: {len(own)} seeds for a batch of {count}")
+    _check_rows(task)
     positive = task.guider.positive
-    prompts, exact = positive.prompts, task.guider.model.fused_for == positive.prompts
-    uneven = not exact and len({len(prompt.split()) for prompt in prompts}) > 1
+    prompts = positive.prompts
     painted: list[Recipe] = []
     for index, row in enumerate(task.latent.rows):
         seed = task.noise.row(index)
-        if uneven:
-            seed = mixed_seed("uneven", seed, index)  # unequal lengths, and no node that keeps them apart
         if index and task.sampler.noisy and task.sampler.own is None:
             seed = mixed_seed("step noise", seed, index)
         prompt, source = prompts[index % len(prompts)], _source(positive, row, index)
         painted.append(Painting(prompt=prompt, seed=seed, size=task.latent.size, source=source))
     return tuple(painted)
+
+
+def _check_rows(task: SamplerTask) -> None:
+    """The pack's refusals that only a run can show."""
+    count = len(task.latent.rows)
+    for node, own in (("RandomNoiseBatch", task.noise.own), ("SamplerBatch", task.sampler.own)):
+        if own is not None and len(own) != count:
+            raise refusal(node, "seeds", f"{len(own)} seeds for a batch of {count} latents.")
+    model, prompts = task.guider.model, task.guider.positive.prompts
+    lengths = [token_count(model.file, prompt) for prompt in prompts]
+    if len(set(lengths)) > 1 and model.fused_for != prompts:
+        why = f"they are of unequal length ({lengths} tokens): FusedModel is missing before the sampler."
+        raise refusal("CLIPTextEncodeBatch", "prompts", why)
+
+
+def token_count(model: str, prompt: str) -> int:
+    """How many text tokens a model's encoder makes of ``prompt``, roughly: Flux pads to a fixed length."""
+    padded = 512 if "flux-2" in model or "flux2" in model else 256 if "flux" in model else 1
+    return max(padded, len(prompt.split()) + 8)
 
 
 def _source(positive: Conditioning, row: Recipe | None, index: int) -> Recipe | None:

@@ -22,7 +22,11 @@ _IMAGE_TYPES = {"image/jpeg": 1, "image/png": 2}
 
 
 class SocketHub:
-    """One socket a client id: a newer one replaces the older, which stays open and hears nothing more."""
+    """One socket a client id: a newer one replaces the older, which stays open and hears nothing more.
+
+    When the older one closes at last, the newer is forgotten with it and falls silent too: the real
+    server takes the client id off its list whichever of its sockets has closed.
+    """
 
     def __init__(self) -> None:
         self._sockets: dict[str, web.WebSocketResponse] = {}
@@ -39,8 +43,8 @@ class SocketHub:
     def remove(self, sid: str, socket: web.WebSocketResponse) -> None:
         """The socket has closed."""
         self._open.discard(socket)
-        if self._sockets.get(sid) is socket:
-            del self._sockets[sid]
+        self._sockets.pop(sid, None)
+        self._flags.pop(sid, None)
 
     async def negotiate(self, sid: str, flags: Mapping[str, Any]) -> None:
         """A client told what it understands; it is told what the server does."""
@@ -54,19 +58,18 @@ class SocketHub:
         for socket in self._listeners(sid):
             await _quietly(socket, text)
 
-    async def send_preview(
-        self, image: bytes, media_type: str, metadata: dict[str, Any], sid: str | None
-    ) -> None:
-        """A sampler's preview, with its metadata if the client negotiated that."""
-        if sid is not None and self._flags.get(sid, {}).get("supports_preview_metadata"):
-            header = json.dumps({**metadata, "image_type": media_type}).encode()
-            frame = struct.pack(">II", _PREVIEW_WITH_METADATA, len(header)) + header + image
-            for socket in self._listeners(sid):
-                await _quietly(socket, frame)
-        else:
-            await self.send_image(image, media_type, sid)
+    def takes_metadata(self, sid: str) -> bool:
+        """Whether the client wants previews with metadata."""
+        return bool(self._flags.get(sid, {}).get("supports_preview_metadata"))
 
-    async def send_image(self, image: bytes, media_type: str, sid: str | None) -> None:
+    async def send_preview(self, image: bytes, media_type: str, metadata: dict[str, Any], sid: str) -> None:
+        """A sampler's preview with its metadata."""
+        header = json.dumps({**metadata, "image_type": media_type}).encode()
+        frame = struct.pack(">II", _PREVIEW_WITH_METADATA, len(header)) + header + image
+        for socket in self._listeners(sid):
+            await _quietly(socket, frame)
+
+    async def send_image(self, image: bytes, media_type: str, sid: str) -> None:
         """A picture in a plain binary frame."""
         frame = struct.pack(">II", _PREVIEW, _IMAGE_TYPES[media_type]) + image
         for socket in self._listeners(sid):

@@ -98,13 +98,14 @@ class _Checker:
         self._check_files = check_files
         self._valid: dict[str, bool] = {}
         self._open: list[str] = []
+        self._cyclic: dict[str, list[Problem]] = {}
         self.found: dict[str, list[Problem]] = {}
 
     def check_output(self, node_id: str) -> bool:
         """Whether everything that ``node_id`` needs is right."""
         try:
             return self._check(node_id)
-        except (LookupError, RecursionError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             extra = {"exception_type": type(error).__name__, "traceback": _TRACEBACK}
             wrong = problem(
                 "exception_during_validation", "Exception when validating node", str(error), **extra
@@ -118,7 +119,8 @@ class _Checker:
         if node_id in self._valid:
             return self._valid[node_id]
         if node_id in self._open:
-            raise RecursionError("maximum recursion depth exceeded")
+            self._note_cycle(self._open[self._open.index(node_id) :])
+            return False
         node = self._graph[node_id]
         self._open.append(node_id)
         errors: list[Problem] = []
@@ -134,9 +136,18 @@ class _Checker:
                 )
             )
         self._open.pop()
+        errors = self._cyclic.get(node_id, errors)
         self.found[node_id] = errors
         self._valid[node_id] = sound and not errors
         return self._valid[node_id]
+
+    def _note_cycle(self, nodes: list[str]) -> None:
+        path = " -> ".join(
+            f"{node_id} ({self._graph[node_id]['class_type']})" for node_id in (*nodes, nodes[0])
+        )
+        for node_id in nodes:
+            extra = {"node_id": node_id, "cycle_nodes": nodes}
+            self._cyclic[node_id] = [problem("dependency_cycle", "Dependency cycle detected", path, **extra)]
 
     def _check_input(self, node: dict[str, Any], spec: InputSpec, errors: list[Problem]) -> bool:
         """False if something upstream is wrong; what is wrong here goes to ``errors``."""
@@ -175,7 +186,7 @@ class _Checker:
             return True
         try:
             return self._check(source)
-        except (LookupError, RecursionError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             extra = _told(
                 spec,
                 exception_message=_message(error),
