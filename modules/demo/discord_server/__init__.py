@@ -1,0 +1,25 @@
+"""An embedded Discord on loopback, for the demo and for tests: it refuses what Discord refuses."""
+
+from __future__ import annotations
+
+from modules.demo.discord_server.clock import ServerClock
+from modules.demo.discord_server.server import DiscordServer
+from modules.demo.discord_server.world import (
+    BotSpec,
+    ChannelSpec,
+    GuildSpec,
+    UserSpec,
+    WorldSpec,
+    default_world,
+)
+
+__all__ = [
+    "BotSpec",
+    "ChannelSpec",
+    "DiscordServer",
+    "GuildSpec",
+    "ServerClock",
+    "UserSpec",
+    "WorldSpec",
+    "default_world",
+]

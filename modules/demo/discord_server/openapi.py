@@ -1,0 +1,158 @@
+"""A second opinion on request bodies: Discord's own OpenAPI file, by JSON Schema (a development check)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema.exceptions import (  # type: ignore[import-untyped]
+    ValidationError,
+    best_match,
+)
+from referencing import Registry, Resource
+
+BASE = "urn:discord-openapi"
+
+
+class OpenApiCheck:
+    """Says what is wrong with a body by the file; fields that the file does not know are wrong.
+
+    Habits of discord.py are let through, because Discord itself does: snowflakes as integers, `tts` on
+    edits, `nsfw` in commands, `flags` in embeds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        _forbid_unknown_fields(document)
+        resource: Resource[Any] = Resource.from_contents(
+            {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+        )
+        self._registry: Registry[Any] = Registry().with_resource(BASE, resource)
+        self._paths: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
+        for template, methods in document["paths"].items():
+            for method in methods:
+                key = (method.upper(), _shape(template))
+                self._paths[key] = (template, method)
+        self._document = document
+        self._validators: dict[tuple[str, str], Draft202012Validator | None] = {}
+
+    def fault(self, method: str, template: str, body: Any) -> str | None:
+        """The first fault, as a path and a sentence; None if the body is right."""
+        found = self._paths.get((method, _shape(template)))
+        if found is None:
+            return "this route is not in the OpenAPI file"
+        validator = self._validator(*found)
+        if validator is None:
+            return None
+        error = best_match(validator.iter_errors(_without_habits(body, method, template)))
+        return None if error is None else _told(error)
+
+    def _validator(self, template: str, method: str) -> Draft202012Validator | None:
+        key = (template, method)
+        if key not in self._validators:
+            content = self._document["paths"][template][method].get("requestBody", {}).get("content", {})
+            validator = None
+            if "application/json" in content:
+                pointer = "/".join(
+                    part.replace("~", "~0").replace("/", "~1")
+                    for part in ("paths", template, method, "requestBody", "content", "application/json")
+                )
+                reference = {"$ref": f"{BASE}#/{pointer}/schema".replace("{", "%7B").replace("}", "%7D")}
+                validator = Draft202012Validator(reference, registry=self._registry)
+            self._validators[key] = validator
+        return self._validators[key]
+
+
+def _shape(template: str) -> tuple[str, ...]:
+    """A path with its parameters' names taken out, so that ours and the file's compare."""
+    parts = template.strip("/").split("/")
+    return tuple("{}" if part.startswith(("{", "@original")) else part for part in parts)
+
+
+def _forbid_unknown_fields(node: Any) -> None:
+    """Objects with named properties take no others, unless the file says so itself."""
+    if isinstance(node, dict):
+        if isinstance(node.get("properties"), dict) and "additionalProperties" not in node:
+            node["additionalProperties"] = False
+        for child in node.values():
+            _forbid_unknown_fields(child)
+    elif isinstance(node, list):
+        for child in node:
+            _forbid_unknown_fields(child)
+
+
+UPDATE_CALLBACK = 7
+_ID_FIELDS = frozenset({"parent_id", "message_id", "channel_id", "guild_id", "recipient_id"})
+_ID_LISTS = frozenset({"users", "roles", "messages"})
+_OBJECTS_WITH_ID = frozenset({"attachments", "permission_overwrites"})
+
+
+def _without_habits(body: Any, method: str, template: str) -> Any:
+    """The body with the habits of discord.py mended, on copies."""
+    if isinstance(body, list):
+        return [_with_text_id(_without_habits(item, method, template)) for item in body]
+    if not isinstance(body, Mapping):
+        return body
+    mended: dict[str, Any] = {}
+    for key, value in body.items():
+        mended[key] = _with_text_ids(key, value)
+    if method == "PATCH":
+        mended.pop("tts", None)
+    if template.endswith("/commands"):
+        mended.pop("nsfw", None)
+    if isinstance(mended.get("allowed_mentions"), Mapping):
+        mended["allowed_mentions"] = _without_habits(mended["allowed_mentions"], method, template)
+    if isinstance(mended.get("data"), Mapping):
+        mended["data"] = _without_habits(mended["data"], method, template)
+        if mended.get("type") == UPDATE_CALLBACK:
+            mended["data"].pop("tts", None)
+    return mended
+
+
+def _with_text_ids(key: str, value: Any) -> Any:
+    if key in _ID_FIELDS and isinstance(value, int):
+        return str(value)
+    if key in _ID_LISTS and isinstance(value, list):
+        return [str(each) if isinstance(each, int) else each for each in value]
+    if key in _OBJECTS_WITH_ID and isinstance(value, list):
+        return [_with_text_id(each) for each in value]
+    if key == "embeds" and isinstance(value, list):
+        return [_without_flags(each) for each in value]
+    if key == "message_reference" and isinstance(value, Mapping):
+        return {name: _with_text_ids(name, each) for name, each in value.items()}
+    return value
+
+
+def _without_flags(embed: Any) -> Any:
+    return (
+        {key: value for key, value in embed.items() if key != "flags"}
+        if isinstance(embed, Mapping)
+        else embed
+    )
+
+
+def _with_text_id(item: Any) -> Any:
+    if isinstance(item, Mapping) and isinstance(item.get("id"), int):
+        return {**item, "id": str(item["id"])}
+    return item
+
+
+def _told(error: ValidationError) -> str:
+    deepest = error
+    for child in _descend(error):
+        deepest = child
+    path = "/".join(str(step) for step in deepest.absolute_path)
+    return f"{path or 'body'}: {deepest.message[:300]}"
+
+
+def _descend(error: ValidationError) -> Iterator[ValidationError]:
+    """Into the alternatives of a oneOf, to the fault that matters."""
+    while error.context:
+        found = best_match(iter(error.context))
+        if found is None:
+            return
+        error = found
+        yield error
