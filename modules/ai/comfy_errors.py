@@ -1,0 +1,157 @@
+"""Where foreign errors become ours: a broken connection, what ComfyUI refuses, what its nodes raise."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import aiohttp
+
+from modules.ai.graph import JSON
+from modules.ai.near_misses import did_you_mean
+from modules.queue_manager.errors import (
+    EngineForgot,
+    EngineUnavailable,
+    ExecutionFailed,
+    GenerationError,
+    OutOfMemory,
+    WorkflowRejected,
+)
+
+_LONGEST = 300
+_SECRET_INPUTS = frozenset({"text", "prompt", "prompts", "clip_l", "t5xxl", "value", "string"})
+"""Inputs that hold what people wrote; their values are repeated nowhere."""
+
+
+class ServerSilent(EngineUnavailable):
+    """No answer in time: the server may be busy, and may have done what it was asked."""
+
+
+class Unreachable(EngineUnavailable):
+    """Nobody listens at the address: the server was told nothing."""
+
+
+class ServerLacks(EngineUnavailable):
+    """The server has not the node or the model file that a graph needs; another may have it."""
+
+
+@contextmanager
+def foreign_errors(server: str) -> Iterator[None]:
+    """Turns what aiohttp, sockets and clocks raise into `EngineUnavailable`, which names the server."""
+    try:
+        yield
+    except (TimeoutError, asyncio.TimeoutError) as error:
+        raise ServerSilent(f"{server} did not answer in time") from error
+    except aiohttp.ClientConnectorDNSError as error:
+        raise Unreachable(f"{server}: no such host") from error
+    except aiohttp.ClientSSLError as error:
+        raise Unreachable(f"{server}: TLS failed ({type(error).__name__})") from error
+    except aiohttp.ClientConnectorError as error:
+        why = error.os_error.strerror or type(error.os_error).__name__
+        raise Unreachable(f"{server} cannot be reached ({why})") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise EngineUnavailable(f"{server}: the connection broke ({type(error).__name__})") from error
+
+
+# ── what POST /prompt refuses ───────────────────────────────────────────────────────────────────
+
+
+def refusal(body: JSON, titles: Mapping[str, str]) -> GenerationError:
+    """What ComfyUI's answer 400 says, as a sentence: which node, which input, what is allowed.
+
+    A node or a model file that the server lacks is the server's fault: another may have it.
+    ``titles`` gives the nodes of the graph the names that people know.
+    """
+    faults = list(_faults(body, titles))
+    reason = short(
+        "; ".join(sentence for sentence, _ in faults) or "the server refused the graph without a reason"
+    )
+    if faults and all(lacking for _, lacking in faults):
+        return ServerLacks(reason)
+    return WorkflowRejected(reason)
+
+
+def _faults(body: JSON, titles: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+    body = body if isinstance(body, dict) else {}
+    error, nodes = body.get("error"), body.get("node_errors")
+    error = error if isinstance(error, dict) else {"message": error}
+    if error.get("type") == "missing_node_type":
+        yield str(error.get("message")), True
+    for node_id, told in list(nodes.items())[:20] if isinstance(nodes, dict) else ():
+        node = told if isinstance(told, dict) else {}
+        where = titles.get(node_id) or f"node {node_id} ({node.get('class_type')})"
+        faults = node.get("errors")
+        for fault in faults[:5] if isinstance(faults, list) else ():
+            if isinstance(fault, dict):
+                yield f"{where}, {_told(fault)}", fault.get("type") == "value_not_in_list"
+    if not nodes and error.get("type") != "missing_node_type":
+        texts = [str(error[name]) for name in ("message", "details") if error.get(name)]
+        yield ": ".join(dict.fromkeys(texts)), False
+
+
+def _told(fault: Mapping[str, JSON]) -> str:
+    extra = fault.get("extra_info")
+    extra = extra if isinstance(extra, dict) else {}
+    name = str(extra.get("input_name") or "?")
+    value = "what was written" if name in _SECRET_INPUTS else repr(extra.get("received_value"))
+    kind, limits = fault.get("type"), _limits(extra.get("input_config"))
+    if kind == "value_not_in_list":
+        options = _options(extra.get("input_config"), str(fault.get("details")))
+        return (
+            f"input {name}: {value} is not on the server{did_you_mean(extra.get('received_value'), options)}"
+        )
+    if kind == "value_smaller_than_min":
+        return f"input {name}: {value} is too small, {limits.get('min')} is the least"
+    if kind == "value_bigger_than_max":
+        return f"input {name}: {value} is too large, {limits.get('max')} is the most"
+    if kind == "required_input_missing":
+        return f"input {name} is missing"
+    if name in _SECRET_INPUTS:
+        return f"input {name}: {fault.get('message')}"
+    return f"input {name}: {fault.get('message')} ({fault.get('details')})"
+
+
+def _limits(config: JSON) -> Mapping[str, JSON]:
+    return config[1] if isinstance(config, list) and len(config) > 1 and isinstance(config[1], dict) else {}
+
+
+def _options(config: JSON, details: str) -> list[str]:
+    """The choices, from either shape of an input's configuration, else from the text."""
+    listed = config[0] if isinstance(config, list) and config else None
+    if not isinstance(listed, list):
+        listed = _limits(config).get("options")
+    if not isinstance(listed, list):
+        listed = re.findall(r"'([^']{1,200})'", details.partition(" not in ")[2])
+    return [option for option in listed if isinstance(option, str)]
+
+
+# ── what a run ends with ────────────────────────────────────────────────────────────────────────
+
+_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|allocation on device", re.IGNORECASE
+)
+
+
+def failure(data: JSON, titles: Mapping[str, str]) -> GenerationError:
+    """What the data of ``execution_error`` say."""
+    data = data if isinstance(data, dict) else {}
+    kind, message = str(data.get("exception_type") or ""), str(data.get("exception_message") or "")
+    node_id = str(data.get("node_id"))
+    where = titles.get(node_id) or f"node {node_id} ({data.get('node_type')})"
+    reason = short(f"{where}: {kind.rpartition('.')[2] or 'error'}: {message.strip()}")
+    if kind.endswith("OutOfMemoryError") or kind == "MemoryError" or _MEMORY.search(message):
+        return OutOfMemory(reason)
+    return ExecutionFailed(reason)
+
+
+def interruption() -> GenerationError:
+    """The run was stopped at the server: by us, or by whoever sits there."""
+    return EngineForgot("the run was interrupted at the server")
+
+
+def short(text: str) -> str:
+    """One line of a foreign text, of bearable length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

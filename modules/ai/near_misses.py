@@ -1,0 +1,34 @@
+"""Names that somebody probably meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from modules.ai.graph import JSON
+
+_MOST_COMPARED = 5000
+
+
+def nearest(value: JSON, options: Iterable[JSON]) -> str | None:
+    """The option that differs least from ``value``: by folder, case or separators alone, else by spelling."""
+    if not isinstance(value, str):
+        return None
+    known = [option for option in options if isinstance(option, str)][:_MOST_COMPARED]
+    plain = {_plain(option): option for option in reversed(known)}
+    if _plain(value) in plain:
+        return plain[_plain(value)]
+    close = difflib.get_close_matches(_plain(value)[:200], plain, n=1, cutoff=0.75)
+    return plain[close[0]] if close else None
+
+
+def did_you_mean(value: JSON, options: Iterable[JSON]) -> str:
+    """The end of a sentence about a name that is not there; empty if nothing is near."""
+    near = nearest(value, options)
+    return f"; did you mean {near}?" if near is not None else ""
+
+
+def _plain(name: str) -> str:
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return re.sub(r"[-_. ]+", "-", base).casefold()
