@@ -1,0 +1,126 @@
+"""What a person's own file says about itself: the ``parameters`` text that tools of this field read back,
+and the same as JSON; as PNG chunks or as EXIF.
+
+Without Pillow, which is not loaded in the bot's own process.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+
+from modules.queue_manager.jobs import Size, Variation
+
+SOFTWARE = "FuLLet"
+JSON_KEYWORD = "fullet"
+
+EXIF_LIMIT = 60_000
+"""A JPEG segment holds 65,533 bytes; beyond this the JSON is left out, then the text is cut."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnMetadata:
+    """What a person's own file may say about itself (``METADATA=own``)."""
+
+    prompt: str
+    seed: int
+    model: str
+    size: Size
+    negative: str = ""
+    steps: int | None = None
+    variation: Variation | None = None
+
+
+def parameters_text(metadata: OwnMetadata) -> str:
+    """The text as the AUTOMATIC1111 web UI made it common: prompt, negative, one line of fields."""
+    fields: dict[str, object] = {}
+    if metadata.steps is not None:
+        fields["Steps"] = metadata.steps
+    fields["Seed"] = metadata.seed
+    fields["Size"] = f"{metadata.size.width}x{metadata.size.height}"
+    fields["Model"] = metadata.model
+    if metadata.variation:
+        fields["Variation seed"] = metadata.variation.seed
+        fields["Variation seed strength"] = metadata.variation.strength
+    fields["Version"] = SOFTWARE
+    lines = [metadata.prompt]
+    if metadata.negative:
+        lines.append(f"Negative prompt: {metadata.negative}")
+    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items()))
+    return _clean("\n".join(lines))
+
+
+def json_text(metadata: OwnMetadata) -> str:
+    """The same as JSON in ASCII."""
+    value: dict[str, object] = {
+        "software": SOFTWARE,
+        "prompt": metadata.prompt,
+        "negative": metadata.negative,
+        "seed": metadata.seed,
+        "model": metadata.model,
+        "width": metadata.size.width,
+        "height": metadata.size.height,
+    }
+    if metadata.steps is not None:
+        value["steps"] = metadata.steps
+    if metadata.variation:
+        value["variation"] = {"seed": metadata.variation.seed, "strength": metadata.variation.strength}
+    return json.dumps(value)
+
+
+def png_chunks(metadata: OwnMetadata) -> bytes:
+    """Two text chunks, to stand before the first IDAT."""
+    return _text_chunk("parameters", parameters_text(metadata)) + _text_chunk(
+        JSON_KEYWORD, json_text(metadata)
+    )
+
+
+def exif_block(metadata: OwnMetadata) -> bytes:
+    """A TIFF structure: the text as UserComment, the JSON as ImageDescription; at most `EXIF_LIMIT`."""
+    comment = b"UNICODE\0" + parameters_text(metadata).encode("utf-16-be")
+    description = json_text(metadata).encode("ascii") + b"\0"
+    if len(comment) + len(description) > EXIF_LIMIT:
+        description = b"\0"
+        # An even cut: half a UTF-16 unit would shift what a reader makes of it.
+        comment = comment[: EXIF_LIMIT // 2 * 2]
+    # Header (8) and IFD0 with two entries (2 + 2·12 + 4), then the Exif IFD with one (2 + 12 + 4).
+    exif_ifd = 8 + 30
+    description_at = exif_ifd + 18
+    comment_at = description_at + len(description)
+    comment_at += comment_at % 2
+    ifd0 = struct.pack(
+        ">HHHIIHHIII",
+        *(2, 0x010E, 2, len(description), _inline_or(description, description_at)),
+        *(0x8769, 4, 1, exif_ifd, 0),
+    )
+    exif = struct.pack(">HHHIII", 1, 0x9286, 7, len(comment), comment_at, 0)
+    body = (b"MM\0\x2a\0\0\0\x08" + ifd0 + exif + description).ljust(comment_at, b"\0")
+    return body + comment
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One PNG chunk."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+
+
+def _inline_or(value: bytes, offset: int) -> int:
+    """TIFF puts values of up to four bytes where the offset would stand."""
+    return int.from_bytes(value.ljust(4, b"\0"), "big") if len(value) <= 4 else offset
+
+
+def _text_chunk(keyword: str, text: str) -> bytes:
+    try:
+        return chunk(b"tEXt", keyword.encode("ascii") + b"\0" + text.encode("latin-1"))
+    except UnicodeEncodeError:
+        return chunk(b"iTXt", keyword.encode("ascii") + b"\0\0\0\0\0" + text.encode("utf-8"))
+
+
+def _clean(text: str) -> str:
+    """Without NULs (which end a PNG text) and half surrogate pairs (which have no encoding)."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ',:\n"') else value
