@@ -9,8 +9,8 @@ const DEBOUNCE_MS = 180;
 const AUTOCOMPLETE_LIMIT_MS = 4000;
 
 export class CommandForm {
-  /** `env`: {store, suggestions, request(op, fields), nonce(), submit(leaf, options), leave(), hint(node)}. */
-  constructor(root, leaf, env, given = '') {
+  /** `env`: {store, suggestions, request(op, fields), nonce(), submit(leaf, options, values), leave(), hint(node)}. `values`: what options start with, by name. */
+  constructor(root, leaf, env, values = {}) {
     this.root = root;
     this.leaf = leaf;
     this.env = env;
@@ -23,8 +23,14 @@ export class CommandForm {
     this.stopListening = env.store.on('autocomplete', (data) => this.#autocompleteCame(data));
     this.#drawHint();
     this.focus(this.chips[0]);
-    const text = this.chips.find((chip) => chip.option.type === OPTION.string && !chip.option.choices && !chip.option.autocomplete);
-    if (given && text) this.#setText(text, given);
+    for (const option of leaf.options.filter((one) => values[one.name])) {
+      this.#setText(this.chips.find((chip) => chip.option === option) ?? this.#add(option), values[option.name].text, values[option.name].picked);
+    }
+  }
+
+  /** What was typed, to begin the same command with once more. */
+  #values() {
+    return Object.fromEntries(this.chips.filter((chip) => chip.text).map((chip) => [chip.option.name, { text: chip.text, picked: chip.picked }]));
   }
 
   close() {
@@ -267,7 +273,7 @@ export class CommandForm {
     if (missing.length) missing.forEach((chip) => this.#mark(chip));
     const first = missing[0] ?? broken;
     if (!first) {
-      this.env.submit(this.leaf, payload(this.leaf, filled));
+      this.env.submit(this.leaf, payload(this.leaf, filled), this.#values());
       return;
     }
     this.focus(first);

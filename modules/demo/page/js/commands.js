@@ -83,8 +83,8 @@ function readNumber(option, text, name) {
   const value = Number(text.trim().replace(',', '.'));
   if (option.type === OPTION.integer && !Number.isSafeInteger(value)) return { error: t('composer.badinteger', { name }) };
   if (!Number.isFinite(value)) return { error: t('composer.badnumber', { name }) };
-  if (option.min_value !== undefined && value < option.min_value) return { error: t('composer.min', { name, n: option.min_value }) };
-  if (option.max_value !== undefined && value > option.max_value) return { error: t('composer.max', { name, n: option.max_value }) };
+  if (option.min_value != null && value < option.min_value) return { error: t('composer.min', { name, n: option.min_value }) };
+  if (option.max_value != null && value > option.max_value) return { error: t('composer.max', { name, n: option.max_value }) };
   return { value };
 }
 

@@ -125,6 +125,7 @@ export class Composer {
     else if (suggestions.open && (event.key === 'Tab' || event.key === 'Enter') && !event.shiftKey) suggestions.pick();
     else if (event.key === 'Escape' && !suggestions.root.hidden) suggestions.hide();
     else if (event.key === 'Enter' && !event.shiftKey) this.#send();
+    else if (event.key === 'ArrowUp' && !this.text.value && this.lastCommand) this.startByName(this.lastCommand.name, this.lastCommand.values);
     else return;
     event.preventDefault();
   }
@@ -158,8 +159,8 @@ export class Composer {
   }
 
   // ── commands ───────────────────────────────────────────────────────────────────────────────────────────
-  /** Opens the form of a command; `given` fills its first free text. */
-  start(leaf, given = '') {
+  /** Opens the form of a command, with `values` in its options. */
+  start(leaf, values = {}) {
     if (!this.env.store.current) return;
     this.form?.close();
     this.text.value = '';
@@ -167,16 +168,16 @@ export class Composer {
     this.#showForm(true);
     this.form = new CommandForm(this.body, leaf, {
       store: this.env.store, suggestions: this.suggestions, request: this.env.request, nonce: this.env.nonce,
-      submit: (chosen, options) => this.#submit(chosen, options), leave: () => this.leave(), hint: (node) => this.hintSlot.replaceChildren(node ?? ''),
-    }, given);
+      submit: (chosen, options, typed) => this.#submit(chosen, options, typed), leave: () => this.leave(), hint: (node) => this.hintSlot.replaceChildren(node ?? ''),
+    }, values);
     const [file] = this.files;
     if (file && this.form.takeFile(file.file)) this.#dropFiles();
     if (!this.form.chips.length) this.sendButton.focus();
   }
 
-  startByName(name) {
+  startByName(name, values) {
     const leaf = leaves(this.env.store.commands).find((one) => one.name === name || one.label === name);
-    if (leaf) this.start(leaf);
+    if (leaf) this.start(leaf, values);
     return Boolean(leaf);
   }
 
@@ -186,7 +187,7 @@ export class Composer {
     this.form = null;
     this.#showForm(false);
     this.body.replaceChildren(this.text);
-    this.text.focus();
+    if (!matchMedia('(pointer: coarse)').matches) this.text.focus(); // there it would raise the keyboard over the answer
   }
 
   #showForm(shown) {
@@ -194,9 +195,11 @@ export class Composer {
     this.leaveButton.hidden = !shown;
   }
 
-  #submit(leaf, options) {
-    if (this.env.command({ name: leaf.command.name, type: 1, options, shown: leaf.label })) this.leave();
-    else toast(t('composer.offline'), { bad: true });
+  #submit(leaf, options, values) {
+    if (this.env.command({ name: leaf.command.name, type: 1, options, shown: leaf.label })) {
+      this.lastCommand = { name: leaf.name, values };
+      this.leave();
+    } else toast(t('composer.offline'), { bad: true });
   }
 
   // ── files ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ const LONGEST_PAUSE_MS = 15000;
 /** Emits 'event' {t, d}, 'state' {state: 'connecting'|'open'|'waiting', retryAt?}. */
 export class Connection extends Emitter {
   #socket = null;
+  #opened = false;
   #userId = null;
   #failures = 0;
   #timer = null;
@@ -45,7 +46,12 @@ export class Connection extends Emitter {
     if (this.#userId) url.searchParams.set('user', this.#userId);
     const socket = new WebSocket(url);
     this.#socket = socket;
-    socket.addEventListener('open', () => socket === this.#socket && this.emit('state', { state: 'open' }));
+    this.#opened = false;
+    socket.addEventListener('open', () => {
+      if (socket !== this.#socket) return;
+      this.#opened = true;
+      this.emit('state', { state: 'open' });
+    });
     socket.addEventListener('message', ({ data }) => socket === this.#socket && this.#receive(data));
     socket.addEventListener('close', () => socket === this.#socket && this.#wait());
   }
@@ -56,9 +62,19 @@ export class Connection extends Emitter {
   }
 
   #wait() {
+    if (!this.#opened && this.#userId) this.#checkUser(this.#userId);
     const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures) * (0.75 + Math.random() / 2);
     this.#failures += 1;
     this.#timer = setTimeout(() => this.#open(), pause);
     this.emit('state', { state: 'waiting', retryAt: Date.now() + pause, failures: this.#failures });
+  }
+
+  /** A server that was started anew has other people: then the next try is as its first one. */
+  async #checkUser(userId) {
+    try {
+      const { status } = await fetch(`/client?user=${encodeURIComponent(userId)}`, { signal: AbortSignal.timeout(5000) });
+      if (status === 404 && this.#userId === userId) this.#userId = null;
+    } catch { // nobody answers: the pause goes on
+    }
   }
 }

@@ -15,7 +15,7 @@ export function embed(data, context) {
         data.description && h('div.embed-description.markdown', null, markdown(data.description, context)),
         data.fields?.length > 0 && fields(data.fields, context)),
       data.thumbnail?.url && h('div.embed-thumbnail', null, picture(data.thumbnail, { maxWidth: 80, maxHeight: 80, testid: 'embed-thumbnail' }))),
-    data.image?.url && h('div.embed-image', null, picture(data.image, { testid: 'embed-image' })),
+    data.image?.url && h('div.embed-image', null, picture({ description: data.title, ...data.image }, { testid: 'embed-image' })),
     (data.footer?.text || data.timestamp) && footer(data));
   if (Number.isInteger(data.color)) node.style.setProperty('--embed-color', `#${data.color.toString(16).padStart(6, '0')}`);
   return node;

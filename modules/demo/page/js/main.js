@@ -19,7 +19,6 @@ const byId = (id) => document.getElementById(id);
 const store = new Store();
 const connection = new Connection();
 const failedComponents = new Map(); // message id → why its last click failed
-const lastChannels = new Map(); // user id → channel id
 let modal = null;
 let note = null;
 let sequence = 0;
@@ -47,7 +46,6 @@ const actions = {
   messageCommand: (command, message) => contextCommand(command, message.id),
   userCommand: (command, message) => contextCommand(command, message.author.id),
   switchUser(userId) {
-    lastChannels.set(store.me.id, store.currentId);
     modal?.close();
     failedComponents.clear();
     store.reset();
@@ -130,9 +128,10 @@ function useLocale(locale) {
 
 function firstChannel() {
   const [, channelId, messageId] = /^#\/(\d+)(?:\/(\d+))?$/.exec(location.hash) ?? [];
-  const remembered = lastChannels.get(store.me.id);
+  const remembered = sessionStorage.getItem(`fullet.channel.${store.me.id}`);
   const all = store.sections().flatMap((section) => section.channels);
-  const wanted = [channelId, remembered].find((id) => store.channels.has(id)) ?? all[0]?.id;
+  const open = all.find((channel) => !store.isPrivate(channel)) ?? all[0];
+  const wanted = [channelId, remembered].find((id) => store.channels.has(id)) ?? open?.id;
   if (wanted) actions.openChannel(wanted, wanted === channelId ? messageId : undefined);
 }
 
@@ -153,6 +152,7 @@ store.on('ready', ({ again }) => {
   byId('app').dataset.ready = store.me.id;
   if (!again && !helpWasSeen()) showHelp();
 });
+store.on('current', () => sessionStorage.setItem(`fullet.channel.${store.me.id}`, store.currentId));
 for (const name of ['current', 'channels']) store.on(name, drawTopbar);
 for (const name of ['current', 'channels', 'unread']) store.on(name, drawTitle);
 store.on('channel-opened', (channel) => toast(store.isPrivate(channel) ? `${t('toast.channel')}: #${channel.name}` : `#${channel.name}`, { action: t('toast.go'), run: () => actions.openChannel(channel.id) }));

@@ -165,7 +165,7 @@ function parseInline(text, depth, insideLink = false) {
 function inlineAt(text, at, depth, insideLink, unclosed) {
   const first = text[at];
   if (first === '\\') {
-    return /[^\w\s]/.test(text[at + 1] ?? ' ') ? { node: { type: 'text', text: text[at + 1] }, end: at + 2 } : null;
+    return /[^\w\s]|_/.test(text[at + 1] ?? ' ') ? { node: { type: 'text', text: text[at + 1] }, end: at + 2 } : null;
   }
   if (first === '`') return codeAt(text, at);
   if (first === '[' && !insideLink) return maskedLinkAt(text, at, depth);

@@ -33,6 +33,7 @@ export function messageMenu({ anchor, at, message, store, actions }) {
   const commands = store.commands.filter((command) => command.type === 3);
   const userCommands = store.commands.filter((command) => command.type === 2);
   const ephemeral = Boolean((message.flags ?? 0) & 64);
+  const mayDelete = !ephemeral && (message.author?.id === store.me?.id || store.guild?.administrator);
   const file = (message.attachments ?? [])[0];
   const link = `${location.origin}/#/${message.channel_id}/${message.id}`;
   showMenu(anchor, [
@@ -45,8 +46,8 @@ export function messageMenu({ anchor, at, message, store, actions }) {
     !ephemeral && { label: t('menu.copylink'), icon: 'copy', testid: 'copy-link', run: () => copy(link) },
     file && { label: t('menu.copyimage'), icon: 'copy', testid: 'copy-image', run: () => copy(file.url) },
     { label: t('menu.copyid'), icon: 'copy', testid: 'copy-id', run: () => copy(message.id) },
-    message.author?.id === store.me?.id && !ephemeral && 'rule',
-    message.author?.id === store.me?.id && !ephemeral && { label: t('menu.delete'), icon: 'trash', danger: true, testid: 'delete-message', run: () => actions.deleteMessage(message) },
+    mayDelete && 'rule',
+    mayDelete && { label: t('menu.delete'), icon: 'trash', danger: true, testid: 'delete-message', run: () => actions.deleteMessage(message) },
     ephemeral && { label: t('message.dismiss'), icon: 'eye', testid: 'menu-dismiss', run: () => store.dismiss(message.channel_id, message.id) },
   ], { at, align: at ? 'start' : 'end', label: t('menu.label') });
 }

@@ -4,7 +4,7 @@ import { avatar, accentOf } from './avatars.js';
 import { components } from './components.js';
 import { h, icon } from './dom.js';
 import { embed } from './embeds.js';
-import { currentLocale, t } from './i18n.js';
+import { CATALOGUES, currentLocale, t } from './i18n.js';
 import { markdown } from './markdown.js';
 import { attachments } from './media.js';
 import { EPHEMERAL, LOADING, displayName } from './store.js';
@@ -23,7 +23,9 @@ export function continues(before, message) {
   return Date.parse(message.timestamp) - Date.parse(before.timestamp) < GROUP_MS && new Date(message.timestamp).getDate() === new Date(before.timestamp).getDate();
 }
 
-const hasHeader = (message) => Boolean(message.type === 20 || message.type === 23 || message.local || message.referenced_message);
+/** A further answer of the same interaction has no head of its own: the first one says who asked. */
+const hasHeader = (message) => Boolean(message.local || message.type === 19 || message.referenced_message
+  || ((message.type === 20 || message.type === 23) && !message.interaction_metadata?.original_response_message_id));
 
 export class MessageView {
   /** `env`: {store, context, actions, press(message, component, values)}. */
@@ -42,16 +44,22 @@ export class MessageView {
     this.node.dataset.author = message.author?.id ?? '';
     if (message.local) this.node.dataset.state = message.local.state;
     const locale = currentLocale();
-    this.#part('header', hasHeader(message) && [message.type, message.interaction_metadata, message.interaction, message.local, message.referenced_message?.id, message.referenced_message?.content, locale], () => header(message, this.env));
+    this.#part('header', hasHeader(message) && [message.type, message.interaction_metadata, message.interaction, message.local, this.#origin()?.content, locale], () => header(message, this.#origin(), this.env));
     this.#part('head', [grouped, message.author, message.timestamp, message.local?.state, locale], () => this.#head(grouped));
     const thinking = Boolean((message.flags ?? 0) & LOADING) || Boolean(message.local);
     this.#part('content', (message.content || thinking || !KNOWN_TYPES.has(message.type ?? 0)) && [message.content, thinking, message.local, message.edited_timestamp, message.type, locale, this.#names(message)], () => content(message, thinking, this.env));
     this.#part('attachments', message.attachments?.length && !v2(message) && message.attachments.map((file) => [file.id, file.filename, file.description]), () => attachments(message.attachments));
     this.#part('embeds', message.embeds?.length && [message.embeds, locale, this.#names(message)], () => h('div.embeds', null, message.embeds.map((one) => embed(one, this.env.context))));
     this.#part('components', message.components?.length && [message.components, this.#busy(), locale], () => h('div.components', null, components(message.components, this.#componentEnv())));
-    this.#part('failed', this.env.failedComponents.has(message.id) && [locale], () => h('p.component-error', { role: 'alert', 'data-testid': 'component-error' }, icon('warn', 15), this.env.failedComponents.get(message.id) || t('message.failedcomponent')));
+    this.#part('failed', this.env.failedComponents.has(message.id) && [locale], () => h('p.component-error', { role: 'alert', 'data-testid': 'component-error' }, icon('warn', 15), whyFailed(this.env.failedComponents.get(message.id), 'message.failedcomponent')));
     this.#part('foot', isEphemeral(message) && (!message.local || message.local.state === 'failed') && [locale], () => this.#ephemeralFoot());
     this.#part('tools', !message.local && [locale], () => this.#tools());
+  }
+
+  /** The message that this one answers, as far as it is known here. */
+  #origin() {
+    const { message } = this;
+    return message.referenced_message ?? (message.message_reference ? this.env.store.message(message.channel_id, message.message_reference.message_id) : null);
   }
 
   /** Names shown in the text may become known, or a channel open, after the text was drawn. */
@@ -137,22 +145,23 @@ export class MessageView {
   }
 }
 
+/** The server's general words for no answer, in the reader's language; its other words as they are. */
+const whyFailed = (error, key = 'message.failed') => (!error || error === CATALOGUES.en['message.failed'] ? t(key) : error);
 const v2 = (message) => Boolean((message.flags ?? 0) & (1 << 15));
 
-function header(message, { store, actions }) {
-  if (message.type === 19 || message.referenced_message) return replyHeader(message, actions);
+function header(message, origin, { store, actions }) {
+  if (message.type === 19 || message.referenced_message) return replyHeader(message, origin, actions);
   const meta = message.interaction_metadata;
   const user = message.local ? store.me : meta?.user ?? message.interaction?.user;
-  const name = message.local?.name ?? message.interaction?.name ?? meta?.name ?? store.invocations.get(meta?.id)?.name;
+  const name = message.local?.name ?? store.invocations.get(meta?.id)?.name ?? meta?.name ?? message.interaction?.name;
   if (message.local && !name) return h('div.message-header.nothing');
   const isSlash = message.type !== 23 && !message.local?.targetName;
   return h('div.message-header', { 'data-testid': 'invocation' }, avatar(user, 18), h('span.header-name', null, displayName(user)), ` ${t('message.used')} `,
     name && h('span.header-command', null, isSlash ? `/${name}` : name));
 }
 
-function replyHeader(message, actions) {
-  const origin = message.referenced_message;
-  if (!origin) return h('div.message-header', null, icon('reply', 15), h('em', null, t('message.deletedref')));
+function replyHeader(message, origin, actions) {
+  if (!origin) return message.referenced_message === null ? h('div.message-header', null, icon('reply', 15), h('em', null, t('message.deletedref'))) : h('div.message-header.nothing');
   const text = (origin.content || '…').replace(/\s+/g, ' ').slice(0, 120);
   return h('button.message-header.reply', { type: 'button', 'aria-label': t('message.reply', { name: displayName(origin.author) }), onclick: () => actions.openChannel(message.channel_id, origin.id) },
     icon('reply', 15), avatar(origin.author, 18), h('span.header-name', null, displayName(origin.author)), h('span.reply-text', null, text));
@@ -160,7 +169,7 @@ function replyHeader(message, actions) {
 
 function content(message, thinking, { context, store }) {
   if (message.local?.state === 'failed') {
-    return h('div.content.content-failed', { role: 'alert', 'data-testid': 'failed' }, icon('warn', 16), t('message.failed'), message.local.error && h('small', null, message.local.error));
+    return h('div.content.content-failed', { role: 'alert', 'data-testid': 'failed' }, icon('warn', 16), whyFailed(message.local.error));
   }
   if (message.local?.state === 'sent') return h('div.content.thinking', { 'data-testid': 'sending' }, dots(), t('message.sending'));
   if (thinking) return h('div.content.thinking', { 'data-testid': 'thinking' }, dots(), t('message.thinking', { name: message.author?.bot ? displayName(message.author) : displayName(store.bot()) }));

@@ -18,7 +18,10 @@ export function selectMenu(data, options, env) {
 }
 
 /** Opens the list under `trigger`; `send(values)` is called when the choice is made. */
-export function openSelect(trigger, { min_values: min = 1, max_values: max = 1, placeholder }, options, initial, send) {
+export function openSelect(trigger, data, options, initial, send) {
+  const min = data.min_values ?? 1;
+  const max = data.max_values ?? 1;
+  const { placeholder } = data;
   const picked = new Set(initial);
   const several = max > 1 || min === 0;
   let done = false;

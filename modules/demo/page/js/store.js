@@ -25,6 +25,7 @@ export class Store extends Emitter {
     this.me = null;
     this.users = [];
     this.guild = null;
+    this.botUser = null;
     this.locale = 'en-US';
     this.people = new Map();
     this.channels = new Map();
@@ -66,7 +67,7 @@ export class Store extends Emitter {
   /** The application whose commands these are. */
   bot() {
     const id = this.commands[0]?.application_id;
-    return this.people.get(id) ?? [...this.people.values()].find((user) => user.bot) ?? { id: id ?? '0', username: 'FuLLet', bot: true };
+    return this.botUser ?? this.people.get(id) ?? [...this.people.values()].find((user) => user.bot) ?? { id: id ?? '0', username: 'FuLLet', bot: true };
   }
 
   isPrivate(channel) {
@@ -162,7 +163,8 @@ export class Store extends Emitter {
     const invocations = again ? this.invocations : new Map();
     this.reset();
     Object.assign(this, { me: data.user, users: data.users ?? [data.user], guild: data.guild, commands: data.commands ?? [], locale: data.locale ?? 'en-US', invocations, ready: true });
-    [...this.users, data.user].forEach((user) => this.people.set(user.id, user));
+    this.botUser = data.bot ?? null;
+    [...this.users, data.user, data.bot].filter(Boolean).forEach((user) => this.people.set(user.id, user));
     for (const channel of data.channels) this.channels.set(channel.id, channel);
     for (const [id, room] of messages) {
       if (this.channels.has(id)) this.messages.set(id, { ...room, list: room.list.filter((message) => !message.local), loaded: false, loading: false });
@@ -288,8 +290,11 @@ export class Store extends Emitter {
     const localId = `local-${data.nonce}`;
     const answered = this.room(entry.channelId).list.some((message) => (message.interaction_metadata?.id ?? message.interaction?.id) === data.id && data.id);
     if (data.state === 'deferred' && !answered) this.#putLocal(data.nonce, { ...entry, ephemeral: data.ephemeral, interactionId: data.id }, 'deferred');
-    else if (data.state === 'failed') this.#putLocal(data.nonce, { ...entry, error: data.error }, 'failed');
-    else this.#remove(entry.channelId, localId);
+    else if (data.state === 'failed') {
+      this.room(entry.channelId).list.filter((message) => (message.flags ?? 0) & LOADING && message.interaction_metadata?.id === data.id && data.id)
+        .forEach((message) => this.#remove(entry.channelId, message.id)); // "thinking" for 15 minutes, in vain
+      this.#putLocal(data.nonce, { ...entry, error: data.error }, 'failed');
+    } else this.#remove(entry.channelId, localId);
   }
 
   /** A stand-in in the list for an answer that is not there yet, or never came. */
