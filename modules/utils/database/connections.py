@@ -15,12 +15,13 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
+from modules.utils.database.channels import AsyncChannel, ThreadChannel, WriteChannel
 from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
 from modules.utils.database.tls import tls_context
 
@@ -37,6 +38,10 @@ _PRAGMAS: tuple[tuple[str, int | str], ...] = (
     ("foreign_keys", "on"),
     ("journal_size_limit", 64_000_000),
 )
+
+
+# Transactions begin where the writer says BEGIN, and nowhere else.
+_SQLITE_ARGUMENTS: dict[str, Any] = {"isolation_level": None, "timeout": 5.0}
 
 
 class Connections:
@@ -69,6 +74,12 @@ class Connections:
         with self.watching():
             async with self._engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def write_channel(self) -> WriteChannel:
+        """Where the one writer's transactions go; it closes what it opens by ``discard``."""
+        if isinstance(self._address, SqliteAddress):
+            return ThreadChannel(_sqlite_writer_engine(self._address))
+        return AsyncChannel(self)
 
     async def aclose(self) -> None:
         """Close what is open."""
@@ -106,22 +117,35 @@ class Connections:
 def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(address.path)),
-        # Transactions begin where the writer says BEGIN, and nowhere else.
-        connect_args={"isolation_level": None, "timeout": 5.0},
+        connect_args=_SQLITE_ARGUMENTS,
         pool_size=READERS,
         max_overflow=8,
         hide_parameters=True,
     )
+    _prepare_each(engine.sync_engine, address)
+    return engine
+
+
+def _sqlite_writer_engine(address: SqliteAddress) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(address.path)),
+        connect_args=_SQLITE_ARGUMENTS,
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    _prepare_each(engine, address)
+    return engine
+
+
+def _prepare_each(engine: Engine, address: SqliteAddress) -> None:
     statements = [f"PRAGMA {name}={value}" for name, value in (*_PRAGMAS, *address.pragmas)]
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
         cursor = connection.cursor()
         for statement in statements:
             cursor.execute(statement)
         cursor.close()
-
-    return engine
 
 
 def _postgres_engine(address: PostgresAddress, *, pooled: bool) -> AsyncEngine:

@@ -56,7 +56,7 @@ class Database:
         self.address = address
         self.connections = connections
         self.lease = Lease(_ground(address, connections))
-        self.writer = GroupWriter(connections=connections, guard=self.lease, observe=on_commit)
+        self.writer = GroupWriter(channel=connections.write_channel(), guard=self.lease, observe=on_commit)
         self.janitor = Janitor(writer=self.writer, connections=connections, retention=retention, unix=unix)
         self.pictures = PictureShelf(
             writer=self.writer, connections=connections, unix=unix, stored=self.janitor.note_stored

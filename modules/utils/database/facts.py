@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select
 
 from modules.utils.database.connections import Connections
 from modules.utils.database.models import FactRow
@@ -29,7 +28,7 @@ class Facts:
     async def put(self, key: str, value: str) -> None:
         """Replace the text."""
 
-        async def change(connection: AsyncConnection) -> None:
-            await connection.execute(_PUT, {"key": key, "value": value})
+        def change(connection: Connection) -> None:
+            connection.execute(_PUT, {"key": key, "value": value})
 
         await self._writer.write(change, patience=self._patience)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import delete, exists, not_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, exists, not_, select, update
 
 from modules.queue_manager.jobs import JobId, Picture
 from modules.queue_manager.ports import RunReport
@@ -143,9 +142,9 @@ class History:
             return [_record(row) for row in (await connection.execute(query)).all()]
 
     async def _write(self, *statements: Any) -> None:
-        async def change(connection: AsyncConnection) -> None:
+        def change(connection: Connection) -> None:
             for statement in statements:
-                await connection.execute(statement)
+                connection.execute(statement)
 
         await self._writer.write(change, patience=self._patience)
 

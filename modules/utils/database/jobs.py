@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select, text
 
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import Batch, Job, JobId, Picture
@@ -184,8 +183,8 @@ class JobJournal:
         if used < reserved:
             self._next_number, self._last_number = 1, 0
 
-            async def change(connection: AsyncConnection) -> None:
-                await connection.execute(_GIVE_BACK, {"used": used, "reserved": reserved})
+            def change(connection: Connection) -> None:
+                connection.execute(_GIVE_BACK, {"used": used, "reserved": reserved})
 
             await self._writer.write(change, patience=1.0)
 
@@ -283,10 +282,10 @@ def _turn_values(turn: Requeued | Finished | Delivered | Failed | Cancelled) -> 
     return values
 
 
-def _reserve(count: int) -> Callable[[AsyncConnection], Any]:
-    async def change(connection: AsyncConnection) -> int:
-        await connection.execute(_RESERVE, {"count": count})
-        return int((await connection.execute(_RESERVED)).scalar_one())
+def _reserve(count: int) -> Callable[[Connection], Any]:
+    def change(connection: Connection) -> int:
+        connection.execute(_RESERVE, {"count": count})
+        return int((connection.execute(_RESERVED)).scalar_one())
 
     return change
 

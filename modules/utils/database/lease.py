@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.backports import timeout
@@ -144,14 +144,14 @@ class Lease:
             await asyncio.wait({renewing})
             await self._release()
 
-    async def check(self, connection: AsyncConnection) -> None:
+    def check(self, connection: Connection) -> None:
         """Inside a transaction: raise `LeaseLost` if another process has taken over.
 
         Before the lease was asked for, nothing is checked (tools that only read or prepare).
         """
         if self.epoch is None:
             return
-        epoch = (await connection.execute(_CHECK[connection.dialect.name])).scalar()
+        epoch = connection.execute(_CHECK[connection.dialect.name]).scalar()
         if epoch != self.epoch:
             self._note_lost()
             raise LeaseLost("another process works on this database now")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sqlalchemy import delete, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select, text
 
 from modules.utils.database.codec import storable
 from modules.utils.database.connections import Connections
@@ -52,16 +51,16 @@ class Members:
             "reason": storable(reason, 500),
         }
 
-        async def change(connection: AsyncConnection) -> None:
-            await connection.execute(_BLOCK, values)
+        def change(connection: Connection) -> None:
+            connection.execute(_BLOCK, values)
 
         await self._writer.write(change, patience=self._patience)
 
     async def unblock(self, user_id: int) -> bool:
         """The person may use the bot again; False if they were not blocked."""
 
-        async def change(connection: AsyncConnection) -> bool:
-            done = await connection.execute(delete(BlockRow).where(BlockRow.user_id == user_id))
+        def change(connection: Connection) -> bool:
+            done = connection.execute(delete(BlockRow).where(BlockRow.user_id == user_id))
             return done.rowcount > 0
 
         return bool(await self._writer.write(change, patience=self._patience))
@@ -85,10 +84,10 @@ class Members:
     async def spend(self, user_id: int, day: str, count: int, limit: int) -> bool:
         """Take ``count`` of the person's ``limit`` pictures of ``day``: all of them, or none and False."""
 
-        async def change(connection: AsyncConnection) -> bool:
+        def change(connection: Connection) -> bool:
             who = {"user_id": user_id, "day": day}
-            await connection.execute(_BEGIN_DAY, who)
-            done = await connection.execute(_SPEND, {**who, "count": count, "limit": limit})
+            connection.execute(_BEGIN_DAY, who)
+            done = connection.execute(_SPEND, {**who, "count": count, "limit": limit})
             return done.rowcount > 0
 
         return bool(await self._writer.write(change, patience=self._patience))
@@ -96,8 +95,8 @@ class Members:
     async def refund(self, user_id: int, day: str, count: int) -> None:
         """Give back what came to nothing."""
 
-        async def change(connection: AsyncConnection) -> None:
-            await connection.execute(_REFUND, {"user_id": user_id, "day": day, "count": count})
+        def change(connection: Connection) -> None:
+            connection.execute(_REFUND, {"user_id": user_id, "day": day, "count": count})
 
         await self._writer.write(change)
 

@@ -14,8 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import delete, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select, text
 
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import Job, JobId, Picture, Size
@@ -103,17 +102,17 @@ class PictureShelf:
                 del self._pending[user]
             await asyncio.sleep((time.monotonic() - started) * (1 / SHARE_OF_TIME - 1))
 
-    def _storing(self, job: Job, picture: Picture) -> Callable[[AsyncConnection], Any]:
+    def _storing(self, job: Job, picture: Picture) -> Callable[[Connection], Any]:
         values = self._values(job, picture, kept=False)
 
-        async def change(connection: AsyncConnection) -> None:
-            if (await connection.execute(_JOB_IS_THERE, {"id": job.id})).scalar() is None:
+        def change(connection: Connection) -> None:
+            if (connection.execute(_JOB_IS_THERE, {"id": job.id})).scalar() is None:
                 return  # deleted or forgotten meanwhile
             older = delete(PictureRow).where(
                 PictureRow.user_id == job.request.user_id, PictureRow.kept.is_(False)
             )
-            await connection.execute(older)
-            await connection.execute(_PUT, values)
+            connection.execute(older)
+            connection.execute(_PUT, values)
 
         return change
 

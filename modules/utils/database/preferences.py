@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select
 
 from modules.utils.database.connections import Connections
 from modules.utils.database.models import PreferencesRow
@@ -42,7 +41,7 @@ class Preferences:
     async def put(self, user_id: int, preferences: UserPreferences) -> None:
         """Replace the person's choices."""
 
-        async def change(connection: AsyncConnection) -> None:
-            await connection.execute(_PUT, {"user_id": user_id, **asdict(preferences)})
+        def change(connection: Connection) -> None:
+            connection.execute(_PUT, {"user_id": user_id, **asdict(preferences)})
 
         await self._writer.write(change, patience=self._patience)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import delete, exists, func, not_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, exists, func, not_, select
 
 from modules.queue_manager.errors import StoreError
 from modules.utils.database.connections import Connections
@@ -85,7 +84,7 @@ class Janitor:
         if removed and self._connections.dialect == "sqlite":
             await self._writer.write(_shrink, patience=30.0)
 
-    async def _portions(self, change: Callable[[AsyncConnection], Awaitable[int]]) -> int:
+    async def _portions(self, change: Callable[[Connection], int]) -> int:
         total = 0
         while removed := await self._writer.write(change, patience=30.0):
             total += removed
@@ -104,71 +103,67 @@ class Janitor:
         return total
 
 
-def _old_jobs(before: float) -> Callable[[AsyncConnection], Awaitable[int]]:
-    async def change(connection: AsyncConnection) -> int:
+def _old_jobs(before: float) -> Callable[[Connection], int]:
+    def change(connection: Connection) -> int:
         old = select(JobRow.id).where(JobRow.ended_at < before).limit(PORTION)
-        done = await connection.execute(delete(JobRow).where(JobRow.id.in_(old)))
+        done = connection.execute(delete(JobRow).where(JobRow.id.in_(old)))
         return done.rowcount
 
     return change
 
 
-def _old_bytes(
-    table: type[PictureRow] | type[SourceRow], before: float
-) -> Callable[[AsyncConnection], Awaitable[int]]:
+def _old_bytes(table: type[PictureRow] | type[SourceRow], before: float) -> Callable[[Connection], int]:
     key: Any = PictureRow.job_id if table is PictureRow else SourceRow.key
 
-    async def change(connection: AsyncConnection) -> int:
+    def change(connection: Connection) -> int:
         old = select(key).where(table.stored_at < before).limit(PORTION)
-        done = await connection.execute(delete(table).where(key.in_(old)))
+        done = connection.execute(delete(table).where(key.in_(old)))
         return done.rowcount
 
     return change
 
 
-def _unneeded_sources(before: float) -> Callable[[AsyncConnection], Awaitable[int]]:
+def _unneeded_sources(before: float) -> Callable[[Connection], int]:
     """Inputs whose jobs are gone, such as of jobs whose acceptance was taken back."""
 
-    async def change(connection: AsyncConnection) -> int:
+    def change(connection: Connection) -> int:
         needed = exists().where(JobSourceRow.key == SourceRow.key)
         keys = select(SourceRow.key).where(SourceRow.stored_at < before, not_(needed)).limit(PORTION)
-        done = await connection.execute(delete(SourceRow).where(SourceRow.key.in_(keys)))
+        done = connection.execute(delete(SourceRow).where(SourceRow.key.in_(keys)))
         return done.rowcount
 
     return change
 
 
-def _oldest_over(limit: float) -> Callable[[AsyncConnection], Awaitable[int]]:
-    async def change(connection: AsyncConnection) -> int:
-        pictures = (
-            await connection.execute(select(func.coalesce(func.sum(PictureRow.size), 0)))
-        ).scalar_one()
-        sources = (await connection.execute(select(func.coalesce(func.sum(SourceRow.size), 0)))).scalar_one()
+def _oldest_over(limit: float) -> Callable[[Connection], int]:
+    def change(connection: Connection) -> int:
+        pictures = (connection.execute(select(func.coalesce(func.sum(PictureRow.size), 0)))).scalar_one()
+        sources = (connection.execute(select(func.coalesce(func.sum(SourceRow.size), 0)))).scalar_one()
         excess = float(pictures) + float(sources) - limit
         if excess <= 0:
             return 0
         removed = 0
-        for kind, key, size in await _oldest(connection):
+        for kind, key, size in _oldest(connection):
             if excess <= 0:
                 break
             table, column = (
                 (PictureRow, PictureRow.job_id) if kind == "picture" else (SourceRow, SourceRow.key)
             )
-            await connection.execute(delete(table).where(column == key))
+            connection.execute(delete(table).where(column == key))
             excess, removed = excess - size, removed + 1
         return removed
 
     return change
 
 
-async def _oldest(connection: AsyncConnection) -> list[tuple[str, str, int]]:
+def _oldest(connection: Connection) -> list[tuple[str, str, int]]:
     needed = exists().where(JobSourceRow.key == SourceRow.key)
-    pictures = await connection.execute(
+    pictures = connection.execute(
         select(PictureRow.stored_at, PictureRow.job_id, PictureRow.size)
         .order_by(PictureRow.stored_at)
         .limit(PORTION)
     )
-    sources = await connection.execute(
+    sources = connection.execute(
         select(SourceRow.stored_at, SourceRow.key, SourceRow.size)
         .where(not_(needed))
         .order_by(SourceRow.stored_at)
@@ -178,15 +173,15 @@ async def _oldest(connection: AsyncConnection) -> list[tuple[str, str, int]]:
     return [(kind, key, size) for kind, _, key, size in sorted(both, key=lambda entry: entry[1])]
 
 
-def _leftovers(before_day: str) -> Callable[[AsyncConnection], Awaitable[None]]:
-    async def change(connection: AsyncConnection) -> None:
-        await connection.execute(delete(QuotaRow).where(QuotaRow.day < before_day))
+def _leftovers(before_day: str) -> Callable[[Connection], None]:
+    def change(connection: Connection) -> None:
+        connection.execute(delete(QuotaRow).where(QuotaRow.day < before_day))
         there = exists().where(JobRow.id == StatusMessageRow.job_id)
-        await connection.execute(delete(StatusMessageRow).where(not_(there)))
+        connection.execute(delete(StatusMessageRow).where(not_(there)))
 
     return change
 
 
-async def _shrink(connection: AsyncConnection) -> None:
+def _shrink(connection: Connection) -> None:
     """Give freed pages back to the file system, a few megabytes at a time."""
-    (await connection.exec_driver_sql("PRAGMA incremental_vacuum(4000)")).close()
+    (connection.exec_driver_sql("PRAGMA incremental_vacuum(4000)")).close()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select, update
 
 from modules.utils.database.connections import Connections
 from modules.utils.database.models import SessionRow
@@ -75,7 +74,7 @@ class SessionStore:
         return [SessionRecord(**row._mapping) for row in rows]
 
     async def _write(self, statement: Any, values: Mapping[str, object] | None = None) -> None:
-        async def change(connection: AsyncConnection) -> None:
-            await connection.execute(statement, values)
+        def change(connection: Connection) -> None:
+            connection.execute(statement, values)
 
         await self._writer.write(change, patience=self._patience)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select
 
 from modules.queue_manager.jobs import JobId
 from modules.utils.database.connections import Connections
@@ -53,7 +52,7 @@ class StatusMessages:
         ]
 
     async def _write(self, statement: Any, values: Mapping[str, object] | None = None) -> None:
-        async def change(connection: AsyncConnection) -> None:
-            await connection.execute(statement, values)
+        def change(connection: Connection) -> None:
+            connection.execute(statement, values)
 
         await self._writer.write(change, patience=self._patience)

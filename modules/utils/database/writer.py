@@ -7,21 +7,18 @@ never sees two writers of ours, and waiting for a database that is away is writt
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import Executable
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Executable
 
-from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.utils.database.connections import Connections
+from modules.utils.database.channels import WriteChannel
 from modules.utils.database.faults import StoreFull
 
 log = logging.getLogger(__name__)
@@ -30,9 +27,6 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 400
 """Most changes in one commit: more would make the first of them wait for the last."""
-
-COMMIT_SECONDS = 30.0
-"""A commit that takes longer is taken for a connection that died in silence."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
@@ -46,8 +40,9 @@ class Rows:
     parameters: Sequence[Mapping[str, object]]
 
 
-Call = Callable[[AsyncConnection], Awaitable[Any]]
-"""Several statements that belong together, and what comes of them. May run again if a commit fails."""
+Call = Callable[[Connection], Any]
+"""Several statements that belong together, and what comes of them. May run again if a commit fails,
+and in another thread."""
 
 Change = Sequence[Rows] | Call
 
@@ -58,7 +53,7 @@ CommitObserver = Callable[[float, int], None]
 class Guard(Protocol):
     """Says, inside a transaction, whether the database is still ours."""
 
-    async def check(self, connection: AsyncConnection) -> None:
+    def check(self, connection: Connection) -> None:
         """Raise `LeaseLost` if another process works on the database now."""
         ...
 
@@ -79,14 +74,13 @@ class GroupWriter:
     def __init__(
         self,
         *,
-        connections: Connections,
+        channel: WriteChannel,
         guard: Guard,
         observe: CommitObserver | None = None,
     ) -> None:
-        self._connections = connections
+        self._channel = channel
         self._guard = guard
         self._observe = observe
-        self._connection: AsyncConnection | None = None
         self._pending: deque[_Pending] = deque()
         self._wake = asyncio.Event()
         self._away_since: float | None = None
@@ -117,7 +111,7 @@ class GroupWriter:
             for pending in self._pending:
                 _refuse(pending, StoreUnavailable("the bot is closing"))
             self._pending.clear()
-            await self._disconnect()
+            await self._channel.discard()
 
     async def write(self, change: Change, *, patience: float | None = None, undo: Sequence[Rows] = ()) -> Any:
         """Returns what ``change`` gave, once it is committed.
@@ -148,16 +142,17 @@ class GroupWriter:
             try:
                 await self._commit(group)
             except LeaseLost as error:
+                await self._channel.discard()
                 for pending in group:
                     _refuse(pending, error)
             except StoreUnavailable as error:
                 self._put_back(group, error)
-                await self._disconnect()
+                await self._channel.discard()
                 await self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
             except Exception as error:  # noqa: BLE001 (fence: a faulty change must not stop the writer)
-                await self._disconnect()
+                await self._channel.discard()
                 await self._single_out(group, error)
             else:
                 self._note_back()
@@ -184,16 +179,15 @@ class GroupWriter:
 
     async def _commit(self, group: list[_Pending]) -> None:
         started = time.monotonic()
-        with self._connections.watching():
-            async with timeout(COMMIT_SECONDS):
-                connection = await self._connected()
-                if connection.dialect.name == "sqlite":
-                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
-                await self._guard.check(connection)
-                results = await _apply(connection, group)
-                for pending in group:
-                    pending.maybe_done = True
-                await connection.commit()
+
+        def work(connection: Connection) -> list[Any]:
+            self._guard.check(connection)
+            results = _apply(connection, group)
+            for pending in group:
+                pending.maybe_done = True
+            return results
+
+        results = await self._channel.transact(work)
         if self._observe:
             self._observe(time.monotonic() - started, len(group))
         for pending, result in zip(group, results, strict=True):
@@ -212,10 +206,10 @@ class GroupWriter:
                 await self._commit([pending])
             except StoreUnavailable as away:
                 self._put_back(group[place:], away)
-                await self._disconnect()
+                await self._channel.discard()
                 return
             except Exception as fault:  # noqa: BLE001 (fence: handed to whoever asked for the change)
-                await self._disconnect()
+                await self._channel.discard()
                 _refuse(pending, fault)
 
     def _put_back(self, group: list[_Pending], error: StoreUnavailable) -> None:
@@ -255,25 +249,8 @@ class GroupWriter:
             log.warning("The database is back after %.1f s", time.monotonic() - self._away_since)
             self._away_since = None
 
-    async def _connected(self) -> AsyncConnection:
-        if self._connection is None:
-            self._connection = await self._connections.connect()
-        return self._connection
 
-    async def _disconnect(self) -> None:
-        """Let go of a connection whose state is unknown; the next commit opens another."""
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        with contextlib.suppress(Exception):
-            async with timeout(2.0):
-                await connection.invalidate()
-        with contextlib.suppress(Exception):
-            async with timeout(2.0):
-                await connection.close()
-
-
-async def _apply(connection: AsyncConnection, group: list[_Pending]) -> list[Any]:
+def _apply(connection: Connection, group: list[_Pending]) -> list[Any]:
     """Run the group's changes: rows first, merged by statement, by rank; then the calls, in order."""
     merged: dict[int, tuple[int, Executable, list[Mapping[str, object]]]] = {}
     for pending in group:
@@ -282,8 +259,8 @@ async def _apply(connection: AsyncConnection, group: list[_Pending]) -> list[Any
                 entry = merged.setdefault(id(rows.statement), (rows.rank, rows.statement, []))
                 entry[2].extend(rows.parameters)
     for _, statement, parameters in sorted(merged.values(), key=lambda entry: entry[0]):
-        await connection.execute(statement, cast(Any, parameters))
-    return [await pending.change(connection) if callable(pending.change) else None for pending in group]
+        connection.execute(statement, cast(Any, parameters))
+    return [pending.change(connection) if callable(pending.change) else None for pending in group]
 
 
 def _refuse(pending: _Pending, error: Exception) -> None:

@@ -1,0 +1,117 @@
+"""The writer's way into the database: one transaction after another, on one connection.
+
+SQLite gets a thread of its own in which a whole transaction runs at once. Through aiosqlite each statement
+would change threads three or four times, which costs more than the statement itself; aiosqlite serves
+the readers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import StoreUnavailable
+from modules.utils.database.faults import store_faults
+
+T = TypeVar("T")
+
+COMMIT_SECONDS = 30.0
+"""A commit that takes longer is taken for a connection that died in silence."""
+
+
+class WriteChannel(Protocol):
+    """One connection for writing, opened when it is needed."""
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """What ``work`` gives, once its transaction is committed.
+
+        Raises `StoreUnavailable`, or what ``work`` raises; `discard` is due then.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Let go of the connection, whatever its state; the next transaction opens another."""
+        ...
+
+
+class AsyncConnector(Protocol):
+    """What opens PostgreSQL's connections (see `Connections`)."""
+
+    async def connect(self) -> AsyncConnection:
+        """A connection for transactions."""
+        ...
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Inside, foreign errors become ours."""
+        ...
+
+
+class AsyncChannel:
+    """For PostgreSQL: everything on the event loop."""
+
+    def __init__(self, connector: AsyncConnector) -> None:
+        self._connector = connector
+        self._connection: AsyncConnection | None = None
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """See `WriteChannel`."""
+        with self._connector.watching():
+            async with timeout(COMMIT_SECONDS):
+                if self._connection is None:
+                    self._connection = await self._connector.connect()
+                result = await self._connection.run_sync(work)
+                await self._connection.commit()
+                return result
+
+    async def discard(self) -> None:
+        """See `WriteChannel`."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        for step in (connection.invalidate, connection.close):
+            with contextlib.suppress(SQLAlchemyError, OSError, asyncio.TimeoutError, StoreUnavailable):
+                async with timeout(2.0):
+                    with self._connector.watching():
+                        await step()
+
+
+class ThreadChannel:
+    """For SQLite: a transaction is one visit to a thread of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """See `WriteChannel`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+
+    async def discard(self) -> None:
+        """See `WriteChannel`."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._discard)
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with store_faults():
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            # IMMEDIATE: wait for another process's writer here, where nothing has been read yet.
+            self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            result = work(self._connection)
+            self._connection.commit()
+            return result
+
+    def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                connection.close()

