@@ -1,32 +1,22 @@
-"""One ComfyUI server's routes: bounded in size and time, its key to it alone, its errors made ours."""
+"""One ComfyUI server's routes and those of the node pack, as methods of typed values."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import ipaddress
-import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import aiohttp
-from yarl import URL
 
 from modules.ai import pack
-from modules.ai.comfy_errors import ServerSilent, foreign_errors, refusal, short
+from modules.ai.comfy_errors import ServerSilent, refusal, short
+from modules.ai.comfy_wire import ComfyWire, Limits
 from modules.ai.graph import JSON
-from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
-    EngineUnauthorized,
     EngineUnavailable,
     NoOutput,
-    WorkflowRejected,
 )
-
-logger = logging.getLogger(__name__)
 
 State = Literal["pending", "running", "finished", "unknown"]
 
@@ -51,32 +41,6 @@ class PromptState:
     status: JSON = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """How long (seconds) and how large (bytes) an answer may be."""
-
-    connect: float = 5.0
-    answer: float = 12.0
-    submit: float = 30.0
-    upload: float = 60.0
-    picture: float = 90.0
-    json_bytes: int = 4 * 2**20
-    history_bytes: int = 32 * 2**20
-    picture_bytes: int = 96 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-
-    def json(self) -> JSON:
-        return json.loads(self.body)
-
-
-_LARGE_JSON = 128 * 1024
-
-
 class ComfyClient:
     """Speaks with the server at ``url`` over a shared session, which must not store cookies.
 
@@ -92,40 +56,12 @@ class ComfyClient:
         api_key: str | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._session = session
-        self._base, key_in_url = split_url(url)
-        self._limits = limits or Limits()
-        self.headers = {
-            "ngrok-skip-browser-warning": "1",
-            "User-Agent": "FuLLet",
-            "Accept-Encoding": "identity",  # nothing is unpacked, so nothing can swell
-            **authorization(api_key or key_in_url),
-        }
+        self.wire = ComfyWire(session=session, url=url, api_key=api_key, limits=limits or Limits())
 
     @property
     def name(self) -> str:
         """Host, port and path, without credentials."""
-        port = "" if self._base.is_default_port() else f":{self._base.explicit_port}"
-        host = f"[{self._base.host}]" if ":" in (self._base.host or "") else self._base.host
-        return f"{host}{port}{self._base.path.rstrip('/')}"
-
-    @property
-    def key_in_the_open(self) -> bool:
-        """Whether a key travels without TLS."""
-        return "Authorization" in self.headers and self._base.scheme == "http"
-
-    @property
-    def private(self) -> bool:
-        """Whether the server is on this machine or in a private network, as far as its name tells."""
-        host = self._base.host or ""
-        try:
-            return ipaddress.ip_address(host).is_private
-        except ValueError:
-            return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
-
-    def address(self, path: str) -> URL:
-        """The full address of one of ComfyUI's routes."""
-        return URL(str(self._base).rstrip("/") + path, encoded=True)
+        return self.wire.name
 
     # ── prompts ─────────────────────────────────────────────────────────────────────────────────
 
@@ -149,8 +85,10 @@ class ComfyClient:
             "client_id": client_id,
             "extra_data": dict(extra or {}),
         }
-        answer = await self._ask("POST", "/prompt", seconds=self._limits.submit, body=body, accept=(200, 400))
-        told = await self._json(answer)
+        answer = await self.wire.ask(
+            "POST", "/prompt", seconds=self.wire.limits.submit, body=body, accept=(200, 400)
+        )
+        told = await self.wire.json(answer)
         faulty = isinstance(told, dict) and told.get("node_errors")
         if answer.status == 400 or faulty:
             error = refusal(told, titles or {})
@@ -174,8 +112,8 @@ class ComfyClient:
         return PromptState(state="unknown")
 
     async def _history(self, prompt_id: str) -> PromptState | None:
-        path, most = f"/history/{quote(prompt_id)}", self._limits.history_bytes
-        told = await self._json(await self._ask("GET", path, most=most))
+        path, most = f"/history/{quote(prompt_id)}", self.wire.limits.history_bytes
+        told = await self.wire.json(await self.wire.ask("GET", path, most=most))
         if not isinstance(told, dict):
             raise EngineUnavailable(f"{self.name} answered {path[:9]} with something else than an object")
         entry = told.get(prompt_id)
@@ -189,7 +127,7 @@ class ComfyClient:
         )
 
     async def _queued(self, prompt_id: str) -> PromptState | None:
-        told = await self._json(await self._ask("GET", "/queue", most=self._limits.history_bytes))
+        told = await self.wire.json(await self.wire.ask("GET", "/queue", most=self.wire.limits.history_bytes))
         if not isinstance(told, dict):
             raise EngineUnavailable(f"{self.name} answered /queue with something else than an object")
         names: tuple[tuple[str, State], ...] = (("queue_running", "running"), ("queue_pending", "pending"))
@@ -202,11 +140,11 @@ class ComfyClient:
 
     async def dequeue(self, prompt_id: str) -> None:
         """Take a waiting prompt out of the queue; one that runs goes on."""
-        await self._ask("POST", "/queue", body={"delete": [prompt_id]})
+        await self.wire.ask("POST", "/queue", body={"delete": [prompt_id]})
 
     async def interrupt(self, prompt_id: str) -> None:
         """Stop the prompt at its next step if it runs. Never without an id: that would stop anybody's."""
-        await self._ask("POST", "/interrupt", body={"prompt_id": prompt_id})
+        await self.wire.ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────
 
@@ -216,8 +154,8 @@ class ComfyClient:
         form.add_field("image", data, filename=filename, content_type="application/octet-stream")
         form.add_field("subfolder", folder)
         form.add_field("type", "input")
-        answer = await self._ask("POST", "/upload/image", seconds=self._limits.upload, form=form)
-        told = await self._json(answer)
+        answer = await self.wire.ask("POST", "/upload/image", seconds=self.wire.limits.upload, form=form)
+        told = await self.wire.json(answer)
         name, sub = (told.get("name"), told.get("subfolder")) if isinstance(told, dict) else (None, None)
         if not isinstance(name, str) or not name or not isinstance(sub, str):
             raise EngineUnavailable(f"{self.name} took an upload and did not tell its name")
@@ -234,11 +172,11 @@ class ComfyClient:
 
     async def drop_picture(self, key: str) -> None:
         """Let the node pack forget a picture."""
-        await self._ask("DELETE", pack.PICTURE_ROUTE + quote(key), accept=(200, 204, 404))
+        await self.wire.ask("DELETE", pack.PICTURE_ROUTE + quote(key), accept=(200, 204, 404))
 
     async def _picture(self, path: str, query: Mapping[str, str]) -> bytes:
-        answer = await self._ask(
-            "GET", path, query=query, seconds=self._limits.picture, most=self._limits.picture_bytes,
+        answer = await self.wire.ask(
+            "GET", path, query=query, seconds=self.wire.limits.picture, most=self.wire.limits.picture_bytes,
             accept=(200, 400, 403, 404, 500, 503),
         )  # fmt: skip
         if answer.status == 503:
@@ -261,126 +199,24 @@ class ComfyClient:
 
     async def models(self, folder: str) -> list[str]:
         """The model files in one of the server's folders (empty for a folder that it does not know)."""
-        answer = await self._ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))
-        told = await self._json(answer) if answer.status == 200 else []
+        answer = await self.wire.ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))
+        told = await self.wire.json(answer) if answer.status == 200 else []
         return [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
 
     async def pack_version(self) -> str | None:
         """The version of the node pack, None if it is not there."""
-        answer = await self._ask("GET", pack.VERSION_ROUTE, accept=(200, 404, 405))
+        answer = await self.wire.ask("GET", pack.VERSION_ROUTE, accept=(200, 404, 405))
         if answer.status != 200:
             return None
-        told = await self._json(answer)
+        told = await self.wire.json(answer)
         version = told.get("version") if isinstance(told, dict) else None
         return short(version)[:40] if isinstance(version, str) else "unknown"
 
     async def _object(self, path: str) -> Mapping[str, JSON]:
-        told = await self._json(await self._ask("GET", path))
+        told = await self.wire.json(await self.wire.ask("GET", path))
         if not isinstance(told, dict):
             raise EngineUnavailable(f"{self.name} answered {path} with something else than an object")
         return told
-
-    # ── the wire ────────────────────────────────────────────────────────────────────────────────
-
-    async def open_socket(self, client_id: str) -> aiohttp.ClientWebSocketResponse[bool]:
-        """A socket that hears of the prompts submitted under ``client_id``."""
-        scheme = "wss" if self._base.scheme == "https" else "ws"
-        address = self.address("/ws").with_scheme(scheme).with_query(clientId=client_id)
-        with foreign_errors(self.name):
-            async with timeout(self._limits.connect):
-                return await self._session.ws_connect(
-                    address,
-                    headers=self.headers,
-                    heartbeat=20.0,
-                    max_msg_size=8 * 2**20,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-                )
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: JSON = None,
-        form: aiohttp.FormData | None = None,
-        seconds: float | None = None,
-        most: int | None = None,
-        accept: tuple[int, ...] = (200,),
-    ) -> _Answer:
-        limits = self._limits
-        whole = aiohttp.ClientTimeout(total=seconds or limits.answer, sock_connect=limits.connect)
-        data: Any = form if body is None else json.dumps(body).encode()
-        headers = self.headers if body is None else {**self.headers, "Content-Type": "application/json"}
-        address = self.address(path).with_query(query) if query else self.address(path)
-        with foreign_errors(self.name):
-            async with self._session.request(
-                method, address, data=data, headers=headers, timeout=whole, allow_redirects=False
-            ) as response:
-                self._check_status(response, accept)
-                return _Answer(response.status, await self._read(response, most or limits.json_bytes))
-
-    def _check_status(self, response: aiohttp.ClientResponse, accept: tuple[int, ...]) -> None:
-        status = response.status
-        if status in accept:
-            return
-        if status in (401, 403):
-            raise EngineUnauthorized(f"{self.name} wants another COMFY_API_KEY (it answered {status})")
-        if 300 <= status < 400:
-            target = URL(response.headers.get("Location", "")).with_query(None).with_user(None)
-            raise EngineUnavailable(
-                f"{self.name} sends us on to {short(str(target))}: put that in COMFY_URLS"
-            )
-        if status == 413:
-            raise WorkflowRejected("the server takes no upload of this size")
-        raise EngineUnavailable(f"{self.name} answered {status}")
-
-    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytes:
-        if (response.content_length or 0) > most:
-            raise EngineUnavailable(f"{self.name} answered with more than {most} bytes")
-        parts, size = [], 0
-        async for part in response.content.iter_chunked(65536):
-            size += len(part)
-            if size > most:
-                response.close()
-                raise EngineUnavailable(f"{self.name} answered with more than {most} bytes")
-            parts.append(part)
-        return b"".join(parts)
-
-    async def _json(self, answer: _Answer) -> JSON:
-        try:
-            if len(answer.body) > _LARGE_JSON:
-                return await asyncio.to_thread(answer.json)
-            return answer.json()
-        except (ValueError, RecursionError) as error:
-            start = answer.body[:200].lstrip().lower()
-            what = "a web page" if start.startswith((b"<!doctype", b"<html")) else "something else than JSON"
-            raise EngineUnavailable(
-                f"{self.name} answered with {what}: is this the address of a ComfyUI?"
-            ) from error
-
-
-def split_url(url: str) -> tuple[URL, str | None]:
-    """The base URL without slash, query and credentials, and the credentials. Raises ValueError."""
-    text = url.strip().rstrip("/")
-    parsed = URL(text if "://" in text else f"http://{text}")
-    scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)
-    if scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(
-            f"{parsed.with_user(None).human_repr()!r} is no address such as http://127.0.0.1:8188"
-        )
-    key = None if parsed.user is None else f"{parsed.user}:{parsed.password or ''}"
-    bare = parsed.with_user(None).with_query(None).with_fragment(None)
-    return URL(str(bare.with_scheme(scheme)).rstrip("/"), encoded=True), key
-
-
-def authorization(key: str | None) -> dict[str, str]:
-    """The header that carries a key: HTTP Basic if it has a colon, else Bearer; none without a key."""
-    if not key:
-        return {}
-    if ":" in key:
-        return {"Authorization": "Basic " + base64.b64encode(key.encode()).decode("ascii")}
-    return {"Authorization": f"Bearer {key}"}
 
 
 def _graph_of(item: JSON) -> JSON:

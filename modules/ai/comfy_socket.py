@@ -98,7 +98,7 @@ class EventStream:
             self._tried.clear()
 
     async def _messages(self) -> AsyncIterator[str | bytes]:
-        socket = await self._client.open_socket(self.client_id)
+        socket = await self._client.wire.open_socket(self.client_id)
         try:
             with foreign_errors(self._client.name):
                 await socket.send_str(_HELLO)

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from modules.ai.comfy_client import ComfyClient, PromptState
 from modules.ai.comfy_errors import ServerLacks, Unreachable
 from modules.ai.comfy_socket import EventStream
-from modules.ai.fusion import FusedGraph, PictureFormat, fuse, plain, read_places
+from modules.ai.fusion import PictureFormat, fuse, plain
 from modules.ai.graph import write_graph
 from modules.ai.picture_header import media_type
 from modules.ai.preflight import ServerReport, inspect
 from modules.ai.runs import ComfyRun, RunTimes
 from modules.ai.samplers import Unfusible
 from modules.ai.sources import SourceNeeded
-from modules.ai.workflows import WorkflowTemplate
+from modules.ai.templates import WorkflowTemplate
+from modules.ai.whereabouts import FusedGraph, read_places
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader

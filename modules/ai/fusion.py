@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from modules.ai import pack
+from modules.ai.encoders import batch_encoded
 from modules.ai.graph import (
     JSON,
     Graph,
@@ -15,90 +15,19 @@ from modules.ai.graph import (
     Node,
     Place,
     consumers,
-    downstream,
     in_order,
     named,
     only,
-    read_graph,
     upstream,
 )
+from modules.ai.rowwise import refuse_mixing
 from modules.ai.samplers import REFUSED_SAMPLERS, SAMPLERS, Seed, Unfusible, fused_sampler, seed_place
 from modules.ai.sources import LOADER, batch_loaded, scaling, without_source
-from modules.ai.workflows import WorkflowTemplate
+from modules.ai.templates import WorkflowTemplate
+from modules.ai.whereabouts import SAVE_FOLDER, SAVE_NODE, FusedGraph, KeptPicture, SavedFile
 from modules.queue_manager.jobs import GenerationRequest, SourceImage
 
 PictureFormat = Literal["png", "webp", "jpeg"]
-
-SAVE_NODE = "fullet_save"
-SAVE_FOLDER = "fullet"
-
-ENCODER = "CLIPTextEncode"
-STRINGS = {"PrimitiveString": "value", "PrimitiveStringMultiline": "value", "StringConstant": "string"}
-"""Nodes that only hold a text, and the input that it stands in."""
-
-ROWWISE = frozenset({
-    "CLIPTextEncodeBatch",
-    "ConditioningSetTimestepRange",
-    "ConditioningZeroOut",
-    "EmptyFlux2LatentImage",
-    "EmptyHunyuanImageLatent",
-    "EmptyLatentImage",
-    "EmptySD3LatentImage",
-    "Flux2Scheduler",
-    "FluxGuidance",
-    "FluxKontextImageScale",
-    "GetImageSize",
-    "ImageInvert",
-    "ImageScale",
-    "ImageScaleBy",
-    "ImageScaleToMaxDimension",
-    "ImageScaleToTotalPixels",
-    "ImageSharpen",
-    "ImageUpscaleWithModel",
-    "LatentUpscale",
-    "LatentUpscaleBy",
-    "ModelSamplingFlux",
-    "ReferenceLatent",
-    "VAEDecode",
-    "VAEDecodeTiled",
-    "VAEEncode",
-    "VAEEncodeTiled",
-})  # fmt: skip
-"""Classes that treat each row of a batch by itself, so that nobody's picture can reach another's. Whatever
-else stands between the first thing that differs and the saved picture makes a template run one by one,
-unless its card vouches for the class (``rowwise``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptPicture:
-    """The picture lies with the node pack, under its unguessable key."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFile:
-    """The picture is the file that the node ``node`` saved, the name of which begins with ``prefix``."""
-
-    node: str
-    prefix: str
-
-
-Whereabouts = KeptPicture | SavedFile
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FusedGraph:
-    """A graph ready to be sent. ``places[i]`` tells where the picture of request i will be; ``samplers`` are
-    the nodes whose progress counts, in the order in which they run."""
-
-    graph: Graph
-    places: tuple[Whereabouts, ...]
-    samplers: tuple[str, ...]
-
-    def titles(self) -> dict[str, str]:
-        """How sentences name the nodes."""
-        return {node_id: named(self.graph, node_id) for node_id in self.graph}
 
 
 def fuse(
@@ -117,7 +46,7 @@ def fuse(
     i's sources. ``preview_every`` n asks for a preview of each picture at every n-th step.
     """
     graph = tailored(template, requests[0])
-    varied = _encoded(graph, template, requests)
+    varied = batch_encoded(graph, template, requests)
     graph = {**graph, **varied}
     loaders = [place.node for place in template.card.places("sources")[: len(requests[0].sources)]]
     for position, loader in enumerate(loaders):
@@ -139,7 +68,7 @@ def fuse(
     graph = {**graph, **roomy, **samplers, SAVE_NODE: save}
     graph = only(graph, upstream(graph, [SAVE_NODE]))
     replaced = {*varied, *loaders, *roomy, *samplers, SAVE_NODE}
-    _refuse_mixing(graph, template, replaced)
+    refuse_mixing(graph, template, replaced)
     _refuse_stray_seeds(graph, template, set(samplers))
     return FusedGraph(graph=graph, places=tuple(map(KeptPicture, keys)), samplers=tuple(order))
 
@@ -215,90 +144,7 @@ def example(template: WorkflowTemplate, source_count: int | None = None) -> Gene
     )  # fmt: skip
 
 
-def read_places(stored: JSON, count: int) -> FusedGraph | None:
-    """Where the pictures of a graph are that a server kept since a former process sent it.
-
-    None if it is no graph of ours for ``count`` pictures.
-    """
-    try:
-        graph = read_graph(stored)
-    except ValueError:
-        return None
-    save = graph.get(SAVE_NODE)
-    if save is None:
-        return None
-    places = _read_keys(save, count)
-    if places is None:
-        return None
-    order = tuple(node_id for node_id, node in graph.items() if node.class_type in SAMPLERS)
-    return FusedGraph(graph=graph, places=places, samplers=order)
-
-
-def _read_keys(save: Node, count: int) -> tuple[Whereabouts, ...] | None:
-    if save.class_type == "SaveImage" and count == 1:
-        folder, _, key = str(save.inputs.get("filename_prefix")).partition("/")
-        return (SavedFile(SAVE_NODE, key),) if folder == SAVE_FOLDER and pack.KEY.fullmatch(key) else None
-    try:
-        keys = json.loads(str(save.inputs.get("keys")))
-    except (ValueError, RecursionError):
-        return None
-    if save.class_type != pack.SAVE or not isinstance(keys, list) or len(keys) != count:
-        return None
-    if not all(isinstance(key, str) and pack.KEY.fullmatch(key) for key in keys):
-        return None
-    return tuple(map(KeptPicture, keys))
-
-
 # ── the parts of fuse ───────────────────────────────────────────────────────────────────────────
-
-
-def _encoded(
-    graph: Graph, template: WorkflowTemplate, requests: Sequence[GenerationRequest]
-) -> dict[str, Node]:
-    """The batch encoders: one text a row, also where all rows have the same, so that shapes agree."""
-    card = template.card
-    texts = {place: [request.prompt for request in requests] for place in card.places("prompt")}
-    if card.negative != "none":
-        texts |= {place: [request.negative for request in requests] for place in card.places("negative")}
-    fed = _conditioned(graph)
-    encoders: dict[str, Node] = {}
-    for node_id, node in graph.items():
-        place = _text_place(graph, node_id)
-        if node.class_type == ENCODER and place is not None and (node_id in fed or place in texts):
-            rows = texts.get(place) or [str(graph[place.node].inputs[place.input])] * len(requests)
-            inputs = {"clip": node.inputs.get("clip"), "prompts": json.dumps(rows)}
-            encoders[node_id] = Node(class_type=pack.TEXT, inputs=inputs, title=node.title)
-    for place in texts:
-        if place.node in graph and not _reaches_only(graph, place, set(encoders)):
-            raise Unfusible(f"{named(graph, place.node)}: its text goes elsewhere than into {ENCODER} alone")
-    return encoders
-
-
-def _conditioned(graph: Graph) -> set[str]:
-    """What the samplers' conditionings depend on."""
-    samplers = [node_id for node_id, node in graph.items() if node.class_type in SAMPLERS]
-    return upstream(graph, samplers)
-
-
-def _text_place(graph: Graph, node_id: str) -> Place | None:
-    """Where the text of an encoder stands as a constant: in itself, or in a node that only holds a text."""
-    text = graph[node_id].inputs.get("text")
-    if isinstance(text, str):
-        return Place(node_id, "text")
-    if isinstance(text, Link) and graph[text.node].class_type in STRINGS:
-        return Place(text.node, STRINGS[graph[text.node].class_type])
-    return None
-
-
-def _reaches_only(graph: Graph, place: Place, encoders: set[str]) -> bool:
-    if place.node in encoders:
-        return place.input == "text"
-    taken = consumers(graph, place.node)
-    return (
-        STRINGS.get(graph[place.node].class_type) == place.input
-        and bool(taken)
-        and all(taker.node in encoders and taker.input == "text" for taker, _ in taken)
-    )
 
 
 def _refuse_unstackable(graph: Graph, template: WorkflowTemplate, loader: str) -> None:
@@ -356,17 +202,6 @@ def _batched(
             )
     changed = _with_values(graph, [(place, rows) for place in places])
     return {place.node: changed[place.node] for place in places}
-
-
-def _refuse_mixing(graph: Graph, template: WorkflowTemplate, replaced: set[str]) -> None:
-    known = ROWWISE | template.card.rowwise
-    varied = downstream(graph, replaced & set(graph)) - replaced
-    for node_id in in_order(graph):
-        if node_id in varied and graph[node_id].class_type not in known:
-            raise Unfusible(
-                f"{named(graph, node_id)}: it is not known to keep the pictures of a batch apart; "
-                f"if it does, add it to rowwise in {template.name}.toml"
-            )
 
 
 def _refuse_stray_seeds(graph: Graph, template: WorkflowTemplate, replaced: set[str]) -> None:

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modules.ai.graph import JSON, Graph, Link, Place
-from modules.ai.near_misses import nearest
+
+FILE_ENDINGS = (".gguf", ".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lack:
-    """Something that a graph needs and a server has not. ``input`` and ``value`` are empty for a whole class;
-    ``near`` is what was probably meant."""
+    """Something that a graph needs and a server has not. ``input`` and ``value`` are empty for a whole
+    class; ``options`` are what the server has instead."""
 
-    node: str
     class_type: str
     input: str = ""
     value: str = ""
-    near: str | None = None
+    options: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_file(self) -> bool:
         """Whether it is a model file, by its name."""
         return self.value.lower().endswith(FILE_ENDINGS)
-
-
-FILE_ENDINGS = (".gguf", ".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin")
 
 
 def lacks(
@@ -38,7 +35,7 @@ def lacks(
     for node_id, node in graph.items():
         entry = table.get(node.class_type)
         if entry is None:
-            yield Lack(node=node_id, class_type=node.class_type)
+            yield Lack(class_type=node.class_type)
             continue
         specs = inputs_of(entry)
         for name, value in node.inputs.items():
@@ -46,8 +43,8 @@ def lacks(
             if options is None or isinstance(value, Link) or Place(node_id, name) in filled_later:
                 continue
             if value not in options:
-                near = nearest(value, options)
-                yield Lack(node=node_id, class_type=node.class_type, input=name, value=str(value), near=near)
+                known = tuple(option for option in options if isinstance(option, str))
+                yield Lack(class_type=node.class_type, input=name, value=str(value), options=known)
 
 
 def inputs_of(entry: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from modules.ai.comfy_client import ComfyClient, ImageRef
-from modules.ai.fusion import SAVE_FOLDER, KeptPicture, SavedFile, Whereabouts
 from modules.ai.graph import JSON
 from modules.ai.picture_header import media_type, picture_size, whole
+from modules.ai.whereabouts import SAVE_FOLDER, KeptPicture, SavedFile, Whereabouts
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import Picture
 

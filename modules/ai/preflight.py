@@ -1,44 +1,25 @@
-"""What a server can run, in words: nodes, model files, node pack, memory and flags, each with its mend."""
+"""What a server can run: nodes, model files, node pack, memory and flags, asked of the server itself."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from modules.ai import pack
+from modules.ai import findings, pack
 from modules.ai.comfy_client import ComfyClient
 from modules.ai.comfy_errors import short
+from modules.ai.findings import Finding
 from modules.ai.fusion import example, fuse, fusible, plain
 from modules.ai.graph import JSON, Graph
 from modules.ai.node_table import Lack, lacks
 from modules.ai.samplers import Unfusible
-from modules.ai.workflows import WorkflowTemplate
+from modules.ai.templates import WorkflowTemplate
 
 GIB = 2**30
-OLDEST_COMFYUI = (0, 18)
-Level = Literal["ok", "hint", "fault"]
-
 _AT_ONCE = 4
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing looked at. A hint costs speed, a fault costs pictures; ``mend`` says what to do."""
-
-    level: Level
-    what: str
-    mend: str = ""
-    model: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether it need not be mended."""
-        return self.level != "fault"
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.mend}" if self.mend else self.what
+Table = Mapping[str, Mapping[str, JSON] | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,27 +46,23 @@ async def inspect(
     """
     stats = await client.system_stats()
     version = await client.pack_version()
-    findings = [*_system(client, stats), _pack(client, version)]
-    has_pack = version is not None and compatible(version)
-    graphs = {name: _graphs(template, fused=has_pack) for name, template in templates.items()}
-    classes = {
-        node.class_type for both in graphs.values() for graph in both if graph for node in graph.values()
+    usable = version is not None and compatible(version)
+    graphs = {name: _graphs(template, fused=usable) for name, template in templates.items()}
+    table = await _table(client, [graph for pair in graphs.values() for graph in pair if graph is not None])
+    needs = {name: _needs(templates[name], graphs[name], table) for name in templates}
+    fused = frozenset(name for name, (as_batch, _) in needs.items() if as_batch == [])
+    limits = {
+        name: rows(templates[name], vram_gb(stats), max_batch) if name in fused else 1
+        for name, (_, as_one) in needs.items()
+        if name in fused or not as_one
     }
-    table = await _table(client, classes)
-    limits: dict[str, int] = {}
-    fused: set[str] = set()
-    for name, template in templates.items():
-        batched, alone = graphs[name]
-        as_batch = None if batched is None else _lacks(template, batched, table)
-        as_one = _lacks(template, alone, table)
-        if as_batch == []:
-            fused.add(name)
-            limits[name] = rows(template, vram_gb(stats), max_batch)
-        elif not as_one:
-            limits[name] = 1
-        findings += _model(client, template, name in limits, as_one or as_batch or [])
-    findings += _flags(client, stats, templates.values())
-    return ServerReport(findings=tuple(findings), limits=limits, fused=frozenset(fused))
+    found = [
+        *_about_server(client, stats, version, usable=usable),
+        *_about_models(client, templates, limits, fused),
+        *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
+        *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
+    ]
+    return ServerReport(findings=tuple(found), limits=limits, fused=fused)
 
 
 def compatible(version: str) -> bool:
@@ -110,9 +87,9 @@ def vram_gb(stats: Mapping[str, JSON]) -> float | None:
     devices = stats.get("devices")
     first = devices[0] if isinstance(devices, list) and devices else None
     total = first.get("vram_total") if isinstance(first, dict) else None
-    return (
-        total / GIB if isinstance(total, int | float) and not isinstance(total, bool) and total > 0 else None
-    )
+    if isinstance(total, bool) or not isinstance(total, int | float) or total <= 0:
+        return None
+    return total / GIB
 
 
 def _graphs(template: WorkflowTemplate, *, fused: bool) -> tuple[Graph | None, Graph]:
@@ -128,7 +105,7 @@ def _graphs(template: WorkflowTemplate, *, fused: bool) -> tuple[Graph | None, G
         return None, alone
 
 
-async def _table(client: ComfyClient, classes: Iterable[str]) -> dict[str, Mapping[str, JSON] | None]:
+async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
     """What the server says of each class. One by one, since all of a large installation is megabytes."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -136,91 +113,56 @@ async def _table(client: ComfyClient, classes: Iterable[str]) -> dict[str, Mappi
         async with gate:
             return await client.object_info(name)
 
-    names = sorted(classes)
+    names = sorted({node.class_type for graph in graphs for node in graph.values()})
     return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
 
 
-def _lacks(
-    template: WorkflowTemplate, graph: Graph, table: Mapping[str, Mapping[str, JSON] | None]
-) -> list[Lack]:
-    return list(lacks(graph, table, template.card.places("sources")))
-
-
-# ── in words ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _system(client: ComfyClient, stats: Mapping[str, JSON]) -> list[Finding]:
-    system = stats.get("system")
-    version = str(system.get("comfyui_version") if isinstance(system, dict) else None)
-    memory = vram_gb(stats)
-    what = f"{client.name} is ComfyUI {short(version)[:40]}" + (f" with {memory:.1f} GB" if memory else "")
-    findings = [Finding(level="ok", what=what)]
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if len(numbers) == 2 and numbers < OLDEST_COMFYUI:
-        mend = f"update it to {'.'.join(map(str, OLDEST_COMFYUI))} or newer"
-        findings.append(Finding(level="hint", what=f"{client.name} is an old ComfyUI ({version})", mend=mend))
-    if client.key_in_the_open and not client.private:
-        what = f"the key for {client.name} travels without TLS"
-        findings.append(Finding(level="hint", what=what, mend="use https:// in COMFY_URLS"))
-    return findings
-
-
-def _pack(client: ComfyClient, version: str | None) -> Finding:
-    copy = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and start it again"
-    if version is None:
-        return Finding(
-            level="hint", what=f"{client.name} makes pictures one by one, without the node pack", mend=copy
-        )
-    if version == pack.PACK_VERSION:
-        return Finding(level="ok", what=f"{client.name} has the node pack {version}")
-    what = f"{client.name} has the node pack {version}, this bot is made for {pack.PACK_VERSION}"
-    if not compatible(version):
-        what += ", so pictures are made one by one"
-    return Finding(level="hint", what=what, mend=copy)
-
-
-def _model(client: ComfyClient, template: WorkflowTemplate, runs: bool, missing: list[Lack]) -> list[Finding]:
-    name = template.name
-    level: Level = "hint" if runs else "fault"
-    findings = [Finding(level="ok", what=f"{client.name} can run {name}", model=name)] if runs else []
-    told = {(lack.class_type, lack.input, lack.value): lack for lack in missing}
-    findings += [_lacking(client, name, lack, level) for lack in told.values()]
-    why = fusible(template)
-    if runs and why is not None:
-        what = f"{name} makes pictures one by one"
-        findings.append(Finding(level="hint", what=what, mend=why, model=name))
-    return findings
-
-
-def _lacking(client: ComfyClient, model: str, lack: Lack, level: Level) -> Finding:
-    if not lack.input:
-        what = f"{client.name} cannot run {model}, it lacks the node {lack.class_type}"
-        origin = "ComfyUI-GGUF" if lack.class_type.endswith("GGUF") else "the extension that brings it"
-        mend = (
-            "copy comfy_custom_nodes/fullet there" if lack.class_type in pack.CLASSES else f"install {origin}"
-        )
-        return Finding(level=level, what=what, mend=f"{mend} and start it again", model=model)
-    what = f"{client.name} cannot run {model}, it lacks {lack.value} ({lack.class_type}, input {lack.input})"
-    if lack.near is not None:
-        return Finding(
-            level=level,
-            what=what,
-            mend=f"did you mean {lack.near}? Write that in flujos/{model}.json",
-            model=model,
-        )
-    mend = "put the file there" if lack.is_file else f"choose another value in flujos/{model}.json"
-    return Finding(level=level, what=what, mend=mend, model=model)
-
-
-def _flags(
-    client: ComfyClient, stats: Mapping[str, JSON], templates: Iterable[WorkflowTemplate]
-) -> list[Finding]:
-    system = stats.get("system")
-    argv = system.get("argv") if isinstance(system, dict) else None
-    flags = (
-        {flag.partition("=")[0] for flag in argv if isinstance(flag, str)} if isinstance(argv, list) else None
+def _needs(
+    template: WorkflowTemplate, graphs: tuple[Graph | None, Graph], table: Table
+) -> tuple[list[Lack] | None, list[Lack]]:
+    """What is missing to run it fused (None: it cannot be), and alone."""
+    batched, alone = graphs
+    sources = template.card.places("sources")
+    return (
+        None if batched is None else list(lacks(batched, table, sources)),
+        list(lacks(alone, table, sources)),
     )
-    if flags is None or flags & {"--cache-lru", "--cache-ram"} or len({t.weights for t in templates}) < 2:
-        return []
-    what = f"{client.name} loads its models anew whenever people change between them"
-    return [Finding(level="hint", what=what, mend="start ComfyUI with --cache-lru 100")]
+
+
+def _about_server(
+    client: ComfyClient, stats: Mapping[str, JSON], version: str | None, *, usable: bool
+) -> Iterable[Finding]:
+    comfyui = short(str(_system(stats, "comfyui_version")))[:40]
+    yield from findings.about_version(client.name, comfyui, vram_gb(stats))
+    if client.wire.key_in_the_open and not client.wire.private:
+        yield findings.about_key(client.name)
+    yield findings.about_pack(client.name, version, usable=usable)
+
+
+def _about_models(
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    limits: Mapping[str, int],
+    fused: frozenset[str],
+) -> Iterable[Finding]:
+    for name, limit in limits.items():
+        why_alone = fusible(templates[name]) if name not in fused else None
+        yield findings.about_model(client.name, name, limit, why_alone)
+
+
+def _about_lacks(
+    client: ComfyClient, missing: Mapping[str, list[Lack]], limits: Mapping[str, int]
+) -> Iterable[Finding]:
+    """One finding for each thing that is missing, whichever models need it."""
+    needed_by: dict[Lack, dict[str, None]] = {}
+    for name, found in missing.items():
+        for lack in found:
+            needed_by.setdefault(lack, {})[name] = None
+    for lack, names in needed_by.items():
+        fatal = any(name not in limits for name in names)
+        yield findings.about_lack(client.name, lack, names, fatal=fatal)
+
+
+def _system(stats: Mapping[str, JSON], name: str) -> JSON:
+    system = stats.get("system")
+    return system.get(name) if isinstance(system, dict) else None

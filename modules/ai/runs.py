@@ -23,10 +23,10 @@ from modules.ai.comfy_events import (
     SocketChanged,
 )
 from modules.ai.comfy_socket import EventStream, Inbox
-from modules.ai.fusion import FusedGraph, KeptPicture, SavedFile
 from modules.ai.graph import JSON
 from modules.ai.outputs import download
 from modules.ai.sampling_progress import SamplingProgress
+from modules.ai.whereabouts import FusedGraph, KeptPicture, SavedFile
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import EngineForgot, EngineUnauthorized, EngineUnavailable
 from modules.queue_manager.jobs import Batch, Picture

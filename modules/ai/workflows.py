@@ -6,13 +6,13 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from modules.ai.cards import BadCard, ModelCard, Role, read_card
+from modules.ai.fusion import fusible
 from modules.ai.graph import BadGraph, Graph, Link, in_order, named, read_graph, upstream
-from modules.ai.node_table import FILE_ENDINGS
 from modules.ai.sources import SourceNeeded, scaling, without_source
+from modules.ai.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import ModelOffer
 
@@ -22,35 +22,6 @@ logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
 _LARGEST_FILE = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkflowTemplate:
-    """A model: its name (that of its files), card and graph. ``source_megapixels`` is what the graph scales
-    its sources to, None if it does not."""
-
-    name: str
-    card: ModelCard
-    graph: Graph
-    source_megapixels: float | None = None
-
-    @property
-    def weights(self) -> str:
-        """The files that the graph loads: models of equal weights need no loading in between."""
-        values = (value for node in self.graph.values() for value in node.inputs.values())
-        files = {value for value in values if isinstance(value, str) and value.lower().endswith(FILE_ENDINGS)}
-        return " ".join(sorted(files)) or self.name
-
-    def offer(self) -> ModelOffer:
-        """What people may ask of the model."""
-        card = self.card
-        return ModelOffer(
-            name=self.name, label=card.label, kind=card.kind, description=card.description, sizes=card.sizes,
-            default_size=card.default_size, steps=card.steps, negative=card.negative,
-            source_count=card.source_count, source_megapixels=self.source_megapixels,
-            size_multiple=card.size_multiple, upscale=card.upscale, max_batch=card.max_batch, nsfw=card.nsfw,
-            weights=self.weights,
-        )  # fmt: skip
 
 
 def offers(templates: Iterable[WorkflowTemplate]) -> tuple[ModelOffer, ...]:
@@ -72,6 +43,9 @@ def load_templates(folder: Path) -> dict[str, WorkflowTemplate]:
             faults.append(fault.reason)
     if faults:
         raise BadWorkflow("\n".join(faults))
+    for name, template in templates.items():
+        if (why := fusible(template)) is not None:
+            logger.warning("%s makes pictures one by one: %s", name, why)
     for name in cardless(folder):
         logger.warning("%s.json has no card: python bot.py check proposes one", name)
     if not templates:

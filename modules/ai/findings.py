@@ -1,0 +1,108 @@
+"""What preflight finds on a server, in words, each with its mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from modules.ai import pack
+from modules.ai.graph import JSON
+from modules.ai.near_misses import did_you_mean
+from modules.ai.node_table import Lack
+
+Level = Literal["ok", "hint", "fault"]
+
+OLDEST_COMFYUI = (0, 18)
+_COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and start it again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at. A hint costs speed, a fault costs pictures; ``mend`` says what to do about it,
+    ``models`` whose pictures it concerns."""
+
+    level: Level
+    what: str
+    mend: str = ""
+    models: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it need not be mended."""
+        return self.level != "fault"
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.mend}" if self.mend else self.what
+
+
+def about_version(server: str, version: str, memory_gb: float | None) -> list[Finding]:
+    """What the server is."""
+    what = f"{server} is ComfyUI {version}" + (f" with {memory_gb:.1f} GB" if memory_gb else "")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if len(numbers) < 2 or numbers >= OLDEST_COMFYUI:
+        return [Finding(level="ok", what=what)]
+    newer = ".".join(map(str, OLDEST_COMFYUI))
+    return [Finding(level="hint", what=f"{what}, which is old", mend=f"update it to {newer} or newer")]
+
+
+def about_key(server: str) -> Finding:
+    """The server's key can be read on the way."""
+    return Finding(
+        level="hint", what=f"the key for {server} travels without TLS", mend="use https:// in COMFY_URLS"
+    )
+
+
+def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
+    """Whether the node pack is there, and which."""
+    if version is None:
+        what = f"{server} makes pictures one by one, without the node pack"
+        return Finding(level="hint", what=what, mend=_COPY)
+    if version == pack.PACK_VERSION:
+        return Finding(level="ok", what=f"{server} has the node pack {version}")
+    what = f"{server} has the node pack {version}, this bot is made for {pack.PACK_VERSION}"
+    if not usable:
+        what += ", so pictures are made one by one"
+    return Finding(level="hint", what=what, mend=_COPY)
+
+
+def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -> Finding:
+    """A node or a file that the server has not."""
+    names = tuple(models)
+    cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(names)}"
+    files = " and ".join(f"flujos/{name}.json" for name in names)
+    if not lack.input:
+        what, mend = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
+    else:
+        what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
+        mend = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
+        if not lack.is_file:
+            mend = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
+    return Finding(level="fault" if fatal else "hint", what=what, mend=mend, models=names)
+
+
+def _origin(class_type: str) -> str:
+    if class_type in pack.CLASSES:
+        return _COPY
+    if class_type.endswith(("GGUF", "GGUFAdvanced")):
+        return "install ComfyUI-GGUF there and start it again"
+    return "install the extension that brings it, or update ComfyUI, and start it again"
+
+
+def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding]:
+    """Whether the server loads everything anew when people change between models."""
+    if not isinstance(argv, list) or len(set(weights)) < 2:
+        return []
+    flags = {flag.partition("=")[0] for flag in argv if isinstance(flag, str)}
+    if flags & {"--cache-lru", "--cache-ram"}:
+        return []
+    what = f"{server} loads its models anew whenever people change between them"
+    return [Finding(level="hint", what=what, mend="start ComfyUI with --cache-lru 100")]
+
+
+def about_model(server: str, name: str, limit: int, why_alone: str | None) -> Finding:
+    """A model that the server can run."""
+    if why_alone is not None:
+        return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})", models=(name,))
+    what = f"{server} can run {name}, {limit} at once"
+    return Finding(level="ok", what=what, models=(name,))
