@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Merges encoded prompts into one batch with their true lengths and lays them out (torch only)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from .inputs import Refused
+
+LENGTHS = "fullet_lengths"  # in a conditioning's options: name -> (dimension, each row's true size there)
+GUARD = "fullet_guard"  # in a conditioning's model_conds: refuses to be sampled without FusedModel
+TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
+
+Lengths = dict[str, tuple[int, tuple[int, ...]]]
+
+
+def merge(encoded: Sequence[tuple[torch.Tensor, Mapping[str, Any]]]) -> tuple[torch.Tensor, dict[str, Any]]:
+    """One conditioning [N, longest, D] of N encoded prompts [1, L_i, D] and their extras.
+
+    Tensors of unequal size are filled with zeros at their end and their true sizes stand in LENGTHS;
+    the text's always do.
+    """
+    lengths: Lengths = {}
+    text = _batch(TEXT, [each[0] for each in encoded], lengths)
+    if TEXT not in lengths:
+        lengths[TEXT] = (1, tuple(each[0].shape[1] for each in encoded))
+    names = encoded[0][1].keys()
+    if any(each[1].keys() != names for each in encoded):
+        raise Refused(
+            "CLIPTextEncodeBatch",
+            "clip",
+            "it gives different extras for different prompts, which cannot be merged.",
+        )
+    extras = {name: _merge_extra(name, [each[1][name] for each in encoded], lengths) for name in names}
+    return text, {**extras, LENGTHS: lengths}
+
+
+def text_lengths(options: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """The true token lengths that CLIPTextEncodeBatch wrote, or None for any other node's conditioning."""
+    return options[LENGTHS][TEXT][1] if LENGTHS in options else None
+
+
+def left_zeros(text: torch.Tensor, lengths: Sequence[int], rows: Sequence[int]) -> torch.Tensor:
+    """[N, max(rows), D]: row i's text ends at rows[i]; zeros before it and, up to the longest, after it."""
+    out = text.new_zeros((len(rows), max(rows), text.shape[2]))
+    for i, (length, end) in enumerate(zip(lengths, rows, strict=True)):
+        out[i, end - length : end] = text[i, :length]
+    return out
+
+
+def repeated(text: torch.Tensor, lengths: Sequence[int], total: int) -> torch.Tensor:
+    """[N, total, D]: each row's own tokens again and again; `total` is a multiple of every length."""
+    return torch.stack([text[i, :length].repeat(total // length, 1) for i, length in enumerate(lengths)])
+
+
+def valid(
+    lengths: Sequence[int] | torch.Tensor, total: int, device: torch.device | str | None = None
+) -> torch.Tensor:
+    """bool [N, total]: True on each row's first lengths[i] tokens."""
+    counts = torch.as_tensor(lengths, device=device)
+    return torch.arange(total, device=device)[None, :] < counts[:, None]
+
+
+def key_mask(lengths: Sequence[int] | torch.Tensor, text: int, keys: int, like: torch.Tensor) -> torch.Tensor:
+    """Additive [N, 1, keys], in dtype and device as `like`: hides text tokens from lengths[i] up to `text`.
+
+    The keys after the text (the image's) are all seen. The lowest finite number stands for minus
+    infinity: some attention kernels turn a real infinity into NaN.
+    """
+    seen = torch.ones((len(lengths), keys), dtype=torch.bool, device=like.device)
+    seen[:, :text] = valid(lengths, text, like.device)
+    mask = torch.zeros((len(lengths), 1, keys), dtype=like.dtype, device=like.device)
+    return mask.masked_fill_(~seen[:, None, :], torch.finfo(like.dtype).min)
+
+
+def rows_of(options: Mapping[str, Any], rows: Sequence[int], batch: int) -> dict[str, Any]:
+    """A converted conditioning for some rows of a batch, each merged tensor cut to those rows' true size.
+
+    Rows must be of equal true sizes. Tensors that are shared by the batch (first dimension not `batch`) stay.
+    """
+    out = {name: _rows(value, rows, batch) for name, value in options.items() if name != LENGTHS}
+    for name, (dim, sizes) in options.get(LENGTHS, {}).items():
+        if out.get(name) is not None:
+            size = sizes[rows[0]] if len(sizes) == batch else sizes[0]
+            out[name] = out[name].narrow(dim, 0, size)
+    return out
+
+
+def _rows(value: Any, rows: Sequence[int], batch: int) -> Any:
+    if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == batch:
+        return value[list(rows)]
+    if isinstance(value, list) and value and all(isinstance(each, torch.Tensor) for each in value):
+        return [_rows(each, rows, batch) for each in value]
+    return value
+
+
+def _merge_extra(name: str, values: list[Any], lengths: Lengths) -> Any:
+    if all(isinstance(value, torch.Tensor) for value in values):
+        return _batch(name, values, lengths)
+    first = values[0]
+    if any(isinstance(value, torch.Tensor) for value in values) or any(value != first for value in values):
+        raise Refused(
+            "CLIPTextEncodeBatch", "clip", f"its extra '{name}' differs between prompts and cannot be merged."
+        )
+    return first
+
+
+def _batch(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:
+    shapes = {tuple(value.shape) for value in values}
+    if any(not shape or shape[0] != 1 for shape in shapes) and len(values) > 1:
+        raise Refused(
+            "CLIPTextEncodeBatch", "clip", f"its '{name}' is not one row a prompt and cannot be merged."
+        )
+    if len(shapes) == 1:
+        return torch.cat(values) if len(values) > 1 else values[0]
+    dim = _only_unequal_dimension(name, shapes)
+    sizes = tuple(value.shape[dim] for value in values)
+    lengths[name] = (dim, sizes)
+    return torch.cat([_filled(value, dim, max(sizes)) for value in values])
+
+
+def _only_unequal_dimension(name: str, shapes: set[tuple[int, ...]]) -> int:
+    ranks = {len(shape) for shape in shapes}
+    unequal = [d for d in range(min(ranks)) if len({shape[d] for shape in shapes}) > 1]
+    if len(ranks) != 1 or len(unequal) != 1:
+        raise Refused(
+            "CLIPTextEncodeBatch", "clip", f"its '{name}' has shapes that cannot be merged: {sorted(shapes)}."
+        )
+    return unequal[0]
+
+
+def _filled(value: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+    shape = list(value.shape)
+    shape[dim] = size - shape[dim]
+    return torch.cat([value, value.new_zeros(shape)], dim=dim)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""FusedModel: the model that runs prompts of unequal length in one batch, each as it would run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import comfy.conds
+import torch
+from comfy.patcher_extension import WrappersMP
+
+from . import previews, split
+from .conditioning import GUARD, LENGTHS, TEXT, key_mask, left_zeros, repeated, text_lengths, valid
+from .inputs import Refused
+from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan
+from .zimage import own_layout
+
+# Each row's text length: in a laid out conditioning, and (long [B]) among the arguments of a model call.
+_ROWS = "fullet_rows"
+_MASKS = "fullet_masks"  # in transformer_options: (rows, text length, masks made so far)
+
+
+class FusedModel:
+    """Patches a model so that CLIPTextEncodeBatch's prompts run exactly; refuses what would not be exact."""
+
+    DESCRIPTION = "Runs prompts of unequal token lengths in one sampler run, each as it would run alone."
+    CATEGORY = "FuLLet"
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "patch"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {"model": ("MODEL",), "positive": ("CONDITIONING",)},
+            "optional": {"negative": ("CONDITIONING",)},
+        }
+
+    def patch(self, model: Any, positive: Any, negative: Any = None) -> tuple[Any]:
+        family, multiple = _family(model)
+        for kind, conditioning in (("positive", positive), ("negative", negative or [])):
+            for text, options in conditioning:
+                _plan(kind, text, options, family, multiple)
+        fused = model.clone()
+        patched = fused.model_options["transformer_options"].get("patches", {}).get("attn1_patch", [])
+        if family in ("flux", "flux2") and _hide_keys not in patched:
+            fused.set_model_attn1_patch(_hide_keys)
+        for place, wrapper in _WRAPPERS:
+            fused.remove_wrappers_with_key(place, "fullet")  # a fused model may be fused again
+            fused.add_wrapper_with_key(place, "fullet", wrapper)
+        return (fused,)
+
+
+def _family(patcher: Any) -> tuple[str, int]:
+    network = getattr(patcher.model, "diffusion_model", None)
+    multiple = getattr(network, "pad_tokens_multiple", None)
+    return family_of(type(patcher.model).__name__, type(network).__name__, multiple), multiple or 1
+
+
+def _plan(
+    kind: str, text: torch.Tensor | None, options: Mapping[str, Any], family: str, multiple: int
+) -> Plan | None:
+    """The plan for one conditioning, or None if CLIPTextEncodeBatch did not make it."""
+    lengths = text_lengths(options)
+    if lengths is None or text is None:
+        return None
+    if text.shape[:2] != (len(lengths), max(lengths)):
+        raise Refused(
+            "FusedModel",
+            kind,
+            f"its text was changed after CLIPTextEncodeBatch ({text.shape[0]} × {text.shape[1]} tokens, "
+            f"its prompts are {list(lengths)} long), so the prompts cannot be told apart.",
+        )
+    unequal_extras = {name for name, (_, sizes) in options[LENGTHS].items() if len(set(sizes)) > 1} - {
+        TEXT,
+        "attention_mask",
+    }
+    references = family == "zimage" and bool(options.get("reference_latents")) and len(set(lengths)) > 1
+    chosen = plan(family, lengths, pad_multiple=multiple, alone=bool(unequal_extras) or references)
+    exact_with_control = chosen.kind in ("plain", "repeat", "split")
+    if not exact_with_control and (
+        options.get("control") is not None or "attention_mask_img_shape" in options
+    ):
+        raise Refused(
+            "FusedModel", kind, "it has a ControlNet or style model, which would see the text's padding."
+        )
+    return chosen
+
+
+def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
+    executor: Any,
+    noise: torch.Tensor,
+    latent: Any,
+    sampler: Any,
+    sigmas: Any,
+    mask: Any = None,
+    callback: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """An OUTER_SAMPLE wrapper: lays out every conditioning of the run that is about to start."""
+    guider = executor.class_obj
+    family, multiple = _family(guider.model_patcher)
+    plans: list[tuple[dict[str, Any], Plan]] = []
+    for kind, conditionings in guider.conds.items():
+        for cond in conditionings:
+            chosen = _plan(kind, cond.get(TEXT), cond, family, multiple)
+            if chosen is not None:
+                _check_batch(kind, chosen, noise)
+                plans.append((cond, chosen))
+    if any(chosen.kind == "split" for _, chosen in plans):
+        for cond, _ in plans:
+            _lift_guard(cond)
+    else:
+        for cond, chosen in plans:
+            _lay_out_one(cond, chosen)
+        if any(chosen.kind in ("key_mask", "bucket", "masked_layout") for _, chosen in plans):
+            _number_rows(guider.conds, FLUX2_TEXT_LENGTH if family == "flux2" else 1)
+    callback = previews.watched(callback, guider, noise.shape[0])
+    return executor(noise, latent, sampler, sigmas, mask, callback, *args, **kwargs)
+
+
+def _check_batch(kind: str, chosen: Plan, noise: torch.Tensor) -> None:
+    if len(chosen.rows) not in (1, noise.shape[0]):
+        raise Refused(
+            "FusedModel",
+            kind,
+            f"it holds {len(chosen.rows)} prompts, but the latent is a batch of {noise.shape[0]}.",
+        )
+
+
+def _lay_out_one(cond: dict[str, Any], chosen: Plan) -> None:
+    text, lengths = cond[TEXT], text_lengths(cond) or ()
+    _lift_guard(cond)
+    if chosen.kind in ("left_zeros", "key_mask"):
+        cond[TEXT] = left_zeros(text, lengths, chosen.rows)
+    elif chosen.kind == "repeat":
+        cond[TEXT] = repeated(text, lengths, chosen.total)
+    elif chosen.kind == "own_mask":
+        own = cond.get("attention_mask")
+        mask = valid(lengths, text.shape[1]).long()
+        cond["attention_mask"] = mask if own is None else mask * own.to(mask)
+    cond[_ROWS] = chosen.rows
+
+
+def _lift_guard(cond: dict[str, Any]) -> None:
+    cond["model_conds"] = {
+        name: value for name, value in cond.get("model_conds", {}).items() if name != GUARD
+    }
+
+
+def _number_rows(conds: Mapping[str, list[dict[str, Any]]], least: int) -> None:
+    """Every conditioning tells its rows' lengths to the model call: positive and negative may run stacked.
+
+    `least`: the length to which the model itself fills a shorter text.
+    """
+    for cond in (cond for conditionings in conds.values() for cond in conditionings):
+        if cond.get(TEXT) is not None:
+            rows = cond.get(_ROWS, (cond[TEXT].shape[1],) * cond[TEXT].shape[0])
+            numbers = torch.tensor([max(least, row) for row in rows])
+            cond["model_conds"] = {**cond.get("model_conds", {}), _ROWS: comfy.conds.CONDRegular(numbers)}
+
+
+def _split(  # noqa: PLR0917 - ComfyUI calls it so
+    executor: Any,
+    guider: Any,
+    sigmas: Any,
+    extra_args: Any,
+    callback: Any,
+    noise: torch.Tensor,
+    latent_image: Any = None,
+    denoise_mask: Any = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """A SAMPLER_SAMPLE wrapper: where a conditioning needs sub-batches, prepares them."""
+    conds = [cond for conditionings in guider.conds.values() for cond in conditionings]
+    if any(_ROWS not in cond and text_lengths(cond) is not None for cond in conds):
+        extra = {
+            "noise": noise,
+            "latent_image": latent_image,
+            "denoise_mask": denoise_mask,
+            "seed": extra_args.get("seed"),
+        }
+        split.prepare(guider, extra)
+    return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *args, **kwargs)
+
+
+def _apply(  # noqa: PLR0917 - ComfyUI calls it so
+    executor: Any,
+    x: torch.Tensor,
+    t: Any,
+    c_concat: Any = None,
+    c_crossattn: Any = None,
+    control: Any = None,
+    transformer_options: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """An APPLY_MODEL wrapper: hands the rows' lengths to whatever makes them count."""
+    rows = kwargs.pop(_ROWS, None)
+    options = transformer_options or {}
+    if rows is None or int(rows.min()) == c_crossattn.shape[1]:
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    network = executor.class_obj.diffusion_model
+    if getattr(network, "pad_tokens_multiple", None):
+        with own_layout(network, rows):
+            return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    options = {**options, _MASKS: (rows, c_crossattn.shape[1], {})}
+    return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+
+
+def _hide_keys(  # noqa: PLR0917 - ComfyUI calls it so
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    pe: Any = None,
+    attn_mask: Any = None,
+    extra_options: Any = None,
+) -> dict[str, Any]:
+    """An attn1 patch of Flux's blocks: hides the text's padding; q, k, v are [B, heads, tokens, d]."""
+    rows, text, masks = (extra_options or {}).get(_MASKS, (None, 0, {}))
+    if rows is None:
+        return {}
+    key = (k.shape[2], q.dtype, q.device)
+    if key not in masks:
+        masks[key] = key_mask(rows, text, k.shape[2], q)
+    hidden = masks[key]
+    return {"attn_mask": hidden if attn_mask is None else hidden + attn_mask}
+
+
+_WRAPPERS = (
+    (WrappersMP.OUTER_SAMPLE, _lay_out),
+    (WrappersMP.SAMPLER_SAMPLE, _split),
+    (WrappersMP.CALC_COND_BATCH, split.calculate),
+    (WrappersMP.APPLY_MODEL, _apply),
+)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""RandomNoiseBatch, SamplerBatch and SigmasLikeKSampler: stock sampling, with each picture's own noise."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import comfy.samplers
+import torch
+
+from . import previews
+from .inputs import Refused, SeedEntry, seeds_of, verdict
+from .noise import start_noise, step_noise
+
+_SEEDS = ("STRING", {"default": "[0]", "multiline": True})
+_KNOWN_MODULES = ("comfy.k_diffusion.sampling", "comfy.extra_samplers.uni_pc", "comfy.samplers")
+_NEVER_EXACT = {
+    "dpm_adaptive_function": "dpm_adaptive chooses its steps from the whole batch.",
+    "sample_ar_video": "ar_video draws noise from one stream for the whole batch.",
+}
+_WHOLE_BATCH_OPTIONS = {
+    "s_churn": "churn draws noise from one stream for the whole batch.",
+    "noise_clip_std": "clipping measures the whole batch's noise.",
+}
+
+
+class BatchNoise:
+    """A NOISE: row i of a latent gets what stock RandomNoise(seeds[i]) gives a latent of one picture."""
+
+    def __init__(self, entries: tuple[SeedEntry, ...]) -> None:
+        self.entries = entries
+        self.seed = entries[0].seed
+
+    def generate_noise(self, latent: dict[str, Any]) -> torch.Tensor:
+        samples = latent["samples"]
+        if getattr(samples, "is_nested", False):
+            raise Refused(
+                "RandomNoiseBatch", "seeds", "a latent of several streams (video with sound) cannot be fused."
+            )
+        if samples.shape[0] != len(self.entries):
+            raise Refused(
+                "RandomNoiseBatch",
+                "seeds",
+                f"{len(self.entries)} seeds for a batch of {samples.shape[0]} latents.",
+            )
+        return start_noise(samples.shape[1:], samples.dtype, self.entries)
+
+
+class RandomNoiseBatch:
+    """NOISE of one seed a picture."""
+
+    DESCRIPTION = "Start noise of one seed a picture; an entry may be [seed, variation_seed, strength]."
+    CATEGORY = "FuLLet"
+    RETURN_TYPES = ("NOISE",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"seeds": _SEEDS}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, seeds: str | None) -> bool | str:
+        return verdict(seeds_of, "RandomNoiseBatch", seeds)
+
+    def make(self, seeds: str) -> tuple[BatchNoise]:
+        return (BatchNoise(seeds_of("RandomNoiseBatch", seeds)),)
+
+
+class BatchSampler(comfy.samplers.Sampler):
+    """A SAMPLER that runs another one with each picture's own step noise."""
+
+    def __init__(self, sampler: Any, entries: tuple[SeedEntry, ...]) -> None:
+        self._sampler, self._entries = sampler, entries
+
+    def sample(  # noqa: PLR0917 - ComfyUI calls it so
+        self,
+        model_wrap: Any,
+        sigmas: torch.Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: torch.Tensor,
+        latent_image: Any = None,
+        denoise_mask: Any = None,
+        disable_pbar: bool = False,
+    ) -> torch.Tensor:
+        if noise.shape[0] != len(self._entries):
+            raise Refused(
+                "SamplerBatch",
+                "seeds",
+                f"{len(self._entries)} seeds for a batch of {noise.shape[0]} latents.",
+            )
+        if denoise_mask is not None and self._sampler.inpaint_options.get("random"):
+            raise Refused(
+                "SamplerBatch",
+                "sampler",
+                "ddim draws an inpainting's noise from one stream for the whole batch.",
+            )
+        callback = previews.watched(callback, model_wrap, noise.shape[0])
+        sampler, extra_args = self._own_noise(noise, extra_args)
+        sigmas = sigmas.clone()  # uni_pc writes into them, and the scheduler's output may be cached
+        return sampler.sample(
+            model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar
+        )
+
+    def _own_noise(self, x: torch.Tensor, extra_args: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The stock sampler and its arguments, so that its step noise comes from one stream a picture."""
+        function = self._sampler.sampler_function
+        if "noise_sampler" not in inspect.signature(function).parameters:
+            return self._sampler, extra_args  # draws none
+        if _draws_brownian(function.__name__):  # it takes a list of seeds by itself
+            return self._sampler, {**extra_args, "seed": [entry.seed for entry in self._entries]}
+        options = {**self._sampler.extra_options, "noise_sampler": step_noise(x, self._entries)}
+        return comfy.samplers.KSAMPLER(function, options, self._sampler.inpaint_options), extra_args
+
+
+class SamplerBatch:
+    """SAMPLER with one stream of step noise a picture; refuses samplers that cannot be exact."""
+
+    DESCRIPTION = "Runs a sampler with each picture's own step noise (ancestral and SDE samplers need it)."
+    CATEGORY = "FuLLet"
+    RETURN_TYPES = ("SAMPLER",)
+    FUNCTION = "make"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"sampler": ("SAMPLER",), "seeds": _SEEDS}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, seeds: str | None) -> bool | str:
+        return verdict(seeds_of, "SamplerBatch", seeds)
+
+    def make(self, sampler: Any, seeds: str) -> tuple[BatchSampler]:
+        _check(sampler)
+        return (BatchSampler(sampler, seeds_of("SamplerBatch", seeds)),)
+
+
+class SigmasLikeKSampler:
+    """SIGMAS exactly as KSampler computes them for a sampler, a scheduler, steps and denoise."""
+
+    DESCRIPTION = "The noise levels that KSampler would use (it drops the last but one for dpm_2 and uni_pc)."
+    CATEGORY = "FuLLet"
+    RETURN_TYPES = ("SIGMAS",)
+    FUNCTION = "compute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "sampler_name": (comfy.samplers.KSampler.SAMPLERS,),
+                "scheduler": (comfy.samplers.KSampler.SCHEDULERS,),
+                "steps": ("INT", {"default": 20, "min": 1, "max": 10000}),
+                "denoise": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}),
+            }
+        }
+
+    def compute(
+        self, model: Any, sampler_name: str, scheduler: str, steps: int, denoise: float
+    ) -> tuple[torch.Tensor]:
+        stock = comfy.samplers.KSampler(
+            model,
+            steps=steps,
+            device=torch.device("cpu"),
+            sampler=sampler_name,
+            scheduler=scheduler,
+            denoise=denoise,
+            model_options=model.model_options,
+        )
+        return (stock.sigmas,)
+
+
+def _check(sampler: Any) -> None:
+    if not isinstance(sampler, comfy.samplers.KSAMPLER):
+        raise Refused(
+            "SamplerBatch", "sampler", f"{type(sampler).__name__} is not one of ComfyUI's own samplers."
+        )
+    function = sampler.sampler_function
+    if function.__name__ in _NEVER_EXACT:
+        raise Refused("SamplerBatch", "sampler", _NEVER_EXACT[function.__name__])
+    if function.__module__ not in _KNOWN_MODULES:
+        raise Refused("SamplerBatch", "sampler", f"{function.__name__} is not one of ComfyUI's own samplers.")
+    for option, why in _WHOLE_BATCH_OPTIONS.items():
+        if sampler.extra_options.get(option):
+            raise Refused("SamplerBatch", "sampler", why)
+
+
+def _draws_brownian(name: str) -> bool:
+    return name.startswith("sample_dpmpp_") and "sde" in name
