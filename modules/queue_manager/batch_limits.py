@@ -38,11 +38,12 @@ class BatchLimits:
         return told if learned is None else min(told, learned.now)
 
     def out_of_memory(self, model: str, rows: int) -> int:
-        """A run of ``rows`` did not fit. Returns the new limit, which is 0 if not even one row does."""
+        """A run of ``rows`` did not fit. Returns the new limit, which is never below one: what else
+        takes the memory may be gone the next time."""
         before = self._learned.get(model)
         patience = PATIENCE if before is None else before.patience * 2
-        self._learned[model] = _Limit(now=rows // 2, patience=patience)
-        return rows // 2
+        self._learned[model] = _Limit(now=max(rows // 2, 1), patience=patience)
+        return max(rows // 2, 1)
 
     def succeeded(self, model: str, rows: int) -> None:
         """A run of ``rows`` came through; enough full ones in a row allow one more."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Flight:
     """One batch on one engine, from the moment it was taken until its pictures are on their way.
 
-    ``expected`` is what was predicted when it was taken; ``attempts_count`` is false for a batch of a
-    former process, whose first attempt is not to be held against it.
+    ``expected`` is what was predicted when it was taken; ``resumed`` marks a batch of a former process,
+    whose beginning nobody here has seen.
     """
 
     batch: Batch
@@ -32,6 +32,7 @@ class Flight:
     swapped: bool
     expected: Duration | None
     taken_at: float
+    resumed: bool = False
     started_at: float | None = None
     started_unix: float = 0.0
     ended_at: float | None = None
@@ -95,7 +96,7 @@ class Flight:
 
     def observed(self) -> Observation | None:
         """What it took, once it has ended well."""
-        if self.started_at is None or self.ended_at is None:
+        if self.resumed or self.started_at is None or self.ended_at is None:
             return None
         done = self.steps > 0 and self.step >= self.steps
         first = self.first_step_at if done else None

@@ -111,11 +111,20 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Jobs of one key that run as one. ``id`` is a canonical lower-case UUID and ComfyUI's ``prompt_id``."""
+    """Jobs of one key that run as one. ``id`` is a canonical lower-case UUID and ComfyUI's ``prompt_id``.
+
+    ``rows`` tells which row of the run each job has, where that is not simply its place among
+    ``jobs``: what is left of a former process's batch holds the jobs that still live.
+    """
 
     id: str
     key: BatchKey
     jobs: tuple[Job, ...]
+    rows: tuple[int, ...] = ()
+
+    def row(self, index: int) -> int:
+        """The row of the run in which the picture of job ``index`` is made."""
+        return self.rows[index] if self.rows else index
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -265,7 +265,8 @@ JobTurn = Dispatched | Requeued | Finished | Delivered | Failed | Cancelled
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
     """What a former process left behind: jobs that wait, in their order, and batches that were handed
-    to an engine (name → batches, in the order of their handing over)."""
+    to an engine (name → batches, in the order of their handing over; of each, the jobs that have not
+    ended, with their `Batch.rows`)."""
 
     waiting: tuple[Job, ...] = ()
     dispatched: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)

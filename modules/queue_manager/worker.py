@@ -189,6 +189,7 @@ class GpuWorker:
             weights=weights,
             swapped=True,
             expected=None,
+            resumed=True,
             taken_at=self._clock.now(),
             heard_at=self._clock.now(),
         )
@@ -243,7 +244,7 @@ class GpuWorker:
         while self.slot.flights:
             flight = self.slot.flights[0]
             left = self._until_handover(flight)
-            if left is not None and left <= 0:
+            if left is not None and left <= 0.001:  # timers are no finer
                 return
             await self._moved(flight, left)
 

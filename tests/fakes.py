@@ -1,0 +1,329 @@
+"""Doubles of the core's doors that really work: a GPU in virtual or real time, a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from modules.queue_manager.errors import (
+    EngineForgot,
+    EngineUnavailable,
+    ExecutionFailed,
+    OutOfMemory,
+    StoreUnavailable,
+)
+from modules.queue_manager.jobs import (
+    Batch,
+    GenerationRequest,
+    Job,
+    JobId,
+    ModelOffer,
+    Picture,
+    Size,
+    SourceImage,
+    Variation,
+)
+from modules.queue_manager.ports import (
+    Backlog,
+    Cancelled,
+    Capabilities,
+    Clock,
+    Delivered,
+    Dispatched,
+    Failed,
+    Finished,
+    JobEvent,
+    JobTurn,
+    Receipt,
+    Requeued,
+    RunEvent,
+    RunProgress,
+    RunStarted,
+)
+
+SQUARE = Size(width=1024, height=1024)
+
+
+def offer(name: str = "flux", *, kind: str = "imagine", steps: int = 4, **more: object) -> ModelOffer:
+    """A model's offer, as a card would make it."""
+    values: dict[str, object] = {
+        "name": name,
+        "label": name.title(),
+        "kind": kind,
+        "description": (("en", "good"), ("es", "bueno")),
+        "sizes": (SQUARE, Size(width=768, height=1024)),
+        "default_size": SQUARE,
+        "steps": steps,
+    }
+    if kind == "edit":
+        values.update(source_count=(1, 2), source_megapixels=1.0)
+    values.update(more)
+    return ModelOffer(**values)  # type: ignore[arg-type]
+
+
+def request(  # noqa: PLR0913
+    user: int = 1,
+    prompt: str = "a lighthouse",
+    *,
+    model: str = "flux",
+    kind: str = "imagine",
+    seed: int = 1,
+    size: Size = SQUARE,
+    tier: int = 0,
+    negative: str = "",
+    sources: tuple[SourceImage, ...] = (),
+    variation: Variation | None = None,
+    channel: int = 0,
+    guild: int = 1,
+    locale: str = "en-US",
+) -> GenerationRequest:
+    """A request, everything but the asker at its usual value."""
+    return GenerationRequest(
+        user_id=user,
+        guild_id=guild,
+        channel_id=channel or user * 1000,
+        locale=locale,
+        kind=kind,  # type: ignore[arg-type]
+        model=model,
+        prompt=prompt,
+        size=size,
+        seed=seed,
+        tier=tier,
+        negative=negative,
+        sources=sources,
+        variation=variation,
+    )
+
+
+@dataclass
+class MemoryStore:
+    """A `JobStore` in memory that notices what must not happen: a turn of a job that has ended."""
+
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    sources: dict[str, bytes] = field(default_factory=dict)
+    turns: list[JobTurn] = field(default_factory=list)
+    ended: dict[JobId, JobTurn] = field(default_factory=dict)
+    where: dict[JobId, tuple[str, Batch]] = field(default_factory=dict)
+    broken: bool = False
+    delay: float = 0.0
+    _next: int = 0
+
+    async def next_numbers(self, count: int) -> Sequence[int]:
+        first = self._next + 1
+        self._next += count
+        return range(first, first + count)
+
+    async def accept(self, jobs: Sequence[Job], sources: Mapping[str, bytes]) -> None:
+        await asyncio.sleep(self.delay)
+        if self.broken:
+            raise StoreUnavailable("the disk is full")
+        self.jobs.update({job.id: job for job in jobs})
+        self.sources.update(sources)
+
+    async def record(self, turn: JobTurn) -> None:
+        await asyncio.sleep(self.delay)
+        jobs = turn.batch.jobs if isinstance(turn, Dispatched) else (turn.job,)
+        for job in jobs:
+            assert job.id in self.jobs, "a turn of a job that was never accepted"
+            if not isinstance(turn, Dispatched):
+                assert job.id not in self.ended, f"{turn} after {self.ended[job.id]}"
+        self.turns.append(turn)
+        if isinstance(turn, Dispatched):
+            self.where.update({job.id: (turn.engine, turn.batch) for job in jobs})
+        elif isinstance(turn, Requeued):
+            self.where.pop(turn.job.id, None)
+            self.jobs[turn.job.id] = turn.job
+        elif isinstance(turn, (Delivered, Failed, Cancelled)):
+            self.ended[turn.job.id] = turn
+
+    async def source(self, key: str) -> bytes:
+        return self.sources[key]
+
+    async def backlog(self) -> Backlog:
+        living = [job for job in self.jobs.values() if job.id not in self.ended]
+        dispatched: dict[str, list[Batch]] = {}
+        for job in living:
+            if job.id in self.where:
+                engine, batch = self.where[job.id]
+                left = [n for n, other in enumerate(batch.jobs) if other.id not in self.ended]
+                rest = replace(batch, jobs=tuple(batch.jobs[n] for n in left), rows=tuple(left))
+                known = dispatched.setdefault(engine, [])
+                if rest not in known:
+                    known.append(rest)
+        return Backlog(
+            waiting=tuple(job for job in living if job.id not in self.where),
+            dispatched={name: tuple(batches) for name, batches in dispatched.items()},
+        )
+
+
+@dataclass
+class Postbox:
+    """A `PictureDelivery` that keeps what it was given, and refuses to be given it twice."""
+
+    pictures: dict[JobId, Finished] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    async def deliver(self, finished: Finished) -> Receipt:
+        await asyncio.sleep(self.seconds)
+        assert finished.job.id not in self.pictures, "delivered twice"
+        self.pictures[finished.job.id] = finished
+        return Receipt(where="channel", channel_id=finished.job.request.channel_id, message_id=1)
+
+
+@dataclass
+class Listener:
+    """A `JobListener` that keeps what it heard."""
+
+    events: list[JobEvent] = field(default_factory=list)
+
+    async def on_event(self, event: JobEvent) -> None:
+        self.events.append(event)
+
+    def of(self, job: Job) -> list[str]:
+        """The names of a job's events, progress left out."""
+        names = [type(event).__name__ for event in self.events if event.job.id == job.id]
+        return [name for name in names if name != "Progressed"]
+
+
+class FakeRun:
+    """See `FakeEngine`."""
+
+    def __init__(self, engine: FakeEngine, batch: Batch) -> None:
+        self._engine = engine
+        self._batch = batch
+        self.rows = batch
+        self.begun = asyncio.Event()
+        self.withdrawn = False
+        self.interrupted = asyncio.Event()
+
+    @property
+    def batch(self) -> Batch:
+        return self._batch
+
+    async def events(self) -> AsyncIterator[RunEvent]:
+        engine, batch = self._engine, self._batch
+        async with engine.gpu:
+            if self.withdrawn:
+                return
+            engine.check_alive()
+            self.begun.set()
+            yield RunStarted()
+            began = engine.clock.now()
+            steps = engine.steps
+            load = engine.load if engine.loaded != batch.key.model else 0.0
+            engine.loaded = batch.key.model
+            noise = engine.random.uniform(1 - engine.noise, 1 + engine.noise)
+            per_step = (engine.fixed + engine.each * len(batch.jobs)) / steps * noise
+            await self._pass(load)
+            if len(batch.jobs) > engine.fits:
+                raise OutOfMemory("Allocation on device")
+            for step in range(1, steps + 1):
+                await self._pass(per_step)
+                yield RunProgress(step=step, steps=steps)
+            bad = [job for job in batch.jobs if engine.poison and engine.poison in job.request.prompt]
+            if bad:
+                raise ExecutionFailed("a node raised")
+            engine.log.append((began, engine.clock.now(), batch))
+
+    async def _pass(self, seconds: float) -> None:
+        dying = asyncio.ensure_future(self._engine.dead.wait())
+        stopping = asyncio.ensure_future(self.interrupted.wait())
+        await asyncio.wait({dying, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        stopping.cancel()
+        if self._engine.stalling:
+            await asyncio.Event().wait()
+        self._engine.check_alive()
+        if self.interrupted.is_set():
+            raise EngineForgot("interrupted")
+
+    async def fetch(self, index: int) -> Picture:
+        await asyncio.sleep(self._engine.fetch_seconds)
+        self._engine.check_alive()
+        job = self._batch.jobs[self.rows.row(index)]
+        text = f"{job.request.prompt}|{job.request.seed}"
+        return Picture(data=text.encode(), media_type="image/png", size=job.request.size)
+
+    async def withdraw(self, *, interrupt: bool) -> bool:
+        self._engine.check_alive()
+        if not self.begun.is_set():
+            self.withdrawn = True
+            return True
+        if interrupt:
+            self.interrupted.set()
+        return False
+
+
+@dataclass
+class FakeEngine:
+    """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time.
+
+    ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
+    ``poison`` a text in a prompt at which a node raises.
+    """
+
+    name: str
+    clock: Clock
+    limits: Mapping[str, int] = field(default_factory=lambda: {"flux": 4, "z-image": 4, "flux_edit": 4})
+    fixed: float = 1.0
+    each: float = 1.0
+    load: float = 0.0
+    noise: float = 0.0
+    steps: int = 4
+    fits: int = 1000
+    poison: str = ""
+    fetch_seconds: float = 0.02
+    submit_seconds: float = 0.01
+    stalling: bool = False
+    seed: int = 0
+    loaded: str | None = None
+    log: list[tuple[float, float, Batch]] = field(default_factory=list)
+    submitted: list[Batch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gpu = asyncio.Lock()
+        self.dead = asyncio.Event()
+        self.random = random.Random(self.seed)
+        self.known: dict[str, FakeRun] = {}
+
+    def check_alive(self) -> None:
+        """Raise as a client does whose server is gone."""
+        if self.dead.is_set():
+            raise EngineUnavailable("connection refused")
+
+    def die(self) -> None:
+        """Everything it knew is lost."""
+        self.dead.set()
+        self.known.clear()
+        self.loaded = None
+
+    def live(self) -> None:
+        """It is there again."""
+        self.dead.clear()
+
+    async def probe(self) -> Capabilities:
+        self.check_alive()
+        return Capabilities(batch_limits=self.limits)
+
+    async def submit(self, batch: Batch) -> FakeRun:
+        await asyncio.sleep(self.submit_seconds)
+        self.check_alive()
+        self.submitted.append(batch)
+        run = self.known[batch.id] = FakeRun(self, batch)
+        return run
+
+    async def resume(self, batch: Batch) -> FakeRun | None:
+        self.check_alive()
+        run = self.known.get(batch.id)
+        if run is not None:
+            run.rows = batch
+        return run
+
+    async def aclose(self) -> None:
+        return None
+
+    def busy_share(self) -> float:
+        """Σ time on the GPU / (last end − first start)."""
+        return sum(end - start for start, end, _ in self.log) / (self.log[-1][1] - self.log[0][0])

@@ -1,0 +1,102 @@
+"""What goes together, and where: the rules of `batching` as properties."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.queue_manager.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
+from modules.queue_manager.jobs import BatchKey
+from tests.fakes import SQUARE
+
+KEYS = {name: BatchKey(model=name, kind="imagine", size=SQUARE) for name in "abcd"}
+
+
+def candidate(model: str, place: int) -> Candidate:
+    return Candidate(key=KEYS[model], weights=model, order=(0, 0, 0.0, place), count=1)
+
+
+lines = st.permutations("abcd").flatmap(lambda p: st.integers(0, 4).map(lambda n: list(p)[:n]))
+
+
+@given(lines, st.sampled_from([None, *"abcd"]), st.sets(st.sampled_from("abcd")), st.integers(0, 3))
+def test_the_choice_is_the_warm_key_or_the_first_in_line(
+    line: list[str], warm: str | None, elsewhere: set[str], passed: int
+) -> None:
+    candidates = [candidate(model, place) for place, model in enumerate(line)]
+    choice = choose_key(
+        candidates,
+        warm=warm,
+        warm_elsewhere=elsewhere,
+        passes={key: passed for key in KEYS.values()},
+        max_key_wait=2,
+    )
+    if not line:
+        assert choice is None
+        return
+    assert choice is not None
+    mine = [model for model in line if model == warm or model not in elsewhere]
+    if choice.key.model == warm:
+        overdue = mine[0] != warm and passed >= 2
+        assert not overdue
+        assert (choice.passed_over is None) == (mine[0] == warm)
+    else:
+        # Another model is loaded only if the warm one has nothing to do, or one has waited enough.
+        assert warm not in line or passed >= 2
+        assert choice.key.model == (mine[0] if mine else line[0])
+        assert choice.passed_over is None
+
+
+def test_a_key_is_passed_over_max_key_wait_times_and_no_more() -> None:
+    passes: dict[BatchKey, int] = {}
+    chosen = []
+    for _ in range(4):
+        choice = choose_key(
+            [candidate("b", 0), candidate("a", 1)],
+            warm="a",
+            warm_elsewhere=(),
+            passes=passes,
+            max_key_wait=2,
+        )
+        assert choice is not None
+        if choice.passed_over:
+            passes[choice.passed_over] = passes.get(choice.passed_over, 0) + 1
+        chosen.append(choice.key.model)
+    assert chosen == ["a", "a", "b", "b"]
+
+
+@given(st.integers(0, 50), st.integers(1, 8), st.integers(0, 5))
+def test_idle_engines_share_evenly(waiting: int, limit: int, idle: int) -> None:
+    taken, left = [], waiting
+    for engines in range(max(idle, 1), 0, -1):
+        rows = rows_for(left, limit=limit, idle_engines=engines)
+        taken.append(rows)
+        left -= rows
+    assert max(taken) <= limit
+    assert sum(taken) == min(waiting, limit * max(idle, 1))
+    assert max(taken) - min(taken) <= 1
+
+
+def lane(name: str, pace: float, free_in: float = 0.0, limit: int = 2) -> Lane:
+    return Lane(
+        name=name,
+        free_in=free_in,
+        warm="a",
+        limit=lambda _: limit,
+        seconds=lambda _, rows, swap: pace * rows + (5.0 if swap else 0.0),
+    )
+
+
+def test_work_goes_to_the_lane_that_ends_it_first() -> None:
+    lanes = [lane("slow", 3.0), lane("fast", 1.0)]
+    work = [Work(key=KEYS["a"], weights="a", count=8)]
+    # Two on the slow one (6 s), six on the fast one (6 s).
+    assert finish_by(lanes, work) == 6.0
+    assert finish_by(lanes[:1], work) == 24.0
+    assert finish_by([], work) is None
+    assert finish_by(lanes, []) == 0.0
+
+
+def test_a_change_of_model_is_part_of_the_work() -> None:
+    work = [Work(key=KEYS["a"], weights="a", count=2), Work(key=KEYS["b"], weights="b", count=2)]
+    assert finish_by([lane("one", 1.0)], work) == 2.0 + 5.0 + 2.0

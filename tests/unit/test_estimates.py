@@ -1,0 +1,110 @@
+"""Durations learned from runs, and what they say of runs to come."""
+
+from __future__ import annotations
+
+import pytest
+
+from modules.queue_manager.batch_limits import PATIENCE, BatchLimits
+from modules.queue_manager.breaker import CircuitBreaker
+from modules.queue_manager.estimates import DurationBook, Observation
+
+
+def seen(
+    engine: str = "gpu", model: str = "flux", *, rows: int, pace: float, load: float = 0.0, after: float = 0.3
+) -> Observation:
+    first = load + 0.2 + pace
+    return Observation(
+        engine=engine,
+        model=model,
+        batch_size=rows,
+        swapped=load > 0,
+        steps=4,
+        first_step=first,
+        last_step=first + 3 * pace,
+        total=first + 3 * pace + after,
+    )
+
+
+def test_nothing_is_known_of_what_was_never_seen() -> None:
+    assert DurationBook().predict("gpu", "flux", 1) is None
+
+
+def test_learns_load_steps_and_decoding_apart() -> None:
+    book = DurationBook()
+    for _ in range(5):
+        book.learn(seen(rows=2, pace=1.0))
+        book.learn(seen(rows=2, pace=1.0, load=5.0))
+    warm, cold = book.predict("gpu", "flux", 2), book.predict("gpu", "flux", 2, swap=True)
+    assert warm and cold
+    assert warm.total == pytest.approx(4.5)
+    assert cold.total == pytest.approx(9.5)
+    assert (warm.step, warm.after, cold.load) == pytest.approx((1.0, 0.3, 5.0))
+
+
+def test_sizes_never_seen_lie_on_the_line_through_those_that_were() -> None:
+    book = DurationBook()
+    for rows in (1, 2):
+        book.learn(seen(rows=rows, pace=0.5 + 0.5 * rows))
+    guess = book.predict("gpu", "flux", 4)
+    assert guess and guess.step == pytest.approx(2.5)
+
+
+def test_a_new_engine_is_guessed_from_the_others_scaled_by_what_both_have_run() -> None:
+    book = DurationBook()
+    book.learn(seen("fast", "flux", rows=1, pace=1.0))
+    book.learn(seen("fast", "z-image", rows=1, pace=2.0))
+    book.learn(seen("slow", "flux", rows=1, pace=3.0, after=0.9))
+    guess = book.predict("slow", "z-image", 1)
+    assert guess and guess.step == pytest.approx(2.0 * (0.2 + 12.0 + 0.9) / (0.2 + 4.0 + 0.3))
+
+
+def test_what_remains_follows_the_run_s_own_pace() -> None:
+    book = DurationBook()
+    book.learn(seen(rows=1, pace=1.0))
+    duration = book.predict("gpu", "flux", 1)
+    assert duration
+    assert duration.remaining(elapsed=0.0, step=0, since_step=0.0) == pytest.approx(4.5)
+    assert duration.remaining(elapsed=2.2, step=2, since_step=0.5) == pytest.approx(2.0 - 0.5 + 0.3)
+    assert duration.remaining(elapsed=6.0, step=3, since_step=0.0, pace=2.0) == pytest.approx(2.3)
+    assert duration.remaining(elapsed=60.0, step=4, since_step=50.0) == 0.0
+
+
+def test_out_of_memory_halves_and_full_batches_grow_back() -> None:
+    limits = BatchLimits()
+    limits.tell({"flux": 4, "z-image": 8})
+    assert limits.out_of_memory("flux", 4) == 2
+    assert (limits.of("flux"), limits.of("z-image"), limits.of("unknown")) == (2, 8, 0)
+    for _ in range(PATIENCE):
+        limits.succeeded("flux", 1)  # not a full batch: says nothing
+    assert limits.of("flux") == 2
+    for _ in range(PATIENCE):
+        limits.succeeded("flux", 2)
+    assert limits.of("flux") == 3
+    assert limits.out_of_memory("flux", 3) == 1
+    for _ in range(2 * PATIENCE - 1):
+        limits.succeeded("flux", 1)
+    assert limits.of("flux") == 1  # more patience after each disappointment
+    limits.succeeded("flux", 1)
+    assert limits.of("flux") == 2
+
+
+def test_one_picture_may_always_be_tried_again() -> None:
+    limits = BatchLimits()
+    limits.tell({"flux": 1, "z-image": 0})
+    assert limits.out_of_memory("flux", 1) == 1
+    assert limits.models() == ("flux",)
+
+
+def test_the_breaker_waits_longer_each_time_and_forgets_after_a_run_that_came_through() -> None:
+    breaker = CircuitBreaker(first_pause=1.0, longest_pause=60.0)
+    pauses = [breaker.failed() for _ in range(10)]
+    assert breaker.state == "open"
+    assert all(0.8 * 2**n <= pause <= 1.2 * 2**n for n, pause in enumerate(pauses[:6]))
+    assert max(pauses) <= 72.0
+    breaker.answered()
+    assert breaker.state == "half-open"
+    assert breaker.failed() >= 48.0
+    breaker.answered()
+    breaker.succeeded()
+    assert breaker.state == "closed"
+    assert breaker.failed() <= 1.2

@@ -1,0 +1,149 @@
+"""Fair turns: the order of InvokeAI's round robin, in-flight jobs counted, nobody starved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.queue_manager.fair_queue import FairQueue
+from modules.queue_manager.jobs import Job, JobId, batch_key
+from tests.fakes import offer, request
+
+
+def job(number: int, user: int, *, model: str = "flux", tier: int = 0) -> Job:
+    wish = request(user, model=model, tier=tier)
+    return Job(
+        id=JobId(f"{number:032x}"),
+        number=number,
+        request=wish,
+        key=batch_key(wish, offer(model)),
+        queued_at=0.0,
+    )
+
+
+def numbers(queue: FairQueue) -> list[int]:
+    return [job.number for job in queue.in_order()]
+
+
+def test_serves_in_turns_by_person() -> None:
+    queue = FairQueue()
+    for number, user in enumerate("AABCCA", start=1):
+        queue.add(job(number, ord(user)), now=0.0)
+    served = [f"{chr(j.request.user_id)}{j.number}" for j in queue.in_order()]
+    # A1,A2,B1,C1,C2,A3 is served A1,B1,C1,A2,C2,A3.
+    assert served == ["A1", "B3", "C4", "A2", "C5", "A6"]
+
+
+def test_counts_jobs_in_flight() -> None:
+    queue = FairQueue()
+    for number in range(1, 6):
+        queue.add(job(number, user=1), now=0.0)
+    for number in (1, 2):
+        queue.dispatch(JobId(f"{number:032x}"))
+    queue.add(job(6, user=2), now=0.0)
+    queue.add(job(7, user=2), now=0.0)
+    # Person 1 has two in flight: both of person 2's go first.
+    assert numbers(queue) == [6, 7, 3, 4, 5]
+
+
+def test_of_two_with_equal_turns_the_one_who_was_served_less_goes_first() -> None:
+    queue = FairQueue()
+    for number in range(1, 5):
+        queue.add(job(number, user=1), now=0.0)
+    for number in range(1, 4):
+        queue.dispatch(JobId(f"{number:032x}"))
+        queue.end(JobId(f"{number:032x}"))
+    queue.add(job(5, user=2), now=0.0)
+    assert numbers(queue) == [5, 4]
+
+
+def test_a_job_put_back_stands_where_it_stood() -> None:
+    queue = FairQueue()
+    for number, user in enumerate((1, 1, 2, 3), start=1):
+        queue.add(job(number, user), now=0.0)
+    before = numbers(queue)
+    first = next(iter(queue.in_order()))
+    queue.dispatch(first.id)
+    queue.put_back(replace(first, attempts=1))
+    assert numbers(queue) == before
+    assert next(iter(queue.in_order())).attempts == 1
+
+
+def test_priority_goes_first_until_the_others_have_waited_long() -> None:
+    queue = FairQueue(lift_after=60.0, top_tier=1)
+    queue.add(job(1, user=1), now=0.0)
+    queue.add(job(2, user=2, tier=1), now=30.0)
+    assert numbers(queue) == [2, 1]
+    queue.lift(61.0)
+    assert numbers(queue) == [1, 2]
+
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "dispatch", "back", "end", "lift"]), st.integers(1, 5), st.integers(0, 9)
+    ),
+    max_size=60,
+)
+
+
+@given(operations)
+def test_order_places_and_heads_agree_with_their_definition(steps: list[tuple[str, int, int]]) -> None:
+    queue = FairQueue(lift_after=3.0, top_tier=2)
+    active: list[Job] = []
+    for number, (what, user, pick) in enumerate(steps, start=1):
+        now = float(number)
+        chosen = active[pick % len(active)] if active else None
+        entry = queue.entry(chosen.id) if chosen else None
+        if what == "add":
+            active.append(new := job(number, user, model=("flux", "z-image")[pick % 2], tier=pick % 3))
+            queue.add(new, now=now)
+        elif what == "lift":
+            queue.lift(now)
+        elif chosen and entry and what == "dispatch" and entry.waiting:
+            queue.dispatch(chosen.id)
+        elif chosen and entry and what == "back" and not entry.waiting:
+            queue.put_back(chosen)
+        elif chosen and what == "end":
+            queue.end(chosen.id)
+            active.remove(chosen)
+
+    entries = {j.number: queue.entry(j.id) for j in active}
+    waiting = [e for e in entries.values() if e and e.waiting]
+    for j in active:
+        entry = entries[j.number]
+        assert entry is not None
+        earlier = [o for o in active if o.request.user_id == j.request.user_id and o.number < j.number]
+        assert entry.turn == len(earlier)
+    expected = [e.job.number for e in sorted(waiting, key=lambda e: e.order)]
+    assert numbers(queue) == expected
+    assert [queue.ahead(JobId(f"{n:032x}")) for n in expected] == list(range(len(expected)))
+    for key in queue.batch_keys():
+        of_key = [n for n in expected if entries[n].job.key == key]  # type: ignore[union-attr]
+        assert [j.number for j in queue.first(key, 99)] == of_key
+        assert [j.number for j in queue.first(key, 2, accept=lambda j: j.number % 2 == 0)] == [
+            n for n in of_key if n % 2 == 0
+        ][:2]
+        assert queue.waiting_count(key) == len(of_key)
+    assert len(queue) == len(waiting)
+    assert queue.active == len(active)
+
+
+@given(st.lists(st.integers(1, 4), min_size=5, max_size=40), st.integers(1, 3))
+def test_nobody_gets_two_turns_more_than_somebody_who_waits(users: list[int], at_once: int) -> None:
+    """While two people both have jobs waiting, the numbers of their jobs served differ by little."""
+    queue = FairQueue()
+    for number, user in enumerate(users, start=1):
+        queue.add(job(number, user), now=0.0)
+    served: dict[int, int] = dict.fromkeys(set(users), 0)
+    while len(queue):
+        batch = [j for j, _ in zip(queue.in_order(), range(at_once), strict=False)]
+        for j in batch:
+            queue.dispatch(j.id)
+        for j in batch:
+            queue.end(j.id)
+            served[j.request.user_id] += 1
+        still = [u for u in served if any(e.waiting for e in queue.of_user(u))]
+        if len(still) > 1:
+            assert max(served[u] for u in still) - min(served[u] for u in still) <= 1
