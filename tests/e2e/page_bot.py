@@ -47,6 +47,51 @@ class Question(discord.ui.Modal, title="Change this picture"):
         )
 
 
+class Form(discord.ui.Modal, title="A form"):
+    """What a modal may hold besides text: a choice and a file, each under its label."""
+
+    model = discord.ui.Label(
+        text="Model",
+        description="Which one paints",
+        component=discord.ui.Select(
+            options=[
+                discord.SelectOption(label=name, value=value, default=value == "flux")
+                for name, value in MODELS.items()
+            ]
+        ),
+    )
+    reference = discord.ui.Label(text="Reference", component=discord.ui.FileUpload(required=False))
+
+    async def on_submit(self, interaction: discord.Interaction) -> None:
+        chosen, files = self.model.component, self.reference.component
+        assert isinstance(chosen, discord.ui.Select)
+        assert isinstance(files, discord.ui.FileUpload)
+        names = [file.filename for file in files.values]
+        await interaction.response.send_message(f"Form: {chosen.values[0]} {names}", ephemeral=True)
+
+
+class Layout(discord.ui.LayoutView):
+    """A message of layout components alone (flag 1 << 15)."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+        gallery = discord.ui.MediaGallery[Layout]()
+        gallery.add_item(media="attachment://wall.png", description="A wall")
+        section = discord.ui.Section[Layout](
+            "Beside a **button**",
+            accessory=discord.ui.Button(label="Aside", custom_id="aside", disabled=True),
+        )
+        self.add_item(
+            discord.ui.Container(
+                discord.ui.TextDisplay("## Laid out"),
+                discord.ui.Separator(),
+                section,
+                gallery,
+                accent_color=0x23784C,
+            )
+        )
+
+
 class Panel(discord.ui.View):
     """Buttons of each style and two selects, as a message may carry them."""
 
@@ -148,6 +193,23 @@ class PageBot(discord.Client):
         @self.tree.command(description="Never answers")
         async def silent(_: discord.Interaction) -> None:
             return
+
+        @self.tree.command(description="Ask by a form")
+        async def form(interaction: discord.Interaction) -> None:
+            await interaction.response.send_modal(Form())
+
+        @self.tree.command(description="Show a layout")
+        async def layout(interaction: discord.Interaction) -> None:
+            wall = discord.File(io.BytesIO(png("navy")), "wall.png")
+            await interaction.response.send_message(view=Layout(), file=wall)
+
+        house = app_commands.Group(name="house", description="House rules")
+
+        @house.command(description="Block a person")
+        async def block(interaction: discord.Interaction, user: discord.Member, quiet: bool) -> None:
+            await interaction.response.send_message(f"Blocked {user.name}, quiet: {quiet}", ephemeral=True)
+
+        self.tree.add_command(house)
 
         @self.tree.context_menu(name="Edit picture")
         async def edit_picture(interaction: discord.Interaction, _message: discord.Message) -> None:

@@ -206,6 +206,66 @@ async def test_a_modal_keeps_bad_input_and_sends_good(member: Client) -> None:
     await expect(page.get_by_text("Change: abc d")).to_have_count(0)
 
 
+async def test_a_form_takes_choices_and_files(member: Client) -> None:
+    page = member.page
+    await start(page, "form")
+    await page.keyboard.press("Enter")
+    modal = page.get_by_test_id("modal")
+    await expect(modal).to_contain_text("Which one paints")
+    await modal.get_by_role("button", name="FLUX").click()
+    await page.get_by_role("option", name="Z-Image").click()
+    await modal.locator("input[type=file]").set_input_files(
+        FilePayload(name="mine.png", mimeType="image/png", buffer=png())
+    )
+    await modal.get_by_test_id("modal-submit").click()
+    await expect(last(page)).to_contain_text("Form: z-image ['mine.png']")
+
+
+async def test_layout_components_are_laid_out(member: Client) -> None:
+    page = member.page
+    await start(page, "layout")
+    await page.keyboard.press("Enter")
+    laid = page.get_by_test_id("message").filter(has_text="Laid out").last
+    await expect(laid.get_by_role("heading", name="Laid out")).to_be_visible()
+    await expect(laid.get_by_role("button", name="Aside")).to_be_disabled()
+    await expect(laid.get_by_role("img", name="A wall")).to_be_visible()
+    await expect(laid.get_by_test_id("picture")).to_have_count(1)
+
+
+async def test_subcommands_take_people_and_yes_or_no(member: Client) -> None:
+    page = member.page
+    await page.get_by_test_id("text").fill("/block")
+    await page.get_by_test_id("command-house-block").click()
+    await page.keyboard.type("member 2")
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("tr")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(last(page)).to_contain_text("Blocked member-2, quiet: True")
+    await expect(page.get_by_test_id("invocation").last).to_contain_text("/house block")
+
+
+async def test_another_channels_messages_are_marked_until_read(place: Place, member: Client) -> None:
+    page, gallery = member.page, place.bot.get_channel(place.server.channel("gallery").id)
+    channel = page.get_by_test_id("channel").filter(has_text="gallery")
+    await gallery.send("for all")  # type: ignore[union-attr]
+    await expect(channel).to_have_class(re.compile("unread"))
+    await expect(channel.get_by_test_id("ping-badge")).to_have_count(0)
+    await gallery.send(f"for <@{place.server.user('member-1').id}>")  # type: ignore[union-attr]
+    await expect(channel.get_by_test_id("ping-badge")).to_have_text("1")
+    await expect(page).to_have_title(re.compile(r"^\(1\) #general"))
+    await channel.click()
+    await expect(page.get_by_test_id("unread-line")).to_have_count(1)
+    await expect(channel).not_to_have_class(re.compile("unread"))
+    async with gallery.typing():  # type: ignore[union-attr]
+        await expect(page.get_by_test_id("typing")).to_have_text("FuLLet is typing…")
+
+
+async def test_a_page_left_open_meets_a_server_with_other_people(place: Place) -> None:
+    async with opened(place.browser, f"{place.server.url}/?user=1") as client:
+        await expect(client.page.get_by_test_id("me")).to_have_text("Admin")
+
+
 async def test_a_private_channel_is_seen_by_its_owner_and_administrators_only(place: Place) -> None:
     async with place.page_of("member-3") as owner, place.page_of("member-2") as other:
         await start(owner.page, "paint")

@@ -113,7 +113,7 @@ export class CommandForm {
     const input = field.querySelector('input');
     field.dataset.state = upload.state;
     field.replaceChildren(upload.previewUrl ? h('img', { src: upload.previewUrl, alt: '' }) : icon('file', 16), h('span.chip-file-name', null, upload.file.name || 'pasted.png'),
-      upload.state === 'uploading' && h('span.spinner', { role: 'img', 'aria-label': t('composer.uploading') }), input);
+      upload.state === 'uploading' && h('span.spinner', { role: 'img', 'aria-label': t('composer.uploading') }) || '', input);
     if (upload.state === 'failed') this.#fail(chip, t('composer.uploadfailed', { why: upload.error }));
     else this.#drawHint(this.focusedChip);
   }

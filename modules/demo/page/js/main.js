@@ -155,7 +155,15 @@ store.on('ready', ({ again }) => {
 store.on('current', () => sessionStorage.setItem(`fullet.channel.${store.me.id}`, store.currentId));
 for (const name of ['current', 'channels']) store.on(name, drawTopbar);
 for (const name of ['current', 'channels', 'unread']) store.on(name, drawTitle);
-store.on('channel-opened', (channel) => toast(store.isPrivate(channel) ? `${t('toast.channel')}: #${channel.name}` : `#${channel.name}`, { action: t('toast.go'), run: () => actions.openChannel(channel.id) }));
+store.on('channel-opened', (channel) => {
+  const words = store.isPrivate(channel) ? `${t('toast.channel')}: #${channel.name}` : `#${channel.name}`;
+  const notice = toast(words, { action: t('toast.go'), run: () => actions.openChannel(channel.id) });
+  const stop = store.on('current', () => {
+    if (store.currentId !== channel.id) return;
+    notice.remove();
+    stop();
+  });
+});
 store.on('channel-gone', (channel) => {
   toast(t('toast.gone', { channel: store.channelName(channel) }));
   store.currentId = null;

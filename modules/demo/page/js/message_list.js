@@ -94,7 +94,7 @@ export class MessageList {
     for (const message of messages) {
       const day = new Date(message.timestamp).toDateString();
       const newDay = !before || new Date(before.timestamp).toDateString() !== day;
-      const newLine = message.id === this.unreadFrom && before;
+      const newLine = message.id === this.unreadFrom;
       if (newDay) wanted.push(this.#divider(`day-${day}`, () => dayName(message.timestamp)));
       if (newLine) wanted.push(this.#divider('new', () => t('message.newline')));
       wanted.push(this.#view(message, !newDay && !newLine && continues(before, message)));

@@ -44,7 +44,7 @@ export class MessageView {
     this.node.dataset.author = message.author?.id ?? '';
     if (message.local) this.node.dataset.state = message.local.state;
     const locale = currentLocale();
-    this.#part('header', hasHeader(message) && [message.type, message.interaction_metadata, message.interaction, message.local, this.#origin()?.content, locale], () => header(message, this.#origin(), this.env));
+    this.#part('header', hasHeader(message) && [message.type, message.interaction_metadata, message.interaction, message.local, this.#origin()?.content, this.env.store.invocations.get(message.interaction_metadata?.id)?.name, locale], () => header(message, this.#origin(), this.env));
     this.#part('head', [grouped, message.author, message.timestamp, message.local?.state, locale], () => this.#head(grouped));
     const thinking = Boolean((message.flags ?? 0) & LOADING) || Boolean(message.local);
     this.#part('content', (message.content || thinking || !KNOWN_TYPES.has(message.type ?? 0)) && [message.content, thinking, message.local, message.edited_timestamp, message.type, locale, this.#names(message)], () => content(message, thinking, this.env));

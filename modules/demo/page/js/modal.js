@@ -70,8 +70,9 @@ export class Modal {
     field.control.id = id;
     field.note = h('span.field-note', { id: `${id}-note`, role: 'alert' });
     field.control.setAttribute('aria-describedby', `${id}-note`);
+    if (field.control.tagName === 'BUTTON') field.control.setAttribute('aria-labelledby', `${id}-label ${id}`); // what it is, and what is chosen
     this.fields.push(field);
-    return h('div.field', { 'data-testid': `modal-field-${data.custom_id}` }, h('label.field-label', { for: id }, label, required(data) ? h('span.field-star', { 'aria-hidden': 'true' }, ' *') : null),
+    return h('div.field', { 'data-testid': `modal-field-${data.custom_id}` }, h('label.field-label', { for: id, id: `${id}-label` }, label, required(data) ? h('span.field-star', { 'aria-hidden': 'true' }, ' *') : null),
       description && h('small.field-description', null, description), field.node ?? field.control, field.note);
   }
 

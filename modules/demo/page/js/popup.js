@@ -9,7 +9,7 @@ export function popup(anchor, content, { onclose, at, align = 'start', className
   openPopup?.close();
   const node = h('div.popup', { class: className }, content);
   const back = document.activeElement;
-  document.getElementById('layer').append(node);
+  (anchor?.closest?.('dialog') ?? document.getElementById('layer')).append(node); // an open dialog lies over all else
   place(node, anchor, at, align, matchWidth);
   const onPointer = (event) => {
     if (!node.contains(event.target) && !anchor?.contains?.(event.target)) handle.close(false);

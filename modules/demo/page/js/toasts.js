@@ -15,4 +15,5 @@ export function toast(text, { action, run, bad = false, ms = 5000 } = {}) {
   shelf.append(node);
   while (shelf.children.length > 3) shelf.firstChild.remove();
   setTimeout(() => node.remove(), ms);
+  return node;
 }
