@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import signal
-import sys
+import threading
 
 from modules.demo.comfy_server.profile import GIB, ServerProfile, Timing
 from modules.demo.comfy_server.server import ComfyServer
@@ -84,14 +84,16 @@ async def serve(server: ComfyServer, *, until_stdin_closes: bool) -> None:
         line = {"url": server.url, "host": server.host, "port": server.port, "pid": os.getpid()}
         print(json.dumps(line), flush=True)
         if until_stdin_closes:
-            # a daemon thread's read would keep the interpreter from ending; the loop's executor is not joined
-            loop.run_in_executor(None, _read_to_end).add_done_callback(lambda _: end.set())
+            # a daemon: the loop's own threads would be waited for when a signal ends the process
+            threading.Thread(target=_read_to_end, args=(loop, end), daemon=True).start()
         await end.wait()
 
 
-def _read_to_end() -> None:
-    while sys.stdin.buffer.read(4096):
+def _read_to_end(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
+    while os.read(0, 4096):
         pass
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+        loop.call_soon_threadsafe(end.set)
 
 
 def main() -> None:

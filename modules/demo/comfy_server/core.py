@@ -125,7 +125,7 @@ class ServerCore:
         if "number" in body:
             return float(body["number"])
         number = next(self._numbers)
-        return -number if "front" in body and body["front"] else number
+        return -number if body.get("front") else number
 
     @staticmethod
     def _status(remaining: int) -> dict[str, Any]:

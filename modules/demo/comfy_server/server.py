@@ -107,10 +107,12 @@ class ComfyServer:
 
     async def kill(self) -> None:
         """End as a killed process does: sockets are reset, running and waiting prompts are gone."""
-        server = None if self._runner is None else self._runner.server
-        for connection in [] if server is None else server.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()  # first, so that nobody who comes back at once is let in
+            for connection in [] if self._runner.server is None else self._runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
         await self._end()
 
     async def restart(self, after: float = 0.0) -> None:
