@@ -44,10 +44,10 @@ async def simulated_discord(*, port: int = 0, users: int = 3) -> AsyncIterator[S
     async with server_process("modules.demo.discord_server", arguments) as said:
         yield SimulatedDiscord(
             page=said["url"],
-            api_base=said["api_base"],
-            gateway_url=said["gateway_url"],
+            api_base=said["api"],
+            gateway_url=said["gateway"],
             token=said["token"],
-            guild_id=int(said["guild_id"]),
+            guild_id=int(said["guilds"][0]),
             users=tuple(int(user) for user in said["users"]),
         )
 
@@ -93,9 +93,9 @@ async def server_process(module: str, arguments: Sequence[str]) -> AsyncIterator
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
+        "modules.demo.child",
         module,
         *arguments,
-        "--until-stdin-closes",
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -113,7 +113,7 @@ async def _first_line(process: asyncio.subprocess.Process, module: str) -> dict[
         async with timeout(30):
             line = await process.stdout.readline()
         said = json.loads(line)
-    except (TimeoutError, ValueError):
+    except (asyncio.TimeoutError, ValueError):
         raise ServerDidNotStart(f"{module} did not start; its own words stand above") from None
     return dict(said)
 
@@ -124,7 +124,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     try:
         async with timeout(5):
             await process.communicate()
-    except TimeoutError:
+    except asyncio.TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()
         await process.communicate()

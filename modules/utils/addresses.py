@@ -28,7 +28,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
     try:
         async with timeout(10):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
+    except asyncio.TimeoutError as error:
         raise OSError("the name server does not answer") from error
     return sorted({str(address[0]) for *_, address in found})
 
