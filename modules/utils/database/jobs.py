@@ -163,7 +163,8 @@ class JobJournal:
         """See `JobStore`. A batch holds those of its jobs that have not ended, in order of their slots."""
         columns = (
             JobRow.id, JobRow.number, JobRow.state, JobRow.request, JobRow.key, JobRow.attempts,
-            JobRow.queued_at, JobRow.engine, JobRow.batch_id,
+            JobRow.queued_at, JobRow.engine, JobRow.batch_id, JobRow.slot,
+            JobRow.run_ended_at,
         )  # fmt: skip
         waiting_first = select(*columns).where(JobRow.ended_at.is_(None))
         async with self._connections.reading() as connection:
@@ -232,11 +233,11 @@ class JobJournal:
                 "attempts": job.attempts,
                 "engine": storable(turn.engine, 300),
                 "batch_id": turn.batch.id,
-                "slot": slot,
+                "slot": turn.batch.row(index),
                 "handed_over": self._handed_over,
                 "batch_size": len(turn.batch.jobs),
             }
-            for slot, job in enumerate(turn.batch.jobs)
+            for index, job in enumerate(turn.batch.jobs)
         ]
 
 
@@ -302,18 +303,18 @@ async def _restored(rows: Sequence[Any]) -> Any:
             key=key_from_text(row.key),
             queued_at=row.queued_at,
             attempts=row.attempts,
-            maybe_posted=row.state == "finished",
+            # Once a picture was there it may have been posted, also if the job waits again since.
+            maybe_posted=row.run_ended_at is not None,
         )
 
 
 async def _batches(rows: Sequence[Any]) -> dict[str, tuple[Batch, ...]]:
-    jobs: dict[tuple[str, str], list[Job]] = {}
-    place = 0
-    async for job in _restored(rows):
-        row = rows[place]
-        jobs.setdefault((row.engine, row.batch_id), []).append(job)
-        place += 1
+    members: dict[tuple[str, str], list[tuple[Job, int]]] = {}
+    restored = [job async for job in _restored(rows)]
+    for row, job in zip(rows, restored, strict=True):
+        members.setdefault((row.engine, row.batch_id), []).append((job, row.slot))
     batches: dict[str, list[Batch]] = {}
-    for (engine, batch_id), members in jobs.items():
-        batches.setdefault(engine, []).append(Batch(id=batch_id, key=members[0].key, jobs=tuple(members)))
+    for (engine, batch_id), placed in members.items():
+        jobs, slots = zip(*placed, strict=True)
+        batches.setdefault(engine, []).append(Batch(id=batch_id, key=jobs[0].key, jobs=jobs, rows=slots))
     return {engine: tuple(listed) for engine, listed in batches.items()}
