@@ -1,17 +1,415 @@
 """ImageBot: connects to Discord, guards the guild before anything else, loads the cogs.
 
-How ``bot.py`` at the root puts it together::
+How it is put together::
 
-    bot = ImageBot(database=db, offers=offers, cleaner=cleaner, presenter=presenter, clock=clock, ...)
-    queue = QueueManager(offers=offers, store=db.jobs, clock=clock,
-                         delivery=bot.delivery, listeners=bot.listeners, ...)
-    fleet = Fleet(manager=queue, make_engine=...)
-    bot.attach(queue=queue, fleet=fleet, start=..., reload=...)
-    await bot.start(token)            # discord.py's own; ends with bot.close()
-    await bot.say_goodbye()           # before closing: status messages say that the place is kept
+    queue = QueueManager(offers=offers, store=database.jobs, clock=clock, ...)
+    fleet = Fleet(manager=queue, make_engine=..., clock=clock)
+    bot = ImageBot(queue=queue, fleet=fleet, database=database, cleaner=PictureCleaner(), session=session,
+                   clock=clock, guild_id=..., begin=..., ...)   # gives the queue its delivery and listeners
+    await bot.start(token)       # discord.py's own: log in and stay connected until closed
+    ...
+    await bot.say_goodbye()      # the status messages of living jobs say that their place is kept
+    await bot.close()
 
-``start`` (an async function of no arguments) is awaited once, when the guild is known to be the right
-one: it recovers the queue and hands the fleet its URLs. In set-up mode and in a wrong guild it never is.
+``begin`` is awaited once, when the allowed guild is known to be there: it recovers the queue and hands
+the fleet its URLs. While the bot is being set up, or is in other guilds only, it never is.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from modules.discord.actions import JobActions
+from modules.discord.administration import Administration, Reload
+from modules.discord.answers import fenced, tell_error
+from modules.discord.attachments import AttachmentReader
+from modules.discord.boards import Hindrance
+from modules.discord.buttons import TEMPLATE, Component
+from modules.discord.channels import SessionChannels
+from modules.discord.clicks import Clicks
+from modules.discord.cogs.account import Account
+from modules.discord.cogs.admin import Admin, AdminSlash
+from modules.discord.cogs.commands import Commands
+from modules.discord.cogs.sessions import Sessions
+from modules.discord.courier import Courier
+from modules.discord.delivery import ChannelDelivery
+from modules.discord.desk import Desk
+from modules.discord.guard import GuildGuard
+from modules.discord.intake import Intake, Refunds
+from modules.discord.kept import KeptPictures
+from modules.discord.limits import Cooldown, Limits
+from modules.discord.messages import Messages
+from modules.discord.pacing import Pacer, Traffic, pace
+from modules.discord.progress import ProgressMessages
+from modules.discord.registration import Registration
+from modules.discord.results import ResultNotes
+from modules.discord.words import BannedWords
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import StoreError
+from modules.queue_manager.fleet import Fleet
+from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import Clock
+from modules.utils.database.engine import Database
+from modules.utils.images import OutputFormat, PictureCleaner
+
+log = getLogger(__name__)
+
+TIME_LIMIT = 30.0
+
+_ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_available", "guild_unavailable"})
+"""Events of other guilds that the guard itself needs."""
+
+
+def intents(*, message_content: bool = True, members: bool = False) -> discord.Intents:
+    """As little as possible. ``message_content`` (privileged) lets ``!sync`` work without a mention;
+    ``members`` (privileged) tells at once when somebody leaves, which is otherwise noticed within a
+    minute while they have jobs."""
+    wanted = discord.Intents.none()
+    wanted.guilds = True
+    wanted.guild_messages = True
+    wanted.moderation = True  # bans; not privileged
+    wanted.message_content = message_content
+    wanted.members = members
+    return wanted
+
+
+class GuardedTree(app_commands.CommandTree["ImageBot"]):
+    """Slash commands of the allowed guild alone; what goes wrong becomes a sentence here."""
+
+    async def interaction_check(self, interaction: discord.Interaction[ImageBot], /) -> bool:
+        """The guard, before anything else."""
+        return self.client.guard.admits(interaction.guild_id)
+
+    async def on_error(
+        self, interaction: discord.Interaction[ImageBot], error: app_commands.AppCommandError, /
+    ) -> None:
+        """Tell the person what went wrong."""
+        await self.client.tell(interaction, error)
+
+
+class ImageBot(commands.Bot):
+    """See the module.
+
+    ``guild_id`` None: set-up mode; ``session`` is used for attachments alone and carries no keys;
+    ``attachment_host`` (host:port) is where a simulated Discord keeps files; ``pictures_a_day`` 0 and
+    ``cooldown_seconds`` 0 mean no limit; ``patience`` for how many seconds delivery waits for Discord.
+    """
+
+    def __init__(
+        self,
+        *,
+        queue: QueueManager,
+        fleet: Fleet,
+        database: Database,
+        cleaner: PictureCleaner,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        guild_id: int | None,
+        begin: Callable[[], Awaitable[None]],
+        reload: Reload | None = None,
+        limits: Limits | None = None,
+        cooldown_seconds: float = 0.0,
+        banned_words: Path | None = None,
+        session_idle_minutes: float = 30.0,
+        gallery_channel_id: int | None = None,
+        output_format: OutputFormat = "png",
+        with_metadata: bool = True,
+        attachment_host: str | None = None,
+        message_content: bool = True,
+        members: bool = False,
+        ready_timeout: float = 0.2,
+        requests_per_second: float = 46.0,
+        patience: float = 300.0,
+        sweep_every: float = 60.0,
+    ) -> None:
+        self.traffic = Traffic()
+        super().__init__(
+            command_prefix=commands.when_mentioned_or("!"),
+            help_command=None,
+            intents=intents(message_content=message_content, members=members),
+            tree_cls=GuardedTree,
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            guild_ready_timeout=ready_timeout,
+            http_trace=self.traffic.trace(),
+        )
+        self.guard = GuildGuard(guild_id)
+        self.messages = Messages.load()
+        self.failure: BaseException | None = None
+        self._queue, self._fleet, self._database, self._begin = queue, fleet, database, begin
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving = False
+        self._said: str | None = None
+
+        self.pacer = Pacer(clock=clock, per_second=requests_per_second)
+        pace(self.http, self.pacer)
+        self.courier = Courier(http=self.http, pacer=self.pacer, clock=clock)
+        self.channels = SessionChannels(
+            guild=self.get_guild,
+            has_jobs=lambda user_id: bool(queue.active_jobs(user_id)),
+            store=database.sessions,
+            courier=self.courier,
+            messages=self.messages,
+            clock=clock,
+            idle=session_idle_minutes * 60,
+        )
+        notes = ResultNotes(
+            cleaner=cleaner,
+            messages=self.messages,
+            offers=queue.offers,
+            output_format=output_format,
+            with_metadata=with_metadata,
+            gallery=gallery_channel_id is not None,
+        )
+        self.delivery = ChannelDelivery(
+            courier=self.courier,
+            channels=self.channels,
+            preferences=database.preferences,
+            notes=notes,
+            offers=queue.offers,
+            clock=clock,
+            patience=patience,
+        )
+        self.progress = ProgressMessages(
+            courier=self.courier,
+            pacer=self.pacer,
+            store=database.status_messages,
+            preferences=database.preferences,
+            messages=self.messages,
+            clock=clock,
+            place=queue.place,
+            hindrance=self.hindrance,
+        )
+        queue.deliver_with(self.delivery, [self.progress, Refunds(database.members)])
+        limits = limits or Limits()
+        desk = Desk(
+            queue=queue,
+            fleet=fleet,
+            database=database,
+            intake=Intake(
+                queue=queue,
+                channels=self.channels,
+                members=database.members,
+                history=database.history,
+                limits=limits,
+                cooldown=Cooldown(clock=clock, seconds=cooldown_seconds),
+                banned=BannedWords(banned_words),
+                clock=clock,
+            ),
+            channels=self.channels,
+            courier=self.courier,
+            reader=AttachmentReader(session=lambda: session, extra_host=attachment_host),
+            cleaner=cleaner,
+            messages=self.messages,
+            kept=KeptPictures(
+                history=database.history,
+                preferences=database.preferences,
+                notes=notes,
+                courier=self.courier,
+            ),
+            hindrance=self.hindrance,
+            home=lambda: self.get_guild(guild_id) if guild_id is not None else None,
+            gallery_channel_id=gallery_channel_id,
+        )
+        self.registration = Registration(
+            client=self, tree=self.tree, messages=self.messages, facts=database.facts
+        )
+        administration = Administration(
+            desk,
+            registration=self.registration,
+            limits=limits,
+            cooldown_seconds=cooldown_seconds,
+            traffic=self.traffic,
+            clock=clock,
+            reload=reload,
+        )
+        actions, account = JobActions(desk), Account(desk)
+        self._clicks = Clicks(desk, actions, account)
+        self._sessions = Sessions(self, desk, clock=clock, sweep_every=sweep_every)
+        self._cogs_to_load: tuple[commands.Cog, ...] = (
+            Admin(desk, administration, self.guard),
+            AdminSlash(desk, administration),
+            self._sessions,
+            Commands(self, desk, actions),
+            account,
+        )
+
+    async def setup_hook(self) -> None:
+        """Load the cogs and the buttons; after the log-in, before the first event."""
+        self.add_dynamic_items(Component)
+        for cog in self._cogs_to_load:
+            await self.add_cog(cog)
+
+    def hindrance(self) -> Hindrance | None:
+        """Why nothing is being made just now, if so."""
+        if self._queue.status().paused:
+            return "paused"
+        engines = self._fleet.engines()
+        if all(engine.state in ("down", "draining") for engine in engines):
+            return "no-server"
+        return None
+
+    # ── the guard ───────────────────────────────────────────────────────────────────────────────
+
+    def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
+        """Every event passes here: those of other guilds go no further."""
+        guild_id = _guild_of(args)
+        foreign = guild_id is not None and not self.guard.admits(guild_id)
+        heard = event_name in _ABOUT_THE_BOT_ITSELF or (
+            event_name.startswith("message") and self.guard.hears_set_up(guild_id)
+        )
+        if foreign and not heard and event_name not in ("command", "command_completion", "command_error"):
+            return
+        super().dispatch(event_name, *args, **kwargs)
+
+    async def on_ready(self) -> None:
+        """Connected, and the guilds are known."""
+        await self._decide()
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Invited somewhere."""
+        await self._decide()
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """A guild came later than the others, or after an outage."""
+        if self.is_ready():
+            await self._decide()
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """Thrown out, or left."""
+        await self._decide()
+
+    async def _decide(self) -> None:
+        verdict = self.guard.look([guild.id for guild in self.guilds])
+        if verdict.mode == "serving":
+            if self._queue.status().closed_because in ("set-up", "wrong-guild"):
+                self._queue.open()
+            self._serve_once()
+            for guild_id in verdict.leave:
+                await self._leave(guild_id)
+            return
+        self._queue.close(verdict.mode)
+        known = ", ".join(f"{guild.name} ({guild.id})" for guild in self.guilds) or "none"
+        if verdict.mode == "wrong-guild":
+            wrong = f"ALLOWED_GUILD_ID={self.guard.allowed} is none of this bot's servers"
+            line = f"{wrong} ({known}): no job is taken. Correct the id, or invite the bot there."
+        else:
+            line = f"Set-up mode: write ALLOWED_GUILD_ID into .env. This bot's servers: {known}."
+        if line != self._said:
+            log.warning("%s", line)
+            self._said = line
+
+    async def _leave(self, guild_id: int) -> None:
+        guild = self.get_guild(guild_id)
+        if guild is None:
+            return
+        try:
+            async with timeout(TIME_LIMIT):
+                await guild.leave()
+        except (discord.HTTPException, asyncio.TimeoutError, OSError) as error:
+            log.warning("server %s cannot be left: %s", guild_id, error)
+        else:
+            log.info("left server %s: it is not the allowed one", guild_id)
+
+    # ── serving ─────────────────────────────────────────────────────────────────────────────────
+
+    def _serve_once(self) -> None:
+        if not self._serving and self.guard.allowed is not None:
+            self._serving = True
+            self._spawn(self._serve(self.guard.allowed), "serve")
+
+    async def _serve(self, guild_id: int) -> None:
+        self._spawn(self._register(guild_id), "register commands")
+        await self._begin()
+        await self.progress.mend(self._queue.job, self._database.history.job)
+        self._spawn(self.progress.run(), "places")
+        self._spawn(self._sessions.run(guild_id), "sessions")
+
+    async def _register(self, guild_id: int) -> None:
+        try:
+            await self.registration.sync_if_changed(guild_id)
+        except (discord.HTTPException, StoreError, asyncio.TimeoutError, OSError) as error:
+            log.warning("slash commands were not registered: %s", error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"discord {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("%s ended, and the bot with it", task.get_name(), exc_info=error)
+            self.failure = error
+            closing = asyncio.ensure_future(self.close())
+            self._tasks.add(closing)
+            closing.add_done_callback(self._tasks.discard)
+
+    async def say_goodbye(self) -> None:
+        """Let status messages say that the bot is restarting; to be called before `close`."""
+        await self.progress.say_goodbye()
+
+    async def close(self) -> None:
+        """Disconnect, and end what was started here."""
+        current = asyncio.current_task()
+        for task in [task for task in self._tasks if task is not current]:
+            task.cancel()
+        await self.pacer.aclose()
+        await super().close()
+
+    # ── clicks, forms, errors ───────────────────────────────────────────────────────────────────
+
+    async def on_component(self, interaction: discord.Interaction, what: str, about: str) -> None:
+        """A button or menu of ours was used, here or in direct messages."""
+        if self._hears(interaction):
+            await fenced(interaction, lambda: self._clicks.component(interaction, what, about), self.tell)
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Forms are answered here, so that one which was open during a restart is answered too."""
+        if interaction.type is not discord.InteractionType.modal_submit or not self._hears(interaction):
+            return
+        data: dict[str, Any] = dict(interaction.data or {})
+        match = TEMPLATE.fullmatch(str(data.get("custom_id", "")))
+        if match is not None and match["what"] == "form":
+            about = match["about"] or ""
+            await fenced(interaction, lambda: self._clicks.form(interaction, about), self.tell)
+
+    def _hears(self, interaction: discord.Interaction) -> bool:
+        return interaction.guild_id is None or self.guard.admits(interaction.guild_id)
+
+    async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
+        """Say what went wrong, in the language that the person chose."""
+        locale = str(interaction.locale)
+        try:
+            locale = (await self._database.preferences.get(interaction.user.id)).locale or locale
+        except StoreError as failure:
+            log.info("a language could not be looked up: %s", failure)
+        await tell_error(interaction, error, self.messages, locale)
+
+    async def on_command_error(self, context: commands.Context[Any], error: commands.CommandError, /) -> None:
+        """Commands that are not ours are nobody's business; ours are answered by their cog."""
+        if not isinstance(error, commands.CommandNotFound) and context.cog is None:
+            log.error("a command failed", exc_info=error)
+
+
+def _guild_of(args: tuple[Any, ...]) -> int | None:
+    """The guild that an event is about, as far as its first argument tells."""
+    if not args:
+        return None
+    subject = args[0]
+    if isinstance(subject, discord.Guild):
+        return subject.id
+    guild = getattr(subject, "guild", None)
+    found = guild.id if isinstance(guild, discord.Guild) else getattr(subject, "guild_id", None)
+    return found if isinstance(found, int) else None

@@ -59,7 +59,7 @@ command-admin-gpus = gpus
 command-admin-reload = reload
     .description = Read the GPU addresses from the settings file again
 command-admin-pause = pause
-    .description = Take no new pictures and start none
+    .description = Start no more pictures; what waits keeps its place
 command-admin-resume = resume
     .description = Go on after a pause
 command-admin-drain = drain
@@ -230,15 +230,10 @@ settings-model = Model
 settings-aspect = Shape
 settings-locale = Language
 settings-locale-auto = Discord's own
-settings-previews = Previews
-settings-previews-on = Previews on
-settings-previews-off = Previews off
-settings-notify = Mention
-settings-notify-on = Mention me when a picture is done
-settings-notify-off = Do not mention me
-settings-delivery = Results
-settings-delivery-channel = In my session channel
-settings-delivery-direct = By direct message
+settings-switches = Also
+settings-previews = Show the picture forming
+settings-notify = Mention me when a picture is done
+settings-direct = Send results by direct message
 
 ## /forget
 
@@ -263,11 +258,10 @@ help-model = **{ $label }**: { $description }
 
 ## The session channel
 
-session-topic = Private pictures of one person. { $marker }
-session-welcome = { $owner } Your pictures come here. Only you and this server's administrators see this channel. It closes after { $minutes ->
+session-topic = Private pictures of one person. Closes after { $minutes ->
         [one] one minute
        *[other] { $minutes } minutes
-    } without use.
+    } without use. { $marker }
 session-closing = { $owner } This channel closes { $when } unless you use it. /history still finds your pictures.
 
 ## Administrators
@@ -279,7 +273,7 @@ admin-synced = { $count ->
     }
 admin-cleared = This bot's slash commands are removed, globally and in this server. Nothing in the queue was touched. `!sync` brings them back.
 admin-guild-id = This server's id is `{ $id }`.
-admin-paused = Paused: nothing new is taken, nothing is started. What runs is finished.
+admin-paused = Paused: nothing is started. What runs is finished, what waits keeps its place.
 admin-resumed = The queue goes on.
 admin-draining = { $gpu } finishes what it does and gets nothing more.
 admin-no-gpu = There is no GPU of that name. There are: { $names }.
@@ -294,7 +288,7 @@ admin-cancelled = **#{ $number }** of { $user } is cancelled.
 admin-status-title = Status
 admin-status-queue = Queue
 admin-status-gpus = GPUs
-admin-status-waits = Pictures made, by GPU
+admin-status-chart = How busy each GPU has been since the start, in the order above
 admin-status-discord = Discord
 admin-status-requests = { $requests } requests, { $refused } of them refused as too many
 admin-gpu-line = **{ $name }** { $state ->
@@ -390,3 +384,4 @@ error-form-number = “{ $value }” is no number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } knows no negative prompt. Leave it empty.
 error-gone = That picture is no longer in my memory.
+error-not-a-member = Only members of the bot's server can do this.

@@ -59,7 +59,7 @@ command-admin-gpus = gpus
 command-admin-reload = recarga
     .description = Vuelve a leer las direcciones de las GPU
 command-admin-pause = pausa
-    .description = No acepta ni empieza imágenes
+    .description = No empieza más imágenes; lo que espera conserva su puesto
 command-admin-resume = sigue
     .description = Continúa tras una pausa
 command-admin-drain = vacia
@@ -230,15 +230,10 @@ settings-model = Modelo
 settings-aspect = Formato
 settings-locale = Idioma
 settings-locale-auto = El de Discord
-settings-previews = Vistas previas
-settings-previews-on = Con vistas previas
-settings-previews-off = Sin vistas previas
-settings-notify = Mención
-settings-notify-on = Mencióname cuando una imagen esté lista
-settings-notify-off = No me menciones
-settings-delivery = Resultados
-settings-delivery-channel = En mi canal de sesión
-settings-delivery-direct = Por mensaje directo
+settings-switches = Además
+settings-previews = Mostrar cómo se forma la imagen
+settings-notify = Mencionarme cuando una imagen esté lista
+settings-direct = Enviar los resultados por mensaje directo
 
 ## /forget
 
@@ -263,11 +258,10 @@ help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
 
-session-topic = Imágenes privadas de una persona. { $marker }
-session-welcome = { $owner } Tus imágenes llegan aquí. Solo tú y los administradores de este servidor veis este canal. Se cierra tras { $minutes ->
+session-topic = Imágenes privadas de una persona. Se cierra tras { $minutes ->
         [one] un minuto
        *[other] { $minutes } minutos
-    } sin uso.
+    } sin uso. { $marker }
 session-closing = { $owner } Este canal se cierra { $when } si no lo usas. /historial sigue encontrando tus imágenes.
 
 ## Administradores
@@ -279,7 +273,7 @@ admin-synced = { $count ->
     }
 admin-cleared = Las órdenes de este bot se han quitado, las globales y las de este servidor. Nada de la cola se ha tocado. `!sync` las devuelve.
 admin-guild-id = El id de este servidor es `{ $id }`.
-admin-paused = En pausa: no se acepta ni se empieza nada nuevo. Lo que está en marcha se termina.
+admin-paused = En pausa: no se empieza nada. Lo que está en marcha se termina y lo que espera conserva su puesto.
 admin-resumed = La cola continúa.
 admin-draining = { $gpu } acaba lo que hace y no recibe más.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Hay: { $names }.
@@ -294,7 +288,7 @@ admin-cancelled = **#{ $number }** de { $user } está cancelada.
 admin-status-title = Estado
 admin-status-queue = Cola
 admin-status-gpus = GPU
-admin-status-waits = Imágenes creadas, por GPU
+admin-status-chart = Cuánto ha trabajado cada GPU desde el inicio, en el orden de arriba
 admin-status-discord = Discord
 admin-status-requests = { $requests } peticiones, { $refused } rechazadas por ser demasiadas
 admin-gpu-line = **{ $name }** { $state ->
@@ -390,3 +384,4 @@ error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no entiende un prompt negativo. Déjalo vacío.
 error-gone = Esa imagen ya no está en mi memoria.
+error-not-a-member = Solo los miembros del servidor del bot pueden hacer esto.

@@ -1,0 +1,206 @@
+"""What the buttons under a picture do. Each names a job; whoever presses it is checked against its owner."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+import discord
+
+from modules.discord.answers import answer, cancel_buttons, queued_text
+from modules.discord.buttons import job_row
+from modules.discord.courier import CourierError, Enclosure, Note, Posted
+from modules.discord.desk import Desk
+from modules.discord.forms import edit_form, prompt_form, seed_of
+from modules.discord.intake import Wish
+from modules.discord.pacing import Priority
+from modules.discord.people import Person
+from modules.discord.prose import plain, quoted
+from modules.discord.rejections import NoPictureHere, SharingNotSetUp
+from modules.discord.results import label_of
+from modules.queue_manager.errors import BadSourceImage, NotYourJob
+from modules.queue_manager.jobs import MAX_SEED, Job, JobId, Variation
+
+VARIATION_STRENGTH = 0.15
+"""How much of a second noise Vary mixes in: the composition stays, details change."""
+
+
+class JobActions:
+    """See the module."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._by_name: Mapping[str, Callable[[discord.Interaction, Job], Awaitable[None]]] = {
+            "again": self._again,
+            "vary": self._vary,
+            "upscale": self._upscale,
+            "edit": self._edit,
+            "prompt": self._prompt,
+            "share": self._share,
+            "delete": self._delete,
+            "cancel": self._cancel,
+        }
+
+    def knows(self, what: str) -> bool:
+        """Whether a button of this name is about a job."""
+        return what in self._by_name
+
+    async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
+        """Do what the button says. Raises a `RequestRejected`."""
+        if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
+            await interaction.response.defer(ephemeral=True, thinking=True)
+        job = await self._desk.job(job_id)
+        self._check_owner(interaction, what, job)
+        await self._by_name[what](interaction, job)
+
+    def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
+        if interaction.user.id == job.request.user_id:
+            return
+        shared = (
+            interaction.channel_id is not None and interaction.channel_id == self._desk.gallery_channel_id
+        )
+        if what == "prompt" and shared:
+            return
+        if what == "cancel" and interaction.permissions.administrator:
+            return
+        raise NotYourJob
+
+    async def submit(self, interaction: discord.Interaction, person: Person, wish: Wish) -> None:
+        """Queue a wish and answer with the place. The interaction must be deferred."""
+        desk = self._desk
+        accepted = await desk.intake.take(person, wish)
+        place = desk.queue.place(accepted.jobs[0].id)
+        await answer(
+            interaction,
+            queued_text(desk.messages, person, accepted, place, desk.hindrance()),
+            view=cancel_buttons(
+                desk.messages, person.locale, [(job.id, job.number) for job in accepted.jobs]
+            ),
+        )
+        await desk.kept.show(person.user_id, accepted.channel_id)
+
+    # ── one method a button ─────────────────────────────────────────────────────────────────────
+
+    async def _again(self, interaction: discord.Interaction, job: Job) -> None:
+        await self._repeat(interaction, job, seed=None, variation=None)
+
+    async def _vary(self, interaction: discord.Interaction, job: Job) -> None:
+        variation = Variation(seed=secrets.randbelow(MAX_SEED + 1), strength=VARIATION_STRENGTH)
+        await self._repeat(interaction, job, seed=job.request.seed, variation=variation)
+
+    async def _repeat(
+        self, interaction: discord.Interaction, job: Job, *, seed: int | None, variation: Variation | None
+    ) -> None:
+        request = job.request
+        wish = Wish(
+            kind=request.kind,
+            prompt=request.prompt,
+            model=request.model,
+            size=request.size,
+            seed=seed,
+            negative=request.negative,
+            variation=variation,
+            sources=await self._desk.sources(job),
+        )
+        await self.submit(interaction, await self._desk.person(interaction), wish)
+
+    async def _upscale(self, interaction: discord.Interaction, job: Job) -> None:
+        picture = await self._desk.picture(job.id, interaction.message)
+        wish = Wish(kind="upscale", prompt=job.request.prompt, seed=job.request.seed, sources=(picture,))
+        await self.submit(interaction, await self._desk.person(interaction), wish)
+
+    async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
+        person = await self._desk.person(interaction)
+        await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, job.id))
+
+    async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
+        person = await self._desk.person(interaction)
+        offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
+        await interaction.response.send_modal(prompt_form(self._desk.messages, person.locale, job, offer))
+
+    async def _share(self, interaction: discord.Interaction, job: Job) -> None:
+        desk, gallery = self._desk, self._desk.gallery_channel_id
+        if gallery is None:
+            raise SharingNotSetUp
+        message = interaction.message
+        if message is None or not message.attachments:
+            raise NoPictureHere
+        file = message.attachments[0]
+        data = await desk.reader.read(file.url)
+        guild_locale = str(interaction.guild_locale) if interaction.guild_locale else None
+        text = "\n".join(
+            [
+                desk.messages.text(guild_locale, "shared-by", name=quoted(interaction.user.display_name, 80)),
+                desk.messages.text(guild_locale, "prompt-line", prompt=quoted(job.request.prompt)),
+                "-# "
+                + desk.messages.text(
+                    guild_locale,
+                    "result-line",
+                    model=label_of(desk.offers, job.request.model),
+                    size=str(job.request.size),
+                    seed=str(job.request.seed),
+                ),
+            ]
+        )
+        note = Note(
+            text=text,
+            files=(Enclosure(name=file.filename, data=data, alt=plain(job.request.prompt, 1000)),),
+            view=job_row(desk.messages, guild_locale, job.id, ("prompt",)),
+        )
+        try:
+            await desk.courier.post(gallery, note, level=Priority.DELIVER)
+        except CourierError as error:
+            raise SharingNotSetUp(str(error)) from error
+        person = await desk.person(interaction)
+        await answer(interaction, desk.messages.text(person.locale, "shared-done", channel=f"<#{gallery}>"))
+
+    async def _delete(self, interaction: discord.Interaction, job: Job) -> None:
+        message, desk = interaction.message, self._desk
+        if message is not None:
+            try:
+                where = Posted(channel_id=message.channel.id, message_id=message.id)
+                await desk.courier.delete(where, level=Priority.ACKNOWLEDGE)
+            except CourierError as error:
+                raise NoPictureHere(str(error)) from error
+        await desk.database.history.delete_picture(job.id)
+        person = await desk.person(interaction)
+        await answer(interaction, desk.messages.text(person.locale, "deleted"))
+
+    async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
+        await self._desk.queue.cancel(job.id, by=interaction.user.id)
+        person = await self._desk.person(interaction)
+        text = self._desk.messages.text(person.locale, "cancelled-mine", count=1, numbers=f"#{job.number}")
+        await answer(interaction, text)
+
+    # ── forms that buttons opened ───────────────────────────────────────────────────────────────
+
+    async def edited(
+        self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
+    ) -> None:
+        """The form of Edit came back."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        job = await self._desk.job(job_id)
+        self._check_owner(interaction, "edit", job)
+        picture = await self._desk.picture(job.id, interaction.message)
+        wish = Wish(kind="edit", prompt=values.get("prompt", ""), sources=(picture,))
+        await self.submit(interaction, await self._desk.person(interaction), wish)
+
+    async def reworded(
+        self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
+    ) -> None:
+        """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        job = await self._desk.job(job_id)
+        request = job.request
+        if request.sources and interaction.user.id != request.user_id:
+            raise BadSourceImage("gone")  # what an edit started from stays its owner's
+        wish = Wish(
+            kind=request.kind,
+            prompt=values.get("prompt", ""),
+            negative=values.get("negative", ""),
+            model=values.get("model") or request.model,
+            shape=values.get("size") or None,
+            seed=seed_of(values.get("seed")),
+            sources=await self._desk.sources(job),
+        )
+        await self.submit(interaction, await self._desk.person(interaction), wish)

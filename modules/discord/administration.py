@@ -1,0 +1,238 @@
+"""What administrators can do, as sentences: the same for ``!`` commands and for ``/admin``."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import discord
+
+from modules.discord.charts import bar_chart
+from modules.discord.desk import Desk
+from modules.discord.limits import Limits
+from modules.discord.pacing import Traffic
+from modules.discord.prose import message_ids, moment, quoted
+from modules.discord.registration import Registration
+from modules.discord.rejections import NoSuchGpu, PictureForgotten
+from modules.discord.results import label_of
+from modules.queue_manager.errors import UnknownJob
+from modules.queue_manager.ports import Clock
+from modules.queue_manager.status import EngineStatus
+
+GPUS_SHOWN = 20
+
+Reload = Callable[[], Awaitable[Sequence[str]]]
+"""Reads the addresses of the GPUs anew; gives the names of the engines there are then."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StatusReport:
+    """The answer to ``status``: text in an embed, and a chart (PNG), unless there is nothing to show."""
+
+    embed: discord.Embed
+    chart: bytes | None = None
+
+    def files(self) -> list[discord.File]:
+        """What goes with the embed."""
+        return [] if self.chart is None else [discord.File(io.BytesIO(self.chart), filename="status.png")]
+
+
+class Administration:
+    """See the module. Every method answers in the language ``locale``."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        registration: Registration,
+        limits: Limits,
+        cooldown_seconds: float,
+        traffic: Traffic,
+        clock: Clock,
+        reload: Reload | None = None,
+    ) -> None:
+        self._desk, self._registration, self._limits = desk, registration, limits
+        self._cooldown_seconds, self._traffic, self._reload = cooldown_seconds, traffic, reload
+        self._clock = clock
+        self._started_at = clock.unix()
+
+    def _text(self, locale: str, key: str, **fields: str | int | float) -> str:
+        return self._desk.messages.text(locale, key, **fields)
+
+    # ── commands and guild ──────────────────────────────────────────────────────────────────────
+
+    async def sync(self, guild_id: int, locale: str) -> str:
+        """Register the slash commands, changed or not."""
+        return self._text(locale, "admin-synced", count=await self._registration.sync(guild_id))
+
+    async def clear_all(self, guild_id: int, locale: str) -> str:
+        """Remove this bot's slash commands everywhere."""
+        await self._registration.clear(guild_id)
+        return self._text(locale, "admin-cleared")
+
+    def guild_id(self, guild_id: int, locale: str) -> str:
+        """The id for ``ALLOWED_GUILD_ID``."""
+        return self._text(locale, "admin-guild-id", id=str(guild_id))
+
+    # ── queue and GPUs ──────────────────────────────────────────────────────────────────────────
+
+    async def pause(self, locale: str) -> str:
+        """Start nothing more."""
+        self._desk.queue.pause()
+        return self._text(locale, "admin-paused")
+
+    async def resume(self, locale: str) -> str:
+        """Go on."""
+        self._desk.queue.resume()
+        return self._text(locale, "admin-resumed")
+
+    async def drain(self, name: str, locale: str) -> str:
+        """Let a GPU finish and give it nothing more. Raises `NoSuchGpu`."""
+        if not await self._desk.fleet.drain(name):
+            raise NoSuchGpu(names=self._engine_names())
+        return self._text(locale, "admin-draining", gpu=name)
+
+    async def reload(self, locale: str) -> str:
+        """Read the GPUs' addresses again."""
+        if self._reload is None:
+            return self._text(locale, "admin-reload-unavailable")
+        return self._text(locale, "admin-reloaded", names=", ".join(await self._reload()) or "–")
+
+    def engine_names(self) -> list[str]:
+        """For choices."""
+        return [engine.name for engine in self._desk.fleet.engines()]
+
+    def _engine_names(self) -> str:
+        return ", ".join(self.engine_names()) or "–"
+
+    async def status(self, locale: str) -> StatusReport:
+        """The queue, the GPUs and Discord in one embed."""
+        queue, engines = self._desk.queue.status(), self._desk.fleet.engines()
+        embed = discord.Embed(title=self._text(locale, "admin-status-title"))
+        counts = self._text(
+            locale, "queue-counts", waiting=queue.waiting, running=queue.running, users=queue.users
+        )
+        hindrance = self._desk.hindrance()
+        if hindrance is not None:
+            counts += "\n" + self._text(locale, f"status-{hindrance}")
+        embed.add_field(name=self._text(locale, "admin-status-queue"), value=counts, inline=False)
+        embed.add_field(
+            name=self._text(locale, "admin-status-gpus"), value=self.gpus(locale)[:1024], inline=False
+        )
+        embed.add_field(
+            name=self._text(locale, "admin-status-discord"),
+            value=self._text(
+                locale,
+                "admin-status-requests",
+                requests=self._traffic.requests,
+                refused=self._traffic.refused,
+            ),
+            inline=False,
+        )
+        if not engines:
+            return StatusReport(embed=embed)
+        shares = [self._busy_share(engine) for engine in engines]
+        chart = await asyncio.to_thread(bar_chart, shares)
+        embed.set_image(url="attachment://status.png")
+        embed.set_footer(text=self._text(locale, "admin-status-chart"))
+        return StatusReport(embed=embed, chart=chart)
+
+    def gpus(self, locale: str) -> str:
+        """A line or more for each GPU."""
+        lines = []
+        for engine in self._desk.fleet.engines()[:GPUS_SHOWN]:
+            lines.append(
+                self._text(
+                    locale,
+                    "admin-gpu-line",
+                    name=engine.name,
+                    state=engine.state,
+                    pictures=engine.pictures,
+                    share=round(100 * self._busy_share(engine)),
+                )
+            )
+            if engine.models:
+                labels = [label_of(self._desk.offers, name) for name in engine.models]
+                lines.append("-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels)))
+            lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
+            if engine.last_error:
+                error = quoted(engine.last_error, 200)
+                lines.append("-# " + self._text(locale, "admin-gpu-error", error=error))
+        return "\n".join(lines)[:1900] or self._text(locale, "admin-no-gpus")
+
+    def _busy_share(self, engine: EngineStatus) -> float:
+        return min(1.0, engine.busy_seconds / max(1.0, self._clock.unix() - self._started_at))
+
+    # ── people and pictures ─────────────────────────────────────────────────────────────────────
+
+    async def block(self, user_id: int, by: int, locale: str) -> str:
+        """Take nothing more from somebody, and cancel what is queued."""
+        await self._desk.database.members.block(user_id, by=by)
+        cancelled = await self._desk.queue.cancel_user(user_id, by=by)
+        return self._text(locale, "admin-blocked", user=f"<@{user_id}>", count=len(cancelled))
+
+    async def unblock(self, user_id: int, locale: str) -> str:
+        """The reverse."""
+        await self._desk.database.members.unblock(user_id)
+        return self._text(locale, "admin-unblocked", user=f"<@{user_id}>")
+
+    async def limits(self, locale: str) -> str:
+        """The rules, and who is blocked."""
+        rules = self._limits
+        lines = [
+            self._text(locale, "admin-limits-everybody", jobs=rules.jobs, daily=rules.pictures_a_day or 0)
+        ]
+        lines += [
+            self._text(
+                locale,
+                "admin-limits-role",
+                role=f"<@&{role}>",
+                jobs=rule.jobs,
+                daily=rule.pictures_a_day or 0,
+                tier=rule.tier,
+            )
+            for role, rule in rules.roles
+        ]
+        if self._cooldown_seconds > 0:
+            lines.append(self._text(locale, "admin-limits-cooldown", seconds=self._cooldown_seconds))
+        blocked = await self._desk.database.members.blocked()
+        users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
+        lines.append(
+            self._text(locale, "admin-limits-blocked", users=users)
+            if users
+            else self._text(locale, "admin-limits-nobody-blocked")
+        )
+        return "\n".join(lines)[:2000]
+
+    async def cancel(self, number: int, by: int, locale: str) -> str:
+        """Cancel anybody's job by its number. Raises `UnknownJob`."""
+        record = await self._desk.database.history.by_number(number)
+        if record is None:
+            raise UnknownJob(str(number))
+        job = await self._desk.queue.cancel(record.job_id, by=by)
+        user = f"<@{job.request.user_id}>"
+        return self._text(locale, "admin-cancelled", number=str(job.number), user=user)
+
+    async def find(self, message: str, locale: str) -> str:
+        """Who made the picture of a message (a link or an id), and from what."""
+        ids = message_ids(message)
+        record = await self._desk.database.history.by_message(ids[1]) if ids else None
+        if record is None:
+            raise PictureForgotten
+        request = record.request
+        lines = [
+            self._text(
+                locale,
+                "admin-found",
+                number=str(record.number),
+                user=f"<@{request.user_id}>",
+                when=moment(record.queued_at),
+                model=label_of(self._desk.offers, request.model),
+                size=str(request.size),
+                seed=str(request.seed),
+            ),
+            self._text(locale, "prompt-line", prompt=quoted(request.prompt, 1500)),
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,62 @@
+"""Reads what people upload: from Discord's own hosts only, at once, and never more than fits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+from yarl import URL
+
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import BadSourceImage
+
+CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+TIME_LIMIT = 20.0
+BYTES_LIMIT = 25 * 1024 * 1024
+
+
+class AttachmentReader:
+    """``extra_host`` (``127.0.0.1:8080``) is where a simulated Discord keeps its files."""
+
+    def __init__(
+        self,
+        *,
+        session: Callable[[], aiohttp.ClientSession],
+        extra_host: str | None = None,
+        limit: int = BYTES_LIMIT,
+        time_limit: float = TIME_LIMIT,
+    ) -> None:
+        self._session, self._extra_host = session, extra_host
+        self._limit, self._time_limit = limit, time_limit
+
+    async def read(self, url: str) -> bytes:
+        """The file's bytes. Raises `BadSourceImage`."""
+        address = URL(url)
+        if not self._allowed(address):
+            raise BadSourceImage("gone")
+        try:
+            async with timeout(self._time_limit):
+                return await self._bounded(address)
+        except asyncio.TimeoutError as error:
+            raise BadSourceImage("took-too-long") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise BadSourceImage("gone") from error
+
+    def _allowed(self, address: URL) -> bool:
+        if self._extra_host is not None and f"{address.host}:{address.port}" == self._extra_host:
+            return True
+        return address.scheme == "https" and address.host in CDN_HOSTS
+
+    async def _bounded(self, address: URL) -> bytes:
+        async with self._session().get(address, allow_redirects=False) as response:
+            if response.status != 200:
+                raise BadSourceImage("gone")
+            if (response.content_length or 0) > self._limit:
+                raise BadSourceImage("too-many-bytes", limit=self._limit)
+            data = bytearray()
+            async for chunk in response.content.iter_chunked(65536):
+                data += chunk
+                if len(data) > self._limit:
+                    raise BadSourceImage("too-many-bytes", limit=self._limit)
+            return bytes(data)

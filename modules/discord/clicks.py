@@ -1,0 +1,88 @@
+"""Where a click or a form goes, by what its ``custom_id`` says. The routes are few and all stand here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import discord
+
+from modules.discord.actions import JobActions
+from modules.discord.cogs.account import Account
+from modules.discord.desk import Desk
+from modules.discord.forms import values_of
+from modules.discord.intake import Wish
+from modules.discord.rejections import NoPictureHere
+from modules.queue_manager.errors import NotYourJob
+from modules.queue_manager.jobs import JobId
+
+
+class Clicks:
+    """See the module."""
+
+    def __init__(self, desk: Desk, actions: JobActions, account: Account) -> None:
+        self._desk, self._actions, self._account = desk, actions, account
+
+    async def component(self, interaction: discord.Interaction, what: str, about: str) -> None:
+        """A button or menu was used. Raises a `RequestRejected`."""
+        values = [str(value) for value in _data(interaction).get("values", ())]
+        if self._actions.knows(what):
+            await self._actions.press(interaction, what, JobId(about))
+        elif what == "page":
+            owner, _, before = about.partition(":")
+            _check_owner(interaction, owner)
+            await self._account.turn_page(interaction, int(before))
+        elif what == "pick" and values:
+            await self._account.pick(interaction, JobId(values[0]))
+        elif what == "withdraw":
+            _check_owner(interaction, about)
+            await self._account.withdraw(interaction, values)
+        elif what == "setting":
+            await self._account.choose(interaction, about, values)
+        elif what == "forget":
+            await self._account.decide(interaction, about)
+
+    async def form(self, interaction: discord.Interaction, about: str) -> None:
+        """A form came back. Raises a `RequestRejected`."""
+        kind, _, target = about.partition(":")
+        values = values_of(_data(interaction))
+        if "-" in target:
+            await self._form_about_message(interaction, kind, target, values)
+        elif kind == "edit":
+            await self._actions.edited(interaction, JobId(target), values)
+        elif kind == "prompt":
+            await self._actions.reworded(interaction, JobId(target), values)
+
+    async def _form_about_message(
+        self, interaction: discord.Interaction, kind: str, target: str, values: Mapping[str, str]
+    ) -> None:
+        """The form of a menu on somebody's message, named by channel and message."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        channel_id, message_id = (int(part) for part in target.split("-", 1))
+        prompt = values.get("prompt", "")
+        if kind == "edit":
+            self._check_sees(interaction, channel_id)
+            picture = await self._desk.posted_picture(channel_id, message_id)
+            wish = Wish(kind="edit", prompt=prompt, sources=(picture,))
+        else:
+            wish = Wish(kind="imagine", prompt=prompt)
+        await self._actions.submit(interaction, await self._desk.person(interaction), wish)
+
+    def _check_sees(self, interaction: discord.Interaction, channel_id: int) -> None:
+        """A ``custom_id`` comes from outside: whether its sender may see that channel is looked up."""
+        home, user = self._desk.home(), interaction.user
+        channel = home.get_channel_or_thread(channel_id) if home is not None else None
+        if channel is None or not isinstance(user, discord.Member):
+            raise NoPictureHere
+        may = channel.permissions_for(user)
+        if not (may.view_channel and may.read_message_history):
+            raise NoPictureHere
+
+
+def _data(interaction: discord.Interaction) -> Mapping[str, Any]:
+    return interaction.data or {}
+
+
+def _check_owner(interaction: discord.Interaction, owner: str) -> None:
+    if owner != str(interaction.user.id):
+        raise NotYourJob

@@ -1,0 +1,133 @@
+"""What a person keeps here: /history, /settings, /forget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from modules.discord.answers import answer
+from modules.discord.buttons import button, job_row, rows
+from modules.discord.desk import Desk
+from modules.discord.history_pages import history_page
+from modules.discord.people import Person
+from modules.discord.results import is_nsfw, result_actions
+from modules.discord.settings_menus import changed, settings_view
+from modules.queue_manager.errors import NotYourJob
+from modules.queue_manager.jobs import JobId
+
+PAGE = 10
+
+
+class Account(commands.Cog):
+    """Thin: defer, read, hand over, answer."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @app_commands.command()
+    async def history(self, interaction: discord.Interaction) -> None:
+        """The pictures you have made."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._show_page(interaction, None)
+
+    async def turn_page(self, interaction: discord.Interaction, before: int) -> None:
+        """A page button was pressed; ``before`` 0 is the newest page."""
+        await interaction.response.defer()
+        await self._show_page(interaction, before or None)
+
+    async def _show_page(self, interaction: discord.Interaction, before: int | None) -> None:
+        person = await self._desk.person(interaction)
+        records = await self._desk.database.history.of_user(person.user_id, before=before, limit=PAGE + 1)
+        page = history_page(self._desk.messages, person, records, size=PAGE, before=before)
+        await answer(interaction, page.text, view=rows(page.items) if page.items else None)
+
+    async def pick(self, interaction: discord.Interaction, job_id: JobId) -> None:
+        """A picture was chosen in the history: show what can be done with it."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person = await self._desk.person(interaction)
+        job = await self._desk.job(job_id)
+        if job.request.user_id != person.user_id:
+            raise NotYourJob
+        actions = [
+            action
+            for action in result_actions(
+                self._desk.offers, gallery=False, nsfw=is_nsfw(self._desk.offers, job.request.model)
+            )
+            if action != "delete"
+        ]
+        text = self._desk.messages.text(
+            person.locale, "history-act", number=str(job.number), prompt=job.request.prompt[:200]
+        )
+        await answer(interaction, text, view=job_row(self._desk.messages, person.locale, job.id, actions))
+
+    @app_commands.command()
+    async def settings(self, interaction: discord.Interaction) -> None:
+        """Your model, shape, language and where results go."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._show_settings(interaction, await self._desk.person(interaction), "settings-title")
+
+    async def choose(self, interaction: discord.Interaction, setting: str, values: list[str]) -> None:
+        """Something was chosen in the menus of /settings."""
+        await interaction.response.defer()
+        person = await self._desk.person(interaction)
+        preferences = changed(person.preferences, setting, values)
+        await self._desk.database.preferences.put(person.user_id, preferences)
+        locale = preferences.locale or str(interaction.locale)
+        now = replace(person, preferences=preferences, locale=locale)
+        await self._show_settings(interaction, now, "settings-saved")
+
+    async def _show_settings(self, interaction: discord.Interaction, person: Person, title: str) -> None:
+        text = self._desk.messages.text(person.locale, title)
+        view = settings_view(self._desk.messages, person, self._desk.offers)
+        await answer(interaction, f"**{text}**", view=view)
+
+    @app_commands.command()
+    async def forget(self, interaction: discord.Interaction) -> None:
+        """Erase your prompts, pictures and settings."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person, messages = await self._desk.person(interaction), self._desk.messages
+        buttons = [
+            button(
+                messages.text(person.locale, "button-forget"),
+                "forget",
+                f"yes:{person.user_id}",
+                style=discord.ButtonStyle.danger,
+            ),
+            button(messages.text(person.locale, "button-keep"), "forget", f"no:{person.user_id}"),
+        ]
+        await answer(interaction, messages.text(person.locale, "forget-ask"), view=rows(buttons))
+
+    async def decide(self, interaction: discord.Interaction, about: str) -> None:
+        """The question of /forget was answered."""
+        await interaction.response.defer()
+        decision, _, owner = about.partition(":")
+        if owner != str(interaction.user.id):
+            raise NotYourJob
+        person, messages = await self._desk.person(interaction), self._desk.messages
+        if decision != "yes":
+            await answer(interaction, messages.text(person.locale, "forget-kept"))
+        elif self._desk.queue.active_jobs(person.user_id):
+            await answer(interaction, messages.text(person.locale, "forget-busy"))
+        else:
+            await self._desk.channels.close(person.guild_id, person.user_id)
+            await self._desk.database.history.forget(person.user_id)
+            await answer(interaction, messages.text(str(interaction.locale), "forget-done"))
+
+    async def withdraw(self, interaction: discord.Interaction, values: list[str]) -> None:
+        """Jobs were chosen in the menu of /cancel."""
+        await interaction.response.defer()
+        person, queue = await self._desk.person(interaction), self._desk.queue
+        mine = {job.id: job for job in queue.active_jobs(person.user_id)}
+        chosen = list(mine) if "all" in values else [JobId(value) for value in values if JobId(value) in mine]
+        numbers = []
+        for job_id in chosen:
+            if queue.job(job_id) is not None:
+                job = await queue.cancel(job_id, by=person.user_id)
+                numbers.append(f"#{job.number}")
+        text = self._desk.messages.text(
+            person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
+        )
+        await answer(interaction, text)

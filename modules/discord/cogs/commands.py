@@ -1,0 +1,171 @@
+"""What everybody may type: /imagine, /edit, /queue, /cancel, /help, and the menus on a picture."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from modules.discord.actions import JobActions
+from modules.discord.answers import answer
+from modules.discord.autocomplete import model_choices, prompt_choices, shape_choices
+from modules.discord.buttons import menu, rows
+from modules.discord.desk import Desk
+from modules.discord.forms import again_form, edit_form, prompt_form
+from modules.discord.intake import Wish
+from modules.discord.overviews import help_text, queue_text
+from modules.discord.prose import plain
+from modules.discord.rejections import NoPictureHere
+from modules.queue_manager.jobs import Kind
+
+Choices = list[app_commands.Choice[str]]
+
+
+class Commands(commands.Cog):
+    """Thin: defer, read, hand over, answer."""
+
+    def __init__(self, bot: commands.Bot, desk: Desk, actions: JobActions) -> None:
+        self._bot, self._desk, self._actions = bot, desk, actions
+        self._menus = [
+            app_commands.ContextMenu(name="Edit picture", callback=self.edit_picture),
+            app_commands.ContextMenu(name="Make again", callback=self.make_again),
+        ]
+
+    async def cog_load(self) -> None:
+        """Menus on messages cannot be declared in a class."""
+        for item in self._menus:
+            self._bot.tree.add_command(item)
+
+    async def cog_unload(self) -> None:
+        """The reverse of loading."""
+        for item in self._menus:
+            self._bot.tree.remove_command(item.name, type=item.type)
+
+    @app_commands.command()
+    async def imagine(  # noqa: PLR0917 - the options of the command
+        self,
+        interaction: discord.Interaction,
+        model: str,
+        prompt: str,
+        aspect: str | None = None,
+        seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
+        negative: str = "",
+        count: app_commands.Range[int, 1, 10] = 1,
+    ) -> None:
+        """Make a picture from words."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person = await self._desk.person(interaction)
+        wish = Wish(
+            kind="imagine",
+            prompt=prompt,
+            model=model,
+            shape=aspect,
+            seed=seed,
+            negative=negative,
+            count=count,
+        )
+        await self._actions.submit(interaction, person, wish)
+
+    @app_commands.command()
+    async def edit(  # noqa: PLR0917 - the options of the command
+        self,
+        interaction: discord.Interaction,
+        prompt: str,
+        image: discord.Attachment | None = None,
+        image2: discord.Attachment | None = None,
+        model: str | None = None,
+        seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
+    ) -> None:
+        """Change a picture by words."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person = await self._desk.person(interaction)
+        uploads = [await self._desk.upload(file.url) for file in (image, image2) if file is not None]
+        if image is None:
+            uploads.insert(0, await self._desk.last_picture(person.user_id))
+        wish = Wish(kind="edit", prompt=prompt, model=model, seed=seed, sources=tuple(uploads))
+        await self._actions.submit(interaction, person, wish)
+
+    @app_commands.command()
+    async def queue(self, interaction: discord.Interaction) -> None:
+        """How many wait, and where you stand."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person = await self._desk.person(interaction)
+        await answer(interaction, queue_text(self._desk, person))
+
+    @app_commands.command()
+    async def cancel(self, interaction: discord.Interaction) -> None:
+        """Take back pictures you asked for."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person, messages = await self._desk.person(interaction), self._desk.messages
+        jobs = self._desk.queue.active_jobs(person.user_id)
+        if not jobs:
+            await answer(interaction, messages.text(person.locale, "cancel-none"))
+            return
+        options = [
+            discord.SelectOption(label=plain(f"#{job.number} {job.request.prompt}", 100), value=job.id)
+            for job in jobs[:24]
+        ]
+        if len(jobs) > 1:
+            options.append(
+                discord.SelectOption(label=messages.text(person.locale, "cancel-all"), value="all")
+            )
+        choose = messages.text(person.locale, "cancel-choose")
+        view = rows([menu("withdraw", person.user_id, choose, options, most=len(options))])
+        await answer(interaction, choose, view=view)
+
+    @app_commands.command()
+    async def help(self, interaction: discord.Interaction) -> None:
+        """What this bot can do."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        person = await self._desk.person(interaction)
+        await answer(interaction, help_text(self._desk, person))
+
+    async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """Change the picture of a message."""
+        _check_picture(message)
+        person = await self._desk.person(interaction)
+        about = f"{message.channel.id}-{message.id}"
+        await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, about))
+
+    async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """Make a picture like that of a message."""
+        _check_picture(message)
+        person, messages = await self._desk.person(interaction), self._desk.messages
+        record = await self._desk.database.history.by_message(message.id)
+        if record is None:
+            about = f"{message.channel.id}-{message.id}"
+            await interaction.response.send_modal(again_form(messages, person.locale, about))
+            return
+        job = await self._desk.job(record.job_id)
+        offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
+        await interaction.response.send_modal(prompt_form(messages, person.locale, job, offer))
+
+    # ── what is offered while they type ─────────────────────────────────────────────────────────
+
+    @imagine.autocomplete("model")
+    async def _models(self, interaction: discord.Interaction, typed: str) -> Choices:
+        return await self._model_choices(interaction, "imagine", typed)
+
+    @edit.autocomplete("model")
+    async def _edit_models(self, interaction: discord.Interaction, typed: str) -> Choices:
+        return await self._model_choices(interaction, "edit", typed)
+
+    async def _model_choices(self, interaction: discord.Interaction, kind: Kind, typed: str) -> Choices:
+        person = await self._desk.person(interaction)
+        return model_choices(self._desk.offers, kind, typed, person, self._desk.messages)
+
+    @imagine.autocomplete("aspect")
+    async def _shapes(self, interaction: discord.Interaction, typed: str) -> Choices:
+        person = await self._desk.person(interaction)
+        model = str(interaction.namespace.model or "")
+        return shape_choices(self._desk.offers, model, typed, person, self._desk.messages)
+
+    @imagine.autocomplete("prompt")
+    async def _prompts(self, interaction: discord.Interaction, typed: str) -> Choices:
+        recent = await self._desk.database.history.recent_prompts(interaction.user.id, typed, 25)
+        return prompt_choices(recent)
+
+
+def _check_picture(message: discord.Message) -> None:
+    if not any((file.content_type or "").startswith("image/") for file in message.attachments):
+        raise NoPictureHere

@@ -1,0 +1,91 @@
+"""What happens to private channels and to those who own them: used, unused, deleted, left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from logging import getLogger
+
+import discord
+from discord.ext import commands
+
+from modules.discord.desk import Desk
+from modules.discord.pacing import Priority, priority
+from modules.discord.session_rules import owner_of
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import StoreError
+from modules.queue_manager.ports import Clock
+
+log = getLogger(__name__)
+
+TIME_LIMIT = 30.0
+
+
+class Sessions(commands.Cog):
+    """``sweep_every``: seconds between two looks at what is unused and who has left."""
+
+    def __init__(self, bot: commands.Bot, desk: Desk, *, clock: Clock, sweep_every: float = 60.0) -> None:
+        self._bot, self._desk, self._clock, self._sweep_every = bot, desk, clock, sweep_every
+
+    async def run(self, guild_id: int) -> None:
+        """Look after the guild's private channels until cancelled."""
+        guild = self._bot.get_guild(guild_id)
+        if guild is not None:
+            await self._desk.channels.adopt(guild)
+        while True:
+            try:
+                await self._desk.channels.sweep(guild_id)
+                await self._look_for_leavers(guild_id)
+            except StoreError as error:
+                log.warning("sessions are looked after later: %s", error)
+            await self._clock.sleep(self._sweep_every)
+
+    @commands.Cog.listener()
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """A channel deleted by hand: the next result makes a new one."""
+        await self._desk.channels.forget_channel(channel.id)
+
+    @commands.Cog.listener()
+    async def on_message(self, message: discord.Message) -> None:
+        """Writing in one's own channel is using it."""
+        channel = message.channel
+        if message.guild is None or not isinstance(channel, discord.TextChannel):
+            return
+        if owner_of(channel.name, channel.topic) == message.author.id:
+            await self._desk.channels.touch(message.guild.id, message.author.id)
+
+    @commands.Cog.listener()
+    async def on_member_ban(self, guild: discord.Guild, user: discord.User | discord.Member) -> None:
+        """Banned: what they asked for ends with their stay."""
+        await self._see_off(guild.id, user.id)
+
+    @commands.Cog.listener()
+    async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
+        """Left, or removed. Heard only with the members intent; without it `_look_for_leavers` finds out."""
+        await self._see_off(payload.guild_id, payload.user.id)
+
+    async def _look_for_leavers(self, guild_id: int) -> None:
+        guild = self._bot.get_guild(guild_id)
+        if guild is None or self._bot.intents.members:
+            return
+        for record in await self._desk.database.sessions.of_guild(guild_id):
+            if self._desk.queue.active_jobs(record.user_id) and not await _is_member(guild, record.user_id):
+                await self._see_off(guild_id, record.user_id)
+
+    async def _see_off(self, guild_id: int, user_id: int) -> None:
+        """Cancel the jobs and close the channel of somebody who is not there any more."""
+        cancelled = await self._desk.queue.cancel_user(user_id, by=None)
+        closed = await self._desk.channels.close(guild_id, user_id)
+        if cancelled or closed:
+            log.info("a member left: %d jobs cancelled", len(cancelled))
+
+
+async def _is_member(guild: discord.Guild, user_id: int) -> bool:
+    try:
+        with priority(Priority.REST):
+            async with timeout(TIME_LIMIT):
+                await guild.fetch_member(user_id)
+    except discord.NotFound:
+        return False
+    except (discord.HTTPException, asyncio.TimeoutError, OSError) as error:
+        log.info("membership not known: %s", error)
+    return True

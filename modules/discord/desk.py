@@ -1,0 +1,111 @@
+"""The parts that commands, buttons and forms share, and what all of them need to look up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import discord
+
+from modules.discord.attachments import AttachmentReader
+from modules.discord.boards import Hindrance
+from modules.discord.channels import SessionChannels
+from modules.discord.courier import Courier, CourierError, Posted
+from modules.discord.intake import Intake
+from modules.discord.kept import KeptPictures
+from modules.discord.messages import Messages
+from modules.discord.people import Person, person_of
+from modules.discord.recalled import job_of
+from modules.discord.rejections import PictureForgotten
+from modules.queue_manager.errors import BadSourceImage, NoSourceImage
+from modules.queue_manager.fleet import Fleet
+from modules.queue_manager.jobs import Job, JobId, ModelOffer
+from modules.queue_manager.manager import QueueManager
+from modules.utils.database.engine import Database
+from modules.utils.images import CleanPicture, PictureCleaner
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """See the module. ``hindrance``: why nothing is being made just now, if so; ``home``: the guild."""
+
+    queue: QueueManager
+    fleet: Fleet
+    database: Database
+    intake: Intake
+    channels: SessionChannels
+    courier: Courier
+    reader: AttachmentReader
+    cleaner: PictureCleaner
+    messages: Messages
+    kept: KeptPictures
+    hindrance: Callable[[], Hindrance | None]
+    home: Callable[[], discord.Guild | None]
+    gallery_channel_id: int | None = None
+
+    @property
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """What can be asked for."""
+        return self.queue.offers
+
+    async def person(self, interaction: discord.Interaction) -> Person:
+        """Who is asking."""
+        return await person_of(interaction, self.database.preferences, self.home())
+
+    async def job(self, job_id: JobId) -> Job:
+        """A job, active or remembered. Raises `PictureForgotten`."""
+        active = self.queue.job(job_id)
+        if active is not None:
+            return active
+        record = await self.database.history.job(job_id)
+        if record is None:
+            raise PictureForgotten
+        return job_of(record)
+
+    async def upload(self, url: str) -> CleanPicture:
+        """An attachment, read at once (its address expires) and cleaned. Raises `BadSourceImage`."""
+        return await self.cleaner.clean(await self.reader.read(url))
+
+    async def picture(self, job_id: JobId, message: discord.Message | None = None) -> CleanPicture:
+        """The picture that a job gave: from the message it is under, the memory, or where it was posted.
+
+        Raises `BadSourceImage`.
+        """
+        stored = await self.database.history.picture(job_id)
+        if stored is not None:
+            return await self.cleaner.clean(stored.data)
+        if message is not None and message.attachments:
+            return await self.upload(message.attachments[0].url)
+        record = await self.database.history.job(job_id)
+        if record is None or record.channel_id is None or record.message_id is None:
+            raise BadSourceImage("gone")
+        return await self.posted_picture(record.channel_id, record.message_id)
+
+    async def posted_picture(self, channel_id: int, message_id: int) -> CleanPicture:
+        """The first picture of a message. Raises `BadSourceImage`."""
+        try:
+            message = await self.courier.message(Posted(channel_id=channel_id, message_id=message_id))
+        except CourierError as error:
+            raise BadSourceImage("gone") from error
+        files = message.get("attachments", ())
+        if not files:
+            raise BadSourceImage("gone")
+        return await self.upload(str(files[0]["url"]))
+
+    async def last_picture(self, user_id: int) -> CleanPicture:
+        """The person's last result, also after a restart. Raises `NoSourceImage` or `BadSourceImage`."""
+        record = await self.database.history.last_picture(user_id)
+        if record is None:
+            raise NoSourceImage
+        return await self.picture(record.job_id)
+
+    async def sources(self, job: Job) -> tuple[CleanPicture, ...]:
+        """What an edit started from, as long as it is kept. Raises `BadSourceImage`."""
+        found = []
+        for source in job.request.sources:
+            try:
+                data = await self.database.jobs.source(source.key)
+            except KeyError as error:
+                raise BadSourceImage("gone") from error
+            found.append(CleanPicture(data=data, media_type="image/png", size=source.size))
+        return tuple(found)

@@ -1,0 +1,63 @@
+"""Pure: a page of /history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import discord
+
+from modules.discord.buttons import Component, button, menu
+from modules.discord.messages import Messages
+from modules.discord.people import Person
+from modules.discord.prose import message_link, moment, plain, quoted
+from modules.utils.database.records import JobRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """What is said, and the menu and buttons below."""
+
+    text: str
+    items: tuple[Component, ...] = ()
+
+
+def history_page(
+    messages: Messages, person: Person, records: Sequence[JobRecord], *, size: int, before: int | None
+) -> Page:
+    """The newest ``size`` of ``records``; one more than that tells that there is another page."""
+    locale, shown = person.locale, list(records[:size])
+    if not shown:
+        newest = button(messages.text(locale, "button-newer"), "page", f"{person.user_id}:0")
+        return Page(text=messages.text(locale, "history-empty"), items=(newest,) if before else ())
+    lines = [f"**{messages.text(locale, 'history-title')}**"]
+    lines += [_line(messages, locale, record) for record in shown]
+    options = [
+        discord.SelectOption(
+            label=plain(f"#{record.number} {record.request.prompt}", 100), value=record.job_id
+        )
+        for record in shown
+    ]
+    items = [menu("pick", person.user_id, messages.text(locale, "history-pick"), options)]
+    if before is not None:
+        items.append(button(messages.text(locale, "button-newer"), "page", f"{person.user_id}:0"))
+    if len(records) > size:
+        older = f"{person.user_id}:{shown[-1].number}"
+        items.append(button(messages.text(locale, "button-older"), "page", older))
+    return Page(text="\n".join(lines)[:2000], items=tuple(items))
+
+
+def _line(messages: Messages, locale: str, record: JobRecord) -> str:
+    link = ""
+    if record.channel_id is not None and record.message_id is not None:
+        link = message_link(record.request.guild_id, record.channel_id, record.message_id)
+    line = messages.text(
+        locale,
+        "history-line",
+        number=str(record.number),
+        when=moment(record.queued_at),
+        model=plain(record.request.model, 40),
+        state=record.state if link or record.state != "delivered" else "deleted",
+        link=link,
+    )
+    return f"{line}\n{messages.text(locale, 'prompt-line', prompt=quoted(record.request.prompt, 80))}"

@@ -1,0 +1,349 @@
+"""Keeps one status message per job true: its place, its steps, its picture forming, its end.
+
+What is sent is always the newest state: edits that were overtaken while they waited for their turn are
+never sent. At most one edit every two seconds for one job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from itertools import islice
+from logging import getLogger
+from typing import Any
+
+import discord
+
+from modules.discord.boards import ENDED, Board, Hindrance, actions, render, worth_telling
+from modules.discord.buttons import job_row
+from modules.discord.courier import (
+    OLD_MESSAGE_EDITS,
+    Courier,
+    CourierError,
+    DiscordAway,
+    Enclosure,
+    Note,
+    Posted,
+    Refused,
+)
+from modules.discord.messages import Messages
+from modules.discord.pacing import Pacer, Priority
+from modules.discord.recalled import job_of
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.ports import (
+    Cancelled,
+    Clock,
+    Delivered,
+    Failed,
+    Finished,
+    JobEvent,
+    Progressed,
+    Requeued,
+    Started,
+)
+from modules.queue_manager.status import Place
+from modules.utils.database.preferences import Preferences
+from modules.utils.database.records import JobRecord
+from modules.utils.database.status_messages import StatusMessages as StatusMessageStore
+
+log = getLogger(__name__)
+
+INTERVAL = 2.0
+"""Seconds between two edits of one message."""
+
+EDITABLE_FOR = 3300.0
+"""Seconds after which a message is replaced: edits of those older than an hour are limited (30046)."""
+
+PLACES_AT_ONCE = 50
+"""Waiting jobs whose place is looked at in one interval; the others follow in turn."""
+
+GOODBYE_LIMIT = 5.0
+
+
+@dataclass(slots=True)
+class _Message:
+    """A status message, what it shows, and what it should show."""
+
+    board: Board
+    posted: Posted | None = None
+    shown: str = ""
+    shown_preview: bytes | None = None
+    preview: bytes | None = None
+    wants_preview: bool | None = None
+    sent_at: float = float("-inf")
+    changed: bool = False
+    unreachable: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class ProgressMessages:
+    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a waiting job stands."""
+
+    def __init__(
+        self,
+        *,
+        courier: Courier,
+        pacer: Pacer,
+        store: StatusMessageStore,
+        preferences: Preferences,
+        messages: Messages,
+        clock: Clock,
+        place: Callable[[JobId], Place | None],
+        hindrance: Callable[[], Hindrance | None],
+    ) -> None:
+        self._courier, self._pacer, self._store = courier, pacer, store
+        self._preferences, self._messages, self._clock = preferences, messages, clock
+        self._place, self._hindrance = place, hindrance
+        self._all: dict[JobId, _Message] = {}
+        self._leaving = False
+
+    async def on_event(self, event: JobEvent) -> None:
+        """Take note; sending happens in a task of each message's own."""
+        message = self._all.get(event.job.id)
+        if message is None:
+            message = self._all[event.job.id] = _Message(board=Board(job=event.job))
+        board = replace(message.board, job=event.job)
+        if isinstance(event, Progressed) and event.preview is not None:
+            if message.wants_preview is None:
+                message.wants_preview = (await self._preferences.get(event.job.request.user_id)).previews
+            message.preview = event.preview if message.wants_preview else None
+        message.board = self._after(board, event)
+        self._send_soon(message)
+
+    def _after(self, board: Board, event: JobEvent) -> Board:
+        """The board once ``event`` has happened."""
+        if isinstance(event, (Started, Progressed)):
+            return self._running(board, event)
+        if isinstance(event, (Finished, Delivered, Failed, Cancelled)):
+            return _ending(board, event)
+        waiting = replace(board, started_at=None, step=0)
+        return self._placed(replace(waiting, stage="retrying" if isinstance(event, Requeued) else "queued"))
+
+    def _running(self, board: Board, event: Started | Progressed) -> Board:
+        if isinstance(event, Progressed):
+            return replace(
+                board,
+                stage="started",
+                started_at=board.started_at or self._clock.unix(),
+                step=event.step,
+                steps=event.steps,
+                expected_at=event.expected_at or board.expected_at,
+            )
+        place = self._place(event.job.id)
+        expected_at = place.expected_at if place is not None else None
+        return replace(board, stage="started", started_at=self._clock.unix(), step=0, expected_at=expected_at)
+
+    def _placed(self, board: Board) -> Board:
+        return replace(board, place=self._place(board.job.id), hindrance=self._hindrance())
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────
+
+    def _send_soon(self, message: _Message) -> None:
+        message.changed = True
+        if message.task is None and not self._leaving:
+            message.task = asyncio.create_task(self._keep(message), name=f"status {message.board.job.id}")
+
+    async def _keep(self, message: _Message) -> None:
+        try:
+            while message.changed and not self._leaving:
+                wait = message.sent_at + INTERVAL - self._clock.now()
+                if wait > 0:
+                    await self._clock.sleep(wait)
+                if message.board.stage == "delivered" and message.posted is None:
+                    break  # it was overtaken before it was ever shown
+                await self._pacer.turn(_urgency(message.board))
+                message.changed = False
+                await self._show(message)
+        finally:
+            message.task = None
+            if message.board.stage in ENDED and not message.changed:
+                self._all.pop(message.board.job.id, None)
+            if message.board.stage == "delivered" and message.posted is None:
+                self._all.pop(message.board.job.id, None)
+
+    async def _show(self, message: _Message) -> None:
+        """Bring the message up to date. The turn for one request has been taken."""
+        try:
+            if message.board.stage == "delivered":
+                await self._remove(message)
+            else:
+                await self._update(message)
+        except DiscordAway as error:
+            log.info("status of job %s waits: %s", message.board.job.id, error)
+            message.sent_at = self._clock.now() + INTERVAL
+            message.changed = True
+        except Refused as error:
+            if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
+                message.posted, message.changed = None, True
+            else:
+                log.warning("status of job %s refused: %s", message.board.job.id, error)
+        except CourierError as error:
+            await self._lost(message, error)
+
+    async def _update(self, message: _Message) -> None:
+        text, preview = render(self._messages, message.board), message.preview
+        if message.board.stage in ENDED:
+            preview = None
+        if message.posted is not None and (text, preview) == (message.shown, message.shown_preview):
+            return
+        if message.posted is not None and self._age(message.posted) > EDITABLE_FOR:
+            await self._courier.delete(message.posted, level=Priority.STATUS)
+            message.posted = None
+        if message.unreachable:
+            return
+        note = self._note(message.board, text, preview, message.shown_preview)
+        message.sent_at = self._clock.now()
+        if message.posted is None:
+            channel_id = message.board.job.request.channel_id
+            message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS)
+            await self._store.put(message.board.job.id, channel_id, message.posted.message_id)
+        else:
+            await self._courier.edit_now(message.posted, note)
+        message.shown, message.shown_preview = text, preview
+        if message.board.stage in ENDED:
+            await self._store.remove(message.board.job.id)
+
+    def _note(self, board: Board, text: str, preview: bytes | None, shown: bytes | None) -> Note:
+        locale = board.job.request.locale
+        files: tuple[Enclosure, ...] | None = None
+        if preview is not None and preview is not shown:
+            files = (Enclosure(name=f"preview{_extension(preview)}", data=preview),)
+        elif preview is None and shown is not None:
+            files = ()
+        return Note(
+            text=text,
+            files=files,
+            view=job_row(self._messages, locale, board.job.id, actions(board)),
+            mention=board.job.request.user_id if board.stage == "failed" else None,
+        )
+
+    async def _remove(self, message: _Message) -> None:
+        if message.posted is not None and not message.unreachable:
+            await self._courier.delete(message.posted, level=Priority.STATUS)
+        await self._store.remove(message.board.job.id)
+
+    async def _lost(self, message: _Message, error: CourierError) -> None:
+        """The message's channel is gone: never touch it again, but tell a failure all the same."""
+        log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
+        message.unreachable = True
+        await self._store.remove(message.board.job.id)
+        if message.board.stage != "failed":
+            return
+        board = message.board
+        try:
+            channel_id = await self._courier.direct_channel(board.job.request.user_id)
+            note = self._note(board, render(self._messages, board), None, None)
+            await self._courier.post(channel_id, note, level=Priority.DELIVER)
+        except CourierError as failure:
+            log.info("failure of job %s could be told nowhere: %s", board.job.id, failure)
+
+    def _age(self, posted: Posted) -> float:
+        return self._clock.unix() - discord.utils.snowflake_time(posted.message_id).timestamp()
+
+    # ── time passes, processes come and go ──────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Keep the places of those who wait true, until cancelled."""
+        while True:
+            await self._clock.sleep(INTERVAL)
+            self.look_at_places()
+
+    def look_at_places(self) -> None:
+        """Compare what some of the waiting messages say with the queue; the others come next time."""
+        waiting = (
+            job_id for job_id, message in self._all.items() if message.board.stage in ("queued", "retrying")
+        )
+        for job_id in list(islice(waiting, PLACES_AT_ONCE)):
+            message = self._all.pop(job_id)
+            self._all[job_id] = message  # to the end of the line
+            placed = self._placed(message.board)
+            old = message.board
+            if old.hindrance != placed.hindrance or worth_telling(
+                old.place, placed.place, now=self._clock.unix()
+            ):
+                message.board = placed
+                self._send_soon(message)
+
+    async def mend(
+        self,
+        active: Callable[[JobId], Job | None],
+        ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]],
+    ) -> None:
+        """Take over the messages that a former process left behind and bring them up to date.
+
+        ``active`` finds a job that lives, ``ended`` what is known of one that does not.
+        """
+        for record in await self._store.all():
+            job = active(record.job_id)
+            board = Board(job=job) if job is not None else _ended_board(await ended(record.job_id))
+            posted = Posted(channel_id=record.channel_id, message_id=record.message_id)
+            if board is None:
+                await self._store.remove(record.job_id)
+                continue
+            known = self._all.get(record.job_id)
+            if known is None:
+                known = self._all[record.job_id] = _Message(
+                    board=self._placed(board) if job is not None else board
+                )
+            if known.posted is None:
+                known.posted = posted
+                self._send_soon(known)
+
+    async def say_goodbye(self) -> None:
+        """Let the messages of all jobs that live say that their place is kept."""
+        self._leaving = True
+        living = [message for message in self._all.values() if message.board.stage not in ENDED]
+        for message in self._all.values():
+            if message.task is not None:
+                message.task.cancel()
+        try:
+            async with timeout(GOODBYE_LIMIT):
+                await asyncio.gather(*(self._part(message) for message in living))
+        except asyncio.TimeoutError:
+            log.warning("not every status message could be told of the restart")
+
+    async def _part(self, message: _Message) -> None:
+        if message.posted is None or message.unreachable:
+            return
+        board = replace(message.board, stage="restarting")
+        note = self._note(board, render(self._messages, board), None, message.shown_preview)
+        try:
+            await self._courier.edit(message.posted, note, level=Priority.DELIVER)
+        except CourierError as error:
+            log.info("status of job %s not updated: %s", board.job.id, error)
+
+
+def _ending(board: Board, event: Finished | Delivered | Failed | Cancelled) -> Board:
+    if isinstance(event, Finished):
+        return replace(board, stage="finishing")
+    if isinstance(event, Failed):
+        return replace(board, stage="failed", error=event.error)
+    if isinstance(event, Delivered):
+        return replace(board, stage="kept" if event.receipt.where == "kept" else "delivered")
+    others = event.by is not None and event.by != event.job.request.user_id
+    return replace(board, stage="cancelled-by-other" if others else "cancelled")
+
+
+def _urgency(board: Board) -> Priority:
+    return Priority.DELIVER if board.stage in ("failed", "kept") else Priority.STATUS
+
+
+def _ended_board(record: JobRecord | None) -> Board | None:
+    """What the message of a job that ended in a former process should say."""
+    if record is None or record.state not in ("delivered", "deleted", "kept", "failed", "cancelled"):
+        return None
+    job = job_of(record)
+    if record.state == "failed":
+        error = GenerationError(record.error_reason or "")
+        error.message_key = record.error_key or error.message_key  # type: ignore[misc]
+        return Board(job=job, stage="failed", error=error)
+    return Board(job=job, stage="delivered" if record.state == "deleted" else record.state)
+
+
+def _extension(image: bytes) -> str:
+    if image.startswith(b"\x89PNG"):
+        return ".png"
+    return ".webp" if image[8:12] == b"WEBP" else ".jpg"

@@ -1,0 +1,74 @@
+"""Pure: what people wrote or what numbers say, made fit to stand in a message."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import timedelta
+
+from modules.queue_manager.jobs import JobId
+
+_MARKS = re.compile(r"([\\*_~`|\[<])")
+_LINE_MARKS = re.compile(r"^([>#+-])")
+_FULL, _EMPTY = "▰", "▱"
+
+
+def quoted(prompt: str, limit: int = 300) -> str:
+    """A prompt on one line, shortened, with nothing in it that Discord would render or ping.
+
+    A zero-width space after each ``@`` and ``<`` is the second lock: allowed mentions are the first.
+    """
+    line = " ".join(prompt.split())
+    if len(line) > limit:
+        line = line[: limit - 1].rstrip() + "…"
+    escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", line))
+    return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+
+
+def plain(prompt: str, limit: int) -> str:
+    """A prompt on one line, shortened, for places where nothing is rendered (buttons, alt text)."""
+    line = " ".join(prompt.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def moment(unix: float) -> str:
+    """A time that every client shows as a countdown or as how long ago it was."""
+    return f"<t:{round(unix)}:R>"
+
+
+def bar(step: int, steps: int, width: int = 10) -> str:
+    """How much is done, as a bar of ``width`` signs."""
+    done = 0 if steps <= 0 else max(0, min(width, step * width // steps))
+    return _FULL * done + _EMPTY * (width - done)
+
+
+def seconds(value: float) -> str:
+    """Seconds with one decimal below ten: ``0.8``, ``12``."""
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
+def nonce(job_id: JobId, channel_id: int, part: str) -> str:
+    """What makes Discord create a message once: at most 25 characters, another for each destination."""
+    return hashlib.sha256(f"{job_id}:{channel_id}:{part}".encode()).hexdigest()[:24]
+
+
+def channel_name(name: str, fallback: str) -> str:
+    """A channel's name made of a person's: lower case, hyphens, at most 90 characters."""
+    words = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
+    return words[:90].strip("-") or fallback
+
+
+def message_link(guild_id: int, channel_id: int, message_id: int) -> str:
+    """The address of a message in Discord's clients."""
+    return f"https://discord.com/channels/{guild_id or '@me'}/{channel_id}/{message_id}"
+
+
+def message_ids(text: str) -> tuple[int | None, int] | None:
+    """Channel (if given) and message that a link or an id stands for."""
+    match = re.search(r"(?:channels/[\d@me]+/(\d{15,20})/)?(\d{15,20})\s*$", text.strip())
+    return (int(match[1]) if match[1] else None, int(match[2])) if match else None
+
+
+def span(value: float) -> str:
+    """A duration as ``1:02:03``."""
+    return str(timedelta(seconds=round(value)))

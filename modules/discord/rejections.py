@@ -1,0 +1,63 @@
+"""What only Discord's room refuses, as children of the core's `RequestRejected`.
+
+RequestRejected
+├── NegativeUnknown   a negative prompt for a model that knows none
+├── NoPictureHere     the message has no picture
+├── PictureForgotten  the job is not in the memory any more
+├── NotANumber        a form's field should hold a number
+├── ForAdministrators the command is not for this person
+├── SharingNotSetUp   there is no gallery
+└── NoSuchGpu         no engine of that name
+"""
+
+from __future__ import annotations
+
+from modules.queue_manager.errors import RequestRejected
+
+
+class NegativeUnknown(RequestRejected):
+    """A negative prompt for a model that knows none (fields: model)."""
+
+    message_key = "error-no-negative"
+
+
+class NoPictureHere(RequestRejected):
+    """The message has no picture."""
+
+    message_key = "error-no-picture-here"
+
+
+class PictureForgotten(RequestRejected):
+    """The job is not in the memory any more."""
+
+    message_key = "error-gone"
+
+
+class NotANumber(RequestRejected):
+    """A form's field should hold a number (fields: value)."""
+
+    message_key = "error-form-number"
+
+
+class ForAdministrators(RequestRejected):
+    """The command is not for this person."""
+
+    message_key = "admin-only"
+
+
+class SharingNotSetUp(RequestRejected):
+    """There is no gallery."""
+
+    message_key = "shared-nowhere"
+
+
+class NoSuchGpu(RequestRejected):
+    """No engine of that name (fields: names)."""
+
+    message_key = "admin-no-gpu"
+
+
+class NotAMember(RequestRejected):
+    """They have left the guild that this bot serves."""
+
+    message_key = "error-not-a-member"

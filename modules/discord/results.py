@@ -1,0 +1,188 @@
+"""How a finished picture is presented to its owner: its words, its file, its buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from logging import getLogger
+from typing import Literal
+
+from modules.discord.buttons import Action, job_row
+from modules.discord.courier import Enclosure, Note
+from modules.discord.messages import Messages
+from modules.discord.prose import plain, quoted, seconds
+from modules.queue_manager.errors import NoOutput
+from modules.queue_manager.jobs import Job, JobId, ModelOffer, Picture
+from modules.queue_manager.ports import Finished, RunReport
+from modules.utils.database.records import UserPreferences
+from modules.utils.images import OutputFormat, OwnMetadata, PictureCleaner
+
+log = getLogger(__name__)
+
+Where = Literal["channel", "new-channel", "direct-message"]
+
+_EXTENSIONS = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpg", "image/gif": "gif"}
+
+
+class ResultNotes:
+    """Makes the message that carries a picture. ``with_metadata``: the file tells its owner's own prompt,
+    seed and model; ``gallery``: pictures can be shared."""
+
+    def __init__(
+        self,
+        *,
+        cleaner: PictureCleaner,
+        messages: Messages,
+        offers: Sequence[ModelOffer],
+        output_format: OutputFormat = "png",
+        with_metadata: bool = True,
+        gallery: bool = False,
+    ) -> None:
+        self._cleaner, self._messages, self._offers = cleaner, messages, tuple(offers)
+        self._format, self._with_metadata, self._gallery = output_format, with_metadata, gallery
+
+    async def of(self, finished: Finished, *, where: Where, limit: int, wanted: UserPreferences) -> Note:
+        """The message; ``limit``: bytes that a file may have there."""
+        job, locale = finished.job, finished.job.request.locale
+        remarks = self._remarks(where, wanted, locale)
+        picture: Picture | None = None
+        try:
+            picture = await self._presented(finished, limit)
+        except NoOutput as error:
+            log.warning("job %s: %s", job.id, error, extra={"job": job.id})
+            remarks.append(self._messages.error(locale, error))
+        else:
+            if picture.size != finished.picture.size or picture.media_type != f"image/{self._format}":
+                remarks.append(self._messages.text(locale, "result-reencoded"))
+        nsfw = is_nsfw(self._offers, job.request.model)
+        return Note(
+            text=result_text(
+                self._messages,
+                job,
+                finished.report,
+                model=label_of(self._offers, job.request.model),
+                mention=wanted.notify,
+                remarks=remarks,
+            ),
+            files=(_file(job, picture),) if picture is not None else None,
+            view=job_row(
+                self._messages,
+                locale,
+                job.id,
+                result_actions(self._offers, gallery=self._gallery, nsfw=nsfw),
+            ),
+            mention=job.request.user_id if wanted.notify else None,
+        )
+
+    async def _presented(self, finished: Finished, limit: int) -> Picture:
+        metadata = own_metadata(finished.job, self._offers) if self._with_metadata else None
+        return await self._cleaner.present(
+            finished.picture, metadata=metadata, output_format=self._format, max_bytes=limit
+        )
+
+    def _remarks(self, where: Where, wanted: UserPreferences, locale: str) -> list[str]:
+        if where == "new-channel":
+            return [self._messages.text(locale, "result-moved")]
+        if where == "direct-message" and not wanted.direct_message:
+            return [self._messages.text(locale, "result-direct")]
+        return []
+
+
+def label_of(offers: Sequence[ModelOffer], name: str) -> str:
+    """What people call a model; its name if its card is gone."""
+    return next((offer.label for offer in offers if offer.name == name), name)
+
+
+def is_nsfw(offers: Sequence[ModelOffer], name: str) -> bool:
+    """Whether a model's pictures may only go where the place is age-restricted."""
+    return any(offer.nsfw for offer in offers if offer.name == name)
+
+
+def result_text(
+    messages: Messages,
+    job: Job,
+    report: RunReport,
+    *,
+    model: str,
+    mention: bool,
+    remarks: Sequence[str] = (),
+) -> str:
+    """The message above the picture: whose, the prompt, what made it, how long it took."""
+    request, locale = job.request, job.request.locale
+    number = messages.text(locale, "result-number", number=str(job.number))
+    lines = [f"{number} <@{request.user_id}>" if mention else number]
+    if request.prompt.strip():
+        lines.append(messages.text(locale, "prompt-line", prompt=quoted(request.prompt)))
+    facts = [
+        messages.text(
+            locale, "result-line", model=plain(model, 60), size=str(request.size), seed=str(request.seed)
+        )
+    ]
+    if request.variation is not None:
+        facts.append(messages.text(locale, "result-variation", seed=str(request.variation.seed)))
+    waited = max(0.0, report.started_at - job.queued_at)
+    facts.append(messages.text(locale, "result-waited", seconds=seconds(waited)))
+    facts.append(_gpu_time(messages, report, locale))
+    lines.append("-# " + " · ".join(facts))
+    lines += [f"-# {remark}" for remark in remarks]
+    return "\n".join(lines)
+
+
+def _gpu_time(messages: Messages, report: RunReport, locale: str) -> str:
+    if report.batch_size == 1:
+        return messages.text(locale, "result-gpu-alone", seconds=seconds(report.gpu_seconds))
+    return messages.text(
+        locale,
+        "result-gpu",
+        seconds=seconds(report.gpu_seconds),
+        count=report.batch_size,
+        each=seconds(report.gpu_seconds / report.batch_size),
+    )
+
+
+def without_prompt(note: Note) -> Note:
+    """The same message without what its owner wrote, where the server's own filter refused that."""
+    lines = [line for line in note.text.splitlines() if not line.startswith("> ")]
+    files = note.files and tuple(replace(file, alt="") for file in note.files)
+    return replace(note, text="\n".join(lines), files=files)
+
+
+def own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
+    """What the file says about itself: nothing but what its owner asked for."""
+    request = job.request
+    return OwnMetadata(
+        prompt=request.prompt,
+        negative=request.negative,
+        seed=request.seed,
+        model=label_of(offers, request.model),
+        size=request.size,
+        steps=next((offer.steps for offer in offers if offer.name == request.model), None),
+        variation=request.variation,
+    )
+
+
+def file_name(job_number: int, job_id: JobId, media_type: str) -> str:
+    """The picture's name. It holds the job's id, by which a posted result is found after a crash."""
+    return f"{job_number}-{job_id}.{_EXTENSIONS.get(media_type, 'png')}"
+
+
+def _file(job: Job, picture: Picture) -> Enclosure:
+    return Enclosure(
+        name=file_name(job.number, job.id, picture.media_type),
+        data=picture.data,
+        alt=plain(job.request.prompt, 1000),
+    )
+
+
+def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -> tuple[Action, ...]:
+    """The buttons under a picture. What nobody can serve is not offered."""
+    kinds = {offer.kind for offer in offers}
+    actions: list[Action] = ["again", "vary"]
+    if "edit" in kinds:
+        actions.append("edit")
+    actions.append("prompt")
+    if "upscale" in kinds:
+        actions.append("upscale")
+    if gallery and not nsfw:
+        actions.append("share")
+    return (*actions, "delete")

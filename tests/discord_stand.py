@@ -1,0 +1,197 @@
+"""The whole Discord room on real sockets: embedded Discord, real bot, real queue and database, a GPU that
+paints at once what tells whose picture it is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from PIL import Image
+
+from modules.demo.discord_server import DiscordServer, WorldSpec, default_world
+from modules.demo.users import SimulatedUser
+from modules.discord.bot import ImageBot
+from modules.discord.connection import host_of
+from modules.queue_manager.clock import LoopClock
+from modules.queue_manager.fleet import Fleet
+from modules.queue_manager.jobs import Batch, ModelOffer, Picture, Size
+from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import RunPreview
+from modules.utils.database.engine import Database
+from modules.utils.images import PictureCleaner
+from tests.discord_wiring import openapi_file, running, wired
+from tests.fakes import FakeEngine, FakeRun, offer
+
+SMALL = Size(width=64, height=64)
+WIDE = Size(width=128, height=64)
+TALL = Size(width=48, height=96)
+
+OFFERS = (
+    offer("flux", sizes=(SMALL, WIDE, TALL), default_size=SMALL),
+    offer("z-image", sizes=(SMALL,), default_size=SMALL, negative="own", steps=8),
+    offer("flux_edit", kind="edit", sizes=(), default_size=SMALL, source_megapixels=None),
+    offer("upscale", kind="upscale", sizes=(), default_size=SMALL, source_count=(1, 1), upscale=2.0),
+)
+
+
+def colour_of(prompt: str, seed: int) -> tuple[int, int, int]:
+    """The colour that a picture of this prompt and seed has all over."""
+    digest = hashlib.sha256(f"{prompt}|{seed}".encode()).digest()
+    return digest[0], digest[1], digest[2]
+
+
+def painted(prompt: str, seed: int, size: Size) -> bytes:
+    """A PNG that nobody else's prompt and seed would give, with a note in it that must not leave."""
+    image = Image.new("RGB", (size.width, size.height), colour_of(prompt, seed))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def pixel(data: bytes) -> tuple[int, int, int]:
+    """The colour in the middle of a picture."""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    found = image.getpixel((image.width // 2, image.height // 2))
+    assert isinstance(found, tuple)
+    return found[0], found[1], found[2]
+
+
+class PaintingRun(FakeRun):
+    """A run whose pictures are real ones, with a preview after each step."""
+
+    async def events(self) -> AsyncIterator[Any]:
+        async for event in super().events():
+            yield event
+            for index, job in enumerate(self._batch.jobs):
+                if self._engine.previews:  # type: ignore[attr-defined]
+                    yield RunPreview(index=index, image=painted(job.request.prompt, 0, SMALL))
+
+    async def fetch(self, index: int) -> Picture:
+        job = self._batch.jobs[self.rows.row(index)]
+        data = painted(job.request.prompt, job.request.seed, job.request.size)
+        return Picture(data=data, media_type="image/png", size=job.request.size)
+
+
+@dataclass
+class PaintingEngine(FakeEngine):
+    """See `PaintingRun`."""
+
+    previews: bool = False
+
+    async def submit(self, batch: Batch) -> FakeRun:
+        self.check_alive()
+        self.submitted.append(batch)
+        run = self.known[batch.id] = PaintingRun(self, batch)
+        return run
+
+
+@dataclass
+class Stand:
+    """What a test holds in its hands."""
+
+    server: DiscordServer
+    bot: ImageBot
+    queue: QueueManager
+    fleet: Fleet
+    database: Database
+    engine: PaintingEngine
+    people: list[SimulatedUser] = field(default_factory=list)
+
+    @property
+    def general(self) -> int:
+        """The channel where everybody is."""
+        return self.server.channel("general").id
+
+    async def person(self, name: str = "member-1", locale: str | None = None) -> SimulatedUser:
+        """A person's client. They see the bot's commands when this returns."""
+        user = await SimulatedUser.connect(self.server.url, self.server.user(name).id)
+        self.people.append(user)
+        if locale is not None:
+            await user.set_locale(locale)
+        await user.until(lambda: user.commands)
+        return user
+
+
+def make_engine(seconds: float = 0.05) -> PaintingEngine:
+    """A GPU that takes so long for a batch."""
+    limits = {known.name: 4 for known in OFFERS}
+    return PaintingEngine(name="gpu-1", clock=LoopClock(), fixed=seconds, each=0.0, limits=limits)
+
+
+@contextlib.asynccontextmanager
+async def discord_server(world: WorldSpec | None = None, **options: Any) -> AsyncIterator[DiscordServer]:
+    """An embedded Discord to which discord.py is pointed; at the end nothing wrong was sent to it."""
+    server = DiscordServer(world or default_world(4), openapi=openapi_file(), **options)
+    async with server:
+        with wired(server):
+            yield server
+        assert server.violations == []
+
+
+@contextlib.asynccontextmanager
+async def bot_on(
+    server: DiscordServer,
+    folder: Path,
+    *,
+    engine: PaintingEngine | None = None,
+    offers: tuple[ModelOffer, ...] = OFFERS,
+    guild_id: int | None = -1,
+    queue_options: dict[str, Any] | None = None,
+    **options: Any,
+) -> AsyncIterator[Stand]:
+    """The bot, connected, over a database in ``folder`` that outlives it. ``guild_id`` -1: the first guild."""
+    engine = engine or make_engine()
+    clock = LoopClock()
+    cleaner = PictureCleaner()
+    async with (
+        Database.open(f"sqlite:///{folder}/bot.db") as database,
+        aiohttp.ClientSession() as session,
+        contextlib.AsyncExitStack() as closing,
+    ):
+        queue = QueueManager(
+            offers=offers,
+            store=database.jobs,
+            clock=clock,
+            batch_window=0.01,
+            **(queue_options or {}),
+        )
+        fleet = Fleet(manager=queue, make_engine=lambda _: engine, clock=clock)
+
+        async def begin() -> None:
+            await queue.recover()
+            await fleet.set_urls(["gpu-1"])
+
+        bot = ImageBot(
+            queue=queue,
+            fleet=fleet,
+            database=database,
+            cleaner=cleaner,
+            session=session,
+            clock=clock,
+            guild_id=server.guild.id if guild_id == -1 else guild_id,
+            begin=begin,
+            attachment_host=host_of(server.api_url),
+            ready_timeout=0.02,
+            **options,
+        )
+        stand = Stand(server=server, bot=bot, queue=queue, fleet=fleet, database=database, engine=engine)
+        closing.push_async_callback(cleaner.aclose)
+        closing.push_async_callback(queue.aclose)
+        closing.push_async_callback(fleet.aclose, 0.0)
+        async with running(bot, server.token):
+            yield stand
+            for person in stand.people:
+                await person.aclose()
+
+
+@contextlib.asynccontextmanager
+async def whole_room(folder: Path, world: WorldSpec | None = None, **options: Any) -> AsyncIterator[Stand]:
+    """Server and bot together."""
+    async with discord_server(world) as server, bot_on(server, folder, **options) as stand:
+        yield stand
