@@ -36,10 +36,11 @@ def wired(server: DiscordServer) -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def running(client: discord.Client, token: str, *, timeout: float = 10.0) -> AsyncIterator[None]:
     """The client is ready inside the block and closed after it; its errors are raised here."""
-    await client.login(token)
-    task = asyncio.ensure_future(client.connect())
-    ready = asyncio.ensure_future(client.wait_until_ready())
+    tasks: list[asyncio.Future[None]] = []
     try:
+        await client.login(token)
+        tasks += [task := asyncio.ensure_future(client.connect())]
+        tasks += [ready := asyncio.ensure_future(client.wait_until_ready())]
         done, _ = await asyncio.wait({task, ready}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if task in done:
             await task
@@ -47,6 +48,7 @@ async def running(client: discord.Client, token: str, *, timeout: float = 10.0) 
             raise TimeoutError("the client did not become ready")
         yield
     finally:
-        ready.cancel()
         await client.close()
-        await asyncio.gather(task, ready, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

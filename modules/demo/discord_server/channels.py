@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from modules.demo.discord_server.bodies.channels import CreateChannel, EditChannel, OverwriteBody
 from modules.demo.discord_server.gateway import GUILDS
@@ -18,6 +18,10 @@ from modules.demo.discord_server.places import (
 )
 from modules.demo.discord_server.refusals import Refusal, invalid_field
 from modules.demo.discord_server.world import CATEGORY, TEXT
+
+Seen = Mapping[Channel, frozenset[int]]
+"""Categories and who saw them before a change."""
+EMPTY: Seen = {}
 
 
 def create_channel(hub: Hub, guild: Guild, body: CreateChannel) -> Channel:
@@ -44,8 +48,11 @@ def create_channel(hub: Hub, guild: Guild, body: CreateChannel) -> Channel:
         rate_limit_per_user=body.rate_limit_per_user or 0,
         overwrites=overwrites,
     )
+    seen = _parents(hub, channel)
     guild.channels[channel.id] = hub.channels[channel.id] = channel
+    guild.forget_viewers(channel)
     hub.counters["channels made"] += 1
+    _show_parents(hub, seen, appear=True)
     hub.clients.tell(hub.viewers(channel), "CHANNEL_CREATE", channel.payload())
     hub.gateway.dispatch("CHANNEL_CREATE", channel.payload(), intents=GUILDS)
     return channel
@@ -53,7 +60,7 @@ def create_channel(hub: Hub, guild: Guild, body: CreateChannel) -> Channel:
 
 def edit_channel(hub: Hub, channel: Channel, body: EditChannel) -> None:
     guild = guild_of(channel)
-    before = hub.viewers(channel)
+    before, seen = hub.viewers(channel), _parents(hub, channel)
     given = body.model_fields_set
     if body.parent_id is not None and body.parent_id != channel.parent_id:
         find_parent(guild, body.parent_id)
@@ -61,7 +68,9 @@ def edit_channel(hub: Hub, channel: Channel, body: EditChannel) -> None:
         parent = guild.channels.get(channel.parent_id or 0)
         channel.overwrites = read_overwrites(hub, guild, body.permission_overwrites, parent)
     if "parent_id" in given:
+        guild.forget_viewers(channel)
         channel.parent_id = body.parent_id
+        seen = {**_parents(hub, channel), **seen}
     if body.name is not None:
         channel.name = channel_name(body.name, channel.kind)
     if "topic" in given:
@@ -72,7 +81,7 @@ def edit_channel(hub: Hub, channel: Channel, body: EditChannel) -> None:
         channel.position = body.position
     if body.rate_limit_per_user is not None:
         channel.rate_limit_per_user = body.rate_limit_per_user
-    tell_changed(hub, channel, before)
+    tell_changed(hub, channel, before, seen)
 
 
 def put_overwrite(hub: Hub, channel: Channel, overwrite: Overwrite) -> None:
@@ -81,23 +90,23 @@ def put_overwrite(hub: Hub, channel: Channel, overwrite: Overwrite) -> None:
     changed = (old.allow ^ overwrite.allow) | (old.deny ^ overwrite.deny)
     if changed & ~grantable(guild, hub.bot.id, channel):
         raise Refusal(50013)
-    before = hub.viewers(channel)
+    before, seen = hub.viewers(channel), _parents(hub, channel)
     channel.overwrites[overwrite.id] = overwrite
-    tell_changed(hub, channel, before)
+    tell_changed(hub, channel, before, seen)
 
 
 def delete_overwrite(hub: Hub, channel: Channel, overwrite_id: int) -> None:
     if overwrite_id not in channel.overwrites:
         raise Refusal(10009)
-    before = hub.viewers(channel)
+    before, seen = hub.viewers(channel), _parents(hub, channel)
     del channel.overwrites[overwrite_id]
-    tell_changed(hub, channel, before)
+    tell_changed(hub, channel, before, seen)
 
 
 def delete_channel(hub: Hub, channel: Channel) -> None:
     """Remove a channel; a category's children stay, without parent (Channel Resource, Delete Channel)."""
     guild = guild_of(channel)
-    viewers = hub.viewers(channel)
+    viewers, seen = hub.viewers(channel), _parents(hub, channel)
     for child in guild.children(channel.id):
         child.parent_id = None
         tell_changed(hub, child, hub.viewers(child))
@@ -105,19 +114,37 @@ def delete_channel(hub: Hub, channel: Channel) -> None:
     del hub.channels[channel.id]
     guild.forget_viewers(channel)
     hub.clients.tell(viewers, "CHANNEL_DELETE", channel.payload())
+    _show_parents(hub, seen, appear=False)
     hub.gateway.dispatch("CHANNEL_DELETE", channel.payload(), intents=GUILDS)
 
 
-def tell_changed(hub: Hub, channel: Channel, before: frozenset[int]) -> None:
-    """CHANNEL_UPDATE for who still sees it; it appears and disappears for the others."""
+def tell_changed(hub: Hub, channel: Channel, before: frozenset[int], parents: Seen = EMPTY) -> None:
+    """CHANNEL_UPDATE for who still sees it; it (and its category) appears and disappears for the others."""
     if channel.guild is not None:
         channel.guild.forget_viewers(channel)
     after = hub.viewers(channel)
     payload = channel.payload()
+    _show_parents(hub, parents, appear=True)
     hub.clients.tell(after - before, "CHANNEL_CREATE", payload)
     hub.clients.tell(before - after, "CHANNEL_DELETE", payload)
     hub.clients.tell(before & after, "CHANNEL_UPDATE", payload)
+    _show_parents(hub, parents, appear=False)
     hub.gateway.dispatch("CHANNEL_UPDATE", payload, intents=GUILDS)
+
+
+def _parents(hub: Hub, channel: Channel) -> Seen:
+    parent = channel.guild.channels.get(channel.parent_id or 0) if channel.guild else None
+    return {parent: hub.viewers(parent)} if parent is not None else {}
+
+
+def _show_parents(hub: Hub, seen: Seen, *, appear: bool) -> None:
+    for parent, before in seen.items():
+        guild_of(parent).forget_viewers(parent)
+        after = hub.viewers(parent)
+        if appear:
+            hub.clients.tell(after - before, "CHANNEL_CREATE", parent.payload())
+        else:
+            hub.clients.tell(before - after, "CHANNEL_DELETE", parent.payload())
 
 
 def channel_name(name: str, kind: int) -> str:

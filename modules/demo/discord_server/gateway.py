@@ -73,6 +73,8 @@ class Connection:
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self.socket = socket
         self.session: Session | None = None
+        self.ended_by_client = False
+        """Closed with 1000 or 1001: the session is over (Gateway, Initiating a Disconnect)."""
         self.received: deque[float] = deque(maxlen=EVENTS_PER_MINUTE)
         self._out: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -171,6 +173,7 @@ class Gateway:
                 await socket.close(code=SESSION_TIMED_OUT)
                 return
             if message.type is not WSMsgType.TEXT:
+                connection.ended_by_client = message.type is WSMsgType.CLOSE and message.data in (1000, 1001)
                 return
             code = self._receive(connection, message.data)
             if code is not None:
@@ -324,8 +327,7 @@ class Gateway:
         session = connection.session
         if session is not None and session.connection is connection:
             session.connection, session.dropped_at = None, self._hub.clock.now()
-            if connection.socket.close_code in (1000, 1001):
-                # The client closed on purpose: its session is over (Gateway, Disconnecting).
+            if connection.ended_by_client:
                 self.sessions.pop(session.id, None)
 
     def _drop_expired(self) -> None:

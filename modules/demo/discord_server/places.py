@@ -133,12 +133,17 @@ class Guild:
         return bool(self.permissions(user_id) & ADMINISTRATOR)
 
     def viewers(self, channel: Channel) -> frozenset[int]:
-        """The members who see a channel; kept until something about it changes."""
+        """The members who see a channel; kept until something about it changes.
+
+        A category is also shown to those who see a channel in it, as Discord's client does.
+        """
         known = self._viewers.get(channel.id)
         if known is None:
             known = frozenset(
                 user for user in self.members if self.permissions_in(channel, user) & VIEW_CHANNEL
             )
+            if channel.kind == CATEGORY:
+                known = known.union(*(self.viewers(child) for child in self.children(channel.id)))
             self._viewers[channel.id] = known
         return known
 
@@ -148,6 +153,7 @@ class Guild:
             self._viewers.clear()
         else:
             self._viewers.pop(channel.id, None)
+            self._viewers.pop(channel.parent_id or 0, None)
 
     def children(self, category_id: int) -> list[Channel]:
         return [channel for channel in self.channels.values() if channel.parent_id == category_id]

@@ -62,6 +62,7 @@ def _move_channels(hub: Hub, call: Call) -> Reply:
                 channel.overwrites = dict(parent.overwrites)
         if move.position is not None:
             channel.position = move.position
+        guild.forget_viewers()
         tell_changed(hub, channel, before)
     return Reply()
 
