@@ -1,0 +1,430 @@
+"""Fusion: whatever people write reaches their own row unaltered, and whatever was drawn is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.ai.fusion import fuse, fusible, plain
+from modules.ai.graph import Link, write_graph
+from modules.ai.samplers import Unfusible
+from modules.ai.whereabouts import KeptPicture, SavedFile, read_places
+from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation
+from tests.fakes import request
+from tests.workflow_graphs import SHIPPED, Exported, exported, node, refusals, template
+
+NASTY = (
+    'a "quoted" prompt', "back\\slash \\n \\u0041", "</s> <|endoftext|> <|im_end|>", "(weights:1.3) [[deep]]",
+    "embedding:somebody:1.2", '", "another row', "]\n[", "\x00\x07\u2028\u202e\U0001f600",
+    "@everyone **bold**",    "", "   ", "é" * 10_000, "9", "null", '["4", 0]', "{prompt}", "%batch_num%",
+)  # fmt: skip
+PROMPTS = st.one_of(st.sampled_from(NASTY), st.text(max_size=60), st.text(alphabet='"\\[], \n', max_size=20))
+SEEDS = st.integers(0, 2**53 - 1)
+KEYS = [f"{n:032x}" for n in range(16)]
+
+
+def fused(
+    model: Any, requests: list[GenerationRequest], sources: list[list[str]] | None = None, **more: Any
+) -> dict[str, Any]:
+    """The graph as it is sent."""
+    names = sources or [[] for _ in requests]
+    return write_graph(fuse(model, requests, keys=KEYS[: len(requests)], source_names=names, **more).graph)
+
+
+def of_class(graph: dict[str, Any], class_type: str) -> list[dict[str, Any]]:
+    """The inputs of the nodes of one class."""
+    return [node["inputs"] for node in graph.values() if node["class_type"] == class_type]
+
+
+def following(graph: dict[str, Any], link: list[Any], *names: str) -> dict[str, Any]:
+    """The node reached from a link by the inputs ``names``."""
+    for name in names:
+        link = graph[link[0]]["inputs"][name]
+    found: dict[str, Any] = graph[link[0]]
+    return found
+
+
+# ── prompts are data ────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(["flux", "z-image"]), st.lists(st.tuples(PROMPTS, SEEDS), min_size=1, max_size=8))
+def test_every_prompt_and_seed_reaches_its_own_row_unaltered(
+    model: str, asked: list[tuple[str, int]]
+) -> None:
+    graph = fused(SHIPPED[model], [request(prompt=prompt, model=model, seed=seed) for prompt, seed in asked])
+    sent = json.loads(json.dumps(graph))
+    (encoder,) = of_class(sent, "CLIPTextEncodeBatch")
+    (noise,) = of_class(sent, "RandomNoiseBatch")
+    (sampler,) = of_class(sent, "SamplerBatch")
+    (save,) = of_class(sent, "SaveImageBatch")
+    assert json.loads(encoder["prompts"]) == [prompt for prompt, _ in asked]
+    assert json.loads(noise["seeds"]) == json.loads(sampler["seeds"]) == [seed for _, seed in asked]
+    assert json.loads(save["keys"]) == KEYS[: len(asked)]
+    assert refusals(fuse(
+        SHIPPED[model], [request(prompt=prompt, model=model, seed=seed) for prompt, seed in asked],
+        keys=KEYS[: len(asked)], source_names=[[]] * len(asked),
+    ).graph) == []  # fmt: skip
+
+
+@given(st.lists(PROMPTS, min_size=1, max_size=4))
+def test_no_prompt_changes_the_shape_of_the_graph(prompts: list[str]) -> None:
+    """Prompts are told from structure by their place alone: with other texts the graph is the same."""
+    harmless = fused(SHIPPED["flux"], [request(prompt="x") for _ in prompts])
+    graph = fused(SHIPPED["flux"], [request(prompt=prompt) for prompt in prompts])
+    for sent in (graph, harmless):
+        of_class(sent, "CLIPTextEncodeBatch")[0]["prompts"] = "…"
+    assert graph == harmless
+
+
+@given(PROMPTS, SEEDS)
+def test_the_plain_graph_carries_the_prompt_as_the_stock_node_takes_it(prompt: str, seed: int) -> None:
+    graph = write_graph(
+        plain(SHIPPED["z-image"], request(prompt=prompt, seed=seed), key=KEYS[0], source_names=[]).graph
+    )
+    assert of_class(graph, "CLIPTextEncode") == [{"text": prompt, "clip": ["2", 0]}]
+    assert of_class(graph, "KSampler")[0]["seed"] == seed
+
+
+# ── any exported workflow ───────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=250)
+@given(exported(), st.lists(st.tuples(PROMPTS, PROMPTS, SEEDS), min_size=1, max_size=5))
+def test_an_exported_workflow_fuses_by_itself(drawn: Exported, asked: list[tuple[str, str, int]]) -> None:
+    model = drawn.template
+    assert fusible(model) is None
+    requests = [
+        request(prompt=prompt, negative=negative if drawn.negative == "own" else asked[0][1], seed=seed,
+                size=Size(width=128, height=192), model=model.name)
+        for prompt, negative, seed in asked
+    ]  # fmt: skip
+    result = fuse(model, requests, keys=KEYS[: len(asked)], source_names=[[]] * len(asked))
+    graph = write_graph(result.graph)
+    assert refusals(result.graph) == []
+
+    # what the author drew stands as it stood, but for the size, the rows and who feeds them
+    for node_id in drawn.kept:
+        before, after = drawn.graph[node_id], graph[node_id]
+        assert after["class_type"] == before["class_type"]
+        changed = {"width": 128, "height": 192, "batch_size": len(asked)}
+        assert after["inputs"] == {name: changed.get(name, value) for name, value in before["inputs"].items()}
+
+    # one sampler, its noise by rows, its model fused right before it, everything upstream of that kept
+    (sampling,) = of_class(graph, "SamplerCustomAdvanced")
+    assert result.samplers == (next(n for n, v in graph.items() if v["inputs"] is sampling),)
+    assert json.loads(following(graph, sampling["noise"])["inputs"]["seeds"]) == [s for _, _, s in asked]
+    guider = following(graph, sampling["guider"])["inputs"]
+    patched = following(graph, guider["model"])
+    assert patched["class_type"] == "FusedModel"
+    stock = next(
+        v["inputs"] for v in drawn.graph.values()
+        if v["class_type"] in ("KSampler", "SamplerCustom", "CFGGuider", "BasicGuider")
+    )  # fmt: skip
+    assert patched["inputs"]["model"] == stock["model"]
+    assert patched["inputs"]["positive"] == guider.get("positive", guider.get("conditioning"))
+    assert patched["inputs"].get("negative") == guider.get("negative")
+
+    # texts: own rows, own negatives where the card says so, and never a stock encoder of one row
+    rows = sorted(tuple(json.loads(encoder["prompts"])) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
+    expected = [tuple(prompt for prompt, _, _ in asked)]
+    if drawn.negative != "none":
+        expected.append(tuple(request.negative for request in requests))
+    elif len(rows) == 2:
+        expected.append(("a constant negative",) * len(asked))
+    assert rows == sorted(expected)
+    stock_classes = {
+        "CLIPTextEncode",
+        "RandomNoise",
+        "KSampler",
+        "SamplerCustom",
+        "SaveImage",
+        "PreviewImage",
+    }
+    assert not stock_classes & {node["class_type"] for node in graph.values()}
+
+
+@given(exported(), PROMPTS, SEEDS)
+def test_the_plain_graph_of_an_exported_workflow_is_the_authors_own(
+    drawn: Exported, prompt: str, seed: int
+) -> None:
+    asked = request(prompt=prompt, negative=prompt[::-1], seed=seed, size=Size(width=128, height=192))
+    result = plain(drawn.template, asked, key=KEYS[0], source_names=[])
+    assert refusals(result.graph) == []
+    stock = {node["class_type"] for node in drawn.graph.values()} | {"SaveImage"}
+    assert {node.class_type for node in result.graph.values()} <= stock
+    assert result.places == (SavedFile("fullet_save", KEYS[0]),)
+
+
+def test_ksampler_becomes_its_exact_equivalent() -> None:
+    graph = fused(SHIPPED["z-image"], [request(model="z-image"), request(model="z-image", seed=9)])
+    (sampling,) = of_class(graph, "SamplerCustomAdvanced")
+    sigmas = following(graph, sampling["sigmas"])
+    assert sigmas == node(
+        "SigmasLikeKSampler",
+        model=["7", 0],
+        sampler_name="res_multistep",
+        scheduler="simple",
+        steps=8,
+        denoise=1,
+    )
+    assert following(graph, sampling["sampler"], "sampler") == node(
+        "KSamplerSelect", sampler_name="res_multistep"
+    )
+    assert following(graph, sampling["guider"])["inputs"]["cfg"] == 1
+    assert sampling["latent_image"] == ["6", 0]
+    assert graph["6"]["inputs"]["batch_size"] == 2
+
+
+def test_a_batch_of_one_takes_the_same_path() -> None:
+    one = fused(SHIPPED["flux"], [request()])
+    two = fused(SHIPPED["flux"], [request(), request(2, "a boat")])
+    assert {n: v["class_type"] for n, v in one.items()} == {n: v["class_type"] for n, v in two.items()}
+
+
+def test_variations_mix_the_noise_of_their_row_alone() -> None:
+    varied = request(seed=3, variation=Variation(seed=8, strength=0.25))
+    graph = fused(SHIPPED["flux"], [request(seed=1), varied])
+    assert json.loads(of_class(graph, "RandomNoiseBatch")[0]["seeds"]) == [1, [3, 8, 0.25]]
+    with pytest.raises(Unfusible, match="node pack"):
+        plain(SHIPPED["flux"], varied, key=KEYS[0], source_names=[])
+
+
+def test_a_prompt_that_stands_in_a_node_of_its_own_is_found() -> None:
+    graph = write_graph(SHIPPED["flux"].graph)
+    graph["77"] = node("PrimitiveStringMultiline", value="")
+    graph["4"]["inputs"]["text"] = ["77", 0]
+    card = _card(prompt="77.value")
+    result = fused(template(graph, card), [request(prompt="one"), request(prompt="two")])
+    assert json.loads(of_class(result, "CLIPTextEncodeBatch")[0]["prompts"]) == ["one", "two"]
+    assert "77" not in result
+    alone = plain(template(graph, card), request(prompt="one"), key=KEYS[0], source_names=[])
+    assert write_graph(alone.graph)["77"]["inputs"]["value"] == "one"
+
+
+def test_two_samplers_keep_their_order_and_their_seeds() -> None:
+    graph = write_graph(SHIPPED["z-image"].graph)
+    again = {**graph["8"]["inputs"], "denoise": 0.5, "seed": 77, "latent_image": ["20", 0]}
+    graph["20"] = node("LatentUpscaleBy", samples=["8", 0], upscale_method="bislerp", scale_by=1.5)
+    graph["21"] = node("KSampler", **again)
+    graph["9"]["inputs"]["samples"] = ["21", 0]
+    model = template(graph, _card(SHIPPED["z-image"]))
+    result = fuse(model, [request(seed=1), request(seed=2)], keys=KEYS[:2], source_names=[[], []])
+    assert result.samplers == ("8", "21")
+    assert refusals(result.graph) == []
+    seeds = {n: v.inputs["seeds"] for n, v in result.graph.items() if v.class_type == "RandomNoiseBatch"}
+    assert seeds == {"fullet_8_noise": "[1, 2]", "fullet_21_noise": "[77, 77]"}
+
+
+# ── edits ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def edits(count: int, rows: int = 2) -> list[GenerationRequest]:
+    """Requests that start from ``count`` pictures each."""
+    size = Size(width=1024, height=1024)
+    return [
+        request(n, f"edit {n}", model="flux_edit", kind="edit",
+                sources=tuple(SourceImage(key=f"{n}{k}", size=size) for k in range(count)))
+        for n in range(rows)
+    ]  # fmt: skip
+
+
+def test_two_references_are_chained_on_both_sides_and_each_row_has_its_own() -> None:
+    graph = fused(SHIPPED["flux_edit"], edits(2), [["a1", "a2"], ["b1", "b2"]])
+    (guider,) = of_class(graph, "CFGGuider")
+    for side in ("positive", "negative"):
+        last = following(graph, guider[side])
+        first = following(graph, guider[side], "conditioning")
+        names = [
+            json.loads(following(graph, reference["inputs"]["latent"], "pixels")["inputs"]["names"])
+            for reference in (first, last)
+        ]
+        assert names == [["a1", "b1"], ["a2", "b2"]]
+    (size,) = of_class(graph, "GetImageSize")
+    assert json.loads(graph[size["image"][0]]["inputs"]["names"]) == ["a1", "b1"]
+
+
+def test_one_reference_leaves_nothing_of_the_second() -> None:
+    result = fuse(SHIPPED["flux_edit"], edits(1), keys=KEYS[:2], source_names=[["a"], ["b"]])
+    assert refusals(result.graph) == []
+    graph = write_graph(result.graph)
+    assert len(of_class(graph, "LoadImageBatch")) == 1
+    assert len(of_class(graph, "ReferenceLatent")) == 2
+    alone = plain(SHIPPED["flux_edit"], edits(1)[0], key=KEYS[0], source_names=["a"])
+    assert [n.inputs["image"] for n in alone.graph.values() if n.class_type == "LoadImage"] == ["a"]
+
+
+def test_pictures_of_unequal_size_are_scaled_before_they_are_stacked() -> None:
+    graph = fused(SHIPPED["flux_edit"], edits(1), [["a"], ["b"]])
+    (loader,) = of_class(graph, "LoadImageBatch")
+    assert (loader["megapixels"], loader["upscale_method"]) == (1.0, "nearest-exact")
+    assert not of_class(graph, "ImageScaleToTotalPixels")
+
+
+def test_upscaling_fuses_without_a_sampler() -> None:
+    size = Size(width=64, height=64)
+    asked = [
+        request(n, "", model="upscale", kind="upscale", sources=(SourceImage(key=str(n), size=size),))
+        for n in range(3)
+    ]
+    result = fuse(SHIPPED["upscale"], asked, keys=KEYS[:3], source_names=[["a"], ["b"], ["c"]])
+    assert refusals(result.graph) == []
+    assert result.samplers == ()
+    assert [n.inputs["names"] for n in result.graph.values() if n.class_type == "LoadImageBatch"] == [
+        '["a", "b", "c"]'
+    ]
+
+
+# ── what is refused, and why ────────────────────────────────────────────────────────────────────
+
+
+def _card(of: Any = None, **roles: str) -> str:
+    model = of or SHIPPED["flux"]
+    written = {role: [str(place) for place in places] for role, places in model.card.roles.items()}
+    lines = [f"{role} = {json.dumps(places)}" for role, places in {**written, **roles}.items()]
+    head = [
+        'label = "x"',
+        'kind = "imagine"',
+        f"steps = {model.card.steps}",
+        'sizes = ["1024x1024"]',
+        "[roles]",
+    ]
+    return "\n".join([*head, *lines])
+
+
+def _changed(of: str, **nodes: Any) -> dict[str, Any]:
+    return {**write_graph(SHIPPED[of].graph), **{name.lstrip("n"): value for name, value in nodes.items()}}
+
+
+def _why(graph: dict[str, Any], card: str) -> str:
+    why = fusible(template(graph, card))
+    assert why is not None
+    return why
+
+
+def test_a_node_that_might_mix_pictures_is_refused_unless_the_card_vouches_for_it() -> None:
+    graph = _changed("flux", n50=node("ImageGrid", images=["12", 0]), n13=node("SaveImage", images=["50", 0]))
+    assert "node 50 (ImageGrid): it is not known to keep the pictures of a batch apart" in _why(
+        graph, _card()
+    )
+    vouched = _card().replace("[roles]", 'rowwise = ["ImageGrid"]\n[roles]')
+    assert fusible(template(graph, vouched)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"n8": node("KSamplerSelect", sampler_name="dpm_adaptive")}, "dpm_adaptive chooses its steps"),
+        ({"n10": node("DualCFGGuider", model=["1", 0], cond1=["4", 0], cond2=["4", 0], negative=["5", 0],
+                      cfg_conds=1, cfg_cond2_negative=1, style="regular")}, "DualCFGGuider"),
+        ({"n7": node("SomeNoise", noise_seed=0)}, "its noise comes from a SomeNoise"),
+        ({"n50": node("ConditioningConcat", conditioning_to=["4", 0], conditioning_from=["4", 0]),
+          "n10": node("CFGGuider", cfg=1, model=["1", 0], positive=["50", 0], negative=["5", 0])},
+         "node 50 (ConditioningConcat)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_exact_runs_one_by_one_and_says_why(change: dict[str, Any], reason: str) -> None:
+    graph = _changed("flux", **change)
+    assert reason in _why(graph, _card())
+    alone = plain(template(graph, _card()), request(), key=KEYS[0], source_names=[])
+    assert alone.places == (SavedFile("fullet_save", KEYS[0]),)
+
+
+def test_ksampler_advanced_is_refused_by_name() -> None:
+    inputs = write_graph(SHIPPED["z-image"].graph)["8"]["inputs"]
+    advanced = {name: value for name, value in inputs.items() if name not in ("seed", "denoise")}
+    graph = _changed(
+        "z-image",
+        n8=node(
+            "KSamplerAdvanced", **advanced, noise_seed=0, add_noise="enable", start_at_step=0, end_at_step=8,
+            return_with_leftover_noise="disable",
+        ),
+    )  # fmt: skip
+    why = _why(graph, _card(SHIPPED["z-image"], seed="8.noise_seed"))
+    assert "node 8 (KSamplerAdvanced): its range of steps" in why
+
+
+def test_a_latent_that_nothing_makes_room_in_is_refused() -> None:
+    card = "\n".join(line for line in _card().splitlines() if not line.startswith("batch"))
+    assert "role batch" in _why(write_graph(SHIPPED["flux"].graph), card)
+
+
+def test_a_seed_that_goes_elsewhere_is_refused() -> None:
+    graph = _changed("flux", n50=node("Wildcards", seed=0, latent=["11", 0]))
+    graph["12"]["inputs"]["samples"] = ["50", 0]
+    card = _card(seed='["7.noise_seed", "50.seed"]').replace('"[', "[").replace(']"', "]").replace('\\"', '"')
+    card = card.replace("[roles]", 'rowwise = ["Wildcards"]\n[roles]')
+    assert "the seed goes elsewhere" in _why(graph, card)
+
+
+def test_a_seed_that_is_computed_from_the_asked_one_is_refused() -> None:
+    graph = _changed("flux", n51=node("PrimitiveInt", value=0), n50=node("Doubled", number=["51", 0]))
+    graph["7"]["inputs"]["noise_seed"] = ["50", 0]
+    assert "its seed is not the one that the card names" in _why(graph, _card(seed="51.value"))
+
+
+def test_the_mask_of_a_source_is_refused() -> None:
+    graph = _changed("flux_edit", n60=node("SetLatentNoiseMask", samples=["6", 0], mask=["20", 1]))
+    graph["11"]["inputs"]["latent_image"] = ["60", 0]
+    roles = {role: [str(p) for p in places] for role, places in SHIPPED["flux_edit"].card.roles.items()}
+    lines = [f"{role} = {json.dumps(places)}" for role, places in roles.items()]
+    head = ['label = "x"', 'kind = "edit"', "steps = 4", "source_count = [2, 2]", "[roles]"]
+    assert "its mask is used" in _why(graph, "\n".join([*head, *lines]))
+
+
+# ── after a restart ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_places_are_read_back_from_what_the_server_kept() -> None:
+    result = fuse(SHIPPED["z-image"], [request(), request(2)], keys=KEYS[:2], source_names=[[], []])
+    kept = json.loads(json.dumps(write_graph(result.graph)))
+    found = read_places(kept, 2)
+    assert found is not None
+    assert found.places == (KeptPicture(KEYS[0]), KeptPicture(KEYS[1]))
+    assert found.samplers == result.samplers
+    assert read_places(kept, 3) is None
+    alone = plain(SHIPPED["flux"], request(), key=KEYS[0], source_names=[])
+    back = read_places(json.loads(json.dumps(write_graph(alone.graph))), 1)
+    assert back is not None
+    assert back.places == alone.places
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(
+    _JSON
+    | st.fixed_dictionaries({
+        "fullet_save": st.fixed_dictionaries({
+            "class_type": st.sampled_from(["SaveImageBatch", "SaveImage", "x"]),
+            "inputs": st.dictionaries(
+                st.sampled_from(["keys", "filename_prefix", "images"]),
+                _JSON | st.sampled_from(["[]", '["' + "0" * 32 + '"]', "fullet/../../x", "[" * 3000]),
+            ),
+        })
+    }),
+    st.integers(1, 3),
+)  # fmt: skip
+def test_what_a_hostile_server_kept_gives_keys_of_ours_or_nothing(stored: Any, count: int) -> None:
+    found = read_places(stored, count)
+    if found is not None:
+        assert len(found.places) == count
+        for place in found.places:
+            text = place.key if isinstance(place, KeptPicture) else place.prefix
+            assert len(text) == 32
+            assert set(text) <= set("0123456789abcdef")
+
+
+def test_links_are_told_from_constants() -> None:
+    """A list of two that is no link stays a list."""
+    graph = fuse(SHIPPED["flux"], [replace(request(), prompt="x")], keys=KEYS[:1], source_names=[[]]).graph
+    assert all(isinstance(link, Link) for n in graph.values() for _, link in n.links())
