@@ -278,6 +278,8 @@ async def test_a_private_channel_is_seen_by_its_owner_and_administrators_only(pl
         await other.page.get_by_test_id("user-switch").click()
         await expect(other.page.get_by_test_id("user-option")).to_have_count(4)
         await expect(other.page.get_by_test_id("admin-tag")).to_have_count(1)
+        mine = other.page.get_by_test_id("user-list").get_by_role("option", selected=True)
+        await expect(mine).to_contain_text("Member 2")
         await expect(other.page.get_by_test_id("channel").filter(has_text="session-member-3")).to_have_count(
             0
         )

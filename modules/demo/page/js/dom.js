@@ -13,7 +13,12 @@ export function h(spec, props, ...children) {
 }
 
 function setProp(node, key, value) {
-  if (value === undefined || value === null || value === false) return;
+  if (value === undefined || value === null) return;
+  if (key.startsWith('aria-')) {
+    node.setAttribute(key, String(value)); // ARIA says "false" in so many letters
+    return;
+  }
+  if (value === false) return;
   if (key.startsWith('on') && typeof value === 'function') node.addEventListener(key.slice(2), value);
   else if (key === 'class') node.className += ` ${value}`;
   else if (key === 'style') Object.entries(value).forEach(([k, v]) => node.style.setProperty(k, v));

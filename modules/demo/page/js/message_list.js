@@ -159,7 +159,7 @@ export class MessageList {
 
   #drawJump() {
     this.jump.hidden = this.atEnd;
-    this.jump.replaceChildren(icon('down', 16), t('message.jump'), this.missed ? ` (${this.missed})` : '');
+    this.jump.replaceChildren(icon('down', 16), this.missed ? `${t('message.jump')} (${this.missed})` : t('message.end'));
     this.jump.classList.toggle('quiet', !this.missed);
   }
 

@@ -140,7 +140,7 @@ export class Modal {
     for (const field of this.fields) {
       const problem = field.problem();
       field.note.textContent = problem ?? '';
-      field.control.toggleAttribute('aria-invalid', Boolean(problem));
+      field.control.setAttribute('aria-invalid', String(Boolean(problem)));
       if (problem) first ??= field;
     }
     if (first) {
