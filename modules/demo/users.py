@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import json
 import time
@@ -363,7 +364,7 @@ class SimulatedUser:
     async def upload(self, file: File) -> Payload:
         """Put a file on the server; raises aiohttp.ClientResponseError if it is too large."""
         form = aiohttp.FormData()
-        form.add_field("file", file.data, filename=file.filename)
+        form.add_field("file", io.BytesIO(file.data), filename=file.filename)
         url = f"{self._base}/client/upload"
         async with self._session.post(url, params={"user": str(self.id)}, data=form) as response:
             response.raise_for_status()

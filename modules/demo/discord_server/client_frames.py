@@ -28,7 +28,8 @@ def receive_frame(hub: Hub, client: Client, text: str) -> None:
     """Do what the frame asks; what Discord's client would not let a person do is told as an error."""
     frame: Frame = {}
     try:
-        frame = json.loads(text)
+        read = json.loads(text)
+        frame = read if isinstance(read, dict) else {}
         _FRAMES[frame["op"]](hub, client, frame)
     except (InvalidInvocation, Refusal) as error:
         _refuse(client, frame, str(error))

@@ -189,9 +189,11 @@ class Gateway:
         connection.received.append(now)
         try:
             frame = json.loads(text)
-            op, data = frame["op"], frame.get("d")
-        except (ValueError, KeyError, TypeError):
+            return self._handle(connection, frame["op"], frame.get("d"))
+        except (ValueError, KeyError, TypeError, AttributeError):
             return DECODE_ERROR
+
+    def _handle(self, connection: Connection, op: Any, data: Any) -> int | None:
         if op == HEARTBEAT:
             connection.put_op(HEARTBEAT_ACK, None)
             return None

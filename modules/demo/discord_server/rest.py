@@ -47,6 +47,13 @@ class Call:
             raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
         return int(text)
 
+    def number(self, name: str, default: int) -> int:
+        """A number of the query, else 50035."""
+        text = self.query.get(name, str(default))
+        if not (text.isascii() and text.isdigit()):
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not int.')
+        return int(text)
+
     def body(self, model: type[BodyType]) -> BodyType:
         return read_body(model, self.data)
 
@@ -109,6 +116,9 @@ class RestDoor:
             counters[f"code {refusal.code}"] += 1
             if refusal.retry_after is not None:
                 headers["Retry-After"] = f"{refusal.retry_after:.3f}"
+        except Exception as error:
+            self._hub.violations.append(f"{route.method} {route.template}: failed with {error!r}")
+            raise
         if status == 429:
             counters["429"] += 1
         return _respond(status, data, headers)

@@ -84,14 +84,14 @@ def _members(hub: Hub, call: Call) -> Reply:
     guild = hub.guild(call.id("guild_id"))
     if not hub.bot_spec.members_intent:
         raise Refusal(50001)
-    after, limit = int(call.query.get("after", 0)), int(call.query.get("limit", 1))
+    after, limit = call.number("after", 0), call.number("limit", 1)
     found = sorted((m for m in guild.members.values() if m.user.id > after), key=lambda m: m.user.id)
     return Reply(data=[member.payload() for member in found[: min(limit, MOST_MEMBERS)]])
 
 
 def _search_members(hub: Hub, call: Call) -> Reply:
     guild = hub.guild(call.id("guild_id"))
-    start, limit = call.query.get("query", "").lower(), int(call.query.get("limit", 1))
+    start, limit = call.query.get("query", "").lower(), call.number("limit", 1)
     names = ((m, (m.nick or m.user.name).lower()) for m in guild.members.values())
     found = [member for member, name in names if name.startswith(start)]
     return Reply(data=[member.payload() for member in found[: min(limit, MOST_MEMBERS)]])

@@ -98,22 +98,24 @@ def _history(hub: Hub, call: Call) -> Reply:
     hub.require(channel)
     if not hub.permissions(hub.bot.id, channel) & READ_MESSAGE_HISTORY:
         return Reply(data=[])
-    limit = int(call.query.get("limit", 50))
+    limit = call.number("limit", 50)
     if not 1 <= limit <= MOST_HISTORY:
         raise invalid_field("limit", "NUMBER_TYPE_MAX", "int value should be 1 to 100.")
-    chosen = list(channel.messages.values())
-    if "before" in call.query:
-        chosen = [m for m in chosen if m.id < int(call.query["before"])][-limit:]
-    elif "after" in call.query:
-        chosen = [m for m in chosen if m.id > int(call.query["after"])][:limit]
-    elif "around" in call.query:
-        middle = int(call.query["around"])
-        chosen = [m for m in chosen if m.id < middle][-(limit // 2) :] + [
-            m for m in chosen if m.id >= middle
-        ][: (limit + 1) // 2]
-    else:
-        chosen = chosen[-limit:]
+    chosen = _chosen(call, list(channel.messages.values()), limit)
     return Reply(data=[_shown(hub, message) for message in reversed(chosen)])
+
+
+def _chosen(call: Call, stored: list[Message], limit: int) -> list[Message]:
+    """The part of a channel's messages that before, after or around ask for, oldest first."""
+    if "after" in call.query:
+        start = call.number("after", 0)
+        return [message for message in stored if message.id > start][:limit]
+    if "around" in call.query:
+        middle = call.number("around", 0)
+        older = [message for message in stored if message.id < middle][-(limit // 2) :]
+        return older + [message for message in stored if message.id >= middle][: limit - limit // 2]
+    end = call.number("before", 1 << 63)
+    return [message for message in stored if message.id < end][-limit:]
 
 
 def _edit(hub: Hub, call: Call) -> Reply:
