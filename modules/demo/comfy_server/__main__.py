@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import threading
 
 from modules.demo.comfy_server.profile import GIB, ServerProfile, Timing
 from modules.demo.comfy_server.server import ComfyServer
@@ -35,7 +34,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--api-key")
     made.add_argument("--missing-model", action="append", default=[])
     made.add_argument("--missing-node", action="append", default=[])
-    made.add_argument("--until-stdin-closes", action="store_true", help="end when the parent process does")
     return made
 
 
@@ -73,8 +71,8 @@ def build(options: argparse.Namespace) -> ComfyServer:
     )
 
 
-async def serve(server: ComfyServer, *, until_stdin_closes: bool) -> None:
-    """Run until a signal, or the end of standard input."""
+async def serve(server: ComfyServer) -> None:
+    """Run until a signal."""
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,24 +81,13 @@ async def serve(server: ComfyServer, *, until_stdin_closes: bool) -> None:
     async with server:
         line = {"url": server.url, "host": server.host, "port": server.port, "pid": os.getpid()}
         print(json.dumps(line), flush=True)
-        if until_stdin_closes:
-            # a daemon: the loop's own threads would be waited for when a signal ends the process
-            threading.Thread(target=_read_to_end, args=(loop, end), daemon=True).start()
         await end.wait()
-
-
-def _read_to_end(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
-    while os.read(0, 4096):
-        pass
-    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-        loop.call_soon_threadsafe(end.set)
 
 
 def main() -> None:
     """Read the command line and serve."""
-    options = parser().parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(build(options), until_stdin_closes=options.until_stdin_closes))
+        asyncio.run(serve(build(parser().parse_args())))
 
 
 if __name__ == "__main__":

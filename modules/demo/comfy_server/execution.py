@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ _TIPS = (
     "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might "
     "have accidentally set the batch_size to a large number."
 )
+# these keep the GPU busy too, for a moment that does not count
+_ON_THE_GPU = ("CLIPTextEncode", "CLIPTextEncodeBatch", "TextEncodeQwenImageEdit", "VAEEncode")
 # these see their own id, so that the cache tells two of them apart
 _SEE_THEIR_ID = ("GetImageSize",)
 # always run: what they made may be gone
@@ -97,7 +100,11 @@ class Executor:
         instant = INSTANT_NODES.get(class_type)
         if instant is None:
             raise NodeFailure(f"the embedded server does not run {class_type}", "NotImplementedError")
-        return Result(outputs=instant(inputs))
+        start = time.monotonic()
+        outputs = instant(inputs)
+        if class_type in _ON_THE_GPU:
+            run.gpu(start)
+        return Result(outputs=outputs)
 
     async def _failed(self, run: Run, node_id: str, failure: NodeFailure) -> None:
         run.record.success = False
