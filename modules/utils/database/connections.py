@@ -3,7 +3,8 @@
 SQLite's settings: WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``,
 so that what was accepted survives a loss of power and not only of the process (the wait for the disk is
 shared by a group of changes, which makes it cheap; ``NORMAL`` would wait at checkpoints alone);
-``foreign_keys`` and a busy timeout, since another process may be migrating or checking.
+``secure_delete``, so that what a person had forgotten is overwritten and not only unlinked; and a busy
+timeout, since another process may be migrating or checking.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _PRAGMAS: tuple[tuple[str, int | str], ...] = (
     ("journal_mode", "wal"),
     ("synchronous", "full"),
     ("foreign_keys", "on"),
+    ("secure_delete", "on"),
     ("journal_size_limit", 64_000_000),
 )
 

@@ -131,6 +131,10 @@ class History:
             delete(JobRow).where(JobRow.user_id == user_id),
             delete(PreferencesRow).where(PreferencesRow.user_id == user_id),
         )
+        if self._connections.dialect == "sqlite":
+            # Else the write-ahead log would hold the former pages until it is used anew.
+            async with self._connections.reading() as connection:
+                await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def _first(self, condition: Any) -> JobRecord | None:
         found = await self._find(condition, limit=1)

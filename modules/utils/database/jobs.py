@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -79,10 +79,10 @@ _TURN_COLUMNS = [
     "error_reason",
 ]
 
-_DROP_NEED = text("DELETE FROM job_sources WHERE job_id = :id")
 _DROP_SOURCE = text(
-    "DELETE FROM sources WHERE key = :key"
-    " AND NOT EXISTS (SELECT 1 FROM job_sources WHERE job_sources.key = sources.key)"
+    "DELETE FROM sources WHERE key = :key AND NOT EXISTS (SELECT 1 FROM job_sources"
+    " JOIN jobs ON jobs.id = job_sources.job_id"
+    " WHERE job_sources.key = sources.key AND jobs.ended_at IS NULL)"
 )
 _DROP_JOB = text("DELETE FROM jobs WHERE id = :id")
 
@@ -136,7 +136,10 @@ class JobJournal:
         if needs:
             values = [{"key": key, "job_id": job_id} for key, job_id in dict.fromkeys(needs)]
             change.append(Rows(rank=2, statement=_INSERT_NEED, parameters=values))
-        undo = [Rows(rank=6, statement=_DROP_JOB, parameters=[{"id": job.id} for job in jobs])]
+        undo = [
+            Rows(rank=5, statement=_DROP_JOB, parameters=[{"id": job.id} for job in jobs]),
+            *_source_drops(key for key, _ in needs),
+        ]
         await self._writer.write(change, patience=ACCEPT_PATIENCE, undo=undo)
 
     async def record(self, turn: JobTurn) -> None:
@@ -197,8 +200,8 @@ class JobJournal:
         ]
         if isinstance(turn, Delivered) and turn.receipt.where == "kept" and picture is not None:
             change.append(self._shelf.keeping(job, picture))
-        if job.request.sources:
-            change.extend(self._source_drops(job))
+        if not self._keep_sources:
+            change.extend(_source_drops(source.key for source in job.request.sources))
         try:
             await self._writer.write(change)
         except StoreError:
@@ -207,13 +210,6 @@ class JobJournal:
         self._undelivered.pop(job.id, None)
         if isinstance(turn, Delivered) and turn.receipt.where != "kept" and picture is not None:
             self._shelf.offer(job, picture)
-
-    def _source_drops(self, job: Job) -> list[Rows]:
-        drops = [Rows(rank=4, statement=_DROP_NEED, parameters=[{"id": job.id}])]
-        if not self._keep_sources:
-            keys = [{"key": source.key} for source in job.request.sources]
-            drops.append(Rows(rank=5, statement=_DROP_SOURCE, parameters=keys))
-        return drops
 
     def _source_values(self, sources: Mapping[str, bytes]) -> list[dict[str, object]]:
         now = self._unix()
@@ -281,6 +277,12 @@ def _turn_values(turn: Requeued | Finished | Delivered | Failed | Cancelled) -> 
     else:
         values.update(state="cancelled")
     return values
+
+
+def _source_drops(keys: Iterable[str]) -> list[Rows]:
+    """Remove these sources, but for what an active job needs."""
+    parameters = [{"key": key} for key in dict.fromkeys(keys)]
+    return [Rows(rank=6, statement=_DROP_SOURCE, parameters=parameters)] if parameters else []
 
 
 def _reserve(count: int) -> Callable[[Connection], Any]:

@@ -57,7 +57,7 @@ class SourceRow(Base):
 
 
 class JobSourceRow(Base):
-    """Which active job needs which source."""
+    """Which job started from which source."""
 
     __tablename__ = "job_sources"
 

@@ -29,8 +29,17 @@ log = logging.getLogger(__name__)
 PORTION = 200
 """Rows removed in one transaction."""
 
+SHRINK_PAGES, SHRINK_STEPS = 250, 400
+"""A step frees a megabyte, so that the writer waits for milliseconds at most; a round, 400 of them."""
+
 DAY = 86_400.0
 ROUND_SECONDS = 1800.0
+
+
+_NEEDED = exists().where(
+    JobSourceRow.key == SourceRow.key, JobSourceRow.job_id == JobRow.id, JobRow.ended_at.is_(None)
+)
+"""Of a source: an active job starts from it."""
 
 
 class Janitor:
@@ -75,14 +84,13 @@ class Janitor:
         """Remove once what is too old or too much."""
         now = self._unix()
         removed = await self._portions(_old_jobs(now - self._retention.history_days * DAY))
-        removed += await self._portions(_old_bytes(PictureRow, now - self._retention.image_days * DAY))
-        removed += await self._portions(_old_bytes(SourceRow, now - self._retention.image_days * DAY))
-        removed += await self._portions(_unneeded_sources(now - self._retention.image_days * DAY))
+        removed += await self._portions(_old_pictures(now - self._retention.image_days * DAY))
+        removed += await self._portions(_old_sources(now - self._retention.image_days * DAY))
         removed += await self._fit_disk()
         yesterday = datetime.fromtimestamp(now, tz=timezone.utc) - timedelta(days=2)
         await self._writer.write(_leftovers(yesterday.strftime("%Y-%m-%d")), patience=30.0)
         if removed and self._connections.dialect == "sqlite":
-            await self._writer.write(_shrink, patience=30.0)
+            await self._shrink()
 
     async def _portions(self, change: Callable[[Connection], int]) -> int:
         total = 0
@@ -92,6 +100,17 @@ class Janitor:
                 break
             await asyncio.sleep(0.02)
         return total
+
+    async def _shrink(self) -> None:
+        """Give SQLite's freed pages back to the file system."""
+        async with self._connections.reading() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            for _ in range(SHRINK_STEPS):
+                # A script, because the statement has to be stepped once a page.
+                await driver.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")
+                if not (await connection.exec_driver_sql("PRAGMA freelist_count")).scalar():
+                    break
+                await asyncio.sleep(0.05)
 
     async def _fit_disk(self) -> int:
         """Remove the oldest pictures and inputs until all fit the limit; inputs of active jobs stay."""
@@ -112,25 +131,18 @@ def _old_jobs(before: float) -> Callable[[Connection], int]:
     return change
 
 
-def _old_bytes(table: type[PictureRow] | type[SourceRow], before: float) -> Callable[[Connection], int]:
-    key: Any = PictureRow.job_id if table is PictureRow else SourceRow.key
-
+def _old_pictures(before: float) -> Callable[[Connection], int]:
     def change(connection: Connection) -> int:
-        old = select(key).where(table.stored_at < before).limit(PORTION)
-        done = connection.execute(delete(table).where(key.in_(old)))
-        return done.rowcount
+        old = select(PictureRow.job_id).where(PictureRow.stored_at < before).limit(PORTION)
+        return connection.execute(delete(PictureRow).where(PictureRow.job_id.in_(old))).rowcount
 
     return change
 
 
-def _unneeded_sources(before: float) -> Callable[[Connection], int]:
-    """Inputs whose jobs are gone, such as of jobs whose acceptance was taken back."""
-
+def _old_sources(before: float) -> Callable[[Connection], int]:
     def change(connection: Connection) -> int:
-        needed = exists().where(JobSourceRow.key == SourceRow.key)
-        keys = select(SourceRow.key).where(SourceRow.stored_at < before, not_(needed)).limit(PORTION)
-        done = connection.execute(delete(SourceRow).where(SourceRow.key.in_(keys)))
-        return done.rowcount
+        old = select(SourceRow.key).where(SourceRow.stored_at < before, not_(_NEEDED)).limit(PORTION)
+        return connection.execute(delete(SourceRow).where(SourceRow.key.in_(old))).rowcount
 
     return change
 
@@ -157,7 +169,6 @@ def _oldest_over(limit: float) -> Callable[[Connection], int]:
 
 
 def _oldest(connection: Connection) -> list[tuple[str, str, int]]:
-    needed = exists().where(JobSourceRow.key == SourceRow.key)
     pictures = connection.execute(
         select(PictureRow.stored_at, PictureRow.job_id, PictureRow.size)
         .order_by(PictureRow.stored_at)
@@ -165,7 +176,7 @@ def _oldest(connection: Connection) -> list[tuple[str, str, int]]:
     )
     sources = connection.execute(
         select(SourceRow.stored_at, SourceRow.key, SourceRow.size)
-        .where(not_(needed))
+        .where(not_(_NEEDED))
         .order_by(SourceRow.stored_at)
         .limit(PORTION)
     )
@@ -180,8 +191,3 @@ def _leftovers(before_day: str) -> Callable[[Connection], None]:
         connection.execute(delete(StatusMessageRow).where(not_(there)))
 
     return change
-
-
-def _shrink(connection: Connection) -> None:
-    """Give freed pages back to the file system, a few megabytes at a time."""
-    (connection.exec_driver_sql("PRAGMA incremental_vacuum(4000)")).close()
