@@ -85,6 +85,13 @@ class Invocation:
         """The answer as it stands now; while it is "thinking" its LOADING flag is set."""
         return self._user.message(self.message_id) if self.message_id else None
 
+    @property
+    def messages(self) -> list[Payload]:
+        """All messages that came of it: the answer and its followups."""
+        return [
+            m for m in self._user.all_messages() if m.get("interaction_metadata", {}).get("id") == self.id
+        ]
+
     async def acknowledged(self, timeout: float = 5.0) -> float:
         """Seconds from sending to the first answer; raises InvocationFailed."""
         await self._user.until(lambda: self._unless_failed(self.acknowledged_at), timeout)
@@ -204,6 +211,9 @@ class SimulatedUser:
     def messages(self, channel: int | str) -> list[Payload]:
         """What this person has seen in a channel, oldest first, ephemeral messages included."""
         return list(self._messages.get(str(channel), {}).values())
+
+    def all_messages(self) -> list[Payload]:
+        return [message for channel in self._messages for message in self.messages(channel)]
 
     def message(self, message_id: int | str) -> Payload | None:
         channel = self._channel_of.get(str(message_id))
@@ -336,8 +346,11 @@ class SimulatedUser:
                 return component
         return None
 
-    async def submit_modal(self, modal: Payload, **values: Any) -> Invocation:
+    async def submit_modal(
+        self, modal: Payload, values: Mapping[str, Any] | None = None, **named: Any
+    ) -> Invocation:
         """Send an open modal; values by custom_id or label, fields not named keep what is filled in."""
+        values = {**(values or {}), **named}
         filled: dict[str, Any] = {}
         for component in components_of(modal):
             inner = component.get("component") or component

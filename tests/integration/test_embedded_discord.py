@@ -411,6 +411,10 @@ async def test_direct_messages_and_people_who_refuse_them(
     while (heard := await bot.heard_of("message")).content != "yes?":
         pass
     assert isinstance(heard.channel, discord.DMChannel)
+    await user.send("press", view=Buttons())
+    buttons = await member.wait_for_message(lambda m: m["content"] == "press")
+    await (await member.click(buttons, "Again")).acknowledged()
+    await member.wait_for_message(lambda m: m["content"] == "again by member-1")
     server.hub.users[member.id].accepts_dms = False
     with pytest.raises(discord.Forbidden) as refused:
         await user.send("again")

@@ -123,6 +123,7 @@ async def test_answers_are_accepted_once_and_only_of_fitting_types(
     assert (await bot.rest("DELETE", f"{path}/@original")).status == 204
     assert (await bot.rest("GET", f"{path}/@original")).code == 10008
     await member.until(lambda: [m["content"] for m in member.messages(general)] == ["edited"])
+    assert [m["id"] for m in invocation.messages] == [second.body["id"]]
 
 
 async def test_an_answer_after_three_seconds_is_an_unknown_interaction(
@@ -216,6 +217,18 @@ async def test_people_delete_what_is_theirs_and_what_only_they_see(
         await admin.delete((await admin.history(general))[0])
         await member.until(lambda: not member.messages(general))
     assert (await bot.socket.until("MESSAGE_DELETE"))["id"] == sent.body["id"]
+
+
+async def test_other_pages_of_the_same_browser_are_kept_out(server: DiscordServer) -> None:
+    headers = {"Origin": "http://elsewhere.example"}
+    async with aiohttp.ClientSession() as session:
+        for path in ("/client", "/control"):
+            async with session.get(server.url + path, headers=headers) as answer:
+                assert answer.status == 403
+        async with session.get(server.url, headers={"Host": "elsewhere.example"}) as answer:
+            assert answer.status == 403
+        async with session.get(server.url, headers={"Origin": server.url}) as answer:
+            assert answer.status == 200
 
 
 async def test_malformed_frames_are_answered_and_harm_nobody(server: DiscordServer) -> None:

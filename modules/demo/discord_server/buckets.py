@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from modules.demo.discord_server.clock import ServerClock
 
 GLOBAL_LIMIT, GLOBAL_SECONDS = 50, 1.0
+CLEAN_AT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ OTHER = Limit(count=50, seconds=1.0)
 @dataclass
 class _Window:
     opened: float
+    seconds: float
     used: int = 0
 
 
@@ -52,7 +54,8 @@ class RateLimiter:
         self._clock = clock
         self.enabled = enabled
         self._windows: dict[tuple[str, str], _Window] = {}
-        self._global = _Window(0.0)
+        self._global = _Window(0.0, GLOBAL_SECONDS)
+        self._clean_at = CLEAN_AT
 
     def ask(self, route: str, major: str, limit: Limit, *, counts_globally: bool) -> Verdict:
         """Count one request against its bucket and, unless it is an interaction's, the bot's 50/s."""
@@ -61,7 +64,7 @@ class RateLimiter:
         now = self._clock.now()
         if counts_globally:
             if now - self._global.opened >= GLOBAL_SECONDS:
-                self._global = _Window(now)
+                self._global = _Window(now, GLOBAL_SECONDS)
             self._global.used += 1
             if self._global.used > GLOBAL_LIMIT:
                 wait = self._clock.real_seconds(self._global.opened + GLOBAL_SECONDS - now)
@@ -90,9 +93,10 @@ class RateLimiter:
     def _window(self, name: str, major: str, limit: Limit, now: float) -> _Window:
         window = self._windows.get((name, major))
         if window is None or now - window.opened >= limit.seconds:
-            window = self._windows[(name, major)] = _Window(now)
-            if len(self._windows) > 20_000:
-                self._windows = {k: w for k, w in self._windows.items() if now - w.opened < 600.0}
+            window = self._windows[(name, major)] = _Window(now, limit.seconds)
+            if len(self._windows) > self._clean_at:
+                self._windows = {k: w for k, w in self._windows.items() if now - w.opened < w.seconds}
+                self._clean_at = max(CLEAN_AT, 2 * len(self._windows))
         return window
 
     def _headers(self, route: str, limit: Limit, window: _Window, wait: float, now: float) -> dict[str, str]:

@@ -22,6 +22,8 @@ from modules.demo.discord_server.refusals import Refusal, invalid_field
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v10"
+INVALID = (401, 403, 429)
+"""10,000 such answers in ten minutes bring a ban of the address (Rate Limits, Invalid Request Limit)."""
 BodyType = TypeVar("BodyType", bound=Body)
 
 
@@ -121,6 +123,8 @@ class RestDoor:
             raise
         if status == 429:
             counters["429"] += 1
+        if status in INVALID:
+            counters["invalid requests"] += 1
         return _respond(status, data, headers)
 
     async def _serve(

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, web
+from aiohttp.typedefs import Handler
 
 from modules.demo.discord_server import guild_life
 from modules.demo.discord_server.channels import delete_channel
@@ -198,7 +199,7 @@ class DiscordServer:
             for route in module.ROUTES
         ]
         door = RestDoor(self.hub, routes, _body_check(self._openapi))
-        app = web.Application(client_max_size=LARGEST_REQUEST + (1 << 20))
+        app = web.Application(client_max_size=LARGEST_REQUEST + (1 << 20), middlewares=[_only_own_pages])
         app.router.add_route("*", PREFIX + "/{tail:.*}", door.handle)
         app.router.add_get("/gw", self.hub.gateway.handle)
         app.router.add_get("/gw/", self.hub.gateway.handle)
@@ -264,6 +265,17 @@ class DiscordServer:
         if attachment.data is None:
             raise web.HTTPGone(text=f"Only its hash was kept: {attachment.sha256}")
         return web.Response(body=attachment.data, content_type=attachment.content_type)
+
+
+@web.middleware
+async def _only_own_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Other pages in the same browser may not act as the people of this server."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin != f"http://{request.host}":
+        raise web.HTTPForbidden(text="Only this server's own page may do this")
+    if request.url.host not in ("127.0.0.1", "localhost"):
+        raise web.HTTPForbidden(text="Only loopback")
+    return await handler(request)
 
 
 def _body_check(openapi: Path | None) -> BodyCheck | None:
