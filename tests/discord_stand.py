@@ -145,7 +145,7 @@ async def bot_on(
     queue_options: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Stand]:
-    """The bot, connected, over a database in ``folder`` that outlives it. ``guild_id`` -1: the first guild."""
+    """The bot, connected, over a database in ``folder`` that outlives it; ``guild_id`` -1: the first guild."""
     engine = engine or make_engine()
     clock = LoopClock()
     cleaner = PictureCleaner()
@@ -177,17 +177,18 @@ async def bot_on(
             guild_id=server.guild.id if guild_id == -1 else guild_id,
             begin=begin,
             attachment_host=host_of(server.api_url),
-            ready_timeout=0.02,
-            **options,
+            **{"ready_timeout": 0.02, "status_interval": 0.1, **options},
         )
         stand = Stand(server=server, bot=bot, queue=queue, fleet=fleet, database=database, engine=engine)
         closing.push_async_callback(cleaner.aclose)
         closing.push_async_callback(queue.aclose)
         closing.push_async_callback(fleet.aclose, 0.0)
         async with running(bot, server.token):
-            yield stand
-            for person in stand.people:
-                await person.aclose()
+            try:
+                yield stand
+            finally:
+                for person in stand.people:
+                    await person.aclose()
 
 
 @contextlib.asynccontextmanager
@@ -195,3 +196,26 @@ async def whole_room(folder: Path, world: WorldSpec | None = None, **options: An
     """Server and bot together."""
     async with discord_server(world) as server, bot_on(server, folder, **options) as stand:
         yield stand
+
+
+def has_picture(message: dict[str, Any]) -> bool:
+    """Whether a message carries a result (a status message may carry a preview)."""
+    return any(not file["filename"].startswith("preview") for file in message["attachments"])
+
+
+async def session_of(person: SimulatedUser) -> str:
+    """The id of the person's private channel, once it is there."""
+    channel = await person.wait_for_channel(lambda known: known["name"].startswith("art-"))
+    return str(channel["id"])
+
+
+async def result_for(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
+    """The message with the picture whose text holds ``words``."""
+    return await person.wait_for_message(lambda m: has_picture(m) and words in m["content"], timeout)
+
+
+async def status_with(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
+    """The message without a result whose text holds ``words``."""
+    return await person.wait_for_message(
+        lambda m: not has_picture(m) and not m["flags"] & 64 and words in m["content"], timeout
+    )

@@ -128,6 +128,7 @@ class ImageBot(commands.Bot):
         members: bool = False,
         ready_timeout: float = 0.2,
         requests_per_second: float = 46.0,
+        status_interval: float = 2.0,
         patience: float = 300.0,
         sweep_every: float = 60.0,
     ) -> None:
@@ -190,6 +191,7 @@ class ImageBot(commands.Bot):
             clock=clock,
             place=queue.place,
             hindrance=self.hindrance,
+            interval=status_interval,
         )
         queue.deliver_with(self.delivery, [self.progress, Refunds(database.members)])
         limits = limits or Limits()

@@ -157,6 +157,10 @@ class SessionChannels:
         guild = self._guild(guild_id)
         return guild.filesize_limit if guild is not None else None
 
+    def now(self) -> float:
+        """Unix seconds by which use is counted."""
+        return self._clock.unix()
+
     async def touch(self, guild_id: int, user_id: int) -> None:
         """The person used their channel."""
         await self._store.touch(guild_id, user_id, self._clock.unix())

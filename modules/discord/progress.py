@@ -93,10 +93,12 @@ class ProgressMessages:
         clock: Clock,
         place: Callable[[JobId], Place | None],
         hindrance: Callable[[], Hindrance | None],
+        interval: float = INTERVAL,
     ) -> None:
         self._courier, self._pacer, self._store = courier, pacer, store
         self._preferences, self._messages, self._clock = preferences, messages, clock
         self._place, self._hindrance = place, hindrance
+        self._interval = interval
         self._all: dict[JobId, _Message] = {}
         self._leaving = False
 
@@ -149,7 +151,7 @@ class ProgressMessages:
     async def _keep(self, message: _Message) -> None:
         try:
             while message.changed and not self._leaving:
-                wait = message.sent_at + INTERVAL - self._clock.now()
+                wait = message.sent_at + self._interval - self._clock.now()
                 if wait > 0:
                     await self._clock.sleep(wait)
                 if message.board.stage == "delivered" and message.posted is None:
@@ -173,7 +175,7 @@ class ProgressMessages:
                 await self._update(message)
         except DiscordAway as error:
             log.info("status of job %s waits: %s", message.board.job.id, error)
-            message.sent_at = self._clock.now() + INTERVAL
+            message.sent_at = self._clock.now() + self._interval
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
@@ -248,7 +250,7 @@ class ProgressMessages:
     async def run(self) -> None:
         """Keep the places of those who wait true, until cancelled."""
         while True:
-            await self._clock.sleep(INTERVAL)
+            await self._clock.sleep(self._interval)
             self.look_at_places()
 
     def look_at_places(self) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
 from modules.demo.users import is_ephemeral
-from tests.discord_stand import colour_of, pixel, whole_room
-
-
-def has_picture(message: dict[str, object]) -> bool:
-    """Whether a message carries a result."""
-    return bool(message["attachments"]) and "preview" not in str(message["attachments"])
+from tests.discord_stand import colour_of, make_engine, pixel, result_for, session_of, whole_room
 
 
 async def test_a_prompt_becomes_a_picture_in_ones_own_channel(tmp_path: Path) -> None:
@@ -18,14 +17,122 @@ async def test_a_prompt_becomes_a_picture_in_ones_own_channel(tmp_path: Path) ->
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a red fox", seed=7)
         reply = await asked.reply()
+        channel = await session_of(ana)
         assert is_ephemeral(reply)
         assert "#1" in reply["content"]
-        channel = await ana.wait_for_channel(lambda c: c["name"].startswith("art-"))
-        assert f"<#{channel['id']}>" in reply["content"]
-        result = await ana.wait_for_message(has_picture, channel=channel["id"])
-        assert "a red fox" in result["content"]
+        assert f"<#{channel}>" in reply["content"]
+        result = await result_for(ana, "a red fox")
+        assert result["channel_id"] == channel
         assert "seed `7`" in result["content"]
+        assert f"<@{ana.id}>" in result["content"]
         data = await ana.download(result["attachments"][0]["url"])
         assert pixel(data) == colour_of("a red fox", 7)
-        assert channel["id"] not in ben.channels
-        assert await ana.until(lambda: len(ana.messages(channel["id"])) == 1)
+        assert result["attachments"][0]["description"] == "a red fox"
+        assert channel not in ben.channels
+        await ana.until(lambda: len(ana.messages(channel)) == 1)  # the status message has gone
+        assert stand.bot.traffic.refused == 0
+
+
+async def test_each_of_several_people_gets_their_own_picture(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        people = [await stand.person(f"member-{n}") for n in (1, 2, 3)]
+        for n, person in enumerate(people):
+            await person.command(
+                "imagine", stand.general, model="flux", prompt=f"castle {n}", seed=n, count=2
+            )
+        for n, person in enumerate(people):
+            for seed in (n, n + 1):
+                result = await result_for(person, f"seed `{seed}`")
+                data = await person.download(result["attachments"][0]["url"])
+                assert pixel(data) == colour_of(f"castle {n}", seed)
+            texts = [m["content"] for m in person.messages(await session_of(person))]
+            assert not any(f"castle {other}" in text for other in range(3) if other != n for text in texts)
+
+
+async def test_shape_and_negative_are_heeded_where_the_model_knows_them(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a river", aspect="wide")
+        result = await result_for(ana, "a river")
+        picture = Image.open(io.BytesIO(await ana.download(result["attachments"][0]["url"])))
+        assert picture.size == (128, 64)
+        await ana.command("imagine", stand.general, model="Z-Image", prompt="a hill", negative="people")
+        assert await result_for(ana, "a hill")
+        assert stand.engine.submitted[-1].jobs[0].request.negative == "people"
+
+
+BAD = [
+    ({"prompt": "   "}, "Write what the picture should show."),
+    ({"prompt": "a", "model": "no such model"}, "There is no model called no such model."),
+    ({"prompt": "a", "aspect": "4096x4096"}, "4096×4096 is not a size of this model."),
+    ({"prompt": "a", "negative": "b"}, "Flux knows no negative prompt."),
+    ({"prompt": "a", "count": 3}, "You may have 2 pictures in the queue at once; you asked for 3."),
+]
+
+
+async def test_what_cannot_be_is_told_in_a_sentence_and_makes_no_channel(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        for options, sentence in BAD:
+            asked = await ana.command("imagine", stand.general, **{"model": "flux", **options})
+            reply = await asked.reply()
+            assert is_ephemeral(reply)
+            assert sentence in reply["content"]
+        assert stand.queue.status().waiting == 0
+        assert not any(channel["name"].startswith("art-") for channel in ana.channels.values())
+
+
+@pytest.mark.parametrize("locale", ["es-ES", "es-419"])
+async def test_a_spanish_client_reads_spanish(tmp_path: Path, locale: str) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person(locale=locale)
+        asked = await ana.command("imagine", stand.general, model="flux", prompt=" ")
+        assert (await asked.reply())["content"] == "Escribe qué debe mostrar la imagen."
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="un zorro")
+        assert "está en la cola" in (await asked.reply())["content"]
+        assert "semilla" in (await result_for(ana, "un zorro"))["content"]
+
+
+HOSTILE = [
+    "@everyone @here look",
+    "<@&123456789012345678> <@1> <#2>",
+    "# title\n> quote\n```code```\n**bold** ||spoiler|| [link](https://example.org)",
+    "\u202eright to left שלום עולם مرحبا",
+    "🦊🦊🦊",
+]
+
+
+async def test_prompts_ping_nobody_and_render_nothing(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        for number, prompt in enumerate(HOSTILE):
+            asked = await ana.command("imagine", stand.general, model="flux", prompt=prompt, seed=number)
+            await asked.reply()
+            result = await result_for(ana, f"seed `{number}`")
+            assert not result["mention_everyone"]
+            assert result["mention_roles"] == []
+            assert [user["id"] for user in result["mentions"]] == [str(ana.id)]
+            data = await ana.download(result["attachments"][0]["url"])
+            assert pixel(data) == colour_of(prompt.strip(), number)
+            assert result["content"].count("\n") == 2  # owner, the prompt on one line, the facts
+
+
+async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=make_engine(seconds=30)) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        first = await ana.command("imagine", stand.general, model="flux", prompt="one", count=2)
+        reply = await first.reply()
+        refused = await ana.command("imagine", stand.general, model="flux", prompt="three")
+        assert "2 are there already" in (await refused.reply())["content"]
+        other = await ben.command("imagine", stand.general, model="flux", prompt="mine")
+        assert "queued" in (await other.reply())["content"]
+        cancelled = await ana.click(reply, "Cancel #1")
+        assert "Cancelled: #1" in (await cancelled.reply())["content"]
+        again = await ana.command("imagine", stand.general, model="flux", prompt="three")
+        assert "queued" in (await again.reply())["content"]
+        menu = await (await ana.command("cancel", stand.general)).reply()
+        done = await ana.click(menu, "Which pictures do you take back?", values=["all"])
+        await done.acknowledged()
+        await ana.until(lambda: "Cancelled: #2, #4" in (ana.message(menu["id"]) or menu)["content"])
+        assert stand.queue.active_jobs(ana.id) == ()
+        assert len(stand.queue.active_jobs(ben.id)) == 1

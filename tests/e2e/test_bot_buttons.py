@@ -1,0 +1,124 @@
+"""The buttons under a picture: they never die, and they know whose they are."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from tests.discord_stand import bot_on, colour_of, discord_server, pixel, result_for, whole_room
+
+
+async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            await ana.command("imagine", stand.general, model="flux", prompt="a tower", seed=5)
+            first = await result_for(ana, "seed `5`")
+
+            await (await ana.click(first, "Vary")).reply()
+            varied = await ana.wait_for_message(lambda m: "variation `" in m["content"])
+            request = stand.engine.submitted[-1].jobs[0].request
+            assert request.seed == 5
+            assert request.variation is not None
+            assert "seed `5`" in varied["content"]
+
+            await (await ana.click(first, "Again")).reply()
+            await ana.until(lambda: len(stand.engine.submitted) == 3)
+            again = stand.engine.submitted[-1].jobs[0].request
+            assert (again.prompt, again.variation) == ("a tower", None)
+            assert again.seed != 5
+            await result_for(ana, f"seed `{again.seed}`")
+
+            modal = await (await ana.click(first, "Edit")).modal()
+            await ana.submit_modal(modal, prompt="with a flag")
+            await result_for(ana, "with a flag")
+            assert stand.engine.submitted[-1].jobs[0].request.kind == "edit"
+
+            await (await ana.click(first, "Upscale")).reply()
+            await ana.until(lambda: len(stand.engine.submitted) == 5)
+            larger = await result_for(ana, "128×128")
+            picture = Image.open(io.BytesIO(await ana.download(larger["attachments"][0]["url"])))
+            assert picture.size == (128, 128)
+
+            shared = await (await ana.click(first, "Share")).reply()
+            assert f"<#{gallery}>" in shared["content"]
+            copy = await ben.wait_for_message(lambda m: "a tower" in m["content"], channel=gallery)
+            assert "By Member 1" in copy["content"]
+            assert copy["mentions"] == []
+            modal = await (await ben.click(copy, "Prompt…")).modal()
+            submitted = await ben.submit_modal(modal, prompt="a tower by the sea")
+            await submitted.reply()
+            assert await result_for(ben, "a tower by the sea")
+
+            await (await ana.click(first, "Delete")).reply()
+            assert ana.message(first["id"]) is None
+
+
+async def test_the_prompt_form_holds_everything_and_takes_changes(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command(
+            "imagine", stand.general, model="z-image", prompt="a bridge", negative="fog", seed=9
+        )
+        first = await result_for(ana, "seed `9`")
+        modal = await (await ana.click(first, "Prompt…")).modal()
+        filled = {
+            part["component"]["custom_id"]: part["component"].get("value") for part in modal["components"]
+        }
+        assert filled == {
+            "prompt": "a bridge",
+            "negative": "fog",
+            "seed": "9",
+            "size": "64×64",
+            "model": "Z-Image",
+        }
+        changed = await ana.submit_modal(
+            modal, prompt="a wooden bridge", seed="10", model="flux", negative=""
+        )
+        await changed.reply()
+        result = await result_for(ana, "a wooden bridge")
+        data = await ana.download(result["attachments"][0]["url"])
+        assert pixel(data) == colour_of("a wooden bridge", 10)
+        modal = await (await ana.click(first, "Prompt…")).modal()
+        wrong = await ana.submit_modal(modal, seed="many")
+        assert "“many” is no number" in (await wrong.reply())["content"]
+
+
+async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a gate", seed=1)
+            old = await result_for(ana, "a gate")
+            open_form = await (await ana.click(old, "Prompt…")).modal()
+            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        server.advance(90 * 60)
+        async with bot_on(server, tmp_path) as stand:
+            ana, admin = await stand.person("member-1"), await stand.person("admin")
+            await ana.history(old["channel_id"])
+            pressed = await ana.click(old, "Again")
+            assert "#2" in (await pressed.reply())["content"]
+            await admin.history(old["channel_id"])  # administrators see every channel
+            stranger = await admin.click(old, "Again")
+            assert "somebody else's" in (await stranger.reply())["content"]
+            stranger = await admin.click(old, "Delete")
+            assert "somebody else's" in (await stranger.reply())["content"]
+            assert open_form["custom_id"].endswith(old["attachments"][0]["filename"].split("-")[1][:32])
+
+
+async def test_a_form_that_was_open_during_a_restart_is_answered(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a well", seed=1)
+            modal = await (await ana.click(await result_for(ana, "a well"), "Prompt…")).modal()
+            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            stand.people.remove(ana)
+        async with bot_on(server, tmp_path) as stand:
+            submitted = await ana.submit_modal(modal, prompt="a deep well")
+            assert "queued" in (await submitted.reply())["content"]
+            assert await result_for(ana, "a deep well")
+            await ana.aclose()

@@ -1,0 +1,91 @@
+"""/edit with an upload, without one, and with what is no picture at all."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from modules.demo.users import File
+from tests.discord_stand import (
+    SMALL,
+    bot_on,
+    colour_of,
+    discord_server,
+    painted,
+    pixel,
+    result_for,
+    session_of,
+    whole_room,
+)
+
+
+def photo(name: str = "photo.png") -> File:
+    """Something that a person uploads."""
+    return File(filename=name, data=painted("an upload", 0, SMALL))
+
+
+async def test_an_upload_is_edited(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("edit", stand.general, prompt="make it blue", image=photo(), seed=3)
+        result = await result_for(ana, "make it blue")
+        data = await ana.download(result["attachments"][0]["url"])
+        assert pixel(data) == colour_of("make it blue", 3)
+        request = stand.engine.submitted[-1].jobs[0].request
+        assert [source.size for source in request.sources] == [SMALL]
+
+
+async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
+    whole = painted("x", 0, SMALL)
+    bomb = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(bomb, "PNG")
+    broken = {
+        "That file is not a picture": File(filename="a.png", data=b"only words"),
+        "cut off or damaged": File(filename="b.png", data=whole[: len(whole) // 2]),
+        "too many pixels": File(filename="c.png", data=bomb.getvalue()),
+    }
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        for sentence, file in broken.items():
+            asked = await ana.command("edit", stand.general, prompt="blue", image=file)
+            assert sentence in (await asked.reply(20))["content"]
+        asked = await ana.command("edit", stand.general, prompt="blue")
+        assert "you have none from before" in (await asked.reply())["content"]
+        assert stand.queue.status().waiting == 0
+
+
+async def test_without_an_upload_the_last_picture_is_edited_also_after_a_restart(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
+            await result_for(ana, "a boat")
+            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("edit", stand.general, prompt="at night")
+            await result_for(ana, "at night")
+            sources = stand.engine.submitted[-1].jobs[0].request.sources
+            assert [str(source.size) for source in sources] == ["128×64"]
+
+
+async def test_the_menu_on_a_message_edits_its_picture(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        await ana.say(stand.general, "look", photo())
+        said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        asked = await ben.context("Edit picture", stand.general, said)
+        modal = await asked.modal()
+        submitted = await ben.submit_modal(modal, prompt="in winter")
+        assert "queued" in (await submitted.reply())["content"]
+        result = await result_for(ben, "in winter")
+        assert result["channel_id"] == await session_of(ben)
+        words = await ben.context("Edit picture", stand.general, await _plain(ben, stand.general))
+        assert "no picture in that message" in (await words.reply())["content"]
+
+
+async def _plain(person: object, channel: int) -> dict[str, object]:
+    await person.say(channel, "only words")  # type: ignore[attr-defined]
+    return await person.wait_for_message(lambda m: m["content"] == "only words")  # type: ignore[attr-defined,no-any-return]

@@ -1,0 +1,186 @@
+"""Private channels: one for each person's id, handed to nobody else, closed when unused."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import discord
+
+from modules.demo.discord_server import ChannelSpec, GuildSpec, UserSpec, WorldSpec, default_world
+from modules.demo.discord_server.world import DEFAULT_CHANNELS
+from modules.utils.database.records import SessionRecord
+from tests.discord_stand import Stand, bot_on, discord_server, result_for, session_of, whole_room
+
+CATEGORY, TEXT = 4, 0
+
+
+def sessions(stand: Stand) -> list[str]:
+    """The names of the private channels that stand in the guild."""
+    return sorted(c.name for c in stand.server.guild.channels.values() if c.name.startswith("art-"))
+
+
+async def open_for(stand: Stand, user_id: int, name: str = "Ana") -> int:
+    """The person's channel."""
+    guild_id = stand.server.guild.id
+    channel = await stand.bot.channels.open(guild_id, user_id, name=name, locale="en-US")
+    return channel.id
+
+
+async def test_many_first_uses_at_once_make_a_channel_each_and_one_category(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, default_world(56)) as stand:
+        ids = [user.id for user in stand.server.hub.people if user.name.startswith("member")]
+        twice = [*ids[:50], *ids[:50]]
+        found = await asyncio.gather(*(open_for(stand, user_id) for user_id in twice))
+        assert len(set(found)) == 50
+        assert found[:50] == found[50:]
+        channels = stand.server.guild.channels.values()
+        assert len([c for c in channels if c.kind == CATEGORY and c.name.startswith("FuLLet")]) == 1
+        await open_for(stand, ids[50])
+        ours = [c for c in channels if c.kind == CATEGORY and c.name.startswith("FuLLet")]
+        assert [c.name for c in ours] == ["FuLLet", "FuLLet 2"]
+        assert stand.bot.traffic.refused == 0
+
+
+async def test_a_channel_is_found_again_without_the_database(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            member = server.user("member-1").id
+            before = await open_for(stand, member)
+        (tmp_path / "empty").mkdir()
+        async with bot_on(server, tmp_path / "empty") as stand:
+            assert await open_for(stand, member) == before
+
+
+async def test_who_takes_anothers_old_name_gets_a_channel_of_their_own(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = stand.server.user("member-1"), stand.server.user("member-2")
+        hers = await open_for(stand, ana.id, "Ana")
+        await stand.database.sessions.remove(stand.server.guild.id, ana.id)
+        assert await open_for(stand, ben.id, "Ana") != hers
+        assert await open_for(stand, ana.id, "Somebody else") == hers
+
+
+async def test_a_channel_that_others_can_see_is_not_handed_out(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = stand.server.user("member-1"), stand.server.user("member-2")
+        first = await open_for(stand, ana.id)
+        guild = stand.bot.get_guild(stand.server.guild.id)
+        assert guild is not None
+        channel, member = guild.get_channel(first), await guild.fetch_member(ben.id)
+        assert isinstance(channel, discord.TextChannel)
+        seen = {**channel.overwrites, member: discord.PermissionOverwrite(view_channel=True)}
+        await channel.edit(overwrites=seen)
+        while not any(target.id == ben.id for target in channel.overwrites):
+            await asyncio.sleep(0.01)
+        assert await open_for(stand, ana.id) != first
+
+
+async def test_unused_channels_are_warned_and_closed_but_not_while_a_job_lives(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, session_idle_minutes=1) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        guild_id, now = stand.server.guild.id, stand.bot.channels.now()
+        unused, busy = await open_for(stand, ana.id, "unused"), await open_for(stand, ben.id, "busy")
+        stand.queue.pause()
+        await ben.command("imagine", stand.general, model="flux", prompt="waits")
+        await ben.until(lambda: stand.queue.active_jobs(ben.id))
+        for user, channel in ((ana, unused), (ben, busy)):
+            await stand.database.sessions.put(
+                SessionRecord(guild_id=guild_id, user_id=user.id, channel_id=channel, last_used_at=now - 3600)
+            )
+        await stand.bot.channels.sweep(guild_id)
+        warned = await ana.wait_for_message(lambda m: "This channel closes" in m["content"])
+        assert warned["channel_id"] == str(unused)
+        assert sessions(stand) == ["art-busy", "art-unused"]
+        record = await stand.database.sessions.get(guild_id, ana.id)
+        assert record is not None
+        await stand.database.sessions.put(
+            SessionRecord(
+                guild_id=guild_id, user_id=ana.id, channel_id=unused, last_used_at=now - 3600, warned=True
+            )
+        )
+        await stand.bot.channels.sweep(guild_id)
+        assert sessions(stand) == ["art-busy"]
+
+
+async def test_writing_in_ones_channel_keeps_it_open(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        channel, guild_id = await open_for(stand, ana.id), stand.server.guild.id
+        old = SessionRecord(
+            guild_id=guild_id, user_id=ana.id, channel_id=channel, last_used_at=1.0, warned=True
+        )
+        await stand.database.sessions.put(old)
+        await ana.say(channel, "still here")
+        for _ in range(500):
+            record = await stand.database.sessions.get(guild_id, ana.id)
+            assert record is not None
+            if not record.warned:
+                break
+            await asyncio.sleep(0.01)
+        assert record.last_used_at > 1_000_000
+
+
+async def test_who_is_banned_loses_jobs_and_channel(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await open_for(stand, ana.id, "Ana")
+        stand.queue.pause()
+        await ana.command("imagine", stand.general, model="flux", prompt="waits")
+        await ana.until(lambda: stand.queue.active_jobs(ana.id))
+        stand.server.member_leaves(stand.server.user("member-1"), banned=True)
+        for _ in range(500):
+            if not stand.queue.active_jobs(ana.id) and not sessions(stand):
+                break
+            await asyncio.sleep(0.01)
+        assert stand.queue.active_jobs(ana.id) == ()
+        assert sessions(stand) == []
+
+
+async def test_who_leaves_is_noticed_without_the_members_intent(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, sweep_every=0.1) as stand:
+        ana = await stand.person()
+        stand.queue.pause()
+        await ana.command("imagine", stand.general, model="flux", prompt="waits")
+        await ana.until(lambda: stand.queue.active_jobs(ana.id))
+        stand.server.member_leaves(stand.server.user("member-1"))
+        for _ in range(500):
+            if not stand.queue.active_jobs(ana.id) and not sessions(stand):
+                break
+            await asyncio.sleep(0.01)
+        assert stand.queue.active_jobs(ana.id) == ()
+
+
+async def test_a_full_guild_gives_up_its_longest_unused_session(tmp_path: Path) -> None:
+    users = tuple(UserSpec(name=f"member-{n}", administrator=n == 0) for n in range(4))
+    fillers = tuple(ChannelSpec(name=f"room-{n}") for n in range(490))
+    world = WorldSpec(users=users, guilds=(GuildSpec(channels=(*DEFAULT_CHANNELS, *fillers)),))
+    async with whole_room(tmp_path, world) as stand:
+        ids = [stand.server.user(f"member-{n}").id for n in range(4)]
+        # Five channels of the default, 490 more, one category of ours: four places are left.
+        guild_id = stand.server.guild.id
+        guild = stand.bot.get_guild(guild_id)
+        assert guild is not None
+        for number, user_id in enumerate(ids):
+            channel = await stand.bot.channels.open(guild_id, user_id, name=f"p{number}", locale="en-US")
+            last = SessionRecord(
+                guild_id=guild_id,
+                user_id=user_id,
+                channel_id=channel.id,
+                last_used_at=stand.bot.channels.now() - 100 + number,
+            )
+            await stand.database.sessions.put(last)
+        assert len(guild.channels) == 500
+        newcomer = stand.server.add_user(UserSpec(name="newcomer"))
+        await open_for(stand, newcomer.id, "newcomer")
+        assert sessions(stand) == ["art-newcomer", "art-p1", "art-p2", "art-p3"]
+
+
+async def test_a_channel_deleted_by_hand_is_replaced_at_the_next_use(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        first = await open_for(stand, ana.id)
+        stand.server.delete_channel(first)
+        await ana.until(lambda: str(first) not in ana.channels)
+        await ana.command("imagine", stand.general, model="flux", prompt="a lamp")
+        assert (await result_for(ana, "a lamp"))["channel_id"] == await session_of(ana)
