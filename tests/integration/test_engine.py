@@ -1,0 +1,375 @@
+"""The engine before a ComfyUI: everybody's own picture, on whatever server, also after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from modules.ai.runs import ComfyRun
+from modules.demo.comfy_server import ServerProfile, Timing, mark_of, read_mark, variation_seed
+from modules.queue_manager.errors import EngineForgot, EngineUnavailable, WorkflowRejected
+from modules.queue_manager.jobs import Size, Variation
+from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
+from tests.integration.comfy_rig import (
+    SLOW,
+    ask,
+    comfy_rig,
+    heard,
+    is_of,
+    opened,
+    pictures,
+    until_begun,
+    until_step,
+)
+from tests.workflow_graphs import Exported, exported
+
+PLAIN = ServerProfile(pack_version=None)
+
+
+@pytest.mark.parametrize("model", ["flux", "z-image"])
+async def test_each_person_gets_the_picture_of_their_own_prompt_and_seed(model: str) -> None:
+    prompts = ['say "hello"', "back\\slash </s>", "a " * 300, "(weights:1.3)"]
+    requests = [ask(prompt, seed, model=model) for seed, prompt in enumerate(prompts)]
+    async with comfy_rig() as rig:
+        engine = rig.engine()
+        run = await engine.submit(rig.batch(*requests))
+        await heard(run)
+        for picture, request in zip(await pictures(run), requests, strict=True):
+            assert is_of(picture, request)
+            assert picture.size == request.size
+            assert picture.media_type == "image/png"
+        assert [span.rows for span in rig.server.sampler_log] == [4]
+
+
+async def test_what_is_told_of_a_run() -> None:
+    async with comfy_rig(timing=Timing(step=0.02)) as rig:
+        run = await rig.engine(preview_every=2).submit(rig.batch(ask("one"), ask("two")))
+        events = await heard(run)
+        assert events[0] == RunStarted()
+        steps = [event.step for event in events if isinstance(event, RunProgress)]
+        assert steps == sorted(steps)
+        assert steps[0] == 0
+        assert steps[-1] == 4
+        assert {event.steps for event in events if isinstance(event, RunProgress)} == {4}
+        previews = [event for event in events if isinstance(event, RunPreview)]
+        assert sorted(event.index for event in previews) == [0, 0, 1, 1]
+        assert len({event.image for event in previews if event.index == 0}) == 2
+        assert not {p.image for p in previews if p.index == 0} & {p.image for p in previews if p.index == 1}
+
+
+async def test_the_order_of_a_batch_makes_no_difference() -> None:
+    requests = [ask(f"prompt {n}", n) for n in range(4)]
+    async with comfy_rig() as rig:
+        engine = rig.engine()
+        straight = await engine.submit(rig.batch(*requests))
+        await heard(straight)
+        turned = await engine.submit(rig.batch(*reversed(requests)))
+        await heard(turned)
+        assert [p.data for p in await pictures(straight)] == [
+            p.data for p in reversed(await pictures(turned))
+        ]
+
+
+@pytest.mark.parametrize("picture_format", ["png", "webp", "jpeg"])
+async def test_pictures_come_in_the_format_that_was_chosen(picture_format: Any) -> None:
+    async with comfy_rig() as rig:
+        run = await rig.engine(picture_format=picture_format).submit(rig.batch(ask()))
+        await heard(run)
+        assert (await run.fetch(0)).media_type == f"image/{picture_format}"
+
+
+async def test_a_variation_is_reproducible_and_alters_its_own_row_alone() -> None:
+    varied = ask("a boat", 5, variation=Variation(seed=9, strength=0.2))
+    async with comfy_rig() as rig:
+        run = await rig.engine().submit(rig.batch(ask("a boat", 5), varied))
+        await heard(run)
+        first, second = await pictures(run)
+        assert read_mark(opened(first)) == mark_of("a boat", 5)
+        assert read_mark(opened(second)) == mark_of("a boat", variation_seed(5, 9, 0.2))
+
+
+# ── pictures that start from pictures ───────────────────────────────────────────────────────────
+
+
+async def test_edits_of_unequal_originals_fuse_and_see_their_own() -> None:
+    async with comfy_rig(drawing="full") as rig:
+        red = rig.upload(Image.new("RGB", (100, 100), (220, 10, 10)))
+        blue = rig.upload(Image.new("RGB", (300, 300), (10, 10, 220)))
+        offer = rig.templates["flux_edit"].offer()
+        size = offer.result_size(red.size)
+        requests = [
+            ask("greener", n, model="flux_edit", kind="edit", size=size, sources=(source,))
+            for n, source in enumerate((red, blue))
+        ]
+        batch = rig.batch(*requests)
+        assert batch.jobs[0].key == batch.jobs[1].key
+        run = await rig.engine().submit(batch)
+        await heard(run)
+        results = await pictures(run)
+        for picture, request in zip(results, requests, strict=True):
+            assert is_of(picture, request)
+            assert picture.size == size
+        reddish, bluish = (opened(picture).resize((1, 1)).getpixel((0, 0)) for picture in results)
+        assert reddish[0] > bluish[0]  # type: ignore[index]
+        assert bluish[2] > reddish[2]  # type: ignore[index]
+
+
+async def test_an_edit_with_two_pictures_and_the_same_one_twice_is_uploaded_once() -> None:
+    async with comfy_rig() as rig:
+        one = rig.upload(Image.new("RGB", (64, 64), (1, 2, 3)))
+        two = rig.upload(Image.new("RGB", (64, 64), (4, 5, 6)))
+        size = rig.templates["flux_edit"].offer().result_size(one.size)
+        requests = [
+            ask(f"join {n}", n, model="flux_edit", kind="edit", size=size, sources=pair)
+            for n, pair in enumerate([(one, two), (two, one)])
+        ]
+        run = await rig.engine().submit(rig.batch(*requests))
+        await heard(run)
+        for picture, request in zip(await pictures(run), requests, strict=True):
+            assert is_of(picture, request)
+        assert len(rig.server.bench.files.names("input")) == 2
+
+
+async def test_upscaling_gives_sides_twice_as_long() -> None:
+    async with comfy_rig(drawing="full") as rig:
+        small = rig.upload(Image.new("RGB", (64, 48), (200, 100, 50)))
+        size = Size(width=128, height=96)
+        request = ask("", model="upscale", kind="upscale", size=size, sources=(small,))
+        run = await rig.engine().submit(rig.batch(request, request))
+        await heard(run)
+        for picture in await pictures(run):
+            assert picture.size == size
+            assert opened(picture).getpixel((5, 5)) == (200, 100, 50)
+
+
+async def test_a_source_that_is_gone_is_told() -> None:
+    async with comfy_rig() as rig:
+        source = rig.upload(Image.new("RGB", (64, 64)))
+        rig.sources.clear()
+        request = ask(model="flux_edit", kind="edit", sources=(source,))
+        with pytest.raises(WorkflowRejected, match="not there any more"):
+            await rig.engine().submit(rig.batch(request))
+
+
+# ── a server without the node pack ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", ["flux", "z-image"])
+async def test_without_the_pack_the_same_seed_gives_the_same_picture(model: str) -> None:
+    request = ask("the same", 77, model=model)
+    async with comfy_rig() as fused, comfy_rig(profile=PLAIN) as stock:
+        found = []
+        for rig in (fused, stock):
+            engine = rig.engine()
+            limits = (await engine.probe()).batch_limits
+            assert (limits[model] > 1) == (rig is fused)
+            run = await engine.submit(rig.batch(request))
+            await heard(run)
+            found.append(opened(await run.fetch(0)).tobytes())
+        assert found[0] == found[1]
+
+
+async def test_without_the_pack_an_edit_and_its_preview_work() -> None:
+    async with comfy_rig(profile=PLAIN) as rig:
+        source = rig.upload(Image.new("RGB", (64, 64), (9, 9, 9)))
+        size = rig.templates["flux_edit"].offer().result_size(source.size)
+        request = ask("plain edit", model="flux_edit", kind="edit", size=size, sources=(source,))
+        run = await rig.engine().submit(rig.batch(request))
+        events = await heard(run)
+        assert is_of(await run.fetch(0), request)
+        assert {event.index for event in events if isinstance(event, RunPreview)} == {0}
+
+
+async def test_without_the_pack_two_at_once_are_sent_back_to_be_split() -> None:
+    async with comfy_rig(profile=PLAIN) as rig:
+        with pytest.raises(EngineUnavailable, match="only one by one"):
+            await rig.engine().submit(rig.batch(ask("a"), ask("b")))
+        assert rig.server.core.queue.running is None
+
+
+async def test_the_same_request_again_is_made_again_and_never_another_ones_file() -> None:
+    """An identical prompt is a cache hit in ComfyUI, which then names old files; ours is never identical."""
+    async with comfy_rig(profile=PLAIN) as rig:
+        engine = rig.engine()
+        for _ in range(2):
+            run = await engine.submit(rig.batch(ask("again", 3)))
+            await heard(run)
+            assert is_of(await run.fetch(0), ask("again", 3))
+        assert len(rig.server.bench.files.names("output")) == 2
+
+
+# ── two runs, taking back ───────────────────────────────────────────────────────────────────────
+
+
+async def test_a_run_that_waits_begins_when_the_one_before_has_ended() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        engine = rig.engine()
+        first, second = [await engine.submit(rig.batch(ask(name))) for name in ("first", "second")]
+        order: list[str] = []
+
+        async def follow(run: ComfyRun, name: str) -> None:
+            rest = await until_begun(run)
+            order.append(f"{name} begins")
+            [event async for event in rest]
+            order.append(f"{name} ends")
+
+        await asyncio.gather(follow(first, "first"), follow(second, "second"))
+        assert order == ["first begins", "first ends", "second begins", "second ends"]
+        assert is_of(await first.fetch(0), ask("first"))
+        assert is_of(await second.fetch(0), ask("second"))
+
+
+async def test_a_waiting_run_is_taken_back_and_the_others_go_on() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        engine, stranger = rig.engine(), rig.engine()
+        first = await engine.submit(rig.batch(ask("first")))
+        waiting = await engine.submit(rig.batch(ask("waiting")))
+        others = await stranger.submit(rig.batch(ask("others")))
+        listening = asyncio.ensure_future(heard(waiting))
+        assert await waiting.withdraw(interrupt=False)
+        with pytest.raises(EngineForgot):
+            await listening
+        await asyncio.gather(heard(first), heard(others))
+        assert is_of(await others.fetch(0), ask("others"))
+        assert len(rig.server.sampler_log) == 2
+
+
+async def test_a_run_that_has_begun_is_interrupted_only_when_asked() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        engine, stranger = rig.engine(), rig.engine()
+        run = await engine.submit(rig.batch(ask("begun")))
+        events = await until_step(run)
+        others = await stranger.submit(rig.batch(ask("others")))
+        assert not await run.withdraw(interrupt=False)
+        assert not await run.withdraw(interrupt=True)
+        with pytest.raises(EngineForgot, match="interrupted"):
+            [event async for event in events]
+        await heard(others)
+        assert is_of(await others.fetch(0), ask("others"))
+
+
+async def test_taking_back_what_has_ended_changes_nothing() -> None:
+    async with comfy_rig() as rig:
+        run = await rig.engine().submit(rig.batch(ask()))
+        await heard(run)
+        assert not await run.withdraw(interrupt=True)
+        assert is_of(await run.fetch(0), ask())
+
+
+# ── after a restart of the bot ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("profile", [ServerProfile(), PLAIN])
+async def test_another_process_follows_a_run_that_still_runs(profile: ServerProfile) -> None:
+    async with comfy_rig(profile=profile, timing=SLOW) as rig:
+        former = rig.engine()
+        batch = rig.batch(ask("still running", 8))
+        await until_begun(await former.submit(batch))
+        await former.aclose()
+        run = await rig.engine().resume(batch)
+        assert run is not None
+        assert (await heard(run))[0] == RunStarted()
+        assert is_of(await run.fetch(0), ask("still running", 8))
+        assert len(rig.server.sampler_log) == 1
+
+
+@pytest.mark.parametrize("profile", [ServerProfile(), PLAIN])
+async def test_another_process_fetches_a_run_that_has_ended(profile: ServerProfile) -> None:
+    async with comfy_rig(profile=profile) as rig:
+        former = rig.engine()
+        batch = rig.batch(ask("ended", 8))
+        await heard(await former.submit(batch))
+        await former.aclose()
+        run = await rig.engine().resume(batch)
+        assert run is not None
+        await heard(run)
+        assert is_of(await run.fetch(0), ask("ended", 8))
+
+
+async def test_another_process_follows_a_run_that_waits_and_keeps_everybodys_place() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        former = rig.engine()
+        await former.submit(rig.batch(ask("before")))
+        requests = [ask(f"row {n}", n) for n in range(3)]
+        batch = rig.batch(*requests)
+        await former.submit(batch)
+        await former.aclose()
+        run = await rig.engine().resume(batch)
+        assert run is not None
+        await heard(run)
+        for picture, request in zip(await pictures(run), requests, strict=True):
+            assert is_of(picture, request)
+
+
+async def test_what_the_server_does_not_know_cannot_be_resumed() -> None:
+    async with comfy_rig() as rig:
+        engine = rig.engine()
+        batch = rig.batch(ask())
+        assert await engine.resume(batch) is None
+        await heard(await engine.submit(batch))
+        await rig.server.restart()
+        assert await rig.engine().resume(batch) is None
+
+
+# ── what travels ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_keys_are_new_for_every_batch_and_no_name_travels() -> None:
+    async with comfy_rig() as rig:
+        engine = rig.engine()
+        seen: list[str] = []
+        for _ in range(3):
+            batch = rig.batch(ask("secret prompt", user=123456789012345678))
+            await heard(await engine.submit(batch))
+            graph = rig.server.core.queue.history[batch.id].as_dict()["prompt"][2]
+            seen += json.loads(graph["fullet_save"]["inputs"]["keys"])
+            text = json.dumps(graph)
+            assert "123456789012345678" not in text
+            assert batch.jobs[0].id not in text
+        assert len(set(seen)) == 3
+
+
+async def test_no_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with comfy_rig() as rig:
+        with caplog.at_level("INFO"):
+            run = await rig.engine().submit(rig.batch(ask("a very private prompt")))
+            await heard(run)
+        assert "private" not in caplog.text
+
+
+# ── any exported workflow, really run ───────────────────────────────────────────────────────────
+
+
+@settings(max_examples=12, deadline=None)
+@given(exported(), st.lists(st.text(min_size=1, max_size=20), min_size=2, max_size=3, unique=True))
+def test_an_exported_workflow_gives_the_same_pictures_fused_and_alone(
+    drawn: Exported, prompts: list[str]
+) -> None:
+    asyncio.run(_fused_and_alone(drawn, prompts))
+
+
+async def _fused_and_alone(drawn: Exported, prompts: list[str]) -> None:
+    model = drawn.template
+    loras = {"loras": ("one.safetensors", "two.safetensors")}
+    requests = [ask(prompt, n, model=model.name) for n, prompt in enumerate(prompts)]
+    pixels = []
+    for version in ("1.0.0", None):
+        profile = ServerProfile(extra_models=loras, pack_version=version)
+        async with comfy_rig(profile=profile, templates={model.name: model}) as rig:
+            engine = rig.engine()
+            batches = [requests] if version else [[request] for request in requests]
+            found = []
+            for batch in batches:
+                run = await engine.submit(rig.batch(*batch))
+                await heard(run)
+                found += await pictures(run)
+            for picture, request in zip(found, requests, strict=True):
+                assert is_of(picture, request)
+            pixels.append([opened(picture).tobytes() for picture in found])
+    assert pixels[0] == pixels[1]
