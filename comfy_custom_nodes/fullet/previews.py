@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from server import PromptServer
 
-from .inputs import Refused, keys_of
 from .latents import latent_to_rgb
+from .prompt_graph import find_watch
 
 _log = logging.getLogger(__name__)
 LONGEST_SIDE = 256  # pixels
@@ -66,46 +66,6 @@ def watched(callback: Callback | None, guider: Any, batch: int) -> Callback | No
 
     with_previews.fullet_previews = True  # type: ignore[attr-defined]
     return with_previews
-
-
-def find_watch(
-    graph: Mapping[str, Any], sampler_node: str | None, batch: int
-) -> tuple[tuple[str, ...], int] | None:
-    """(keys, every n steps) of the SaveImageBatch behind `sampler_node` that wants previews of this batch."""
-    for node in graph.values():
-        inputs = node.get("inputs", {})
-        if node.get("class_type") != "SaveImageBatch" or not isinstance(inputs.get("keys"), str):
-            continue
-        every = inputs.get("preview_every", 0)
-        if (
-            not isinstance(every, int)
-            or every < 1
-            or not _comes_from(graph, inputs.get("images"), sampler_node)
-        ):
-            continue
-        try:
-            keys = keys_of("SaveImageBatch", inputs["keys"])
-        except Refused:
-            continue
-        if len(keys) == batch:
-            return keys, every
-    return None
-
-
-def _comes_from(graph: Mapping[str, Any], link: object, sampler_node: str | None) -> bool:
-    if sampler_node is None:
-        return True
-    seen: set[str] = set()
-    waiting = [link]
-    while waiting:
-        link = waiting.pop()
-        if not isinstance(link, list) or len(link) != 2 or str(link[0]) in seen:
-            continue
-        if str(link[0]) == sampler_node:
-            return True
-        seen.add(str(link[0]))
-        waiting.extend(graph.get(str(link[0]), {}).get("inputs", {}).values())
-    return False
 
 
 def _running_watch(batch: int) -> _Watch | None:

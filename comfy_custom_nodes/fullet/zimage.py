@@ -4,8 +4,8 @@
 Alone, a caption of L embedded tokens is followed by the learned pad token up to a multiple m, at positions
 1…B on the first rope axis, and the image stands at B + 1 on that axis. In a batch the network takes its
 longest row's B for all. So, while one call runs: the pad token is put after each row's true length; and,
-where the rows' B differ, the image's positions are each row's own and the keys from a row's B to the batch's are
-hidden. Nothing but module hooks is used.
+where the rows' B differ, the image's positions are each row's own, and the keys from a row's B to the
+batch's are hidden. Nothing but module hooks is used.
 """
 
 from __future__ import annotations

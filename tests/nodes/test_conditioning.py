@@ -1,0 +1,205 @@
+"""Merging encoded prompts and laying them out, against plain attention over each prompt alone."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fullet_nodes.conditioning import (  # noqa: E402
+    GUARD,
+    LENGTHS,
+    key_mask,
+    left_zeros,
+    merge,
+    repeated,
+    rows_of,
+    text_lengths,
+    valid,
+)
+from fullet_nodes.inputs import Refused  # noqa: E402
+from fullet_nodes.text import CLIPTextEncodeBatch, EncodedPrompts  # noqa: E402
+
+WIDTH = 16
+
+
+def prompt(length: int, seed: int = 0, **extras: object) -> tuple[torch.Tensor, dict[str, object]]:
+    generator = torch.Generator().manual_seed(1000 * length + seed)
+    return torch.randn((1, length, WIDTH), generator=generator), {"pooled_output": None, **extras}
+
+
+def attend(queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Softmax attention over keys that are their own values, written out."""
+    weights = queries @ keys.transpose(1, 2) / WIDTH**0.5
+    return (weights if mask is None else weights + mask).softmax(-1) @ keys
+
+
+def test_the_batch_is_as_long_as_its_longest_prompt() -> None:
+    dice = random.Random(3)
+    for _ in range(1000):
+        lengths = [dice.randint(1, 700) for _ in range(dice.randint(1, 8))]
+        text, options = merge([(torch.zeros((1, length, 1)), {}) for length in lengths])
+        assert text.shape == (len(lengths), max(lengths), 1)
+        assert text_lengths(options) == tuple(lengths)
+
+
+def test_a_very_long_prompt_among_four_adds_its_own_share_only() -> None:
+    short, long = 60, 1500  # about 6,000 characters
+    text, _ = merge([prompt(short, i) for i in range(3)] + [prompt(long)])
+    assert text.numel() == 4 * long * WIDTH
+
+
+def test_rows_hold_their_own_prompt_and_nothing_else() -> None:
+    prompts = [prompt(length) for length in (3, 9, 5)]
+    text, options = merge(prompts)
+    for i, (alone, _) in enumerate(prompts):
+        assert torch.equal(text[i, : alone.shape[1]], alone[0])
+        assert not text[i, alone.shape[1] :].any()
+    assert options["pooled_output"] is None
+
+
+def test_extras_are_kept_and_those_of_unequal_size_remember_it() -> None:
+    mask = [torch.ones((1, length), dtype=torch.long) for length in (3, 5)]
+    layers = [torch.randn((1, 2, length, 4)) for length in (7, 6)]
+    pooled = [torch.randn((1, 8)) for _ in range(2)]
+    encoded = [
+        (
+            prompt(length)[0],
+            {"pooled_output": pooled[i], "attention_mask": mask[i], "layers": layers[i], "n": 1},
+        )
+        for i, length in enumerate((3, 5))
+    ]
+    _, options = merge(encoded)
+    assert torch.equal(options["pooled_output"], torch.cat(pooled))
+    assert options["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert options["layers"].shape == (2, 2, 7, 4)
+    assert options["n"] == 1
+    assert options[LENGTHS] == {
+        "cross_attn": (1, (3, 5)),
+        "attention_mask": (1, (3, 5)),
+        "layers": (2, (7, 6)),
+    }
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [({"a": 1}, {"a": 2}), ({"a": 1}, {"b": 1}), ({"a": torch.zeros(1, 2, 3)}, {"a": torch.zeros(1, 3, 4)})],
+)
+def test_what_cannot_be_merged_is_refused(extras: tuple[dict[str, object], ...]) -> None:
+    with pytest.raises(Refused, match="CLIPTextEncodeBatch: input clip: "):
+        merge([(prompt(4)[0], each) for each in extras])
+
+
+def test_hidden_keys_leave_each_row_its_lone_attention() -> None:
+    lengths, image = (3, 9, 5), torch.randn((3, 7, WIDTH))
+    text, _ = merge([prompt(length) for length in lengths])
+    keys = torch.cat([text, image], dim=1)
+    fused = attend(image, keys, key_mask(lengths, text.shape[1], keys.shape[1], keys))
+    for i, length in enumerate(lengths):
+        alone = attend(image[i : i + 1], torch.cat([text[i : i + 1, :length], image[i : i + 1]], dim=1))
+        assert torch.allclose(fused[i], alone[0], atol=1e-6)
+    assert not torch.allclose(attend(image, keys)[0], fused[0], atol=1e-3), (
+        "padding must matter without the mask"
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_mask_is_finite_in_every_type(dtype: torch.dtype) -> None:
+    mask = key_mask((2, 4), 4, 6, torch.zeros(1, dtype=dtype))
+    assert mask.dtype == dtype
+    assert mask.isfinite().all()
+    assert (mask == 0).tolist() == [[[True, True, False, False, True, True]], [[True] * 6]]
+
+
+def test_repeated_keys_change_nothing_in_cross_attention() -> None:
+    lengths, image = (2, 4), torch.randn((2, 5, WIDTH))
+    text, _ = merge([prompt(length) for length in lengths])
+    fused = attend(image, repeated(text, lengths, 4))
+    for i, length in enumerate(lengths):
+        assert torch.allclose(fused[i], attend(image[i : i + 1], text[i : i + 1, :length])[0], atol=1e-6)
+
+
+def test_zeros_stand_before_the_text_as_the_model_itself_puts_them() -> None:
+    text, _ = merge([prompt(length) for length in (3, 9)])
+    laid = left_zeros(text, (3, 9), (6, 9))
+    alone = torch.nn.functional.pad(text[:1, :3], (0, 0, 3, 0))
+    assert torch.equal(laid[:1, :6], alone)
+    assert not laid[0, 6:].any()
+    assert torch.equal(laid[1], text[1])
+
+
+def test_a_sub_batch_is_what_a_batch_of_its_own_would_be() -> None:
+    lengths = (3, 9, 3)
+    prompts = [prompt(length, i, attention_mask=torch.ones((1, length))) for i, length in enumerate(lengths)]
+    text, options = merge(prompts)
+    shared, references = torch.randn((1, 4)), [torch.randn((3, 2, 2, 2))]
+    cond = {**options, "cross_attn": text, "shared": shared, "reference_latents": references, "guidance": 3.5}
+    part = rows_of(cond, (0, 2), 3)
+    assert torch.equal(part["cross_attn"], torch.cat([prompts[0][0], prompts[2][0]]))
+    assert part["attention_mask"].shape == (2, 3)
+    assert part["shared"] is shared
+    assert torch.equal(part["reference_latents"][0], references[0][[0, 2]])
+    assert part["guidance"] == 3.5
+    assert LENGTHS not in part
+
+
+def test_valid_marks_each_rows_own_tokens() -> None:
+    assert valid((1, 3), 3).tolist() == [[True, False, False], [True, True, True]]
+
+
+class Clip:
+    """A text encoder whose prompts are as long as their words; counts what it encodes."""
+
+    layer_idx = None
+    tokenizer_options: dict[str, object]
+
+    def __init__(self) -> None:
+        self.encoded: list[str] = []
+        self.tokenizer_options = {}
+        self.patcher = SimpleNamespace(patches_uuid="first")
+
+    def tokenize(self, text: str) -> list[str]:
+        return text.split()
+
+    def encode_from_tokens_scheduled(self, tokens: list[str]) -> list[list[object]]:
+        self.encoded.append(" ".join(tokens))
+        return [[torch.full((1, len(tokens), 2), float(len(self.encoded))), {"pooled_output": None}]]
+
+
+def test_a_prompt_is_encoded_once_for_one_state_of_a_clip() -> None:
+    clip = Clip()
+    node = CLIPTextEncodeBatch()
+    node.encode(clip, '["a b", "c"]')
+    node.encode(clip, '["c", "a b", "a b"]')
+    assert clip.encoded == ["a b", "c"]
+    clip.patcher.patches_uuid = "with a LoRA"
+    node.encode(clip, '["c"]')
+    assert clip.encoded == ["a b", "c", "c"]
+    node.encode(other := Clip(), '["c"]')
+    assert other.encoded == ["c"]
+
+
+def test_unequal_prompts_refuse_to_be_sampled_without_fused_model() -> None:
+    ((_, options),) = CLIPTextEncodeBatch().encode(Clip(), '["a b", "c"]')[0]
+    with pytest.raises(Refused, match=r"prompts: .*put FusedModel before the sampler"):
+        options["model_conds"][GUARD].process_cond(batch_size=2, area=None)
+    ((_, options),) = CLIPTextEncodeBatch().encode(Clip(), '["a b", "c d"]')[0]
+    assert "model_conds" not in options
+
+
+def test_kept_prompts_are_bounded_by_number_and_by_bytes() -> None:
+    kept = EncodedPrompts(most=3, most_bytes=1000)
+    for i in range(4):
+        kept.put(i, (torch.zeros(10), {}))
+    assert kept.get(0) is None
+    kept.get(1)
+    kept.put(4, (torch.zeros(10), {}))
+    assert kept.get(2) is None
+    assert kept.get(1) is not None
+    kept.put(5, (torch.zeros(240), {}))
+    assert len(kept) == 2
+    kept.put(6, (torch.zeros(2000), {}))
+    assert len(kept) == 0

@@ -1,0 +1,108 @@
+"""The nodes' JSON inputs: what is taken, and the sentence that names what is not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fullet_nodes.inputs import Refused, SeedEntry, keys_of, names_of, prompts_of, seeds_of, verdict
+from fullet_nodes.prompt_graph import find_watch
+from fullet_nodes.version import too_old
+
+KEY_A, KEY_B = "0123456789abcdef" * 2, "f" * 32
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        'say "hi"',
+        "back\\slash",
+        "</s>",
+        "(red:1.3) [blue]",
+        "embedding:thing",
+        "line\nbreak",
+        "日本語 🦊",
+        "a " * 5000,
+    ],
+)
+def test_a_prompt_arrives_as_it_was_written(prompt: str) -> None:
+    assert prompts_of("Node", json.dumps([prompt, "other"])) == (prompt, "other")
+
+
+def test_seeds_are_numbers_or_variations() -> None:
+    entries = seeds_of("Node", "[0, 18446744073709551615, [1, 2, 0.25], [1, 2, 1]]")
+    assert entries == (SeedEntry(0), SeedEntry(2**64 - 1), SeedEntry(1, 2, 0.25), SeedEntry(1, 2, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("parse", "name", "text"),
+    [
+        (prompts_of, "prompts", "a fox"),
+        (prompts_of, "prompts", "[]"),
+        (prompts_of, "prompts", "{}"),
+        (prompts_of, "prompts", "[1]"),
+        (prompts_of, "prompts", '["a", null]'),
+        (seeds_of, "seeds", "[-1]"),
+        (seeds_of, "seeds", "[18446744073709551616]"),
+        (seeds_of, "seeds", "[1.5]"),
+        (seeds_of, "seeds", "[true]"),
+        (seeds_of, "seeds", '["1"]'),
+        (seeds_of, "seeds", "[[1, 2]]"),
+        (seeds_of, "seeds", "[[1, 2, 1.01]]"),
+        (seeds_of, "seeds", "[[1, 2, true]]"),
+        (keys_of, "keys", '["ABCDEF0123456789ABCDEF0123456789"]'),
+        (keys_of, "keys", '["../../../../../../../../etc/passwd"]'),
+        (keys_of, "keys", json.dumps([KEY_A, KEY_A])),
+        (keys_of, "keys", json.dumps([KEY_A + "\n"])),
+        (names_of, "names", '[""]'),
+        (names_of, "names", "[7]"),
+    ],
+)
+def test_a_refusal_names_node_and_input(parse, name: str, text: str) -> None:
+    with pytest.raises(Refused, match=f"^Node: input {name}: .+\\.$"):
+        parse("Node", text)
+    assert str(verdict(parse, "Node", text)).startswith(f"Node: input {name}: ")
+
+
+def test_a_linked_input_is_judged_when_it_is_there() -> None:
+    assert verdict(prompts_of, "Node", None) is True
+    assert verdict(prompts_of, "Node", '["a"]') is True
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [
+        ("0.3.76", True),
+        ("0.17.9", True),
+        ("0.18.0", False),
+        ("0.18.1", False),
+        ("0.33.0", False),
+        ("1.0", False),
+    ],
+)
+def test_an_old_comfyui_is_told_in_words(version: str, old: bool) -> None:
+    sentence = too_old(version)
+    assert (sentence is not None) == old
+    assert sentence is None or version in sentence
+
+
+def save(keys: list[str], images: list[object], every: int) -> dict[str, object]:
+    inputs = {"keys": json.dumps(keys), "images": images, "preview_every": every}
+    return {"class_type": "SaveImageBatch", "inputs": inputs}
+
+
+def test_previews_go_to_the_pictures_behind_the_sampler() -> None:
+    graph = {
+        "s1": {"class_type": "SamplerCustomAdvanced", "inputs": {}},
+        "s2": {"class_type": "SamplerCustomAdvanced", "inputs": {}},
+        "d1": {"class_type": "VAEDecode", "inputs": {"samples": ["s1", 0]}},
+        "d2": {"class_type": "VAEDecode", "inputs": {"samples": ["s2", 0]}},
+        "a": save([KEY_A], ["d1", 0], 1),
+        "b": save([KEY_B], ["d2", 0], 2),
+    }
+    assert find_watch(graph, "s1", 1) == ((KEY_A,), 1)
+    assert find_watch(graph, "s2", 1) == ((KEY_B,), 2)
+    assert find_watch(graph, "s2", 2) is None
+    assert find_watch({**graph, "b": save([KEY_B], ["d2", 0], 0)}, "s2", 1) is None
+    assert find_watch({**graph, "b": save(["no key"], ["d2", 0], 1)}, "s2", 1) is None
