@@ -79,9 +79,9 @@ async def test_memory_may_lack_for_one_model_alone(comfy: ComfyServer, client: L
 
 
 async def test_a_poisoned_prompt_fails_where_it_is_encoded(comfy: ComfyServer, client: Listener) -> None:
-    comfy.faults.set(poison="belladonna")
+    comfy.faults.set(poison="veneño")
 
-    _, events = await client.run(fused_graph(["a cat", "some belladonna"], [1, 2], new_keys(2)))
+    _, events = await client.run(fused_graph(["a cat", "some veneño"], [1, 2], new_keys(2)))
     _, innocent = await client.run(fused_graph(["a cat"], [1], new_keys(1)))
 
     assert error_of(events)["node_type"] == "CLIPTextEncodeBatch"
@@ -125,6 +125,22 @@ async def test_a_killed_server_refuses_until_it_is_started_on_its_port(comfy: Co
         await comfy.start()
         async with http.get(f"{url}/prompt") as response:
             assert response.status == 200
+
+
+async def test_an_unplugged_server_works_on_and_has_the_result_when_it_is_back(
+    comfy: ComfyServer, client: Listener
+) -> None:
+    comfy.faults.set(stall=True)
+    prompt_id = await client.submit(stock_graph())
+    await client.hear_until("execution_start")
+
+    await comfy.unplug()
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await client.http.get("/prompt")
+    comfy.faults.set(stall=False)
+    await comfy.plug_in()
+
+    assert (await _until_known(client, prompt_id))["status"]["completed"]
 
 
 async def test_uploads_and_outputs_outlive_a_restart_but_the_packs_pictures_do_not(

@@ -10,9 +10,11 @@ from modules.demo.comfy_server.pictures import picture_of
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.run import GpuSpan
 from modules.demo.comfy_server.server import ComfyServer
+from modules.demo.comfy_server.workbench import Drawing
 
 __all__ = [
     "ComfyServer",
+    "Drawing",
     "Faults",
     "GpuSpan",
     "NoMark",

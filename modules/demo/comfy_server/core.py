@@ -33,7 +33,7 @@ class ServerCore:
     def __init__(self, profile: ServerProfile, bench: Workbench) -> None:
         self.profile = profile
         self.bench = bench
-        self.hub = SocketHub()
+        self.hub = SocketHub(bench.faults)
         self.queue = PromptQueue(self._queue_changed)
         self.run: Run | None = None
         self._executor = Executor(bench, profile.cache_lru)

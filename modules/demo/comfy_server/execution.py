@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -131,7 +132,7 @@ class Executor:
 
     def _check_poison(self, inputs: Mapping[str, Any]) -> None:
         poison = self._bench.faults.poison
-        if poison and any(isinstance(value, str) and poison in value for value in inputs.values()):
+        if poison and any(poison in text for text in _texts(inputs)):
             raise NodeFailure("the text encoder raised on a token of this prompt", "RuntimeError")
 
     def _shown(self, class_type: str, ui: dict[str, Any]) -> dict[str, Any]:
@@ -187,3 +188,17 @@ def _file_names(inputs: Mapping[str, Any]) -> list[str]:
 
 def _digest(data: bytes | None) -> str:
     return hashlib.blake2b(data or b"", digest_size=16).hexdigest()
+
+
+def _texts(inputs: Mapping[str, Any]) -> Iterator[str]:
+    """The texts among a node's inputs, those of a batch one by one, without JSON's escapes."""
+    for value in inputs.values():
+        if not isinstance(value, str):
+            continue
+        yield value
+        try:
+            items = json.loads(value)
+        except ValueError:
+            continue
+        if isinstance(items, list):
+            yield from (item for item in items if isinstance(item, str))

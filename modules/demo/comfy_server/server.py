@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import logging
-import time
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -14,14 +12,13 @@ from aiohttp import web
 
 from modules.demo.comfy_server.broken_answers import guard, spoil
 from modules.demo.comfy_server.core import ServerCore
+from modules.demo.comfy_server.demo_routes import DemoRoutes
 from modules.demo.comfy_server.faults import Faults
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.routes import Routes
 from modules.demo.comfy_server.run import GpuSpan
 from modules.demo.comfy_server.values import Painting
 from modules.demo.comfy_server.workbench import Drawing, Workbench
-
-log = logging.getLogger(__name__)
 
 
 class ComfyServer:
@@ -85,19 +82,23 @@ class ComfyServer:
         """Listen, with an empty queue and history."""
         self.bench.files.clear("temp")
         self.bench.shelf.clear()
-        core = ServerCore(self.profile, self.bench)
+        self._core = core = ServerCore(self.profile, self.bench)
+        self._tasks = [asyncio.create_task(core.run_forever()), asyncio.create_task(core.tell_forever())]
+        await self.plug_in()
+
+    async def plug_in(self) -> None:
+        """Listen again after `unplug`."""
         app = web.Application(
             middlewares=[spoil(self.faults), guard(self.profile)], client_max_size=104857600
         )
-        app.add_routes(Routes(core).table())
-        app.add_routes(self._own_routes())
+        app.add_routes(Routes(self.core).table())
+        app.add_routes(DemoRoutes(self).table())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, self.host, self.port, reuse_address=True)
         await site.start()
         self.port = runner.addresses[0][1]
-        self._core, self._runner = core, runner
-        self._tasks = [asyncio.create_task(core.run_forever()), asyncio.create_task(core.tell_forever())]
+        self._runner = runner
 
     async def stop(self) -> None:
         """Close everything in good order."""
@@ -107,19 +108,17 @@ class ComfyServer:
 
     async def kill(self) -> None:
         """End as a killed process does: sockets are reset, running and waiting prompts are gone."""
-        if self._runner is not None:
-            for site in list(self._runner.sites):
-                await site.stop()  # first, so that nobody who comes back at once is let in
-            for connection in [] if self._runner.server is None else self._runner.server.connections:
-                if connection.transport is not None:
-                    connection.transport.abort()
+        await self._reset()
         await self._end()
+
+    async def unplug(self) -> None:
+        """Reset all connections and refuse new ones, while the work goes on: the network is gone."""
+        await self._reset()
+        await self._close_runner()
 
     async def restart(self, after: float = 0.0) -> None:
         """Killed, and ``after`` seconds later up again on the same port."""
-        await self.kill()
-        await asyncio.sleep(after)
-        await self.start()
+        await self.die(after)
 
     async def drop_sockets(self) -> None:
         """Close every WebSocket; new ones are welcome unless the fault ``no_socket`` is on."""
@@ -128,10 +127,8 @@ class ComfyServer:
     async def set_faults(self, **changes: Any) -> None:
         """Turn faults by name (see `Faults`); ``no_socket`` closes the open sockets too."""
         self.faults.set(**changes)
-        if self._core is not None:
-            self._core.hub.wrong_types = self.faults.wrong_types
-            if self.faults.no_socket:
-                await self._core.hub.close_all()
+        if self._core is not None and self.faults.no_socket:
+            await self._core.hub.close_all()
 
     async def __aenter__(self) -> ComfyServer:
         await self.start()
@@ -144,80 +141,45 @@ class ComfyServer:
             change.cancel()
         await self.stop()
 
+    async def _reset(self) -> None:
+        if self._runner is None:
+            return
+        for site in list(self._runner.sites):
+            await site.stop()  # first, so that nobody who comes back at once is let in
+        for connection in [] if self._runner.server is None else self._runner.server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
     async def _end(self) -> None:
-        runner, self._runner, self._core = self._runner, None, None
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._core = None
         self.bench.shelf.clear()
+        await self._close_runner()
+
+    async def _close_runner(self) -> None:
+        runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
-    def _crash(self) -> None:
-        """Called from within the worker, which must not wait for its own end."""
-        self._later(self._die(self.faults.back_after))
-        raise asyncio.CancelledError
+    def later(self, change: Coroutine[Any, Any, None]) -> None:
+        """Let a change go its way beside the request or run that asked for it."""
+        task = asyncio.create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
 
-    async def _die(self, back_after: float | None) -> None:
+    async def die(self, back_after: float | None) -> None:
+        """Killed, and up again after so many seconds (None: not at all)."""
         await self.kill()
         if back_after is not None:
             await asyncio.sleep(back_after)
             await self.start()
 
-    def _later(self, change: Any) -> None:
-        task = asyncio.ensure_future(change)
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-
-    # ── routes of its own, for other processes ──────────────────────────────────────────────────
-
-    def _own_routes(self) -> list[web.RouteDef]:
-        return [
-            web.get("/demo/log", self._get_log),
-            web.get("/demo/faults", self._get_faults),
-            web.post("/demo/faults", self._post_faults),
-            web.post("/demo/kill", self._post_kill),
-            web.post("/demo/drop_sockets", self._post_drop_sockets),
-            web.post("/demo/predraw", self._post_predraw),
-        ]
-
-    async def _get_log(self, request: web.Request) -> web.Response:
-        spans = [dataclasses.asdict(span) for span in self.sampler_log]
-        busy = sum(span["end"] - span["start"] for span in spans)
-        sampling = sum(span["sampling_end"] - span["sampling_start"] for span in spans)
-        sums = {"busy_seconds": busy, "sampling_seconds": sampling}
-        return web.json_response({"now": time.monotonic(), "spans": spans, **sums})
-
-    async def _get_faults(self, request: web.Request) -> web.Response:
-        return web.json_response(self.faults.as_dict())
-
-    async def _post_faults(self, request: web.Request) -> web.Response:
-        """A JSON object of switches; ``{"clear": true}`` turns all off first."""
-        body = await request.json()
-        if body.pop("clear", False):
-            self.faults.clear()
-        try:
-            await self.set_faults(**body)
-        except ValueError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(self.faults.as_dict())
-
-    async def _post_kill(self, request: web.Request) -> web.Response:
-        """``{"back_after": seconds}``: killed now, refusing connections until then (null: for good)."""
-        body = await request.json()
-        self._later(self._die(body.get("back_after")))
-        return web.Response()
-
-    async def _post_drop_sockets(self, request: web.Request) -> web.Response:
-        await self.drop_sockets()
-        return web.Response()
-
-    async def _post_predraw(self, request: web.Request) -> web.Response:
-        """``{"pictures": [[prompt, seed, width, height, kind, quality], …]}``."""
-        body = await request.json()
-        for prompt, seed, width, height, kind, quality in body["pictures"]:
-            await self.predraw(prompt, seed, (width, height), kind, quality)
-        return web.Response()
+    def _crash(self) -> None:
+        """Called from within the worker, which must not wait for its own end."""
+        self.later(self.die(self.faults.back_after))
+        raise asyncio.CancelledError

@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import ClientConnectionError, web
 
+from modules.demo.comfy_server.faults import Faults
+
 FEATURES: Mapping[str, Any] = {
     "supports_preview_metadata": True,
     "supports_model_type_tags": True,
@@ -28,11 +30,11 @@ class SocketHub:
     server takes the client id off its list whichever of its sockets has closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._open: set[web.WebSocketResponse] = set()
         self._flags: dict[str, Mapping[str, Any]] = {}
-        self.wrong_types = False
+        self._faults = faults
 
     def add(self, sid: str, socket: web.WebSocketResponse) -> None:
         """From now on ``socket`` hears for ``sid``."""
@@ -53,7 +55,7 @@ class SocketHub:
 
     async def send(self, event: str, data: Any, sid: str | None = None) -> None:
         """One JSON message to a client, or to all of them."""
-        data = list(data) if self.wrong_types and isinstance(data, Mapping) else data
+        data = list(data) if self._faults.wrong_types and isinstance(data, Mapping) else data
         text = json.dumps({"type": event, "data": data})
         for socket in self._listeners(sid):
             await _quietly(socket, text)

@@ -1,0 +1,89 @@
+"""Routes that no real ComfyUI has, for benchmarks and tests in other processes: what the GPU did, what
+shall go wrong, what to draw beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from modules.demo.comfy_server.server import ComfyServer
+
+
+class DemoRoutes:
+    """They answer whatever faults are on, but not while the server is dead or unplugged."""
+
+    def __init__(self, server: ComfyServer) -> None:
+        self._server = server
+
+    def table(self) -> list[web.RouteDef]:
+        """All under /demo."""
+        return [
+            web.get("/demo/log", self.log),
+            web.get("/demo/faults", self.faults),
+            web.post("/demo/faults", self.set_faults),
+            web.post("/demo/kill", self.kill),
+            web.post("/demo/unplug", self.unplug),
+            web.post("/demo/drop_sockets", self.drop_sockets),
+            web.post("/demo/predraw", self.predraw),
+        ]
+
+    async def log(self, request: web.Request) -> web.Response:
+        """Every run's `GpuSpan`, their sums, and what the monotonic clock shows now."""
+        spans = [dataclasses.asdict(span) for span in self._server.sampler_log]
+        busy = sum(span["end"] - span["start"] for span in spans)
+        sampling = sum(span["sampling_end"] - span["sampling_start"] for span in spans)
+        sums = {"busy_seconds": busy, "sampling_seconds": sampling}
+        return web.json_response({"now": time.monotonic(), "spans": spans, **sums})
+
+    async def faults(self, request: web.Request) -> web.Response:
+        """The switches as they stand."""
+        return web.json_response(self._server.faults.as_dict())
+
+    async def set_faults(self, request: web.Request) -> web.Response:
+        """A JSON object of switches (see `Faults`); ``{"clear": true}`` turns all off first."""
+        body = await request.json()
+        if body.pop("clear", False):
+            self._server.faults.clear()
+        try:
+            await self._server.set_faults(**body)
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return await self.faults(request)
+
+    async def kill(self, request: web.Request) -> web.Response:
+        """``{"back_after": seconds}``: killed now, refusing connections until then (null: for good)."""
+        self._server.later(self._server.die(await self._seconds(request)))
+        return web.Response()
+
+    async def unplug(self, request: web.Request) -> web.Response:
+        """``{"back_after": seconds}``: unreachable until then, while the work goes on (null: for good)."""
+        self._server.later(self._unplugged(await self._seconds(request)))
+        return web.Response()
+
+    async def drop_sockets(self, request: web.Request) -> web.Response:
+        """Close every WebSocket."""
+        await self._server.drop_sockets()
+        return web.Response()
+
+    async def predraw(self, request: web.Request) -> web.Response:
+        """``{"pictures": [[prompt, seed, width, height, kind, quality], …]}``."""
+        body = await request.json()
+        for prompt, seed, width, height, kind, quality in body["pictures"]:
+            await self._server.predraw(prompt, seed, (width, height), kind, quality)
+        return web.Response()
+
+    async def _unplugged(self, back_after: float | None) -> None:
+        await self._server.unplug()
+        if back_after is not None:
+            await asyncio.sleep(back_after)
+            await self._server.plug_in()
+
+    @staticmethod
+    async def _seconds(request: web.Request) -> float | None:
+        value = (await request.json()).get("back_after")
+        return None if value is None else float(value)
