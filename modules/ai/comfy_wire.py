@@ -175,13 +175,15 @@ class ComfyWire:
 
 def split_url(url: str) -> tuple[URL, str | None]:
     """The base URL without slash, query and credentials, and the credentials. Raises ValueError."""
-    text = url.strip().rstrip("/")
-    parsed = URL(text if "://" in text else f"http://{text}")
-    scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)
+    text = url.strip()
+    shown = text.rpartition("@")[2][:100]
+    try:
+        parsed = URL(text if "://" in text else f"http://{text}")
+        scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)
+    except ValueError as error:
+        raise ValueError(f"{shown!r} is no address such as http://127.0.0.1:8188") from error
     if scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(
-            f"{parsed.with_user(None).human_repr()!r} is no address such as http://127.0.0.1:8188"
-        )
+        raise ValueError(f"{shown!r} is no address such as http://127.0.0.1:8188")
     key = None if parsed.user is None else f"{parsed.user}:{parsed.password or ''}"
     bare = parsed.with_user(None).with_query(None).with_fragment(None)
     return URL(str(bare.with_scheme(scheme)).rstrip("/"), encoded=True), key

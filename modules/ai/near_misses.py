@@ -19,7 +19,7 @@ def nearest(value: JSON, options: Iterable[JSON]) -> str | None:
     plain = {_plain(option): option for option in reversed(known)}
     if _plain(value) in plain:
         return plain[_plain(value)]
-    close = difflib.get_close_matches(_plain(value)[:200], plain, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(_plain(value)[:200], plain, n=1, cutoff=0.7)
     return plain[close[0]] if close else None
 
 

@@ -1,0 +1,167 @@
+"""What a server can run, and what its operator is told, by a real answer of each kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modules.ai.cards import read_card
+from modules.ai.findings import Finding
+from modules.ai.preflight import ServerReport, inspect
+from modules.ai.templates import WorkflowTemplate
+from modules.demo.comfy_server import ServerProfile
+from modules.queue_manager.errors import EngineUnavailable
+from tests.integration.comfy_rig import comfy_rig
+from tests.workflow_graphs import SHIPPED, node, template
+
+GIB = 2**30
+GOOD = ServerProfile(cache_lru=100)
+
+
+async def report_of(
+    profile: ServerProfile, *, max_batch: int | None = None, templates: Any = SHIPPED
+) -> ServerReport:
+    """What is found on a server of this kind."""
+    async with comfy_rig(profile=profile, templates=templates) as rig:
+        return await inspect(rig.client(), templates, max_batch=max_batch)
+
+
+def told(report: ServerReport) -> str:
+    """All notes as one text."""
+    return "\n".join(report.notes)
+
+
+async def test_a_good_server_runs_everything_and_has_nothing_to_mend() -> None:
+    report = await report_of(GOOD)
+    assert report.limits == {"flux": 4, "flux_edit": 4, "upscale": 4, "z-image": 4}
+    assert report.fused == set(SHIPPED)
+    assert report.notes == ()
+    assert any("is ComfyUI 0.33.0 with 24.0 GB" in str(finding) for finding in report.findings)
+    assert all(finding.ok for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("gib", "max_batch", "flux"), [(8, None, 2), (24, None, 4), (6, None, 1), (8, 6, 6), (24, 1, 1)]
+)
+async def test_memory_or_the_operator_sets_the_batch(gib: int, max_batch: int | None, flux: int) -> None:
+    profile = ServerProfile(vram_total=int(gib * GIB * 0.99), cache_lru=100)
+    assert (await report_of(profile, max_batch=max_batch)).limits["flux"] == flux
+
+
+async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_where() -> None:
+    report = await report_of(ServerProfile(pack_version=None, cache_lru=100))
+    assert set(report.limits.values()) == {1}
+    assert report.fused == frozenset()
+    (note,) = report.notes
+    assert (
+        "one by one, without the node pack: copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes"
+        in note
+    )
+
+
+async def test_a_pack_of_another_version_is_told_and_used_only_if_it_understands_us() -> None:
+    near = await report_of(ServerProfile(pack_version="1.4.2", cache_lru=100))
+    assert near.limits["flux"] == 4
+    assert "has the node pack 1.4.2, this bot is made for 1.0.0: copy" in told(near)
+    far = await report_of(ServerProfile(pack_version="2.0.0", cache_lru=100))
+    assert far.limits["flux"] == 1
+    assert "so pictures are made one by one: copy" in told(far)
+
+
+async def test_an_incomplete_pack_fuses_what_it_can() -> None:
+    profile = ServerProfile(missing_nodes=frozenset({"SigmasLikeKSampler"}), cache_lru=100)
+    report = await report_of(profile)
+    assert report.limits == {"flux": 4, "flux_edit": 4, "upscale": 4, "z-image": 1}
+    assert (
+        "cannot fuse z-image, it lacks the node SigmasLikeKSampler: copy comfy_custom_nodes/fullet"
+        in told(report)
+    )
+
+
+async def test_a_missing_file_is_told_once_for_all_models_that_need_it() -> None:
+    profile = ServerProfile(missing_models=frozenset({"flux2-vae.safetensors"}), cache_lru=100)
+    report = await report_of(profile)
+    assert set(report.limits) == {"z-image", "upscale"}
+    (note,) = report.notes
+    assert "cannot run flux, flux_edit, it lacks flux2-vae.safetensors (input vae_name of VAELoader)" in note
+    assert "put the file there, or write its name in flujos/flux.json and flujos/flux_edit.json" in note
+
+
+async def test_a_near_miss_is_suggested() -> None:
+    profile = ServerProfile(
+        missing_models=frozenset(
+            {
+                "flux-2-klein-4b-Q5_K_M.gguf",
+                "RealESRGAN_x2plus.pth",
+                "RealESRGAN_x4plus.pth",
+            }
+        ),
+        extra_models={
+            "unet_gguf": ("klein/flux-2-klein-4b-q5_k_m.gguf",),
+            "upscale_models": ("RealESRGAN_x2.pth",),
+        },
+        cache_lru=100,
+    )
+    report = await report_of(profile)
+    assert "did you mean klein/flux-2-klein-4b-q5_k_m.gguf?" in told(report)
+    assert "did you mean RealESRGAN_x2.pth?" in told(report)
+    assert set(report.limits) == {"z-image"}
+
+
+async def test_missing_nodes_name_the_extension_that_brings_them() -> None:
+    report = await report_of(ServerProfile(gguf=False, cache_lru=100))
+    assert set(report.limits) == {"upscale"}
+    assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there and start it again" in told(report)
+    assert len(report.notes) == 2
+
+
+async def test_a_missing_cache_flag_is_told_with_the_flag() -> None:
+    assert "start ComfyUI with --cache-lru 100" in told(await report_of(ServerProfile()))
+    one = {"flux": SHIPPED["flux"], "flux_edit": SHIPPED["flux_edit"]}
+    assert (await report_of(ServerProfile(), templates=one)).notes == ()
+
+
+async def test_an_old_comfyui_is_told() -> None:
+    report = await report_of(ServerProfile(version="0.3.60", cache_lru=100))
+    assert "which is old: update it to 0.18 or newer" in told(report)
+
+
+async def test_a_template_that_cannot_be_fused_runs_one_by_one_beside_the_others() -> None:
+    graph = {**SHIPPED["z-image"].graph}
+    graph["8"] = graph["8"].having(sampler_name="dpm_adaptive")
+    odd = WorkflowTemplate(name="odd", card=SHIPPED["z-image"].card, graph=graph)
+    report = await report_of(GOOD, templates={"odd": odd, "z-image": SHIPPED["z-image"]})
+    assert report.limits == {"odd": 1, "z-image": 4}
+    assert any("one by one (node 8" in finding.what for finding in report.findings)
+    assert report.notes == ()
+
+
+async def test_a_wrong_choice_in_a_graph_is_told() -> None:
+    graph = {
+        "1": node("LoadImage", image="x.png"),
+        "2": node("ImageScale", image=["1", 0], upscale_method="lancsoz", width=64, height=64, crop="center"),
+        "3": node("SaveImage", images=["2", 0], filename_prefix="x"),
+    }
+    card = 'label = "x"\nkind = "upscale"\n[roles]\nsources = "1.image"\noutput = "3.images"\n'
+    report = await report_of(GOOD, templates={"mine": template(graph, card, "mine")})
+    assert "choose another value in flujos/mine.json; did you mean lanczos?" in told(report)
+
+
+async def test_a_card_bounds_what_the_operator_asks_for() -> None:
+    card = 'label = "x"\nkind = "upscale"\nmax_batch = 3\n[roles]\nsources = "1.image"\noutput = "4.images"\n'
+    mine = WorkflowTemplate(name="mine", card=read_card(card), graph=SHIPPED["upscale"].graph)
+    report = await report_of(GOOD, templates={"mine": mine}, max_batch=8)
+    assert report.limits == {"mine": 3}
+
+
+async def test_a_server_that_is_not_there_is_told_by_address() -> None:
+    async with comfy_rig() as rig:
+        await rig.server.stop()
+        with pytest.raises(EngineUnavailable, match=rf"127\.0\.0\.1:{rig.server.port} cannot be reached"):
+            await inspect(rig.client(), SHIPPED, max_batch=None)
+
+
+def test_a_finding_reads_as_a_sentence() -> None:
+    assert str(Finding(level="hint", what="it is slow", mend="buy another")) == "it is slow: buy another"
+    assert not Finding(level="fault", what="it is broken").ok
