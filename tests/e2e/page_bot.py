@@ -6,15 +6,15 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import discord
-import yarl
 from discord import app_commands
 from PIL import Image
 
 from modules.demo.discord_server import DiscordServer
+from tests.discord_wiring import running, wired
 
 MODELS = {"FLUX.2 Klein, four steps": "flux", "Z-Image Turbo": "z-image"}
 SPANISH = {"paint": "pinta", "Paint a picture": "Pinta una imagen", "What to see": "Lo que quieres ver"}
@@ -246,22 +246,11 @@ class PageBot(discord.Client):
 @asynccontextmanager
 async def running_bot(server: DiscordServer) -> AsyncIterator[PageBot]:
     """The bot, connected to the embedded Discord, its commands registered in the first guild."""
-    base, gateway = discord.http.Route.BASE, discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
-    discord.http.Route.BASE = server.api_url
-    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(server.gateway_url)
     bot = PageBot()
-    try:
-        async with bot:
-            await bot.login(server.token)
-            running = asyncio.ensure_future(bot.connect())
-            await bot.wait_until_ready()
+    with wired(server):
+        async with running(bot, server.token):
             await bot.tree.set_translator(Spanish())
             guild = discord.Object(server.guild.id)
             bot.tree.copy_global_to(guild=guild)
             await bot.tree.sync(guild=guild)
             yield bot
-        with suppress(asyncio.CancelledError):
-            await running
-    finally:
-        discord.http.Route.BASE = base
-        discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = gateway

@@ -19,7 +19,10 @@ function unfold(command, node, path, labels) {
   }];
 }
 
-/** The leaves that fit what stands after the slash, best first: by start of the name, then by any part of name or description. */
+/**
+ * The leaves that fit what stands after the slash, best first: by start of the name, then by any part of name or description.
+ * Among equals those that ask for most come first: they are what the bot is for.
+ */
 export function matching(commands, typed) {
   const want = fold(typed.trim());
   const score = (leaf) => {
@@ -30,8 +33,10 @@ export function matching(commands, typed) {
     return want.length > 2 && fold(leaf.description).includes(want) ? 3 : 9;
   };
   return leaves(commands).map((leaf) => ({ leaf, score: score(leaf) })).filter((one) => one.score < 9)
-    .sort((a, b) => a.score - b.score || a.leaf.path.length - b.leaf.path.length || a.leaf.label.localeCompare(b.leaf.label)).map((one) => one.leaf);
+    .sort((a, b) => a.score - b.score || a.leaf.path.length - b.leaf.path.length || asks(b.leaf) - asks(a.leaf) || a.leaf.label.localeCompare(b.leaf.label)).map((one) => one.leaf);
 }
+
+const asks = (leaf) => leaf.options.filter((option) => option.required).length;
 
 export const fold = (text) => String(text).normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
 
