@@ -1,9 +1,11 @@
 """The bot's command line, and the one place that knows every room: it builds the parts and closes them.
 
     python bot.py            run the bot, in this environment, with the settings in .env
+    python bot.py check      go through what can be wrong before a user meets it
     python3 bot.py demo      see it work, without a token or a GPU (makes .venv first)
     python3 bot.py test      run the tests (makes .venv first)
     python3 bot.py lint      format, lint, types and import direction (makes .venv first)
+    python3 bot.py bench     measure it (makes .venv first)
 
 The syntax of this file stays old enough for an old Python to read as far as the sentence that it is too old.
 """
@@ -15,13 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+    from modules.discord.bot import ImageBot
+    from modules.queue_manager.fleet import Fleet
+    from modules.queue_manager.manager import QueueManager
+    from modules.utils.database.lease import Lease
     from modules.utils.settings import Settings
 
 OLDEST = (3, 10)
 ROOT = Path(__file__).resolve().parent
+RUNNING = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
+LOGGER = "bot"
 
 
 def main(arguments: "Sequence[str]") -> int:
@@ -41,44 +50,405 @@ def main(arguments: "Sequence[str]") -> int:
     except ModuleNotFoundError as error:
         if (error.name or "modules").partition(".")[0] == "modules":
             raise
-        install = f"{sys.executable} -m pip install -r requirements.txt"
-        sys.exit(
-            f"The package {error.name} is missing from this Python; install what the bot needs by: {install}"
-        )
+        install = f"{sys.executable} -m pip install -r {RUNNING}"
+        sys.exit(f"The package {error.name} is missing from this Python; install all by: {install}")
 
 
-# ── the bot itself ──────────────────────────────────────────────────────────────────────────────
+# ── running the bot ─────────────────────────────────────────────────────────────────────────────
 
 
 def _run(arguments: "Sequence[str]") -> int:
-    import argparse
-    import asyncio
-
-    parser = argparse.ArgumentParser(prog="bot.py run", description="Run the bot.")
-    parser.add_argument("--env-file", type=Path, default=ROOT / ".env", help="where the settings are")
-    options = parser.parse_args(arguments)
+    options = _settings_options("run", "Run the bot.").parse_args(arguments)
     from modules.queue_manager.errors import StartupError
     from modules.utils import log, settings
 
     try:
-        given = settings.load(options.env_file, os.environ)
+        written = settings.read_file(options.env_file)
+        given = settings.read(os.environ, written)
         log.configure(level=given.log_level, style=given.log_format, secrets=given.secrets())
-        asyncio.run(_serve(given, options.env_file))
+        _warn(settings.unknown_names(written))
+        return _until_signalled(_live(given, options.env_file))
     except StartupError as error:
         sys.exit(str(error))
+
+
+def _until_signalled(work: "Coroutine[None, None, int]") -> int:
+    """Run ``work`` to its end, or until SIGTERM or Ctrl-C cancel it; a second one cuts its end short."""
+    import asyncio
+    import signal
+
+    async def guarded() -> int:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, task.cancel)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(task.cancel))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 0
+
+    return asyncio.run(guarded())
+
+
+async def _live(settings: "Settings", env_file: Path) -> int:
+    """Serve; begin anew when Discord is away or forbids something, or another process took over."""
+    import asyncio
+
+    import discord
+
+    from modules.queue_manager.errors import LeaseLost
+
+    message_content, pause = True, 1.0
+    while True:
+        try:
+            return await _serve(settings, env_file, message_content=message_content)
+        except discord.PrivilegedIntentsRequired:
+            _warn(
+                [
+                    "The Message Content Intent is off, so ! commands need a mention of the bot; to change "
+                    "that, switch it on in the developer portal: Bot → Privileged Gateway Intents"
+                ]
+            )
+            message_content = False
+        except LeaseLost as error:
+            _warn([f"Standing by: {error}"])
+        except ConnectionError as error:
+            _warn([f"{error}; trying again in {pause:.0f} s"])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 60)
+
+
+async def _serve(
+    settings: "Settings",
+    env_file: Path,
+    *,
+    message_content: bool = True,
+    meanwhile: "Callable[[], Awaitable[int]] | None" = None,
+) -> int:
+    """Build every part, serve until something ends (or ``meanwhile`` does), close in the reverse order."""
+    from contextlib import AsyncExitStack
+
+    import aiohttp
+
+    from modules.ai.comfy_client import ComfyClient
+    from modules.ai.engine import ComfyEngine
+    from modules.ai.workflows import load_templates, offers
+    from modules.discord.bot import ImageBot
+    from modules.discord.connection import redirect
+    from modules.discord.limits import Limits
+    from modules.queue_manager.clock import LoopClock
+    from modules.queue_manager.fleet import Fleet
+    from modules.queue_manager.manager import QueueManager
+    from modules.utils.addresses import Addresses
+    from modules.utils.database.engine import Database
+    from modules.utils.database.records import Retention
+    from modules.utils.environment import EnvironmentFile
+    from modules.utils.images import PictureCleaner
+    from modules.utils.metrics import JobMetrics
+    from modules.utils.monitor import monitor
+
+    clock, templates = LoopClock(), load_templates(ROOT / "flujos")
+    metrics = JobMetrics(
+        clock=clock,
+        queue=lambda: queue.status(),  # noqa: PLW0108 - the queue comes later, and so for the others
+        engines=lambda: fleet.engines(),  # noqa: PLW0108
+        place=lambda job_id: queue.place(job_id),  # noqa: PLW0108
+        requests=lambda: {str(status): count for status, count in bot.traffic.answers.items()},
+    )
+
+    def make_engine(url: str) -> ComfyEngine:
+        return ComfyEngine(
+            client=ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None),
+            templates=templates,
+            read_source=database.jobs.source,
+            clock=clock,
+            max_batch=addresses.batch_size(url),
+            picture_format=settings.output_format,
+        )
+
+    async def begin() -> None:
+        await queue.recover()
+        await addresses.set(settings.comfy_urls, settings.max_batch_size)
+
+    async def take(new: "Settings") -> None:
+        await addresses.set(new.comfy_urls, new.max_batch_size)
+
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database.open(
+                settings.database_url,
+                retention=Retention(
+                    history_days=settings.history_days,
+                    image_days=settings.image_days,
+                    image_disk_mb=settings.image_disk_mb,
+                ),
+                on_commit=lambda seconds, changes: metrics.journal.observe(seconds),
+            )
+        )
+        lease = await stack.enter_async_context(database.lease.hold())
+        session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        cleaner = PictureCleaner()
+        stack.push_async_callback(cleaner.aclose)
+        queue = QueueManager(
+            offers=offers(templates.values()),
+            store=database.jobs,
+            clock=clock,
+            listeners=[metrics],
+            max_jobs_per_user=settings.max_jobs_per_user,
+            max_key_wait=settings.max_key_wait,
+            max_attempts=settings.max_attempts,
+            batch_window=settings.batch_window_ms / 1000,
+            top_tier=max(
+                [int(bool(settings.priority_roles)), *(rule.tier for _, rule in settings.role_limits)]
+            ),
+        )
+        fleet = Fleet(manager=queue, make_engine=make_engine, clock=clock)
+        addresses = Addresses(on_urls=fleet.set_urls, clock=clock)
+        environment = EnvironmentFile(
+            path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
+        )
+        simulated = (
+            redirect(api_base=settings.discord_api_base, gateway_url=settings.discord_gateway_url)
+            if settings.discord_api_base
+            else None
+        )
+        bot = ImageBot(
+            queue=queue,
+            fleet=fleet,
+            database=database,
+            cleaner=cleaner,
+            session=session,
+            clock=clock,
+            guild_id=settings.allowed_guild_id,
+            begin=begin,
+            reload=environment.reload,
+            limits=Limits(
+                jobs=settings.max_jobs_per_user,
+                pictures_a_day=settings.max_pictures_per_day or None,
+                roles=settings.role_limits,
+                priority_roles=settings.priority_roles,
+            ),
+            cooldown_seconds=settings.cooldown_seconds,
+            banned_words=Path(settings.banned_words_file) if settings.banned_words_file else None,
+            session_idle_minutes=settings.session_idle_minutes,
+            gallery_channel_id=settings.gallery_channel_id,
+            output_format=settings.output_format,
+            with_metadata=settings.metadata == "own",
+            attachment_host=simulated,
+            message_content=message_content,
+        )
+        if settings.metrics_port:
+            serving = monitor(
+                host=settings.metrics_host,
+                port=settings.metrics_port,
+                metrics=metrics.text,
+                unready=lambda: _unready(bot, queue, fleet),
+            )
+            await stack.enter_async_context(serving)
+        stack.push_async_callback(_wind_down, queue, fleet, bot, lease, settings.shutdown_grace_seconds)
+        return await _first_to_end(
+            _stay_connected(bot, settings.discord_token),
+            _until_lost(lease, queue),
+            addresses.run(),
+            environment.watch(),
+            *([meanwhile()] if meanwhile else []),
+        )
+    raise AssertionError("no part swallows an error")
+
+
+async def _stay_connected(bot: "ImageBot", token: str) -> int:
+    """Be in Discord until the bot closes itself. Raises ConnectionError when Discord cannot be reached."""
+    import aiohttp
+    import discord
+
+    from modules.queue_manager.errors import BadSettings
+
+    try:
+        await bot.login(token)
+    except discord.LoginFailure:
+        raise BadSettings(
+            "DISCORD_TOKEN: Discord does not know it; reset it in the developer portal: Bot → Reset Token"
+        ) from None
+    except (OSError, aiohttp.ClientError, discord.DiscordServerError) as error:
+        raise ConnectionError(f"Discord cannot be reached ({error})") from error
+    await bot.connect()
+    if bot.failure is not None:
+        raise bot.failure
     return 0
 
 
-async def _serve(settings: "Settings", env_file: "Path") -> None:
-    """Open every part, work until told to stop, close in the reverse order."""
-    raise NotImplementedError
+async def _until_lost(lease: "Lease", queue: "QueueManager") -> int:
+    """Return never; raise `LeaseLost` once the database is another process's."""
+    import asyncio
+
+    from modules.queue_manager.errors import LeaseLost
+
+    waiting = [asyncio.ensure_future(event.wait()) for event in (lease.lost, queue.store_lost)]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    raise LeaseLost("another process works on this database now")
+
+
+async def _first_to_end(*works: "Awaitable[int | None]") -> int:
+    """What the first of ``works`` to end comes to; the others are cancelled."""
+    import asyncio
+
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result() or 0
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wind_down(
+    queue: "QueueManager", fleet: "Fleet", bot: "ImageBot", lease: "Lease", grace_seconds: float
+) -> None:
+    """Take nothing new, let what runs finish and arrive, say to the others that their place is kept."""
+    queue.close("shutting-down")
+    try:
+        if lease.safe():
+            await fleet.aclose(grace_seconds)
+            await queue.settle(10)
+            await bot.say_goodbye()
+    finally:
+        await fleet.aclose(0)
+        await queue.aclose()
+        await bot.close()
+
+
+def _unready(bot: "ImageBot", queue: "QueueManager", fleet: "Fleet") -> "str | None":
+    """Why no picture could be made now."""
+    if not bot.is_ready():
+        return "not connected to Discord"
+    closed = queue.status().closed_because
+    if closed is not None:
+        return f"the queue is closed: {closed}"
+    if all(engine.state in ("starting", "down", "draining") for engine in fleet.engines()):
+        return "no ComfyUI answers"
+    return None
+
+
+def _warn(lines: "Sequence[str]") -> None:
+    import logging
+
+    for line in lines:
+        logging.getLogger(LOGGER).warning("%s", line)
+
+
+def _settings_options(command: str, about: str) -> "ArgumentParser":
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(prog=f"bot.py {command}", description=about)
+    parser.add_argument("--env-file", type=Path, default=ROOT / ".env", help="where the settings are")
+    return parser
+
+
+# ── looking at everything before a user does ────────────────────────────────────────────────────
+
+
+def _check(arguments: "Sequence[str]") -> int:
+    import asyncio
+
+    options = _settings_options("check", "Go through what can be wrong.").parse_args(arguments)
+    from modules.queue_manager.errors import StartupError
+    from modules.utils import settings
+
+    try:
+        given = settings.load(options.env_file, os.environ)
+        print("✓ settings")
+        return asyncio.run(_inspect(given))
+    except StartupError as error:
+        for line in str(error).splitlines():
+            print(f"✗ {line}")
+        return 1
+
+
+async def _inspect(settings: "Settings") -> int:
+    """Ask each ComfyUI what it can run."""
+    import aiohttp
+
+    from modules.ai.comfy_client import ComfyClient
+    from modules.ai.preflight import inspect
+    from modules.ai.workflows import load_templates
+    from modules.queue_manager.clock import LoopClock
+    from modules.queue_manager.errors import EngineUnavailable
+    from modules.utils.addresses import Addresses
+
+    templates = load_templates(ROOT / "flujos")
+    print(f"✓ models in flujos/: {', '.join(templates)}")
+    urls = []  # type: list[str]
+
+    async def keep(found: "Sequence[str]") -> None:
+        urls.extend(found)
+
+    addresses = Addresses(on_urls=keep, clock=LoopClock())
+    await addresses.set(settings.comfy_urls, settings.max_batch_size)
+    faults = 0
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        for url in urls:
+            client = ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None)
+            try:
+                report = await inspect(client, templates, max_batch=addresses.batch_size(url))
+            except EngineUnavailable as error:
+                faults += 1
+                print(f"✗ {client.name}: {error}")
+                continue
+            for finding in report.findings:
+                faults += not finding.ok
+                print(f"{'✓' if finding.ok else '✗'} {finding}")
+    return 1 if faults else 0
 
 
 # ── commands that make their own environment ────────────────────────────────────────────────────
 
 
+def _demo(arguments: "Sequence[str]") -> int:
+    from modules.utils import bootstrap
+
+    python = _environment(RUNNING)
+    if not bootstrap.running_in(ROOT):
+        return _go_on(python, [str(ROOT / "bot.py"), "demo", *arguments])
+    from modules.demo.stage import read_options
+    from modules.queue_manager.errors import StartupError
+
+    options = read_options(arguments)
+    try:
+        return _until_signalled(_demonstrate(options))
+    except StartupError as error:
+        sys.exit(str(error))
+
+
+async def _demonstrate(options: "Namespace") -> int:
+    """The real bot, between sides of which at least one is simulated."""
+    from modules.demo.stage import stage
+    from modules.utils import log, settings
+
+    async with stage(options, {**settings.read_file(ROOT / ".env"), **os.environ}) as set_up:
+        given = set_up.settings
+        log.configure(level=given.log_level, secrets=given.secrets())
+        return await _serve(given, set_up.folder / ".env", meanwhile=set_up.meanwhile)
+    raise AssertionError("no part swallows an error")
+
+
 def _test(arguments: "Sequence[str]") -> int:
     return _go_on(_environment(DEVELOPMENT), ["-m", "pytest", "-n", "2", *arguments])
+
+
+def _bench(arguments: "Sequence[str]") -> int:
+    return _go_on(_environment(DEVELOPMENT), ["-m", "tests.benchmarks", *arguments])
+
+
+def _test_nodes(arguments: "Sequence[str]") -> int:
+    python = _environment("requirements-nodes.txt", ".venv-nodes")
+    return _go_on(python, ["-m", "pytest", "tests/nodes", *arguments])
 
 
 def _lint(arguments: "Sequence[str]") -> int:
@@ -90,7 +460,7 @@ def _lint(arguments: "Sequence[str]") -> int:
         "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
     }
     if "--audit" in arguments:  # asks a service on the internet, so only on request
-        checks["audit"] = ["-m", "pip_audit", "-r", "requirements.txt"]
+        checks["audit"] = ["-m", "pip_audit", "-r", RUNNING]
     failed = []
     for name, command in checks.items():
         print(f"── {name}", flush=True)
@@ -100,17 +470,17 @@ def _lint(arguments: "Sequence[str]") -> int:
     return 1 if failed else 0
 
 
-def _environment(requirements: str) -> "Path":
+def _environment(requirements: str, folder: str = ".venv") -> Path:
     """The Python of the environment that a command needs, or the end of the process with one line."""
     from modules.utils import bootstrap
 
     try:
-        return bootstrap.prepare(ROOT, requirements)
+        return bootstrap.prepare(ROOT, requirements, folder=folder)
     except bootstrap.BootstrapError as error:
         sys.exit(str(error))
 
 
-def _go_on(python: "Path", arguments: "Sequence[str]") -> int:
+def _go_on(python: Path, arguments: "Sequence[str]") -> int:
     from modules.utils import bootstrap
 
     return bootstrap.hand_over(python, arguments, ROOT)
@@ -118,8 +488,12 @@ def _go_on(python: "Path", arguments: "Sequence[str]") -> int:
 
 COMMANDS: "dict[str, Callable[[Sequence[str]], int]]" = {
     "run": _run,
+    "check": _check,
+    "demo": _demo,
     "test": _test,
     "lint": _lint,
+    "bench": _bench,
+    "test-nodes": _test_nodes,
 }
 
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import StartupError
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class ServerDidNotStart(Exception):
+class ServerDidNotStart(StartupError):
     """An embedded server ended, or said nothing, before it gave its address."""
 
 
@@ -34,6 +36,7 @@ class SimulatedDiscord:
     gateway_url: str
     token: str
     guild_id: int
+    gallery_channel_id: int
     users: tuple[int, ...]
 
 
@@ -48,8 +51,14 @@ async def simulated_discord(*, port: int = 0, users: int = 3) -> AsyncIterator[S
             gateway_url=said["gateway"],
             token=said["token"],
             guild_id=int(said["guilds"][0]),
+            gallery_channel_id=await _channel(said["url"], "gallery"),
             users=tuple(int(user) for user in said["users"]),
         )
+
+
+async def _channel(page: str, name: str) -> int:
+    async with await SimulatedUser.connect(page) as user:
+        return int((await user.wait_for_channel(lambda channel: channel.get("name") == name))["id"])
 
 
 @asynccontextmanager
@@ -73,6 +82,8 @@ def _gpu_arguments(seed: int, seconds_per_image: float) -> list[str]:
     a_step = seconds_per_image / 4 / 2
     times = {"step": a_step, "row": a_step, "load": seconds_per_image / 2, "noise": 0.1}
     return [
+        "--cache-lru",
+        "100",
         "--seed",
         str(seed),
         *(part for name, value in times.items() for part in (f"--{name}", f"{value:g}")),

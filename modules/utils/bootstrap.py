@@ -29,7 +29,7 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
     """
     environment = root / folder
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not _usable(python):
+    if not running_in(root, folder) and not _usable(python):
         print(f"Making {folder} …", flush=True)
         _make(environment)
     stamp = environment / f"{Path(requirements).stem}.stamp"

@@ -1,0 +1,206 @@
+"""Simulated people at work: they ask for pictures and look whether what comes is theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from modules.demo.comfy_server.marks import NoMark, mark_of, read_mark
+from modules.demo.users import File, InvocationFailed, SimulatedUser
+
+SUBJECTS = (
+    "a lighthouse in a storm", "a fox reading a newspaper", "a market on the moon", "a boat of paper",
+    "a castle of ice", "a robot watering flowers", "a tram in the mist", "an owl with a lantern",
+)  # fmt: skip
+
+_SEED = re.compile(r"seed `(\d+)`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One line of the report. ``problem`` None: it ended as it should. ``refused``: it ended with a
+    sentence to the person, which is what should happen to it. ``batch`` 0: not known."""
+
+    who: str
+    what: str
+    seconds: float = 0.0
+    batch: int = 0
+    picture: bytes | None = None
+    refused: str | None = None
+    problem: str | None = None
+
+    def line(self) -> str:
+        """For people."""
+        if self.problem is not None:
+            return f"✗ {self.who:<12} {self.what:<52} {self.problem}"
+        end = (
+            f"told: {self.refused}"
+            if self.refused
+            else f"{self.seconds:5.1f} s  batch of {self.batch or '?'}"
+        )
+        return f"✓ {self.who:<12} {self.what:<52} {end}"
+
+
+class Person:
+    """One person and what they do.
+
+    ``limit``: how many pictures they may have under way; ``signed``: the GPUs sign what they draw;
+    ``patience``: seconds until a picture must be there.
+    """
+
+    def __init__(self, *, user: SimulatedUser, limit: int, signed: bool, patience: float) -> None:
+        self._user, self._limit, self._signed, self._patience = user, limit, signed, patience
+        self._places = asyncio.Semaphore(limit)
+        self._name = str(user.user.get("global_name") or user.user["username"])
+
+    async def act(self, jobs: int, *, too_much: bool = False, broken: bool = False) -> list[Outcome]:
+        """Make ``jobs`` pictures, after asking for too much or uploading what is no picture."""
+        try:
+            channel = await self._general()
+            models = await self._models(channel)
+            outcomes = [await self._upload_no_picture(channel)] if broken else []
+            if too_much:
+                outcomes += await self._ask_for_too_much(channel, models[0])
+            turns = [*(("imagine", model) for model in models), ("edit", "")]
+            making = [self._make(channel, number, *turns[number % len(turns)]) for number in range(jobs)]
+            return [*outcomes, *await asyncio.gather(*making)]
+        except (InvocationFailed, asyncio.TimeoutError, ConnectionError) as error:
+            return [self._told(Outcome(who=self._name, what="take part", problem=_words(error)))]
+
+    # ── what they do ────────────────────────────────────────────────────────────────────────────
+
+    async def _make(self, channel: str, number: int, command: str, model: str) -> Outcome:
+        """One picture, once there is a place for it."""
+        async with self._places:
+            outcome = await self._ask(channel, number, command, model)
+            # The picture is seen a moment before the place that it took is free again.
+            for _ in range(20):
+                if outcome.refused is None:
+                    return self._told(outcome)
+                await asyncio.sleep(0.25)
+                outcome = await self._ask(channel, number, command, model)
+        return self._told(replace(outcome, refused=None, problem=f"refused: {outcome.refused}"))
+
+    async def _ask_for_too_much(self, channel: str, model: str) -> list[Outcome]:
+        """One more than they may have, all in the same moment: exactly one is refused."""
+        count = self._limit + 1
+        asked = await asyncio.gather(*(self._ask(channel, 100 + n, "imagine", model) for n in range(count)))
+        refused = [outcome for outcome in asked if outcome.refused]
+        if len(refused) != 1:
+            lost = replace(asked[-1], problem=f"of {count} at once {len(refused)} were refused instead of 1")
+            asked = [*asked[:-1], lost]
+        return [self._told(outcome) for outcome in asked]
+
+    async def _upload_no_picture(self, channel: str) -> Outcome:
+        """An edit of a text file, which has to end in a sentence."""
+        outcome = await self._ask(
+            channel, 200, "edit", "", File(filename="photo.png", data=b"no picture at all")
+        )
+        if outcome.refused is None:
+            outcome = replace(outcome, problem="a text file was taken for a picture")
+        return self._told(outcome)
+
+    async def _ask(
+        self, channel: str, number: int, command: str, model: str, upload: File | None = None
+    ) -> Outcome:
+        """Send one command and wait for what comes of it."""
+        prompt = f"{SUBJECTS[(number + self._user.id) % len(SUBJECTS)]}, number {number} of {self._name}"
+        asked = Outcome(who=self._name, what=f"{command} {model}".strip() + f" · {prompt[:34]}")
+        options: dict[str, Any] = {"prompt": prompt}
+        if command == "edit":
+            options["image"] = upload or File(filename="photo.png", data=_photo(number))
+        else:
+            options["model"] = model
+        started = time.monotonic()
+        try:
+            invocation = await self._user.command(command, channel, **options)
+            reply = await invocation.reply(timeout=30)
+            if not reply.get("components"):  # what is taken can be cancelled, by a button
+                return replace(asked, refused=_first_line(reply["content"]))
+            return await self._received(asked, prompt, _number_in(reply["content"]), started)
+        except (InvocationFailed, asyncio.TimeoutError) as error:
+            return replace(asked, problem=_words(error))
+
+    async def _received(self, asked: Outcome, prompt: str, number: str, started: float) -> Outcome:
+        def mine(message: dict[str, Any]) -> bool:  # previews are attached too, but have no seed yet
+            text = message["content"]
+            return (
+                bool(message["attachments"]) and _SEED.search(text) is not None and _number_in(text) == number
+            )
+
+        try:
+            message = await self._user.wait_for_message(mine, self._patience)
+        except asyncio.TimeoutError:
+            return replace(asked, problem=f"no picture; the last word was: {self._last_word(number)}")
+        seconds = time.monotonic() - started
+        data = await self._user.download(message["attachments"][0]["url"])
+        found = re.search(r" for (\d+)", message["content"].splitlines()[-1])
+        return replace(
+            asked,
+            seconds=seconds,
+            batch=int(found[1]) if found else 1,
+            picture=data,
+            problem=await asyncio.to_thread(_fault, data, prompt, message["content"], self._signed),
+        )
+
+    # ── what they see ───────────────────────────────────────────────────────────────────────────
+
+    async def _general(self) -> str:
+        channel = await self._user.wait_for_channel(lambda found: found.get("name") == "general", 30)
+        return str(channel["id"])
+
+    async def _models(self, channel: str) -> list[str]:
+        choices = await self._user.autocomplete("imagine", channel, "model", timeout=30)
+        return [str(choice["value"]) for choice in choices]
+
+    def _last_word(self, number: str) -> str:
+        said = [
+            message["content"]
+            for channel in self._user.channels
+            for message in self._user.messages(channel)
+            if f"#{number}" in message["content"]
+        ]
+        return _first_line(said[-1]) if said else "nothing"
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        print(outcome.line(), flush=True)
+        return outcome
+
+
+def _fault(data: bytes, prompt: str, text: str, signed: bool) -> str | None:
+    """What is wrong with a picture that came: it must be one, and the person's own."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        seed = _SEED.search(text)
+        if signed and (seed is None or read_mark(image.convert("RGB")) != mark_of(prompt, int(seed[1]))):
+            return "somebody else's picture"
+    except (UnidentifiedImageError, OSError, NoMark) as error:
+        return f"no picture of theirs: {error}"
+    return None
+
+
+def _photo(number: int) -> bytes:
+    """A small picture to edit, of another colour each time."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (512, 512), (40 * number % 256, 90, 160)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _number_in(text: str) -> str:
+    found = re.search(r"#(\d+)", text)
+    return found[1] if found else ""
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["nothing"])[0]
+
+
+def _words(error: Exception) -> str:
+    return str(error) or "no answer in time"

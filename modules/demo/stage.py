@@ -1,0 +1,146 @@
+"""The demonstration's stage: which side is simulated, in words and in settings, and what happens on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import webbrowser
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from modules.demo.run import SimulatedDiscord, simulated_discord, simulated_gpus
+from modules.demo.script import Script, commands_are_there, play
+from modules.utils import settings
+from modules.utils.settings import Settings
+
+
+def read_options(arguments: Sequence[str]) -> Namespace:
+    """What the command line asks for. Ends the process with a line when it is wrong."""
+    parser = ArgumentParser(prog="bot.py demo", description="See the bot work, without a token or a GPU.")
+    parser.add_argument("--comfy-urls", metavar="URLS", help="real ComfyUI servers instead of simulated ones")
+    parser.add_argument("--real-discord", action="store_true", help="your Discord, by the token in .env")
+    parser.add_argument("--gpus", type=int, default=2, help="how many simulated ComfyUI servers")
+    parser.add_argument(
+        "--seconds-per-image", type=float, metavar="S", help="how long one takes for a picture"
+    )
+    parser.add_argument("--port", type=int, default=0, help="of the page; a free one if not given")
+    parser.add_argument("--no-browser", action="store_true", help="open no browser")
+    parser.add_argument(
+        "--log", default="WARNING", metavar="LEVEL", help="show the bot's log from this level"
+    )
+    parser.add_argument("--users", type=int, help="how many people are in the simulated Discord")
+    parser.add_argument("--script", action="store_true", help="let them act by themselves, without a browser")
+    parser.add_argument("--jobs", type=int, default=3, help="with --script: pictures for each of them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="with --script: write the pictures there")
+    options = parser.parse_args(arguments)
+    if options.script and options.real_discord:
+        parser.error("--script needs the simulated Discord")
+    if options.users is None:
+        options.users = 6 if options.script else 3
+    if options.seconds_per_image is None:
+        options.seconds_per_image = 1.0 if options.script else 6.0
+    if min(options.gpus, options.users, options.jobs) < 1 or options.seconds_per_image < 0:
+        parser.error("--gpus, --users and --jobs begin at 1, --seconds-per-image at 0")
+    return options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What the bot is to be started with. ``meanwhile`` is to be run beside it; its end is the end."""
+
+    settings: Settings
+    folder: Path
+    meanwhile: Callable[[], Awaitable[int]]
+
+
+@asynccontextmanager
+async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Stage]:
+    """Start the simulated sides. ``own`` are the operator's values, of which a real side needs some;
+    their database is left alone. Raises `BadSettings`.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fullet-demo-")))
+        values = {
+            "DATABASE_URL": f"sqlite:///{quote((folder / 'demo.db').as_posix())}",
+            "SHUTDOWN_GRACE_SECONDS": "2",
+            "LOG_LEVEL": options.log,
+        }
+        if options.comfy_urls:
+            values.update(COMFY_URLS=options.comfy_urls, COMFY_API_KEY=own.get("COMFY_API_KEY", ""))
+        else:
+            urls = await stack.enter_async_context(
+                simulated_gpus(options.gpus, seconds_per_image=options.seconds_per_image)
+            )
+            values["COMFY_URLS"] = ",".join(urls)
+        discord = None
+        if options.real_discord:
+            values.update({name: own.get(name, "") for name in ("DISCORD_TOKEN", "ALLOWED_GUILD_ID")})
+        else:
+            discord = await stack.enter_async_context(
+                simulated_discord(port=options.port, users=options.users)
+            )
+            values.update(_meaning(discord))
+        given = settings.read({}, values)
+        yield Stage(settings=given, folder=folder, meanwhile=_action(options, given, discord))
+
+
+def _meaning(discord: SimulatedDiscord) -> dict[str, str]:
+    """The settings that lead the bot to the simulated Discord."""
+    return {
+        "DISCORD_TOKEN": discord.token,
+        "ALLOWED_GUILD_ID": str(discord.guild_id),
+        "GALLERY_CHANNEL_ID": str(discord.gallery_channel_id),
+        "DISCORD_API_BASE": discord.api_base,
+        "DISCORD_GATEWAY_URL": discord.gateway_url,
+    }
+
+
+def _action(
+    options: Namespace, given: Settings, discord: SimulatedDiscord | None
+) -> Callable[[], Awaitable[int]]:
+    if options.script and discord is not None:
+        script = Script(
+            page=discord.page,
+            users=discord.users,
+            jobs=options.jobs,
+            signed=not options.comfy_urls,
+            limit=given.max_jobs_per_user,
+            out=options.out,
+        )
+        return lambda: play(script)
+    return lambda: _show(options, given, discord)
+
+
+async def _show(options: Namespace, given: Settings, discord: SimulatedDiscord | None) -> int:
+    """Say where to look once the bot can be spoken to; go on until the process is told to end."""
+    count = len(given.comfy_urls)
+    gpus = (
+        ", ".join(given.comfy_urls)
+        if options.comfy_urls
+        else f"simulated, {count} GPU{'s' if count > 1 else ''}"
+    )
+    print(f"ComfyUI: {gpus}", flush=True)
+    if discord is None:
+        print("Discord: the real one, by the token in .env; type /imagine there", flush=True)
+    else:
+        await commands_are_there(discord.page)
+        print(f"Discord: simulated, in your browser at {discord.page}/", flush=True)
+        print("         type /imagine there; switch between people at the lower left", flush=True)
+        if not options.no_browser and _has_screen():
+            await asyncio.to_thread(webbrowser.open, f"{discord.page}/")
+    print("Stop it by Ctrl-C. Nothing is kept: the database is a temporary one.", flush=True)
+    await asyncio.Event().wait()
+    return 0
+
+
+def _has_screen() -> bool:
+    # without one, the browser that is found may be a text browser, which would take over the terminal
+    return sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
