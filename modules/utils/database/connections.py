@@ -10,6 +10,7 @@ timeout, since another process may be migrating or checking.
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -72,10 +73,24 @@ class Connections:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection on which each statement stands alone. Raises `StoreUnavailable`."""
+        """A connection for a query or a few. Raises `StoreUnavailable`."""
+        async with self.statements() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement stands alone, without a round trip for BEGIN and COMMIT.
+
+        Behind a transaction pooler they share one transaction, committed on leaving: between a
+        statement's preparation and its execution the pooler might change the server otherwise.
+        """
         with self.watching():
             async with self._engine.connect() as connection:
-                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+                if self._pooled:
+                    yield connection
+                    await connection.commit()
+                else:
+                    yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def write_channel(self) -> WriteChannel:
         """Where the one writer's transactions go; it closes what it opens by ``discard``."""
@@ -211,4 +226,11 @@ def explain_start_failure(address: Address, error: BaseException) -> BadSettings
         return BadSettings(f"DATABASE_URL: {address.shown} refuses this user or password ({code})")
     if code == "3D000":
         return BadSettings(f"DATABASE_URL: {address.shown}: there is no such database")
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return BadSettings(f"DATABASE_URL: {address.shown}: TLS certificate refused: {cause.verify_message}")
+    if isinstance(cause, ssl.SSLError):
+        return BadSettings(f"DATABASE_URL: {address.shown}: TLS failed: {cause.reason or cause}")
+    if "SSL" in str(cause) and isinstance(cause, ConnectionError):
+        return BadSettings(f"DATABASE_URL: {address.shown} does not speak TLS, and sslmode demands it")
     return None

@@ -128,8 +128,8 @@ class Database:
 
 def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
     if isinstance(address, SqliteAddress):
-        return FileGround(address.path.with_name(address.path.name + ".lock"), connections.reading)
-    return RowGround(connections.reading)
+        return FileGround(address.path.with_name(address.path.name + ".lock"), connections.statements)
+    return RowGround(connections.statements)
 
 
 async def _prepare(address: Address, connections: Connections, patience: float) -> None:
