@@ -322,6 +322,27 @@ async def test_fused_edits_keep_each_rows_source(client: Listener) -> None:
     assert centres[1][2] > 150 > centres[1][0]  # type: ignore[index]
 
 
+async def test_an_edit_of_two_pictures_shows_both(client: Listener) -> None:
+    names = [
+        await _upload(client, png((200, 200), (220, 20, 20)), "a.png"),
+        await _upload(client, png((200, 200), (20, 20, 220)), "b.png"),
+    ]
+    graph = edit_graph({"class_type": "LoadImage", "inputs": {"image": names[0]}})
+    graph["30"] = {"class_type": "LoadImage", "inputs": {"image": names[1]}}
+    graph["31"] = {"class_type": "VAEEncode", "inputs": {"pixels": ["30", 0], "vae": ["3", 0]}}
+    for node, before, input_name in (("32", "24", "positive"), ("33", "25", "negative")):
+        inputs = {"conditioning": [before, 0], "latent": ["31", 0]}
+        graph[node] = {"class_type": "ReferenceLatent", "inputs": inputs}
+        graph["10"]["inputs"][input_name] = [node, 0]
+
+    prompt_id, _ = await client.run(graph)
+
+    image = opened((await client.pictures(prompt_id))[0]).convert("RGB")
+    left, right = (image.getpixel((image.width * x // 10, image.height * 7 // 10)) for x in (3, 7))
+    assert left[0] > 150 > left[2]  # type: ignore[index]
+    assert right[2] > 150 > right[0]  # type: ignore[index]
+
+
 async def test_pictures_of_several_sizes_are_no_batch(client: Listener) -> None:
     names = [await _upload(client, png((60, 60)), "a.png"), await _upload(client, png((80, 60)), "b.png")]
     graph = {

@@ -6,7 +6,10 @@ import asyncio
 import itertools
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+from aiohttp import web
 
 from modules.demo.comfy_server.execution import Executor
 from modules.demo.comfy_server.node_table import NodeTable
@@ -17,6 +20,10 @@ from modules.demo.comfy_server.run import Run
 from modules.demo.comfy_server.sockets import SocketHub
 from modules.demo.comfy_server.validation import Problem, problem, validate
 from modules.demo.comfy_server.workbench import Workbench
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Route = tuple[str, str, Handler]
+"""Method, path and what answers."""
 
 
 class Refused(Exception):

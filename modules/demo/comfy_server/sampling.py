@@ -155,8 +155,8 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
         seed = task.noise.row(index)
         if index and task.sampler.noisy and task.sampler.own is None:
             seed = mixed_seed("step noise", seed, index)
-        prompt, source = prompts[index % len(prompts)], _source(positive, row, index)
-        painted.append(Painting(prompt=prompt, seed=seed, size=task.latent.size, source=source))
+        prompt, sources = prompts[index % len(prompts)], _sources(positive, row, index)
+        painted.append(Painting(prompt=prompt, seed=seed, size=task.latent.size, sources=sources))
     return tuple(painted)
 
 
@@ -179,10 +179,10 @@ def token_count(model: str, prompt: str) -> int:
     return max(padded, len(prompt.split()) + 8)
 
 
-def _source(positive: Conditioning, row: Recipe | None, index: int) -> Recipe | None:
-    for batch in positive.references:
-        return batch[index % len(batch)]
-    return row
+def _sources(positive: Conditioning, row: Recipe | None, index: int) -> tuple[Recipe, ...]:
+    """The references of row ``index``, in order, or the picture that its own latent held."""
+    references = tuple(batch[index % len(batch)] for batch in positive.references)
+    return references or (() if row is None else (row,))
 
 
 def _check_memory(bench: Workbench, model: Model, rows: int) -> None:

@@ -15,7 +15,7 @@ from modules.demo.comfy_server.core import ServerCore
 from modules.demo.comfy_server.demo_routes import DemoRoutes
 from modules.demo.comfy_server.faults import Faults
 from modules.demo.comfy_server.profile import ServerProfile, Timing
-from modules.demo.comfy_server.routes import Routes
+from modules.demo.comfy_server.routes import routes
 from modules.demo.comfy_server.run import GpuSpan
 from modules.demo.comfy_server.values import Painting
 from modules.demo.comfy_server.workbench import Drawing, Workbench
@@ -91,7 +91,7 @@ class ComfyServer:
         app = web.Application(
             middlewares=[spoil(self.faults), guard(self.profile)], client_max_size=104857600
         )
-        app.add_routes(Routes(self.core).table())
+        app.add_routes(routes(self.core))
         app.add_routes(DemoRoutes(self).table())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -14,12 +15,12 @@ from modules.demo.comfy_server.pictures import picture_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Painting:
-    """A picture that a sampler made. ``source`` is what it was edited from, if anything."""
+    """A picture that a sampler made. ``sources`` are what it was edited from, if anything."""
 
     prompt: str
     seed: int
     size: tuple[int, int]
-    source: Recipe | None = None
+    sources: tuple[Recipe, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +54,22 @@ def render(recipe: Recipe) -> Image.Image:
         return render(recipe.base).resize(recipe.size, Image.Resampling.BILINEAR)
     if isinstance(recipe, Photo):
         return Image.frombytes("RGB", recipe.size, recipe.pixels)
-    source = None if recipe.source is None else render(recipe.source)
+    source = side_by_side([render(source) for source in recipe.sources]) if recipe.sources else None
     return picture_of(recipe.prompt, recipe.seed, recipe.size, source)
+
+
+def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
+    """Pictures in a row, as high as the first."""
+    height = images[0].height
+    scaled_images = [
+        image.resize((max(1, round(image.width * height / image.height)), height)) for image in images
+    ]
+    row = Image.new("RGB", (sum(image.width for image in scaled_images), height))
+    left = 0
+    for image in scaled_images:
+        row.paste(image, (left, 0))
+        left += image.width
+    return row
 
 
 def photo_of(image: Image.Image) -> Photo:
