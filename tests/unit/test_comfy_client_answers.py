@@ -1,0 +1,356 @@
+"""Whatever a server answers becomes a typed event, one of our errors, or nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from modules.ai.comfy_errors import failure, refusal, short
+from modules.ai.comfy_events import (
+    ExecutionEnded,
+    ExecutionFailedAt,
+    FirstPreview,
+    KeyedPreview,
+    NodeProgress,
+    NodeStarted,
+    read_frame,
+    read_text,
+)
+from modules.ai.near_misses import did_you_mean, nearest
+from modules.ai.node_table import choices, inputs_of
+from modules.ai.outputs import checked, saved_file
+from modules.ai.picture_header import media_type, picture_size, whole
+from modules.ai.preflight import vram_gb
+from modules.ai.sampling_progress import SamplingProgress
+from modules.ai.whereabouts import SavedFile
+from modules.queue_manager.errors import (
+    ExecutionFailed,
+    GenerationError,
+    NoOutput,
+    OutOfMemory,
+    WorkflowRejected,
+)
+from modules.queue_manager.jobs import Size
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+TYPES = st.sampled_from([
+    "execution_start", "executing", "progress", "executed", "execution_success", "execution_error",
+    "execution_interrupted", "fullet_preview", "status", "progress_state", "x",
+])  # fmt: skip
+FIELDS = (
+    "prompt_id",
+    "node",
+    "value",
+    "max",
+    "output",
+    "key",
+    "image",
+    "step",
+    "steps",
+    "data",
+    "exception_type",
+)
+
+
+def encoded(kind: str, size: tuple[int, int] = (7, 5), **options: Any) -> bytes:
+    """A small picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (9, 99, 199)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def event(kind: str, **data: Any) -> Any:
+    """What a message becomes."""
+    read = read_text(json.dumps({"type": kind, "data": {"prompt_id": "p", **data}}))
+    return None if read is None else read[1]
+
+
+# ── events ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=300)
+@given(
+    st.text(max_size=40)
+    | st.builds(json.dumps, JSON)
+    | st.builds(
+        lambda kind, data: json.dumps({"type": kind, "data": data}),
+        TYPES,
+        st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=8) | JSON,
+    )
+)
+def test_any_message_is_read_or_left_out(message: str) -> None:
+    read = read_text(message)
+    if read is not None:
+        assert isinstance(read[0], str)
+        if isinstance(read[1], NodeProgress):
+            assert 0 <= read[1].value <= read[1].most
+
+
+@given(
+    st.binary(max_size=80)
+    | st.builds(lambda n, b: struct.pack(">II", 4, n) + b, st.integers(0, 99), st.binary())
+)
+def test_any_frame_is_read_or_left_out(frame: bytes) -> None:
+    read = read_frame(frame)
+    assert read is None or isinstance(read[1], FirstPreview)
+
+
+def test_the_events_of_a_run() -> None:
+    assert event("executing", node=None) == ExecutionEnded()
+    assert event("executing", node="7") == NodeStarted("7")
+    assert event("progress", node="7", value=1, max=4) == NodeProgress("7", 1, 4)
+    assert event("progress", node="7", value=5, max=4) is None
+    assert event("progress", node="7", value=1, max=10**9) is None
+    failed = event("execution_error", node_id="8")
+    assert isinstance(failed, ExecutionFailedAt)
+    assert event("status") is None
+    assert read_text('{"type": "executing", "data": {"node": null}}') is None
+
+
+def test_a_preview_is_taken_only_if_it_is_a_picture_of_bearable_size() -> None:
+    jpeg = encoded("JPEG")
+    good = base64.b64encode(jpeg).decode()
+    assert event("fullet_preview", key="k", image=good) == KeyedPreview("k", jpeg)
+    assert event("fullet_preview", key="k", image=base64.b64encode(b"<svg/>").decode()) is None
+    assert event("fullet_preview", key="k", image="!" + good) is None
+    assert event("fullet_preview", key="k", image=good * 2000) is None
+    metadata = json.dumps({"prompt_id": "p"}).encode()
+    frame = struct.pack(">II", 4, len(metadata)) + metadata
+    assert read_frame(frame + jpeg) == ("p", FirstPreview(jpeg))
+    assert read_frame(frame + b"GIF89a") is None
+    assert read_frame(struct.pack(">II", 1, 1) + jpeg) is None
+
+
+# ── errors ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=300)
+@given(
+    JSON
+    | st.fixed_dictionaries({
+        "error": JSON
+        | st.fixed_dictionaries({"type": st.sampled_from(["missing_node_type", "x"]), "message": JSON}),
+        "node_errors": JSON
+        | st.dictionaries(
+            st.text(max_size=3),
+            JSON
+            | st.fixed_dictionaries({
+                "class_type": JSON,
+                "errors": JSON
+                | st.lists(
+                    st.fixed_dictionaries({
+                        "type": st.sampled_from(
+                            ["value_not_in_list", "value_smaller_than_min", "value_bigger_than_max", "x"]
+                        ),
+                        "details": JSON,
+                        "extra_info": JSON
+                        | st.fixed_dictionaries(
+                            {"input_name": JSON, "input_config": JSON, "received_value": JSON}
+                        ),
+                    }),
+                    max_size=3,
+                ),
+            }),
+            max_size=3,
+        ),
+    })
+)  # fmt: skip
+def test_any_refusal_is_one_of_our_errors_in_one_short_line(body: Any) -> None:
+    error = refusal(body, {})
+    assert isinstance(error, GenerationError)
+    assert 0 < len(str(error)) <= 300
+    assert "\n" not in str(error)
+
+
+@given(JSON | st.dictionaries(st.sampled_from(["exception_type", "exception_message", "node_id"]), JSON))
+def test_any_failure_is_one_of_our_errors(data: Any) -> None:
+    assert isinstance(failure(data, {}), OutOfMemory | ExecutionFailed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device 0 would exceed allowed memory. (out of memory)"),
+        ("torch.cuda.OutOfMemoryError", ""),
+        ("OutOfMemoryError", ""),
+        ("RuntimeError", "CUDA error: out of memory\nCUDA kernel errors might be…"),
+        ("RuntimeError", "HIP out of memory. Tried to allocate 2.00 GiB"),
+        ("RuntimeError", "MPS backend out of memory (MPS allocated: 5 GB)"),
+        ("RuntimeError", "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        ("MemoryError", ""),
+    ],
+)
+def test_out_of_memory_is_known_in_every_guise(kind: str, message: str) -> None:
+    data = {"exception_type": kind, "exception_message": message, "node_id": "8", "node_type": "KSampler"}
+    assert isinstance(failure(data, {}), OutOfMemory)
+
+
+def test_another_failure_names_node_and_exception() -> None:
+    data = {"exception_type": "a.b.RuntimeError", "exception_message": "no\nchannels ", "node_id": "8"}
+    assert str(failure(data, {"8": 'node 8 "Decode"'})) == 'node 8 "Decode": RuntimeError: no channels'
+    assert isinstance(failure(data, {}), ExecutionFailed)
+
+
+def test_a_long_list_of_choices_is_read_from_the_details() -> None:
+    fault = {
+        "type": "value_not_in_list",
+        "details": "sampler_name: 'eulerr' not in ['euler', 'heun']",
+        "extra_info": {"input_name": "sampler_name", "input_config": None, "received_value": "eulerr"},
+    }
+    body = {"error": {}, "node_errors": {"8": {"class_type": "KSampler", "errors": [fault]}}}
+    assert str(refusal(body, {})) == (
+        "node 8 (KSampler), input sampler_name: 'eulerr' is not on the server; did you mean euler?"
+    )
+
+
+def test_a_refusal_without_nodes_keeps_its_own_words() -> None:
+    body = {"error": {"type": "prompt_no_outputs", "message": "Prompt has no outputs", "details": ""}}
+    error = refusal(body, {})
+    assert isinstance(error, WorkflowRejected)
+    assert str(error) == "Prompt has no outputs"
+
+
+def test_foreign_texts_are_cut() -> None:
+    assert short("a\n\n b\tc") == "a b c"
+    assert len(short("x" * 10_000)) == 300
+
+
+# ── near misses, tables ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "near"),
+    [
+        (
+            "flux-2-klein-4b-Q5_K_M.gguf",
+            ["flux2-klein-4b-q5_k_m.gguf", "sdxl.gguf"],
+            "flux2-klein-4b-q5_k_m.gguf",
+        ),
+        ("ae.safetensors", ["flux\\ae.safetensors", "flux2-vae.safetensors"], "flux\\ae.safetensors"),
+        ("Qwen3-4B-Q6_K.gguf", ["Qwen3_4B-Q6_K.gguf", "Qwen3-4B-Q4_K.gguf"], "Qwen3_4B-Q6_K.gguf"),
+        ("ae.safetensors", ["something-else.pth"], None),
+        (3, ["3"], None),
+    ],
+)
+def test_what_was_probably_meant(wanted: Any, there: list[str], near: str | None) -> None:
+    assert nearest(wanted, there) == near
+    assert did_you_mean(wanted, there) == (f"; did you mean {near}?" if near else "")
+
+
+@given(JSON)
+def test_any_node_table_is_read(entry: Any) -> None:
+    choices(entry)
+    if isinstance(entry, dict):
+        inputs_of(entry)
+        vram_gb(entry)
+
+
+def test_choices_of_old_and_new_nodes_are_read() -> None:
+    assert choices([["a", "b"], {}]) == ["a", "b"]
+    assert choices([["a", "b"]]) == ["a", "b"]
+    assert choices(["COMBO", {"options": ["a"]}]) == ["a"]
+    assert choices(["COMBO", {}]) is None
+    assert choices(["INT", {"default": 1}]) is None
+
+
+# ── pictures ────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(["PNG", "JPEG", "WEBP"]),
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.booleans(),
+)
+def test_headers_say_what_a_decoder_says(kind: str, size: tuple[int, int], lossless: bool) -> None:
+    data = encoded(kind, size, **({"lossless": lossless} if kind == "WEBP" else {}))
+    assert media_type(data) == f"image/{kind.lower()}"
+    assert picture_size(data) == Size(width=size[0], height=size[1])
+    assert whole(data)
+    assert not whole(data[: len(data) * 2 // 3])
+    assert checked(data).size == Size(width=size[0], height=size[1])
+
+
+def test_webp_with_extras_and_progressive_jpeg_are_read() -> None:
+    for data in (
+        encoded("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
+        encoded("JPEG", progressive=True, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
+    ):
+        assert picture_size(data) == Size(width=7, height=5)
+        assert whole(data)
+
+
+@settings(max_examples=200)
+@given(
+    st.builds(
+        lambda start, rest: start + rest,
+        st.sampled_from(
+            [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8X", b"RIFF\0\0\0\0WEBPVP8L", b""]
+        ),
+        st.binary(max_size=60),
+    )
+)
+def test_any_bytes_are_a_picture_or_none(data: bytes) -> None:
+    try:
+        picture = checked(data)
+    except NoOutput:
+        return
+    assert picture.size.width * picture.size.height <= 2**26
+
+
+@settings(max_examples=200)
+@given(
+    JSON
+    | st.fixed_dictionaries({
+        "images": JSON
+        | st.lists(
+            JSON
+            | st.fixed_dictionaries({
+                "filename": JSON
+                | st.sampled_from(["k_00001_.png", "../k_00001_.png", "other_00001_.png", "k.png"]),
+                "subfolder": JSON,
+                "type": JSON,
+            }),
+            max_size=5,
+        )
+    })
+)  # fmt: skip
+def test_only_a_file_of_our_own_prefix_is_asked_for(output: Any) -> None:
+    try:
+        ref = saved_file(SavedFile("fullet_save", "k"), output)
+    except NoOutput:
+        return
+    assert (ref.filename, ref.subfolder, ref.type) == ("k_00001_.png", "fullet", "output")
+
+
+# ── progress ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_samplers_count_as_one_way() -> None:
+    progress = SamplingProgress(["a", "b"], 4)
+    first = progress.node_started()
+    assert first is not None
+    assert (first.step, first.steps) == (0, 4)
+    told = [progress.stepped(node, value, 4) for node in ("a", "b") for value in (0, 1, 4)]
+    assert [(p.step, p.steps) for p in told if p is not None] == [(1, 8), (4, 8), (5, 8), (8, 8)]
+    assert progress.stepped("decode", 1, 9) is None
+    assert progress.node_started() is None
+
+
+def test_without_a_sampler_whatever_tells_its_progress_counts() -> None:
+    progress = SamplingProgress([], 1)
+    told = progress.stepped("upscale", 2, 9)
+    assert told is not None
+    assert (told.step, told.steps) == (2, 9)
