@@ -146,7 +146,7 @@ class Person:
             seconds=seconds,
             batch=int(found[1]) if found else 1,
             picture=data,
-            problem=await asyncio.to_thread(_fault, data, prompt, message["content"], self._signed),
+            problem=await asyncio.to_thread(fault_of, data, prompt, message["content"], signed=self._signed),
         )
 
     # ── what they see ───────────────────────────────────────────────────────────────────────────
@@ -173,8 +173,8 @@ class Person:
         return outcome
 
 
-def _fault(data: bytes, prompt: str, text: str, signed: bool) -> str | None:
-    """What is wrong with a picture that came: it must be one, and the person's own."""
+def fault_of(data: bytes, prompt: str, text: str, *, signed: bool) -> str | None:
+    """What is wrong with a picture that came under ``text``: it must be one, and made of ``prompt``."""
     try:
         image = Image.open(io.BytesIO(data))
         image.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import tempfile
 import webbrowser
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 from modules.demo.run import SimulatedDiscord, simulated_discord, simulated_gpus
 from modules.demo.script import Script, commands_are_there, play
+from modules.queue_manager.errors import StartupError
 from modules.utils import settings
 from modules.utils.settings import Settings
 
@@ -78,6 +80,8 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
                 simulated_gpus(options.gpus, seconds_per_image=options.seconds_per_image)
             )
             values["COMFY_URLS"] = ",".join(urls)
+        if options.port:
+            _try_port(options.port)
         discord = None
         if options.real_discord:
             values.update({name: own.get(name, "") for name in ("DISCORD_TOKEN", "ALLOWED_GUILD_ID")})
@@ -88,6 +92,16 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
             values.update(_meaning(discord))
         given = settings.read({}, values)
         yield Stage(settings=given, folder=folder, meanwhile=_action(options, given, discord))
+
+
+def _try_port(port: int) -> None:
+    """Raise `StartupError` if the page could not be served there."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise StartupError(f"--port: {port} cannot be had ({reason}); name another, or none") from None
 
 
 def _meaning(discord: SimulatedDiscord) -> dict[str, str]:

@@ -1,0 +1,87 @@
+"""The demonstration acts itself out, as its own process, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from modules.demo.acting import fault_of
+from modules.demo.comfy_server.marks import mark_of, stamp
+
+ROOT = Path(__file__).parents[2]
+
+# the tests run in an environment already: none is made here
+DEMO = """
+import sys
+import bot
+from modules.utils import bootstrap
+bootstrap.prepare = lambda root, requirements, folder: None
+bootstrap.running_in = lambda root: True
+sys.exit(bot.main(["demo", *sys.argv[1:]]))
+"""
+AUDIOOP = "ignore:'audioop' is deprecated:DeprecationWarning"
+
+
+async def demo(tmp_path: Path, *flags: str) -> tuple[int, str]:
+    """Exit code and output of a demonstration whose temporary folder is ``tmp_path``."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-W", AUDIOOP, "-c", DEMO, *flags,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8", "DATABASE_URL": "nonsense://"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def test_every_job_of_the_script_ends_as_it_should(tmp_path: Path) -> None:
+    temporary, out = tmp_path / "temporary", tmp_path / "pictures"
+    temporary.mkdir()
+    before = sorted((ROOT / "database").iterdir())
+    code, output = await demo(
+        temporary, "--script", "--users", "4", "--jobs", "3", "--seconds-per-image", "0.2", "--out", str(out)
+    )
+    assert code == 0, output
+    lines = [line for line in output.splitlines() if line.startswith(("✓", "✗"))]
+    assert [line for line in lines if line.startswith("✗")] == []
+    assert sum("told: You may have 2 pictures in the queue at once" in line for line in lines) == 1
+    assert sum("told: That file is not a picture" in line for line in lines) == 1
+    table = dict(line.rsplit(maxsplit=1) for line in output.splitlines()[-8:])
+    assert (table["users"], table["jobs"], table["pictures"], table["errors shown to users"]) == (
+        "4", "16", "14", "2",
+    )  # fmt: skip
+    assert len(list(out.iterdir())) == 14
+    assert list(temporary.iterdir()) == []
+    assert sorted((ROOT / "database").iterdir()) == before
+
+
+async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        code, output = await demo(tmp_path, "--no-browser", "--port", str(port))
+    assert code == 1
+    assert output == f"--port: {port} cannot be had (Address already in use); name another, or none\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "seed", "fault"), [("mine", 7, None), ("another's", 7, "else"), ("mine", 8, "else")]
+)
+def test_a_picture_that_is_somebody_elses_is_noticed(prompt: str, seed: int, fault: str | None) -> None:
+    picture, buffer = Image.new("RGB", (256, 256), "navy"), io.BytesIO()
+    stamp(picture, mark_of(prompt, seed))
+    picture.save(buffer, "PNG")
+    found = fault_of(buffer.getvalue(), "mine", "**#1**\n> mine\n-# seed `7`", signed=True)
+    assert (found is None) if fault is None else (found is not None and fault in found)
+
+
+def test_bytes_that_are_no_picture_are_noticed() -> None:
+    assert fault_of(b"nothing", "mine", "seed `7`", signed=False) is not None
