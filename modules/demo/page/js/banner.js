@@ -18,7 +18,8 @@ export class Banner {
     clearTimeout(this.away);
     if (state.state === 'waiting') {
       this.lost = true;
-      const count = () => this.#say('lost', t('banner.retry', { n: Math.max(1, Math.ceil((state.retryAt - Date.now()) / 1000)) }), true);
+      const count = () =>
+        this.#say('lost', t('banner.retry', { n: Math.max(1, Math.ceil((state.retryAt - Date.now()) / 1000)) }), true);
       count();
       this.timer = setInterval(count, 500);
     } else if (this.lost && state.state === 'connecting') this.#say('lost', t('banner.lost'));
@@ -42,7 +43,20 @@ export class Banner {
       this.root.firstChild.lastChild.textContent = text;
       return;
     }
-    this.root.replaceChildren(h('span', { 'data-kind': `${kind}${retry}` }, icon(kind === 'back' ? 'check' : 'warn', 16), h('span', null, text)),
-      retry && h('button.link-button', { type: 'button', 'data-testid': 'retry', onclick: () => this.connection.retryNow() }, t('banner.now')) || '');
+    this.root.replaceChildren(
+      h(
+        'span',
+        { 'data-kind': `${kind}${retry}` },
+        icon(kind === 'back' ? 'check' : 'warn', 16),
+        h('span', null, text),
+      ),
+      (retry &&
+        h(
+          'button.link-button',
+          { type: 'button', 'data-testid': 'retry', onclick: () => this.connection.retryNow() },
+          t('banner.now'),
+        )) ||
+        '',
+    );
   }
 }

@@ -19,22 +19,59 @@ const RENDER = {
   1: (row, env) => h('div.action-row', { role: 'group', 'data-testid': 'action-row' }, components(row.components, env)),
   2: button,
   3: (data, env) => selectMenu(data, data.options ?? [], env),
-  5: (data, env) => selectMenu(data, env.store.users.map((user) => ({ label: user.global_name ?? user.username, value: user.id, user })), env),
+  5: (data, env) =>
+    selectMenu(
+      data,
+      env.store.users.map((user) => ({ label: user.global_name ?? user.username, value: user.id, user })),
+      env,
+    ),
   6: (data, env) => selectMenu(data, roles(env), env),
   7: (data, env) => selectMenu(data, [...users(env), ...roles(env)], env),
-  8: (data, env) => selectMenu(data, [...env.store.channels.values()].filter((channel) => !data.channel_types?.length || data.channel_types.includes(channel.type)).map((channel) => ({ label: `#${channel.name}`, value: channel.id })), env),
-  9: (data, env) => h('div.section', null, h('div.section-text', null, components(data.components, env)), data.accessory && components([data.accessory], env)),
+  8: (data, env) =>
+    selectMenu(
+      data,
+      [...env.store.channels.values()]
+        .filter((channel) => !data.channel_types?.length || data.channel_types.includes(channel.type))
+        .map((channel) => ({ label: `#${channel.name}`, value: channel.id })),
+      env,
+    ),
+  9: (data, env) =>
+    h(
+      'div.section',
+      null,
+      h('div.section-text', null, components(data.components, env)),
+      data.accessory && components([data.accessory], env),
+    ),
   10: (data, env) => h('div.text-display.markdown', null, markdown(data.content, env.context)),
   11: (data, env) => picture(fromMedia(data, env), { spoiler: data.spoiler, maxWidth: 96, maxHeight: 96 }),
-  12: (data, env) => h('div.gallery', { 'data-count': Math.min(data.items?.length ?? 0, 4) }, (data.items ?? []).map((one) => picture(fromMedia(one, env), { spoiler: one.spoiler }))),
-  13: (data, env) => fileLink({ ...fromMedia({ media: data.file }, env), filename: data.name ?? data.file?.url?.split('/').pop(), size: data.size }),
-  14: (data) => h('hr.separator', { class: `${data.spacing === 2 ? 'large' : ''} ${data.divider === false ? 'invisible' : ''}` }),
+  12: (data, env) =>
+    h(
+      'div.gallery',
+      { 'data-count': Math.min(data.items?.length ?? 0, 4) },
+      (data.items ?? []).map((one) => picture(fromMedia(one, env), { spoiler: one.spoiler })),
+    ),
+  13: (data, env) =>
+    fileLink({
+      ...fromMedia({ media: data.file }, env),
+      filename: data.name ?? data.file?.url?.split('/').pop(),
+      size: data.size,
+    }),
+  14: (data) =>
+    h('hr.separator', { class: `${data.spacing === 2 ? 'large' : ''} ${data.divider === false ? 'invisible' : ''}` }),
   17: (data, env) => container(data, env),
-  18: (data, env) => h('div.section-text', null, data.label && h('strong', null, data.label), components([data.component].filter(Boolean), env)),
+  18: (data, env) =>
+    h(
+      'div.section-text',
+      null,
+      data.label && h('strong', null, data.label),
+      components([data.component].filter(Boolean), env),
+    ),
 };
 
-const users = (env) => env.store.users.map((user) => ({ label: `@${user.global_name ?? user.username}`, value: user.id }));
-const roles = (env) => (env.store.guild?.roles ?? []).map((role) => ({ label: `@${role.name.replace(/^@/, '')}`, value: role.id }));
+const users = (env) =>
+  env.store.users.map((user) => ({ label: `@${user.global_name ?? user.username}`, value: user.id }));
+const roles = (env) =>
+  (env.store.guild?.roles ?? []).map((role) => ({ label: `@${role.name.replace(/^@/, '')}`, value: role.id }));
 
 function unknown(data, env) {
   return h('div.markdown', null, data.content && markdown(data.content, env.context), components(data.components, env));
@@ -47,24 +84,51 @@ function fromMedia({ media, description }, env) {
 
 function container(data, env) {
   const node = h('div.container', null, components(data.components, env));
-  if (Number.isInteger(data.accent_color)) node.style.setProperty('--embed-color', `#${data.accent_color.toString(16).padStart(6, '0')}`);
+  if (Number.isInteger(data.accent_color))
+    node.style.setProperty('--embed-color', `#${data.accent_color.toString(16).padStart(6, '0')}`);
   return node;
 }
 
 function button(data, env) {
   const style = BUTTON_STYLES[data.style] ?? 'secondary';
-  const label = [data.emoji?.name && !data.emoji.id ? h('span.button-emoji', { 'aria-hidden': 'true' }, data.emoji.name) : null, data.label && h('span', null, data.label)];
+  const label = [
+    data.emoji?.name && !data.emoji.id ? h('span.button-emoji', { 'aria-hidden': 'true' }, data.emoji.name) : null,
+    data.label && h('span', null, data.label),
+  ];
   if (data.style === 5) {
     const href = safeUrl(data.url);
-    const jump = /^https:\/\/(?:\w+\.)?discord(?:app)?\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/.exec(href ?? '');
-    if (jump && env.store.channels.has(jump[1])) return h('button.button.link', { type: 'button', 'data-testid': 'link-button', onclick: () => env.context.openChannel(jump[1], jump[2]) }, label, icon('right', 14));
+    const jump = /^https:\/\/(?:\w+\.)?discord(?:app)?\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/.exec(
+      href ?? '',
+    );
+    if (jump && env.store.channels.has(jump[1]))
+      return h(
+        'button.button.link',
+        { type: 'button', 'data-testid': 'link-button', onclick: () => env.context.openChannel(jump[1], jump[2]) },
+        label,
+        icon('right', 14),
+      );
     return href && !data.disabled
-      ? h('a.button.link', { href, target: '_blank', rel: 'noopener noreferrer nofollow', 'data-testid': 'link-button' }, label, icon('external', 14))
+      ? h(
+          'a.button.link',
+          { href, target: '_blank', rel: 'noopener noreferrer nofollow', 'data-testid': 'link-button' },
+          label,
+          icon('external', 14),
+        )
       : h('button.button.link', { type: 'button', disabled: true }, label);
   }
   const busy = env.busy(data.custom_id);
-  return h('button.button', {
-    type: 'button', class: `${style}${busy ? ' busy' : ''}`, disabled: data.disabled, 'aria-busy': busy || null, 'aria-label': data.label ? null : data.emoji?.name,
-    'data-testid': 'button', 'data-custom-id': data.custom_id, onclick: () => busy || env.press(data),
-  }, label);
+  return h(
+    'button.button',
+    {
+      type: 'button',
+      class: `${style}${busy ? ' busy' : ''}`,
+      disabled: data.disabled,
+      'aria-busy': busy || null,
+      'aria-label': data.label ? null : data.emoji?.name,
+      'data-testid': 'button',
+      'data-custom-id': data.custom_id,
+      onclick: () => busy || env.press(data),
+    },
+    label,
+  );
 }

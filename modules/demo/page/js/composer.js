@@ -3,10 +3,11 @@
 import { CommandForm } from './command_form.js';
 import { leaves, matching } from './commands.js';
 import { h, icon } from './dom.js';
+import { FileTray, dropzone } from './file_tray.js';
 import { t } from './i18n.js';
 import { Suggestions } from './suggestions.js';
 import { toast } from './toasts.js';
-import { Upload, filesOf } from './uploads.js';
+import { filesOf } from './uploads.js';
 
 const LONGEST = 2000;
 
@@ -15,18 +16,40 @@ export class Composer {
   constructor(root, env) {
     this.env = env;
     this.form = null;
-    this.files = [];
+    this.tray = new FileTray(env.store);
     this.drafts = new Map();
     this.hintSlot = h('div.hint-slot');
-    this.fileRow = h('div.file-row', { hidden: true });
     this.body = h('div.composer-body');
-    this.picker = h('input', { type: 'file', multiple: true, hidden: true, 'data-testid': 'file-picker', onchange: () => this.#addFiles([...this.picker.files]) });
-    this.attach = h('button.icon-button', { type: 'button', 'data-testid': 'attach', onclick: () => this.picker.click() }, icon('plus', 22));
-    this.leaveButton = h('button.icon-button', { type: 'button', hidden: true, 'data-testid': 'command-leave', onclick: () => this.leave() }, icon('close', 20));
-    this.sendButton = h('button.icon-button.send', { type: 'button', 'data-testid': 'send', onclick: () => this.#send() }, icon('send', 20));
+    this.picker = h('input', {
+      type: 'file',
+      multiple: true,
+      hidden: true,
+      'data-testid': 'file-picker',
+      onchange: () => this.#addFiles([...this.picker.files]),
+    });
+    this.attach = h(
+      'button.icon-button',
+      { type: 'button', 'data-testid': 'attach', onclick: () => this.picker.click() },
+      icon('plus', 22),
+    );
+    this.leaveButton = h(
+      'button.icon-button',
+      { type: 'button', hidden: true, 'data-testid': 'command-leave', onclick: () => this.leave() },
+      icon('close', 20),
+    );
+    this.sendButton = h(
+      'button.icon-button.send',
+      { type: 'button', 'data-testid': 'send', onclick: () => this.#send() },
+      icon('send', 20),
+    );
     this.text = this.#textarea();
     const list = h('div');
-    root.replaceChildren(list, this.hintSlot, this.fileRow, h('div.composer-box', null, this.attach, this.leaveButton, this.body, this.sendButton, this.picker));
+    root.replaceChildren(
+      list,
+      this.hintSlot,
+      this.tray.node,
+      h('div.composer-box', null, this.attach, this.leaveButton, this.body, this.sendButton, this.picker),
+    );
     this.suggestions = new Suggestions(list);
     this.body.replaceChildren(this.text);
     this.#listen();
@@ -40,17 +63,26 @@ export class Composer {
     store.on('commands', () => document.activeElement === this.text && this.#typed());
     document.addEventListener('keydown', (event) => this.#globalKey(event));
     document.addEventListener('paste', (event) => this.#paste(event));
-    this.#dropzone();
+    dropzone(document.getElementById('main'), {
+      where: () => this.#fileTarget(),
+      take: (files) => this.#addFiles(files),
+    });
   }
 
   draw() {
     const { store } = this.env;
     const channel = store.current;
-    const words = channel ? t(innerWidth < 520 ? 'composer.short' : 'composer.placeholder', { channel: store.channelName(channel) }) : t('composer.none');
+    const words = channel
+      ? t(innerWidth < 520 ? 'composer.short' : 'composer.placeholder', { channel: store.channelName(channel) })
+      : t('composer.none');
     this.text.placeholder = words;
     this.text.disabled = !channel;
     this.text.setAttribute('aria-label', t('composer.label'));
-    for (const [button, key] of [[this.attach, 'composer.attach'], [this.sendButton, 'composer.send'], [this.leaveButton, 'composer.cancel']]) {
+    for (const [button, key] of [
+      [this.attach, 'composer.attach'],
+      [this.sendButton, 'composer.send'],
+      [this.leaveButton, 'composer.cancel'],
+    ]) {
       button.setAttribute('aria-label', t(key));
       button.title = t(key);
     }
@@ -74,20 +106,29 @@ export class Composer {
     this.drafts.clear();
     this.draftOf = null;
     this.text.value = '';
-    this.#dropFiles();
+    this.tray.clear();
     this.leave();
   }
 
   focus() {
-    if (this.form) this.form.focus(this.form.chips[0]);
+    if (this.form) this.form.focus();
     else this.text.focus();
   }
 
   // ── plain text ─────────────────────────────────────────────────────────────────────────────────────────
   #textarea() {
     return h('textarea.composer-text', {
-      rows: 1, role: 'combobox', 'aria-expanded': 'false', 'aria-autocomplete': 'list', autocomplete: 'off', enterkeyhint: 'send', 'data-testid': 'text',
-      oninput: () => this.#typed(), onkeydown: (event) => this.#key(event), onblur: () => this.suggestions.hide(), onfocus: () => this.#typed(),
+      rows: 1,
+      role: 'combobox',
+      'aria-expanded': 'false',
+      'aria-autocomplete': 'list',
+      autocomplete: 'off',
+      enterkeyhint: 'send',
+      'data-testid': 'text',
+      oninput: () => this.#typed(),
+      onkeydown: (event) => this.#key(event),
+      onblur: () => this.suggestions.hide(),
+      onfocus: () => this.#typed(),
     });
   }
 
@@ -99,7 +140,9 @@ export class Composer {
       this.suggestions.hide();
       return;
     }
-    const exact = / $/.test(typed) && leaves(this.env.store.commands).find((leaf) => [leaf.name, leaf.label].includes(typed.trim().toLowerCase()));
+    const exact =
+      / $/.test(typed) &&
+      leaves(this.env.store.commands).find((leaf) => [leaf.name, leaf.label].includes(typed.trim().toLowerCase()));
     if (exact) this.start(exact);
     else this.#palette(typed);
   }
@@ -108,32 +151,68 @@ export class Composer {
     const { commands } = this.env.store;
     const found = matching(commands, typed);
     this.suggestions.show({
-      title: t('composer.commands'), input: this.text, foot: t('composer.keys'), note: t(commands.length ? 'composer.nocommand' : 'composer.nocommands'),
-      items: found.map((leaf) => ({ label: `/${leaf.label}`, tag: leaf.options.filter((option) => option.required).map((option) => option.name).join(' '), detail: leaf.description, testid: `command-${leaf.name.replaceAll(' ', '-')}`, leaf })),
+      title: t('composer.commands'),
+      input: this.text,
+      foot: t('composer.keys'),
+      note: t(commands.length ? 'composer.nocommand' : 'composer.nocommands'),
+      items: found.map((leaf) => ({
+        label: `/${leaf.label}`,
+        tag: leaf.options
+          .filter((option) => option.required)
+          .map((option) => option.name)
+          .join(' '),
+        detail: leaf.description,
+        testid: `command-${leaf.name.replaceAll(' ', '-')}`,
+        leaf,
+      })),
       onpick: ({ leaf }) => this.start(leaf),
     });
   }
 
   #countHint(value) {
-    this.hintSlot.replaceChildren(value.length > LONGEST - 200 ? h('div.hint', null, h('span', { class: value.length > LONGEST ? 'hint-error' : 'hint-text' }, t('composer.toolong', { n: value.length }))) : '');
+    this.hintSlot.replaceChildren(
+      value.length > LONGEST - 200
+        ? h(
+            'div.hint',
+            null,
+            h(
+              'span',
+              { class: value.length > LONGEST ? 'hint-error' : 'hint-text' },
+              t('composer.toolong', { n: value.length }),
+            ),
+          )
+        : '',
+    );
   }
 
   #key(event) {
     if (event.isComposing) return;
     const { suggestions } = this;
-    if (suggestions.open && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) suggestions.move(event.key === 'ArrowDown' ? 1 : -1);
+    if (suggestions.open && (event.key === 'ArrowDown' || event.key === 'ArrowUp'))
+      suggestions.move(event.key === 'ArrowDown' ? 1 : -1);
     else if (suggestions.open && (event.key === 'Tab' || event.key === 'Enter') && !event.shiftKey) suggestions.pick();
     else if (event.key === 'Escape' && !suggestions.root.hidden) suggestions.hide();
     else if (event.key === 'Enter' && !event.shiftKey) this.#send();
-    else if (event.key === 'ArrowUp' && !this.text.value && this.lastCommand) this.startByName(this.lastCommand.name, this.lastCommand.values);
+    else if (event.key === 'ArrowUp' && !this.text.value && this.lastCommand)
+      this.startByName(this.lastCommand.name, this.lastCommand.values);
     else return;
     event.preventDefault();
   }
 
   /** Typing anywhere on the page goes into the box, as in every chat; `/` too. */
   #globalKey(event) {
-    const busy = event.target.closest?.('input, textarea, select, [contenteditable], dialog, .popup, [role=menu]') || document.querySelector('dialog[open], .popup');
-    if (busy || event.ctrlKey || event.metaKey || event.altKey || event.key.length !== 1 || (event.key === ' ' && event.target !== document.body)) return;
+    const busy =
+      event.target.closest?.('input, textarea, select, [contenteditable], dialog, .popup, [role=menu]') ||
+      document.querySelector('dialog[open], .popup');
+    if (
+      busy ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      event.key.length !== 1 ||
+      (event.key === ' ' && event.target !== document.body)
+    )
+      return;
     this.focus();
   }
 
@@ -144,18 +223,21 @@ export class Composer {
     }
     const content = this.text.value.trim();
     if (/^\/\S/.test(content) && !this.suggestions.root.hidden) return; // no such command: the list says so
-    if ((!content && !this.files.length) || content.length > LONGEST) return;
+    if ((!content && this.tray.empty) || content.length > LONGEST) return;
     if (!this.env.online()) {
       toast(t('composer.offline'), { bad: true });
       return;
     }
-    await Promise.all(this.files.map((one) => one.done));
-    const attachments = this.files.filter((one) => one.state === 'done').map((one) => one.result.id);
+    const attachments = await this.tray.ids();
     if (!content && !attachments.length) return;
-    this.env.request('message', { channel_id: this.env.store.currentId, content, ...(attachments.length ? { attachments } : {}) });
+    this.env.request('message', {
+      channel_id: this.env.store.currentId,
+      content,
+      ...(attachments.length ? { attachments } : {}),
+    });
     this.text.value = '';
     this.#countHint('');
-    this.#dropFiles();
+    this.tray.clear();
   }
 
   // ── commands ───────────────────────────────────────────────────────────────────────────────────────────
@@ -166,12 +248,22 @@ export class Composer {
     this.text.value = '';
     this.suggestions.hide();
     this.#showForm(true);
-    this.form = new CommandForm(this.body, leaf, {
-      store: this.env.store, suggestions: this.suggestions, request: this.env.request, nonce: this.env.nonce,
-      submit: (chosen, options, typed) => this.#submit(chosen, options, typed), leave: () => this.leave(), hint: (node) => this.hintSlot.replaceChildren(node ?? ''),
-    }, values);
-    const [file] = this.files;
-    if (file && this.form.takeFile(file.file)) this.#dropFiles();
+    this.form = new CommandForm(
+      this.body,
+      leaf,
+      {
+        store: this.env.store,
+        suggestions: this.suggestions,
+        request: this.env.request,
+        nonce: this.env.nonce,
+        submit: (chosen, options, typed) => this.#submit(chosen, options, typed),
+        leave: () => this.leave(),
+        hint: (node) => this.hintSlot.replaceChildren(node ?? ''),
+      },
+      values,
+    );
+    const [upload] = this.tray.uploads;
+    if (upload && this.form.takeFile(upload.file)) this.tray.clear();
     if (!this.form.chips.length) this.sendButton.focus();
   }
 
@@ -206,39 +298,16 @@ export class Composer {
   #addFiles(files) {
     this.picker.value = '';
     if (!files.length || !this.env.store.me) return;
-    if (this.form) {
-      if (!files.slice(0, 2).map((file) => this.form.takeFile(file))[0]) toast(t('composer.nochoices'), { bad: true });
-      return;
-    }
-    this.files.push(...files.slice(0, 10 - this.files.length).map((file) => new Upload(file, this.env.store.me.id, (one) => {
-      if (one.state === 'failed') {
-        toast(t('composer.uploadfailed', { why: one.error }), { bad: true });
-        this.files = this.files.filter((other) => other !== one);
-      }
-      this.#drawFiles();
-    })));
-    this.#drawFiles();
-    this.text.focus();
+    if (!this.form) {
+      this.tray.add(files);
+      this.text.focus();
+    } else if (!this.form.takeFile(files[0])) toast(t('composer.nochoices'), { bad: true });
+    else files.slice(1).forEach((file) => this.form.takeFile(file));
   }
 
-  #dropFiles() {
-    this.files.forEach((one) => one.drop());
-    this.files = [];
-    this.#drawFiles();
-  }
-
-  #drawFiles() {
-    this.fileRow.hidden = !this.files.length;
-    this.fileRow.replaceChildren(...this.files.map((one) => h('div.file-card', { 'data-testid': 'pending-file', 'data-state': one.state },
-      one.previewUrl ? h('img', { src: one.previewUrl, alt: '' }) : icon('file', 30), h('span', null, one.file.name), one.state === 'uploading' && h('span.spinner'),
-      h('button.icon-button', {
-        type: 'button', 'aria-label': t('composer.remove', { name: one.file.name }),
-        onclick: () => {
-          one.drop();
-          this.files = this.files.filter((other) => other !== one);
-          this.#drawFiles();
-        },
-      }, icon('close', 14)))));
+  #fileTarget() {
+    const option = this.form?.fileTarget();
+    return option ? `/${this.form.leaf.label} ${option.name}` : t('composer.dropmessage');
   }
 
   #paste(event) {
@@ -246,25 +315,5 @@ export class Composer {
     if (!files.length || event.target.closest?.('dialog')) return;
     event.preventDefault();
     this.#addFiles(files);
-  }
-
-  #dropzone() {
-    const veil = h('div.veil', { hidden: true, 'data-testid': 'drop-veil' });
-    document.getElementById('main').append(veil);
-    const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes('Files') && !document.querySelector('dialog[open]');
-    document.addEventListener('dragover', (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      const target = this.form?.fileTarget();
-      veil.textContent = t('composer.drop', { where: target ? `/${this.form.leaf.label} ${target.name}` : t('composer.dropmessage') });
-      veil.hidden = false;
-    });
-    document.addEventListener('dragleave', (event) => event.relatedTarget || (veil.hidden = true));
-    document.addEventListener('drop', (event) => {
-      veil.hidden = true;
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      this.#addFiles(filesOf(event.dataTransfer));
-    });
   }
 }

@@ -72,9 +72,12 @@ export class Connection extends Emitter {
   /** A server that was started anew has other people: then the next try is as its first one. */
   async #checkUser(userId) {
     try {
-      const { status } = await fetch(`/client?user=${encodeURIComponent(userId)}`, { signal: AbortSignal.timeout(5000) });
+      const { status } = await fetch(`/client?user=${encodeURIComponent(userId)}`, {
+        signal: AbortSignal.timeout(5000),
+      });
       if (status === 404 && this.#userId === userId) this.#userId = null;
-    } catch { // nobody answers: the pause goes on
+    } catch {
+      // nobody answers: the pause goes on
     }
   }
 }

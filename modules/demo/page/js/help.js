@@ -22,16 +22,30 @@ export const helpWasSeen = () => Boolean(localStorage.getItem(SEEN));
 export function openHelp({ note, command, tryIt }) {
   document.querySelector('dialog.help')?.remove();
   const [before, after] = t('help.step1').split('{cmd}');
-  const dialog = h('dialog.help', { 'data-testid': 'help', 'aria-labelledby': 'help-title' },
-    h('button.icon-button.help-close', { type: 'button', 'aria-label': t('help.close'), onclick: () => dialog.close() }, icon('close', 20)),
+  const dialog = h(
+    'dialog.help',
+    { 'data-testid': 'help', 'aria-labelledby': 'help-title' },
+    h(
+      'button.icon-button.help-close',
+      { type: 'button', 'aria-label': t('help.close'), onclick: () => dialog.close() },
+      icon('close', 20),
+    ),
     h('h2', { id: 'help-title' }, t('help.title')),
-    h('ol.steps', null,
+    h(
+      'ol.steps',
+      null,
       h('li', null, h('span', null, before, h('kbd', null, `/${command}`), after)),
       h('li', null, h('span', null, t('help.step2'))),
-      h('li', null, h('span', null, t('help.step3')))),
+      h('li', null, h('span', null, t('help.step3'))),
+    ),
     h('p.help-more', null, t('help.more')),
     h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, note ?? t('help.note'))),
-    h('button.button.primary', { type: 'button', autofocus: true, 'data-testid': 'help-close', onclick: () => dialog.close() }, t('help.close')));
+    h(
+      'button.button.primary',
+      { type: 'button', autofocus: true, 'data-testid': 'help-close', onclick: () => dialog.close() },
+      t('help.close'),
+    ),
+  );
   dialog.addEventListener('close', () => {
     localStorage.setItem(SEEN, '1');
     dialog.remove();

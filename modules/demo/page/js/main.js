@@ -30,7 +30,7 @@ const request = (op, fields) => connection.send(op, fields);
 function interact(op, fields, entry) {
   const id = nonce();
   if (!request(op, { nonce: id, ...fields })) return null;
-  store.begin(id, entry);
+  store.interactions.begin(id, entry);
   return id;
 }
 
@@ -62,7 +62,9 @@ const actions = {
   },
   toggleTheme() {
     const root = document.documentElement;
-    const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+    const dark = root.dataset.theme
+      ? root.dataset.theme === 'dark'
+      : matchMedia('(prefers-color-scheme: dark)').matches;
     root.dataset.theme = dark ? 'light' : 'dark';
     localStorage.setItem('fullet.theme', root.dataset.theme);
   },
@@ -71,15 +73,32 @@ const actions = {
 };
 
 function contextCommand(command, targetId) {
-  const sent = interact('command', { channel_id: store.currentId, name: command.name, type: command.type, options: [], target_id: targetId },
-    { kind: 'command', channelId: store.currentId, name: command.name, targetName: true });
+  const sent = interact(
+    'command',
+    { channel_id: store.currentId, name: command.name, type: command.type, options: [], target_id: targetId },
+    { kind: 'command', channelId: store.currentId, name: command.name, targetName: true },
+  );
   if (!sent) toast(t('composer.offline'), { bad: true });
 }
 
 function press(message, component, values) {
   failedComponents.delete(message.id);
-  const fields = { channel_id: message.channel_id, message_id: message.id, custom_id: component.custom_id, component_type: component.type, ...(values ? { values } : {}) };
-  if (!interact('component', fields, { kind: 'component', channelId: message.channel_id, messageId: message.id, customId: component.custom_id })) toast(t('composer.offline'), { bad: true });
+  const fields = {
+    channel_id: message.channel_id,
+    message_id: message.id,
+    custom_id: component.custom_id,
+    component_type: component.type,
+    ...(values ? { values } : {}),
+  };
+  if (
+    !interact('component', fields, {
+      kind: 'component',
+      channelId: message.channel_id,
+      messageId: message.id,
+      customId: component.custom_id,
+    })
+  )
+    toast(t('composer.offline'), { bad: true });
 }
 
 const context = markdownContext(store, actions);
@@ -87,24 +106,47 @@ const banner = new Banner(byId('banner'), connection);
 const sidebar = new Sidebar(byId('sidebar'), store, actions);
 const list = new MessageList(byId('messages'), { store, context, actions, press, failedComponents, request });
 const composer = new Composer(byId('composer'), {
-  store, request, nonce, online: () => connection.open,
-  command: ({ shown, ...fields }) => interact('command', { channel_id: store.currentId, ...fields }, { kind: 'command', channelId: store.currentId, name: shown }),
+  store,
+  request,
+  nonce,
+  online: () => connection.open,
+  command: ({ shown, ...fields }) =>
+    interact(
+      'command',
+      { channel_id: store.currentId, ...fields },
+      { kind: 'command', channelId: store.currentId, name: shown },
+    ),
 });
 
 // ── around the channel ───────────────────────────────────────────────────────────────────────────────────
 function drawTopbar() {
   const channel = store.current;
   byId('topbar').replaceChildren(
-    h('button.icon-button.drawer-open', { type: 'button', 'aria-label': t('nav.open'), 'data-testid': 'drawer-open', onclick: openDrawer }, icon('menu', 22), store.unread.size > 0 && h('span.dot')),
-    channel ? h('h1.topbar-name', { 'data-testid': 'channel-title' }, icon(store.isPrivate(channel) ? 'lock' : 'hash', 20), h('span', null, store.channelName(channel))) : '',
-    channel?.topic ? h('span.topic', { title: channel.topic }, channel.topic) : '');
+    h(
+      'button.icon-button.drawer-open',
+      { type: 'button', 'aria-label': t('nav.open'), 'data-testid': 'drawer-open', onclick: openDrawer },
+      icon('menu', 22),
+      store.unread.size > 0 && h('span.dot'),
+    ),
+    channel
+      ? h(
+          'h1.topbar-name',
+          { 'data-testid': 'channel-title' },
+          icon(store.isPrivate(channel) ? 'lock' : 'hash', 20),
+          h('span', null, store.channelName(channel)),
+        )
+      : '',
+    channel?.topic ? h('span.topic', { title: channel.topic }, channel.topic) : '',
+  );
 }
 
 function drawTitle() {
   const pings = [...store.unread.values()].reduce((sum, mark) => sum + mark.pings, 0);
   const name = store.current ? `#${store.channelName(store.current)} · ` : '';
   document.title = `${pings ? `(${pings}) ` : store.unread.size ? '• ' : ''}${name}FuLLet`;
-  byId('topbar').querySelector('.drawer-open')?.classList.toggle('has-unread', store.unread.size > 0);
+  byId('topbar')
+    .querySelector('.drawer-open')
+    ?.classList.toggle('has-unread', store.unread.size > 0);
 }
 
 function openDrawer() {
@@ -137,12 +179,16 @@ function firstChannel() {
 
 function showHelp() {
   const imagine = store.commands.find((command) => command.name === 'imagine');
-  openHelp({ note, command: imagine?.name_localizations?.[store.locale] ?? 'imagine', tryIt: () => matchMedia('(hover: hover)').matches && composer.focus() });
+  openHelp({
+    note,
+    command: imagine?.name_localizations?.[store.locale] ?? 'imagine',
+    tryIt: () => matchMedia('(hover: hover)').matches && composer.focus(),
+  });
 }
 
 // ── wiring ───────────────────────────────────────────────────────────────────────────────────────────────
 connection.on('event', (event) => store.apply(event));
-connection.on('state', ({ state }) => state !== 'open' && state !== 'connecting' && store.failPending());
+connection.on('state', ({ state }) => state !== 'open' && state !== 'connecting' && store.interactions.failAll());
 store.on('ready', ({ again }) => {
   banner.ready();
   useLocale(store.locale);
@@ -173,12 +219,21 @@ store.on('error', ({ message }) => toast(message, { bad: true }));
 store.on('modal', (data) => {
   modal?.close();
   modal = new Modal(data, {
-    store, context, request, nonce,
-    submit: (form, components) => interact('modal', { custom_id: form.custom_id, components, channel_id: data.origin.channelId }, { kind: 'modal', channelId: data.origin.channelId }),
+    store,
+    context,
+    request,
+    nonce,
+    submit: (form, components) =>
+      interact(
+        'modal',
+        { custom_id: form.custom_id, components, channel_id: data.origin.channelId },
+        { kind: 'modal', channelId: data.origin.channelId },
+      ),
   });
 });
 store.on('interaction', (entry) => {
-  if (entry.kind === 'modal' && entry.nonce === modal?.nonce && entry.state !== 'sent') modal.settled(entry.state, entry.error);
+  if (entry.kind === 'modal' && entry.nonce === modal?.nonce && entry.state !== 'sent')
+    modal.settled(entry.state, entry.error);
   if (entry.kind === 'component' && entry.state === 'failed') {
     failedComponents.set(entry.messageId, entry.error ?? '');
     list.draw();

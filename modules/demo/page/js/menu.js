@@ -19,13 +19,21 @@ export function showMenu(anchor, entries, { at, align = 'end', label } = {}) {
   return handle;
 
   function item(entry) {
-    return h('button.menu-item', {
-      type: 'button', role: 'menuitem', class: entry.danger ? 'danger' : '', 'data-testid': entry.testid,
-      onclick: () => {
-        handle.close();
-        entry.run();
+    return h(
+      'button.menu-item',
+      {
+        type: 'button',
+        role: 'menuitem',
+        class: entry.danger ? 'danger' : '',
+        'data-testid': entry.testid,
+        onclick: () => {
+          handle.close();
+          entry.run();
+        },
       },
-    }, h('span', null, entry.label), entry.icon && icon(entry.icon, 16));
+      h('span', null, entry.label),
+      entry.icon && icon(entry.icon, 16),
+    );
   }
 }
 
@@ -36,26 +44,57 @@ export function messageMenu({ anchor, at, message, store, actions }) {
   const mayDelete = !ephemeral && (message.author?.id === store.me?.id || store.guild?.administrator);
   const file = (message.attachments ?? [])[0];
   const link = `${location.origin}/#/${message.channel_id}/${message.id}`;
-  showMenu(anchor, [
-    commands.length > 0 && { heading: t('menu.apps') },
-    ...commands.map((command) => ({ label: localized(command), icon: 'app', testid: `app-${command.name}`, run: () => actions.messageCommand(command, message) })),
-    userCommands.length > 0 && { heading: t('menu.userapps') },
-    ...userCommands.map((command) => ({ label: localized(command), icon: 'app', testid: `app-${command.name}`, run: () => actions.userCommand(command, message) })),
-    (commands.length > 0 || userCommands.length > 0) && 'rule',
-    message.content && { label: t('menu.copytext'), icon: 'copy', testid: 'copy-text', run: () => copy(message.content) },
-    !ephemeral && { label: t('menu.copylink'), icon: 'copy', testid: 'copy-link', run: () => copy(link) },
-    file && { label: t('menu.copyimage'), icon: 'copy', testid: 'copy-image', run: () => copy(file.url) },
-    { label: t('menu.copyid'), icon: 'copy', testid: 'copy-id', run: () => copy(message.id) },
-    mayDelete && 'rule',
-    mayDelete && { label: t('menu.delete'), icon: 'trash', danger: true, testid: 'delete-message', run: () => actions.deleteMessage(message) },
-    ephemeral && { label: t('message.dismiss'), icon: 'eye', testid: 'menu-dismiss', run: () => store.dismiss(message.channel_id, message.id) },
-  ], { at, align: at ? 'start' : 'end', label: t('menu.label') });
+  showMenu(
+    anchor,
+    [
+      commands.length > 0 && { heading: t('menu.apps') },
+      ...commands.map((command) => ({
+        label: localized(command),
+        icon: 'app',
+        testid: `app-${command.name}`,
+        run: () => actions.messageCommand(command, message),
+      })),
+      userCommands.length > 0 && { heading: t('menu.userapps') },
+      ...userCommands.map((command) => ({
+        label: localized(command),
+        icon: 'app',
+        testid: `app-${command.name}`,
+        run: () => actions.userCommand(command, message),
+      })),
+      (commands.length > 0 || userCommands.length > 0) && 'rule',
+      message.content && {
+        label: t('menu.copytext'),
+        icon: 'copy',
+        testid: 'copy-text',
+        run: () => copy(message.content),
+      },
+      !ephemeral && { label: t('menu.copylink'), icon: 'copy', testid: 'copy-link', run: () => copy(link) },
+      file && { label: t('menu.copyimage'), icon: 'copy', testid: 'copy-image', run: () => copy(file.url) },
+      { label: t('menu.copyid'), icon: 'copy', testid: 'copy-id', run: () => copy(message.id) },
+      mayDelete && 'rule',
+      mayDelete && {
+        label: t('menu.delete'),
+        icon: 'trash',
+        danger: true,
+        testid: 'delete-message',
+        run: () => actions.deleteMessage(message),
+      },
+      ephemeral && {
+        label: t('message.dismiss'),
+        icon: 'eye',
+        testid: 'menu-dismiss',
+        run: () => store.remove(message.channel_id, message.id),
+      },
+    ],
+    { at, align: at ? 'start' : 'end', label: t('menu.label') },
+  );
 }
 
 async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // no permission, or the page came by plain HTTP from another machine
+  } catch {
+    // no permission, or the page came by plain HTTP from another machine
     const area = h('textarea', { value: text });
     document.body.append(area);
     area.select();

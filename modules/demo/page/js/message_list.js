@@ -16,9 +16,17 @@ export class MessageList {
     this.atEnd = true;
     this.missed = 0;
     this.unreadFrom = null;
-    this.list = h('ol.message-list', { 'aria-label': t('message.list'), 'aria-live': 'polite', 'aria-relevant': 'additions' });
+    this.list = h('ol.message-list', {
+      'aria-label': t('message.list'),
+      'aria-live': 'polite',
+      'aria-relevant': 'additions',
+    });
     this.intro = h('div.intro');
-    this.scroller = h('div.scroller', { tabindex: 0, 'data-testid': 'scroller' }, h('div.scroll-body', null, this.intro, this.list));
+    this.scroller = h(
+      'div.scroller',
+      { tabindex: 0, 'data-testid': 'scroller' },
+      h('div.scroll-body', null, this.intro, this.list),
+    );
     this.typing = h('div.typing', { 'aria-live': 'polite', 'data-testid': 'typing' });
     this.jump = h('button.jump', { type: 'button', hidden: true, 'data-testid': 'jump', onclick: () => this.toEnd() });
     root.replaceChildren(this.scroller, this.jump, this.typing);
@@ -116,7 +124,18 @@ export class MessageList {
   #divider(key, text) {
     let view = this.views.get(key);
     if (!view) {
-      view = { message: { id: key }, node: h('li.divider', { class: key === 'new' ? 'divider-new' : '', role: 'separator', 'data-testid': key === 'new' ? 'unread-line' : 'day' }, h('span')) };
+      view = {
+        message: { id: key },
+        node: h(
+          'li.divider',
+          {
+            class: key === 'new' ? 'divider-new' : '',
+            role: 'separator',
+            'data-testid': key === 'new' ? 'unread-line' : 'day',
+          },
+          h('span'),
+        ),
+      };
       this.views.set(key, view);
     }
     if (view.node.textContent !== text()) view.node.firstChild.textContent = text();
@@ -145,21 +164,37 @@ export class MessageList {
     this.introKey = key;
     this.intro.replaceChildren();
     if (!channel) return;
-    if (room.more) this.intro.append(h('button.button.secondary', { type: 'button', 'data-testid': 'older', onclick: () => this.#load(room.list[0]?.id) }, t('message.older')));
+    if (room.more)
+      this.intro.append(
+        h(
+          'button.button.secondary',
+          { type: 'button', 'data-testid': 'older', onclick: () => this.#load(this.env.store.oldest(channel.id)) },
+          t('message.older'),
+        ),
+      );
     if (start) {
       const name = this.env.store.channelName(channel);
-      this.intro.append(h('div.intro-mark', null, icon(this.env.store.isPrivate(channel) ? 'lock' : 'hash', 30)), h('h2', null, name), h('p', null, t('message.start', { channel: name })));
+      this.intro.append(
+        h('div.intro-mark', null, icon(this.env.store.isPrivate(channel) ? 'lock' : 'hash', 30)),
+        h('h2', null, name),
+        h('p', null, t('message.start', { channel: name })),
+      );
     }
   }
 
   #drawTyping() {
     const names = this.env.store.typingNames(this.env.store.currentId);
-    this.typing.textContent = names.length ? t(names.length > 1 ? 'message.typingmany' : 'message.typing', { names: names.join(', ') }) : '';
+    this.typing.textContent = names.length
+      ? t(names.length > 1 ? 'message.typingmany' : 'message.typing', { names: names.join(', ') })
+      : '';
   }
 
   #drawJump() {
     this.jump.hidden = this.atEnd;
-    this.jump.replaceChildren(icon('down', 16), this.missed ? `${t('message.jump')} (${this.missed})` : t('message.end'));
+    this.jump.replaceChildren(
+      icon('down', 16),
+      this.missed ? `${t('message.jump')} (${this.missed})` : t('message.end'),
+    );
     this.jump.classList.toggle('quiet', !this.missed);
   }
 
@@ -169,7 +204,8 @@ export class MessageList {
     if (this.atEnd) this.missed = 0;
     this.#drawJump();
     const room = this.env.store.currentId && this.env.store.room(this.env.store.currentId);
-    if (room?.more && scrollTop < OLDER_FROM_PX && !this.atEnd) this.#load(room.list.find((message) => !message.local)?.id);
+    if (room?.more && scrollTop < OLDER_FROM_PX && !this.atEnd)
+      this.#load(this.env.store.oldest(this.env.store.currentId));
   }
 
   #keepEnd() {

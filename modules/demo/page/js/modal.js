@@ -15,18 +15,52 @@ export class Modal {
     this.env = env;
     this.fields = [];
     this.error = h('p.modal-error', { role: 'alert', hidden: true, 'data-testid': 'modal-error' });
-    this.submitButton = h('button.button.primary', { type: 'submit', 'data-testid': 'modal-submit' }, t('modal.submit'));
-    const form = h('form', {
-      novalidate: true,
-      onsubmit: (event) => {
-        event.preventDefault();
-        this.#submit();
+    this.submitButton = h(
+      'button.button.primary',
+      { type: 'submit', 'data-testid': 'modal-submit' },
+      t('modal.submit'),
+    );
+    const form = h(
+      'form',
+      {
+        novalidate: true,
+        onsubmit: (event) => {
+          event.preventDefault();
+          this.#submit();
+        },
       },
-    },
-    h('header.modal-head', null, h('h2', { id: 'modal-title', 'data-testid': 'modal-title' }, data.title), h('button.icon-button', { type: 'button', 'aria-label': t('modal.cancel'), onclick: () => this.close() }, icon('close', 20))),
-    h('div.modal-body', null, (data.components ?? []).map((one) => this.#component(one)), this.error),
-    h('footer.modal-foot', null, h('button.button.plain', { type: 'button', 'data-testid': 'modal-cancel', onclick: () => this.close() }, t('modal.cancel')), this.submitButton));
-    this.dialog = h('dialog.modal', { 'aria-labelledby': 'modal-title', 'data-testid': 'modal', 'data-custom-id': data.custom_id }, form);
+      h(
+        'header.modal-head',
+        null,
+        h('h2', { id: 'modal-title', 'data-testid': 'modal-title' }, data.title),
+        h(
+          'button.icon-button',
+          { type: 'button', 'aria-label': t('modal.cancel'), onclick: () => this.close() },
+          icon('close', 20),
+        ),
+      ),
+      h(
+        'div.modal-body',
+        null,
+        (data.components ?? []).map((one) => this.#component(one)),
+        this.error,
+      ),
+      h(
+        'footer.modal-foot',
+        null,
+        h(
+          'button.button.plain',
+          { type: 'button', 'data-testid': 'modal-cancel', onclick: () => this.close() },
+          t('modal.cancel'),
+        ),
+        this.submitButton,
+      ),
+    );
+    this.dialog = h(
+      'dialog.modal',
+      { 'aria-labelledby': 'modal-title', 'data-testid': 'modal', 'data-custom-id': data.custom_id },
+      form,
+    );
     this.dialog.addEventListener('close', () => this.dialog.remove());
     document.body.append(this.dialog);
     this.dialog.showModal();
@@ -58,13 +92,21 @@ export class Modal {
   // ── parts ──────────────────────────────────────────────────────────────────────────────────────────────
   #component(data) {
     if (data.type === 10) return h('div.markdown.modal-text', null, markdown(data.content, this.env.context));
-    if (data.type === 1) return h('div', null, (data.components ?? []).map((one) => this.#field(one, one.label, null, { type: 1 })));
+    if (data.type === 1)
+      return h(
+        'div',
+        null,
+        (data.components ?? []).map((one) => this.#field(one, one.label, null, { type: 1 })),
+      );
     if (data.type === 18) return this.#field(data.component ?? {}, data.label, data.description, { type: 18 });
     return null;
   }
 
   #field(data, label, description, parent) {
-    const build = { 4: () => this.#text(data), 19: () => this.#file(data), 3: () => this.#select(data, data.options ?? []) }[data.type] ?? (() => this.#select(data, this.#entities(data.type)));
+    const build =
+      { 4: () => this.#text(data), 19: () => this.#file(data), 3: () => this.#select(data, data.options ?? []) }[
+        data.type
+      ] ?? (() => this.#select(data, this.#entities(data.type)));
     const field = { data, parent, ...build() };
     const id = `modal-${this.fields.length}`;
     field.control.id = id;
@@ -72,15 +114,34 @@ export class Modal {
     field.control.setAttribute('aria-describedby', `${id}-note`);
     if (field.control.tagName === 'BUTTON') field.control.setAttribute('aria-labelledby', `${id}-label ${id}`); // what it is, and what is chosen
     this.fields.push(field);
-    return h('div.field', { 'data-testid': `modal-field-${data.custom_id}` }, h('label.field-label', { for: id, id: `${id}-label` }, label, required(data) ? h('span.field-star', { 'aria-hidden': 'true' }, ' *') : null),
-      description && h('small.field-description', null, description), field.node ?? field.control, field.note);
+    return h(
+      'div.field',
+      { 'data-testid': `modal-field-${data.custom_id}` },
+      h(
+        'label.field-label',
+        { for: id, id: `${id}-label` },
+        label,
+        required(data) ? h('span.field-star', { 'aria-hidden': 'true' }, ' *') : null,
+      ),
+      description && h('small.field-description', null, description),
+      field.node ?? field.control,
+      field.note,
+    );
   }
 
   #text(data) {
     const props = {
-      value: data.value ?? '', placeholder: data.placeholder, 'data-testid': `modal-input-${data.custom_id}`, 'aria-required': required(data), maxlength: data.max_length ?? 4000, autocomplete: 'off',
+      value: data.value ?? '',
+      placeholder: data.placeholder,
+      'data-testid': `modal-input-${data.custom_id}`,
+      'aria-required': required(data),
+      maxlength: data.max_length ?? 4000,
+      autocomplete: 'off',
     };
-    const control = data.style === SHORT ? h('input.field-input', { type: 'text', ...props }) : h('textarea.field-input', { rows: 4, ...props });
+    const control =
+      data.style === SHORT
+        ? h('input.field-input', { type: 'text', ...props })
+        : h('textarea.field-input', { rows: 4, ...props });
     const problem = () => {
       const length = [...control.value].length;
       if (required(data) && !control.value.trim()) return t('modal.required');
@@ -92,42 +153,88 @@ export class Modal {
 
   #select(data, options) {
     let values = options.filter((option) => option.default).map((option) => option.value);
-    const words = () => options.filter((option) => values.includes(option.value)).map((option) => option.label).join(', ') || data.placeholder || t('select.placeholder');
+    const words = () =>
+      options
+        .filter((option) => values.includes(option.value))
+        .map((option) => option.label)
+        .join(', ') ||
+      data.placeholder ||
+      t('select.placeholder');
     const text = h('span.select-text', null, words());
-    const control = h('button.select', {
-      type: 'button', 'aria-haspopup': 'listbox', 'data-testid': `modal-input-${data.custom_id}`,
-      onclick: () => openSelect(control, data, options, values, (next) => {
-        values = next;
-        text.textContent = words();
-      }),
-    }, text, icon('down', 16));
-    return { control, problem: () => (required(data) && values.length < (data.min_values ?? 1) ? t('modal.required') : null), read: () => ({ values }) };
+    const control = h(
+      'button.select',
+      {
+        type: 'button',
+        'aria-haspopup': 'listbox',
+        'data-testid': `modal-input-${data.custom_id}`,
+        onclick: () =>
+          openSelect(control, data, options, values, (next) => {
+            values = next;
+            text.textContent = words();
+          }),
+      },
+      text,
+      icon('down', 16),
+    );
+    return {
+      control,
+      problem: () => (required(data) && values.length < (data.min_values ?? 1) ? t('modal.required') : null),
+      read: () => ({ values }),
+    };
   }
 
   #entities(type) {
     const { store } = this.env;
     const users = store.users.map((user) => ({ label: `@${user.global_name ?? user.username}`, value: user.id }));
-    const roles = (store.guild?.roles ?? []).map((role) => ({ label: `@${role.name.replace(/^@/, '')}`, value: role.id }));
-    return { 5: users, 6: roles, 7: [...users, ...roles], 8: [...store.channels.values()].map((channel) => ({ label: `#${channel.name}`, value: channel.id })) }[type] ?? [];
+    const roles = (store.guild?.roles ?? []).map((role) => ({
+      label: `@${role.name.replace(/^@/, '')}`,
+      value: role.id,
+    }));
+    return (
+      {
+        5: users,
+        6: roles,
+        7: [...users, ...roles],
+        8: [...store.channels.values()].map((channel) => ({ label: `#${channel.name}`, value: channel.id })),
+      }[type] ?? []
+    );
   }
 
   #file(data) {
     let uploads = [];
     const names = h('span.select-text', null, t('composer.choose'));
     const draw = () => {
-      names.textContent = uploads.map((one) => (one.state === 'failed' ? t('composer.uploadfailed', { why: one.error }) : one.file.name)).join(', ') || t('composer.choose');
+      names.textContent =
+        uploads
+          .map((one) => (one.state === 'failed' ? t('composer.uploadfailed', { why: one.error }) : one.file.name))
+          .join(', ') || t('composer.choose');
     };
     const input = h('input', {
-      type: 'file', multiple: (data.max_values ?? 1) > 1, hidden: true, 'data-testid': `modal-file-${data.custom_id}`,
+      type: 'file',
+      multiple: (data.max_values ?? 1) > 1,
+      hidden: true,
+      'data-testid': `modal-file-${data.custom_id}`,
       onchange: () => {
-        uploads = [...input.files].slice(0, data.max_values ?? 1).map((file) => new Upload(file, this.env.store.me.id, draw));
+        uploads = [...input.files]
+          .slice(0, data.max_values ?? 1)
+          .map((file) => new Upload(file, this.env.store.me.id, draw));
         draw();
       },
     });
-    const control = h('button.select', { type: 'button', 'data-testid': `modal-input-${data.custom_id}`, onclick: () => input.click() }, names, icon('file', 16));
+    const control = h(
+      'button.select',
+      { type: 'button', 'data-testid': `modal-input-${data.custom_id}`, onclick: () => input.click() },
+      names,
+      icon('file', 16),
+    );
     return {
-      control, node: h('div', null, control, input), wait: () => Promise.all(uploads.map((one) => one.done)),
-      problem: () => (uploads.some((one) => one.state === 'failed') || (required(data) && uploads.length < (data.min_values ?? 1)) ? t('modal.required') : null),
+      control,
+      node: h('div', null, control, input),
+      wait: () => Promise.all(uploads.map((one) => one.done)),
+      problem: () =>
+        uploads.some((one) => one.state === 'failed') || (required(data) && uploads.length < (data.min_values ?? 1))
+          ? t('modal.required')
+          : null,
       read: () => ({ values: uploads.filter((one) => one.result).map((one) => one.result.id) }),
     };
   }
@@ -148,7 +255,10 @@ export class Modal {
       return;
     }
     this.#say('');
-    this.nonce = this.env.submit(this.data, this.fields.map((field) => wrapped(field)));
+    this.nonce = this.env.submit(
+      this.data,
+      this.fields.map((field) => wrapped(field)),
+    );
     if (!this.nonce) {
       this.#say(t('composer.offline'));
       return;

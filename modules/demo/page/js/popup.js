@@ -60,7 +60,12 @@ export function roving(container, selector) {
     const items = [...container.querySelectorAll(selector)].filter((item) => !item.disabled && item.offsetParent);
     const at = items.indexOf(document.activeElement);
     const moves = { ArrowDown: at + 1, ArrowUp: at < 0 ? items.length - 1 : at - 1, Home: 0, End: items.length - 1 };
-    if (!(event.key in moves) || !items.length || event.target.matches?.('input')  && ['Home', 'End'].includes(event.key)) return;
+    if (
+      !(event.key in moves) ||
+      !items.length ||
+      (event.target.matches?.('input') && ['Home', 'End'].includes(event.key))
+    )
+      return;
     event.preventDefault();
     event.stopPropagation();
     items[(moves[event.key] + items.length) % items.length].focus();

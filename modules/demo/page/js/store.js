@@ -1,12 +1,12 @@
 // What the page knows: who I am, channels, messages, commands, interactions under way. Server events go in, changes come out.
 
 import { Emitter } from './emitter.js';
+import { Interactions } from './interactions.js';
 import { byId } from './snowflake.js';
 
 const VIEW_CHANNEL = 1n << 10n;
 export const EPHEMERAL = 64;
 export const LOADING = 128;
-const DEADLINE_MS = 6000; // the server says "failed" after Discord's 3 s; this is for a server that says nothing
 const TYPING_MS = 9000;
 export const TEXT_CHANNELS = new Set([0, 1, 3, 5, 10, 11, 12]);
 
@@ -17,6 +17,7 @@ export const TEXT_CHANNELS = new Set([0, 1, 3, 5, 10, 11, 12]);
 export class Store extends Emitter {
   constructor() {
     super();
+    this.interactions = new Interactions(this);
     this.#clear();
   }
 
@@ -34,14 +35,12 @@ export class Store extends Emitter {
     this.unread = new Map(); // channel id → {pings, firstId}
     this.fresh = new Set(); // channels that opened while we watched
     this.typing = new Map(); // channel id → Map(user id → until)
-    this.pending = new Map(); // nonce → interaction under way
-    this.invocations = new Map(); // interaction id → {name, user}
     this.currentId = null;
   }
 
   /** Forgets everything; used when another user takes the page. */
   reset() {
-    for (const entry of this.pending.values()) clearTimeout(entry.timer);
+    this.interactions.clear();
     this.#clear();
   }
 
@@ -51,8 +50,14 @@ export class Store extends Emitter {
   }
 
   room(channelId) {
-    if (!this.messages.has(channelId)) this.messages.set(channelId, { list: [], loaded: false, more: false, loading: false });
+    if (!this.messages.has(channelId))
+      this.messages.set(channelId, { list: [], loaded: false, more: false, loading: false });
     return this.messages.get(channelId);
+  }
+
+  /** Id of the oldest message that a history has, for asking what is before it. */
+  oldest(channelId) {
+    return this.room(channelId).list.find((message) => !message.local && !((message.flags ?? 0) & EPHEMERAL))?.id;
   }
 
   message(channelId, id) {
@@ -67,7 +72,11 @@ export class Store extends Emitter {
   /** The application whose commands these are. */
   bot() {
     const id = this.commands[0]?.application_id;
-    return this.botUser ?? this.people.get(id) ?? [...this.people.values()].find((user) => user.bot) ?? { id: id ?? '0', username: 'FuLLet', bot: true };
+    return (
+      this.botUser ??
+      this.people.get(id) ??
+      [...this.people.values()].find((user) => user.bot) ?? { id: id ?? '0', username: 'FuLLet', bot: true }
+    );
   }
 
   isPrivate(channel) {
@@ -91,7 +100,10 @@ export class Store extends Emitter {
     const loose = text.filter((channel) => !direct.includes(channel) && !known.has(channel.parent_id));
     return [
       { category: null, channels: loose },
-      ...categories.map((category) => ({ category, channels: text.filter((channel) => channel.parent_id === category.id) })),
+      ...categories.map((category) => ({
+        category,
+        channels: text.filter((channel) => channel.parent_id === category.id),
+      })),
       { category: { id: 'direct', name: 'DM' }, channels: direct },
     ].filter((section) => section.channels.length);
   }
@@ -116,21 +128,21 @@ export class Store extends Emitter {
     if (this.unread.delete(channelId) || channelId === this.currentId) this.emit('unread');
   }
 
-  /** Notes an interaction that was just sent. `entry`: {kind: 'command'|'component'|'modal', channelId, name?, messageId?, customId?}. */
-  begin(nonce, entry) {
-    const timer = setTimeout(() => this.#interaction({ nonce, state: 'failed' }), DEADLINE_MS);
-    this.pending.set(nonce, { ...entry, nonce, timer, state: 'sent' });
-    if (entry.kind === 'command') this.#putLocal(nonce, entry, 'sent');
-    this.emit('interaction', { nonce, state: 'sent', ...entry });
+  /** Takes a message out of the page alone: a dismissed or deleted one. */
+  remove(channelId, id) {
+    const room = this.messages.get(channelId);
+    if (!room) return;
+    room.list = room.list.filter((message) => message.id !== id);
+    this.emit('message-gone', { channelId, id });
   }
 
-  /** Everything that was under way when the connection broke has failed. */
-  failPending() {
-    for (const nonce of [...this.pending.keys()]) this.#interaction({ nonce, state: 'failed' });
-  }
-
-  dismiss(channelId, id) {
-    this.#remove(channelId, id);
+  /** Puts in a message that only this page knows, at the end; or anew in its place. */
+  putLocal(message) {
+    const { list } = this.room(message.channel_id);
+    const at = list.findIndex((one) => one.id === message.id);
+    if (at >= 0) list[at] = message;
+    else list.push(message);
+    this.emit('message', { channelId: message.channel_id, message, fresh: at < 0 });
   }
 
   // ── the server's events ────────────────────────────────────────────────────────────────────────────────
@@ -142,13 +154,13 @@ export class Store extends Emitter {
       CHANNEL_DELETE: () => this.#channelGone(data.id),
       MESSAGE_CREATE: () => this.#message(data, true),
       MESSAGE_UPDATE: () => this.#message(data, false),
-      MESSAGE_DELETE: () => this.#remove(data.channel_id, data.id),
+      MESSAGE_DELETE: () => this.remove(data.channel_id, data.id),
       COMMANDS: () => {
         this.commands = data;
         this.emit('commands');
       },
       TYPING: () => this.#typing(data),
-      INTERACTION: () => this.#interaction(data),
+      INTERACTION: () => this.interactions.settle(data),
       AUTOCOMPLETE: () => this.emit('autocomplete', data),
       HISTORY: () => this.#history(data),
       ERROR: () => this.emit('error', data),
@@ -160,14 +172,26 @@ export class Store extends Emitter {
     const again = this.ready && this.me?.id === data.user.id;
     const current = again ? this.currentId : null;
     const messages = again ? this.messages : new Map();
-    const invocations = again ? this.invocations : new Map();
     this.reset();
-    Object.assign(this, { me: data.user, users: data.users ?? [data.user], guild: data.guild, commands: data.commands ?? [], locale: data.locale ?? 'en-US', invocations, ready: true });
+    Object.assign(this, {
+      me: data.user,
+      users: data.users ?? [data.user],
+      guild: data.guild,
+      commands: data.commands ?? [],
+      locale: data.locale ?? 'en-US',
+      ready: true,
+    });
     this.botUser = data.bot ?? null;
     [...this.users, data.user, data.bot].filter(Boolean).forEach((user) => this.people.set(user.id, user));
     for (const channel of data.channels) this.channels.set(channel.id, channel);
     for (const [id, room] of messages) {
-      if (this.channels.has(id)) this.messages.set(id, { ...room, list: room.list.filter((message) => !message.local), loaded: false, loading: false });
+      if (this.channels.has(id))
+        this.messages.set(id, {
+          ...room,
+          list: room.list.filter((message) => !message.local),
+          loaded: false,
+          loading: false,
+        });
     }
     this.emit('ready', { again });
     if (this.channels.has(current)) this.select(current);
@@ -194,7 +218,12 @@ export class Store extends Emitter {
   }
 
   #learn(message) {
-    [message.author, ...(message.mentions ?? []), message.interaction_metadata?.user, message.referenced_message?.author].forEach((user) => {
+    [
+      message.author,
+      ...(message.mentions ?? []),
+      message.interaction_metadata?.user,
+      message.referenced_message?.author,
+    ].forEach((user) => {
       if (user?.id && !(user.id === this.me?.id)) this.people.set(user.id, { ...this.people.get(user.id), ...user });
     });
   }
@@ -208,7 +237,7 @@ export class Store extends Emitter {
     if (at >= 0) room.list[at] = message;
     else this.#insert(room, message);
     const interaction = message.interaction_metadata?.id ?? message.interaction?.id;
-    if (interaction) this.#settleLocal(interaction, data.channel_id);
+    if (interaction) this.interactions.answered(interaction, data.channel_id);
     this.typing.get(data.channel_id)?.delete(message.author?.id);
     this.emit('message', { channelId: data.channel_id, message, fresh: at < 0 });
     if (at < 0) this.#markUnread(message);
@@ -235,22 +264,17 @@ export class Store extends Emitter {
     if (this.currentId) this.#read(this.currentId);
   }
 
-  #remove(channelId, id) {
-    const room = this.messages.get(channelId);
-    if (!room) return;
-    room.list = room.list.filter((message) => message.id !== id);
-    this.emit('message-gone', { channelId, id });
-  }
-
   #history({ channel_id: channelId, messages, more }) {
     const room = this.room(channelId);
     messages.forEach((message) => this.#learn(message));
     const fetched = new Map(messages.map((message) => [message.id, message]));
     const oldest = messages[0]?.id;
     const newest = messages[messages.length - 1]?.id;
-    // After a reconnect: what the fetched stretch no longer has was deleted meanwhile; ephemeral messages are in no history.
-    const kept = room.list.filter((message) => message.local || (!fetched.has(message.id)
-      && ((message.flags ?? 0) & EPHEMERAL || !oldest || byId(message.id, oldest) < 0 || byId(message.id, newest) > 0)));
+    // Ephemeral messages are in no history. After a reconnect, what the fetched stretch lacks was deleted meanwhile, and
+    // what stands before it is fetched again on scrolling up: between the two there may be a gap.
+    const stays = ({ id, flags }) =>
+      (flags ?? 0) & EPHEMERAL || !oldest || byId(id, newest) > 0 || (room.loaded && byId(id, oldest) < 0);
+    const kept = room.list.filter((message) => message.local || (!fetched.has(message.id) && stays(message)));
     const real = [...kept.filter((message) => !message.local), ...fetched.values()].sort((a, b) => byId(a.id, b.id));
     room.list = [...real, ...kept.filter((message) => message.local)];
     Object.assign(room, { loaded: true, loading: false, more });
@@ -268,50 +292,9 @@ export class Store extends Emitter {
 
   typingNames(channelId) {
     const now = Date.now();
-    return [...(this.typing.get(channelId) ?? [])].filter(([, until]) => until > now).map(([id]) => this.nameOf(id) ?? '…');
-  }
-
-  #interaction(data) {
-    const entry = this.pending.get(data.nonce);
-    if (!entry) return;
-    clearTimeout(entry.timer);
-    if (data.id) {
-      entry.id = data.id;
-      if (entry.name) this.invocations.set(data.id, { name: entry.name });
-    }
-    entry.state = data.state;
-    if (entry.kind === 'command') this.#commandState(data, entry);
-    if (data.state !== 'deferred') this.pending.delete(data.nonce);
-    this.emit('interaction', { ...entry, ...data });
-    if (data.state === 'modal') this.emit('modal', { ...data.modal, origin: entry });
-  }
-
-  #commandState(data, entry) {
-    const localId = `local-${data.nonce}`;
-    const answered = this.room(entry.channelId).list.some((message) => (message.interaction_metadata?.id ?? message.interaction?.id) === data.id && data.id);
-    if (data.state === 'deferred' && !answered) this.#putLocal(data.nonce, { ...entry, ephemeral: data.ephemeral, interactionId: data.id }, 'deferred');
-    else if (data.state === 'failed') {
-      this.room(entry.channelId).list.filter((message) => (message.flags ?? 0) & LOADING && message.interaction_metadata?.id === data.id && data.id)
-        .forEach((message) => this.#remove(entry.channelId, message.id)); // "thinking" for 15 minutes, in vain
-      this.#putLocal(data.nonce, { ...entry, error: data.error }, 'failed');
-    } else this.#remove(entry.channelId, localId);
-  }
-
-  /** A stand-in in the list for an answer that is not there yet, or never came. */
-  #putLocal(nonce, entry, state) {
-    const room = this.room(entry.channelId);
-    const id = `local-${nonce}`;
-    const message = { id, channel_id: entry.channelId, local: { ...entry, state }, author: this.bot(), flags: EPHEMERAL, timestamp: new Date().toISOString() };
-    const at = room.list.findIndex((one) => one.id === id);
-    if (at >= 0) room.list[at] = message;
-    else room.list.push(message);
-    this.emit('message', { channelId: entry.channelId, message, fresh: at < 0 });
-  }
-
-  #settleLocal(interactionId, channelId) {
-    const room = this.room(channelId);
-    room.list.filter((message) => message.local?.interactionId === interactionId || this.pending.get(message.local?.nonce)?.id === interactionId)
-      .forEach((message) => this.#remove(channelId, message.id));
+    return [...(this.typing.get(channelId) ?? [])]
+      .filter(([, until]) => until > now)
+      .map(([id]) => this.nameOf(id) ?? '…');
   }
 }
 

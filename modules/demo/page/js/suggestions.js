@@ -24,13 +24,24 @@ export class Suggestions {
     this.moved = false;
     this.onpick = onpick;
     this.input = input;
-    this.at = Math.max(0, items.findIndex((item) => item.label === before));
+    this.at = Math.max(
+      0,
+      items.findIndex((item) => item.label === before),
+    );
     if (!items.length && !note) {
       this.hide();
       return;
     }
-    const list = h('ul', { role: 'listbox', id: 'suggestion-list', 'aria-label': title, 'data-testid': 'suggestions' }, items.map((item, index) => this.#row(item, index)));
-    this.root.replaceChildren(h('div.suggestions-title', null, title), items.length ? list : h('p.suggestions-note', { 'data-testid': 'suggestions-note' }, note), foot && items.length ? h('div.suggestions-foot', null, foot) : '');
+    const list = h(
+      'ul',
+      { role: 'listbox', id: 'suggestion-list', 'aria-label': title, 'data-testid': 'suggestions' },
+      items.map((item, index) => this.#row(item, index)),
+    );
+    this.root.replaceChildren(
+      h('div.suggestions-title', null, title),
+      items.length ? list : h('p.suggestions-note', { 'data-testid': 'suggestions-note' }, note),
+      foot && items.length ? h('div.suggestions-foot', null, foot) : '',
+    );
     this.root.hidden = false;
     input?.setAttribute('aria-expanded', 'true');
     input?.setAttribute('aria-controls', 'suggestion-list');
@@ -38,11 +49,20 @@ export class Suggestions {
   }
 
   #row(item, index) {
-    return h('li', {
-      role: 'option', id: `suggestion-${index}`, 'data-testid': item.testid ?? 'suggestion', 'data-value': item.value ?? null,
-      onpointerdown: (event) => event.preventDefault(), // the field keeps the focus
-      onclick: () => this.pick(index), onpointermove: () => this.#moveTo(index),
-    }, h('span.suggestion-label', null, item.label, item.tag && h('span.suggestion-tag', null, item.tag)), item.detail && h('span.suggestion-detail', null, item.detail));
+    return h(
+      'li',
+      {
+        role: 'option',
+        id: `suggestion-${index}`,
+        'data-testid': item.testid ?? 'suggestion',
+        'data-value': item.value ?? null,
+        onpointerdown: (event) => event.preventDefault(), // the field keeps the focus
+        onclick: () => this.pick(index),
+        onpointermove: () => this.#moveTo(index),
+      },
+      h('span.suggestion-label', null, item.label, item.tag && h('span.suggestion-tag', null, item.tag)),
+      item.detail && h('span.suggestion-detail', null, item.detail),
+    );
   }
 
   hide() {

@@ -6,10 +6,13 @@ const LIMIT_MS = 60000;
 export async function upload(file, userId) {
   const form = new FormData();
   form.append('file', file, file.name || 'pasted.png');
-  const response = await fetch(`/client/upload?user=${encodeURIComponent(userId)}`, { method: 'POST', body: form, signal: AbortSignal.timeout(LIMIT_MS) })
-    .catch((error) => {
-      throw new Error(error.name === 'TimeoutError' ? '⏱' : error.message);
-    });
+  const response = await fetch(`/client/upload?user=${encodeURIComponent(userId)}`, {
+    method: 'POST',
+    body: form,
+    signal: AbortSignal.timeout(LIMIT_MS),
+  }).catch((error) => {
+    throw new Error(error.name === 'TimeoutError' ? '⏱' : error.message);
+  });
   const text = await response.text();
   if (!response.ok) throw new Error(explain(text) || `HTTP ${response.status}`);
   return JSON.parse(text);
@@ -31,13 +34,18 @@ export class Upload {
     this.result = null;
     this.error = null;
     this.previewUrl = /^image\//.test(file.type) ? URL.createObjectURL(file) : null;
-    this.done = upload(file, userId).then((result) => {
-      this.result = result;
-      this.state = 'done';
-    }, (error) => {
-      this.error = error.message;
-      this.state = 'failed';
-    }).then(() => changed(this));
+    this.done = upload(file, userId)
+      .then(
+        (result) => {
+          this.result = result;
+          this.state = 'done';
+        },
+        (error) => {
+          this.error = error.message;
+          this.state = 'failed';
+        },
+      )
+      .then(() => changed(this));
   }
 
   drop() {
