@@ -145,7 +145,7 @@ async def bot_on(
     queue_options: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Stand]:
-    """The bot, connected, over a database in ``folder`` that outlives it; ``guild_id`` -1: the first guild."""
+    """The bot, connected, its database in ``folder`` outliving it; ``guild_id`` -1: the first guild."""
     engine = engine or make_engine()
     clock = LoopClock()
     cleaner = PictureCleaner()
@@ -192,9 +192,14 @@ async def bot_on(
 
 
 @contextlib.asynccontextmanager
-async def whole_room(folder: Path, world: WorldSpec | None = None, **options: Any) -> AsyncIterator[Stand]:
+async def whole_room(
+    folder: Path, world: WorldSpec | None = None, *, rate_limits: bool = True, **options: Any
+) -> AsyncIterator[Stand]:
     """Server and bot together."""
-    async with discord_server(world) as server, bot_on(server, folder, **options) as stand:
+    async with (
+        discord_server(world, rate_limits=rate_limits) as server,
+        bot_on(server, folder, **options) as stand,
+    ):
         yield stand
 
 

@@ -65,6 +65,9 @@ log = getLogger(__name__)
 
 TIME_LIMIT = 30.0
 
+LAST_WORDS = 5.0
+"""Seconds for which closing waits for answers that are under way."""
+
 _ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_available", "guild_unavailable"})
 """Events of other guilds that the guard itself needs."""
 
@@ -87,6 +90,7 @@ class GuardedTree(app_commands.CommandTree["ImageBot"]):
 
     async def interaction_check(self, interaction: discord.Interaction[ImageBot], /) -> bool:
         """The guard, before anything else."""
+        self.client.track()
         return self.client.guard.admits(interaction.guild_id)
 
     async def on_error(
@@ -150,6 +154,7 @@ class ImageBot(commands.Bot):
         self.failure: BaseException | None = None
         self._queue, self._fleet, self._database, self._begin = queue, fleet, database, begin
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[Any]] = set()
         self._serving = False
         self._said: str | None = None
 
@@ -333,6 +338,7 @@ class ImageBot(commands.Bot):
 
     async def _serve(self, guild_id: int) -> None:
         self._spawn(self._register(guild_id), "register commands")
+        await self.progress.recall()
         await self._begin()
         await self.progress.mend(self._queue.job, self._database.history.job)
         self._spawn(self.progress.run(), "places")
@@ -362,11 +368,24 @@ class ImageBot(commands.Bot):
         """Let status messages say that the bot is restarting; to be called before `close`."""
         await self.progress.say_goodbye()
 
+    def track(self) -> None:
+        """Whoever is being answered by the task that runs now is answered before the bot closes."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
     async def close(self) -> None:
-        """Disconnect, and end what was started here."""
+        """Disconnect, and end what was started here. May be called twice."""
         current = asyncio.current_task()
-        for task in [task for task in self._tasks if task is not current]:
+        answering = self._answering - {current}
+        if answering:
+            await asyncio.wait(answering, timeout=LAST_WORDS)
+        ending = (self._tasks | self._answering) - {current}
+        for task in ending:
             task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await self.progress.aclose()
         await self.pacer.aclose()
         await super().close()
 
@@ -375,6 +394,7 @@ class ImageBot(commands.Bot):
     async def on_component(self, interaction: discord.Interaction, what: str, about: str) -> None:
         """A button or menu of ours was used, here or in direct messages."""
         if self._hears(interaction):
+            self.track()
             await fenced(interaction, lambda: self._clicks.component(interaction, what, about), self.tell)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
@@ -384,6 +404,7 @@ class ImageBot(commands.Bot):
         data: dict[str, Any] = dict(interaction.data or {})
         match = TEMPLATE.fullmatch(str(data.get("custom_id", "")))
         if match is not None and match["what"] == "form":
+            self.track()
             about = match["about"] or ""
             await fenced(interaction, lambda: self._clicks.form(interaction, about), self.tell)
 
@@ -398,6 +419,11 @@ class ImageBot(commands.Bot):
         except StoreError as failure:
             log.info("a language could not be looked up: %s", failure)
         await tell_error(interaction, error, self.messages, locale)
+
+    async def on_message(self, message: discord.Message, /) -> None:
+        """Perhaps one of the ``!`` commands."""
+        self.track()
+        await super().on_message(message)
 
     async def on_command_error(self, context: commands.Context[Any], error: commands.CommandError, /) -> None:
         """Commands that are not ours are nobody's business; ours are answered by their cog."""

@@ -100,13 +100,16 @@ class ProgressMessages:
         self._place, self._hindrance = place, hindrance
         self._interval = interval
         self._all: dict[JobId, _Message] = {}
+        self._left: dict[JobId, Posted] = {}
         self._leaving = False
+        self.editable_for = EDITABLE_FOR
 
     async def on_event(self, event: JobEvent) -> None:
         """Take note; sending happens in a task of each message's own."""
         message = self._all.get(event.job.id)
         if message is None:
-            message = self._all[event.job.id] = _Message(board=Board(job=event.job))
+            left = self._left.pop(event.job.id, None)
+            message = self._all[event.job.id] = _Message(board=Board(job=event.job), posted=left)
         board = replace(message.board, job=event.job)
         if isinstance(event, Progressed) and event.preview is not None:
             if message.wants_preview is None:
@@ -191,7 +194,7 @@ class ProgressMessages:
             preview = None
         if message.posted is not None and (text, preview) == (message.shown, message.shown_preview):
             return
-        if message.posted is not None and self._age(message.posted) > EDITABLE_FOR:
+        if message.posted is not None and self._age(message.posted) > self.editable_for:
             await self._courier.delete(message.posted, level=Priority.STATUS)
             message.posted = None
         if message.unreachable:
@@ -269,30 +272,33 @@ class ProgressMessages:
                 message.board = placed
                 self._send_soon(message)
 
+    async def recall(self) -> None:
+        """Learn which messages a former process left behind; before the queue takes up its jobs."""
+        self._left = {
+            record.job_id: Posted(channel_id=record.channel_id, message_id=record.message_id)
+            for record in await self._store.all()
+        }
+
     async def mend(
         self,
         active: Callable[[JobId], Job | None],
         ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]],
     ) -> None:
-        """Take over the messages that a former process left behind and bring them up to date.
+        """Bring up to date what was recalled and of which nothing has been heard since.
 
         ``active`` finds a job that lives, ``ended`` what is known of one that does not.
         """
-        for record in await self._store.all():
-            job = active(record.job_id)
-            board = Board(job=job) if job is not None else _ended_board(await ended(record.job_id))
-            posted = Posted(channel_id=record.channel_id, message_id=record.message_id)
+        for job_id, posted in list(self._left.items()):
+            job = active(job_id)
+            board = Board(job=job) if job is not None else _ended_board(await ended(job_id))
+            if self._left.pop(job_id, None) is None:
+                continue  # an event came meanwhile
             if board is None:
-                await self._store.remove(record.job_id)
+                await self._store.remove(job_id)
                 continue
-            known = self._all.get(record.job_id)
-            if known is None:
-                known = self._all[record.job_id] = _Message(
-                    board=self._placed(board) if job is not None else board
-                )
-            if known.posted is None:
-                known.posted = posted
-                self._send_soon(known)
+            shown = self._placed(board) if job is not None else board
+            message = self._all[job_id] = _Message(board=shown, posted=posted)
+            self._send_soon(message)
 
     async def say_goodbye(self) -> None:
         """Let the messages of all jobs that live say that their place is kept."""
@@ -306,6 +312,14 @@ class ProgressMessages:
                 await asyncio.gather(*(self._part(message) for message in living))
         except asyncio.TimeoutError:
             log.warning("not every status message could be told of the restart")
+
+    async def aclose(self) -> None:
+        """Send nothing more."""
+        self._leaving = True
+        tasks = [message.task for message in self._all.values() if message.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _part(self, message: _Message) -> None:
         if message.posted is None or message.unreachable:

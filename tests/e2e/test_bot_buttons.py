@@ -11,7 +11,7 @@ from tests.discord_stand import bot_on, colour_of, discord_server, pixel, result
 
 
 async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
-    async with discord_server() as server:
+    async with discord_server(rate_limits=False) as server:
         gallery = server.channel("gallery").id
         async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")

@@ -103,7 +103,7 @@ HOSTILE = [
 
 
 async def test_prompts_ping_nobody_and_render_nothing(tmp_path: Path) -> None:
-    async with whole_room(tmp_path) as stand:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()
         for number, prompt in enumerate(HOSTILE):
             asked = await ana.command("imagine", stand.general, model="flux", prompt=prompt, seed=number)

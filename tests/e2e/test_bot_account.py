@@ -1,0 +1,174 @@
+"""What a person keeps here: history, settings, being forgotten; and what is offered while they type."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from modules.demo.discord_server import default_world
+from modules.discord.limits import Limits
+from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
+from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
+from modules.utils.setting_values import RoleLimit
+from tests.discord_stand import (
+    OFFERS,
+    SMALL,
+    Stand,
+    bot_on,
+    discord_server,
+    make_engine,
+    painted,
+    result_for,
+    session_of,
+    whole_room,
+)
+from tests.fakes import offer, request
+
+
+async def remembered(stand: Stand, user_id: int, count: int) -> list[JobId]:
+    """Write ``count`` delivered jobs of a person into the journal, as if they had been made."""
+    ids = []
+    for number in await stand.database.jobs.next_numbers(count):
+        asked = replace(request(user_id, f"part {number}", size=SMALL), guild_id=stand.server.guild.id)
+        job = Job(
+            id=JobId(uuid.uuid4().hex),
+            number=number,
+            request=asked,
+            key=batch_key(asked, OFFERS[0]),
+            queued_at=1_700_000_000.0 + number,
+        )
+        report = RunReport(engine="gpu-1", batch_size=1, started_at=1.0, ended_at=2.0)
+        picture = Picture(data=painted("x", number, SMALL), media_type="image/png", size=SMALL)
+        await stand.database.jobs.accept([job], {})
+        await stand.database.jobs.record(Finished(job=job, picture=picture, report=report))
+        receipt = Receipt(where="channel", channel_id=stand.general, message_id=number)
+        await stand.database.jobs.record(Delivered(job=job, receipt=receipt))
+        ids.append(job.id)
+    return ids
+
+
+async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        empty = await (await ana.command("history", stand.general)).reply()
+        assert "no pictures yet" in empty["content"]
+        ids = await remembered(stand, ana.id, 12)
+        page = await (await ana.command("history", stand.general)).reply()
+        assert page["content"].count("[open](") == 10
+        assert "part 12" in page["content"]
+        await (await ana.click(page, "Older")).acknowledged()
+        await ana.until(lambda: (ana.message(page["id"]) or page)["content"].count("[open](") == 2)
+        older = ana.message(page["id"])
+        assert older is not None
+        picked = await ana.click(older, "What to do with one of them?", values=[ids[0]])
+        shown = await picked.reply()
+        assert "part 1" in shown["content"]
+        again = await ana.click(shown, "Again")
+        assert "queued" in (await again.reply())["content"]
+        await result_for(ana, "part 1")
+        others = await (await ben.command("history", stand.general)).reply()
+        assert "no pictures yet" in others["content"]
+
+
+async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+
+        async def choose(menu: str, *values: str) -> None:
+            menus = await (await ana.command("settings", stand.general)).reply()
+            before = menus["content"]
+            await (await ana.click(menus, f"fullet:setting:{menu}", values=list(values))).acknowledged()
+            await ana.until(lambda: (ana.message(menus["id"]) or menus)["content"] != before)
+
+        await choose("aspect", "wide")
+        await choose("model", "z-image")
+        await choose("switches", "previews")
+        await choose("locale", "es")
+        offered = await ana.autocomplete("imagine", stand.general, "model")
+        assert offered[0]["value"] == "z-image"
+        await ana.command("imagine", stand.general, model="flux", prompt="a road")
+        result = await result_for(ana, "a road")
+        assert "128×64" in result["content"]
+        assert "semilla" in result["content"]
+        assert result["mentions"] == []
+        refused = await ana.command("imagine", stand.general, model="nothing", prompt="x")
+        assert "No hay ningún modelo" in (await refused.reply())["content"]
+
+
+async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a secret")
+        await result_for(ana, "a secret")
+        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        channel = await session_of(ana)
+        asked = await (await ana.command("forget", stand.general)).reply()
+        await (await ana.click(asked, "Keep it")).acknowledged()
+        assert await stand.database.history.of_user(ana.id)
+        asked = await (await ana.command("forget", stand.general)).reply()
+        await (await ana.click(asked, "Erase everything")).acknowledged()
+        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        assert await stand.database.history.of_user(ana.id) == []
+        assert channel not in ana.channels
+
+
+async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Path) -> None:
+    many = tuple(
+        offer(f"model-{n}", sizes=(SMALL,), default_size=SMALL, description=(("en", f"good at {n}"),))
+        for n in range(60)
+    )
+    engine = make_engine()
+    engine.limits = {known.name: 4 for known in (*OFFERS, *many)}
+    async with whole_room(tmp_path, offers=(*OFFERS, *many), engine=engine) as stand:
+        ana = await stand.person()
+        everything = await ana.autocomplete("imagine", stand.general, "model")
+        assert len(everything) == 25
+        found = await ana.autocomplete("imagine", stand.general, "model", model="good at 57")
+        assert [choice["value"] for choice in found] == ["model-57"]
+        await ana.command("imagine", stand.general, model="model-57", prompt="a lynx in snow")
+        await result_for(ana, "a lynx in snow")
+        prompts = await ana.autocomplete("imagine", stand.general, "prompt", prompt="LYNX")
+        assert [choice["value"] for choice in prompts] == ["a lynx in snow"]
+        shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="flux")
+        assert {"square", "wide", "tall"} <= {choice["value"] for choice in shapes}
+
+
+async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
+        stand.queue.pause()
+        await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
+        await ana.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
+        mine = (await (await ana.command("queue", stand.general)).reply())["content"]
+        assert "2 waiting, 0 being made, one person." in mine
+        assert "**#2**" in mine
+        theirs = (await (await ben.command("queue", stand.general)).reply())["content"]
+        assert "No tienes nada en la cola." in theirs
+        assert "mine" not in theirs
+        guide = (await (await ben.command("help", stand.general)).reply())["content"]
+        assert "/imagina" in guide
+        assert "bueno" in guide
+
+
+async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> None:
+    engine = make_engine()
+    engine.poison = "cursed"
+    world = default_world(3)
+    world = replace(world, guilds=(replace(world.guilds[0], roles=("patron",)),))
+    rules = RoleLimit(jobs=4, pictures_a_day=4)
+    async with discord_server(world, rate_limits=False) as server:
+        role = next(role.id for role in server.guild.roles.values() if role.name == "patron")
+        server.set_roles(server.user("member-2"), "patron")
+        limits = Limits(jobs=2, pictures_a_day=2, roles=((role, rules),))
+        async with bot_on(server, tmp_path, engine=engine, limits=limits) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            await ana.command("imagine", stand.general, model="flux", prompt="cursed")
+            await ana.wait_for_message(lambda m: "did not work" in m["content"])
+            await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
+            await result_for(ana, "fine")
+            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
+            assert "Your 2 pictures of today are used up." in (await refused.reply())["content"]
+            allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
+            assert "4 pictures are queued" in (await allowed.reply())["content"]

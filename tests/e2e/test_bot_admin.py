@@ -1,0 +1,145 @@
+"""What administrators can do, what others cannot, and which guild is served at all."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from modules.demo.discord_server import GuildSpec
+from modules.demo.users import InvocationFailed, SimulatedUser
+from tests.discord_stand import Stand, bot_on, discord_server, result_for, whole_room
+
+
+async def says(stand: Stand, person: SimulatedUser, text: str, words: str) -> str:
+    """What the bot answers to a message."""
+    await person.say(stand.general, text)
+    answer = await person.wait_for_message(
+        lambda m: (
+            m["author"]["id"] == str(stand.server.bot.id) and words in m["content"] and not m["flags"] & 64
+        )
+    )
+    return str(answer["content"])
+
+
+async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        put = "rest PUT /applications/{application_id}/guilds/{guild_id}/commands"
+        async with bot_on(server, tmp_path) as stand:
+            admin = await stand.person("admin")
+            names = {command["name"] for command in admin.commands}
+            assert {"imagine", "edit", "queue", "cancel", "history", "settings", "forget", "help"} <= names
+            assert {"admin", "Edit picture", "Make again"} <= names
+            imagine = next(command for command in admin.commands if command["name"] == "imagine")
+            assert imagine["name_localizations"]["es-ES"] == "imagina"
+            assert imagine["description_localizations"]["es-419"] == "Crea una imagen con palabras"
+        synced = server.counters[put]
+        async with bot_on(server, tmp_path) as stand:
+            admin = await stand.person("admin")
+            assert server.counters[put] == synced
+            await says(stand, admin, "!clearall", "`!sync` brings them back")
+            await admin.until(lambda: not admin.commands)
+        async with bot_on(server, tmp_path) as stand:
+            admin = await SimulatedUser.connect(server.url, server.user("admin").id)
+            stand.people.append(admin)
+            await says(stand, admin, f"<@{server.bot.id}> sync", "slash commands are registered")
+            await admin.until(lambda: len(admin.commands) > 10)
+
+
+async def test_prefix_commands_answer_administrators_only(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        admin, ana = await stand.person("admin"), await stand.person("member-1")
+        assert str(stand.server.guild.id) in await says(stand, admin, "!getid", "This server's id")
+        await says(stand, ana, "!clearall", "Only administrators")
+        assert admin.commands
+        asked = await ana.command("admin pause", stand.general)
+        with pytest.raises(InvocationFailed):  # Discord does not even show it to them
+            await asked.reply()
+        assert not stand.queue.status().paused
+
+
+async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        admin, ana = await stand.person("admin"), await stand.person("member-1")
+
+        async def answer(command: str, **options: object) -> dict[str, object]:
+            return await (await admin.command(f"admin {command}", stand.general, **options)).reply()
+
+        assert "Paused" in str((await answer("pause"))["content"])
+        await ana.command("imagine", stand.general, model="flux", prompt="a garden")
+        await ana.until(lambda: stand.queue.active_jobs(ana.id))
+        status = await answer("status")
+        embed = status["embeds"][0]  # type: ignore[index]
+        assert "1 waiting, 0 being made" in embed["fields"][0]["value"]
+        assert "gpu-1" in embed["fields"][1]["value"]
+        assert embed["image"]["url"]
+        assert "**#1** of" in str((await answer("cancel", job="#1"))["content"])
+        assert "The queue goes on" in str((await answer("resume"))["content"])
+        await ana.command("imagine", stand.general, model="flux", prompt="a garden")
+        result = await result_for(ana, "a garden")
+        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        found = str((await answer("find", message=result["id"]))["content"])
+        assert f"by <@{ana.id}>" in found
+        assert "a garden" in found
+        assert "gpu-1" in str((await answer("gpus"))["content"])
+        assert "2 at once" in str((await answer("limits"))["content"])
+        assert "is blocked" in str((await answer("block", user=str(ana.id)))["content"])
+        refused = await ana.command("imagine", stand.general, model="flux", prompt="more")
+        assert "You cannot ask for pictures here" in (await refused.reply())["content"]
+        assert f"<@{ana.id}>" in str((await answer("limits"))["content"])
+        await answer("unblock", user=str(ana.id))
+        allowed = await ana.command("imagine", stand.general, model="flux", prompt="more")
+        assert "queued" in (await allowed.reply())["content"]
+        assert "There is no GPU of that name. There are: gpu-1." in str(
+            (await answer("drain", gpu="gpu-9"))["content"]
+        )
+        assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
+
+
+async def test_other_guilds_are_left_at_start_and_on_join(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        before = server.add_guild(GuildSpec(name="elsewhere"))
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.until(lambda: not before.has_bot)
+            later = server.add_guild(GuildSpec(name="later"))
+            for _ in range(50):
+                await ana.command("help", stand.general)
+                await ana.history(stand.general)
+                if not later.has_bot:
+                    break
+            assert not later.has_bot
+            assert server.guild.has_bot
+
+
+async def test_a_mistyped_id_leaves_nothing_takes_nothing_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with discord_server() as server:
+        with caplog.at_level(logging.WARNING):
+            async with bot_on(server, tmp_path, guild_id=123456789012345678) as stand:
+                admin = await SimulatedUser.connect(server.url, server.user("admin").id)
+                stand.people.append(admin)
+                assert str(server.guild.id) in await says(stand, admin, "!getid", "This server's id")
+                assert server.guild.has_bot
+                assert stand.queue.status().closed_because == "wrong-guild"
+                assert admin.commands == []
+        lines = [
+            record.getMessage() for record in caplog.records if "ALLOWED_GUILD_ID" in record.getMessage()
+        ]
+        assert len(lines) == 1
+        assert "none of this bot's servers" in lines[0]
+
+
+async def test_set_up_mode_answers_getid_only(tmp_path: Path) -> None:
+    async with discord_server() as server, bot_on(server, tmp_path, guild_id=None) as stand:
+        admin = await SimulatedUser.connect(server.url, server.user("admin").id)
+        stand.people.append(admin)
+        await admin.say(stand.general, "!sync")
+        assert str(server.guild.id) in await says(stand, admin, f"<@{server.bot.id}> getid", "server's id")
+        assert stand.queue.status().closed_because == "set-up"
+        assert admin.commands == []
+        assert server.guild.has_bot
+        answers = [m for m in admin.messages(stand.general) if m["author"]["id"] == str(server.bot.id)]
+        assert len(answers) == 1

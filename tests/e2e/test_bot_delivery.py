@@ -1,0 +1,142 @@
+"""A finished picture reaches its owner once, whatever happens to channels, answers and processes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from modules.demo.discord_server import UserSpec, WorldSpec, default_world
+from modules.queue_manager.jobs import Picture
+from modules.queue_manager.ports import Finished, RunReport
+from tests.discord_stand import (
+    SMALL,
+    Stand,
+    bot_on,
+    discord_server,
+    make_engine,
+    painted,
+    result_for,
+    session_of,
+    status_with,
+    whole_room,
+)
+
+
+def hermit_world() -> WorldSpec:
+    """Somebody who takes no direct messages."""
+    world = default_world(3)
+    return replace(world, users=(*world.users, UserSpec(name="hermit", accepts_dms=False)))
+
+
+async def ended(stand: Stand, user_id: int) -> None:
+    """Wait until nothing of theirs is active."""
+    for _ in range(1000):
+        if not stand.queue.active_jobs(user_id):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("a job lives on")
+
+
+async def test_a_channel_deleted_while_the_picture_is_made_is_replaced(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=make_engine(0.6)) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        for person in (ana, ben):
+            await person.command("imagine", stand.general, model="flux", prompt="a lake")
+        first = await session_of(ana)
+        stand.server.delete_channel(int(first))
+        result = await result_for(ana, "a lake")
+        assert result["channel_id"] != first
+        assert "Your former channel is gone" in result["content"]
+        assert (await result_for(ben, "a lake"))["channel_id"] == await session_of(ben)
+
+
+async def test_without_any_channel_it_comes_by_direct_message(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=make_engine(0.6)) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a cave")
+        first = await session_of(ana)
+        await status_with(ana, "a cave")
+        stand.server.set_bot_permissions(1 << 10)  # it sees channels, and that is all
+        stand.server.delete_channel(int(first))
+        result = await result_for(ana, "a cave")
+        assert stand.server.guild.channels.get(int(result["channel_id"])) is None
+        assert "Your channel could not be used" in result["content"]
+
+
+async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, hermit_world(), engine=make_engine(0.6)) as stand:
+        ana = await stand.person("hermit")
+        permissions = stand.server.hub.bot_spec.permissions
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a ship", seed=1)).reply()
+        first = await session_of(ana)
+        stand.server.set_bot_permissions(1 << 10)
+        stand.server.delete_channel(int(first))
+        await ended(stand, ana.id)
+        record = await stand.database.history.last_picture(ana.id)
+        assert record is not None
+        assert record.state == "kept"
+        stand.server.set_bot_permissions(permissions)
+        await ana.command("imagine", stand.general, model="flux", prompt="a raft", seed=2)
+        assert "a ship" in (await result_for(ana, "seed `1`"))["content"]
+        assert await result_for(ana, "seed `2`")
+        assert await stand.database.history.kept(ana.id) == []
+
+
+async def test_an_answer_that_got_lost_does_not_post_twice(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=make_engine(0.5)) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a comet")
+        await status_with(ana, "being made")
+        stand.server.faults.lose_answers(1)
+        await result_for(ana, "a comet")
+        await ended(stand, ana.id)
+        channel = int(await session_of(ana))
+        assert sum(bool(message.attachments) for message in stand.server.messages(channel)) == 1
+
+
+async def test_a_discord_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=make_engine(0.4)) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a whale")
+        await status_with(ana, "being made")
+        stand.server.faults.refuse(3)
+        await result_for(ana, "a whale", timeout=30)
+        await ended(stand, ana.id)
+
+
+async def test_what_a_former_process_may_have_posted_is_looked_for(tmp_path: Path) -> None:
+    async with discord_server() as server, bot_on(server, tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a mill", seed=4)
+        result = await result_for(ana, "a mill")
+        await ended(stand, ana.id)
+        record = await stand.database.history.last_picture(ana.id)
+        assert record is not None
+        server.advance(3600)  # the nonce is long forgotten
+        job = stand.engine.submitted[0].jobs[0]
+        again = Finished(
+            job=replace(job, maybe_posted=True),
+            picture=Picture(data=painted("a mill", 4, SMALL), media_type="image/png", size=SMALL),
+            report=record.report or RunReport(engine="x", batch_size=1, started_at=0, ended_at=1),
+        )
+        receipt = await stand.bot.delivery.deliver(again)
+        assert str(receipt.message_id) == result["id"]
+        channel = server.hub.channels[int(result["channel_id"])]
+        assert sum(bool(message.attachments) for message in channel.messages.values()) == 1
+
+
+async def test_results_come_by_direct_message_for_who_wants_that(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        menus = await (await ana.command("settings", stand.general)).reply()
+        chosen = await ana.click(menus, "fullet:setting:switches", values=["direct"])
+        await chosen.acknowledged()
+        await ana.until(lambda: "Saved" in (ana.message(menus["id"]) or menus)["content"])
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="a letter")
+        assert "by direct message" in (await asked.reply())["content"]
+        result = await result_for(ana, "a letter")
+        assert stand.server.guild.channels.get(int(result["channel_id"])) is None
+        assert result["mentions"] == []
+        again = await ana.click(result, "Again")
+        assert "queued" in (await again.reply())["content"]

@@ -1,0 +1,134 @@
+"""The status message of a job: its place, its steps, its own preview, its end; true also after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from modules.demo.users import SimulatedUser
+from tests.discord_stand import (
+    bot_on,
+    colour_of,
+    discord_server,
+    make_engine,
+    pixel,
+    result_for,
+    session_of,
+    status_with,
+    whole_room,
+)
+
+
+def history_of(person: SimulatedUser, words: str) -> list[str]:
+    """All that messages with these words have said, in order."""
+    said = (data for kind, data in person.events if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE"))
+    return [data["content"] for data in said if words in data["content"] and not data["flags"] & 64]
+
+
+async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_path: Path) -> None:
+    engine = make_engine(1.2)
+    engine.previews = True
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        ana.keep_events = ben.keep_events = True
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="first")).reply()
+        await ben.command("imagine", stand.general, model="z-image", prompt="second")
+        assert "paused" in (await status_with(ben, "second"))["content"]
+        stand.queue.resume()
+        message = await ana.wait_for_message(
+            lambda m: any("preview" in a["filename"] for a in m["attachments"])
+        )
+        shown = await ana.download(message["attachments"][0]["url"])
+        assert pixel(shown) == colour_of("first", 0)
+        assert "Cancel" in str(message["components"])
+        await result_for(ana, "first")
+        await ana.until(lambda: ana.message(message["id"]) is None)
+        said = " ".join(history_of(ana, "first"))
+        assert "steps" in said
+        assert "▰" in said
+        assert "<t:" in said
+        assert "second" not in said
+        await result_for(ben, "second")
+        assert "one picture is before it" in " ".join(history_of(ben, "second"))
+
+
+async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:
+    engine = make_engine(0.1)
+    engine.poison = "cursed"
+    async with whole_room(tmp_path, engine=engine) as stand:
+        ana = await stand.person(locale="es-ES")
+        await ana.command("imagine", stand.general, model="flux", prompt="a cursed ring")
+        told = await status_with(ana, "no salió")
+        assert "Falló mientras se creaba: a node raised" in told["content"]
+        assert f"<@{ana.id}>" in told["content"]
+        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        engine.poison = ""
+        again = await ana.click(told, "Otra vez")
+        assert "en la cola" in (await again.reply())["content"]
+        assert await result_for(ana, "a cursed ring")
+
+
+async def test_retrying_on_another_gpu_is_told(tmp_path: Path) -> None:
+    engine = make_engine(0.5)
+    async with whole_room(tmp_path, engine=engine, queue_options={"max_attempts": 100}) as stand:
+        ana = await stand.person()
+        ana.keep_events = True
+        await ana.command("imagine", stand.general, model="flux", prompt="a raven")
+        await status_with(ana, "being made")
+        engine.die()
+        await ana.until(lambda: any("Retrying" in text for text in history_of(ana, "a raven")), 20)
+        engine.live()
+        await result_for(ana, "a raven", timeout=40)
+
+
+async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path, engine=make_engine(30)) as stand:
+            ana = await stand.person()
+            stand.queue.pause()
+            await ana.command("imagine", stand.general, model="flux", prompt="a clock")
+            message = await status_with(ana, "a clock")
+            await stand.bot.say_goodbye()
+            parting = ana.message(message["id"])
+            assert parting is not None
+            await ana.until(lambda: "restarting, your place is kept" in ana.message(message["id"])["content"])  # type: ignore[index]
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.history(await session_of(ana))
+            await result_for(ana, "a clock", timeout=20)
+            await ana.until(lambda: ana.message(message["id"]) is None)
+
+
+async def test_a_message_left_at_half_by_a_crash_is_brought_up_to_date(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a kite")
+            result = await result_for(ana, "a kite")
+            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await asyncio.sleep(0.3)
+            job_id = stand.engine.submitted[0].jobs[0].id
+            channel = stand.bot.get_partial_messageable(int(result["channel_id"]))
+            left = await channel.send("#1 is being made: 45 %")
+            await stand.database.status_messages.put(job_id, channel.id, left.id)
+        async with bot_on(server, tmp_path) as stand:
+            for _ in range(500):
+                if left.id not in server.hub.channels[channel.id].messages:
+                    break
+                await asyncio.sleep(0.01)
+            assert left.id not in server.hub.channels[channel.id].messages
+
+
+async def test_a_message_older_than_an_hour_is_replaced(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        stand.queue.pause()
+        await ana.command("imagine", stand.general, model="flux", prompt="a snail")
+        old = await status_with(ana, "a snail")
+        stand.bot.progress.editable_for = -1.0
+        stand.queue.resume()
+        new = await ana.wait_for_message(lambda m: "a snail" in m["content"] and m["id"] != old["id"])
+        assert new["id"] != old["id"]
+        await ana.until(lambda: ana.message(old["id"]) is None)
+        await result_for(ana, "a snail")
