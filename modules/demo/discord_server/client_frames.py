@@ -11,8 +11,8 @@ from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.clients import Client
 from modules.demo.discord_server.files import Upload
 from modules.demo.discord_server.hub import Hub
-from modules.demo.discord_server.invocations import InvalidInvocation
 from modules.demo.discord_server.messages import create_message, delete_messages
+from modules.demo.discord_server.option_values import InvalidInvocation
 from modules.demo.discord_server.permissions import MANAGE_MESSAGES, READ_MESSAGE_HISTORY, SEND_MESSAGES
 from modules.demo.discord_server.places import Channel
 from modules.demo.discord_server.posts import Message

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from modules.demo.discord_server.interactions import Interactions
     from modules.demo.discord_server.posts import Message
 
-NONCE_SECONDS = 180.0
-"""How long a nonce is remembered: "the past few minutes" (Message Resource, Create Message)."""
-
 
 class Hub:
     """Holds everything; the other files of this package are functions over it."""

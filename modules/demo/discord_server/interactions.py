@@ -29,8 +29,8 @@ from modules.demo.discord_server.bodies.messages import WebhookMessage
 from modules.demo.discord_server.files import Upload
 from modules.demo.discord_server.gateway import ALWAYS
 from modules.demo.discord_server.hub import Hub
+from modules.demo.discord_server.message_files import DM_FILE_LIMIT
 from modules.demo.discord_server.messages import (
-    DM_FILE_LIMIT,
     Origin,
     announce,
     create_message,

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modules.demo.discord_server.bodies.components import check_components, walk, with_ids
+from modules.demo.discord_server.bodies.components import check_components, with_ids
 from modules.demo.discord_server.bodies.embeds import check_embeds
 from modules.demo.discord_server.bodies.messages import (
-    MOST_ATTACHMENTS,
     AllowedMentions,
-    AttachmentBody,
     CreateMessage,
     EditMessage,
     WebhookMessage,
 )
-from modules.demo.discord_server.files import Attachment, Upload, check_sizes
+from modules.demo.discord_server.files import Upload
 from modules.demo.discord_server.gateway import DIRECT_MESSAGES, GUILD_MESSAGES
-from modules.demo.discord_server.hub import NONCE_SECONDS, Hub
+from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.mentions import (
     CHANNEL_DEFAULT,
     INTERACTION_DEFAULT,
     check_mentions,
     find_mentions,
+)
+from modules.demo.discord_server.message_files import (
+    AnyMessageBody,
+    attachments_after,
+    check_references,
+    drop_files,
 )
 from modules.demo.discord_server.people import Payload, User
 from modules.demo.discord_server.permissions import MENTION_EVERYONE
@@ -37,11 +41,8 @@ from modules.demo.discord_server.posts import (
     Message,
 )
 from modules.demo.discord_server.refusals import Refusal, invalid_field
-from modules.demo.discord_server.world import MIB
 
 SETTABLE_FLAGS = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
-DM_FILE_LIMIT = 10 * MIB
-AnyMessageBody = CreateMessage | EditMessage | WebhookMessage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +78,15 @@ def create_message(
     if isinstance(body, CreateMessage):
         message.nonce = body.nonce
     _check_automod(channel, body.content or "")
-    attachments = _attachments(hub, message, body, list(uploads))
+    attachments = attachments_after(hub, message, body, list(uploads))
     try:
         _fill(hub, message, body)
         message.attachments = attachments
         if message.is_empty and not message.flags & LOADING:
             raise Refusal(50006)
-        _check_references(message)
+        check_references(message)
     except Refusal:
-        _drop_files(hub, attachments)
+        drop_files(hub, attachments)
         raise
     keep_message(hub, message)
     announce(hub, message, "MESSAGE_CREATE")
@@ -109,7 +110,7 @@ def edit_message(
     _check_automod(message.channel, body.content or "")
     fills = bool(message.flags & LOADING)
     before = list(message.attachments)
-    attachments = _attachments(hub, message, body, list(uploads))
+    attachments = attachments_after(hub, message, body, list(uploads))
     snapshot = (message.content, message.embeds, message.components, message.flags)
     try:
         _fill(hub, message, body)
@@ -117,14 +118,14 @@ def edit_message(
         message.flags &= ~LOADING
         if message.is_empty:
             raise Refusal(50006)
-        _check_references(message)
+        check_references(message)
     except Refusal:
         message.content, message.embeds, message.components, message.flags = snapshot
         message.attachments = before
-        _drop_files(hub, [each for each in attachments if each not in before])
+        drop_files(hub, [each for each in attachments if each not in before])
         raise
     kept = {attachment.id for attachment in attachments}
-    _drop_files(hub, [attachment for attachment in before if attachment.id not in kept])
+    drop_files(hub, [attachment for attachment in before if attachment.id not in kept])
     if not fills:
         message.edited_at = hub.clock.now()
     announce(hub, message, "MESSAGE_UPDATE")
@@ -138,7 +139,7 @@ def delete_messages(hub: Hub, channel: Channel, messages: Sequence[Message], *, 
     for message in messages:
         channel.messages.pop(message.id, None)
         hub.ephemerals.pop(message.id, None)
-        _drop_files(hub, message.attachments)
+        drop_files(hub, message.attachments)
         gone = {"id": str(message.id), "channel_id": str(channel.id)}
         hub.clients.tell(viewers_of(hub, message), "MESSAGE_DELETE", gone)
         if message.ephemeral_to is None and not bulk:
@@ -188,33 +189,6 @@ def content_is_free(hub: Hub, message: Message) -> bool:
 
 def redacted(payload: Payload) -> Payload:
     return {**payload, "content": "", "embeds": [], "attachments": [], "components": []}
-
-
-def remembered_nonce(hub: Hub, author: User, body: CreateMessage) -> Message | None:
-    """The message that this nonce made before, whatever its channel; 10008 if it was deleted.
-
-    Only with enforce_nonce (Message Resource, Create Message; discord-api-docs #6647). Nonces are unique per
-    author, so the message found may stand in another channel.
-    """
-    if not body.enforce_nonce or body.nonce is None:
-        return None
-    known = hub.nonces.get((author.id, str(body.nonce)))
-    if known is None or hub.clock.now() - known[2] > NONCE_SECONDS:
-        return None
-    channel = hub.channels.get(known[0])
-    message = channel.messages.get(known[1]) if channel else None
-    if message is None:
-        raise Refusal(10008)
-    return message
-
-
-def remember_nonce(hub: Hub, message: Message, body: CreateMessage) -> None:
-    if body.enforce_nonce and body.nonce is not None:
-        key = (message.author.id, str(body.nonce))
-        hub.nonces[key] = (message.channel.id, message.id, hub.clock.now())
-    if len(hub.nonces) > 50_000:
-        oldest = hub.clock.now() - NONCE_SECONDS
-        hub.nonces = {key: value for key, value in hub.nonces.items() if value[2] > oldest}
 
 
 def _fill(hub: Hub, message: Message, body: AnyMessageBody) -> None:
@@ -287,66 +261,3 @@ def _check_automod(channel: Channel, content: str) -> None:
     words = channel.guild.automod_words if channel.guild else ()
     if any(word in content.lower() for word in words):
         raise Refusal(200000)
-
-
-def _attachments(hub: Hub, message: Message, body: AnyMessageBody, uploads: list[Upload]) -> list[Attachment]:
-    """The message's files after this body: kept ones by id, new ones by the number of their part.
-
-    Discord docs, Reference, Uploading Files; Message Resource, Edit Message.
-    """
-    limit = message.channel.guild.file_limit if message.channel.guild else DM_FILE_LIMIT
-    check_sizes(uploads, limit)
-    by_index = {upload.index: upload for upload in uploads}
-    kept = {attachment.id: attachment for attachment in message.attachments}
-    described: dict[int, AttachmentBody] = {}
-    result: list[Attachment] = []
-    if body.attachments is None:
-        result = list(kept.values())
-    for position, item in enumerate(body.attachments or ()):
-        if item.id in by_index:
-            described[item.id] = item
-        elif item.id in kept:
-            result.append(_kept(hub, kept[item.id], item))
-        else:
-            raise invalid_field(
-                f"attachments.{position}.id", "MESSAGE_ATTACHMENT_NOT_FOUND", "Attachment not found."
-            )
-    if len(result) + len(uploads) > MOST_ATTACHMENTS:
-        raise invalid_field("attachments", "BASE_TYPE_MAX_LENGTH", "Must be 10 or fewer in length.")
-    for upload in uploads:
-        about = described.get(upload.index)
-        result.append(
-            hub.files.add(
-                upload,
-                channel_id=message.channel.id,
-                description=about.description if about else None,
-                ephemeral=message.ephemeral_to is not None,
-                keep=not message.author.bot,
-            )
-        )
-    return result
-
-
-def _kept(hub: Hub, attachment: Attachment, item: AttachmentBody) -> Attachment:
-    if "description" in item.model_fields_set and item.description != attachment.description:
-        return hub.files.described(attachment, item.description)
-    return attachment
-
-
-def _check_references(message: Message) -> None:
-    """A V2 file or picture must name an uploaded attachment (Component Reference, File)."""
-    names = {attachment.filename for attachment in message.attachments}
-    for component in walk(message.components):
-        media = [component.get("file"), component.get("media")]
-        media += [item["media"] for item in component.get("items") or ()]
-        for each in media:
-            url = (each or {}).get("url", "")
-            if url.startswith("attachment://") and url.removeprefix("attachment://") not in names:
-                raise invalid_field(
-                    "components", "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND", f"{url} not found"
-                )
-
-
-def _drop_files(hub: Hub, attachments: Iterable[Attachment]) -> None:
-    for attachment in attachments:
-        hub.files.remove(attachment)

@@ -21,7 +21,8 @@ from modules.demo.discord_server.files import LARGEST_REQUEST, Upload, check_siz
 from modules.demo.discord_server.gateway import Gateway
 from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.interactions import Interactions
-from modules.demo.discord_server.messages import DM_FILE_LIMIT, delete_messages
+from modules.demo.discord_server.message_files import DM_FILE_LIMIT
+from modules.demo.discord_server.messages import delete_messages
 from modules.demo.discord_server.people import User
 from modules.demo.discord_server.places import Channel, Guild
 from modules.demo.discord_server.posts import Message

@@ -12,9 +12,8 @@ from modules.demo.discord_server.messages import (
     delete_messages,
     edit_message,
     redacted,
-    remember_nonce,
-    remembered_nonce,
 )
+from modules.demo.discord_server.nonces import remember_nonce, remembered_nonce
 from modules.demo.discord_server.people import Payload
 from modules.demo.discord_server.permissions import (
     ATTACH_FILES,
