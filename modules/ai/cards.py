@@ -35,6 +35,11 @@ class Memory:
     per_image_gb: float
     auto_max: int = 4
 
+    @property
+    def needed_gb(self) -> float:
+        """What one picture takes."""
+        return self.base_gb + self.per_image_gb
+
     def rows(self, vram_gb: float) -> int:
         """The most pictures of one run on a card with ``vram_gb``; 1 at least."""
         return max(1, min(self.auto_max, int((vram_gb - self.base_gb) / self.per_image_gb)))

@@ -32,11 +32,12 @@ class ImageRef:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptState:
-    """Where a prompt stands. ``graph`` is what the server keeps of it, ``outputs`` and ``status`` what the
-    history says; all of them as they came: to be mistrusted."""
+    """Where a prompt stands. ``graph`` is what the server keeps of it, ``client_id`` whose socket hears of
+    it, ``outputs`` and ``status`` what the history says; all of them as they came: to be mistrusted."""
 
     state: State
     graph: JSON = None
+    client_id: JSON = None
     outputs: JSON = None
     status: JSON = None
 
@@ -121,7 +122,7 @@ class ComfyClient:
             return None
         return PromptState(
             state="finished",
-            graph=_graph_of(entry.get("prompt")),
+            graph=_part(entry.get("prompt"), 2),
             outputs=entry.get("outputs"),
             status=entry.get("status"),
         )
@@ -135,7 +136,9 @@ class ComfyClient:
             items = told.get(name)
             for item in items if isinstance(items, list) else ():
                 if isinstance(item, list) and len(item) > 2 and item[1] == prompt_id:
-                    return PromptState(state=state, graph=_graph_of(item))
+                    extra = _part(item, 3)
+                    client_id = extra.get("client_id") if isinstance(extra, dict) else None
+                    return PromptState(state=state, graph=_part(item, 2), client_id=client_id)
         return None
 
     async def dequeue(self, prompt_id: str) -> None:
@@ -219,6 +222,6 @@ class ComfyClient:
         return told
 
 
-def _graph_of(item: JSON) -> JSON:
+def _part(item: JSON, index: int) -> JSON:
     # (number, prompt id, graph, extra data, outputs, …)
-    return item[2] if isinstance(item, list) and len(item) > 2 else None
+    return item[index] if isinstance(item, list) and len(item) > index else None

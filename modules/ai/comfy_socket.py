@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import random
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import TypeAlias
@@ -16,6 +17,7 @@ import aiohttp
 from modules.ai.comfy_client import ComfyClient
 from modules.ai.comfy_errors import foreign_errors
 from modules.ai.comfy_events import ComfyEvent, SocketChanged, read_frame, read_text
+from modules.ai.graph import JSON
 from modules.queue_manager.errors import EngineUnavailable
 from modules.queue_manager.ports import Clock
 
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 Inbox: TypeAlias = "asyncio.Queue[ComfyEvent]"
 
 _MOST_WAITING = 2000
+_CLIENT_ID = re.compile(r"[0-9a-f]{32}")
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 
@@ -59,6 +62,20 @@ class EventStream:
             await self._tried.wait()
         return self.up
 
+    async def adopt(self, client_id: JSON) -> bool:
+        """Listen under the id that a former process gave itself: what it submitted is told there alone.
+
+        False if that cannot be, since somebody listens under the present one.
+        """
+        if client_id == self.client_id:
+            return True
+        if self._inboxes or not isinstance(client_id, str) or not _CLIENT_ID.fullmatch(client_id):
+            return False
+        await self.aclose()
+        self.client_id = client_id
+        await self.connect()
+        return True
+
     def enter(self, prompt_id: str) -> Inbox:
         """Where the events of one prompt arrive from now on, until `leave`."""
         inbox: Inbox = asyncio.Queue(_MOST_WAITING)
@@ -81,6 +98,8 @@ class EventStream:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+            self._up.clear()
+            self._tried.clear()
 
     async def _listen_forever(self) -> None:
         pause, longest = self._pauses
@@ -95,7 +114,6 @@ class EventStream:
             self._change(up=False)
             await self._clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
             pause = min(2 * pause, longest)
-            self._tried.clear()
 
     async def _messages(self) -> AsyncIterator[str | bytes]:
         socket = await self._client.wire.open_socket(self.client_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -28,13 +29,15 @@ logger = logging.getLogger(__name__)
 
 _ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _UPLOAD_FOLDER = "fullet"
+_MOST_PREVIEWS = 10
 _PLAIN_NO = (EngineUnauthorized, ServerLacks, Unreachable)
 
 
 class ComfyEngine:
     """One server. ``max_batch`` None: as its memory and the cards say (``auto``).
 
-    ``preview_every`` n asks for a preview of each picture at every n-th step, 0 for none.
+    ``preview_every`` n asks for a preview of each picture at every n-th step (more rarely where that would
+    be more than `_MOST_PREVIEWS`), 0 for none.
     """
 
     def __init__(
@@ -103,7 +106,8 @@ class ComfyEngine:
         if template is None or fused is None:
             return None
         await self._stream.connect()
-        return self._run(batch, template, fused, standing)
+        told = await self._stream.adopt(standing.client_id)
+        return self._run(batch, template, fused, standing, told=told)
 
     async def aclose(self) -> None:
         """See `ports.ImageEngine.aclose`."""
@@ -128,7 +132,7 @@ class ComfyEngine:
             if template.name in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self._picture_format,
-                    quality=self._quality, preview_every=self._preview_every,
+                    quality=self._quality, preview_every=self._previews(template),
                 )  # fmt: skip
             if len(requests) > 1:
                 raise EngineUnavailable(
@@ -137,6 +141,11 @@ class ComfyEngine:
             return plain(template, requests[0], key=keys[0], source_names=names[0])
         except (Unfusible, SourceNeeded) as error:
             raise WorkflowRejected(str(error)) from error
+
+    def _previews(self, template: WorkflowTemplate) -> int:
+        """At every how many steps; SaveImageBatch takes 100 at most."""
+        rarest = math.ceil(template.card.steps / _MOST_PREVIEWS)
+        return min(100, max(self._preview_every, rarest)) if self._preview_every else 0
 
     async def _uploaded(self, batch: Batch) -> list[list[str]]:
         """The names under which the server knows each job's sources; equal pictures travel once."""
@@ -155,7 +164,13 @@ class ComfyEngine:
         )
 
     def _run(
-        self, batch: Batch, template: WorkflowTemplate, fused: FusedGraph, standing: PromptState | None = None
+        self,
+        batch: Batch,
+        template: WorkflowTemplate,
+        fused: FusedGraph,
+        standing: PromptState | None = None,
+        *,
+        told: bool = True,
     ) -> ComfyRun:
         return ComfyRun(
             batch=batch,
@@ -167,6 +182,7 @@ class ComfyEngine:
             clock=self._clock,
             times=self._times,
             standing=standing,
+            told=told,
         )
 
     async def _arrived(self, batch: Batch, error: BaseException) -> bool:

@@ -100,6 +100,12 @@ def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding
     return [Finding(level="hint", what=what, mend="start ComfyUI with --cache-lru 100")]
 
 
+def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> Finding:
+    """The card says that not even one picture fits."""
+    what = f"{server} has {memory_gb:.1f} GB, and by its card {name} wants {needed_gb:.1f} GB"
+    return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card", models=(name,))
+
+
 def about_model(server: str, name: str, limit: int, why_alone: str | None) -> Finding:
     """A model that the server can run."""
     if why_alone is not None:

@@ -59,6 +59,7 @@ async def inspect(
     found = [
         *_about_server(client, stats, version, usable=usable),
         *_about_models(client, templates, limits, fused),
+        *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
         *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
         *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
     ]
@@ -148,6 +149,15 @@ def _about_models(
     for name, limit in limits.items():
         why_alone = fusible(templates[name]) if name not in fused else None
         yield findings.about_model(client.name, name, limit, why_alone)
+
+
+def _about_memory(
+    client: ComfyClient, templates: Iterable[WorkflowTemplate], memory_gb: float | None
+) -> Iterable[Finding]:
+    for template in templates:
+        memory = template.card.memory
+        if memory is not None and memory_gb is not None and memory.needed_gb > memory_gb:
+            yield findings.about_memory(client.name, template.name, memory.needed_gb, memory_gb)
 
 
 def _about_lacks(

@@ -17,6 +17,7 @@ ROWWISE = frozenset({
     "Flux2Scheduler",
     "FluxGuidance",
     "FluxKontextImageScale",
+    "FluxKontextMultiReferenceLatentMethod",
     "GetImageSize",
     "ImageInvert",
     "ImageScale",

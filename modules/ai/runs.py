@@ -51,7 +51,8 @@ class RunTimes:
 
 
 class ComfyRun:
-    """A submitted graph. ``inbox`` was put in place before; ``standing`` is what is known of it already."""
+    """A submitted graph. ``inbox`` was put in place before; ``standing`` is what is known of it already, and
+    ``told`` whether the socket hears of it."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class ComfyRun:
         clock: Clock,
         times: RunTimes,
         standing: PromptState | None = None,
+        told: bool = True,
     ) -> None:
         self._batch = batch
         self._fused = fused
@@ -74,6 +76,7 @@ class ComfyRun:
         self._clock = clock
         self._times = times
         self._standing = standing
+        self._told_of = told
         self._titles = fused.titles()
         self._progress = SamplingProgress(fused.samplers, steps)
         self._outputs: Mapping[str, JSON] = {}
@@ -125,7 +128,8 @@ class ComfyRun:
     async def _next(self) -> list[RunEvent]:
         """What happens next; where the socket says nothing, what the server says when it is asked."""
         try:
-            async with timeout(self._times.silence if self._stream.up else self._poll):
+            listening = self._stream.up and self._told_of
+            async with timeout(self._times.silence if listening else self._poll):
                 event = await self._inbox.get()
         except (TimeoutError, asyncio.TimeoutError):
             self._poll = min(self._poll * 1.5, self._times.longest_poll)

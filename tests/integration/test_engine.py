@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from modules.queue_manager.errors import EngineForgot, EngineUnavailable, Workfl
 from modules.queue_manager.jobs import Size, Variation
 from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
 from tests.integration.comfy_rig import (
+    BRISK,
     SLOW,
     ask,
     comfy_rig,
@@ -272,9 +274,13 @@ async def test_another_process_follows_a_run_that_still_runs(profile: ServerProf
         batch = rig.batch(ask("still running", 8))
         await until_begun(await former.submit(batch))
         await former.aclose()
-        run = await rig.engine().resume(batch)
+        successor = rig.engine()
+        await successor.probe()
+        run = await successor.resume(batch)
         assert run is not None
-        assert (await heard(run))[0] == RunStarted()
+        events = await heard(run)
+        assert events[0] == RunStarted()
+        assert RunProgress(step=4, steps=4) in events  # told by the socket, under the former one's name
         assert is_of(await run.fetch(0), ask("still running", 8))
         assert len(rig.server.sampler_log) == 1
 
@@ -305,6 +311,20 @@ async def test_another_process_follows_a_run_that_waits_and_keeps_everybodys_pla
         await heard(run)
         for picture, request in zip(await pictures(run), requests, strict=True):
             assert is_of(picture, request)
+
+
+async def test_a_successor_that_has_runs_of_its_own_asks_how_the_former_one_does() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        former, successor = rig.engine(), rig.engine(times=replace(BRISK, silence=60.0))
+        batch = rig.batch(ask("former"))
+        await former.submit(batch)
+        await former.aclose()
+        own = await successor.submit(rig.batch(ask("own")))
+        run = await successor.resume(batch)
+        assert run is not None
+        await asyncio.gather(heard(run), heard(own))
+        assert is_of(await run.fetch(0), ask("former"))
+        assert is_of(await own.fetch(0), ask("own"))
 
 
 async def test_what_the_server_does_not_know_cannot_be_resumed() -> None:

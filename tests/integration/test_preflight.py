@@ -122,6 +122,12 @@ async def test_a_missing_cache_flag_is_told_with_the_flag() -> None:
     assert (await report_of(ServerProfile(), templates=one)).notes == ()
 
 
+async def test_a_memory_that_holds_not_even_one_picture_is_told() -> None:
+    report = await report_of(ServerProfile(vram_total=4 * GIB, cache_lru=100))
+    assert "has 4.0 GB, and by its card flux wants 6.0 GB: expect it to be slow" in told(report)
+    assert report.limits["flux"] == 1
+
+
 async def test_an_old_comfyui_is_told() -> None:
     report = await report_of(ServerProfile(version="0.3.60", cache_lru=100))
     assert "which is old: update it to 0.18 or newer" in told(report)
