@@ -28,7 +28,8 @@ from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.people import Payload
 from modules.demo.discord_server.places import Channel
 
-LARGEST_NUMBER = 1 << 53
+LARGEST_NUMBER = (1 << 53) - 1
+"""Application Commands, Application Command Option Type, INTEGER."""
 LONGEST_STRING = 6000
 
 
