@@ -22,10 +22,19 @@ class BatchLimits:
     def __init__(self) -> None:
         self._told: dict[str, int] = {}
         self._learned: dict[str, _Limit] = {}
+        self._signature: tuple[tuple[str, int], ...] | None = ()
 
     def tell(self, limits: Mapping[str, int]) -> None:
         """What the engine says it can take (from its probe). What an out-of-memory taught stays."""
         self._told = dict(limits)
+        self._signature = None
+
+    @property
+    def signature(self) -> tuple[tuple[str, int], ...]:
+        """Equal for engines of equal limits."""
+        if self._signature is None:
+            self._signature = tuple((model, self.of(model)) for model in sorted(self._told))
+        return self._signature
 
     def models(self) -> tuple[str, ...]:
         """The models the engine can run."""
@@ -40,6 +49,7 @@ class BatchLimits:
     def out_of_memory(self, model: str, rows: int) -> int:
         """A run of ``rows`` did not fit. Returns the new limit, which is never below one: what else
         takes the memory may be gone the next time."""
+        self._signature = None
         before = self._learned.get(model)
         patience = PATIENCE if before is None else before.patience * 2
         self._learned[model] = _Limit(now=max(rows // 2, 1), patience=patience)
@@ -54,3 +64,4 @@ class BatchLimits:
             self._learned[model] = replace(learned, successes=learned.successes + 1)
         elif learned.now < self._told.get(model, 0):
             self._learned[model] = replace(learned, now=learned.now + 1, successes=0)
+            self._signature = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from modules.queue_manager.fair_queue import Order
 from modules.queue_manager.jobs import BatchKey
@@ -98,10 +99,10 @@ class Work:
     count: int
 
 
-def finish_by(lanes: Sequence[Lane], work: Sequence[Work]) -> float | None:
+def finish_by(lanes: Sequence[Lane], work: Sequence[Work], *, within: float = inf) -> float | None:
     """Seconds until ``lanes`` would have finished all of ``work``, by list scheduling: each batch
     goes to the lane that ends it first (Graham, "Bounds on multiprocessing timing anomalies", 1969).
-    None if some of it can run on no lane, or a duration is unknown."""
+    None if some of it can run on no lane, a duration is unknown, or it takes longer than ``within``."""
     free = [lane.free_in for lane in lanes]
     warm = [lane.warm for lane in lanes]
     end = 0.0
@@ -122,6 +123,8 @@ def finish_by(lanes: Sequence[Lane], work: Sequence[Work]) -> float | None:
             if best is None:
                 return None
             end = max(end, best[0])
+            if end > within:
+                return None
             free[best[1]], warm[best[1]] = best[0], item.weights
             left -= best[2]
     return end

@@ -15,6 +15,7 @@ from modules.queue_manager.fair_queue import FairQueue
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId, ModelOffer
 from modules.queue_manager.ports import Clock
+from modules.queue_manager.takers import TakerPool
 
 SLOWER = 1.2
 """An engine whose run takes at most so many times the fastest one's is not asked to stand back."""
@@ -57,6 +58,8 @@ class Dispatcher:
         self._max_key_wait = max_key_wait
         self._window = window
         self._slots: dict[str, EngineSlot] = {}
+        self._takers = TakerPool()
+        self._stood_back = False
         self._groups: deque[_Group] = deque()
         self._grouped: set[JobId] = set()
         self._avoid: dict[JobId, frozenset[str]] = {}
@@ -81,13 +84,14 @@ class Dispatcher:
     def unregister(self, slot: EngineSlot) -> None:
         """A worker went."""
         self._slots.pop(slot.name, None)
+        self._takers.remove(slot)
         self.schedule()
 
     async def take(self, slot: EngineSlot) -> Flight:
         """The next batch for this engine, as soon as there is one for it."""
         taker: asyncio.Future[Flight] = asyncio.get_running_loop().create_future()
         slot.taker = taker
-        self.schedule()
+        self.seen(slot)
         try:
             return await taker
         except asyncio.CancelledError:
@@ -97,13 +101,22 @@ class Dispatcher:
                     self.put_back(job)
             raise
         finally:
+            self._takers.remove(slot)
             slot.taker = None
+
+    def seen(self, slot: EngineSlot) -> None:
+        """Something about this engine may have changed: its state, its model, what it can do."""
+        if slot.living and slot.taker is not None and not slot.taker.done():
+            self._takers.add(slot)
+        else:
+            self._takers.remove(slot)
+        self.schedule()
 
     def land(self, flight: Flight) -> None:
         """The flight occupies its engine no longer."""
         if flight in flight.slot.flights:
             flight.slot.flights.remove(flight)
-        self.schedule()
+        self.seen(flight.slot)
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,44 +179,41 @@ class Dispatcher:
         self._pending = None
         now = self._clock.now()
         self._queue.lift(now)
-        if self.paused or not len(self._queue):
+        if self.paused:
             return
-        takers = [s for s in self._slots.values() if s.living and s.taker is not None and not s.taker.done()]
-        if not takers:
-            return
-        head_weights = self._head_weights()
-        while takers and len(self._queue):
-            slot = min(takers, key=lambda s: self._preference(s, head_weights))
-            takers.remove(slot)
-            flight = self._flight_for(slot, now, idle=1 + sum(not s.flights for s in takers))
-            if flight is not None and slot.taker is not None:
-                slot.taker.set_result(flight)
-                head_weights = self._head_weights()
+        while len(self._queue) and self._takers and self._match_one(now):
+            pass
+
+    def _match_one(self, now: float) -> bool:
+        """Give one waiting engine one batch; false if there is no more to give."""
+        for sort in self._takers.sorts(self._head_weights()):
+            for slot in self._takers.of(sort, PLANNED):
+                self._stood_back = False
+                jobs = self._jobs_for(slot, now)
+                if jobs:
+                    self._send(slot, jobs, now)
+                    return True
+                if not self._stood_back and not self._avoid:
+                    break  # nor is there anything for the others of this sort
+        return False
 
     def _head_weights(self) -> str | None:
         heads = [entry for key in self._queue.batch_keys() if (entry := self._queue.head(key))]
         first = min(heads, key=lambda entry: entry.order, default=None)
         return None if first is None else self.weights(first.job.key)
 
-    def _preference(self, slot: EngineSlot, head_weights: str | None) -> tuple[bool, bool, float]:
-        """Idle engines first, then those that need not load, then the faster ones."""
-        return (bool(slot.flights), slot.warm != head_weights, self._pace(slot))
+    def _jobs_for(self, slot: EngineSlot, now: float) -> list[Job]:
+        if (jobs := self._next_group(slot)) is not None:
+            return jobs
+        return self._next_jobs(slot, now, idle=0 if slot.flights else self._takers.idle())
 
-    def _pace(self, slot: EngineSlot) -> float:
-        return slot.busy_seconds / slot.pictures if slot.pictures else 0.0
-
-    def _flight_for(self, slot: EngineSlot, now: float, *, idle: int) -> Flight | None:
-        if (jobs := self._next_group(slot)) is None:
-            jobs = self._next_jobs(slot, now, idle=0 if slot.flights else idle)
-        if not jobs:
-            return None
+    def _send(self, slot: EngineSlot, jobs: list[Job], now: float) -> None:
         for job in jobs:
             self._queue.dispatch(job.id)
         key = jobs[0].key
         self._passes.pop(key, None)
         weights = self.weights(key)
         swapped = slot.warm != weights
-        slot.warm = weights
         flight = Flight(
             batch=Batch(id=str(uuid.uuid4()), key=key, jobs=tuple(jobs)),
             slot=slot,
@@ -213,8 +223,11 @@ class Dispatcher:
             taken_at=now,
             heard_at=now,
         )
+        self._takers.remove(slot)
+        slot.warm = weights
         slot.flights.append(flight)
-        return flight
+        assert slot.taker is not None
+        slot.taker.set_result(flight)
 
     def _next_group(self, slot: EngineSlot) -> list[Job] | None:
         for group in list(self._groups):
@@ -316,10 +329,12 @@ class Dispatcher:
             s for s in self._slots.values() if s is not slot and s.living and s.limits.of(key.model) > 0
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
-        theirs = finish_by([lane for s in near if (lane := self.lane(s, now))], self._work_until(key, rows))
-        if theirs is None or theirs > (slot.free_in(now) or 0.0) + mine:
+        lanes = [lane for s in near if (lane := self.lane(s, now))]
+        mine += slot.free_in(now) or 0.0
+        if finish_by(lanes, self._work_until(key), within=mine) is None:
             return False
         self._look_again(RECHECK)
+        self._stood_back = True
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
@@ -339,7 +354,7 @@ class Dispatcher:
         self._fastest_known[key, rows] = (now + FASTEST_FOR, fastest)
         return fastest
 
-    def _work_until(self, key: BatchKey, rows: int) -> list[Work]:
+    def _work_until(self, key: BatchKey) -> list[Work]:
         """Everything that waits, the jobs in question last."""
         work = [
             Work(key=other, weights=self.weights(other), count=self._queue.waiting_count(other))

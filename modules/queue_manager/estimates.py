@@ -17,6 +17,9 @@ WEIGHT = 0.25
 BORROWED = 8
 """How many other engines are asked about a model that this one has not run."""
 
+BORROWED_FOR = 16
+"""Finished runs, of any engine, after which such a guess is made anew."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Duration:
@@ -125,6 +128,7 @@ class DurationBook:
         self._learned: dict[tuple[str, str], _Learned] = {}
         self._engines: dict[str, list[str]] = {}  # model → engines that have run it
         self._models: dict[str, list[str]] = {}  # engine → models it has run
+        self._borrowed: dict[tuple[str, str, int, bool], tuple[int, Duration | None]] = {}
         self.version = 0
 
     def learn(self, seen: Observation) -> None:
@@ -164,14 +168,18 @@ class DurationBook:
     def predict(self, engine: str, model: str, batch_size: int, *, swap: bool = False) -> Duration | None:
         """The expected parts of a run, or None while nothing at all is known of the model."""
         book = self._learned.get((engine, model))
-        if book is None:
-            return self._borrow(engine, model, batch_size, swap=swap)
-        return _duration(book, batch_size, swap=swap)
+        if book is not None:
+            return _duration(book, batch_size, swap=swap)
+        borrowed = self._borrowed.get(guess := (engine, model, batch_size, swap))
+        if borrowed is None or self.version >= borrowed[0] + BORROWED_FOR:
+            borrowed = (self.version, self._borrow(engine, model, batch_size, swap=swap))
+            self._borrowed[guess] = borrowed
+        return borrowed[1]
 
     def _borrow(self, engine: str, model: str, batch_size: int, *, swap: bool) -> Duration | None:
         """A guess for a model this engine has not run: the other engines' mean, scaled by how this
         engine compares with them on the models that both have run."""
-        others = [other for other in self._engines.get(model, ()) if other != engine][:BORROWED]
+        others = [other for other in self._engines.get(model, ())[: BORROWED + 1] if other != engine]
         found = [self._scaled(engine, other, model, batch_size, swap=swap) for other in others]
         if not found:
             return None

@@ -136,6 +136,11 @@ class EngineSlot:
     busy_seconds: float = 0.0
 
     @property
+    def pace(self) -> float:
+        """Seconds of work for a picture, so far."""
+        return self.busy_seconds / self.pictures if self.pictures else 0.0
+
+    @property
     def living(self) -> bool:
         """Whether jobs may go there."""
         return self.state in ("idle", "busy")

@@ -420,8 +420,10 @@ class QueueManager:
 
     def _somebody_can(self, offer: ModelOffer) -> bool:
         """False only if servers live and none of them has the model: with none alive, jobs wait."""
-        living = [slot for slot in self.dispatcher.slots.values() if slot.living]
-        return not living or any(slot.limits.of(offer.name) > 0 for slot in living)
+        slots = self.dispatcher.slots.values()
+        if any(slot.living and slot.limits.of(offer.name) > 0 for slot in slots):
+            return True
+        return not any(slot.living for slot in slots)
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)

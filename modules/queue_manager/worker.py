@@ -114,7 +114,7 @@ class GpuWorker:
             slot.state = state  # type: ignore[assignment]
             slot.since = self._clock.unix()
             log.info("Engine is %s", state, extra={"engine": slot.name})
-        self._manager.dispatcher.schedule()
+        self._manager.dispatcher.seen(slot)
 
     # ── health ──────────────────────────────────────────────────────────────────────────────────
 

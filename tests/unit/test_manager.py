@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -263,7 +264,7 @@ def test_two_engines_specialise_when_two_models_are_asked_for() -> None:
     house = play(scene, "a", "b", max_jobs_per_user=8, engine={"load": 5.0, "noise": 0.15})
     for engine in house.engines.values():
         models = [batch.key.model for _, _, batch in engine.log]
-        changes = sum(a != b for a, b in zip(models, models[1:], strict=False))
+        changes = sum(a != b for a, b in itertools.pairwise(models))
         assert changes <= 1
 
 
@@ -419,7 +420,7 @@ def test_out_of_memory_shrinks_the_batch_serves_everybody_and_is_remembered() ->
         assert len(house.box.pictures) == 12
 
     house = play(scene, engine={"fits": 2})
-    assert [len(batch.jobs) for batch in house.engines["a"].submitted][0] == 4
+    assert next(len(batch.jobs) for batch in house.engines["a"].submitted) == 4
     assert sum(len(batch.jobs) > 2 for batch in house.engines["a"].submitted) <= 2
 
 
@@ -483,7 +484,9 @@ def test_places_are_true_and_the_time_is_close() -> None:
         places = [house.manager.place(job.id) for job in jobs]
         assert [p.ahead for p in places if p] == [0] * 4 + list(range(8))
         last = places[-1]
-        assert last and not last.running and last.expected_at
+        assert last
+        assert not last.running
+        assert last.expected_at
         began = house.clock.unix()
         await house.ended(*jobs)
         assert last.expected_at - began == pytest.approx(house.clock.unix() - began, rel=0.1)
