@@ -17,11 +17,14 @@ from modules.discord.intake import Accepted
 from modules.discord.messages import Messages
 from modules.discord.people import Person
 from modules.discord.prose import moment
-from modules.queue_manager.errors import BotError, RequestRejected
+from modules.queue_manager.errors import BotError, RequestRejected, StoreError
 from modules.queue_manager.jobs import JobId
 from modules.queue_manager.status import Place
 
 log = getLogger(__name__)
+
+TEXT_LIMIT = 2000
+"""Characters of a message."""
 
 TOKEN_GONE = (10062, 10015, 50027)
 """Unknown interaction, unknown webhook, bad webhook token: nobody waits for this answer any more."""
@@ -36,6 +39,7 @@ async def answer(
     files: Sequence[discord.File] = (),
 ) -> None:
     """Answer so that only this person sees it, deferred or not. Nobody is pinged."""
+    text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
     extras: dict[str, Any] = {"allowed_mentions": mentions(None)}
     embeds = [embed] if embed is not None else []
     if not interaction.response.is_done():
@@ -73,7 +77,7 @@ async def tell_error(
     text = sentence(cause, messages, locale or str(interaction.locale))
     try:
         await answer(interaction, text)
-    except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError) as failure:
+    except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
         log.warning("an error could not be told: %s", failure)
 
 

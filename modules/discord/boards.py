@@ -43,6 +43,7 @@ class Board:
     steps: int = 0
     expected_at: float | None = None
     error: GenerationError | None = None
+    with_prompt: bool = True
 
 
 def render(messages: Messages, board: Board) -> str:
@@ -50,7 +51,7 @@ def render(messages: Messages, board: Board) -> str:
     request = board.job.request
     prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
     lines = [_headline(messages, board)]
-    if request.prompt.strip():
+    if board.with_prompt and request.prompt.strip():
         lines.append(prompt)
     if board.stage == "started":
         lines += _running(messages, board)

@@ -104,8 +104,9 @@ class ImageBot(commands.Bot):
     """See the module.
 
     ``guild_id`` None: set-up mode; ``session`` is used for attachments alone and carries no keys;
-    ``attachment_host`` (host:port) is where a simulated Discord keeps files; ``pictures_a_day`` 0 and
-    ``cooldown_seconds`` 0 mean no limit; ``patience`` for how many seconds delivery waits for Discord.
+    ``attachment_host`` (host:port) is where a simulated Discord keeps files; ``cooldown_seconds`` 0 means
+    none; ``may_speak`` (the lease) is asked before every request to Discord, which otherwise fails with
+    `LeaseLost`; ``patience`` is for how many seconds a delivery waits for Discord.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class ImageBot(commands.Bot):
         output_format: OutputFormat = "png",
         with_metadata: bool = True,
         attachment_host: str | None = None,
+        may_speak: Callable[[], bool] = lambda: True,
         message_content: bool = True,
         members: bool = False,
         ready_timeout: float = 0.2,
@@ -136,7 +138,7 @@ class ImageBot(commands.Bot):
         patience: float = 300.0,
         sweep_every: float = 60.0,
     ) -> None:
-        self.traffic = Traffic()
+        self.traffic = Traffic(may_speak)
         super().__init__(
             command_prefix=commands.when_mentioned_or("!"),
             help_command=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 from discord.http import HTTPClient, Route
 
+from modules.queue_manager.errors import LeaseLost
 from modules.queue_manager.ports import Clock
 
 
@@ -131,10 +132,15 @@ def pace(http: HTTPClient, pacer: Pacer) -> None:
 
 
 class Traffic:
-    """What Discord answered, by status: a 429 is a defect of the pacing, and is counted."""
+    """What Discord answered, by status: a 429 is a defect of the pacing, and is counted.
 
-    def __init__(self) -> None:
+    ``may_speak`` is asked at the last moment before each request, retries and interactions included: a
+    process that lost its lease says nothing more.
+    """
+
+    def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
         self.answers: Counter[int] = Counter()
+        self._may_speak = may_speak
 
     @property
     def requests(self) -> int:
@@ -149,8 +155,15 @@ class Traffic:
     def trace(self) -> aiohttp.TraceConfig:
         """The hook that discord.py gives its HTTP session."""
         config = aiohttp.TraceConfig()
+        config.on_request_start.append(self._begins)
         config.on_request_end.append(self._ended)
         return config
+
+    async def _begins(
+        self, _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestStartParams
+    ) -> None:
+        if not self._may_speak():
+            raise LeaseLost("another process may speak to Discord now")
 
     async def _ended(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams

@@ -18,6 +18,7 @@ import discord
 from modules.discord.boards import ENDED, Board, Hindrance, actions, render, worth_telling
 from modules.discord.buttons import job_row
 from modules.discord.courier import (
+    BLOCKED_BY_AUTOMOD,
     OLD_MESSAGE_EDITS,
     Courier,
     CourierError,
@@ -31,7 +32,7 @@ from modules.discord.messages import Messages
 from modules.discord.pacing import Pacer, Priority
 from modules.discord.recalled import job_of
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.errors import GenerationError, LeaseLost, StoreError
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -183,22 +184,35 @@ class ProgressMessages:
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
                 message.posted, message.changed = None, True
+            elif error.code == BLOCKED_BY_AUTOMOD and message.board.with_prompt:
+                message.board, message.changed = replace(message.board, with_prompt=False), True
             else:
                 log.warning("status of job %s refused: %s", message.board.job.id, error)
         except CourierError as error:
-            await self._lost(message, error)
+            log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
+            message.unreachable = True
+            await self._store.remove(message.board.job.id)
+            await self._tell_elsewhere(message.board)
+        except (StoreError, LeaseLost) as error:
+            log.warning("status of job %s: %s", message.board.job.id, error)
 
     async def _update(self, message: _Message) -> None:
         text, preview = render(self._messages, message.board), message.preview
         if message.board.stage in ENDED:
             preview = None
-        if message.posted is not None and (text, preview) == (message.shown, message.shown_preview):
+        if (
+            message.posted is not None
+            and not message.unreachable
+            and (text, preview) == (message.shown, message.shown_preview)
+        ):
             return
-        if message.posted is not None and self._age(message.posted) > self.editable_for:
+        if (
+            message.posted is not None
+            and not message.unreachable
+            and self._age(message.posted) > self.editable_for
+        ):
             await self._courier.delete(message.posted, level=Priority.STATUS)
             message.posted = None
-        if message.unreachable:
-            return
         note = self._note(message.board, text, preview, message.shown_preview)
         message.sent_at = self._clock.now()
         if message.posted is None:
@@ -230,14 +244,10 @@ class ProgressMessages:
             await self._courier.delete(message.posted, level=Priority.STATUS)
         await self._store.remove(message.board.job.id)
 
-    async def _lost(self, message: _Message, error: CourierError) -> None:
-        """The message's channel is gone: never touch it again, but tell a failure all the same."""
-        log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
-        message.unreachable = True
-        await self._store.remove(message.board.job.id)
-        if message.board.stage != "failed":
+    async def _tell_elsewhere(self, board: Board) -> None:
+        """The channel is gone and is not touched again; a failure is told by direct message."""
+        if board.stage != "failed":
             return
-        board = message.board
         try:
             channel_id = await self._courier.direct_channel(board.job.request.user_id)
             note = self._note(board, render(self._messages, board), None, None)
@@ -301,15 +311,15 @@ class ProgressMessages:
             self._send_soon(message)
 
     async def say_goodbye(self) -> None:
-        """Let the messages of all jobs that live say that their place is kept."""
+        """Let the messages of all jobs that live say that their place is kept, and those of the others
+        how they ended."""
         self._leaving = True
-        living = [message for message in self._all.values() if message.board.stage not in ENDED]
         for message in self._all.values():
             if message.task is not None:
                 message.task.cancel()
         try:
             async with timeout(GOODBYE_LIMIT):
-                await asyncio.gather(*(self._part(message) for message in living))
+                await asyncio.gather(*(self._part(message) for message in list(self._all.values())))
         except asyncio.TimeoutError:
             log.warning("not every status message could be told of the restart")
 
@@ -322,13 +332,16 @@ class ProgressMessages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _part(self, message: _Message) -> None:
+        if message.board.stage in ENDED:
+            await self._show(message)
+            return
         if message.posted is None or message.unreachable:
             return
         board = replace(message.board, stage="restarting")
         note = self._note(board, render(self._messages, board), None, message.shown_preview)
         try:
             await self._courier.edit(message.posted, note, level=Priority.DELIVER)
-        except CourierError as error:
+        except (CourierError, LeaseLost) as error:
             log.info("status of job %s not updated: %s", board.job.id, error)
 
 

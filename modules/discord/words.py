@@ -36,25 +36,28 @@ def skeleton(text: str) -> tuple[str, ...]:
     >>> skeleton("B.а.d  wооо0rd!")
     ('bad', 'word')
     """
+    return tuple(_once(word) for word, _ in _joined(_words(text)))
+
+
+def _words(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", text).casefold()
     plain = "".join(
         letter
         for letter in unicodedata.normalize("NFD", plain)
         if unicodedata.category(letter) not in ("Mn", "Cf")
     ).translate(_LOOKS_LIKE)
-    words = "".join(letter if letter.isalnum() else " " for letter in plain).split()
-    return tuple(_once(word) for word in _joined(words))
+    return "".join(letter if letter.isalnum() else " " for letter in plain).split()
 
 
-def _joined(words: list[str]) -> list[str]:
-    joined: list[str] = []
-    spelling = False
+def _joined(words: list[str]) -> list[tuple[str, bool]]:
+    """The words, runs of single letters made one; whether each is such a run."""
+    joined: list[tuple[str, bool]] = []
     for word in words:
-        if len(word) == 1 and spelling:
-            joined[-1] += word
+        single = len(word) == 1
+        if single and joined and joined[-1][1]:
+            joined[-1] = (joined[-1][0] + word, True)
         else:
-            joined.append(word)
-        spelling = len(word) == 1
+            joined.append((word, single))
     return joined
 
 
@@ -63,12 +66,16 @@ def _once(word: str) -> str:
 
 
 def holds(prompt: str, banned: frozenset[tuple[str, ...]]) -> bool:
-    """Whether one of the banned words or phrases stands in ``prompt`` as whole words."""
-    words = skeleton(prompt)
+    """Whether one of the banned words or phrases stands in ``prompt`` as whole words, or spelt letter by
+    letter (where an article may have run into it: ``a b.a.d``)."""
+    joined = _joined(_words(prompt))
+    words = tuple(_once(word) for word, _ in joined)
     lengths = {len(phrase) for phrase in banned}
-    return any(
+    whole = any(
         words[at : at + length] in banned for length in lengths for at in range(len(words) - length + 1)
     )
+    spelt = [_once(word) for word, is_spelt in joined if is_spelt]
+    return whole or any("".join(phrase) in run for phrase in banned for run in spelt)
 
 
 class BannedWords:

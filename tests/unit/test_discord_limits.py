@@ -89,6 +89,7 @@ BAD = frozenset({skeleton("badword"), skeleton("very bad")})
         "a BADWORD",
         "b a d w o r d",
         "b.a.d.w.o.r.d",
+        "a b a d w o r d",
         "b4dw0rd!",
         "bаdwоrd",  # Cyrillic а and о
         "ｂａｄｗｏｒｄ",  # full width

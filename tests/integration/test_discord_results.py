@@ -1,0 +1,103 @@
+"""The message that carries a picture: what it says, what its file holds, how large it may be."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from PIL import Image
+
+from modules.discord.messages import Messages
+from modules.discord.results import ResultNotes, without_prompt
+from modules.queue_manager.jobs import Job, JobId, Picture, Size, Variation, batch_key
+from modules.queue_manager.ports import Finished, RunReport
+from modules.utils.database.records import UserPreferences
+from modules.utils.images import PictureCleaner
+from tests.fakes import offer, request
+
+SIDE = Size(width=256, height=256)
+FLUX = offer("flux", sizes=(SIDE,), default_size=SIDE)
+JOB_ID = JobId("0123456789abcdef" * 2)
+
+
+@pytest.fixture
+async def cleaner() -> AsyncIterator[PictureCleaner]:
+    """Ends its processes with the test."""
+    made = PictureCleaner()
+    yield made
+    await made.aclose()
+
+
+def noise(**more: str) -> Picture:
+    """A picture that hardly gets smaller, with chunks in it that are nobody's business."""
+    image = Image.frombytes("RGB", (256, 256), random.Random(1).randbytes(3 * 256 * 256))
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in more.items():
+        info.add_text(key, value)
+    out = io.BytesIO()
+    image.save(out, "PNG", pnginfo=info)
+    return Picture(data=out.getvalue(), media_type="image/png", size=SIDE)
+
+
+def finished(picture: Picture, batch_size: int = 4) -> Finished:
+    """A job of one person, done."""
+    asked = request(7, "a red fox", variation=Variation(seed=99, strength=0.15), size=SIDE)
+    job = Job(id=JOB_ID, number=12, request=asked, key=batch_key(asked, FLUX), queued_at=100.0)
+    report = RunReport(engine="gpu-1", batch_size=batch_size, started_at=103.0, ended_at=111.0)
+    return Finished(job=job, picture=picture, report=report)
+
+
+async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) -> None:
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    note = await notes.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
+    assert note.text == (
+        "**#12** <@7>\n> a red fox\n-# Flux · 256×256 · seed `1` · variation `99` · waited 3.0 s · "
+        "GPU 8.0 s for 4, 2.0 s per picture"
+    )
+    assert note.mention == 7
+    assert note.files is not None
+    assert note.files[0].name == f"12-{JOB_ID}.png"
+    assert note.files[0].alt == "a red fox"
+    assert "a red fox" not in without_prompt(note).text
+
+
+async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    note = await notes.of(
+        finished(noise(), 1), where="channel", limit=10**7, wanted=UserPreferences(notify=False)
+    )
+    assert note.mention is None
+    assert "<@" not in note.text
+    assert "GPU 8.0 s" in note.text
+
+
+@pytest.mark.parametrize("with_metadata", [True, False])
+async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner, with_metadata: bool) -> None:
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX], with_metadata=with_metadata)
+    picture = noise(prompt="somebody else's secret", workflow="{}")
+    note = await notes.of(finished(picture), where="channel", limit=10**7, wanted=UserPreferences())
+    assert note.files is not None
+    text = str(Image.open(io.BytesIO(note.files[0].data)).info)
+    assert "secret" not in text
+    assert ("a red fox" in text) is with_metadata
+
+
+async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: PictureCleaner) -> None:
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    note = await notes.of(finished(noise()), where="channel", limit=30_000, wanted=UserPreferences())
+    assert note.files is not None
+    assert len(note.files[0].data) <= 30_000
+    assert note.files[0].name.endswith(".webp")
+    assert "Made smaller to fit" in note.text
+
+
+async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
+    note = await notes.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
+    assert note.files is None
+    assert "without a picture" in note.text
