@@ -53,10 +53,15 @@ class Relay:
         self.port: int = self._listener.getsockname()[1]
         self.seen: list[Seen] = []
         self.frozen = False
+        self.refusing = False
         self.cut_when: Callable[[bytes], bool] | None = None
         """Cuts, once, after what the client sent was passed on and answered; the answer is withheld."""
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def heard(self, word: str) -> bool:
+        """Whether a client said this."""
+        return any(word.encode() in seen.received for seen in self.seen)
 
     def cut(self) -> None:
         """Sever every connection."""
@@ -76,6 +81,9 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.refusing:
+                client.close()
+                continue
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

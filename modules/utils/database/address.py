@@ -80,6 +80,8 @@ _HARMLESS = (  # noqa: SIM905 (forty lines otherwise)
     " socket_timeout schema sslaccept uselibpqcompat supa workaround async_fallback conn_max_age timezone"
 ).split()
 
+_ENCODE = "special characters in user or password must be percent-encoded (/ is %2F, ? is %3F, @ is %40)"
+
 _POOLER_PORTS = frozenset({6432, 6543})
 """Where PgBouncer and Supavisor listen by habit."""
 
@@ -198,16 +200,16 @@ def _pragmas(parameters: Mapping[str, str]) -> tuple[tuple[str, int | str], ...]
 
 def _read_postgres(rest: str) -> PostgresAddress:
     place, _, query = rest.partition("?")
+    if "@" not in place and "@" in query:
+        raise _bad(_ENCODE)
     parameters = _parameters(query)
     for name in parameters:
         if name not in _UNDERSTOOD and name not in _HARMLESS:
             raise _unknown(name, [*_UNDERSTOOD, *_HARMLESS])
     authority, _, path = place.partition("/")
-    login, at, hosts = authority.rpartition("@")
-    if "@" in path or (not at and "@" in query):
-        raise _bad(
-            "special characters in user or password must be percent-encoded (/ is %2F, ? is %3F, @ is %40)"
-        )
+    login, _, hosts = authority.rpartition("@")
+    if "@" in path:
+        raise _bad(_ENCODE)
     user, colon, password = login.partition(":")
     tls, notes = _tls(parameters)
     addresses = _hosts(parameters.get("hostaddr") or parameters.get("host") or hosts, parameters.get("port"))

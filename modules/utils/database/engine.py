@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
@@ -17,7 +19,7 @@ from modules.utils.database.facts import Facts
 from modules.utils.database.file_lock import FileGround
 from modules.utils.database.history import History
 from modules.utils.database.jobs import JobJournal
-from modules.utils.database.lease import Lease, RowGround
+from modules.utils.database.lease import LENGTH_SECONDS, Lease, RowGround
 from modules.utils.database.members import Members
 from modules.utils.database.pictures import PictureShelf
 from modules.utils.database.preferences import Preferences
@@ -52,10 +54,11 @@ class Database:
         keep_sources: bool = False,
         unix: Callable[[], float] = time.time,
         on_commit: CommitObserver | None = None,
+        lease_seconds: float = LENGTH_SECONDS,
     ) -> None:
         self.address = address
         self.connections = connections
-        self.lease = Lease(_ground(address, connections))
+        self.lease = Lease(_ground(address, connections), length_seconds=lease_seconds)
         self.writer = GroupWriter(channel=connections.write_channel(), guard=self.lease, observe=on_commit)
         self.janitor = Janitor(writer=self.writer, connections=connections, retention=retention, unix=unix)
         self.pictures = PictureShelf(
@@ -87,6 +90,7 @@ class Database:
         unix: Callable[[], float] = time.time,
         on_commit: CommitObserver | None = None,
         patience: float = 30.0,
+        lease_seconds: float = LENGTH_SECONDS,
     ) -> AsyncIterator[Database]:
         """Open the database of ``DATABASE_URL`` (empty: SQLite under ``root``), with its tables up to date.
 
@@ -104,6 +108,7 @@ class Database:
                 keep_sources=keep_sources,
                 unix=unix,
                 on_commit=on_commit,
+                lease_seconds=lease_seconds,
             )
             async with database.writer.running(), database._housekeeping():
                 yield database
@@ -155,6 +160,8 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
             if isinstance(address, SqliteAddress) or time.monotonic() + pause > give_up_at:
                 raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error}") from error
             log.warning("Waiting for %s: %s", address.shown, error)
+        except DBAPIError as error:
+            raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error.orig}") from error
         else:
             return
         await asyncio.sleep(pause)

@@ -25,6 +25,7 @@ _AWAY_CODES = {
     "42P05": "a prepared statement is there already (a transaction pooler)",
     "28000": "it refuses the user or the connection",
     "28P01": "it refuses the password",
+    "3D000": "there is no such database",
     "40001": "serialization failure",
     "40P01": "deadlock",
     "55P03": "a lock was not available",

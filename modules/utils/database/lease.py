@@ -29,15 +29,19 @@ from modules.utils.database.faults import store_faults
 log = logging.getLogger(__name__)
 
 LENGTH_SECONDS = 8.0
-RENEW_SECONDS = 3.0
-MARGIN_SECONDS = 1.0
-"""A holder stops this long before its lease ends, so that what it began last is over by then."""
+RENEW_SHARE = 3 / 8
+"""Renewed after this part of its length: two tries may fail before the third comes too late."""
+MARGIN_SHARE = 1 / 8
+"""A holder stops this part before its lease ends, so that what it began last is over by then."""
+
+IDLE_SHARE = 5 / 8
+"""PostgreSQL ends a transaction of ours that stands still for this part of a lease."""
 
 _CHECK = {
     "sqlite": text("SELECT epoch FROM lease WHERE id = 1"),
     # The shared lock makes a successor wait for this transaction's end; the time limit frees it if we freeze.
     "postgresql": text(
-        "SELECT epoch, set_config('idle_in_transaction_session_timeout', '5000', true)"
+        "SELECT epoch, set_config('idle_in_transaction_session_timeout', :idle, true)"
         " FROM lease WHERE id = 1 FOR SHARE"
     ),
 }
@@ -79,7 +83,7 @@ class Lease:
     """This process's claim to be the one that works.
 
     ``safe()`` is to be asked right before anything that the outside world sees (a post, a dispatch): it
-    turns False `MARGIN_SECONDS` before a lease that could not be renewed ends. ``lost`` is set once
+    turns False a margin before a lease that could not be renewed ends. ``lost`` is set once
     another process has taken over; that is final.
     """
 
@@ -88,13 +92,12 @@ class Lease:
         ground: LeaseGround,
         *,
         length_seconds: float = LENGTH_SECONDS,
-        renew_seconds: float = RENEW_SECONDS,
         now: Callable[[], float] = steady_seconds,
     ) -> None:
         self._ground = ground
         self._length = length_seconds
-        self._renew_every = renew_seconds
-        self._margin = MARGIN_SECONDS * length_seconds / LENGTH_SECONDS
+        self._renew_every = length_seconds * RENEW_SHARE
+        self._margin = length_seconds * MARGIN_SHARE
         self._now = now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.epoch: int | None = None
@@ -151,7 +154,8 @@ class Lease:
         """
         if self.epoch is None:
             return
-        epoch = connection.execute(_CHECK[connection.dialect.name]).scalar()
+        idle = {} if connection.dialect.name == "sqlite" else {"idle": f"{self._length * IDLE_SHARE:.1f}s"}
+        epoch = connection.execute(_CHECK[connection.dialect.name], idle).scalar()
         if epoch != self.epoch:
             self._note_lost()
             raise LeaseLost("another process works on this database now")

@@ -47,7 +47,11 @@ def _revision(connection: Connection) -> str | None:
     if connection.dialect.name == "sqlite":
         there = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
     else:
-        there = text("SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL")
+        # Not by to_regclass: it may answer from a cache that is older than the lock.
+        there = text(
+            "SELECT 1 FROM pg_catalog.pg_class"
+            " WHERE relname = 'alembic_version' AND relkind = 'r' AND pg_table_is_visible(oid)"
+        )
     if connection.execute(there).scalar() is None:
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -28,6 +28,8 @@ T = TypeVar("T")
 GROUP_LIMIT = 400
 """Most changes in one commit: more would make the first of them wait for the last."""
 
+CLOSING_SECONDS = 5.0
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -97,15 +99,15 @@ class GroupWriter:
         return len(self._pending)
 
     @asynccontextmanager
-    async def running(self, grace_seconds: float = 5.0) -> AsyncIterator[GroupWriter]:
-        """Writes until left; then what is pending has ``grace_seconds`` to reach the disk."""
+    async def running(self) -> AsyncIterator[GroupWriter]:
+        """Writes until left; then what is pending has `CLOSING_SECONDS` to reach the disk."""
         task = asyncio.create_task(self._run(), name="database-writer")
         try:
             yield self
         finally:
             self._closing = True
             self._wake.set()
-            await asyncio.wait({task}, timeout=grace_seconds)
+            await asyncio.wait({task}, timeout=CLOSING_SECONDS)
             task.cancel()
             await asyncio.wait({task})
             for pending in self._pending:

@@ -1,0 +1,148 @@
+"""Opening: tables made and brought up to date, by one of several processes, or one line of what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from modules.queue_manager.errors import BadSettings, StartupError
+from modules.utils.database import schema
+from modules.utils.database.engine import Database
+from modules.utils.database.models import Base
+from tests.postgres import Postgres
+
+OPEN = """
+import asyncio, logging, sys
+from modules.utils.database.engine import Database
+logging.basicConfig(level=logging.INFO)
+async def main():
+    async with Database.open(sys.argv[1]) as database:
+        await database.facts.put("who", "me")
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/deep/er/bot.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+async def refusal(url: str) -> str:
+    with pytest.raises(StartupError) as caught:
+        async with Database.open(url, patience=0):
+            pass
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_the_migrations_make_what_the_models_say(url: str) -> None:
+    def differences(connection: Any) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    async with Database.open(url) as database, database.connections.reading() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_the_newest_revision_is_the_one_that_is_looked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.NEWEST
+
+
+async def test_of_processes_that_start_together_one_migrates(url: str) -> None:
+    starting = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", OPEN, url),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    ended = await asyncio.gather(*(process.communicate() for process in starting))
+    said = [error.decode() for _, error in ended]
+    assert [process.returncode for process in starting] == [0, 0, 0], said
+    assert sum("Database schema brought" in text for text in said) == 1
+
+
+async def test_a_start_with_nothing_to_do_needs_no_alembic(url: str) -> None:
+    async with Database.open(url):
+        pass
+    check = "\nassert not [name for name in sys.modules if name.startswith('alembic')]"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", OPEN + check, url)
+    assert await process.wait() == 0
+
+
+async def test_a_newer_programs_database_is_left_alone(url: str) -> None:
+    async with Database.open(url) as database:
+
+        def change(connection: Any) -> None:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+        await database.writer.write(change)
+    assert "9999" in await refusal(url)
+
+
+async def test_sqlite_is_set_to_survive_a_loss_of_power(tmp_path: Path) -> None:
+    async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
+        wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+        def pragmas(connection: Any) -> dict[str, object]:
+            return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
+
+        assert await database.writer.write(pragmas) == wanted
+        async with database.connections.reading() as connection:
+            assert await connection.run_sync(pragmas) == wanted
+
+
+async def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bot.db").write_text("my notes, which nobody should overwrite" * 50)
+    assert "not a database" in await refusal(f"sqlite:///{tmp_path}/bot.db")
+    assert (tmp_path / "bot.db").read_text().startswith("my notes")
+
+
+async def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "DATABASE_URL" in await refusal(f"sqlite:///{tmp_path}/file/bot.db")
+    other = sqlite3.connect(":memory:")
+    other.close()
+
+
+async def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    assert "cannot be used" in await refusal(
+        f"postgresql://u:secret@127.0.0.1:1/{tmp_path.name}?connect_timeout=2"
+    )
+    assert "cannot be used" in await refusal(f"postgresql://u@/d?host={tmp_path}")
+    assert "cannot be used" in await refusal("postgresql://u@no-such-host.invalid/d")
+
+
+async def test_a_database_that_does_not_exist_is_told_at_once(postgres: Postgres) -> None:
+    with pytest.raises(BadSettings, match="no such database"):
+        async with Database.open(postgres.url("nowhere"), patience=60):
+            pass
+    with pytest.raises(BadSettings, match="refuses this user"):
+        async with Database.open(postgres.url().replace("postgres@", "nobody@"), patience=60):
+            pass
+
+
+async def test_a_server_that_starts_late_is_waited_for(postgres: Postgres, postgres_url: str) -> None:
+    postgres.stop()
+
+    async def late() -> None:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(postgres.start)
+
+    starting = asyncio.ensure_future(late())
+    async with Database.open(postgres_url, patience=20) as database:
+        await database.facts.put("a", "b")
+    await starting
