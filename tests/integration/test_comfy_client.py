@@ -194,6 +194,22 @@ async def test_the_name_that_the_server_gave_an_upload_is_used() -> None:
         assert await client.upload(b"two", "ref.png", "fullet") == "fullet/ref (1).png"
 
 
+async def test_a_prompt_that_ends_while_it_is_looked_up_is_not_taken_for_lost() -> None:
+    """It has left the queue after the history was asked and before the queue was."""
+    asked: list[str] = []
+
+    async def ends_in_between(request: web.BaseRequest) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path == "/queue":
+            return web.json_response({"queue_running": [], "queue_pending": []})
+        entry = {"prompt": [1, "p", {}, {}, []], "outputs": {}, "status": {"status_str": "success"}}
+        return web.json_response({"p": entry} if "/queue" in asked else {})
+
+    async with client_of(ends_in_between) as client:
+        assert (await client.look_up("p")).state == "finished"
+        assert asked == ["/history/p", "/queue", "/history/p"]
+
+
 async def test_model_files_are_listed() -> None:
     async with comfy_rig() as rig:
         assert "ae.safetensors" in await rig.client().models("vae")

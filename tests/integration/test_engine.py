@@ -242,18 +242,26 @@ async def test_a_waiting_run_is_taken_back_and_the_others_go_on() -> None:
         assert len(rig.server.sampler_log) == 2
 
 
-async def test_a_run_that_has_begun_is_interrupted_only_when_asked() -> None:
+async def test_a_run_that_has_begun_is_interrupted_and_the_others_go_on() -> None:
     async with comfy_rig(timing=SLOW) as rig:
         engine, stranger = rig.engine(), rig.engine()
         run = await engine.submit(rig.batch(ask("begun")))
         events = await until_step(run)
         others = await stranger.submit(rig.batch(ask("others")))
-        assert not await run.withdraw(interrupt=False)
         assert not await run.withdraw(interrupt=True)
         with pytest.raises(EngineForgot, match="interrupted"):
             [event async for event in events]
         await heard(others)
         assert is_of(await others.fetch(0), ask("others"))
+
+
+async def test_a_run_that_has_begun_goes_on_if_it_shall_not_be_interrupted() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        run = await rig.engine().submit(rig.batch(ask()))
+        events = await until_begun(run)
+        assert not await run.withdraw(interrupt=False)
+        [event async for event in events]
+        assert is_of(await run.fetch(0), ask())
 
 
 async def test_taking_back_what_has_ended_changes_nothing() -> None:
