@@ -1,0 +1,272 @@
+"""Graphs for comparing: a batch through the node pack, and each of its pictures through stock nodes alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tests.real_comfy.comfy import Graph
+
+SHIFT_NODE = {"class_type": "ModelSamplingAuraFlow", "inputs": {"model": ["unet", 0], "shift": 3.0}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A model as its official workflow loads it."""
+
+    name: str
+    unet: str
+    clip: tuple[str, ...]
+    clip_type: str
+    vae: str
+    latent: str = "EmptySD3LatentImage"
+    multiple: int = 16  # of a side, in pixels
+    shift: bool = False
+    flux2: bool = False
+
+    @property
+    def files(self) -> set[str]:
+        return {self.unet, *self.clip, self.vae}
+
+
+FLUX1 = Family(
+    name="Flux.1 schnell",
+    unet="flux1-schnell.safetensors",
+    clip=("clip_l.safetensors", "t5xxl_fp16.safetensors"),
+    clip_type="flux",
+    vae="ae.safetensors",
+)
+KLEIN = Family(
+    name="FLUX.2 Klein 4B",
+    unet="flux-2-klein-4b.safetensors",
+    clip=("qwen_3_4b.safetensors",),
+    clip_type="flux2",
+    vae="flux2-vae.safetensors",
+    latent="EmptyFlux2LatentImage",
+    flux2=True,
+)
+ZIMAGE = Family(
+    name="Z-Image Turbo",
+    unet="z_image_turbo_bf16.safetensors",
+    clip=("qwen_3_4b.safetensors",),
+    clip_type="lumina2",
+    vae="ae.safetensors",
+    shift=True,
+)
+FAMILIES = (
+    FLUX1,
+    KLEIN,
+    ZIMAGE,
+    replace(FLUX1, name="Flux.1 schnell GGUF", unet="flux1-schnell-Q4_K_S.gguf"),
+    replace(
+        KLEIN, name="FLUX.2 Klein 4B GGUF", unet="flux-2-klein-4b-Q5_K_M.gguf", clip=("Qwen3-4B-Q6_K.gguf",)
+    ),
+    replace(
+        ZIMAGE, name="Z-Image Turbo GGUF", unet="z-image-turbo-Q5_K_M.gguf", clip=("Qwen3-4B-Q6_K.gguf",)
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all pictures of a batch have in common."""
+
+    family: Family
+    sampler: str = "euler"
+    scheduler: str = "simple"
+    steps: int = 3
+    guidance: float = 1.0
+    width: int = 240
+    height: int = 208
+    megapixels: float = 0.04  # of an edit's scaled references
+    resolution_steps: int = 1  # what their sides are multiples of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One person's picture."""
+
+    prompt: str
+    seed: int
+    key: str
+    negative: str | None = (
+        None  # None: the prompt's conditioning zeroed out, as the distilled models' workflows do
+    )
+    references: tuple[str, ...] = field(default=())
+
+
+def fused(settings: Settings, wishes: Sequence[Wish], *, preview_every: int = 0) -> Graph:
+    """All wishes in one sampler run; nodes "latents" (SaveLatent) and "save" (SaveImageBatch)."""
+    graph = _loaders(settings.family)
+    graph["positive"] = _encode_batch([wish.prompt for wish in wishes])
+    if wishes[0].negative is None:
+        graph["negative"] = _zeroed("positive")
+    else:
+        graph["negative"] = _encode_batch([wish.negative or "" for wish in wishes])
+    graph |= _latent(settings, len(wishes), wishes[0].references)
+    for i in range(len(wishes[0].references)):
+        names = [wish.references[i] for wish in wishes]
+        scale = {
+            "megapixels": settings.megapixels,
+            "upscale_method": "nearest-exact",
+            "resolution_steps": settings.resolution_steps,
+        }
+        graph[f"scaled{i}"] = _node("LoadImageBatch", names=json.dumps(names), **scale)
+    positive, negative = _with_references(graph, len(wishes[0].references))
+    seeds = json.dumps([wish.seed for wish in wishes])
+    graph["model"] = _node("FusedModel", model=_model(settings.family), positive=positive, negative=negative)
+    graph["guider"] = _node(
+        "CFGGuider", model=["model", 0], positive=positive, negative=negative, cfg=settings.guidance
+    )
+    graph["noise"] = _node("RandomNoiseBatch", seeds=seeds)
+    graph["select"] = _node("KSamplerSelect", sampler_name=settings.sampler)
+    graph["sampler"] = _node("SamplerBatch", sampler=["select", 0], seeds=seeds)
+    graph["sigmas"] = _flux2_sigmas(settings) or _node(
+        "SigmasLikeKSampler",
+        model=_model(settings.family),
+        sampler_name=settings.sampler,
+        scheduler=settings.scheduler,
+        steps=settings.steps,
+        denoise=1.0,
+    )
+    graph["sampled"] = _advanced()
+    graph |= _ends()
+    graph["save"] = _node(
+        "SaveImageBatch",
+        images=["decoded", 0],
+        keys=json.dumps([wish.key for wish in wishes]),
+        format="png",
+        quality=90,
+        preview_every=preview_every,
+    )
+    return graph
+
+
+def stock(settings: Settings, wish: Wish) -> Graph:
+    """The wish alone through stock nodes only; nodes "latents" (SaveLatent) and "save" (SaveImage)."""
+    graph = _loaders(settings.family)
+    graph["positive"] = _node("CLIPTextEncode", text=wish.prompt, clip=["clip", 0])
+    if wish.negative is None:
+        graph["negative"] = _zeroed("positive")
+    else:
+        graph["negative"] = _node("CLIPTextEncode", text=wish.negative, clip=["clip", 0])
+    graph |= _latent(settings, 1, wish.references)
+    for i, name in enumerate(wish.references):
+        graph[f"loaded{i}"] = _node("LoadImage", image=name)
+        graph[f"scaled{i}"] = _node(
+            "ImageScaleToTotalPixels",
+            image=[f"loaded{i}", 0],
+            upscale_method="nearest-exact",
+            megapixels=settings.megapixels,
+            resolution_steps=settings.resolution_steps,
+        )
+    positive, negative = _with_references(graph, len(wish.references))
+    if settings.family.flux2:
+        graph["guider"] = _node(
+            "CFGGuider",
+            model=_model(settings.family),
+            positive=positive,
+            negative=negative,
+            cfg=settings.guidance,
+        )
+        graph["noise"] = _node("RandomNoise", noise_seed=wish.seed)
+        graph["sampler"] = _node("KSamplerSelect", sampler_name=settings.sampler)
+        graph["sigmas"] = _flux2_sigmas(settings) or {}
+        graph["sampled"] = _advanced()
+    else:
+        graph["sampled"] = _node(
+            "KSampler",
+            model=_model(settings.family),
+            seed=wish.seed,
+            steps=settings.steps,
+            cfg=settings.guidance,
+            sampler_name=settings.sampler,
+            scheduler=settings.scheduler,
+            positive=positive,
+            negative=negative,
+            latent_image=["latent", 0],
+            denoise=1.0,
+        )
+    graph |= _ends()
+    graph["save"] = _node("SaveImage", images=["decoded", 0], filename_prefix=f"real_comfy/{wish.key}")
+    return graph
+
+
+def _node(kind: str, **inputs: object) -> dict[str, object]:
+    return {"class_type": kind, "inputs": inputs}
+
+
+def _loaders(family: Family) -> Graph:
+    gguf = family.unet.endswith(".gguf")
+    if gguf:
+        graph = {"unet": _node("UnetLoaderGGUF", unet_name=family.unet)}
+    else:
+        graph = {"unet": _node("UNETLoader", unet_name=family.unet, weight_dtype="default")}
+    suffix = "GGUF" if gguf else ""
+    if len(family.clip) == 2:
+        names = dict(zip(("clip_name1", "clip_name2"), family.clip, strict=True))
+        graph["clip"] = _node(f"DualCLIPLoader{suffix}", type=family.clip_type, **names)
+    else:
+        graph["clip"] = _node(f"CLIPLoader{suffix}", type=family.clip_type, clip_name=family.clip[0])
+    graph["vae"] = _node("VAELoader", vae_name=family.vae)
+    if family.shift:
+        graph["shifted"] = dict(SHIFT_NODE)
+    return graph
+
+
+def _model(family: Family) -> list[object]:
+    return ["shifted" if family.shift else "unet", 0]
+
+
+def _encode_batch(prompts: Sequence[str]) -> dict[str, object]:
+    return _node("CLIPTextEncodeBatch", clip=["clip", 0], prompts=json.dumps(list(prompts)))
+
+
+def _zeroed(conditioning: str) -> dict[str, object]:
+    return _node("ConditioningZeroOut", conditioning=[conditioning, 0])
+
+
+def _latent(settings: Settings, batch: int, references: Sequence[str]) -> Graph:
+    size: dict[str, object] = {"width": settings.width, "height": settings.height}
+    graph: Graph = {}
+    if references:
+        graph["size"] = _node("GetImageSize", image=["scaled0", 0])
+        size = {"width": ["size", 0], "height": ["size", 1]}
+    graph["latent"] = _node(settings.family.latent, batch_size=batch, **size)
+    return graph
+
+
+def _with_references(graph: Graph, count: int) -> tuple[list[object], list[object]]:
+    """Adds a chain of ReferenceLatent to both conditionings."""
+    ends = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    for i in range(count):
+        graph[f"encoded{i}"] = _node("VAEEncode", pixels=[f"scaled{i}", 0], vae=["vae", 0])
+        for kind, end in list(ends.items()):
+            graph[f"{kind}{i}"] = _node("ReferenceLatent", conditioning=end, latent=[f"encoded{i}", 0])
+            ends[kind] = [f"{kind}{i}", 0]
+    return ends["positive"], ends["negative"]
+
+
+def _flux2_sigmas(settings: Settings) -> dict[str, object] | None:
+    if not settings.family.flux2:
+        return None
+    return _node("Flux2Scheduler", steps=settings.steps, width=settings.width, height=settings.height)
+
+
+def _advanced() -> dict[str, object]:
+    links = {
+        "noise": "noise",
+        "guider": "guider",
+        "sampler": "sampler",
+        "sigmas": "sigmas",
+        "latent_image": "latent",
+    }
+    return _node("SamplerCustomAdvanced", **{name: [node, 0] for name, node in links.items()})
+
+
+def _ends() -> Graph:
+    return {
+        "latents": _node("SaveLatent", samples=["sampled", 0], filename_prefix="real_comfy/latents"),
+        "decoded": _node("VAEDecode", samples=["sampled", 0], vae=["vae", 0]),
+    }

@@ -1,0 +1,46 @@
+"""What the fidelity tests measured, and its place in docs/fidelity.md: a part for each ComfyUI version."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The worst of some batches against the same pictures alone through stock nodes."""
+
+    model: str
+    what: str  # sampler, or the kind of edit
+    guidance: float
+    batches: tuple[int, ...]
+    latent: float  # largest difference of a latent value
+    floor: (
+        float | None
+    )  # the same between stock nodes alone and stock nodes in a batch, or None if not measured
+    pixel: int  # largest difference of a byte
+    share: float  # of bytes that differ
+
+
+def table(rows: list[Measured]) -> str:
+    head = (
+        "| model | sampler or edit | guidance | batches | latents | stock's batch | bytes | that differ |",
+        "|---|---|--:|---|--:|--:|--:|--:|",
+    )
+    lines = [
+        f"| {r.model} | {r.what} | {r.guidance:g} | {', '.join(map(str, r.batches))} | {r.latent:.1e} | "
+        f"{'–' if r.floor is None else f'{r.floor:.1e}'} | {r.pixel}/255 | {r.share:.4%} |"
+        for r in rows
+    ]
+    return "\n".join((*head, *lines))
+
+
+def write_part(file: Path, name: str, text: str) -> None:
+    """Puts `text` between this part's markers, after the other parts if it is new."""
+    start, end = f"<!-- part: {name} -->", f"<!-- end: {name} -->"
+    part = f"{start}\n{text.strip()}\n{end}"
+    old = file.read_text(encoding="utf-8") if file.exists() else ""
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+    new = pattern.sub(lambda _: part, old) if pattern.search(old) else f"{old.rstrip()}\n\n{part}\n"
+    file.write_text(new, encoding="utf-8")

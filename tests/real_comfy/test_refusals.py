@@ -1,0 +1,88 @@
+"""What a node cannot do exactly is refused with a sentence that names the input, never passed over."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+
+from tests.real_comfy.comfy import Comfy, Graph, RunFailed
+from tests.real_comfy.graphs import KLEIN, ZIMAGE, Settings, Wish, fused
+
+SMALL = Settings(family=ZIMAGE, steps=1, width=64, height=64)
+
+
+def two() -> Graph:
+    wishes = [Wish(prompt=text, seed=i, key=uuid.uuid4().hex) for i, text in enumerate(("fox", "owl " * 40))]
+    return fused(SMALL, wishes)
+
+
+def with_input(node: str, name: str, value: object) -> Graph:
+    graph = two()
+    graph[node]["inputs"][name] = value
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("node", "name", "value", "sentence"),
+    [
+        ("positive", "prompts", "a fox", "CLIPTextEncodeBatch: input prompts: must be a JSON array"),
+        ("noise", "seeds", "[-1]", "RandomNoiseBatch: input seeds: a seed must be"),
+        ("sampler", "seeds", "[[1, 2, 3]]", "SamplerBatch: input seeds: the strength"),
+        ("save", "keys", '["x"]', "SaveImageBatch: input keys: every key"),
+        ("noise", "seeds", "[1]", "RandomNoiseBatch: input seeds: 1 seeds for a batch of 2"),
+        ("sampler", "seeds", "[1]", "SamplerBatch: input seeds: 1 seeds for a batch of 2"),
+        ("save", "keys", json.dumps(["0" * 32]), "SaveImageBatch: input keys: 1 keys for 2 pictures"),
+        ("latent", "batch_size", 3, "RandomNoiseBatch: input seeds: 2 seeds for a batch of 3"),
+        ("select", "sampler_name", "dpm_adaptive", "SamplerBatch: input sampler: dpm_adaptive"),
+        ("guider", "model", ["unet", 0], "CLIPTextEncodeBatch: input prompts: they are of unequal length"),
+    ],
+)
+async def test_a_wrong_input_is_named(
+    comfy: Comfy, node: str, name: str, value: object, sentence: str
+) -> None:
+    with pytest.raises(RunFailed) as failure:
+        await comfy.run(with_input(node, name, value))
+    assert sentence in str(failure.value)
+
+
+async def test_the_last_seed_fits_all_but_samplers_that_need_the_next(comfy: Comfy) -> None:
+    wish = Wish(prompt="fox", seed=2**64 - 1, key=uuid.uuid4().hex)
+    await comfy.run(fused(SMALL, [wish]))
+    ancestral = Settings(family=ZIMAGE, steps=2, width=64, height=64, sampler="euler_ancestral")
+    with pytest.raises(RunFailed, match="SamplerBatch: input seeds: 18446744073709551615"):
+        await comfy.run(fused(ancestral, [wish]))
+
+
+async def test_text_changed_after_it_was_merged_is_refused(comfy: Comfy) -> None:
+    graph = two()
+    graph["more"] = {
+        "class_type": "ConditioningConcat",
+        "inputs": {"conditioning_to": ["positive", 0], "conditioning_from": ["positive", 0]},
+    }
+    graph["model"]["inputs"]["positive"] = graph["guider"]["inputs"]["positive"] = ["more", 0]
+    with pytest.raises(RunFailed, match="FusedModel: input positive: its text was changed"):
+        await comfy.run(graph)
+
+
+async def test_more_prompts_than_latents_are_refused(comfy: Comfy) -> None:
+    graph = two()
+    graph["latent"]["inputs"]["batch_size"] = 3
+    graph["noise"]["inputs"]["seeds"] = graph["sampler"]["inputs"]["seeds"] = "[1, 2, 3]"
+    with pytest.raises(RunFailed, match="FusedModel: input positive: it holds 2 prompts"):
+        await comfy.run(graph)
+
+
+async def test_a_model_fused_twice_is_fused_once(comfy: Comfy) -> None:
+    settings = Settings(family=KLEIN, steps=1, width=64, height=64)
+    wishes = [Wish(prompt=text, seed=1, key=uuid.uuid4().hex) for text in ("fox", "owl " * 600)]
+    once = fused(settings, wishes)
+    twice = fused(settings, wishes)
+    twice["again"] = {
+        "class_type": "FusedModel",
+        "inputs": {**twice["model"]["inputs"], "model": ["model", 0]},
+    }
+    twice["guider"]["inputs"]["model"] = ["again", 0]
+    latents = [await comfy.latent(await comfy.run(graph), "latents") for graph in (once, twice)]
+    assert latents[0].values == latents[1].values
