@@ -202,7 +202,7 @@ export class Composer {
   /** Typing anywhere on the page goes into the box, as in every chat; `/` too. */
   #globalKey(event) {
     const busy =
-      event.target.closest?.('input, textarea, select, [contenteditable], dialog, .popup, [role=menu]') ||
+      event.target.closest?.('input, textarea, select, [contenteditable], dialog[open], .popup, [role=menu]') ||
       document.querySelector('dialog[open], .popup');
     if (
       busy ||
