@@ -55,6 +55,9 @@ class ImageProcess:
         try:
             async with timeout(seconds):
                 return await self._exchange(header, payload)
+        except asyncio.TimeoutError:  # an OSError since Python 3.11, hence before it
+            await self.kill()
+            raise
         except (OSError, EOFError, ValueError) as error:
             await self.kill()
             raise WorkerDied(type(error).__name__) from error
