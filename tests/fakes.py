@@ -63,7 +63,7 @@ def offer(name: str = "flux", *, kind: str = "imagine", steps: int = 4, **more: 
     return ModelOffer(**values)  # type: ignore[arg-type]
 
 
-def request(  # noqa: PLR0913
+def request(
     user: int = 1,
     prompt: str = "a lighthouse",
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -59,6 +59,8 @@ class Dispatcher:
         self._window = window
         self._slots: dict[str, EngineSlot] = {}
         self._takers = TakerPool()
+        self._warm: dict[str, str] = {}
+        self._warm_counts: Counter[str] = Counter()
         self._stood_back = False
         self._groups: deque[_Group] = deque()
         self._grouped: set[JobId] = set()
@@ -85,6 +87,7 @@ class Dispatcher:
         """A worker went."""
         self._slots.pop(slot.name, None)
         self._takers.remove(slot)
+        self._note_warm(slot)
         self.schedule()
 
     async def take(self, slot: EngineSlot) -> Flight:
@@ -106,6 +109,7 @@ class Dispatcher:
 
     def seen(self, slot: EngineSlot) -> None:
         """Something about this engine may have changed: its state, its model, what it can do."""
+        self._note_warm(slot)
         if slot.living and slot.taker is not None and not slot.taker.done():
             self._takers.add(slot)
         else:
@@ -225,6 +229,7 @@ class Dispatcher:
         )
         self._takers.remove(slot)
         slot.warm = weights
+        self._note_warm(slot)
         slot.flights.append(flight)
         assert slot.taker is not None
         slot.taker.set_result(flight)
@@ -303,7 +308,20 @@ class Dispatcher:
         )
 
     def _warm_elsewhere(self, slot: EngineSlot) -> set[str]:
-        return {s.warm for s in self._slots.values() if s is not slot and s.living and s.warm is not None}
+        own = self._warm.get(slot.name)
+        return {weights for weights, count in self._warm_counts.items() if count > (weights == own)}
+
+    def _note_warm(self, slot: EngineSlot) -> None:
+        """Keep count of what is loaded on living engines."""
+        before = self._warm.pop(slot.name, None)
+        now = slot.warm if slot.living and slot.name in self._slots else None
+        if before is not None:
+            self._warm_counts[before] -= 1
+            if not self._warm_counts[before]:
+                del self._warm_counts[before]
+        if now is not None:
+            self._warm[slot.name] = now
+            self._warm_counts[now] += 1
 
     def _gathering(self, slot: EngineSlot, jobs: list[Job], limit: int, now: float) -> bool:
         """An idle engine waits a moment for a batch to fill, counted from the first one's arrival."""
@@ -325,6 +343,9 @@ class Dispatcher:
         fastest = self._fastest(key, rows, now)
         if fastest is None or mine <= SLOWER * fastest:
             return False
+        limit = slot.limits.of(key.model)
+        if len(self._queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
+            return False  # more than the others could do in that time, whoever they are
         others = [
             s for s in self._slots.values() if s is not slot and s.living and s.limits.of(key.model) > 0
         ]

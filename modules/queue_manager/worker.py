@@ -123,7 +123,7 @@ class GpuWorker:
         try:
             async with timeout(self._times.probe_limit):
                 capabilities = await self.engine.probe()
-        except TimeoutError:
+        except asyncio.TimeoutError:
             return self._is_not(EngineStalled(f"no answer within {self._times.probe_limit:g} s"))
         except GenerationError as error:
             return self._is_not(error)
@@ -389,7 +389,7 @@ class GpuWorker:
         try:
             async with timeout(self._times.withdraw_limit):
                 return await flight.run.withdraw(interrupt=interrupt)
-        except (TimeoutError, GenerationError) as error:
+        except (asyncio.TimeoutError, GenerationError) as error:
             log.warning("Could not withdraw a run: %s", error, extra={"engine": self.slot.name})
             return flight.started_at is None
 

@@ -28,7 +28,7 @@ def test_the_choice_is_the_warm_key_or_the_first_in_line(
         candidates,
         warm=warm,
         warm_elsewhere=elsewhere,
-        passes={key: passed for key in KEYS.values()},
+        passes=dict.fromkeys(KEYS.values(), passed),
         max_key_wait=2,
     )
     if not line:

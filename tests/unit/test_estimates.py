@@ -35,7 +35,8 @@ def test_learns_load_steps_and_decoding_apart() -> None:
         book.learn(seen(rows=2, pace=1.0))
         book.learn(seen(rows=2, pace=1.0, load=5.0))
     warm, cold = book.predict("gpu", "flux", 2), book.predict("gpu", "flux", 2, swap=True)
-    assert warm and cold
+    assert warm
+    assert cold
     assert warm.total == pytest.approx(4.5)
     assert cold.total == pytest.approx(9.5)
     assert (warm.step, warm.after, cold.load) == pytest.approx((1.0, 0.3, 5.0))
@@ -46,7 +47,8 @@ def test_sizes_never_seen_lie_on_the_line_through_those_that_were() -> None:
     for rows in (1, 2):
         book.learn(seen(rows=rows, pace=0.5 + 0.5 * rows))
     guess = book.predict("gpu", "flux", 4)
-    assert guess and guess.step == pytest.approx(2.5)
+    assert guess
+    assert guess.step == pytest.approx(2.5)
 
 
 def test_a_new_engine_is_guessed_from_the_others_scaled_by_what_both_have_run() -> None:
@@ -55,7 +57,8 @@ def test_a_new_engine_is_guessed_from_the_others_scaled_by_what_both_have_run() 
     book.learn(seen("fast", "z-image", rows=1, pace=2.0))
     book.learn(seen("slow", "flux", rows=1, pace=3.0, after=0.9))
     guess = book.predict("slow", "z-image", 1)
-    assert guess and guess.step == pytest.approx(2.0 * (0.2 + 12.0 + 0.9) / (0.2 + 4.0 + 0.3))
+    assert guess
+    assert guess.step == pytest.approx(2.0 * (0.2 + 12.0 + 0.9) / (0.2 + 4.0 + 0.3))
 
 
 def test_what_remains_follows_the_run_s_own_pace() -> None:
