@@ -4,7 +4,7 @@ import { CommandForm } from './command_form.js';
 import { leaves, matching } from './commands.js';
 import { h, icon } from './dom.js';
 import { FileTray, dropzone } from './file_tray.js';
-import { t } from './i18n.js';
+import { localized, t } from './i18n.js';
 import { Suggestions } from './suggestions.js';
 import { toast } from './toasts.js';
 import { filesOf } from './uploads.js';
@@ -159,7 +159,7 @@ export class Composer {
         label: `/${leaf.label}`,
         tag: leaf.options
           .filter((option) => option.required)
-          .map((option) => option.name)
+          .map((option) => localized(option))
           .join(' '),
         detail: leaf.description,
         testid: `command-${leaf.name.replaceAll(' ', '-')}`,

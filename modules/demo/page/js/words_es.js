@@ -7,7 +7,7 @@ export default {
   'nav.private': 'canal privado',
   'nav.unread': 'sin leer',
   'nav.new': 'nuevo',
-  'user.switch': 'Cambiar de usuario',
+  'user.switch': 'Cambiar usuario',
   'user.you': 'Eres',
   'user.admin': 'admin',
   'user.switching': 'Cada persona ve solo sus canales.',
