@@ -48,7 +48,7 @@ class JobActions:
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await interaction.response.defer(ephemeral=True, thinking=True)
+            await self._desk.acknowledger.defer(interaction)
         job = await self._desk.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
@@ -178,7 +178,7 @@ class JobActions:
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Edit came back."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         job = await self._desk.job(job_id)
         self._check_owner(interaction, "edit", job)
         picture = await self._desk.picture(job.id, interaction.message)
@@ -189,7 +189,7 @@ class JobActions:
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         job = await self._desk.job(job_id)
         request = job.request
         if request.sources and interaction.user.id != request.user_id:

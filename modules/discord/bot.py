@@ -28,6 +28,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from modules.discord.acknowledging import Acknowledger
 from modules.discord.actions import JobActions
 from modules.discord.administration import Administration, Reload
 from modules.discord.answers import fenced, tell_error
@@ -227,6 +228,7 @@ class ImageBot(commands.Bot):
                 notes=notes,
                 courier=self.courier,
             ),
+            acknowledger=Acknowledger(),
             hindrance=self.hindrance,
             home=lambda: self.get_guild(guild_id) if guild_id is not None else None,
             gallery_channel_id=gallery_channel_id,

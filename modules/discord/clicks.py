@@ -57,7 +57,7 @@ class Clicks:
         self, interaction: discord.Interaction, kind: str, target: str, values: Mapping[str, str]
     ) -> None:
         """The form of a menu on somebody's message, named by channel and message."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         channel_id, message_id = (int(part) for part in target.split("-", 1))
         prompt = values.get("prompt", "")
         if kind == "edit":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import discord
 
+from modules.discord.acknowledging import Acknowledger
 from modules.discord.attachments import AttachmentReader
 from modules.discord.boards import Hindrance
 from modules.discord.channels import SessionChannels
@@ -39,6 +40,7 @@ class Desk:
     cleaner: PictureCleaner
     messages: Messages
     kept: KeptPictures
+    acknowledger: Acknowledger
     hindrance: Callable[[], Hindrance | None]
     home: Callable[[], discord.Guild | None]
     gallery_channel_id: int | None = None

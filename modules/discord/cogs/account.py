@@ -30,12 +30,12 @@ class Account(commands.Cog):
     @app_commands.command()
     async def history(self, interaction: discord.Interaction) -> None:
         """The pictures you have made."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         await self._show_page(interaction, None)
 
     async def turn_page(self, interaction: discord.Interaction, before: int) -> None:
         """A page button was pressed; ``before`` 0 is the newest page."""
-        await interaction.response.defer()
+        await self._desk.acknowledger.defer(interaction, update=True)
         await self._show_page(interaction, before or None)
 
     async def _show_page(self, interaction: discord.Interaction, before: int | None) -> None:
@@ -46,7 +46,7 @@ class Account(commands.Cog):
 
     async def pick(self, interaction: discord.Interaction, job_id: JobId) -> None:
         """A picture was chosen in the history: show what can be done with it."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person = await self._desk.person(interaction)
         job = await self._desk.job(job_id)
         if job.request.user_id != person.user_id:
@@ -66,12 +66,12 @@ class Account(commands.Cog):
     @app_commands.command()
     async def settings(self, interaction: discord.Interaction) -> None:
         """Your model, shape, language and where results go."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         await self._show_settings(interaction, await self._desk.person(interaction), "settings-title")
 
     async def choose(self, interaction: discord.Interaction, setting: str, values: list[str]) -> None:
         """Something was chosen in the menus of /settings."""
-        await interaction.response.defer()
+        await self._desk.acknowledger.defer(interaction, update=True)
         person = await self._desk.person(interaction)
         preferences = changed(person.preferences, setting, values)
         await self._desk.database.preferences.put(person.user_id, preferences)
@@ -87,7 +87,7 @@ class Account(commands.Cog):
     @app_commands.command()
     async def forget(self, interaction: discord.Interaction) -> None:
         """Erase your prompts, pictures and settings."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person, messages = await self._desk.person(interaction), self._desk.messages
         buttons = [
             button(
@@ -102,7 +102,7 @@ class Account(commands.Cog):
 
     async def decide(self, interaction: discord.Interaction, about: str) -> None:
         """The question of /forget was answered."""
-        await interaction.response.defer()
+        await self._desk.acknowledger.defer(interaction, update=True)
         decision, _, owner = about.partition(":")
         if owner != str(interaction.user.id):
             raise NotYourJob
@@ -118,7 +118,7 @@ class Account(commands.Cog):
 
     async def withdraw(self, interaction: discord.Interaction, values: list[str]) -> None:
         """Jobs were chosen in the menu of /cancel."""
-        await interaction.response.defer()
+        await self._desk.acknowledger.defer(interaction, update=True)
         person, queue = await self._desk.person(interaction), self._desk.queue
         mine = {job.id: job for job in queue.active_jobs(person.user_id)}
         chosen = list(mine) if "all" in values else [JobId(value) for value in values if JobId(value) in mine]

@@ -53,7 +53,7 @@ class Commands(commands.Cog):
         count: app_commands.Range[int, 1, 10] = 1,
     ) -> None:
         """Make a picture from words."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person = await self._desk.person(interaction)
         wish = Wish(
             kind="imagine",
@@ -77,7 +77,7 @@ class Commands(commands.Cog):
         seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
     ) -> None:
         """Change a picture by words."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person = await self._desk.person(interaction)
         uploads = [await self._desk.upload(file.url) for file in (image, image2) if file is not None]
         if image is None:
@@ -88,14 +88,14 @@ class Commands(commands.Cog):
     @app_commands.command()
     async def queue(self, interaction: discord.Interaction) -> None:
         """How many wait, and where you stand."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person = await self._desk.person(interaction)
         await answer(interaction, queue_text(self._desk, person))
 
     @app_commands.command()
     async def cancel(self, interaction: discord.Interaction) -> None:
         """Take back pictures you asked for."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person, messages = await self._desk.person(interaction), self._desk.messages
         jobs = self._desk.queue.active_jobs(person.user_id)
         if not jobs:
@@ -116,7 +116,7 @@ class Commands(commands.Cog):
     @app_commands.command()
     async def help(self, interaction: discord.Interaction) -> None:
         """What this bot can do."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._desk.acknowledger.defer(interaction)
         person = await self._desk.person(interaction)
         await answer(interaction, help_text(self._desk, person))
 

@@ -1,0 +1,53 @@
+"""Acknowledges interactions before anything else: Discord gives three seconds, whatever the rush.
+
+While others still wait to be acknowledged, the work behind those that are stands back. Connections are
+few enough to be used again: a thousand at once would each begin with a handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import discord
+
+from modules.queue_manager.backports import timeout
+
+AT_ONCE = 100
+"""Acknowledgements on their way at one time."""
+
+STAND_BACK = 2.0
+"""Seconds for which work stands back at most."""
+
+
+class Acknowledger:
+    """See the module. One for the whole bot."""
+
+    def __init__(self) -> None:
+        self._doors = asyncio.Semaphore(AT_ONCE)
+        self._pending = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
+
+    async def defer(self, interaction: discord.Interaction, *, update: bool = False) -> None:
+        """Acknowledge: "thinking", for this person alone, or, for a click that changes the message it is
+        on (``update``), nothing visible."""
+        self._pending += 1
+        self._calm.clear()
+        try:
+            async with self._doors:
+                if update:
+                    await interaction.response.defer()
+                else:
+                    await interaction.response.defer(ephemeral=True, thinking=True)
+        finally:
+            self._pending -= 1
+            if not self._pending:
+                self._calm.set()
+        await self._stand_back()
+
+    async def _stand_back(self) -> None:
+        try:
+            async with timeout(STAND_BACK):
+                await self._calm.wait()
+        except asyncio.TimeoutError:
+            return
