@@ -100,7 +100,6 @@ queued-paused = The queue is paused just now; your place is kept.
 queued-no-server = No GPU is there just now; your place is kept, and it starts when one comes back.
 queued-where = It will appear in { $channel }.
 queued-where-direct = It will come to you by direct message.
-kept-shown = A picture that could not be delivered before is in { $channel } now.
 
 ## A job's status message
 
@@ -133,7 +132,6 @@ result-gpu = GPU { $seconds } s for { $count }, { $each } s per picture
 result-gpu-alone = GPU { $seconds } s
 result-number = **#{ $number }**
 result-reencoded = Made smaller to fit this server's limit for files.
-result-too-large = The picture is larger than this server's limit for files, whatever is done to it.
 result-moved = Your former channel is gone; this is a new one.
 result-direct = Your channel could not be used, so here it is.
 shared-by = By { $name }
@@ -316,7 +314,6 @@ admin-limits-cooldown = At least { $seconds } s between two requests.
 admin-limits-blocked = Blocked: { $users }
 admin-limits-nobody-blocked = Nobody is blocked.
 admin-found = **#{ $number }** by { $user }, { $when }: { $model }, { $size }, seed `{ $seed }`
-admin-not-found = That message is no picture of mine that I remember.
 admin-reload-unavailable = Reading the settings again is not possible here.
 
 ## Errors
@@ -379,7 +376,6 @@ error-no-output = It ended without a picture. Please try again.
 error-attempts-exhausted = Several tries on the GPU servers failed. Please try again later. ({ $reason })
 error-store = The bot's memory cannot be reached just now. Please try again in a minute.
 error-permissions = I may not do that here. Please ask an administrator to give me the permission: { $permissions }.
-error-expired = That took too long for Discord. Please try again.
 error-form-number = “{ $value }” is no number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } knows no negative prompt. Leave it empty.

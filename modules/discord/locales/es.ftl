@@ -100,7 +100,6 @@ queued-paused = La cola está en pausa; tu puesto se conserva.
 queued-no-server = Ahora no hay ninguna GPU; tu puesto se conserva y empieza cuando vuelva una.
 queued-where = Aparecerá en { $channel }.
 queued-where-direct = Te llegará por mensaje directo.
-kept-shown = Una imagen que antes no se pudo entregar está ahora en { $channel }.
 
 ## El mensaje de estado de un trabajo
 
@@ -133,7 +132,6 @@ result-gpu = GPU { $seconds } s para { $count }, { $each } s por imagen
 result-gpu-alone = GPU { $seconds } s
 result-number = **#{ $number }**
 result-reencoded = Reducida para caber en el límite de archivos de este servidor.
-result-too-large = La imagen supera el límite de archivos de este servidor, se haga lo que se haga.
 result-moved = Tu canal anterior ya no existe; este es nuevo.
 result-direct = Tu canal no se pudo usar, así que aquí está.
 shared-by = De { $name }
@@ -316,7 +314,6 @@ admin-limits-cooldown = Al menos { $seconds } s entre dos peticiones.
 admin-limits-blocked = Bloqueados: { $users }
 admin-limits-nobody-blocked = No hay nadie bloqueado.
 admin-found = **#{ $number }** de { $user }, { $when }: { $model }, { $size }, semilla `{ $seed }`
-admin-not-found = Ese mensaje no es una imagen mía que recuerde.
 admin-reload-unavailable = Aquí no se pueden leer los ajustes de nuevo.
 
 ## Errores
@@ -379,7 +376,6 @@ error-no-output = Terminó sin imagen. Inténtalo de nuevo.
 error-attempts-exhausted = Fallaron varios intentos en los servidores de GPU. Prueba más tarde. ({ $reason })
 error-store = Ahora no se alcanza la memoria del bot. Prueba de nuevo en un minuto.
 error-permissions = Aquí no puedo hacer eso. Pide a un administrador que me dé el permiso: { $permissions }.
-error-expired = Eso tardó demasiado para Discord. Inténtalo de nuevo.
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no entiende un prompt negativo. Déjalo vacío.
