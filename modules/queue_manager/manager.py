@@ -118,6 +118,8 @@ class QueueManager:
         self._delivering: set[JobId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphans: dict[str, tuple[Batch, ...]] = {}
+        self._made_here: set[JobId] = set()
+        self._recovered = False
         self._closed: str | None = None
         self._rate: tuple[float, float | None] = (0.0, None)
         self._handing_over = 0.0
@@ -249,6 +251,8 @@ class QueueManager:
         everything = sorted([*backlog.waiting, *dispatched], key=lambda job: job.number)
         in_flight = {job.id for job in dispatched}
         for job in everything:
+            if job.id in self._made_here:
+                continue  # accepted by this process, while or before the backlog was read
             if job.request.model not in self._offers:
                 await self._end_unknown_model(job)
             elif job.id in in_flight:
@@ -256,6 +260,8 @@ class QueueManager:
             else:
                 self.dispatcher.add(job)
                 self._announcer.tell(Queued(job=job))
+        self._recovered = True
+        self._made_here.clear()
         self._orphans = dict(backlog.dispatched)
         if everything:
             log.info("Recovered", extra={"waiting": len(backlog.waiting), "dispatched": len(in_flight)})
@@ -453,6 +459,8 @@ class QueueManager:
                 )
                 for number, request in zip(numbers, requests, strict=True)
             )
+            if not self._recovered:
+                self._made_here.update(job.id for job in jobs)
             await self._store.accept(jobs, sources)
         except StoreError as error:
             log.exception("Could not journal a request")
@@ -548,8 +556,8 @@ class QueueManager:
 
     async def _end(self, event: Failed | Cancelled) -> None:
         log.info(type(event).__name__, extra={"job": event.job.id})
-        self._announcer.tell(event)
         await self._record(event)
+        self._announcer.tell(event)  # only now: what somebody was told must not come undone by a crash
 
     async def _record(self, turn: JobTurn) -> None:
         try:
