@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
     from argparse import ArgumentParser, Namespace
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    import aiohttp
 
     from modules.discord.bot import ImageBot
     from modules.queue_manager.fleet import Fleet
@@ -100,10 +103,12 @@ async def _live(settings: "Settings", env_file: Path) -> int:
 
     from modules.queue_manager.errors import LeaseLost
 
-    message_content, pause = True, 1.0
+    message_content, pause, patience = True, 1.0, 30.0
     while True:
         try:
-            return await _serve(settings, env_file, message_content=message_content)
+            return await _serve(
+                settings, env_file, message_content=message_content, database_patience=patience
+            )
         except discord.PrivilegedIntentsRequired:
             _warn(
                 [
@@ -113,6 +118,7 @@ async def _live(settings: "Settings", env_file: Path) -> int:
             )
             message_content = False
         except LeaseLost as error:
+            patience = float("inf")  # it worked before, so it is waited for
             _warn([f"Standing by: {error}"])
         except ConnectionError as error:
             _warn([f"{error}; trying again in {pause:.0f} s"])
@@ -125,9 +131,11 @@ async def _serve(
     env_file: Path,
     *,
     message_content: bool = True,
+    database_patience: float = 30.0,
     meanwhile: "Callable[[], Awaitable[int]] | None" = None,
 ) -> int:
     """Build every part, serve until something ends (or ``meanwhile`` does), close in the reverse order."""
+    import asyncio
     from contextlib import AsyncExitStack
 
     import aiohttp
@@ -185,10 +193,13 @@ async def _serve(
                     image_disk_mb=settings.image_disk_mb,
                 ),
                 on_commit=lambda seconds, changes: metrics.journal.observe(seconds),
+                patience=database_patience,
             )
         )
         lease = await stack.enter_async_context(database.lease.hold())
-        session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_submissions_of(lease)])
+        )
         cleaner = PictureCleaner()
         stack.push_async_callback(cleaner.aclose)
         queue = QueueManager(
@@ -237,6 +248,7 @@ async def _serve(
             output_format=settings.output_format,
             with_metadata=settings.metadata == "own",
             attachment_host=simulated,
+            may_speak=lease.safe,
             message_content=message_content,
         )
         if settings.metrics_port:
@@ -247,15 +259,31 @@ async def _serve(
                 unready=lambda: _unready(bot, queue, fleet),
             )
             await stack.enter_async_context(serving)
+        # Winding down closes the connection last, so that people are answered until then.
+        connection = asyncio.ensure_future(_stay_connected(bot, settings.discord_token))
+        stack.push_async_callback(_cancelled, connection)
         stack.push_async_callback(_wind_down, queue, fleet, bot, lease, settings.shutdown_grace_seconds)
         return await _first_to_end(
-            _stay_connected(bot, settings.discord_token),
+            asyncio.shield(connection),
             _until_lost(lease, queue),
             addresses.run(),
             environment.watch(),
             *([meanwhile()] if meanwhile else []),
         )
     raise AssertionError("no part swallows an error")
+
+
+def _submissions_of(lease: "Lease") -> "aiohttp.TraceConfig":
+    """Asks at the last moment before anything is changed at a server whether this process still may."""
+    import aiohttp
+
+    async def begins(_session: object, _context: object, params: "aiohttp.TraceRequestStartParams") -> None:
+        if params.method == "POST":
+            lease.ensure_safe()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(begins)
+    return trace
 
 
 async def _stay_connected(bot: "ImageBot", token: str) -> int:
@@ -280,18 +308,32 @@ async def _stay_connected(bot: "ImageBot", token: str) -> int:
 
 
 async def _until_lost(lease: "Lease", queue: "QueueManager") -> int:
-    """Return never; raise `LeaseLost` once the database is another process's."""
+    """Return never; raise `LeaseLost` once this process may not speak any more: the database is another
+    process's, or the lease could not be renewed, so that it may be at any moment."""
     import asyncio
 
     from modules.queue_manager.errors import LeaseLost
 
-    waiting = [asyncio.ensure_future(event.wait()) for event in (lease.lost, queue.store_lost)]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-    raise LeaseLost("another process works on this database now")
+    while lease.safe():
+        waiting = [asyncio.ensure_future(event.wait()) for event in (lease.lost, queue.store_lost)]
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if done:
+            break
+    if lease.lost.is_set() or queue.store_lost.is_set():
+        raise LeaseLost("another process works on this database now")
+    raise LeaseLost("the database does not answer, and another process may work on it by now")
+
+
+async def _cancelled(task: "asyncio.Future[int]") -> None:
+    """Return when ``task`` has ended, which it is told to do now."""
+    import asyncio
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _first_to_end(*works: "Awaitable[int | None]") -> int:
