@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -49,8 +50,9 @@ async def monitor(
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
+            reason = os.strerror(error.errno or 0)
             raise BadSettings(
-                f"METRICS_PORT: {host}:{port} cannot be listened on ({error.strerror}); choose another port"
+                f"METRICS_PORT: {host}:{port} cannot be had ({reason}); choose another"
             ) from None
         bound = int(runner.addresses[0][1])
         logger.info("Metrics are served", extra={"address": f"{host}:{bound}"})
