@@ -6,6 +6,7 @@ and lies in a temporary folder.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import itertools
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from modules.utils.database.engine import Database
 
 
 class Postgres:
@@ -39,10 +42,10 @@ class Postgres:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={self.socket_folder}"
 
-    def new_database(self) -> str:
-        """The name of a fresh, empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """The name of a fresh database, empty or a copy of ``template``."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        self.sql(f"CREATE DATABASE {name}")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def sql(self, statement: str, database: str = "postgres") -> str:
@@ -102,7 +105,20 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """The name of a database that has its tables and nothing in them, to be copied."""
+    name = postgres.new_database()
+
+    async def migrate() -> None:
+        async with Database.open(postgres.url(name)):
+            pass
+
+    asyncio.run(migrate())
+    return name
+
+
 @pytest.fixture
-def postgres_url(postgres: Postgres) -> str:
-    """An empty database of the run's server."""
-    return postgres.url(postgres.new_database())
+def postgres_url(postgres: Postgres, migrated: str) -> str:
+    """A database of the run's server, of one's own, with its tables."""
+    return postgres.url(postgres.new_database(migrated))

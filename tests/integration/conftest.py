@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.postgres import postgres, postgres_url
+from tests.postgres import migrated, postgres, postgres_url
 
-__all__ = ["postgres", "postgres_url"]
+__all__ = ["migrated", "postgres", "postgres_url"]

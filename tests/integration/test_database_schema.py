@@ -35,7 +35,8 @@ asyncio.run(main())
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/deep/er/bot.db"
-    return str(request.getfixturevalue("postgres_url"))
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.url(postgres.new_database())
 
 
 async def refusal(url: str) -> str:
