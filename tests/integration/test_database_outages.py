@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from modules.queue_manager.errors import StoreUnavailable
+from modules.utils.database import channels, writer
 from modules.utils.database import jobs as journal
-from modules.utils.database import writer
 from modules.utils.database.engine import Database
 from tests.journal import a_job, delivered, dispatched, finished, kept
 from tests.postgres import Postgres
@@ -59,6 +59,22 @@ async def test_connections_that_were_cut_in_silence_are_replaced(postgres: Postg
                 assert await database.history.job(job.id) is not None
                 relay.cut()
             assert len((await database.jobs.backlog()).waiting) == 5
+
+
+async def test_an_old_connection_is_exchanged_before_it_is_forgotten(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = postgres.new_database()
+    with relaying(postgres.socket) as relay:
+        url = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?sslmode=disable"
+        async with Database.open(url) as database:
+            await database.facts.put("a", "1")
+            before = len(relay.seen)
+            monkeypatch.setattr(channels, "FRESH_SECONDS", 0.0)
+            await database.facts.put("a", "2")
+            await database.facts.put("a", "3")
+            assert len(relay.seen) >= before + 1
+            assert await database.facts.get("a") == "3"
 
 
 async def test_a_commit_of_which_the_answer_was_lost_is_not_done_twice(postgres: Postgres) -> None:

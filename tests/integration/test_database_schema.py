@@ -106,6 +106,17 @@ async def test_sqlite_is_set_to_survive_a_loss_of_power(tmp_path: Path) -> None:
             assert await connection.run_sync(pragmas) == wanted
 
 
+def permissions(folder: Path) -> dict[str, str]:
+    return {file.name: oct(file.stat().st_mode & 0o777) for file in folder.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other permissions there")
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
+        await database.facts.put("a", "b")
+        assert permissions(tmp_path) == dict.fromkeys(("bot.db", "bot.db-shm", "bot.db-wal"), "0o600")
+
+
 async def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bot.db").write_text("my notes, which nobody should overwrite" * 50)
     assert "not a database" in await refusal(f"sqlite:///{tmp_path}/bot.db")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -26,6 +27,11 @@ T = TypeVar("T")
 
 COMMIT_SECONDS = 30.0
 """A commit that takes longer is taken for a connection that died in silence."""
+
+
+FRESH_SECONDS = 120.0
+"""A connection older than this is exchanged: load balancers of clouds forget silent ones after four minutes
+without telling, and the next commit would wait in vain."""
 
 
 class WriteChannel(Protocol):
@@ -61,13 +67,17 @@ class AsyncChannel:
     def __init__(self, connector: AsyncConnector) -> None:
         self._connector = connector
         self._connection: AsyncConnection | None = None
+        self._opened_at = 0.0
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """See `WriteChannel`."""
         with self._connector.watching():
             async with timeout(COMMIT_SECONDS):
+                if self._connection is not None and time.monotonic() - self._opened_at > FRESH_SECONDS:
+                    await self.discard()
                 if self._connection is None:
                     self._connection = await self._connector.connect()
+                    self._opened_at = time.monotonic()
                 result = await self._connection.run_sync(work)
                 await self._connection.commit()
                 return result

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
-from modules.utils.database.channels import AsyncChannel, ThreadChannel, WriteChannel
+from modules.utils.database.channels import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
 from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
 from modules.utils.database.tls import tls_context
 
@@ -173,8 +173,7 @@ def _postgres_engine(address: PostgresAddress, *, pooled: bool) -> AsyncEngine:
         max_overflow=4,
         pool_pre_ping=True,
         pool_timeout=address.connect_seconds,
-        # Cloud load balancers drop connections that were silent for some minutes.
-        pool_recycle=240,
+        pool_recycle=int(FRESH_SECONDS),
         hide_parameters=True,
     )
 

@@ -142,8 +142,10 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
     if isinstance(address, SqliteAddress):
         try:
             address.path.parent.mkdir(parents=True, exist_ok=True)
+            # People's prompts are in it; the files beside it are made with the same permissions.
+            address.path.touch(mode=0o600, exist_ok=True)
         except OSError as error:
-            raise BadSettings(f"DATABASE_URL: {address.path.parent}: {error.strerror}") from error
+            raise BadSettings(f"DATABASE_URL: {address.path}: {error.strerror}") from error
     elif isinstance(address, PostgresAddress):
         for note in address.notes:
             log.warning("%s", note)
