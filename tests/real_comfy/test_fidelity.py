@@ -141,7 +141,8 @@ async def test_an_edit_sees_its_own_references_alone(
     record.version = f"ComfyUI {(await comfy.json('/system_stats'))['system']['comfyui_version']}"
     # Z-Image takes references in whole patches only.
     settings = Settings(family=family, guidance=guidance, resolution_steps=1 if family.flux2 else 16)
-    names = [tuple([await upload(comfy, 10 * i + n) for n in range(count)]) for i in range(4)]
+    uploads = [await upload(comfy, 10 * i + n) for i in range(4) for n in range(count)]
+    names = [tuple(uploads[count * i : count * (i + 1)]) for i in range(4)]
     people = wishes(guidance, 100 + count, names)
     solos = [await alone(comfy, settings, wish) for wish in people]
     worst = Worst()

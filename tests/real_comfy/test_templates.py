@@ -41,7 +41,8 @@ async def test_a_template_of_ours_gives_each_person_their_lone_picture(
         )
         for i, prompt in enumerate(PROMPTS)
     ]
-    names = [[await upload(comfy) for _ in range(sources)] for _ in people]
+    uploads = [await upload(comfy) for _ in range(sources * len(people))]
+    names = [uploads[sources * i : sources * (i + 1)] for i in range(len(people))]
     keys = [uuid.uuid4().hex for _ in people]
     await comfy.run(write_graph(fuse(template, people, keys=keys, source_names=names).graph))
     for person, theirs, key in zip(people, names, keys, strict=True):
