@@ -236,7 +236,15 @@ async def test_an_answer_without_end_is_cut_off(announced: bool) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[" * 100_000, b"\xff\xfe\x00", b"9" * 100_000, b"<!DOCTYPE html>", gzip.compress(b"{}", mtime=0)],
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe\x00",
+        b"9" * 100_000,
+        b"<!DOCTYPE html>",
+        gzip.compress(b"{}", mtime=0),
+    ],
 )
 async def test_an_answer_that_is_no_json_is_told(body: bytes) -> None:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
