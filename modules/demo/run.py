@@ -41,9 +41,11 @@ class SimulatedDiscord:
 
 
 @asynccontextmanager
-async def simulated_discord(*, port: int = 0, users: int = 3) -> AsyncIterator[SimulatedDiscord]:
-    """An embedded Discord with its page. ``port`` 0 takes a free one."""
-    arguments = ["--port", str(port), "--users", str(users)]
+async def simulated_discord(
+    *, port: int = 0, users: int = 3, simulated_gpus: int
+) -> AsyncIterator[SimulatedDiscord]:
+    """An embedded Discord with its page, which says how many GPUs are simulated. ``port`` 0: a free one."""
+    arguments = ["--port", str(port), "--users", str(users), "--simulated-gpus", str(simulated_gpus)]
     async with server_process("modules.demo.discord_server", arguments) as said:
         yield SimulatedDiscord(
             page=said["url"],

@@ -87,7 +87,11 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
             values.update({name: own.get(name, "") for name in ("DISCORD_TOKEN", "ALLOWED_GUILD_ID")})
         else:
             discord = await stack.enter_async_context(
-                simulated_discord(port=options.port, users=options.users)
+                simulated_discord(
+                    port=options.port,
+                    users=options.users,
+                    simulated_gpus=0 if options.comfy_urls else options.gpus,
+                )
             )
             values.update(_meaning(discord))
         given = settings.read({}, values)

@@ -74,6 +74,30 @@ async def test_both_languages_say_everything_with_the_same_values(page: Page) ->
         assert spanish[key].strip(), key
 
 
+@pytest.mark.parametrize(
+    ("gpus", "words"),
+    [
+        (2, "El bot que hay detrás es el de verdad. Las GPU (2) también se simulan"),
+        (0, "El ComfyUI que pinta es de verdad."),
+        (None, "El bot que hay detrás es el de verdad."),
+    ],
+)
+async def test_it_says_which_side_is_simulated(page: Page, gpus: int | None, words: str) -> None:
+    said = await page.evaluate(
+        """async (gpus) => {
+          const { setLocale } = await import('/page/js/i18n.js');
+          const { noteOn } = await import('/page/js/help.js');
+          setLocale('es-ES');
+          const said = noteOn(gpus);
+          setLocale('en-US');
+          return said;
+        }""",
+        gpus,
+    )
+    assert words in said
+    assert ("GPU" in said) == bool(gpus)
+
+
 async def test_each_word_asked_for_is_in_the_catalogue(page: Page) -> None:
     known = await page.evaluate(
         "import('/page/js/i18n.js').then((module) => Object.keys(module.CATALOGUES.en))"

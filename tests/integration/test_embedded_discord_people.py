@@ -249,7 +249,17 @@ async def test_malformed_frames_are_answered_and_harm_nobody(server: DiscordServ
 
 
 async def test_the_server_runs_as_a_process_of_its_own() -> None:
-    command = [sys.executable, "-m", "modules.demo.discord_server", "--port", "0", "--users", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "modules.demo.discord_server",
+        "--port",
+        "0",
+        "--users",
+        "2",
+        "--simulated-gpus",
+        "4",
+    ]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "DISCORD_OPENAPI": ""}
     )
@@ -262,6 +272,8 @@ async def test_the_server_runs_as_a_process_of_its_own() -> None:
             await user.say(general["id"], "hello")
             await user.wait_for_message(lambda m: m["content"] == "hello")
         async with aiohttp.ClientSession() as session:
+            async with session.get(f"{told['url']}/client/info") as answer:
+                assert await answer.json() == {"simulated_gpus": 4}
             async with session.post(f"{told['url']}/control", json={"do": "refuse", "seconds": 60}) as answer:
                 assert answer.status == 200
             headers = {"Authorization": f"Bot {told['token']}"}

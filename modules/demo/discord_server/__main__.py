@@ -25,6 +25,9 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=3)
     parser.add_argument("--no-rate-limits", action="store_true")
     parser.add_argument("--hashes-only", action="store_true", help="do not keep the bot's attachments")
+    parser.add_argument(
+        "--simulated-gpus", type=int, metavar="N", help="told on the page: how many stand behind the bot"
+    )
     parser.add_argument("--openapi", type=Path, default=os.environ.get("DISCORD_OPENAPI") or None)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
@@ -37,6 +40,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         rate_limits=not arguments.no_rate_limits,
         openapi=Path(arguments.openapi) if arguments.openapi else None,
         keep_attachments=not arguments.hashes_only,
+        simulated_gpus=arguments.simulated_gpus,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

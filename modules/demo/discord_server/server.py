@@ -43,8 +43,9 @@ class DiscordServer:
 
     `rate_limits`: 429s as Discord sends them. `clock`: time that tests can advance. `openapi`: Discord's
     OpenAPI file, against which each body is checked as well. `keep_attachments=False` keeps only hashes of
-    what the bot sends. `violations` must be empty at the end of a test: unknown routes and bodies that the
-    OpenAPI file forbids.
+    what the bot sends. `simulated_gpus`: how many of the GPUs behind the bot are simulated, for the page to
+    say so; None if that is not known. `violations` must be empty at the end of a test: unknown routes and
+    bodies that the OpenAPI file forbids.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class DiscordServer:
         openapi: Path | None = None,
         keep_attachments: bool = True,
         page: Path = PAGE,
+        simulated_gpus: int | None = None,
     ) -> None:
         self.clock = clock or ServerClock()
         self.hub = Hub(
@@ -66,6 +68,7 @@ class DiscordServer:
         self.hub.interactions = Interactions(self.hub)
         self._port = port
         self._page = page
+        self._simulated_gpus = simulated_gpus
         self._openapi = openapi
         self._runner: web.AppRunner | None = None
 
@@ -205,6 +208,7 @@ class DiscordServer:
         app.router.add_get("/gw", self.hub.gateway.handle)
         app.router.add_get("/gw/", self.hub.gateway.handle)
         app.router.add_get("/client", self._client)
+        app.router.add_get("/client/info", self._info)
         app.router.add_post("/client/upload", self._upload)
         app.router.add_get("/attachments/{channel_id}/{attachment_id}/{filename}", self._attachment)
         Control(self).add_routes(app)
@@ -233,6 +237,9 @@ class DiscordServer:
 
     async def _client(self, request: web.Request) -> web.StreamResponse:
         return await self.hub.clients.handle(request, receive_frame)
+
+    async def _info(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response({"simulated_gpus": self._simulated_gpus})
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         """A person's file, before the command or message that uses it; kept in any case."""

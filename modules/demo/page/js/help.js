@@ -5,21 +5,27 @@ import { t } from './i18n.js';
 
 const SEEN = 'fullet.help.seen';
 
-/** What the server says of itself, or the general sentence. */
-export async function clientNote() {
+/** How many of the GPUs behind the bot are simulated; null if the server does not say. */
+export async function simulatedGpus() {
   try {
     const response = await fetch('/client/info', { signal: AbortSignal.timeout(3000) });
-    const { note } = response.ok ? await response.json() : {};
-    return typeof note === 'string' && note.trim() ? note : null;
+    return response.ok ? (await response.json()).simulated_gpus : null;
   } catch {
     return null;
   }
 }
 
+/** Which side is simulated, in the reader's language. */
+export function noteOn(gpus) {
+  if (typeof gpus !== 'number') return t('help.note');
+  const behind = gpus ? t('help.gpus', { n: gpus }) : t('help.real');
+  return `${t('help.note')} ${behind}`;
+}
+
 export const helpWasSeen = () => Boolean(localStorage.getItem(SEEN));
 
 /** `tryIt` starts the first command in the composer. */
-export function openHelp({ note, command, tryIt }) {
+export function openHelp({ gpus, command, tryIt }) {
   document.querySelector('dialog.help')?.remove();
   const [before, after] = t('help.step1').split('{cmd}');
   const dialog = h(
@@ -39,7 +45,7 @@ export function openHelp({ note, command, tryIt }) {
       h('li', null, h('span', null, t('help.step3'))),
     ),
     h('p.help-more', null, t('help.more')),
-    h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, note ?? t('help.note'))),
+    h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, noteOn(gpus))),
     h(
       'button.button.primary',
       { type: 'button', autofocus: true, 'data-testid': 'help-close', onclick: () => dialog.close() },

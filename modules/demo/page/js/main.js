@@ -5,7 +5,7 @@ import { Composer } from './composer.js';
 import { Connection } from './connection.js';
 import { markdownContext } from './context.js';
 import { h, icon } from './dom.js';
-import { clientNote, helpWasSeen, openHelp } from './help.js';
+import { helpWasSeen, noteOn, openHelp, simulatedGpus } from './help.js';
 import { setLocale, t } from './i18n.js';
 import { messageMenu } from './menu.js';
 import { MessageList } from './message_list.js';
@@ -20,7 +20,7 @@ const store = new Store();
 const connection = new Connection();
 const failedComponents = new Map(); // message id → why its last click failed
 let modal = null;
-let note = null;
+let gpus = null;
 let sequence = 0;
 
 const nonce = () => `${Date.now().toString(36)}-${(sequence += 1).toString(36)}`;
@@ -180,7 +180,7 @@ function firstChannel() {
 function showHelp() {
   const imagine = store.commands.find((command) => command.name === 'imagine');
   openHelp({
-    note,
+    gpus,
     command: imagine?.name_localizations?.[store.locale] ?? 'imagine',
     tryIt: () => matchMedia('(hover: hover)').matches && composer.focus(),
   });
@@ -250,9 +250,9 @@ if (theme) document.documentElement.dataset.theme = theme;
 setLocale(navigator.language);
 startClock();
 sidebar.draw();
-clientNote().then((text) => {
-  note = text;
+simulatedGpus().then((count) => {
+  gpus = count;
   const shown = document.querySelector('[data-testid=client-note] span');
-  if (shown && note) shown.textContent = note;
+  if (shown) shown.textContent = noteOn(gpus);
 });
 connection.connect(new URLSearchParams(location.search).get('user') ?? sessionStorage.getItem('fullet.user'));

@@ -22,6 +22,8 @@ export default {
     'Drop a picture on the box to use it with /edit. Right-click a message for more. Switch users at the bottom left to see what the others see.',
   'help.note':
     'This page plays the part of Discord: people, channels and messages here are simulated on this machine. The bot behind it is the real one.',
+  'help.gpus': 'The GPUs ({n}) are simulated, too: they draw your words instead of painting them.',
+  'help.real': 'The ComfyUI that paints is a real one.',
   'help.close': 'Got it',
   'banner.lost': 'Connection lost. Trying again…',
   'banner.retry': 'Connection lost. Trying again in {n} s…',

@@ -22,6 +22,8 @@ export default {
     'Suelta una imagen sobre el cuadro para usarla con /edit. Clic derecho en un mensaje para más. Cambia de usuario abajo a la izquierda para ver lo que ven los demás.',
   'help.note':
     'Esta página hace de Discord: las personas, los canales y los mensajes se simulan en esta máquina. El bot que hay detrás es el de verdad.',
+  'help.gpus': 'Las GPU ({n}) también se simulan: dibujan tus palabras en vez de pintarlas.',
+  'help.real': 'El ComfyUI que pinta es de verdad.',
   'help.close': 'Entendido',
   'banner.lost': 'Se perdió la conexión. Reintentando…',
   'banner.retry': 'Se perdió la conexión. Nuevo intento en {n} s…',
