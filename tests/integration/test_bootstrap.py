@@ -78,7 +78,7 @@ def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path
     assert [line.partition(":")[0] for line in answer.stderr.splitlines()] == ["DISCORD_TOKEN", "COMFY_URLS"]
 
 
-def test_the_environment_is_made_once_and_installed_into_when_a_requirement_changes(
+def test_the_environment_is_made_once_and_installed_into_when_requirements_change(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
@@ -98,6 +98,9 @@ def test_the_environment_is_made_once_and_installed_into_when_a_requirement_chan
     again = prepared()
     assert "Making" not in again
     assert "Installing" in again
+    (tmp_path / "requirements.txt").write_text("./no-such-package\n", encoding="utf-8")
+    with pytest.raises(bootstrap.BootstrapError, match=r"pip could not install requirements-dev\.txt"):
+        prepared()
 
 
 def test_a_python_without_venv_is_told_which_package_to_install(
@@ -109,9 +112,3 @@ def test_a_python_without_venv_is_told_which_package_to_install(
     assert "cannot make virtual environments; install" in str(caught.value)
     if Path("/etc/debian_version").exists():
         assert f"apt install python{sysconfig.get_python_version()}-venv" in str(caught.value)
-
-
-def test_a_package_that_cannot_be_installed_is_told(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("./no-such-package\n", encoding="utf-8")
-    with pytest.raises(bootstrap.BootstrapError, match=r"pip could not install requirements\.txt"):
-        bootstrap.prepare(tmp_path, "requirements.txt")
