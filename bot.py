@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parent
 RUNNING = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 LOGGER = "bot"
+UNAVAILABLE = 69  # the exit code, as in sysexits.h, when an environment cannot be made
 
 
 def main(arguments: "Sequence[str]") -> int:
@@ -473,7 +474,10 @@ async def _demonstrate(options: "Namespace") -> int:
     from modules.demo.stage import stage
     from modules.utils import log, settings
 
-    async with stage(options, {**settings.read_file(ROOT / ".env"), **os.environ}) as set_up:
+    # without a real side, the operator's own settings are nobody's business, whatever state they are in
+    real = options.real_discord or options.comfy_urls
+    own = {**settings.read_file(ROOT / ".env"), **os.environ} if real else {}
+    async with stage(options, own) as set_up:
         given = set_up.settings
         log.configure(level=given.log_level, secrets=given.secrets())
         return await _serve(given, set_up.folder / ".env", meanwhile=set_up.meanwhile)
@@ -519,7 +523,8 @@ def _environment(requirements: str, folder: str = ".venv") -> Path:
     try:
         return bootstrap.prepare(ROOT, requirements, folder=folder)
     except bootstrap.BootstrapError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(UNAVAILABLE)
 
 
 def _go_on(python: Path, arguments: "Sequence[str]") -> int:
