@@ -47,8 +47,10 @@ def read_options(arguments: Sequence[str]) -> Namespace:
         options.users = 6 if options.script else 3
     if options.seconds_per_image is None:
         options.seconds_per_image = 1.0 if options.script else 6.0
-    if min(options.gpus, options.users, options.jobs) < 1 or options.seconds_per_image < 0:
-        parser.error("--gpus, --users and --jobs begin at 1, --seconds-per-image at 0")
+    if min(options.gpus, options.users, options.jobs) < 1 or not 0 <= options.seconds_per_image <= 3600:
+        parser.error("--gpus, --users and --jobs begin at 1; --seconds-per-image goes from 0 to 3600")
+    if not 0 <= options.port <= 65535:
+        parser.error("--port goes from 0 to 65535")
     return options
 
 

@@ -1,0 +1,203 @@
+"""The demonstration with a real side, its words about which side is simulated, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from modules.demo.comfy_server import ComfyServer, ServerProfile
+from modules.demo.discord_server import DiscordServer
+from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.stage import read_options
+from modules.demo.users import SimulatedUser
+from modules.queue_manager.backports import timeout
+from tests.discord_wiring import openapi_file
+
+ROOT = Path(__file__).parents[2]
+KEY = "painter:hunter2-hunter2"
+TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
+
+# The tests run in an environment already, so none is made here. Where SIMULATED_DISCORD names an embedded
+# Discord, discord.py takes it for the real one.
+DEMO = """
+import os, sys
+import bot
+from modules.utils import bootstrap
+bootstrap.prepare = lambda root, requirements, folder: None
+bootstrap.running_in = lambda root: True
+if "SIMULATED_DISCORD" in os.environ:
+    import discord.gateway, discord.http, yarl
+    api, gateway = os.environ["SIMULATED_DISCORD"].split()
+    discord.http.Route.BASE = api
+    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+sys.exit(bot.main(["demo", "--no-browser", *sys.argv[1:]]))
+"""
+AUDIOOP = "ignore:'audioop' is deprecated:DeprecationWarning"
+
+
+class Demo:
+    """A running demonstration and what it has printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.output = ""
+
+    async def says(self, pattern: str) -> re.Match[str]:
+        """What of its output matches, once it does."""
+        assert self.process.stdout is not None
+        async with timeout(40):
+            while (found := re.search(pattern, self.output)) is None:
+                line = await self.process.stdout.readline()
+                assert line, f"{pattern!r} was not said:\n{self.output}"
+                self.output += line.decode()
+        return found
+
+    async def end(self, number: int | None = None) -> int:
+        """The exit code, after a signal if one is given."""
+        assert self.process.stdout is not None
+        if number is not None:
+            self.process.send_signal(number)
+        async with timeout(30):
+            self.output += (await self.process.stdout.read()).decode()
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def demo(temporary: Path, *flags: str, **environ: str) -> AsyncIterator[Demo]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-W", AUDIOOP, "-c", DEMO, *flags,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", "TMPDIR": str(temporary), **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        yield Demo(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def left_in(folder: Path) -> list[str]:
+    """What lies there."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def picture_for(page: str, prompt: str) -> None:
+    """Somebody asks for a picture and gets it."""
+    async with await SimulatedUser.connect(page) as user:
+        await user.until(lambda: any(c["name"] == "imagine" for c in user.commands), 30)
+        general = user.channel("general")
+        assert general is not None
+        await (await user.command("imagine", general["id"], model="flux", prompt=prompt)).reply()
+        await user.wait_for_message(lambda m: prompt in m["content"] and "seed `" in m["content"], 30)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_stopped_in_the_middle_of_a_picture_it_leaves_nothing_behind(
+    tmp_path: Path, number: int
+) -> None:
+    before = left_in(ROOT / "database")
+    async with demo(
+        tmp_path, "--gpus", "1", "--seconds-per-image", "60", DATABASE_URL="nonsense://", METRICS_PORT="x"
+    ) as shown:
+        assert await shown.says(r"ComfyUI: simulated, 1 GPU\n")
+        page = (await shown.says(r"Discord: simulated, in your browser at (http://127\.0\.0\.1:\d+)/"))[1]
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{page}/client/info") as answer:
+                assert await answer.json() == {"simulated_gpus": 1}
+            async with session.get(f"{page}/") as answer:
+                assert "<html" in await answer.text()
+            async with await SimulatedUser.connect(page) as user:
+                general = user.channel("general")
+                assert general is not None
+                asked = await user.command("imagine", general["id"], model="flux", prompt="a long night")
+                assert "queued" in (await asked.reply())["content"]
+            assert left_in(tmp_path)
+            assert await shown.end(number) == 0
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await session.get(f"{page}/client/info")
+    assert "Traceback" not in shown.output
+    assert left_in(tmp_path) == []
+    assert left_in(ROOT / "database") == before
+
+
+async def test_real_gpus_behind_the_simulated_discord_get_their_key_and_the_page_says_so(
+    tmp_path: Path,
+) -> None:
+    async with (
+        ComfyServer(profile=ServerProfile(api_key=KEY, cache_lru=100), drawing="plain") as gpu,
+        demo(tmp_path, "--comfy-urls", f"{gpu.url}/", COMFY_API_KEY=KEY) as shown,
+    ):
+        await shown.says(f"ComfyUI: {gpu.url}\n")
+        page = (await shown.says(r"Discord: simulated, in your browser at (http://127\.0\.0\.1:\d+)/"))[1]
+        async with aiohttp.ClientSession() as session, session.get(f"{page}/client/info") as answer:
+            assert await answer.json() == {"simulated_gpus": 0}
+        await picture_for(page, "a real one")
+        if os.name != "nt":
+            assert await shown.end(signal.SIGTERM) == 0
+    assert left_in(tmp_path) == []
+
+
+async def test_the_real_discord_before_simulated_gpus(tmp_path: Path) -> None:
+    world = default_world(2, bot=BotSpec(token=TOKEN))
+    async with DiscordServer(world, openapi=openapi_file()) as discord:
+        values = {
+            "DISCORD_TOKEN": TOKEN,
+            "ALLOWED_GUILD_ID": str(discord.guild.id),
+            "SIMULATED_DISCORD": f"{discord.api_url} {discord.gateway_url}",
+        }
+        async with demo(tmp_path, "--real-discord", "--seconds-per-image", "0.2", **values) as shown:
+            assert await shown.says(r"ComfyUI: simulated, 2 GPUs\n")
+            assert await shown.says("Discord: the real one, by the token in .env; type /imagine there")
+            await picture_for(discord.url, "seen by everybody")
+            if os.name != "nt":
+                assert await shown.end(signal.SIGINT) == 0
+        assert discord.violations == []
+    assert TOKEN not in shown.output
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (("--real-discord",), "DISCORD_TOKEN: is missing; paste the bot's token from the developer portal"),
+        (("--comfy-urls", "127.0.0.1:8188"), 'COMFY_URLS: "127.0.0.1:8188" lacks its http://'),
+    ],
+)
+async def test_a_real_side_that_lacks_a_setting_is_one_line(
+    tmp_path: Path, flags: tuple[str, ...], line: str
+) -> None:
+    async with demo(tmp_path, *flags, DISCORD_TOKEN="") as shown:
+        assert await shown.end() == 1
+    assert shown.output.startswith(line)
+    assert shown.output.count("\n") == 1
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--port", "99999"], "--port goes from 0 to 65535"),
+        (["--gpus", "0"], "--gpus, --users and --jobs begin at 1"),
+        (["--seconds-per-image", "nan"], "--seconds-per-image goes from 0"),
+        (["--real-discord", "--script"], "--script needs the simulated Discord"),
+    ],
+)
+def test_a_flag_out_of_bounds_is_told(
+    flags: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_options(flags)
+    assert told in capsys.readouterr().err.splitlines()[-1]
