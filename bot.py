@@ -10,6 +10,7 @@
 The syntax of this file stays old enough for an old Python to read as far as the sentence that it is too old.
 """
 
+import io
 import os
 import subprocess
 import sys
@@ -42,6 +43,9 @@ def main(arguments: "Sequence[str]") -> int:
     if sys.version_info < OLDEST:
         version = ".".join(str(part) for part in sys.version_info[:2])
         sys.exit("FuLLet needs Python 3.10 or newer, and this is " + version + ": call it by a newer one")
+    for stream in (sys.stdout, sys.stderr):  # a console that lacks a character shows another one instead
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(__doc__)
         return 0

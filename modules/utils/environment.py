@@ -15,15 +15,15 @@ from modules.utils.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LIVE = frozenset({"comfy_urls", "max_batch_size"})
-"""The settings that are taken while running; the others wait for the next start."""
+LIVE = "comfy_urls"
+"""The setting that is taken while running; the others wait for the next start."""
 
 
 class EnvironmentFile:
     """The file ``.env`` under a running bot.
 
-    ``on_change`` is awaited with the new settings when one of `LIVE` has changed. A faulty file (an
-    editor may have saved half of it) changes nothing and is told once.
+    ``on_change`` is awaited with the new settings when `LIVE` has changed. A faulty file (an editor may
+    have saved half of it) changes nothing and is told once.
     """
 
     def __init__(
@@ -69,16 +69,15 @@ class EnvironmentFile:
                 for field in fields(Settings)
                 if getattr(new, field.name) != getattr(before, field.name)
             ]
-            if LIVE.intersection(changed):
+            if LIVE in changed:
                 await self._on_change(new)
             return (*self._told(changed), *self._hidden(written))
 
     def _told(self, changed: list[str]) -> tuple[str, ...]:
-        live = [name.upper() for name in changed if name in LIVE]
-        later = [name.upper() for name in changed if name not in LIVE]
-        return (
-            *(f"{name} has changed and is in force" for name in live),
-            *(f"{name} has changed and will be in force at the next start" for name in later),
+        when = {LIVE: "is in force"}
+        return tuple(
+            f"{name.upper()} has changed and {when.get(name, 'will be in force at the next start')}"
+            for name in changed
         )
 
     def _hidden(self, written: Mapping[str, str]) -> tuple[str, ...]:
