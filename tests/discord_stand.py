@@ -3,10 +3,11 @@ paints at once what tells whose picture it is."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from modules.demo.discord_server import DiscordServer, WorldSpec, default_world
 from modules.demo.users import SimulatedUser
 from modules.discord.bot import ImageBot
 from modules.discord.connection import host_of
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Batch, ModelOffer, Picture, Size
@@ -116,6 +118,12 @@ class Stand:
             await user.set_locale(locale)
         await user.until(lambda: user.commands)
         return user
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Return once something is so inside the bot or the server, of which no client hears."""
+        async with timeout(15):
+            while not condition():
+                await asyncio.sleep(0.01)
 
 
 def make_engine(seconds: float = 0.05) -> PaintingEngine:

@@ -101,7 +101,7 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a secret")
         await result_for(ana, "a secret")
-        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         channel = await session_of(ana)
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep it")).acknowledged()
@@ -139,7 +139,7 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
-        await ana.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
+        await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
         mine = (await (await ana.command("queue", stand.general)).reply())["content"]
         assert "2 waiting, 0 being made, one person." in mine
         assert "**#2**" in mine
@@ -167,7 +167,7 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             await ana.wait_for_message(lambda m: "did not work" in m["content"])
             await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
             await result_for(ana, "fine")
-            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
             assert "Your 2 pictures of today are used up." in (await refused.reply())["content"]
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)

@@ -68,7 +68,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
 
         assert "Paused" in str((await answer("pause"))["content"])
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
-        await ana.until(lambda: stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: stand.queue.active_jobs(ana.id))
         status = await answer("status")
         embed = status["embeds"][0]  # type: ignore[index]
         assert "1 waiting, 0 being made" in embed["fields"][0]["value"]
@@ -78,7 +78,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "The queue goes on" in str((await answer("resume"))["content"])
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         result = await result_for(ana, "a garden")
-        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         found = str((await answer("find", message=result["id"]))["content"])
         assert f"by <@{ana.id}>" in found
         assert "a garden" in found
@@ -102,7 +102,7 @@ async def test_other_guilds_are_left_at_start_and_on_join(tmp_path: Path) -> Non
         before = server.add_guild(GuildSpec(name="elsewhere"))
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
-            await ana.until(lambda: not before.has_bot)
+            await stand.until(lambda: not before.has_bot)
             later = server.add_guild(GuildSpec(name="later"))
             for _ in range(50):
                 await ana.command("help", stand.general)

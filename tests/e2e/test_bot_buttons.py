@@ -26,7 +26,7 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
             assert "seed `5`" in varied["content"]
 
             await (await ana.click(first, "Again")).reply()
-            await ana.until(lambda: len(stand.engine.submitted) == 3)
+            await stand.until(lambda: len(stand.engine.submitted) == 3)
             again = stand.engine.submitted[-1].jobs[0].request
             assert (again.prompt, again.variation) == ("a tower", None)
             assert again.seed != 5
@@ -38,7 +38,7 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
             assert stand.engine.submitted[-1].jobs[0].request.kind == "edit"
 
             await (await ana.click(first, "Upscale")).reply()
-            await ana.until(lambda: len(stand.engine.submitted) == 5)
+            await stand.until(lambda: len(stand.engine.submitted) == 5)
             larger = await result_for(ana, "128×128")
             picture = Image.open(io.BytesIO(await ana.download(larger["attachments"][0]["url"])))
             assert picture.size == (128, 128)
@@ -94,7 +94,7 @@ async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) 
             await ana.command("imagine", stand.general, model="flux", prompt="a gate", seed=1)
             old = await result_for(ana, "a gate")
             open_form = await (await ana.click(old, "Prompt…")).modal()
-            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         server.advance(90 * 60)
         async with bot_on(server, tmp_path) as stand:
             ana, admin = await stand.person("member-1"), await stand.person("admin")
@@ -115,7 +115,7 @@ async def test_a_form_that_was_open_during_a_restart_is_answered(tmp_path: Path)
             ana = await stand.person()
             await ana.command("imagine", stand.general, model="flux", prompt="a well", seed=1)
             modal = await (await ana.click(await result_for(ana, "a well"), "Prompt…")).modal()
-            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             stand.people.remove(ana)
         async with bot_on(server, tmp_path) as stand:
             submitted = await ana.submit_modal(modal, prompt="a deep well")

@@ -62,7 +62,7 @@ async def test_without_an_upload_the_last_picture_is_edited_also_after_a_restart
             ana = await stand.person()
             await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
             await result_for(ana, "a boat")
-            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
             await ana.command("edit", stand.general, prompt="at night")

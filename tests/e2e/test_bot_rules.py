@@ -62,7 +62,7 @@ async def test_what_the_servers_filter_refuses_is_sent_without_the_prompt(tmp_pa
         await ana.command("imagine", stand.general, model="flux", prompt="a heron", seed=8)
         result = await result_for(ana, "seed `8`")
         assert "heron" not in result["content"]
-        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
 
 
 async def test_banned_words_and_cooldown_are_told(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_a_cooldown_outlives_the_process(tmp_path: Path) -> None:
             ana = await stand.person()
             await ana.command("imagine", stand.general, model="flux", prompt="a tree")
             await result_for(ana, "a tree")
-            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         async with bot_on(server, tmp_path, cooldown_seconds=60) as stand:
             ana = await stand.person()
             soon = await ana.command("imagine", stand.general, model="flux", prompt="a tree")

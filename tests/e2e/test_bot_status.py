@@ -62,7 +62,7 @@ async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:
         told = await status_with(ana, "no salió")
         assert "Falló mientras se creaba: a node raised" in told["content"]
         assert f"<@{ana.id}>" in told["content"]
-        await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         engine.poison = ""
         again = await ana.click(told, "Otra vez")
         assert "en la cola" in (await again.reply())["content"]
@@ -106,7 +106,7 @@ async def test_a_message_left_at_half_by_a_crash_is_brought_up_to_date(tmp_path:
             ana = await stand.person()
             await ana.command("imagine", stand.general, model="flux", prompt="a kite")
             result = await result_for(ana, "a kite")
-            await ana.until(lambda: not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             await asyncio.sleep(0.3)
             job_id = stand.engine.submitted[0].jobs[0].id
             channel = stand.bot.get_partial_messageable(int(result["channel_id"]))

@@ -38,6 +38,7 @@ from tests.workflow_graphs import SHIPPED
 SMALL = Size(width=128, height=128)
 BRISK = RunTimes(first_poll=0.02, longest_poll=0.1, silence=0.5, refused=0.4, silent=0.6, doubt=0.3)
 SLOW = Timing(step=0.1)
+SLUGGISH = Timing(step=0.4)
 
 
 @dataclass

@@ -83,7 +83,7 @@ async def test_unused_channels_are_warned_and_closed_but_not_while_a_job_lives(t
         unused, busy = await open_for(stand, ana.id, "unused"), await open_for(stand, ben.id, "busy")
         stand.queue.pause()
         await ben.command("imagine", stand.general, model="flux", prompt="waits")
-        await ben.until(lambda: stand.queue.active_jobs(ben.id))
+        await stand.until(lambda: stand.queue.active_jobs(ben.id))
         for user, channel in ((ana, unused), (ben, busy)):
             await stand.database.sessions.put(
                 SessionRecord(guild_id=guild_id, user_id=user.id, channel_id=channel, last_used_at=now - 3600)
@@ -127,7 +127,7 @@ async def test_who_is_banned_loses_jobs_and_channel(tmp_path: Path) -> None:
         await open_for(stand, ana.id, "Ana")
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="waits")
-        await ana.until(lambda: stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: stand.queue.active_jobs(ana.id))
         stand.server.member_leaves(stand.server.user("member-1"), banned=True)
         for _ in range(500):
             if not stand.queue.active_jobs(ana.id) and not sessions(stand):
@@ -142,7 +142,7 @@ async def test_who_leaves_is_noticed_without_the_members_intent(tmp_path: Path) 
         ana = await stand.person()
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="waits")
-        await ana.until(lambda: stand.queue.active_jobs(ana.id))
+        await stand.until(lambda: stand.queue.active_jobs(ana.id))
         stand.server.member_leaves(stand.server.user("member-1"))
         for _ in range(500):
             if not stand.queue.active_jobs(ana.id) and not sessions(stand):

@@ -20,6 +20,7 @@ from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
 from tests.integration.comfy_rig import (
     BRISK,
     SLOW,
+    SLUGGISH,
     ask,
     comfy_rig,
     heard,
@@ -243,7 +244,7 @@ async def test_a_waiting_run_is_taken_back_and_the_others_go_on() -> None:
 
 
 async def test_a_run_that_has_begun_is_interrupted_and_the_others_go_on() -> None:
-    async with comfy_rig(timing=SLOW) as rig:
+    async with comfy_rig(timing=SLUGGISH) as rig:
         engine, stranger = rig.engine(), rig.engine()
         run = await engine.submit(rig.batch(ask("begun")))
         events = await until_step(run)

@@ -210,7 +210,7 @@ async def test_a_submission_that_never_arrived_is_told_and_leaves_nothing_behind
 async def test_a_probe_says_what_is_wrong(
     fault: dict[str, Any], error: type[GenerationError], told: str
 ) -> None:
-    async with comfy_rig(limits=Limits(answer=0.3, submit=0.3, picture=0.3, connect=0.3)) as rig:
+    async with comfy_rig(limits=Limits(answer=0.8, submit=0.8, picture=0.8, connect=0.8)) as rig:
         rig.server.faults.set(**fault)
         engine = rig.engine()
         with pytest.raises(error, match=told):
