@@ -7,7 +7,7 @@ so that it works after any restart and for as long as its message stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast
 
 import discord
@@ -54,6 +54,15 @@ class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE)
 def custom_id(what: str, about: object = "") -> str:
     """The ``custom_id`` that comes back to `ComponentHandler.on_component`."""
     return f"fullet:{what}:{about}" if about != "" else f"fullet:{what}"
+
+
+def buttons_of(message: Mapping[str, Any]) -> list[str]:
+    """The ``custom_id`` of each button on a message as Discord's API describes it."""
+    return [
+        str(item.get("custom_id", ""))
+        for row in message.get("components", ())
+        for item in row.get("components", ())
+    ]
 
 
 def button(

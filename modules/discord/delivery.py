@@ -14,7 +14,7 @@ from typing import Any
 
 import discord
 
-from modules.discord.buttons import custom_id
+from modules.discord.buttons import buttons_of, custom_id
 from modules.discord.channels import SessionChannels
 from modules.discord.courier import (
     BLOCKED_BY_AUTOMOD,
@@ -198,15 +198,10 @@ class ChannelDelivery:
             except CourierError:
                 return None
             else:
-                return next((int(message["id"]) for message in messages if _shows(message, job)), None)
+                return next((int(message["id"]) for message in messages if shows(message, job)), None)
 
 
-def _shows(message: Mapping[str, Any], job: Job) -> bool:
+def shows(message: Mapping[str, Any], job: Job) -> bool:
     """Whether this is the result of ``job``, told by its file's name or its Delete button."""
     files = [str(file.get("filename", "")) for file in message.get("attachments", ())]
-    buttons = [
-        str(item.get("custom_id", ""))
-        for row in message.get("components", ())
-        for item in row.get("components", ())
-    ]
-    return any(job.id in name for name in files) or custom_id("delete", job.id) in buttons
+    return any(job.id in name for name in files) or custom_id("delete", job.id) in buttons_of(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from logging import getLogger
 
 from modules.discord.courier import Courier, CourierError
-from modules.discord.delivery import FILE_LIMIT
+from modules.discord.delivery import FILE_LIMIT, shows
 from modules.discord.pacing import Priority
 from modules.discord.prose import nonce
 from modules.discord.recalled import job_of
@@ -40,12 +40,18 @@ class KeptPictures:
                     continue
                 finished = Finished(job=job_of(record), picture=picture, report=record.report)
                 note = await self._notes.of(finished, where="channel", limit=FILE_LIMIT, wanted=wanted)
-                once = nonce(record.job_id, channel_id, "kept")
-                posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
-                await self._history.kept_done(
-                    record.job_id, channel_id=channel_id, message_id=posted.message_id
-                )
+                message_id = await self._shown_before(finished, channel_id)
+                if message_id is None:
+                    once = nonce(record.job_id, channel_id, "kept")
+                    posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+                    message_id = posted.message_id
+                await self._history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id)
         except CourierError as error:
             log.info("kept pictures of %s stay kept: %s", user_id, error)
         finally:
             self._busy.discard(user_id)
+
+    async def _shown_before(self, finished: Finished, channel_id: int) -> int | None:
+        """The message of a former process that died before it could note that it had posted."""
+        messages = await self._courier.latest(channel_id)
+        return next((int(message["id"]) for message in messages if shows(message, finished.job)), None)

@@ -16,7 +16,7 @@ from typing import Any
 import discord
 
 from modules.discord.boards import ENDED, Board, Hindrance, actions, render, worth_telling
-from modules.discord.buttons import job_row
+from modules.discord.buttons import buttons_of, custom_id, job_row
 from modules.discord.courier import (
     BLOCKED_BY_AUTOMOD,
     OLD_MESSAGE_EDITS,
@@ -30,6 +30,7 @@ from modules.discord.courier import (
 )
 from modules.discord.messages import Messages
 from modules.discord.pacing import Pacer, Priority
+from modules.discord.prose import nonce
 from modules.discord.recalled import job_of
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreError
@@ -63,13 +64,18 @@ PLACES_AT_ONCE = 50
 
 GOODBYE_LIMIT = 5.0
 
+NOWHERE_YET = 0
+"""Stands for the id of a message that is about to be posted."""
+
 
 @dataclass(slots=True)
 class _Message:
-    """A status message, what it shows, and what it should show."""
+    """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
+    a former process or by a request of which the answer never came, and nobody knows where it stands."""
 
     board: Board
     posted: Posted | None = None
+    sought: bool = False
     shown: str = ""
     shown_preview: bytes | None = None
     preview: bytes | None = None
@@ -101,7 +107,7 @@ class ProgressMessages:
         self._place, self._hindrance = place, hindrance
         self._interval = interval
         self._all: dict[JobId, _Message] = {}
-        self._left: dict[JobId, Posted] = {}
+        self._left: dict[JobId, Posted | None] = {}
         self._leaving = False
         self.editable_for = EDITABLE_FOR
 
@@ -109,8 +115,10 @@ class ProgressMessages:
         """Take note; sending happens in a task of each message's own."""
         message = self._all.get(event.job.id)
         if message is None:
+            sought = event.job.id in self._left and self._left[event.job.id] is None
             left = self._left.pop(event.job.id, None)
-            message = self._all[event.job.id] = _Message(board=Board(job=event.job), posted=left)
+            message = _Message(board=Board(job=event.job), posted=left, sought=sought)
+            self._all[event.job.id] = message
         board = replace(message.board, job=event.job)
         if isinstance(event, Progressed) and event.preview is not None:
             if message.wants_preview is None:
@@ -158,7 +166,7 @@ class ProgressMessages:
                 wait = message.sent_at + self._interval - self._clock.now()
                 if wait > 0:
                     await self._clock.sleep(wait)
-                if message.board.stage == "delivered" and message.posted is None:
+                if message.board.stage == "delivered" and message.posted is None and not message.sought:
                     break  # it was overtaken before it was ever shown
                 await self._pacer.turn(_urgency(message.board))
                 message.changed = False
@@ -173,6 +181,9 @@ class ProgressMessages:
     async def _show(self, message: _Message) -> None:
         """Bring the message up to date. The turn for one request has been taken."""
         try:
+            if message.sought:
+                message.posted = await self._search(message.board.job)
+                message.sought = False
             if message.board.stage == "delivered":
                 await self._remove(message)
             else:
@@ -191,14 +202,15 @@ class ProgressMessages:
         except CourierError as error:
             log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
             message.unreachable = True
-            await self._store.remove(message.board.job.id)
             await self._tell_elsewhere(message.board)
+            await self._store.remove(message.board.job.id)
         except (StoreError, LeaseLost) as error:
             log.warning("status of job %s: %s", message.board.job.id, error)
 
     async def _update(self, message: _Message) -> None:
-        text, preview = render(self._messages, message.board), message.preview
-        if message.board.stage in ENDED:
+        board = message.board  # what is shown: another may come while it is being sent
+        text, preview = render(self._messages, board), message.preview
+        if board.stage in ENDED:
             preview = None
         if (
             message.posted is not None
@@ -213,17 +225,33 @@ class ProgressMessages:
         ):
             await self._courier.delete(message.posted, level=Priority.STATUS)
             message.posted = None
-        note = self._note(message.board, text, preview, message.shown_preview)
+        note = self._note(board, text, preview, message.shown_preview)
         message.sent_at = self._clock.now()
         if message.posted is None:
-            channel_id = message.board.job.request.channel_id
-            message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS)
-            await self._store.put(message.board.job.id, channel_id, message.posted.message_id)
+            await self._post(message, note)
         else:
             await self._courier.edit_now(message.posted, note)
         message.shown, message.shown_preview = text, preview
-        if message.board.stage in ENDED:
-            await self._store.remove(message.board.job.id)
+        if board.stage in ENDED:
+            await self._store.remove(board.job.id)
+
+    async def _post(self, message: _Message, note: Note) -> None:
+        """Post it so that it is found again: that it will be there is noted before it is."""
+        job_id, channel_id = message.board.job.id, message.board.job.request.channel_id
+        await self._store.put(job_id, channel_id, NOWHERE_YET)
+        once = nonce(job_id, channel_id, "status")
+        message.sought = True
+        message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS, nonce=once)
+        message.sought = False
+        await self._store.put(job_id, channel_id, message.posted.message_id)
+
+    async def _search(self, job: Job) -> Posted | None:
+        """Where a former process posted the job's status message, if it did."""
+        channel_id = job.request.channel_id
+        for message in await self._courier.latest(channel_id):
+            if custom_id("cancel", job.id) in buttons_of(message):
+                return Posted(channel_id=channel_id, message_id=int(message["id"]))
+        return None
 
     def _note(self, board: Board, text: str, preview: bytes | None, shown: bytes | None) -> Note:
         locale = board.job.request.locale
@@ -286,6 +314,8 @@ class ProgressMessages:
         """Learn which messages a former process left behind; before the queue takes up its jobs."""
         self._left = {
             record.job_id: Posted(channel_id=record.channel_id, message_id=record.message_id)
+            if record.message_id != NOWHERE_YET
+            else None
             for record in await self._store.all()
         }
 
@@ -301,22 +331,20 @@ class ProgressMessages:
         for job_id, posted in list(self._left.items()):
             job = active(job_id)
             board = Board(job=job) if job is not None else _ended_board(await ended(job_id))
-            if self._left.pop(job_id, None) is None:
+            if job_id not in self._left:
                 continue  # an event came meanwhile
+            del self._left[job_id]
             if board is None:
                 await self._store.remove(job_id)
                 continue
             shown = self._placed(board) if job is not None else board
-            message = self._all[job_id] = _Message(board=shown, posted=posted)
+            message = self._all[job_id] = _Message(board=shown, posted=posted, sought=posted is None)
             self._send_soon(message)
 
     async def say_goodbye(self) -> None:
         """Let the messages of all jobs that live say that their place is kept, and those of the others
         how they ended."""
-        self._leaving = True
-        for message in self._all.values():
-            if message.task is not None:
-                message.task.cancel()
+        await self.aclose()
         try:
             async with timeout(GOODBYE_LIMIT):
                 await asyncio.gather(*(self._part(message) for message in list(self._all.values())))
@@ -335,11 +363,13 @@ class ProgressMessages:
         if message.board.stage in ENDED:
             await self._show(message)
             return
-        if message.posted is None or message.unreachable:
-            return
         board = replace(message.board, stage="restarting")
         note = self._note(board, render(self._messages, board), None, message.shown_preview)
         try:
+            if message.sought:
+                message.posted = await self._search(board.job)
+            if message.posted is None or message.unreachable:
+                return
             await self._courier.edit(message.posted, note, level=Priority.DELIVER)
         except (CourierError, LeaseLost) as error:
             log.info("status of job %s not updated: %s", board.job.id, error)

@@ -34,7 +34,7 @@ from modules.utils.database.codec import (
     storable,
 )
 from modules.utils.database.connections import Connections
-from modules.utils.database.models import JobRow, JobSourceRow, SourceRow
+from modules.utils.database.models import JobRow, JobSourceRow, SourceRow, StatusMessageRow
 from modules.utils.database.pictures import PictureShelf
 from modules.utils.database.statements import insert_new
 from modules.utils.database.writer import GroupWriter, Rows
@@ -48,6 +48,7 @@ NUMBERS_AHEAD = 50
 _INSERT_JOB = insert_new(JobRow)
 _INSERT_SOURCE = insert_new(SourceRow)
 _INSERT_NEED = insert_new(JobSourceRow)
+_INSERT_STATUS = insert_new(StatusMessageRow)
 
 _TURN = text(
     "UPDATE jobs SET state = :state, attempts = COALESCE(:attempts, attempts),"
@@ -200,6 +201,8 @@ class JobJournal:
         ]
         if isinstance(turn, Delivered) and turn.receipt.where == "kept" and picture is not None:
             change.append(self._shelf.keeping(job, picture))
+        if not isinstance(turn, Delivered):
+            change.append(_to_be_told(job))
         if not self._keep_sources:
             change.extend(_source_drops(source.key for source in job.request.sources))
         try:
@@ -277,6 +280,12 @@ def _turn_values(turn: Requeued | Finished | Delivered | Failed | Cancelled) -> 
     else:
         values.update(state="cancelled")
     return values
+
+
+def _to_be_told(job: Job) -> Rows:
+    """Its owner is to hear of its end, also if this process dies before it can say so."""
+    place = {"job_id": job.id, "channel_id": job.request.channel_id, "message_id": 0}
+    return Rows(rank=4, statement=_INSERT_STATUS, parameters=[place])
 
 
 def _source_drops(keys: Iterable[str]) -> list[Rows]:
