@@ -1,0 +1,126 @@
+"""People who go on asking for pictures, editing and cancelling, whatever becomes of the bot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from PIL import Image
+
+from modules.demo.users import File, InvocationFailed, SimulatedUser, components_of
+
+TIME_LIMIT = 6.0
+
+POISON = " with poison"
+"""What a server cannot make a picture of: these jobs must end in a sentence."""
+
+
+@dataclass
+class Heard:
+    """What the bot said to people."""
+
+    queued: set[str] = field(default_factory=set)
+    """Jobs of which their owner was told that they are accepted."""
+    cancelled: set[str] = field(default_factory=set)
+    """Jobs whose owner asked that they end."""
+    refused: int = 0
+    unanswered: int = 0
+    asked: int = 0
+
+
+class Person:
+    """One person with as many hands as they need."""
+
+    def __init__(self, user: SimulatedUser, heard: Heard, seed: int) -> None:
+        self._user, self._heard = user, heard
+        self._chance = random.Random(seed)
+        self._replies: list[dict[str, Any]] = []
+        self._number = 0
+        self._poison = ""
+        self._photo = _photo(seed)
+
+    async def act(self) -> None:
+        """Go on until cancelled."""
+        channel = await self._user.wait_for_channel(lambda found: found.get("name") == "general", 30)
+        while True:
+            with contextlib.suppress(
+                InvocationFailed, asyncio.TimeoutError, aiohttp.ClientError, LookupError
+            ):
+                await self._do_something(str(channel["id"]))
+            await asyncio.sleep(self._chance.uniform(0.02, 0.25))
+
+    async def _do_something(self, channel: str) -> None:
+        kind = self._chance.random()
+        if kind < 0.12 and self._replies:
+            await self._cancel(self._replies.pop(self._chance.randrange(len(self._replies))))
+        elif kind < 0.22:
+            await self._ask("edit", channel, image=File(filename="photo.png", data=self._photo))
+        else:
+            model = self._chance.choice(["flux", "flux", "z-image"])
+            self._poison = POISON if self._chance.random() < 0.06 else ""
+            await self._ask("imagine", channel, model=model, count=self._chance.choice([1, 1, 2]))
+
+    async def _ask(self, command: str, channel: str, **options: Any) -> None:
+        self._number += 1
+        self._heard.asked += 1
+        try:
+            invocation = await self._user.command(
+                command,
+                channel,
+                prompt=f"{self._user.user['username']} {self._number}{self._poison}",
+                **options,
+            )
+            reply = await invocation.reply(TIME_LIMIT)
+        except (InvocationFailed, asyncio.TimeoutError):
+            self._heard.unanswered += 1
+            raise
+        taken = _jobs_on(reply)
+        self._heard.queued.update(taken)
+        if taken:
+            self._replies.append(reply)
+        else:
+            self._heard.refused += 1
+            await asyncio.sleep(0.3)
+
+    async def _cancel(self, reply: dict[str, Any]) -> None:
+        job_id = self._chance.choice(_jobs_on(reply))
+        self._heard.cancelled.add(job_id)
+        await (await self._user.click(reply, f"fullet:cancel:{job_id}")).reply(TIME_LIMIT)
+
+
+def _jobs_on(reply: dict[str, Any]) -> list[str]:
+    """The jobs that a reply lets one cancel: those that were accepted."""
+    names = [str(component.get("custom_id", "")) for component in components_of(reply)]
+    return [name.removeprefix("fullet:cancel:") for name in names if name.startswith("fullet:cancel:")]
+
+
+def _photo(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (256, 256), (seed * 37 % 256, 90, 160)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@asynccontextmanager
+async def crowd(url: str, users: Sequence[int], heard: Heard, seed: int) -> AsyncIterator[None]:
+    """Everybody is busy inside the block, each with two hands."""
+    async with contextlib.AsyncExitStack() as stack:
+        people = [await stack.enter_async_context(await SimulatedUser.connect(url, user)) for user in users]
+        working = [
+            asyncio.ensure_future(Person(user, heard, seed + 10 * number + hand).act())
+            for number, user in enumerate(people)
+            for hand in range(2)
+        ]
+        try:
+            yield
+        finally:
+            for task in working:
+                task.cancel()
+            ends = await asyncio.gather(*working, return_exceptions=True)
+        assert [end for end in ends if not isinstance(end, asyncio.CancelledError)] == []

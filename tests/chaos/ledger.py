@@ -1,0 +1,98 @@
+"""Counts, once all is quiet, what became of every job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.books import Books, Row, jobs, order_violations
+from tests.chaos.crowd import Heard
+from tests.chaos.stage import Stage
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """The outcome of a run. ``told``: failed, and a message says so, or ended as its owner asked.
+
+    ``stale``: status messages that still offer to cancel what has ended, beyond those that live.
+    ``met``: kills that came after a picture was posted and before the journal knew.
+    """
+
+    kills: int
+    asked: int
+    accepted: int
+    delivered: int
+    told: int
+    lost: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
+    disorder: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    met: int = 0
+    unheard: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether every promise was kept."""
+        return not (self.lost or self.duplicated or self.disorder or self.stale)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        figures = {
+            "kills": self.kills,
+            "  between a post and its mark": self.met,
+            "asked": self.asked,
+            "accepted": self.accepted,
+            "  of these unheard, as the bot died first": self.unheard,
+            "delivered": self.delivered,
+            "told": self.told,
+            "lost": len(self.lost),
+            "duplicated": len(self.duplicated),
+            "order violations": len(self.disorder),
+            "stale status messages": len(self.stale),
+        }
+        table = [f"{name:<42}{value:>7}" for name, value in figures.items()]
+        return [*table, *self.lost, *self.duplicated, *self.disorder, *self.stale]
+
+
+def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> Ledger:
+    """See the module."""
+    rows, results = jobs(books), stage.results()
+    failures = stage.buttons("again")
+    known = {row.id for row in rows}
+    ledger = Ledger(kills=kills, met=met, asked=heard.asked, accepted=len(rows), delivered=0, told=0)
+    ledger.unheard = len(known - heard.queued)
+    ledger.lost = [
+        f"{job_id}: said to be accepted, and not in the journal" for job_id in heard.queued - known
+    ]
+    for row in rows:
+        posted = len(results.get(row.id, ()))
+        if posted > 1:
+            ledger.duplicated.append(f"{_name(row)}: posted {posted} times")
+        if posted:
+            ledger.delivered += 1
+        elif _was_told(row, heard, told=row.id in failures):
+            ledger.told += 1
+        else:
+            ledger.lost.append(f"{_name(row)}: neither delivered nor told")
+    ledger.disorder = order_violations(books)
+    ledger.stale = stale_status(stage, rows)
+    return ledger
+
+
+def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
+    """Messages that say of a job that has ended that it goes on."""
+    ended = {row.id: row for row in rows if row.ended}
+    offered = stage.buttons("cancel")
+    return [
+        f"{_name(ended[job_id])}: still shown as {messages[0].content.splitlines()[0]!r} ({len(messages)}×)"
+        for job_id, messages in offered.items()
+        if job_id in ended
+    ]
+
+
+def _was_told(row: Row, heard: Heard, *, told: bool) -> bool:
+    return (row.state == "failed" and told) or (row.state == "cancelled" and row.id in heard.cancelled)
+
+
+def _name(row: Row) -> str:
+    return f"#{row.number} {row.id} ({row.state}, {row.attempts} attempts)"

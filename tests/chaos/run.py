@@ -1,0 +1,167 @@
+"""A chaos run: a crowd at work, a bot that is killed and started again, and the books at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from modules.queue_manager.backports import timeout
+from tests.chaos.books import Books, jobs
+from tests.chaos.crowd import Heard, crowd
+from tests.chaos.ledger import Ledger, count, stale_status
+from tests.chaos.process import BotProcess, Start
+from tests.chaos.stage import Stage, open_stage
+
+Trouble = Literal["none", "database", "disk", "discord"]
+
+QUIET_SECONDS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """``kills`` SIGKILLs under the load of ``users``; in every ``every``-th life ``trouble`` for some
+    ``seconds``, too. ``seed`` decides on instants and people."""
+
+    kills: int
+    seed: int
+    users: int = 5
+    trouble: Trouble = "none"
+    seconds: float = 1.0
+    every: int = 3
+
+
+async def run(
+    plan: Plan, *, books: Books, folder: Path, start: Start, tell: Callable[[str], None] = lambda _: None
+) -> Ledger:
+    """See the module."""
+    heard = Heard()
+    async with open_stage(folder, users=plan.users) as stage:
+        stage.write(DATABASE_URL=books.url)
+        lives = Lives(plan, stage=stage, books=books, start=start, heard=heard, tell=tell)
+        users = [user.id for user in stage.discord.hub.people]
+        bot = await lives.first()
+        async with crowd(stage.discord.url, users, heard, plan.seed):
+            for number in range(plan.kills):
+                bot = await lives.next(bot, number)
+        await lives.quiet(bot)
+        ledger = count(stage, books, heard, kills=plan.kills, met=lives.met)
+        if not ledger.sound:
+            tell(bot.said()[-4000:])
+        await bot.kill()
+        return ledger
+
+
+class Lives:
+    """One bot after another."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        stage: Stage,
+        books: Books,
+        start: Start,
+        heard: Heard,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._plan, self._stage, self._books, self._start = plan, stage, books, start
+        self._heard, self._tell = heard, tell
+        self._chance = random.Random(plan.seed)
+        self.met = 0
+
+    async def first(self) -> BotProcess:
+        """The first one: it makes the tables, which are then watched."""
+        bot = await self._start(self._stage.env_file)
+        await bot.says("Engine is idle")
+        self._books.watch_first_dispatches()
+        return bot
+
+    async def next(self, bot: BotProcess, number: int) -> BotProcess:
+        """Let it live a while, kill it, start another."""
+        began = time.monotonic()
+        if self._plan.trouble != "none" and number % self._plan.every == self._plan.every - 1:
+            async with self._trouble():
+                await self._instant()
+                await bot.kill()
+                bot = await self._start(self._stage.env_file)
+                await asyncio.sleep(self._plan.seconds)
+        await self._instant()
+        if bot.code is None and bot.log.exists():
+            await bot.kill()
+        self._count_meeting()
+        # A repeat is dropped for minutes only: sometimes they have passed.
+        if self._chance.random() < 0.5:
+            self._stage.discord.hub.nonces.clear()
+        started = await self._start(self._stage.env_file)
+        done = sum(row.ended for row in jobs(self._books)) if number % 10 == 9 else None
+        if done is not None:
+            self._tell(f"kill {number + 1}: {done} jobs ended, {time.monotonic() - began:.1f} s a life")
+        return started
+
+    async def quiet(self, bot: BotProcess) -> None:
+        """Return once every job has ended and every status message is right, or patience has."""
+        await self._books.empty()
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with timeout(QUIET_SECONDS):
+                while True:
+                    rows = jobs(self._books)
+                    if all(row.ended for row in rows) and not stale_status(self._stage, rows):
+                        return
+                    await asyncio.sleep(0.2)
+
+    async def _instant(self) -> None:
+        """A random instant: any of a life, or right after something worth interrupting."""
+        kind, stage = self._chance.random(), self._stage
+        if kind < 0.25:
+            await asyncio.sleep(self._chance.uniform(0.0, 1.2))
+            return
+        before = stage.connected
+        await _until(lambda: stage.connected > before, 5.0)
+        await asyncio.sleep(self._chance.uniform(0.2, 1.2))
+        if kind < 0.5:
+            return
+        posts, seen = stage.discord.counters, stage.discord.counters["messages"]
+        accepted = len(self._heard.queued)
+        if kind < 0.85:
+            await _until(lambda: posts["messages"] > seen, 1.5)
+        else:
+            await _until(lambda: len(self._heard.queued) > accepted, 1.5)
+        await asyncio.sleep(self._chance.choice([0.0, 0.001, 0.003, 0.01]))
+
+    def _count_meeting(self) -> None:
+        results = self._stage.results()
+        with contextlib.suppress(Exception):  # the database may be away just now
+            self.met += sum(row.id in results for row in jobs(self._books) if not row.ended)
+
+    @contextlib.asynccontextmanager
+    async def _trouble(self) -> AsyncIterator[None]:
+        books, faults = self._books, self._stage.discord.faults
+        if self._plan.trouble == "database":
+            await books.stop()
+        elif self._plan.trouble == "disk":
+            await books.fill()
+        else:
+            faults.refuse(3600)
+        try:
+            yield
+        finally:
+            if self._plan.trouble == "database":
+                await books.start()
+            elif self._plan.trouble == "disk":
+                await books.empty()
+            else:
+                faults.refuse(0)
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        async with timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)

@@ -1,0 +1,101 @@
+"""What a bot meets in a chaos run: an embedded Discord, embedded GPUs, and its settings in a file."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
+from modules.demo.discord_server import DiscordServer
+from modules.demo.discord_server.posts import Message
+from modules.demo.discord_server.world import default_world
+from tests.chaos.crowd import POISON
+from tests.discord_wiring import openapi_file
+
+QUICK = Timing(load=0.05, step=0.03, row=0.01, noise=0.3)
+
+_RESULT = re.compile(r"\d+-([0-9a-f]{32})\.\w+")
+
+
+@dataclass
+class Stage:
+    """Embedded servers, and the file that leads a bot to them."""
+
+    discord: DiscordServer
+    gpus: tuple[ComfyServer, ...]
+    env_file: Path
+
+    def write(self, **values: str) -> None:
+        """The settings of the bots to come."""
+        settings = {
+            "DISCORD_TOKEN": self.discord.token,
+            "ALLOWED_GUILD_ID": str(self.discord.guild.id),
+            "COMFY_URLS": ",".join(gpu.url for gpu in self.gpus),
+            "DISCORD_API_BASE": self.discord.api_url,
+            "DISCORD_GATEWAY_URL": self.discord.gateway_url,
+            "MAX_JOBS_PER_USER": "5",
+            "OUTPUT_FORMAT": "jpeg",
+            **values,
+        }
+        text = "".join(f"{name}='{value}'\n" for name, value in settings.items())
+        self.env_file.write_text(text, encoding="utf-8")
+
+    @property
+    def connected(self) -> int:
+        """How often a bot has come to the gateway so far."""
+        return self.discord.gateway.counters["identify"]
+
+    def everything(self) -> list[Message]:
+        """What stands in all channels, direct ones included; of ephemeral messages nothing."""
+        return [
+            message for channel in self.discord.hub.channels.values() for message in channel.messages.values()
+        ]
+
+    def results(self) -> Mapping[str, list[Message]]:
+        """The messages that hold the picture of each job."""
+        found: dict[str, list[Message]] = defaultdict(list)
+        for message in self.everything():
+            for attachment in message.attachments:
+                if (match := _RESULT.fullmatch(attachment.filename)) is not None:
+                    found[match[1]].append(message)
+        return found
+
+    def buttons(self, what: str) -> Mapping[str, list[Message]]:
+        """The messages without a picture that have a certain button about a job."""
+        found: dict[str, list[Message]] = defaultdict(list)
+        for message in self.everything():
+            for row in message.components if not is_result(message) else ():
+                for item in row.get("components", ()):
+                    name, _, job_id = str(item.get("custom_id", "")).rpartition(":")
+                    if name == f"fullet:{what}":
+                        found[job_id].append(message)
+        return found
+
+
+def is_result(message: Message) -> bool:
+    """Whether it shows a finished picture."""
+    return any(_RESULT.fullmatch(attachment.filename) for attachment in message.attachments)
+
+
+@asynccontextmanager
+async def open_stage(
+    folder: Path, *, users: int, gpus: int = 2, timing: Timing = QUICK
+) -> AsyncIterator[Stage]:
+    """A Discord and some GPUs in this process; nothing that the bot did wrong there goes unnoticed."""
+    async with AsyncExitStack() as stack:
+        discord = await stack.enter_async_context(
+            DiscordServer(default_world(users), openapi=openapi_file(), rate_limits=False)
+        )
+        made = [
+            ComfyServer(profile=ServerProfile(cache_lru=100), timing=timing, drawing="plain", seed=number)
+            for number in range(gpus)
+        ]
+        for gpu in made:
+            gpu.faults.set(poison=POISON)
+            await stack.enter_async_context(gpu)
+        yield Stage(discord, tuple(made), folder / ".env")
+        assert discord.violations == []
