@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     import aiohttp
 
+    from modules.ai.templates import WorkflowTemplate
     from modules.discord.bot import ImageBot
+    from modules.discord.inspection import Ask
     from modules.queue_manager.fleet import Fleet
     from modules.queue_manager.manager import QueueManager
     from modules.utils.database.lease import Lease
+    from modules.utils.inspection import Finding, Section
     from modules.utils.settings import Settings
 
 OLDEST = (3, 10)
@@ -404,33 +407,75 @@ def _settings_options(command: str, about: str) -> "ArgumentParser":
 def _check(arguments: "Sequence[str]") -> int:
     import asyncio
 
-    options = _settings_options("check", "Go through what can be wrong.").parse_args(arguments)
-    from modules.queue_manager.errors import StartupError
-    from modules.utils import settings
+    parser = _settings_options("check", "Go through what can be wrong before a user meets it.")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args(arguments)
+    from modules.utils import log
+    from modules.utils.inspection import Section, as_json, as_text, sound
+    from modules.utils.settings_inspection import inspect_settings
 
-    try:
-        given = settings.load(options.env_file, os.environ)
-        print("✓ settings")
-        return asyncio.run(_inspect(given))
-    except StartupError as error:
-        for line in str(error).splitlines():
-            print(f"✗ {line}")
-        return 1
+    given, found = inspect_settings(options.env_file, os.environ)
+    log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
+    sections = [Section(title="Settings", findings=found), *asyncio.run(_inspect(given))]
+    told = as_json(sections) if options.json else as_text(sections)
+    sys.stdout.buffer.write(log.Redactor(given.secrets())(told).encode() + b"\n")
+    return 0 if sound(sections) else 1
 
 
-async def _inspect(settings: "Settings") -> int:
-    """Ask each ComfyUI what it can run."""
+async def _inspect(settings: "Settings", ask: "Ask | None" = None) -> "list[Section]":
+    """Look at everything outside this process, all at once. ``ask``: the connected bot's way to Discord."""
+    import asyncio
+
     import aiohttp
 
-    from modules.ai.comfy_client import ComfyClient
-    from modules.ai.preflight import inspect
-    from modules.ai.workflows import load_templates
-    from modules.queue_manager.clock import LoopClock
-    from modules.queue_manager.errors import EngineUnavailable
-    from modules.utils.addresses import Addresses
+    from modules.ai.inspection import inspect_models
+    from modules.utils.inspection import Section
 
-    templates = load_templates(ROOT / "flujos")
-    print(f"✓ models in flujos/: {', '.join(templates)}")
+    templates, about_models = inspect_models(ROOT / "flujos")
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        found = await asyncio.gather(
+            _inspect_discord(settings, session, ask),
+            _inspect_database(settings),
+            _inspect_servers(settings, session, templates),
+        )
+    titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
+    return [
+        Section(title=title, findings=findings)
+        for title, findings in zip(titles, (*found, about_models), strict=True)
+    ]
+
+
+async def _inspect_discord(
+    settings: "Settings", session: "aiohttp.ClientSession", ask: "Ask | None"
+) -> "tuple[Finding, ...]":
+    from modules.discord.inspection import API_BASE, asking, inspect_discord
+
+    if not settings.discord_token:
+        return ()
+    return await inspect_discord(
+        ask or asking(session, settings.discord_token, settings.discord_api_base or API_BASE),
+        guild_id=settings.allowed_guild_id,
+        gallery_channel_id=settings.gallery_channel_id,
+    )
+
+
+async def _inspect_database(settings: "Settings") -> "tuple[Finding, ...]":
+    from modules.utils.database.inspection import inspect_database
+
+    return await inspect_database(settings.database_url, image_disk_mb=settings.image_disk_mb)
+
+
+async def _inspect_servers(
+    settings: "Settings", session: "aiohttp.ClientSession", templates: "Mapping[str, WorkflowTemplate]"
+) -> "tuple[Finding, ...]":
+    import asyncio
+
+    from modules.ai.comfy_client import ComfyClient
+    from modules.ai.inspection import inspect_server
+    from modules.queue_manager.clock import LoopClock
+    from modules.utils.addresses import Addresses
+    from modules.utils.inspection import Finding
+
     urls = []  # type: list[str]
 
     async def keep(found: "Sequence[str]") -> None:
@@ -438,20 +483,17 @@ async def _inspect(settings: "Settings") -> int:
 
     addresses = Addresses(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
-    faults = 0
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        for url in urls:
-            client = ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None)
-            try:
-                report = await inspect(client, templates, max_batch=addresses.batch_size(url))
-            except EngineUnavailable as error:
-                faults += 1
-                print(f"✗ {client.name}: {error}")
-                continue
-            for finding in report.findings:
-                faults += not finding.ok
-                print(f"{'✓' if finding.ok else '✗'} {finding}")
-    return 1 if faults else 0
+    if settings.comfy_urls and not urls:
+        what = f"no server is found under {', '.join(settings.comfy_urls)}"
+        return (Finding(level="fault", what=what, mend="correct the name in COMFY_URLS, or start a server"),)
+    clients = [ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None) for url in urls]
+    found = await asyncio.gather(
+        *(
+            inspect_server(client, templates, max_batch=addresses.batch_size(url))
+            for client, url in zip(clients, urls, strict=True)
+        )
+    )
+    return tuple(finding for each in found for finding in each)
 
 
 # ── commands that make their own environment ────────────────────────────────────────────────────

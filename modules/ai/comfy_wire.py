@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from modules.ai.comfy_errors import foreign_errors, short
 from modules.ai.graph import JSON
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
+from modules.utils.hosts import is_private
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,18 +77,24 @@ class ComfyWire:
         return f"{host}{port}{self._base.path.rstrip('/')}"
 
     @property
+    def has_key(self) -> bool:
+        """Whether a key goes with each request."""
+        return "Authorization" in self.headers
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether requests travel by TLS."""
+        return self._base.scheme == "https"
+
+    @property
     def key_in_the_open(self) -> bool:
         """Whether a key travels without TLS."""
-        return "Authorization" in self.headers and self._base.scheme == "http"
+        return self.has_key and not self.encrypted
 
     @property
     def private(self) -> bool:
         """Whether the server is on this machine or in a private network, as far as its name tells."""
-        host = self._base.host or ""
-        try:
-            return ipaddress.ip_address(host).is_private
-        except ValueError:
-            return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
+        return is_private(self._base.host or "")
 
     def address(self, path: str) -> URL:
         """The full address of one of ComfyUI's routes."""

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from modules.ai import pack
 from modules.ai.graph import JSON
 from modules.ai.near_misses import did_you_mean
 from modules.ai.node_table import Lack
-
-Level = Literal["ok", "hint", "fault"]
+from modules.utils.inspection import Finding
 
 OLDEST_COMFYUI = (0, 18)
+_GGUF = ("GGUF", "GGUFAdvanced")
 _COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and start it again"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing looked at. A hint costs speed, a fault costs pictures; ``mend`` says what to do about it,
-    ``models`` whose pictures it concerns."""
-
-    level: Level
-    what: str
-    mend: str = ""
-    models: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether it need not be mended."""
-        return self.level != "fault"
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.mend}" if self.mend else self.what
 
 
 def about_version(server: str, version: str, memory_gb: float | None) -> list[Finding]:
@@ -46,11 +25,19 @@ def about_version(server: str, version: str, memory_gb: float | None) -> list[Fi
     return [Finding(level="hint", what=f"{what}, which is old", mend=f"update it to {newer} or newer")]
 
 
-def about_key(server: str) -> Finding:
-    """The server's key can be read on the way."""
-    return Finding(
-        level="hint", what=f"the key for {server} travels without TLS", mend="use https:// in COMFY_URLS"
-    )
+def about_way(server: str, *, encrypted: bool, key: bool, private: bool) -> Finding:
+    """How the server is reached, and whether its key can be read on the way."""
+    if key and not encrypted and not private:
+        what = f"the key for {server} travels without TLS"
+        return Finding(level="hint", what=what, mend="use https:// in COMFY_URLS")
+    way = f"{'HTTPS' if encrypted else 'HTTP'}, {'by its key' if key else 'without a key'}"
+    return Finding(level="ok", what=f"{server} answers over {way}")
+
+
+def about_gguf(server: str, classes: Iterable[str]) -> list[Finding]:
+    """That the nodes for quantised files are there; what is missing is told as a lack of its models."""
+    names = sorted(name for name in classes if name.endswith(_GGUF))
+    return [Finding(level="ok", what=f"{server} has the GGUF nodes {', '.join(names)}")] if names else []
 
 
 def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
@@ -78,13 +65,13 @@ def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -
         mend = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
         if not lack.is_file:
             mend = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
-    return Finding(level="fault" if fatal else "hint", what=what, mend=mend, models=names)
+    return Finding(level="fault" if fatal else "hint", what=what, mend=mend)
 
 
 def _origin(class_type: str) -> str:
     if class_type in pack.CLASSES:
         return _COPY
-    if class_type.endswith(("GGUF", "GGUFAdvanced")):
+    if class_type.endswith(_GGUF):
         return "install ComfyUI-GGUF there and start it again"
     return "install the extension that brings it, or update ComfyUI, and start it again"
 
@@ -103,12 +90,12 @@ def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding
 def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> Finding:
     """The card says that not even one picture fits."""
     what = f"{server} has {memory_gb:.1f} GB, and by its card {name} wants {needed_gb:.1f} GB"
-    return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card", models=(name,))
+    return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card")
 
 
 def about_model(server: str, name: str, limit: int, why_alone: str | None) -> Finding:
     """A model that the server can run."""
     if why_alone is not None:
-        return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})", models=(name,))
+        return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})")
     what = f"{server} can run {name}, {limit} at once"
-    return Finding(level="ok", what=what, models=(name,))
+    return Finding(level="ok", what=what)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from modules.ai import findings, pack
 from modules.ai.comfy_client import ComfyClient
 from modules.ai.comfy_errors import short
-from modules.ai.findings import Finding
 from modules.ai.fusion import example, fuse, fusible, plain
 from modules.ai.graph import JSON, Graph
 from modules.ai.node_table import Lack, lacks
 from modules.ai.samplers import Unfusible
 from modules.ai.templates import WorkflowTemplate
+from modules.utils.inspection import Finding
 
 GIB = 2**30
 _AT_ONCE = 4
@@ -58,6 +58,7 @@ async def inspect(
     }
     found = [
         *_about_server(client, stats, version, usable=usable),
+        *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
         *_about_models(client, templates, limits, fused),
         *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
         *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
@@ -135,8 +136,8 @@ def _about_server(
 ) -> Iterable[Finding]:
     comfyui = short(str(_system(stats, "comfyui_version")))[:40]
     yield from findings.about_version(client.name, comfyui, vram_gb(stats))
-    if client.wire.key_in_the_open and not client.wire.private:
-        yield findings.about_key(client.name)
+    wire = client.wire
+    yield findings.about_way(client.name, encrypted=wire.encrypted, key=wire.has_key, private=wire.private)
     yield findings.about_pack(client.name, version, usable=usable)
 
 

@@ -100,10 +100,18 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 
 def read(environ: Mapping[str, str], file_values: Mapping[str, str]) -> Settings:
     """The settings that both sources give together. Raises `BadSettings` with one line for each fault."""
+    found, faults = gather(environ, file_values)
+    if faults:
+        raise BadSettings("\n".join(faults))
+    return Settings(**found)  # type: ignore[arg-type]
+
+
+def gather(environ: Mapping[str, str], file_values: Mapping[str, str]) -> tuple[dict[str, object], list[str]]:
+    """The values that could be read, by field, and one line for each fault."""
     found: dict[str, object] = {}
     faults: list[str] = []
     for setting in fields(Settings):
-        name, text = _given(setting.name.upper(), environ, file_values)
+        name, text = given(setting.name.upper(), environ, file_values)
         if text:
             try:
                 found[setting.name] = setting.metadata["read"](text)
@@ -111,16 +119,13 @@ def read(environ: Mapping[str, str], file_values: Mapping[str, str]) -> Settings
                 faults.append(f"{name}: {_printable(str(error))}")
         elif "mend" in setting.metadata:
             faults.append(f"{name}: is missing; {setting.metadata['mend']}")
-    faults += _disagreements(found)
-    if faults:
-        raise BadSettings("\n".join(faults))
-    return Settings(**found)  # type: ignore[arg-type]
+    return found, faults + _disagreements(found)
 
 
 def shadow(name: str, environ: Mapping[str, str]) -> str | None:
     """The real environment variable that hides what ``.env`` says about ``name``, if there is one."""
-    given, text = _given(name, environ, {})
-    return given if text else None
+    known, text = given(name, environ, {})
+    return known if text else None
 
 
 def unknown_names(file_values: Mapping[str, str]) -> tuple[str, ...]:
@@ -161,7 +166,7 @@ def _decoded(data: bytes, name: str) -> str:
         raise BadSettings(f"{name}: is not UTF-8 text; save it as UTF-8") from None
 
 
-def _given(name: str, environ: Mapping[str, str], file_values: Mapping[str, str]) -> tuple[str, str]:
+def given(name: str, environ: Mapping[str, str], file_values: Mapping[str, str]) -> tuple[str, str]:
     """The text of a setting and the name under which it was given, which may be the alias."""
     for source in (environ, file_values):
         for known in (name, ALIAS) if name == "COMFY_URLS" else (name,):

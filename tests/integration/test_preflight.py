@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from modules.ai.cards import read_card
-from modules.ai.findings import Finding
 from modules.ai.preflight import ServerReport, inspect
 from modules.ai.templates import WorkflowTemplate
 from modules.demo.comfy_server import ServerProfile
 from modules.queue_manager.errors import EngineUnavailable
+from modules.utils.inspection import Finding
 from tests.integration.comfy_rig import comfy_rig
 from tests.workflow_graphs import SHIPPED, node, template
 

@@ -30,7 +30,7 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
     A transaction's lock is used, since a lock of the session does not hold behind a transaction pooler.
     Raises `StartupError` if a newer program has been here.
     """
-    if await connection.run_sync(_revision) == NEWEST:
+    if await connection.run_sync(revision) == NEWEST:
         await connection.rollback()
         return
     await connection.rollback()
@@ -42,7 +42,7 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
     await connection.commit()
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
     """The revision that the database says it has; None for an empty one."""
     if connection.dialect.name == "sqlite":
         there = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
@@ -58,7 +58,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    before = _revision(connection)
+    before = revision(connection)
     if before == NEWEST:
         return  # another process did it while we waited for the lock
     from alembic import command  # noqa: PLC0415 (a fifth of the start-up time, and seldom needed)

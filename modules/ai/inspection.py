@@ -1,0 +1,68 @@
+"""What ``check`` says of models and servers: findings for what start-up and workers raise as errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from modules.ai.card_proposals import NoProposal, propose_card
+from modules.ai.comfy_client import ComfyClient
+from modules.ai.fusion import fusible
+from modules.ai.preflight import inspect
+from modules.ai.templates import WorkflowTemplate
+from modules.ai.workflows import cardless, load_graph, load_template
+from modules.queue_manager.errors import BadWorkflow, EngineUnauthorized, EngineUnavailable
+from modules.utils.inspection import Finding
+
+
+def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Finding, ...]]:
+    """The models of ``folder`` that are in order, and what is to be said of each file there."""
+    templates: dict[str, WorkflowTemplate] = {}
+    found: list[Finding] = []
+    for card_file in sorted(folder.glob("*.toml")):
+        try:
+            template = templates[card_file.stem] = load_template(card_file)
+        except BadWorkflow as fault:
+            found.append(
+                Finding(level="fault", what=fault.reason, mend="correct it, or move both of its files away")
+            )
+        else:
+            found.append(_about(template))
+    found += _about_cardless(folder)
+    if not templates:
+        mend = f"put NAME.toml and NAME.json into {folder.name}/"
+        found.append(Finding(level="fault", what="no model can be offered", mend=mend))
+    return templates, tuple(found)
+
+
+def _about(template: WorkflowTemplate) -> Finding:
+    why_alone = fusible(template)
+    alone = f", one by one ({why_alone})" if why_alone is not None else ""
+    return Finding(level="ok", what=f"{template.name} ({template.card.kind}) is in order{alone}")
+
+
+def _about_cardless(folder: Path) -> Iterator[Finding]:
+    for name in cardless(folder):
+        what = f"{name}.json has no card, so it is not offered"
+        try:
+            card = propose_card(load_graph(folder / f"{name}.json"), name)
+        except (NoProposal, BadWorkflow) as fault:
+            mend = f"write {name}.toml (none can be proposed: {fault})"
+            yield Finding(level="hint", what=what, mend=mend)
+        else:
+            mend = f"save this as {folder.name}/{name}.toml and correct what was guessed wrong"
+            yield Finding(level="hint", what=what, mend=mend, detail=card)
+
+
+async def inspect_server(
+    client: ComfyClient, templates: Mapping[str, WorkflowTemplate], *, max_batch: int | None
+) -> tuple[Finding, ...]:
+    """What one server can run, or why it cannot be asked. ``max_batch`` as for `inspect`."""
+    try:
+        return (await inspect(client, templates, max_batch=max_batch)).findings
+    except EngineUnauthorized as error:
+        mend = "correct COMFY_API_KEY (name:password for HTTP Basic, else it is a Bearer token)"
+        return (Finding(level="fault", what=str(error), mend=mend),)
+    except EngineUnavailable as error:
+        mend = "start ComfyUI with --listen, let the firewall pass its port, or correct COMFY_URLS"
+        return (Finding(level="fault", what=str(error), mend=mend),)

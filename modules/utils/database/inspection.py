@@ -1,0 +1,148 @@
+"""What ``check`` says of the database: that it is there, encrypted, up to date, writable, with room."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from modules.queue_manager.errors import BadSettings, StoreUnavailable
+from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
+from modules.utils.database.connections import Connections, explain_start_failure
+from modules.utils.database.engine import ROOT
+from modules.utils.database.schema import NEWEST, revision
+from modules.utils.hosts import is_private
+from modules.utils.inspection import Finding
+
+ROOM_MB = 256
+"""Less than this beside the pictures that are kept is told."""
+
+
+async def inspect_database(url: str, *, root: Path = ROOT, image_disk_mb: int = 0) -> tuple[Finding, ...]:
+    """Look at the database of ``DATABASE_URL`` and change nothing in it. ``image_disk_mb`` is how much
+    the pictures may take there."""
+    try:
+        address = read_address(url, root=root)
+        if isinstance(address, SqliteAddress):
+            blocked = _about_file(address.path)
+            if blocked is not None:
+                return (blocked, *_about_room(address.path, image_disk_mb))
+        return tuple([finding async for finding in _Look(address, image_disk_mb).findings()])
+    except BadSettings as fault:
+        return (Finding(level="fault", what=str(fault), mend="correct DATABASE_URL"),)
+
+
+def _about_file(path: Path) -> Finding | None:
+    """What keeps a file from being opened; that it will be made, if it is not there yet."""
+    if path.exists():
+        return None
+    folder = next(each for each in path.parents if each.exists())
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return Finding(level="ok", what=f"the SQLite file {path} will be made at the first start")
+    mend = "give the bot's user the right to write there, or name another file in DATABASE_URL"
+    return Finding(level="fault", what=f"{folder} cannot be written", mend=mend)
+
+
+def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
+    folder = next(each for each in path.parents if each.exists())
+    free, used = shutil.disk_usage(folder).free // 2**20, 0
+    if path.exists():
+        used = path.stat().st_size // 2**20
+    wanted = max(0, image_disk_mb - used) + ROOM_MB
+    if free >= wanted:
+        yield Finding(level="ok", what=f"{free} MB are free for the database")
+    elif free < ROOM_MB // 4:
+        yield Finding(level="fault", what=f"only {free} MB are free for the database", mend="make room")
+    else:
+        what = f"only {free} MB are free for the database, which may want {wanted}"
+        yield Finding(level="hint", what=what, mend="make room, or lower IMAGE_DISK_MB")
+
+
+class _Look:
+    """One look at one database."""
+
+    def __init__(self, address: Address, image_disk_mb: int) -> None:
+        self._address, self._image_disk_mb = address, image_disk_mb
+        self._connections = Connections(address)
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """Everything, as far as the first thing that keeps the rest from being asked."""
+        address = self._address
+        try:
+            async with contextlib.aclosing(await self._connections.connect()) as connection:
+                yield Finding(level="ok", what=f"{address.shown} answers")
+                if isinstance(address, PostgresAddress):
+                    yield await _about_tls(address, connection)
+                with self._connections.watching():
+                    yield _about_revision(await connection.run_sync(revision))
+                    await connection.rollback()
+                yield await self._about_writing(connection)
+        except StoreUnavailable as error:
+            told = explain_start_failure(address, error) or f"{address.shown} cannot be used: {error}"
+            yield Finding(level="fault", what=str(told), mend="correct DATABASE_URL, or start the database")
+        except (DBAPIError, sqlite3.Error) as error:
+            what = f"{address.shown} cannot be used: {getattr(error, 'orig', error)}"
+            yield Finding(
+                level="fault", what=what, mend="is it this bot's database? Name another, or restore it"
+            )
+        finally:
+            await self._connections.aclose()
+        if isinstance(address, SqliteAddress):
+            for finding in _about_room(address.path, self._image_disk_mb):
+                yield finding
+
+    async def _about_writing(self, connection: AsyncConnection) -> Finding:
+        try:
+            with self._connections.watching():
+                await connection.run_sync(_try_to_write)
+        except (DBAPIError, StoreUnavailable) as error:
+            why = getattr(error, "orig", None) or error
+            mend = "give the bot's user the right to write (PostgreSQL: GRANT CREATE, USAGE ON SCHEMA public)"
+            return Finding(level="fault", what=f"the database cannot be written: {why}", mend=mend)
+        finally:
+            await connection.rollback()
+        return Finding(level="ok", what="it can be written")
+
+
+def _try_to_write(connection: Connection) -> None:
+    """In a transaction that the caller rolls back."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.execute(text("CREATE TABLE fullet_check (id INTEGER)"))
+    connection.execute(text("INSERT INTO fullet_check VALUES (1)"))
+
+
+def _about_revision(found: str | None) -> Finding:
+    if found == NEWEST:
+        return Finding(level="ok", what=f"its tables are up to date (schema {found})")
+    if found is None:
+        return Finding(level="ok", what="it is empty; the tables will be made at the first start")
+    if found < NEWEST:
+        return Finding(
+            level="ok", what=f"its tables (schema {found}) will be brought to {NEWEST} at the start"
+        )
+    return Finding(
+        level="fault",
+        what=f"it was made by a newer version of this bot (schema {found}, this program knows {NEWEST})",
+        mend="run the newer version, or let DATABASE_URL name another database",
+    )
+
+
+async def _about_tls(address: PostgresAddress, connection: AsyncConnection) -> Finding:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    encrypted = driver._transport.get_extra_info("ssl_object") if driver is not None else None
+    if encrypted is not None:
+        checked = "" if address.tls.mode.startswith("verify") else ", without a look at the certificate"
+        return Finding(level="ok", what=f"the connection is encrypted ({encrypted.version()}{checked})")
+    if all(is_private(host) for host, _ in address.hosts):
+        return Finding(level="ok", what="the connection is not encrypted, and stays on private ground")
+    what = "the connection to the database is not encrypted"
+    return Finding(level="hint", what=what, mend="add ?sslmode=require (or verify-full) to DATABASE_URL")
