@@ -20,6 +20,9 @@ from modules.queue_manager.takers import TakerPool
 SLOWER = 1.2
 """An engine whose run takes at most so many times the fastest one's is not asked to stand back."""
 
+SOONER = 0.95
+"""An engine stands back if the others need at most this share of its time: not for a mere tie."""
+
 PLANNED = 16
 """Engines that are considered when one is asked to stand back."""
 
@@ -61,7 +64,7 @@ class Dispatcher:
         self._takers = TakerPool()
         self._warm: dict[str, str] = {}
         self._warm_counts: Counter[str] = Counter()
-        self._stood_back = False
+        self._stood_back: dict[str, tuple[float, EngineSlot, list[Job]]] = {}
         self._groups: deque[_Group] = deque()
         self._grouped: set[JobId] = set()
         self._avoid: dict[JobId, frozenset[str]] = {}
@@ -190,16 +193,24 @@ class Dispatcher:
 
     def _match_one(self, now: float) -> bool:
         """Give one waiting engine one batch; false if there is no more to give."""
+        self._stood_back = {}
         for sort in self._takers.sorts(self._head_weights()):
             for slot in self._takers.of(sort, PLANNED):
-                self._stood_back = False
                 jobs = self._jobs_for(slot, now)
                 if jobs:
                     self._send(slot, jobs, now)
                     return True
-                if not self._stood_back and not self._avoid:
+                if slot.name not in self._stood_back and not self._avoid:
                     break  # nor is there anything for the others of this sort
-        return False
+        return self._after_you(now)
+
+    def _after_you(self, now: float) -> bool:
+        """Where everybody stands back for somebody else and nobody is at work, the quickest goes."""
+        if not self._stood_back or any(slot.flights for slot in self._slots.values() if slot.living):
+            return False
+        _, slot, jobs = min(self._stood_back.values(), key=lambda item: item[0])
+        self._send(slot, jobs, now)
+        return True
 
     def _head_weights(self) -> str | None:
         heads = [entry for key in self._queue.batch_keys() if (entry := self._queue.head(key))]
@@ -263,11 +274,7 @@ class Dispatcher:
         limit = slot.limits.of(key.model)
         rows = rows_for(self._queue.waiting_count(key), limit=limit, idle_engines=idle)
         jobs = self._queue.first(key, rows, accept=self._acceptor(slot))
-        if (
-            not jobs
-            or self._gathering(slot, jobs, limit, now)
-            or self._stands_back(slot, key, len(jobs), now)
-        ):
+        if not jobs or self._gathering(slot, jobs, limit, now) or self._stands_back(slot, jobs, now):
             return []
         if choice.passed_over is not None:
             self._passes[choice.passed_over] = self._passes.get(choice.passed_over, 0) + 1
@@ -334,9 +341,10 @@ class Dispatcher:
         self._look_again(left)
         return True
 
-    def _stands_back(self, slot: EngineSlot, key: BatchKey, rows: int, now: float) -> bool:
+    def _stands_back(self, slot: EngineSlot, jobs: list[Job], now: float) -> bool:
         """Whether the other engines would have finished all that waits, these jobs included, before
         this engine had finished them."""
+        key, rows = jobs[0].key, len(jobs)
         mine = self._seconds(slot, key, rows, swap=slot.warm != self.weights(key))
         if mine is None:
             return False
@@ -352,10 +360,10 @@ class Dispatcher:
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
         lanes = [lane for s in near if (lane := self.lane(s, now))]
         mine += slot.free_in(now) or 0.0
-        if finish_by(lanes, self._work_until(key), within=mine) is None:
+        if finish_by(lanes, self._work_until(key), within=SOONER * mine) is None:
             return False
         self._look_again(RECHECK)
-        self._stood_back = True
+        self._stood_back[slot.name] = (mine, slot, jobs)
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:

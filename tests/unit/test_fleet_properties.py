@@ -1,0 +1,224 @@
+"""Whatever happens to a fleet: no job lost, none delivered twice, no limit broken, turns fair.
+
+Random arrivals, keys, cancels and mishaps of servers, played in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from modules.queue_manager.errors import ModelUnavailable, QueueClosed, UnknownJob, UserLimitReached
+from modules.queue_manager.fleet import Fleet
+from modules.queue_manager.jobs import Job, JobId, Size
+from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import Cancelled, Delivered, Failed
+from modules.queue_manager.worker import WorkerTimes
+from tests.fakes import SQUARE, FakeEngine, Listener, MemoryStore, Postbox, offer, request
+from tests.virtual_time import VirtualClock, run_virtual
+
+LIMIT = 3
+NAMES = ("a", "b", "c")
+TALL = Size(width=768, height=1024)
+
+deeds = st.one_of(
+    st.tuples(st.just("ask"), st.integers(1, 6), st.sampled_from(["flux", "z-image"])),
+    st.tuples(st.just("ask"), st.integers(1, 6), st.sampled_from(["flux", "z-image"])),
+    st.tuples(st.just("ask tall"), st.integers(1, 6), st.just("flux")),
+    st.tuples(st.just("ask poison"), st.integers(1, 6), st.just("flux")),
+    st.tuples(st.just("cancel"), st.integers(0, 30), st.just("")),
+    st.tuples(st.sampled_from(["kill", "revive", "stall", "unstall"]), st.integers(0, 2), st.just("")),
+    st.tuples(st.just("memory"), st.integers(1, 4), st.sampled_from(NAMES)),
+    st.tuples(st.just("fleet"), st.integers(1, 7), st.just("")),
+    st.tuples(st.just("pause"), st.booleans(), st.just("")),
+)
+scenes = st.lists(st.tuples(st.floats(0.0, 4.0), deeds), min_size=1, max_size=40)
+
+
+class Complaints(logging.Handler):
+    """Keeps what the core says of its own mistakes."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.heard.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+class Play:
+    """One scene: a queue, three servers, and what is asked of them."""
+
+    def __init__(self, seed: int, *, limit: int = LIMIT) -> None:
+        self.limit = limit
+        self.clock = VirtualClock()
+        self.store = MemoryStore(delay=0.003)
+        self.box = Postbox(seconds=0.05)
+        self.ear = Listener()
+        self.random = random.Random(seed)
+        self.jobs: dict[JobId, Job] = {}
+        self.manager = QueueManager(
+            offers=[offer(), offer("z-image")],
+            store=self.store,
+            clock=self.clock,
+            delivery=self.box,
+            listeners=[self.ear],
+            max_jobs_per_user=limit,
+        )
+        self.engines = {
+            name: FakeEngine(
+                name,
+                self.clock,
+                fixed=0.5,
+                each=0.5 * (1 + number),
+                load=1.0,
+                noise=0.15,
+                seed=seed + number,
+                poison="poison",
+            )
+            for number, name in enumerate(NAMES)
+        }
+        self.fleet = Fleet(
+            manager=self.manager,
+            make_engine=lambda url: self.engines[url],
+            clock=self.clock,
+            times=WorkerTimes(stall_floor=6.0, stall_factor=3.0, stall_unknown=20.0, longest_pause=8.0),
+        )
+
+    async def do(self, what: str, number: int, name: str) -> None:
+        if what.startswith("ask"):
+            await self.ask(number, name, poison="poison" in what, size=TALL if "tall" in what else SQUARE)
+        elif what == "cancel":
+            await self.cancel(number)
+        elif what in ("kill", "revive", "stall", "unstall"):
+            engine = self.engines[NAMES[number]]
+            {"kill": engine.die, "revive": engine.live}.get(what, lambda: None)()
+            engine.stalling = what == "stall" or (engine.stalling and what != "unstall")
+        elif what == "memory":
+            self.engines[name].fits = number
+        elif what == "fleet":
+            await self.fleet.set_urls([NAMES[n] for n in range(3) if number >> n & 1])
+        elif what == "pause":
+            (self.manager.pause if number else self.manager.resume)()
+
+    async def ask(self, user: int, model: str, *, poison: bool, size: Size) -> None:
+        seed = self.random.randrange(1000)
+        wish = request(user, "poison" if poison else f"p{seed}", model=model, size=size, seed=seed)
+        try:
+            (job,) = await self.manager.submit([wish])
+        except UserLimitReached:
+            assert len(self.manager.active_jobs(user)) == self.limit
+        except (ModelUnavailable, QueueClosed):
+            raise AssertionError("every engine has every model") from None
+        else:
+            self.jobs[job.id] = job
+            assert len(self.manager.active_jobs(user)) <= self.limit
+
+    async def cancel(self, number: int) -> None:
+        if self.jobs:
+            job = list(self.jobs.values())[number % len(self.jobs)]
+            try:
+                await self.manager.cancel(job.id, by=job.request.user_id)
+            except UnknownJob:
+                return
+
+    async def calm(self) -> None:
+        """Everything works again, until nothing is left to do."""
+        self.manager.resume()
+        for engine in self.engines.values():
+            engine.live()
+            engine.stalling = False
+            engine.fits = 4
+        await self.fleet.set_urls(NAMES)
+        for _ in range(2000):
+            if self.manager.status().waiting + self.manager.status().running == 0:
+                break
+            await asyncio.sleep(0.5)
+        await self.manager.settle(5.0)
+
+    def check(self) -> None:
+        assert set(self.store.ended) == set(self.jobs), "a job has no end"
+        ends = Counter(
+            event.job.id for event in self.ear.events if isinstance(event, (Delivered, Failed, Cancelled))
+        )
+        assert set(ends.values()) <= {1}, "a job was said to end twice"
+        for job_id, turn in self.store.ended.items():
+            assert isinstance(turn, Delivered) == (job_id in self.box.pictures)
+            if isinstance(turn, Delivered):
+                asked = self.jobs[job_id].request
+                assert self.box.pictures[job_id].picture.data == f"{asked.prompt}|{asked.seed}".encode()
+            elif isinstance(turn, Failed) and "poison" not in self.jobs[job_id].request.prompt:
+                assert turn.error.message_key in ("error-attempts-exhausted", "error-out-of-memory")
+        for engine in self.engines.values():
+            for batch in engine.submitted:
+                assert len({job.key for job in batch.jobs}) == 1
+                assert len(batch.jobs) <= engine.limits[batch.key.model]
+        status = self.manager.status()
+        assert (status.waiting, status.running, status.users) == (0, 0, 0)
+
+
+async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> None:
+    complaints = Complaints()
+    log = logging.getLogger("modules.queue_manager")
+    log.addHandler(complaints)
+    play = Play(seed)
+    try:
+        await play.fleet.set_urls(NAMES[:2])
+        for pause, (what, number, name) in scene:
+            await asyncio.sleep(pause)
+            await play.do(what, number, name)
+        await play.calm()
+        await play.fleet.aclose(30.0)
+        await play.manager.aclose()
+        play.check()
+        assert not complaints.heard
+    finally:
+        log.removeHandler(complaints)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(scenes, st.integers(0, 1000))
+def test_every_job_ends_once_whatever_happens(
+    scene: list[tuple[float, tuple[str, int, str]]], seed: int
+) -> None:
+    logging.getLogger("modules.queue_manager").propagate = False
+    try:
+        run_virtual(_play(scene, seed))
+    finally:
+        logging.getLogger("modules.queue_manager").propagate = True
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_people_with_ever_full_queues_get_equal_shares(seed: int) -> None:
+    """Jain's index (Jain, Chiu, Hawe 1984) over the pictures of ten people, one of them with 200 jobs."""
+
+    async def scene() -> float:
+        play = Play(seed, limit=1000)
+        await play.fleet.set_urls(NAMES[:2])
+        for _ in range(200):
+            await play.ask(1, "flux", poison=False, size=SQUARE)
+
+        async def always_one_waiting(user: int) -> None:
+            while True:
+                waits = [place for j in play.manager.active_jobs(user) if (place := play.manager.place(j.id))]
+                if all(place.running for place in waits):
+                    await play.ask(user, "flux", poison=False, size=SQUARE)
+                await asyncio.sleep(0.05)
+
+        crowd = [asyncio.ensure_future(always_one_waiting(user)) for user in range(2, 11)]
+        await asyncio.sleep(150.0)
+        for task in crowd:
+            task.cancel()
+        shares = Counter(finished.job.request.user_id for finished in play.box.pictures.values())
+        await play.fleet.aclose(0.0)
+        await play.manager.aclose()
+        return sum(shares.values()) ** 2 / (10 * sum(n * n for n in shares.values()))
+
+    assert run_virtual(scene()) >= 0.98
