@@ -153,6 +153,7 @@ async def _serve(
     from modules.ai.workflows import load_templates, offers
     from modules.discord.bot import ImageBot
     from modules.discord.connection import redirect
+    from modules.discord.inspection import asking_by
     from modules.discord.limits import Limits
     from modules.queue_manager.clock import LoopClock
     from modules.queue_manager.fleet import Fleet
@@ -243,6 +244,7 @@ async def _serve(
             guild_id=settings.allowed_guild_id,
             begin=begin,
             reload=environment.reload,
+            inspect=lambda: _inspect(settings, asking_by(bot.http)),
             limits=Limits(
                 jobs=settings.max_jobs_per_user,
                 pictures_a_day=settings.max_pictures_per_day or None,

@@ -17,14 +17,23 @@ from modules.discord.prose import message_ids, moment, quoted
 from modules.discord.registration import Registration
 from modules.discord.rejections import NoSuchGpu, PictureForgotten
 from modules.discord.results import label_of
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
 from modules.queue_manager.ports import Clock
 from modules.queue_manager.status import EngineStatus
+from modules.utils.inspection import MARKS, Section, of_level
 
 GPUS_SHOWN = 20
+CHECK_SECONDS = 20.0
+FIELD = 1024
+"""Characters of an embed's field (Discord docs, Embed Limits)."""
 
 Reload = Callable[[], Awaitable[Sequence[str]]]
 """Reads the addresses of the GPUs anew; gives the names of the engines there are then."""
+
+
+Inspect = Callable[[], Awaitable[Sequence[Section]]]
+"""Looks at everything that can be wrong, as ``bot.py check`` does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +61,9 @@ class Administration:
         traffic: Traffic,
         clock: Clock,
         reload: Reload | None = None,
+        inspect: Inspect | None = None,
     ) -> None:
+        self._inspect = inspect
         self._desk, self._registration, self._limits = desk, registration, limits
         self._cooldown_seconds, self._traffic, self._reload = cooldown_seconds, traffic, reload
         self._clock = clock
@@ -119,7 +130,7 @@ class Administration:
             counts += "\n" + self._text(locale, f"status-{hindrance}")
         embed.add_field(name=self._text(locale, "admin-status-queue"), value=counts, inline=False)
         embed.add_field(
-            name=self._text(locale, "admin-status-gpus"), value=self.gpus(locale)[:1024], inline=False
+            name=self._text(locale, "admin-status-gpus"), value=self.gpus(locale)[:FIELD], inline=False
         )
         embed.add_field(
             name=self._text(locale, "admin-status-discord"),
@@ -131,6 +142,10 @@ class Administration:
             ),
             inline=False,
         )
+        if self._inspect is not None:
+            embed.add_field(
+                name=self._text(locale, "admin-status-check"), value=await self._check(locale), inline=False
+            )
         if not engines:
             return StatusReport(embed=embed)
         shares = [self._busy_share(engine) for engine in engines]
@@ -138,6 +153,25 @@ class Administration:
         embed.set_image(url="attachment://status.png")
         embed.set_footer(text=self._text(locale, "admin-status-chart"))
         return StatusReport(embed=embed, chart=chart)
+
+    async def _check(self, locale: str) -> str:
+        """What ``bot.py check`` says, in short: how much is in order, and what is not."""
+        assert self._inspect is not None
+        try:
+            async with timeout(CHECK_SECONDS):
+                sections = await self._inspect()
+        except asyncio.TimeoutError:
+            return self._text(locale, "admin-status-check-slow")
+        found = {level: of_level(sections, level) for level in MARKS}
+        counts = {level: len(findings) for level, findings in found.items()}
+        lines = [self._text(locale, "admin-status-check-counts", **counts)]
+        lines += [
+            f"-# {MARKS[finding.level]} {quoted(str(finding), 250)}"
+            for finding in (*found["fault"], *found["hint"])
+        ]
+        while len(lines) > 1 and len("\n".join(lines)) > FIELD:
+            lines.pop()
+        return "\n".join(lines)
 
     def gpus(self, locale: str) -> str:
         """A line or more for each GPU."""

@@ -30,7 +30,7 @@ from discord.ext import commands
 
 from modules.discord.acknowledging import Acknowledger
 from modules.discord.actions import JobActions
-from modules.discord.administration import Administration, Reload
+from modules.discord.administration import Administration, Inspect, Reload
 from modules.discord.answers import fenced, tell_error
 from modules.discord.attachments import AttachmentReader
 from modules.discord.boards import Hindrance
@@ -122,6 +122,7 @@ class ImageBot(commands.Bot):
         guild_id: int | None,
         begin: Callable[[], Awaitable[None]],
         reload: Reload | None = None,
+        inspect: Inspect | None = None,
         limits: Limits | None = None,
         cooldown_seconds: float = 0.0,
         banned_words: Path | None = None,
@@ -244,6 +245,7 @@ class ImageBot(commands.Bot):
             traffic=self.traffic,
             clock=clock,
             reload=reload,
+            inspect=inspect,
         )
         actions, account = JobActions(desk), Account(desk)
         self._clicks = Clicks(desk, actions, account)

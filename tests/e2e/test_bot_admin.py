@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import GuildSpec
+from modules.demo.discord_server.permissions import ATTACH_FILES, BOT_DEFAULT
 from modules.demo.users import InvocationFailed, SimulatedUser
+from modules.discord.inspection import asking_by, inspect_discord
+from modules.utils.inspection import Section
 from tests.discord_stand import Stand, bot_on, discord_server, result_for, whole_room
 
 
@@ -95,6 +98,20 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
             (await answer("drain", gpu="gpu-9"))["content"]
         )
         assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
+
+
+async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> None:
+    async def inspect() -> list[Section]:
+        ask = asking_by(room.bot.http)
+        return [Section(title="Discord", findings=await inspect_discord(ask, guild_id=room.server.guild.id))]
+
+    async with whole_room(tmp_path, inspect=inspect) as room:
+        admin = await room.person("admin")
+        room.server.set_bot_permissions(BOT_DEFAULT & ~ATTACH_FILES)
+        answer = await (await admin.command("admin status", room.general)).reply()
+        (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Check"]
+        assert "1 to mend" in shown["value"]
+        assert "✗ the bot lacks the permission Attach Files" in shown["value"]
 
 
 async def test_other_guilds_are_left_at_start_and_on_join(tmp_path: Path) -> None:

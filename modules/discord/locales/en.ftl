@@ -289,6 +289,9 @@ admin-status-gpus = GPUs
 admin-status-chart = How busy each GPU has been since the start, in the order above
 admin-status-discord = Discord
 admin-status-requests = { $requests } requests, { $refused } of them refused as too many
+admin-status-check = Check
+admin-status-check-counts = { $ok } in order, { $hint } could be better, { $fault } to mend
+admin-status-check-slow = The check takes too long just now; `python bot.py check` says where it waits.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] idle
         [busy] busy

@@ -289,6 +289,9 @@ admin-status-gpus = GPU
 admin-status-chart = Cuánto ha trabajado cada GPU desde el inicio, en el orden de arriba
 admin-status-discord = Discord
 admin-status-requests = { $requests } peticiones, { $refused } rechazadas por ser demasiadas
+admin-status-check = Revisión
+admin-status-check-counts = { $ok } en orden, { $hint } mejorables, { $fault } por arreglar
+admin-status-check-slow = La revisión tarda demasiado ahora; `python bot.py check` dice dónde espera.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] libre
         [busy] ocupada
