@@ -2,7 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: demo test run bench check audit test-nodes
+.PHONY: demo test run bench check audit test-nodes pictures
 demo:
 	$(PYTHON) bot.py demo $(ARGS)
 test:
@@ -17,3 +17,5 @@ audit:
 	$(PYTHON) bot.py lint --audit $(ARGS)
 test-nodes:
 	$(PYTHON) bot.py test-nodes $(ARGS)
+pictures:
+	$(PYTHON) bot.py pictures $(ARGS)

@@ -6,6 +6,7 @@
     python3 bot.py test      run the tests (makes .venv first)
     python3 bot.py lint      format, lint, types and import direction (makes .venv first)
     python3 bot.py bench     measure it (makes .venv first)
+    python3 bot.py pictures  take the documentation's pictures anew (makes .venv first)
 
 The syntax of this file stays old enough for an old Python to read as far as the sentence that it is too old.
 """
@@ -540,6 +541,10 @@ def _bench(arguments: "Sequence[str]") -> int:
     return _go_on(_environment(DEVELOPMENT), ["-m", "tests.benchmarks", *arguments])
 
 
+def _pictures(arguments: "Sequence[str]") -> int:
+    return _go_on(_environment(DEVELOPMENT), ["-m", "tests.pictures", *arguments])
+
+
 def _test_nodes(arguments: "Sequence[str]") -> int:
     python = _environment("requirements-nodes.txt", ".venv-nodes")
     return _go_on(python, ["-m", "pytest", "tests/nodes", *arguments])
@@ -588,6 +593,7 @@ COMMANDS: "dict[str, Callable[[Sequence[str]], int]]" = {
     "test": _test,
     "lint": _lint,
     "bench": _bench,
+    "pictures": _pictures,
     "test-nodes": _test_nodes,
 }
 

@@ -1,0 +1,233 @@
+"""What is done in the page for each picture: one person's way, with others in the queue before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
+
+from modules.demo.users import SimulatedUser
+from tests.pictures.camera import Camera
+
+PATIENCE_MS = 90_000
+DESKTOP = ViewportSize(width=1200, height=820)
+PHONE = ViewportSize(width=390, height=844)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What is typed and looked for in one language."""
+
+    language: str
+    locale: str
+    prompts: tuple[str, str]
+    edit: str
+    again: str
+    form: str
+    queued: str
+    steps: str
+    third_step: str
+    history: str
+    theirs: tuple[str, str, str]
+
+
+WORDS = (
+    Words(
+        language="en",
+        locale="en-US",
+        prompts=("a lighthouse in the fog, oil on canvas", "a fox reading a newspaper"),
+        edit="make it snow",
+        again="Again",
+        form="Prompt…",
+        queued="is queued",
+        steps="of 4 steps",
+        third_step="3 of 4 steps",
+        history="Your pictures",
+        theirs=("a market on the moon", "a greenhouse at night", "a tram in the mist"),
+    ),
+    Words(
+        language="es",
+        locale="es-ES",
+        prompts=("un faro en la niebla, óleo sobre lienzo", "un zorro que lee el periódico"),
+        edit="que nieve",
+        again="Otra vez",
+        form="Prompt…",
+        queued="en la cola",
+        steps="de 4",
+        third_step="paso 3 de 4",
+        history="Tus imágenes",
+        theirs=("un mercado en la luna", "un invernadero de noche", "un tranvía en la niebla"),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Set:
+    """Where it is played: the page's address, who is there (the administrator first), and the language."""
+
+    browser: Browser
+    url: str
+    people: tuple[int, ...]
+    words: Words
+
+    @asynccontextmanager
+    async def page(self, person: int, *, phone: bool = False) -> AsyncIterator[Page]:
+        """The page as one of the people has it."""
+        context = await self.browser.new_context(
+            viewport=PHONE if phone else DESKTOP,
+            is_mobile=phone,
+            has_touch=phone,
+            locale=self.words.locale,
+            color_scheme="dark",
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        await context.add_init_script(
+            "localStorage.setItem('fullet.help.seen', '1');"
+            f"sessionStorage.setItem('fullet.user', '{self.people[person]}');"
+        )
+        try:
+            page = await context.new_page()
+            await page.goto(self.url)
+            await page.wait_for_selector("[data-ready]")
+            await expect(page.locator("html")).to_have_attribute("lang", self.words.locale)
+            yield page
+        finally:
+            await context.close()
+
+
+async def play(browser: Browser, url: str, words: Words, camera: Camera) -> None:
+    """All scenes of one language."""
+    expect.set_options(timeout=PATIENCE_MS)
+    async with await SimulatedUser.connect(url, brief=False) as admin:
+        people = tuple(int(user["id"]) for user in admin.users)
+    for person in people:
+        async with await SimulatedUser.connect(url, person) as user:
+            await user.set_locale(words.locale)
+    scene = Set(browser=browser, url=url, people=people, words=words)
+    await _ahead(scene)
+    async with scene.page(1) as page:
+        await _queued(page, words, camera)
+        await _running(page, words, camera)
+        await _finished(page, words, camera)
+        await _history(page, words, camera)
+    await _others(scene)
+    async with scene.page(0) as page:
+        await _status(page, words, camera)
+    async with scene.page(1, phone=True) as page:
+        await _phone(page, words, camera)
+
+
+async def _ahead(scene: Set) -> None:
+    """Somebody else has made pictures, so that times are known, and has one in the queue now."""
+    async with await SimulatedUser.connect(scene.url, scene.people[2]) as other:
+        channel = other.channel("general")
+        assert channel is not None
+        for model, prompt in zip(("flux", "z-image", "z-image"), scene.words.theirs, strict=True):
+            await (await other.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
+            if prompt != scene.words.theirs[-1]:
+                await other.wait_for_message(
+                    lambda message, prompt=prompt: prompt in message["content"] and _has_result(message),
+                    timeout=PATIENCE_MS / 1000,
+                )
+
+
+async def _others(scene: Set) -> None:
+    """Somebody else has two pictures in the queue."""
+    async with await SimulatedUser.connect(scene.url, scene.people[2]) as other:
+        channel = other.channel("general")
+        assert channel is not None
+        for model, prompt in zip(("flux", "z-image"), scene.words.theirs, strict=False):
+            await (await other.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
+
+
+async def _ask(page: Page, command: str, *values: str) -> Locator:
+    """Type a command with its required options; the bot's answer."""
+    text = page.get_by_test_id("text")
+    await text.fill(f"/{command} ")
+    for value in values:
+        await page.keyboard.type(value)
+        if value != values[-1]:
+            await page.get_by_test_id("choice").first.wait_for()
+            await page.keyboard.press("Enter")
+    await page.keyboard.press("Enter")
+    answer = page.get_by_test_id("message").filter(has=page.get_by_test_id("ephemeral")).last
+    await answer.wait_for()
+    return answer
+
+
+async def _queued(page: Page, words: Words, camera: Camera) -> None:
+    """At once: queued, place, expected time, link, Cancel."""
+    answer = await _ask(page, "imagine", "FLUX", words.prompts[0])
+    await expect(answer).to_contain_text(words.queued)
+    await camera.take(page, "queued")
+    await answer.get_by_test_id("channel-mention").click()
+
+
+async def _running(page: Page, words: Words, camera: Camera) -> None:
+    """The bar, and the picture forming."""
+    status = page.get_by_test_id("message").filter(has_text=words.third_step)
+    await expect(status.get_by_test_id("picture").locator("img")).to_be_visible()
+    await _settle(page)
+    await camera.take(page, "running")
+
+
+async def _finished(page: Page, words: Words, camera: Camera) -> None:
+    """The result with its buttons, and the form that one of them opens."""
+    result = _result(page, words, words.prompts[0])
+    await expect(result.get_by_test_id("picture").get_by_role("img")).to_be_visible()
+    await expect(page.get_by_test_id("message").filter(has_text=words.steps)).to_have_count(0)
+    await _settle(page)
+    await camera.take(page, "result")
+    await result.get_by_role("button", name=words.form).click()
+    await expect(page.get_by_test_id("modal")).to_be_visible()
+    await camera.take(page, "form")
+    await page.get_by_test_id("modal-cancel").click()
+
+
+async def _history(page: Page, words: Words, camera: Camera) -> None:
+    """After a second picture and an edit."""
+    await _ask(page, "imagine", "Z-Image", words.prompts[1])
+    await _result(page, words, words.prompts[1]).wait_for()
+    await _ask(page, "edit", words.edit)
+    await _result(page, words, words.edit).wait_for()
+    answer = await _ask(page, "history")
+    await expect(answer).to_contain_text(words.history)
+    await _settle(page)
+    await camera.take(page, "history")
+
+
+async def _status(page: Page, words: Words, camera: Camera) -> None:
+    """The administrator's view of the queue and its GPUs."""
+    answer = await _ask(page, "admin status")
+    await expect(answer.get_by_test_id("embed")).to_be_visible()
+    await _settle(page)
+    await camera.take(page, "status")
+
+
+async def _phone(page: Page, words: Words, camera: Camera) -> None:
+    """The result again, on a phone."""
+    await page.get_by_test_id("drawer-open").click()
+    await page.get_by_test_id("channel").filter(has_text="art-").click()
+    await _result(page, words, words.edit).get_by_role("button").first.wait_for()
+    await _settle(page)
+    await camera.take(page, "phone")
+
+
+def _has_result(message: Mapping[str, Any]) -> bool:
+    return any(not file["filename"].startswith("preview") for file in message["attachments"])
+
+
+def _result(page: Page, words: Words, prompt: str) -> Locator:
+    """The message with a finished picture."""
+    again = page.get_by_role("button", name=words.again)
+    return page.get_by_test_id("message").filter(has_text=prompt).filter(has=again)
+
+
+async def _settle(page: Page) -> None:
+    """Every picture is loaded, and the newest message is in view."""
+    await page.evaluate("Promise.allSettled([...document.images].map((image) => image.decode()))")
+    await page.get_by_test_id("scroller").evaluate("(list) => { list.scrollTop = list.scrollHeight; }")
+    await page.mouse.move(0, 0)
