@@ -393,10 +393,10 @@ class GpuWorker:
             log.warning("Could not withdraw a run: %s", error, extra={"engine": self.slot.name})
             return flight.started_at is None
 
-    def _patience(self, flight: Flight) -> float | None:
-        if flight.started_at is None and flight is not self.slot.flights[0]:
-            return None
-        return max(self._limit_of_silence(flight) - self._silence(flight), 0.05)
+    def _patience(self, flight: Flight) -> float:
+        """Seconds until it is worth asking whether the run has stalled."""
+        least = 0.05 if self.slot.flights[:1] == [flight] else 1.0  # behind another one, silence is usual
+        return max(self._limit_of_silence(flight) - self._silence(flight), least)
 
     def _stalled(self, flight: Flight) -> bool:
         first = not self.slot.flights or flight is self.slot.flights[0]
