@@ -102,7 +102,7 @@ class ComfyEngine:
         """See `ports.ImageEngine.resume`. The graph that the server keeps says where the pictures are."""
         template = self._templates.get(batch.key.model)
         standing = await self._client.look_up(batch.id)
-        fused = read_places(standing.graph, len(batch.jobs))
+        fused = read_places(standing.graph, [batch.row(index) for index in range(len(batch.jobs))])
         if template is None or fused is None:
             return None
         await self._stream.connect()

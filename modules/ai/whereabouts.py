@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modules.ai import pack
@@ -45,10 +46,11 @@ class FusedGraph:
         return {node_id: named(self.graph, node_id) for node_id in self.graph}
 
 
-def read_places(stored: JSON, count: int) -> FusedGraph | None:
-    """Where the pictures of a graph are that a server kept since a former process sent it.
+def read_places(stored: JSON, rows: Sequence[int]) -> FusedGraph | None:
+    """Where those pictures of a graph are that are made in ``rows`` of it, in their order; the graph is one
+    that a server kept since a former process sent it.
 
-    None if it is no graph of ours for ``count`` pictures.
+    None if it is no graph of ours, or has no such rows.
     """
     try:
         graph = read_graph(stored)
@@ -58,22 +60,23 @@ def read_places(stored: JSON, count: int) -> FusedGraph | None:
     save = graph.get(SAVE_NODE)
     if save is None:
         return None
-    places = _read_keys(save, count)
-    if places is None:
+    every = _read_keys(save)
+    if every is None or not all(row < len(every) for row in rows):
         return None
+    places = tuple(every[row] for row in rows)
     samplers = tuple(node_id for node_id in ordered if graph[node_id].class_type in SAMPLERS)
     return FusedGraph(graph=graph, places=places, samplers=samplers)
 
 
-def _read_keys(save: Node, count: int) -> tuple[Whereabouts, ...] | None:
-    if save.class_type == "SaveImage" and count == 1:
+def _read_keys(save: Node) -> tuple[Whereabouts, ...] | None:
+    if save.class_type == "SaveImage":
         folder, _, key = str(save.inputs.get("filename_prefix")).partition("/")
         return (SavedFile(SAVE_NODE, key),) if folder == SAVE_FOLDER and pack.KEY.fullmatch(key) else None
     try:
         keys = json.loads(str(save.inputs.get("keys")))
     except (ValueError, RecursionError):
         return None
-    if save.class_type != pack.SAVE or not isinstance(keys, list) or len(keys) != count:
+    if save.class_type != pack.SAVE or not isinstance(keys, list):
         return None
     if not all(isinstance(key, str) and pack.KEY.fullmatch(key) for key in keys):
         return None

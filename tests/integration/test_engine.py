@@ -322,6 +322,21 @@ async def test_another_process_follows_a_run_that_waits_and_keeps_everybodys_pla
             assert is_of(picture, request)
 
 
+async def test_of_a_batch_that_lost_a_job_everybody_else_still_gets_their_own() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        former = rig.engine()
+        requests = [ask(f"row {n}", n) for n in range(3)]
+        batch = rig.batch(*requests)
+        await former.submit(batch)
+        await former.aclose()
+        left = replace(batch, jobs=batch.jobs[1:], rows=(1, 2))
+        run = await rig.engine().resume(left)
+        assert run is not None
+        await heard(run)
+        for index, asked in enumerate(requests[1:]):
+            assert is_of(await run.fetch(index), asked)
+
+
 async def test_a_successor_that_has_runs_of_its_own_asks_how_the_former_one_does() -> None:
     async with comfy_rig(timing=SLOW) as rig:
         former, successor = rig.engine(), rig.engine(times=replace(BRISK, silence=60.0))
