@@ -202,6 +202,7 @@ async def _serve(
                     image_days=settings.image_days,
                     image_disk_mb=settings.image_disk_mb,
                 ),
+                keep_sources=True,  # "Again" and "Vary" on an edit work for days
                 on_commit=lambda seconds, changes: metrics.journal.observe(seconds),
                 patience=database_patience,
             )

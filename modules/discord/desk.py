@@ -23,6 +23,7 @@ from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job, JobId, ModelOffer
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.engine import Database
+from modules.utils.image_files import media_type
 from modules.utils.images import CleanPicture, PictureCleaner
 
 
@@ -109,5 +110,7 @@ class Desk:
                 data = await self.database.jobs.source(source.key)
             except KeyError as error:
                 raise BadSourceImage("gone") from error
-            found.append(CleanPicture(data=data, media_type="image/png", size=source.size))
+            found.append(
+                CleanPicture(data=data, media_type=media_type(data) or "image/png", size=source.size)
+            )
         return tuple(found)
