@@ -26,7 +26,8 @@ def encode(image: torch.Tensor, kind: str, quality: int) -> bytes:
     picture = Image.fromarray(pixels.squeeze(-1).numpy() if pixels.shape[-1] == 1 else pixels.numpy())
     out = BytesIO()
     if kind == "png":
-        picture.save(out, format="PNG", compress_level=4)
+        # Less than half of the time of the stock node's level 4, for files about a sixth larger.
+        picture.save(out, format="PNG", compress_level=1)
     elif kind == "webp":
         picture.save(out, format="WEBP", quality=quality)
     else:

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
+from modules.queue_manager.backports import timeout
+
 Graph = dict[str, dict[str, Any]]
 RUN_SECONDS = 180.0
 
@@ -73,7 +75,7 @@ class Comfy:
 
     async def outputs(self, prompt_id: str) -> dict[str, Any]:
         """The outputs of a submitted prompt, by node id, once it has run."""
-        async with asyncio.timeout(RUN_SECONDS):
+        async with timeout(RUN_SECONDS):
             while True:
                 history = await self.json(f"/history/{prompt_id}")
                 if prompt_id in history:
@@ -107,7 +109,7 @@ class Comfy:
 
     async def upload(self, name: str, content: bytes) -> str:
         form = aiohttp.FormData()
-        form.add_field("image", content, filename=name, content_type="image/png")
+        form.add_field("image", BytesIO(content), filename=name, content_type="image/png")
         async with self.session.post(self.url("/upload/image"), data=form) as answer:
             answer.raise_for_status()
             told = await answer.json()

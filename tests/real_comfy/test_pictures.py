@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from PIL import Image
 
+from modules.queue_manager.backports import timeout
 from tests.real_comfy.comfy import Comfy, RunFailed, largest_difference, pixels
 from tests.real_comfy.graphs import KLEIN, ZIMAGE, Settings, Wish, fused, stock
 
@@ -244,7 +245,7 @@ def listen(comfy: Comfy, client_id: str) -> aiohttp.client._WSRequestContextMana
 async def events(socket: aiohttp.ClientWebSocketResponse, prompt_id: str) -> list[dict[str, object]]:
     """This prompt's previews until it has ended (and a moment longer, as they are made beside it)."""
     found, ended = [], None
-    async with asyncio.timeout(120):
+    async with timeout(120):
         while ended is None or asyncio.get_running_loop().time() < ended + 0.5:
             try:
                 message = await socket.receive(timeout=0.2)

@@ -18,6 +18,7 @@ from tests.real_comfy.conftest import Record
 from tests.real_comfy.graphs import KLEIN, Settings, Wish, fused
 
 BATCH = 4
+FULL = {"width": 1024, "height": 1024, "upscale_method": "bicubic", "crop": "disabled"}
 HELD_MS = 10.0  # a 1024² picture
 
 
@@ -30,22 +31,26 @@ async def test_saving_holds_the_samplers_thread_for_a_moment_only(comfy: Comfy, 
     record.version = f"ComfyUI {(await comfy.json('/system_stats'))['system']['comfyui_version']}"
     record.lines.append(
         f"Saving holds the sampler's thread, for a 1024² picture of a batch of {BATCH} (median of 5): "
-        f"SaveImage {held['SaveImage']:.0f} ms, SaveImageBatch {held['SaveImageBatch']:.1f} ms."
+        f"SaveImage {held['SaveImage']:.0f} ms, SaveImageBatch {held['SaveImageBatch']:.2f} ms."
     )
     assert held["SaveImageBatch"] <= HELD_MS
     assert held["SaveImageBatch"] < held["SaveImage"] / 5
 
 
 async def test_pictures_a_second_against_the_stock_save_node(comfy: Comfy, record: Record) -> None:
-    rates = {}
-    for stock in (True, False):
-        await batches(comfy, 1, stock=stock, salt=0)
-        rates[stock] = 6 * BATCH / await batches(comfy, 6, stock=stock, salt=1)
+    seconds = {True: 0.0, False: 0.0}
+    for turn in range(
+        5
+    ):  # by turns, so that whatever else the machine does meets both; the first one warms up
+        for stock in (True, False):
+            took = await batches(comfy, 2, stock=stock, salt=turn)
+            seconds[stock] += took if turn else 0.0
+    rates = {stock: 4 * 2 * BATCH / took for stock, took in seconds.items()}
     ratio = rates[False] / rates[True]
     record.version = f"ComfyUI {(await comfy.json('/system_stats'))['system']['comfyui_version']}"
     record.lines.append(
-        f"Pictures a second at 1024², batches of {BATCH}, tiny FLUX.2 Klein, one step, sampled on the cores "
-        f"that also encode: SaveImageBatch {rates[False]:.2f}, SaveImage {rates[True]:.2f}, "
+        f"Pictures a second at 1024² (a tiny FLUX.2 Klein's 256², scaled up), batches of {BATCH}, sampled on "
+        f"the cores that also encode: SaveImageBatch {rates[False]:.2f}, SaveImage {rates[True]:.2f}, "
         f"ratio {ratio:.2f}."
     )
     assert ratio > 1
@@ -83,7 +88,7 @@ async def seconds_in_save(comfy: Comfy, graph: Graph) -> float:
 
 async def batches(comfy: Comfy, count: int, *, stock: bool, salt: int) -> float:
     """Seconds until all pictures of `count` batches, queued at once, have been fetched."""
-    settings = Settings(family=KLEIN, steps=1, width=1024, height=1024)
+    settings = Settings(family=KLEIN, steps=4, width=256, height=256)
     began = time.perf_counter()
     runs = []
     for i in range(count):
@@ -97,11 +102,13 @@ async def batches(comfy: Comfy, count: int, *, stock: bool, salt: int) -> float:
         ]
         graph = fused(settings, people)
         del graph["latents"]
+        graph["full"] = {"class_type": "ImageScale", "inputs": {"image": ["decoded", 0], **FULL}}
+        graph["save"]["inputs"]["images"] = ["full", 0]
         if stock:
             prefix = f"real_comfy/{uuid.uuid4().hex}"
             graph["save"] = {
                 "class_type": "SaveImage",
-                "inputs": {"images": ["decoded", 0], "filename_prefix": prefix},
+                "inputs": {"images": ["full", 0], "filename_prefix": prefix},
             }
         runs.append(asyncio.create_task(fetched(comfy, await comfy.submit(graph), people, stock=stock)))
     await asyncio.gather(*runs)
