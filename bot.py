@@ -372,6 +372,8 @@ async def _wind_down(
             await fleet.aclose(grace_seconds)
             await queue.settle(10)
             await bot.say_goodbye()
+        else:
+            await bot.close()  # first of all: another process may be about to connect
     finally:
         await fleet.aclose(0)
         await queue.aclose()

@@ -141,6 +141,7 @@ class ImageBot(commands.Bot):
         sweep_every: float = 60.0,
     ) -> None:
         self.traffic = Traffic(may_speak)
+        self._may_speak = may_speak
         super().__init__(
             command_prefix=commands.when_mentioned_or("!"),
             help_command=None,
@@ -385,7 +386,7 @@ class ImageBot(commands.Bot):
         """Disconnect, and end what was started here. May be called twice."""
         current = asyncio.current_task()
         answering = self._answering - {current}
-        if answering:
+        if answering and self._may_speak():
             await asyncio.wait(answering, timeout=LAST_WORDS)
         ending = (self._tasks | self._answering) - {current}
         for task in ending:

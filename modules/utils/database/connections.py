@@ -9,6 +9,7 @@ timeout, since another process may be migrating or checking.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
 from modules.utils.database.channels import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
@@ -28,6 +30,8 @@ from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
 from modules.utils.database.tls import tls_context
 
 log = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 5.0
 
 READERS = 4
 """Connections kept open for reading. The writer and the lease have one each beside them."""
@@ -99,9 +103,13 @@ class Connections:
         return AsyncChannel(self)
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close what is open; a server that does not answer is not waited for."""
         for engine in (self._engine, *self._retired):
-            await engine.dispose()
+            try:
+                async with timeout(CLOSING_SECONDS):
+                    await engine.dispose()
+            except asyncio.TimeoutError:
+                log.warning("Connections could not be closed in good order: the database does not answer")
 
     def _make_engine(self) -> AsyncEngine:
         if isinstance(self._address, SqliteAddress):

@@ -87,6 +87,7 @@ class GroupWriter:
         self._wake = asyncio.Event()
         self._away_since: float | None = None
         self._closing = False
+        self._given_up = False
 
     @property
     def healthy(self) -> bool:
@@ -108,8 +109,10 @@ class GroupWriter:
             self._closing = True
             self._wake.set()
             await asyncio.wait({task}, timeout=CLOSING_SECONDS)
+            self._given_up = True
             task.cancel()
-            await asyncio.wait({task})
+            # Drivers wait for their server also when they are told to stop, and some lose the telling.
+            await asyncio.wait({task}, timeout=CLOSING_SECONDS)
             for pending in self._pending:
                 _refuse(pending, StoreUnavailable("the bot is closing"))
             self._pending.clear()
@@ -150,6 +153,8 @@ class GroupWriter:
             except StoreUnavailable as error:
                 self._put_back(group, error)
                 await self._channel.discard()
+                if self._given_up:
+                    return
                 await self._rest(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue
