@@ -16,7 +16,7 @@ SHORT = (0.4, 0.2)
 
 
 async def measure_long(run: int) -> Measurement:
-    busy, ratio, last = await _measure(LONG, batches=7, run=run)
+    busy, ratio, last = await _measure(LONG, batches=7, users=14, run=run)
     return {
         "gpu_busy_share_long_batches": busy,
         "images_per_second_to_driver_long_batches": ratio,
@@ -25,7 +25,7 @@ async def measure_long(run: int) -> Measurement:
 
 
 async def measure_short(run: int) -> Measurement:
-    busy, ratio, last = await _measure(SHORT, batches=16, run=run)
+    busy, ratio, last = await _measure(SHORT, batches=16, users=32, run=run)
     return {
         "gpu_busy_share_short_batches": busy,
         "images_per_second_to_driver_short_batches": ratio,
@@ -33,16 +33,18 @@ async def measure_short(run: int) -> Measurement:
     }
 
 
-async def _measure(pace: tuple[float, float], *, batches: int, run: int) -> tuple[float, float, float]:
+async def _measure(
+    pace: tuple[float, float], *, batches: int, users: int, run: int
+) -> tuple[float, float, float]:
     """The busy share, images/s as a share of the driver's, and how long the last picture was under way."""
     specs = [GpuSpec(batch=pace[0], picture=pace[1], seed=100 * run + n) for n in range(2)]
-    async with rig(specs, users=8, limit=1000, MAX_BATCH_SIZE=str(BATCH)) as stand:
+    async with rig(specs, users=users, limit=1000, MAX_BATCH_SIZE=str(BATCH)) as stand:
         await stand.warm_up()
         skipped = [len(await gpu.spans()) for gpu in stand.gpus]
         await stand.admin("pause")
         seeds = stand.new_seeds(2 * batches * BATCH)
         await stand.predraw(seeds)
-        wishes = [(stand.people[n % 8], seed, "flux") for n, seed in enumerate(seeds)]
+        wishes = [(stand.people[n % users], seed, "flux") for n, seed in enumerate(seeds)]
         await stand.ask_all(wishes)
         began = time.monotonic()
         await stand.admin("resume")

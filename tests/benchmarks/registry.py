@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.benchmarks import (
     estimates,
+    failover,
     fairness,
     gpu_busy,
     makespan,
@@ -20,6 +21,7 @@ SUBJECTS = (
     fairness.SUBJECT,
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
+    failover.SUBJECT,
     estimates.SUBJECT,
     queue_operations.SUBJECT,
     simulated_fleet.SUBJECT,

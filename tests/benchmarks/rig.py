@@ -21,6 +21,7 @@ import aiohttp
 from modules.demo.run import ROOT, server_process
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
+from tests.benchmarks.relay import Relay, relay
 
 SIZE = (1024, 1024)
 STEPS = {"flux": 4, "z-image": 8}
@@ -175,6 +176,7 @@ class Rig:
     bot: BotProcess
     people: list[Person]
     folder: Path
+    relay: Relay | None = None
     seeds: int = 0
 
     def next_seed(self) -> int:
@@ -279,17 +281,21 @@ async def rig(
     users: int,
     limit: int = 2,
     discord_options: Sequence[str] = (),
-    urls: Mapping[int, str] | None = None,
+    relayed: int | None = None,
     **settings: str,
 ) -> AsyncIterator[Rig]:
-    """Everything, started and connected; ``urls`` puts other addresses in the place of a GPU's own."""
+    """Everything, started and connected; the GPU number ``relayed`` stands behind a `Relay`."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fullet-bench-")))
         gpus = await stack.enter_async_context(gpu_servers(specs))
         discord = await stack.enter_async_context(
             server_process("modules.demo.discord_server", ["--users", str(users), *discord_options])
         )
-        addresses = [(urls or {}).get(number, gpu.url) for number, gpu in enumerate(gpus)]
+        addresses = [gpu.url for gpu in gpus]
+        between = None
+        if relayed is not None:
+            between = await stack.enter_async_context(relay(addresses[relayed]))
+            addresses[relayed] = between.url
         values = {
             "DISCORD_TOKEN": str(discord["token"]),
             "ALLOWED_GUILD_ID": str(discord["guilds"][0]),
@@ -313,7 +319,7 @@ async def rig(
             person = await Person.connect(str(discord["url"]), user, session=session)
             stack.push_async_callback(person.aclose)
             people.append(person)
-        made = Rig(discord, gpus, bot, people, folder)
+        made = Rig(discord, gpus, bot, people, folder, between)
         await people[0].until(lambda: any(c["name"] == "imagine" for c in people[0].commands), 60)
         async with timeout(60):
             while len({line["engine"] for line in bot.said("Engine is idle")}) < len(gpus):
