@@ -29,6 +29,9 @@ PLANNED = 16
 RECHECK = 0.25
 """Seconds after which an engine that stood back looks again, if nothing else makes it."""
 
+QUIET = 0.4
+"""Share of the window without a newcomer after which an idle engine waits no longer."""
+
 FASTEST_FOR = 1.0
 """Seconds for which the fastest engine's time is remembered."""
 
@@ -153,6 +156,10 @@ class Dispatcher:
             self._grouped.add(job.id)
         self._groups.append(_Group(jobs=jobs))
         self.schedule()
+
+    def made(self, job_id: JobId) -> None:
+        """The job's picture is made, and on its way: no engine is busy with it any more."""
+        self._queue.land(job_id)
 
     def end(self, job_id: JobId) -> None:
         """The job is over."""
@@ -331,11 +338,12 @@ class Dispatcher:
             self._warm_counts[now] += 1
 
     def _gathering(self, slot: EngineSlot, jobs: list[Job], limit: int, now: float) -> bool:
-        """An idle engine waits a moment for a batch to fill, counted from the first one's arrival."""
+        """An idle engine waits a moment for a batch to fill: until nobody came for a while, at most
+        ``window`` seconds from the first one's arrival."""
         if slot.flights or len(jobs) >= limit or self._window <= 0:
             return False
-        since = min(self._arrived.get(job.id, 0.0) for job in jobs)
-        left = since + self._window - now
+        arrivals = [self._arrived.get(job.id, 0.0) for job in jobs]
+        left = min(min(arrivals) + self._window, max(arrivals) + QUIET * self._window) - now
         if left <= 0:
             return False
         self._look_again(left)

@@ -3,7 +3,8 @@
 The fair order of waiting jobs is (tier, turn, tag, sequence):
 
 - *tier*: priority, lifted by one for every ``lift_after`` seconds of waiting, so that nobody starves;
-- *turn*: how many of the same person's active jobs (waiting or in flight) were accepted before it.
+- *turn*: how many of the same person's jobs that wait or are in flight were accepted before it
+  (one whose picture is made and on its way counts no longer: a slow delivery costs no turn).
   A1,A2,B1,C1,C2,A3 is therefore served A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and
   somebody with nothing in flight is served before anybody's second;
 - *tag*: the start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing",
@@ -30,7 +31,7 @@ Order = tuple[int, int, float, int]
 class QueueEntry:
     """One active job's standing. ``waiting`` is false while a server has it."""
 
-    __slots__ = ("__weakref__", "job", "lift_at", "sequence", "tag", "tier", "turn", "waiting")
+    __slots__ = ("__weakref__", "job", "landed", "lift_at", "sequence", "tag", "tier", "turn", "waiting")
 
     def __init__(self, job: Job, *, sequence: int, tag: float, turn: int) -> None:
         self.job = job
@@ -40,6 +41,7 @@ class QueueEntry:
         self.tier = job.request.tier
         self.lift_at = 0.0
         self.waiting = False
+        self.landed = False
 
     @property
     def order(self) -> Order:
@@ -72,6 +74,7 @@ class FairQueue:
         self._key_counts: dict[BatchKey, int] = {}
         self._lifts: list[tuple[float, JobId]] = []
         self._waiting = 0
+        self.version = 0
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
@@ -160,11 +163,11 @@ class FairQueue:
             person = self._people[user_id] = _Person(self._finish_tags.pop(user_id, 0.0))
         tag = max(self._virtual_time, person.finish_tag)
         person.finish_tag = tag + 1.0
-        entry = QueueEntry(job, sequence=job.number, tag=tag, turn=len(person.entries))
+        entry = QueueEntry(job, sequence=job.number, tag=tag, turn=0)
         person.entries.append(entry)
         if len(person.entries) > 1 and person.entries[-2].sequence > entry.sequence:
             person.entries.sort(key=lambda other: other.sequence)
-            self._renumber(person, 0)
+        self._renumber(person)
         self._entries[job.id] = entry
         self._by_sequence[entry.sequence] = entry
         if entry.tier < self._top_tier:
@@ -182,8 +185,17 @@ class FairQueue:
         """A job in flight waits again, in its old place. ``job`` replaces what was known of it."""
         entry = self._entries[job.id]
         entry.job = job
+        if entry.landed:
+            entry.landed = False
+            self._renumber(self._people[job.request.user_id])
         if not entry.waiting:
             self._insert(entry)
+
+    def land(self, job_id: JobId) -> None:
+        """No server is busy with a job in flight any more: the person's later ones move up by a turn."""
+        entry = self._entries[job_id]
+        entry.landed = True
+        self._renumber(self._people[entry.job.request.user_id])
 
     def end(self, job_id: JobId) -> None:
         """The job is over: the person's later ones move up by a turn."""
@@ -193,9 +205,8 @@ class FairQueue:
             self._withdraw(entry)
         user_id = entry.job.request.user_id
         person = self._people[user_id]
-        at = person.entries.index(entry)
-        del person.entries[at]
-        self._renumber(person, at)
+        person.entries.remove(entry)
+        self._renumber(person)
         if not person.entries:
             del self._people[user_id]
             self._remember(user_id, person.finish_tag)
@@ -219,17 +230,22 @@ class FairQueue:
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
-    def _renumber(self, person: _Person, start: int) -> None:
-        for turn in range(start, len(person.entries)):
-            entry = person.entries[turn]
-            if entry.turn == turn:
+    def _renumber(self, person: _Person) -> None:
+        turn = 0
+        for entry in person.entries:
+            if entry.landed:
                 continue
-            if entry.waiting:
-                self._withdraw(entry)
-                entry.turn = turn
-                self._insert(entry)
-            else:
-                entry.turn = turn
+            if entry.turn != turn:
+                self._move(entry, turn)
+            turn += 1
+
+    def _move(self, entry: QueueEntry, turn: int) -> None:
+        waiting = entry.waiting
+        if waiting:
+            self._withdraw(entry)
+        entry.turn = turn
+        if waiting:
+            self._insert(entry)
 
     def _insert(self, entry: QueueEntry) -> None:
         level = (-entry.tier, entry.turn)
@@ -243,6 +259,7 @@ class FairQueue:
         heappush(self._by_key.setdefault(key, []), (entry.order, entry.job.id))
         entry.waiting = True
         self._waiting += 1
+        self.version += 1
 
     def _withdraw(self, entry: QueueEntry) -> None:
         level = (-entry.tier, entry.turn)
@@ -260,6 +277,7 @@ class FairQueue:
             del self._key_counts[key], self._by_key[key]
         entry.waiting = False
         self._waiting -= 1
+        self.version += 1
 
     def _sweep(self, key: BatchKey, left: int) -> None:
         """Outdated items stay in the heap until they surface; rebuild it when they are the most."""

@@ -33,7 +33,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.estimates import DurationBook
 from modules.queue_manager.fair_queue import FairQueue, QueueEntry
 from modules.queue_manager.flights import EngineSlot, Flight
-from modules.queue_manager.forecast import finish_in
+from modules.queue_manager.forecast import finish_times
 from modules.queue_manager.jobs import (
     MAX_SEED,
     Batch,
@@ -67,8 +67,11 @@ log = logging.getLogger(__name__)
 MAX_PROMPT = 6000
 """Characters of a prompt: the most that an option of a Discord command can carry."""
 
-PLAYED_THROUGH = 64
-"""Jobs ahead that a forecast plays through one batch at a time; beyond, the fleet's rate is used."""
+PLAYED_THROUGH = 128
+"""Waiting jobs that a forecast plays through batch by batch; beyond, the fleet's rate is used."""
+
+FORECAST_FOR = 0.25
+"""Seconds for which a forecast is good, if nobody comes or goes meanwhile."""
 
 FORECAST_LANES = 32
 """Engines that a forecast considers, those that are free first."""
@@ -88,7 +91,7 @@ class QueueManager:
         max_jobs_per_user: int = 2,
         max_key_wait: int = 2,
         max_attempts: int = 3,
-        batch_window: float = 0.06,
+        batch_window: float = 0.15,
         lift_after: float = 120.0,
         top_tier: int = 0,
         durations: DurationBook | None = None,
@@ -122,6 +125,9 @@ class QueueManager:
         self._recovered = False
         self._closed: str | None = None
         self._rate: tuple[float, float | None] = (0.0, None)
+        self._forecasts: dict[JobId, float] = {}
+        self._forecast_until = float("-inf")
+        self._forecast_version = -1
         self._handing_over = 0.0
         self.store_lost = asyncio.Event()
 
@@ -351,6 +357,8 @@ class QueueManager:
         seen = flight.observed()
         if seen is not None:
             self.durations.learn(seen)
+        for job in self._aboard(flight):
+            self.dispatcher.made(job.id)
         self.dispatcher.land(flight)
         report = RunReport(
             engine=flight.slot.name,
@@ -600,20 +608,28 @@ class QueueManager:
         return 0.0
 
     def _forecast(self, entry: QueueEntry, ahead: int) -> float | None:
-        if ahead > PLAYED_THROUGH:
+        now = self._clock.now()
+        if ahead >= PLAYED_THROUGH:
             rate = self._fleet_rate()
             return None if not rate else (ahead + 1) / rate
-        now = self._clock.now()
+        if now >= self._forecast_until or self._queue.version != self._forecast_version:
+            self._forecasts = self._played_through(now)
+            self._forecast_until, self._forecast_version = now + FORECAST_FOR, self._queue.version
+        ends_at = self._forecasts.get(entry.job.id)
+        return None if ends_at is None else ends_at - now
+
+    def _played_through(self, now: float) -> dict[JobId, float]:
+        """When each of the first waiting jobs will be done, by the clock; those of which it can be told."""
         lanes = [
             lane
             for slot in self.dispatcher.slots.values()
             if slot.living and (lane := self.dispatcher.lane(slot, now))
         ]
         lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
-        line = [
-            (job.key, self.dispatcher.weights(job.key)) for job in islice(self._queue.in_order(), ahead + 1)
-        ]
-        return finish_in(lanes, line, max_key_wait=self._max_key_wait)
+        jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
+        line = [(job.key, self.dispatcher.weights(job.key)) for job in jobs]
+        ends = finish_times(lanes, line, max_key_wait=self._max_key_wait)
+        return {job.id: now + end for job, end in zip(jobs, ends, strict=True) if end is not None}
 
     def _fleet_rate(self) -> float | None:
         """Pictures a second that the living engines make, looked up once a second at most."""

@@ -48,7 +48,7 @@ class House:
     times: WorkerTimes = field(default_factory=WorkerTimes)
 
     def __post_init__(self) -> None:
-        self.settings.setdefault("batch_window", 0.06)
+        self.settings.setdefault("batch_window", 0.15)
         self.manager = QueueManager(
             offers=[offer(), offer("z-image"), offer("flux_edit", kind="edit")],
             store=self.store,
@@ -276,6 +276,19 @@ def test_the_engine_never_waits_for_the_bot() -> None:
     house = play(scene, "a", "b", max_jobs_per_user=8, engine={"noise": 0.15, "fetch_seconds": 0.5})
     for engine in house.engines.values():
         assert engine.busy_share() > 0.99
+
+
+def test_an_idle_engine_waits_for_a_crowd_and_not_long_for_one() -> None:
+    async def scene(house: House) -> None:
+        for n in range(4):
+            await house.submit(n, f"crowd{n}")
+            await asyncio.sleep(0.03)
+        await asyncio.sleep(10.0)
+        alone_at = house.clock.now()
+        await house.ended(await house.submit(9, "alone"))
+        assert house.clock.now() - alone_at < 2.0 + 0.15  # its own two seconds, and little more
+
+    assert play(scene).batches() == [["crowd0", "crowd1", "crowd2", "crowd3"], ["alone"]]
 
 
 def test_late_arrivals_join_the_batch_that_is_handed_over() -> None:
