@@ -370,6 +370,16 @@ async def test_the_connection_comes_back_with_what_was_missed(place: Place, memb
     member.troubles.clear()  # the browser notes each failed try
 
 
+async def test_nothing_is_wider_than_the_sidebar(place: Place) -> None:
+    async with place.page_of("member-1") as client:
+        wide = await client.page.get_by_test_id("sidebar").evaluate(
+            """(bar) => [...bar.querySelectorAll('*')]
+              .filter((node) => node.getBoundingClientRect().right > bar.getBoundingClientRect().right)
+              .map((node) => node.className)"""
+        )
+    assert wide == []
+
+
 async def test_a_newcomer_on_a_phone_is_helped_and_nothing_sticks_out(place: Place) -> None:
     async with place.page_of("member-2", viewport=PHONE, phone=True, newcomer=True) as client:
         page = client.page

@@ -107,6 +107,7 @@ async def html(page: Page, text: str) -> str:
         ("<t:9999999999999:f>", "&lt;t:9999999999999:f&gt;"),
         ("שלום **עולם**", "שלום <strong>עולם</strong>"),
         ("https://discord.com/channels/1/7/9", "<button>#general › ✉</button>"),
+        ("[open](https://discord.com/channels/1/7/9)", "<button>open</button>"),
         (
             "https://discord.com/channels/1/8",
             '<a href="https://discord.com/channels/1/8">https://discord.com/channels/1/8</a>',

@@ -36,7 +36,7 @@ const RENDER = {
   codeBlock: (node) => h('pre.md-pre', { tabindex: 0 }, h('code', { 'data-language': node.language }, node.text)),
   spoiler: (node, context) => spoiler(render(node.children, context)),
   link: (node, context) =>
-    jumpTo(node.href, context) ??
+    jumpTo(node, context) ??
     h(
       'a.md-link',
       { href: node.href, target: '_blank', rel: 'noopener noreferrer nofollow', title: node.href },
@@ -66,15 +66,14 @@ const RENDER = {
 };
 
 /** A link to a message or channel of Discord itself goes there in this page, when the reader may see it. */
-function jumpTo(href, context) {
+function jumpTo({ href, masked, children }, context) {
   const found = /^https:\/\/(?:\w+\.)?discord(?:app)?\.com\/channels\/(?:\d+|@me)\/(\d+)(?:\/(\d+))?$/.exec(href);
   const name = found && context.channel(found[1]);
   if (!name) return null;
   return h(
     'button.mention.mention-link',
     { type: 'button', onclick: () => context.openChannel(found[1], found[2]) },
-    `#${name}`,
-    found[2] ? ' › ✉' : '',
+    ...(masked ? [render(children, context)] : [`#${name}`, found[2] ? ' › ✉' : '']),
   );
 }
 

@@ -231,7 +231,8 @@ function maskedLinkAt(text, at, depth) {
   pattern.lastIndex = at;
   const found = pattern.exec(text);
   if (!found) return null;
-  return { node: link(found[2], parseInline(found[1], depth + 1, true), found[0]), end: at + found[0].length };
+  const node = link(found[2], parseInline(found[1], depth + 1, true), found[0]);
+  return { node: { ...node, masked: true }, end: at + found[0].length };
 }
 
 function mayOpen(text, at, mark) {
