@@ -160,6 +160,7 @@ async def _serve(
     from modules.queue_manager.fleet import Fleet
     from modules.queue_manager.manager import QueueManager
     from modules.utils.addresses import Addresses
+    from modules.utils.chronicle import Chronicle
     from modules.utils.database.engine import Database
     from modules.utils.database.records import Retention
     from modules.utils.environment import EnvironmentFile
@@ -174,6 +175,13 @@ async def _serve(
         engines=lambda: fleet.engines(),  # noqa: PLW0108
         place=lambda job_id: queue.place(job_id),  # noqa: PLW0108
         requests=lambda: {str(status): count for status, count in bot.traffic.answers.items()},
+    )
+
+    chronicle = Chronicle(
+        clock=clock,
+        queue=lambda: queue.status(),  # noqa: PLW0108
+        engines=lambda: fleet.engines(),  # noqa: PLW0108
+        figures=metrics.figures,
     )
 
     def make_engine(url: str) -> ComfyEngine:
@@ -217,7 +225,7 @@ async def _serve(
             offers=offers(templates.values()),
             store=database.jobs,
             clock=clock,
-            listeners=[metrics],
+            listeners=[metrics, chronicle],
             max_jobs_per_user=settings.max_jobs_per_user,
             max_key_wait=settings.max_key_wait,
             max_attempts=settings.max_attempts,
@@ -269,6 +277,7 @@ async def _serve(
                 port=settings.metrics_port,
                 metrics=metrics.text,
                 unready=lambda: _unready(bot, queue, fleet),
+                status=chronicle.snapshot,
             )
             await stack.enter_async_context(serving)
         # Winding down closes the connection last, so that people are answered until then.

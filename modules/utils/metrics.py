@@ -61,6 +61,7 @@ class JobMetrics(Collector):
         self._place, self._requests = place, requests
         self._expected: dict[JobId, float] = {}
         self._waiting: dict[JobId, float] = {}
+        self._failed = 0
         self._served: deque[tuple[float, int]] = deque()
         self._batches: OrderedDict[tuple[str, float], None] = OrderedDict()
         self.registry = CollectorRegistry()
@@ -97,6 +98,16 @@ class JobMetrics(Collector):
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def figures(self) -> dict[str, float]:
+        """The few numbers of the status page's head."""
+        requests = self._requests()
+        return {
+            "fairness": self.fairness(),
+            "failed": self._failed,
+            "requests": float(sum(requests.values())),
+            "refused": float(requests.get("429", 0)),
+        }
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────
 
@@ -148,6 +159,7 @@ class JobMetrics(Collector):
                 self._estimate_error.inc(abs(expected - now))
                 self._estimate_actual.inc(max(0.0, now - job.queued_at))
         elif isinstance(event, Failed):
+            self._failed += 1
             self._jobs.labels("failed").inc()
             self._failures.labels(type(event.error).__name__).inc()
         else:

@@ -1,0 +1,202 @@
+"""What operators see of a whole run: figures, log lines and the status page tell it, and no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from modules.demo.comfy_server import Timing
+from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.users import SimulatedUser
+from modules.queue_manager.backports import timeout
+from tests.e2e.chromium import launched
+from tests.e2e.operated import KEY, TOKEN, Stage, result_of, run_bot, staged
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+
+PEOPLE, EACH = 3, 2
+WORDS = ("heron", "lantern", "quarry", "orchard", "glacier", "violin")
+POISON = "nightshade"
+SECRETS = (
+    TOKEN,
+    "s3cr3t-part-of-the-token",
+    KEY,
+    KEY.partition(":")[2],
+    base64.b64encode(KEY.encode()).decode(),
+)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    world = default_world(PEOPLE, bot=BotSpec(token=TOKEN))
+    async with staged(tmp_path, world=world, timing=Timing(step=0.05, row=0.02)) as made:
+        made.write(COMFY_URLS=f"{made.gpus[0].url},{made.gpus[1].url}")
+        yield made
+
+
+async def fetch(stage: Stage, path: str) -> str:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://127.0.0.1:{stage.metrics_port}{path}") as answer,
+    ):
+        return await answer.text()
+
+
+def read(text: str) -> dict[str, float]:
+    """Prometheus' text as values by name and labels."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+def total(figures: dict[str, float], start: str) -> float:
+    return sum(value for name, value in figures.items() if name.startswith(start))
+
+
+async def settled(stage: Stage) -> dict[str, float]:
+    """The figures once the last job is accounted for."""
+    async with timeout(30):
+        while True:
+            figures = read(await fetch(stage, "/metrics"))
+            ended = sum(
+                figures.get(f'fullet_jobs_total{{outcome="{how}"}}', 0) for how in ("delivered", "failed")
+            )
+            if ended == PEOPLE * EACH + 1:
+                return figures
+            await asyncio.sleep(0.05)
+
+
+async def act(stage: Stage) -> None:
+    """Everybody asks for some pictures, and one of them for something on which the server breaks."""
+    stage.gpus[0].faults.set(poison=POISON)
+    stage.gpus[1].faults.set(poison=POISON)
+    people = [await SimulatedUser.connect(stage.discord.url, user.id) for user in stage.discord.hub.people]
+    try:
+        for number, user in enumerate(people):
+            await user.until(lambda user=user: any(c["name"] == "imagine" for c in user.commands), 30)
+            general = stage.discord.channel("general").id
+            for prompt in WORDS[number * EACH : number * EACH + EACH]:
+                await (await user.command("imagine", general, model="flux", prompt=prompt)).reply()
+        for number, user in enumerate(people):
+            for prompt in WORDS[number * EACH : number * EACH + EACH]:
+                await user.wait_for_message(result_of(prompt), 30)
+        await (await people[0].command("imagine", general, model="flux", prompt=POISON)).reply()
+        await settled(stage)
+    finally:
+        for user in people:
+            await user.aclose()
+
+
+def fields_of(line: str, style: str) -> dict[str, Any]:
+    """A log line's message and context."""
+    if style == "json":
+        told: dict[str, Any] = json.loads(line)
+        return told
+    match = re.fullmatch(r"\S+ \S+ (\w+)\s+(\S+): (.*?)(?:  (\w+=.*))?", line)
+    assert match is not None, line
+    return {**dict(re.findall(r"(\w+)=(\S+)", match[4] or "")), "message": match[3]}
+
+
+@pytest.mark.parametrize(("style", "level"), [("text", "INFO"), ("json", "DEBUG")])
+async def test_figures_and_lines_tell_what_happened_and_no_secret(
+    stage: Stage, style: str, level: str
+) -> None:
+    stage.write(
+        COMFY_URLS=f"{stage.gpus[0].url},{stage.gpus[1].url}", LOG_FORMAT=style, LOG_LEVEL=level
+    )  # fmt: skip
+    async with run_bot(stage.env_file) as bot:
+        await act(stage)
+        figures = await settled(stage)
+        status = json.loads(await fetch(stage, "/status.json"))
+        assert await fetch(stage, "/readyz") == "ready\n"
+        seen = stage.discord.counters["rest"]
+        assert await bot.end() == 0
+
+    # figures
+    jobs, made = PEOPLE * EACH + 1, PEOPLE * EACH
+    spans = [span for gpu in stage.gpus for span in gpu.sampler_log]
+    assert figures['fullet_jobs_total{outcome="queued"}'] == jobs
+    assert figures['fullet_jobs_total{outcome="delivered"}'] == made
+    assert figures['fullet_jobs_total{outcome="failed"}'] == 1
+    assert figures['fullet_failures_total{error="ExecutionFailed"}'] == 1
+    assert total(figures, "fullet_pictures_total") == made
+    assert figures["fullet_batch_size_sum"] == made == sum(span.rows for span in spans)
+    assert figures["fullet_batch_size_count"] == len(spans)
+    assert figures["fullet_wait_seconds_count"] == jobs
+    assert figures["fullet_job_seconds_count"] == made
+    sampled = sum(span.end - span.start for span in spans)
+    assert figures["fullet_run_seconds_sum"] == pytest.approx(sampled, abs=0.5 * len(spans))
+    assert figures["fullet_run_seconds_sum"] <= total(figures, "fullet_engine_busy_seconds_total") + 1.0
+    assert figures["fullet_estimate_actual_seconds_total"] <= figures["fullet_job_seconds_sum"] + 0.01
+    assert figures["fullet_fairness"] == 1.0
+    assert (figures["fullet_queue_waiting"], figures["fullet_queue_running"]) == (0, 0)
+    assert total(figures, "fullet_engine_state{") == 2
+    assert figures["fullet_journal_seconds_count"] > jobs
+    told = total(figures, "fullet_discord_requests_total") - figures.get(
+        'fullet_discord_requests_total{status="101"}', 0
+    )
+    assert 0 < told <= seen
+    assert not stage.discord.counters["429"]
+    assert 'fullet_discord_requests_total{status="429"}' not in figures
+
+    # the page's data
+    batches = [batch for engine in status["engines"] for batch in engine["batches"]]
+    assert sum(batch["size"] for batch in batches if batch["good"]) == made
+    assert sum(not batch["good"] for batch in batches) >= 1
+    assert len(status["waits"]) == jobs
+    assert not any(word in json.dumps(status) for word in (*WORDS, POISON))
+    assert not any(str(user.id) in json.dumps(status) for user in stage.discord.hub.people)
+
+    # lines
+    output = "\n".join(bot.lines)
+    assert not [secret for secret in SECRETS if secret in output]
+    if level == "INFO":
+        assert not [word for word in (*WORDS, POISON) if word in output]
+    lines = [fields_of(line, style) for line in bot.lines]
+    ids = [line["job"] for line in lines if line["message"] == "Queued"]
+    assert len(set(ids)) == jobs
+    for job_id in ids:
+        turns = [line["message"] for line in lines if job_id in str(line.get("job", ""))]
+        assert turns[:2] == ["Queued", "Dispatched"], turns
+        assert turns[-1].startswith(("Delivered", "Failed")), turns
+    assert "Traceback" not in output
+
+
+async def test_the_status_page_shows_the_run(stage: Stage, tmp_path: Path) -> None:
+    async with run_bot(stage.env_file), launched() as browser:
+        troubles: list[str] = []
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and troubles.append(message.text))
+        await act(stage)
+        await page.goto(f"http://127.0.0.1:{stage.metrics_port}/")
+        await page.wait_for_selector("body[data-ready]")
+        assert await page.inner_text("#state") == "Taking jobs"
+        figures = await page.inner_text("#figures")
+        assert f"Pictures\n{PEOPLE * EACH}" in figures
+        assert "Failed\n1" in figures
+        lanes = await page.locator("[data-engine]").evaluate_all("all => all.map(e => e.dataset.engine)")
+        assert lanes == [f"127.0.0.1:{gpu.port}" for gpu in stage.gpus]
+        spans = sum(len(gpu.sampler_log) for gpu in stage.gpus)
+        assert await page.locator(".batch.done").count() == spans
+        assert await page.locator(".batch.failed").count() >= 1
+        assert await page.locator(".wait-dot").count() == PEOPLE * EACH + 1
+        content = await page.content()
+        assert not [word for word in (*WORDS, POISON) if word in content]
+        await page.get_by_role("button", name="2 min").click()
+        assert await page.locator("#spans [aria-pressed=true]").inner_text() == "2 min"
+        if folder := os.environ.get("STATUS_PICTURES"):
+            await page.screenshot(path=f"{folder}/status.png")
+        await page.set_viewport_size({"width": 360, "height": 740})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+        if folder:
+            await page.screenshot(path=f"{folder}/status-phone.png")
+        assert troubles == []
