@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
@@ -37,6 +38,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 KEEP_A_WHILE = Retention()
+
+GIVE_BACK_SECONDS = 2.0
 
 
 class Database:
@@ -127,8 +130,9 @@ class Database:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            with contextlib.suppress(StoreError):
-                await self.jobs.give_back_numbers()
+            with contextlib.suppress(StoreError, asyncio.TimeoutError):
+                async with timeout(GIVE_BACK_SECONDS):
+                    await self.jobs.give_back_numbers()
 
 
 def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
