@@ -46,6 +46,10 @@ class Books(Protocol):
         """From now on the table ``first_dispatches`` holds each job once. Needs the bot's tables."""
         ...
 
+    def free(self) -> None:
+        """The dead one's lease has run out, which takes seconds where a server keeps it."""
+        ...
+
     async def stop(self) -> None:
         """The database is away; where it has no server, nothing happens."""
         ...
@@ -114,6 +118,9 @@ class SqliteBooks:
                 " VALUES (NEW.id, NEW.handed_over, NEW.slot); END;"
             )
 
+    def free(self) -> None:
+        """The system has freed it."""
+
     async def stop(self) -> None:
         """A file cannot go away."""
 
@@ -134,12 +141,12 @@ class PostgresBooks:
 
     def __init__(self, server: Postgres) -> None:
         self._server = server
-        self._name = server.new_database()
-        self.url = server.url(self._name)
+        self.name = server.new_database()
+        self.url = server.url(self.name)
 
     def ask(self, query: str) -> list[Sequence[Any]]:
         """See `Books`."""
-        return [line.split("|") for line in self._server.sql(query, self._name).splitlines()]
+        return [line.split("|") for line in self._server.sql(query, self.name).splitlines()]
 
     def watch_first_dispatches(self) -> None:
         """See `Books`."""
@@ -157,8 +164,12 @@ class PostgresBooks:
             " END IF; RETURN NULL; END $$;"
             "CREATE TRIGGER check_disk BEFORE INSERT OR UPDATE ON jobs FOR EACH STATEMENT"
             " EXECUTE FUNCTION check_disk();",
-            self._name,
+            self.name,
         )
+
+    def free(self) -> None:
+        """See `Books`."""
+        self._server.sql("UPDATE lease SET expires_at = 0", self.name)
 
     async def stop(self) -> None:
         """See `Books`."""
@@ -170,8 +181,8 @@ class PostgresBooks:
 
     async def fill(self) -> None:
         """See `Books`."""
-        await asyncio.to_thread(self._server.sql, "UPDATE disk SET is_full = true", self._name)
+        await asyncio.to_thread(self._server.sql, "UPDATE disk SET is_full = true", self.name)
 
     async def empty(self) -> None:
         """See `Books`."""
-        await asyncio.to_thread(self._server.sql, "UPDATE disk SET is_full = false", self._name)
+        await asyncio.to_thread(self._server.sql, "UPDATE disk SET is_full = false", self.name)

@@ -2,7 +2,8 @@
 
 Commands come in on standard input, one JSON object a line: ``{"start": [arguments], "log": path}`` is
 answered by ``{"pid": n}``, ``{"wait": n}`` by ``{"code": c}`` (negative: the signal that ended it).
-What is born runs ``bot.py`` as its own process; only the reading of modules is saved.
+What is born runs ``bot.py`` as its own process; only the reading of modules is saved. Its SQLite file may
+have as many pages as the file ``pages`` in the folder named on the command line says.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import gc
 import importlib
 import json
 import os
+import sqlite3
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 READ_AHEAD = (
@@ -40,6 +44,7 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             become(asked["log"])
+            sqlite3.connect = limited(Path(sys.argv[1]) / "pages")  # type: ignore[assignment]
             sys.exit(bot.main(asked["start"]))
         say({"pid": pid})
 
@@ -52,6 +57,23 @@ def become(log: str) -> None:
     for source, target in ((nothing, 0), (written, 1), (written, 2)):
         os.dup2(source, target)
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+
+
+def limited(pages: Path) -> Callable[..., sqlite3.Connection]:
+    """What opens SQLite files whose size ``pages`` limits, as long as it is there."""
+    connect = sqlite3.connect
+
+    class Limited(sqlite3.Connection):
+        limit = ""
+
+        def cursor(self, *arguments: Any) -> Any:
+            wanted = pages.read_text(encoding="utf-8") if pages.exists() else self.limit
+            if wanted != self.limit:
+                self.limit = wanted
+                super().cursor().execute(f"PRAGMA max_page_count = {int(wanted)}")
+            return super().cursor(*arguments)
+
+    return lambda *arguments, **options: connect(*arguments, **{"factory": Limited, **options})
 
 
 def say(answer: dict[str, Any]) -> None:

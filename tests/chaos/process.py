@@ -69,6 +69,13 @@ class BotProcess:
             raise AssertionError(f"{words!r} was not said:\n{self.said()[-6000:]}") from None
 
 
+async def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Return once it is true. Raises asyncio.TimeoutError."""
+    async with timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
 Start = Callable[[Path], Coroutine[Any, Any, BotProcess]]
 """Starts a bot with the settings of a file."""
 
@@ -99,7 +106,7 @@ async def start_bot(env_file: Path) -> BotProcess:
 async def nursery(folder: Path) -> AsyncIterator[Start]:
     """Starts bots that need not read their modules first."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.nursery",
+        sys.executable, "-m", "tests.chaos.nursery", str(folder),
         cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None

@@ -73,11 +73,17 @@ class Lives:
         self._plan, self._stage, self._books, self._start = plan, stage, books, start
         self._heard, self._tell = heard, tell
         self._chance = random.Random(plan.seed)
-        self.met = 0
+        self._met: set[str] = set()
+        self._before = 0
+
+    @property
+    def met(self) -> int:
+        """How many jobs had been posted, and not yet marked, when a bot was killed."""
+        return len(self._met)
 
     async def first(self) -> BotProcess:
         """The first one: it makes the tables, which are then watched."""
-        bot = await self._start(self._stage.env_file)
+        bot = await self._begin()
         await bot.says("Engine is idle")
         self._books.watch_first_dispatches()
         return bot
@@ -86,23 +92,47 @@ class Lives:
         """Let it live a while, kill it, start another."""
         began = time.monotonic()
         if self._plan.trouble != "none" and number % self._plan.every == self._plan.every - 1:
-            async with self._trouble():
-                await self._instant()
-                await bot.kill()
-                bot = await self._start(self._stage.env_file)
-                await asyncio.sleep(self._plan.seconds)
+            bot = await self._live_through_trouble(bot)
         await self._instant()
-        if bot.code is None and bot.log.exists():
-            await bot.kill()
+        await self._kill(bot)
+        started = await self._begin()
+        if number % 10 == 9:
+            done = sum(row.ended for row in jobs(self._books))
+            self._tell(f"kill {number + 1}: {done} jobs ended, {time.monotonic() - began:.1f} s a life")
+        return started
+
+    async def _begin(self) -> BotProcess:
+        self._before = self._stage.connected
+        return await self._start(self._stage.env_file)
+
+    async def _connected(self) -> None:
+        await _until(lambda: self._stage.connected > self._before, 12.0)
+
+    async def _kill(self, bot: BotProcess) -> None:
+        await bot.kill()
         self._count_meeting()
+        if self._chance.random() < 0.9:
+            self._books.free()
         # A repeat is dropped for minutes only: sometimes they have passed.
         if self._chance.random() < 0.5:
             self._stage.discord.hub.nonces.clear()
-        started = await self._start(self._stage.env_file)
-        done = sum(row.ended for row in jobs(self._books)) if number % 10 == 9 else None
-        if done is not None:
-            self._tell(f"kill {number + 1}: {done} jobs ended, {time.monotonic() - began:.1f} s a life")
-        return started
+
+    async def _live_through_trouble(self, bot: BotProcess) -> BotProcess:
+        """Some see it begin and are killed in it, some begin in it and see its end."""
+        await self._connected()
+        await asyncio.sleep(self._chance.uniform(0.5, 1.0))
+        killed = self._chance.random() < 0.5
+        async with self._trouble():
+            await asyncio.sleep(self._chance.uniform(0.0, self._plan.seconds))
+            if killed:
+                await bot.kill()
+                bot = await self._begin()
+                await asyncio.sleep(self._plan.seconds)
+        if killed:
+            self._books.free()
+        await self._connected()
+        await asyncio.sleep(1.0)
+        return bot
 
     async def quiet(self, bot: BotProcess) -> None:
         """Return once every job has ended and every status message is right, or patience has."""
@@ -121,8 +151,7 @@ class Lives:
         if kind < 0.25:
             await asyncio.sleep(self._chance.uniform(0.0, 1.2))
             return
-        before = stage.connected
-        await _until(lambda: stage.connected > before, 5.0)
+        await self._connected()
         await asyncio.sleep(self._chance.uniform(0.2, 1.2))
         if kind < 0.5:
             return
@@ -137,7 +166,7 @@ class Lives:
     def _count_meeting(self) -> None:
         results = self._stage.results()
         with contextlib.suppress(Exception):  # the database may be away just now
-            self.met += sum(row.id in results for row in jobs(self._books) if not row.ended)
+            self._met |= {row.id for row in jobs(self._books) if not row.ended and row.id in results}
 
     @contextlib.asynccontextmanager
     async def _trouble(self) -> AsyncIterator[None]:
