@@ -25,7 +25,11 @@ logger = logging.getLogger(__name__)
 
 Inbox: TypeAlias = "asyncio.Queue[ComfyEvent]"
 
-_MOST_WAITING = 2000
+_MOST_WAITING, _MOST_HEAVY = 2000, 64
+_HEAVY = 1024
+"""Messages of more bytes are heavy; an inbox in which ``_MOST_HEAVY`` events wait takes none of them."""
+_LONGEST = 2**20
+"""Longer messages tell nothing that is needed, and would take too long to read."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{32}")
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
@@ -136,15 +140,17 @@ class EventStream:
                 _put(inbox, SocketChanged(up))
 
     def _dispatch(self, message: str | bytes) -> None:
+        if len(message) > _LONGEST:
+            return
         read = read_text(message) if isinstance(message, str) else read_frame(message)
         if read is not None and (inbox := self._inboxes.get(read[0])) is not None:
-            _put(inbox, read[1])
+            _put(inbox, read[1], heavy=len(message) > _HEAVY)
 
 
-def _put(inbox: Inbox, event: ComfyEvent) -> None:
-    try:
-        inbox.put_nowait(event)
-    except asyncio.QueueFull:  # a flood: forget it, and let the run ask where things stand
+def _put(inbox: Inbox, event: ComfyEvent, *, heavy: bool = False) -> None:
+    if inbox.full() or (heavy and inbox.qsize() >= _MOST_HEAVY):
+        # a flood: forget it, and let the run ask where things stand
         while not inbox.empty():
             inbox.get_nowait()
-        inbox.put_nowait(SocketChanged(True))
+        event = SocketChanged(True)
+    inbox.put_nowait(event)
