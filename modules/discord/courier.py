@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import aiohttp
 import discord
 from discord.http import HTTPClient, MultipartParameters, handle_message_parameters
 
-from modules.discord.pacing import Pacer, Priority, turn_taken
+from modules.discord.pacing import Lane, Pacer, Priority, turn_taken
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.ports import Clock
 
@@ -95,6 +95,7 @@ class Courier:
 
     def __init__(self, *, http: HTTPClient, pacer: Pacer, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
+        self._lanes: dict[tuple[str, int], Lane] = {}
         self._refused: dict[int, float] = {}
         self._direct: dict[int, int] = {}
 
@@ -104,10 +105,11 @@ class Courier:
         Raises a `CourierError`.
         """
         self._check(channel_id)
-        await self._pacer.turn(level)
-        with _parameters(note, nonce) as params, self._translated(channel_id):
-            async with timeout(TIME_LIMIT):
-                data = await self._http.send_message(channel_id, params=params)
+        async with self._alone("post", channel_id, level):
+            await self._pacer.turn(level)
+            with _parameters(note, nonce) as params, self._translated(channel_id):
+                async with timeout(TIME_LIMIT):
+                    data = await self._http.send_message(channel_id, params=params)
         if int(data["channel_id"]) != channel_id:
             # Nonces are unique per author, not per channel: what came back is another message.
             raise Refused(0, "the nonce belongs to another channel")
@@ -116,8 +118,21 @@ class Courier:
     async def edit(self, where: Posted, note: Note, *, level: Priority) -> None:
         """Change a message of ours. Raises a `CourierError`."""
         self._check(where.channel_id)
-        await self._pacer.turn(level)
-        await self.edit_now(where, note)
+        async with self._alone("edit", where.channel_id, level):
+            await self._pacer.turn(level)
+            await self.edit_now(where, note)
+
+    @asynccontextmanager
+    async def _alone(self, what: str, channel_id: int, level: Priority) -> AsyncIterator[None]:
+        """One request of a kind at a time in each channel, the most urgent first."""
+        lane = self._lanes.setdefault((what, channel_id), Lane())
+        await lane.enter(level)
+        try:
+            yield
+        finally:
+            lane.leave()
+            if lane.idle:
+                self._lanes.pop((what, channel_id), None)
 
     async def edit_now(self, where: Posted, note: Note) -> None:
         """The same for who has waited for a turn already."""

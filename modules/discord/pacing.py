@@ -118,6 +118,48 @@ class Pacer:
         self._waiting.clear()
 
 
+class Lane:
+    """One at a time, the most urgent first and the oldest among equals.
+
+    Discord limits messages by channel, and discord.py keeps to that in the order in which it is asked: were
+    it asked for everything at once, a result would wait behind every status message of its channel.
+    """
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is in it."""
+        return not self._taken
+
+    async def enter(self, level: Priority) -> None:
+        """Return when it is this one's turn; `leave` must follow."""
+        if not self._taken:
+            self._taken = True
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._waiting, (level, self._count, future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Let the next one in."""
+        while self._waiting:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+                return
+        self._taken = False
+
+
 def pace(http: HTTPClient, pacer: Pacer) -> None:
     """Let every request of discord.py's client wait for its turn (interactions go another way)."""
     send = http.request

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.discord.pacing import Pacer, Priority
+from modules.discord.pacing import Lane, Pacer, Priority
 
 
 class SteppedClock:
@@ -87,3 +87,37 @@ async def test_closing_lets_nobody_hang() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait_for(waiting, 1)
     assert waiting.done()
+
+
+async def test_in_a_channel_a_result_overtakes_the_status_messages_that_wait() -> None:
+    lane, said = Lane(), list[str]()
+
+    async def speak(what: str, level: Priority) -> None:
+        await lane.enter(level)
+        said.append(what)
+        await asyncio.sleep(0)
+        lane.leave()
+
+    await lane.enter(Priority.STATUS)
+    statuses = [asyncio.ensure_future(speak(f"status {n}", Priority.STATUS)) for n in range(4)]
+    result = asyncio.ensure_future(speak("result", Priority.DELIVER))
+    await asyncio.sleep(0)
+    statuses[2].cancel()
+    lane.leave()
+    await asyncio.gather(*statuses, result, return_exceptions=True)
+    assert said == ["result", "status 0", "status 1", "status 3"]
+    assert lane.idle
+
+
+async def test_who_gives_up_in_the_moment_of_their_turn_holds_up_nobody() -> None:
+    lane = Lane()
+    await lane.enter(Priority.STATUS)
+    unlucky = asyncio.ensure_future(lane.enter(Priority.DELIVER))
+    patient = asyncio.ensure_future(lane.enter(Priority.REST))
+    await asyncio.sleep(0)
+    lane.leave()
+    unlucky.cancel()
+    await asyncio.gather(unlucky, return_exceptions=True)
+    await asyncio.wait_for(patient, 1)
+    lane.leave()
+    assert lane.idle
