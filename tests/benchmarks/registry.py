@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from tests.benchmarks import (
+    discord_load,
     estimates,
     failover,
     fairness,
     gpu_busy,
+    journal,
     makespan,
     queue_operations,
     simulated_fleet,
     single_job,
+    startup,
 )
 
 SUBJECTS = (
@@ -22,6 +25,10 @@ SUBJECTS = (
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
     failover.SUBJECT,
+    discord_load.ANSWERS,
+    discord_load.RESULTS,
+    journal.SUBJECT,
+    startup.SUBJECT,
     estimates.SUBJECT,
     queue_operations.SUBJECT,
     simulated_fleet.SUBJECT,

@@ -34,7 +34,10 @@ _SEED = re.compile(r"seed `(\d+)`")
 
 @dataclass(frozen=True, kw_only=True)
 class GpuSpec:
-    """A simulated GPU: a run of n pictures in 4 steps takes ``batch + n · picture`` seconds / ``speed``."""
+    """A simulated GPU: a run of n pictures in 4 steps takes ``batch + n · picture`` seconds / ``speed``.
+
+    ``heavy``: its pictures weigh 1 MB.
+    """
 
     batch: float
     picture: float
@@ -42,6 +45,7 @@ class GpuSpec:
     speed: float = 1.0
     seed: int = 0
     noise: float = NOISE
+    heavy: bool = False
 
     def arguments(self) -> list[str]:
         """Its command line."""
@@ -239,7 +243,10 @@ async def gpu_servers(specs: Sequence[GpuSpec]) -> AsyncIterator[list[GpuServer]
         servers = []
         for spec in specs:
             told = await stack.enter_async_context(
-                server_process("modules.demo.comfy_server", spec.arguments())
+                server_process(
+                    "tests.benchmarks.heavy_gpu" if spec.heavy else "modules.demo.comfy_server",
+                    spec.arguments(),
+                )
             )
             servers.append(GpuServer(url=told["url"], pid=told["pid"], spec=spec, session=session))
         yield servers
