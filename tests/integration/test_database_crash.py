@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -153,10 +154,27 @@ async def test_a_frozen_holder_that_wakes_up_may_not_write(postgres_url: str) ->
             assert len((await standby.jobs.backlog()).waiting) == 1
 
 
+async def freeze_between_writes(writer: Writer, path: Path) -> None:
+    """Stop the process at a moment when it holds no lock of SQLite's."""
+    for _ in range(200):
+        writer.signal(signal.SIGSTOP)
+        await asyncio.sleep(0.05)
+        with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN EXCLUSIVE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                writer.signal(signal.SIGCONT)
+            else:
+                return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the process never rests")
+
+
 async def test_on_sqlite_a_frozen_holder_stays_the_holder(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/bot.db"
     async with writing(url, "hold") as writer:
-        writer.signal(signal.SIGSTOP)
+        await freeze_between_writes(writer, tmp_path / "bot.db")
         async with Database.open(url, lease_seconds=LEASE) as standby:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(standby.lease.acquire(), 1.0)

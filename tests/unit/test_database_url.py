@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modules.queue_manager.errors import BadSettings
@@ -211,6 +211,7 @@ def test_the_password_is_in_no_message_and_no_repr(password: str, tail: str) -> 
 
 
 @given(st.text(max_size=80))
+@example("~nobody/bot.db")
 def test_any_text_is_read_or_refused(text: str) -> None:
     for url in (text, f"postgres://{text}", f"postgres://u:p@h/d?{text}", f"sqlite:///{text}"):
         try:

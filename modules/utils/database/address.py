@@ -8,6 +8,7 @@ is one `BadSettings` sentence; the password is in no message and no ``repr``.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,7 +179,12 @@ def _read_sqlite(rest: str, root: Path) -> SqliteAddress:
         raise _bad(
             "SQLite in memory would forget everything; name a file, as in sqlite:///database/bot_data.db"
         )
-    return SqliteAddress(path=root / Path(name).expanduser(), pragmas=_pragmas(_parameters(query)))
+    return SqliteAddress(path=root / at_home(name), pragmas=_pragmas(_parameters(query)))
+
+
+def at_home(path: str | Path) -> Path:
+    """``~`` and ``~user`` stand for home folders; of somebody who has none, they are a name like others."""
+    return Path(os.path.expanduser(path))
 
 
 def _pragmas(parameters: Mapping[str, str]) -> tuple[tuple[str, int | str], ...]:

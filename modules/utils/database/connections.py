@@ -168,8 +168,12 @@ def _prepare_each(engine: Engine, address: SqliteAddress) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
         cursor = connection.cursor()
-        for statement in statements:
-            cursor.execute(statement)
+        try:
+            for statement in statements:
+                cursor.execute(statement)
+        except BaseException:
+            connection.close()  # nobody else has it yet
+            raise
         cursor.close()
 
 

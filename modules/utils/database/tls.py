@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 
 from modules.queue_manager.errors import BadSettings
-from modules.utils.database.address import TlsChoice
+from modules.utils.database.address import TlsChoice, at_home
 
 LIBPQ_FOLDER = Path("~/.postgresql")
 """Where libpq looks for ``root.crt``, ``root.crl``, ``postgresql.crt`` and ``postgresql.key``."""
@@ -29,7 +29,7 @@ def tls_context(choice: TlsChoice, *, folder: Path = LIBPQ_FOLDER) -> ssl.SSLCon
     context.minimum_version = _version(choice.least_version, ssl.TLSVersion.TLSv1_2)
     context.maximum_version = _version(choice.greatest_version, ssl.TLSVersion.MAXIMUM_SUPPORTED)
     context.set_alpn_protocols(["postgresql"])
-    folder = folder.expanduser()
+    folder = at_home(folder)
     _trust(context, choice, folder)
     _identify(context, choice, folder)
     return context
@@ -42,7 +42,7 @@ def _trust(context: ssl.SSLContext, choice: TlsChoice, folder: Path) -> None:
     if choice.root_certificate == "system":
         context.load_default_certs()
         return
-    root = Path(choice.root_certificate or folder / "root.crt").expanduser()
+    root = at_home(choice.root_certificate or folder / "root.crt")
     if not root.is_file():
         if choice.mode == "require" and choice.root_certificate is None:
             context.verify_mode = ssl.CERT_NONE
@@ -52,7 +52,7 @@ def _trust(context: ssl.SSLContext, choice: TlsChoice, folder: Path) -> None:
             "there, name it with sslrootcert=, or use sslrootcert=system"
         )
     _load(context, root)
-    revoked = Path(choice.revoked or folder / "root.crl").expanduser()
+    revoked = at_home(choice.revoked or folder / "root.crl")
     if choice.revoked or revoked.is_file():
         _load(context, revoked)
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
@@ -66,10 +66,10 @@ def _load(context: ssl.SSLContext, path: Path) -> None:
 
 
 def _identify(context: ssl.SSLContext, choice: TlsChoice, folder: Path) -> None:
-    certificate = Path(choice.certificate or folder / "postgresql.crt").expanduser()
+    certificate = at_home(choice.certificate or folder / "postgresql.crt")
     if not choice.certificate and not certificate.is_file():
         return
-    key = Path(choice.key or folder / "postgresql.key").expanduser()
+    key = at_home(choice.key or folder / "postgresql.key")
     password = choice.key_password or ""
     try:
         context.load_cert_chain(
