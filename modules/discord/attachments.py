@@ -32,8 +32,12 @@ class AttachmentReader:
 
     async def read(self, url: str) -> bytes:
         """The file's bytes. Raises `BadSourceImage`."""
-        address = URL(url)
-        if not self._allowed(address):
+        try:
+            address = URL(url)
+            allowed = self._allowed(address)
+        except (ValueError, IndexError) as error:  # yarl stumbles over "[::1]@"
+            raise BadSourceImage("gone") from error
+        if not allowed:
             raise BadSourceImage("gone")
         try:
             async with timeout(self._time_limit):
