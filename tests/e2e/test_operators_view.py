@@ -105,6 +105,30 @@ def fields_of(line: str, style: str) -> dict[str, Any]:
     return {**dict(re.findall(r"(\w+)=(\S+)", match[4] or "")), "message": match[3]}
 
 
+AUDIT = """
+import os, sys
+def note(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        where = arguments[1] if event == "socket.connect" else arguments
+        with open(os.environ["CONNECTIONS"], "a") as file:
+            file.write(f"{where[0]} {where[1]}\\n" if isinstance(where, tuple) else f"{where!r}\\n")
+sys.addaudithook(note)
+"""
+
+
+async def test_it_connects_to_the_servers_that_were_named_and_to_nobody_else(
+    stage: Stage, tmp_path: Path
+) -> None:
+    (tmp_path / "spy").mkdir()
+    (tmp_path / "spy" / "sitecustomize.py").write_text(AUDIT)
+    told = tmp_path / "connections"
+    async with run_bot(stage.env_file, PYTHONPATH=str(tmp_path / "spy"), CONNECTIONS=str(told)) as bot:
+        await act(stage)
+        assert await bot.end() == 0
+    ports = {server.url.rpartition(":")[2] for server in (stage.discord, *stage.gpus)}
+    assert set(told.read_text().splitlines()) == {f"127.0.0.1 {port}" for port in ports}
+
+
 @pytest.mark.parametrize(("style", "level"), [("text", "INFO"), ("json", "DEBUG")])
 async def test_figures_and_lines_tell_what_happened_and_no_secret(
     stage: Stage, style: str, level: str
