@@ -330,9 +330,12 @@ class ProgressMessages:
         """
         for job_id, posted in list(self._left.items()):
             job = active(job_id)
-            board = Board(job=job) if job is not None else _ended_board(await ended(job_id))
+            record = await ended(job_id) if job is None else None
             if job_id not in self._left:
                 continue  # an event came meanwhile
+            board = Board(job=job) if job is not None else _ended_board(record)
+            if board is None and record is not None:
+                continue  # its end is being journaled just now: the event is about to come
             del self._left[job_id]
             if board is None:
                 await self._store.remove(job_id)

@@ -106,7 +106,7 @@ class Lives:
         return await self._start(self._stage.env_file)
 
     async def _connected(self) -> None:
-        await _until(lambda: self._stage.connected > self._before, 12.0)
+        await _until(lambda: self._stage.connected > self._before, 12.0 + 2 * self._plan.seconds)
 
     async def _kill(self, bot: BotProcess) -> None:
         await bot.kill()
