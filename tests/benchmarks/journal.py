@@ -120,16 +120,18 @@ async def _recovery(url: str) -> float:
 
 async def _takeover(url: str) -> float:
     """Seconds from the death of the process that works to the other one's turn."""
-    first, second = await _writer(url), await _writer(url)
+    first = await _writer(url)
+    processes = [first]
     try:
         await _until_holding(first)
-        await asyncio.sleep(4)  # the other one stands by, and the lease has been renewed
+        processes.append(second := await _writer(url))
+        await asyncio.sleep(5)  # the other one stands by, and the lease has been renewed
         first.send_signal(signal.SIGKILL)
         died = time.perf_counter()
         await _until_holding(second)
         return time.perf_counter() - died
     finally:
-        for process in (first, second):
+        for process in processes:
             if process.returncode is None:
                 process.kill()
             await process.wait()

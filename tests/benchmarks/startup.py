@@ -40,6 +40,7 @@ async def measure(run: int) -> Measurement:
         ready = asyncio.ensure_future(_ready(session, discord["url"], bot.started))
         answered = await _answered(person) - bot.started
         pid = bot.process.pid
+        spent = cpu_seconds(pid)
         await asyncio.sleep(5)
         before, began = cpu_seconds(pid), time.monotonic()
         await asyncio.sleep(IDLE)
@@ -47,6 +48,7 @@ async def measure(run: int) -> Measurement:
         return {
             "startup_to_ready": await ready,
             "startup_to_first_answer": answered,
+            "startup_cpu_seconds": spent,
             "idle_memory": resident_mb(pid),
             "idle_cpu_share": share,
         }
@@ -90,6 +92,7 @@ SUBJECT = Subject(
             about="from the process's start to the first answered command",
             target=2.5,
         ),
+        Figure(name="startup_cpu_seconds", unit="s", about="of processor until that answer"),
         Figure(name="idle_memory", unit="MB", about="resident, nothing to do", target=120),
         Figure(name="idle_cpu_share", unit="", about="of one processor, nothing to do", target=0.005),
     ),
