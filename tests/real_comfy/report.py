@@ -30,10 +30,16 @@ def table(rows: list[Measured]) -> str:
     )
     lines = [
         f"| {r.model} | {r.what} | {r.guidance:g} | {', '.join(map(str, r.batches))} | {r.latent:.1e} | "
-        f"{'–' if r.floor is None else f'{r.floor:.1e}'} | {r.pixel}/255 | {r.share:.4%} |"
+        f"{_floor(r.floor)} | {r.pixel}/255 | {r.share:.4%} |"
         for r in rows
     ]
     return "\n".join((*head, *lines))
+
+
+def _floor(floor: float | None) -> str:
+    if floor is None:
+        return "–"
+    return "another picture" if floor > 0.1 else f"{floor:.1e}"
 
 
 def write_part(file: Path, name: str, text: str) -> None:
