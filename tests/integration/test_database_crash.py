@@ -82,10 +82,10 @@ async def test_whatever_was_said_to_be_safe_survives_kill_9(url: str) -> None:
     delivered: set[int] = set()
     for _ in range(2):
         async with writing(url, "work", 0.5) as writer:
-            await writer.line()
-            await asyncio.sleep(moments.uniform(0.05, 0.4))
+            lines = [await writer.line() for _ in range(moments.randint(30, 90))]
+            await asyncio.sleep(moments.uniform(0, 0.02))
             writer.signal(signal.SIGKILL)
-            for said in await writer.rest():
+            for said in [*lines, *await writer.rest()]:
                 what, _, number = said.partition(" ")
                 if number.isdecimal():
                     (accepted if what == "accepted" else delivered).add(int(number))

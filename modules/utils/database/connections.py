@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import BadSettings
+from modules.queue_manager.errors import BadSettings, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
 from modules.utils.database.channels import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
 from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
@@ -72,6 +72,14 @@ class Connections:
 
     async def connect(self) -> AsyncConnection:
         """A connection for transactions, begun by its first statement. To be closed by the caller."""
+        pooled = self._pooled
+        try:
+            with self.watching():
+                return await self._engine.connect()
+        except StoreUnavailable:
+            if self._pooled == pooled:
+                raise
+        # A pooler was recognised by the first question to an old connection: nothing was done on it yet.
         with self.watching():
             return await self._engine.connect()
 
@@ -88,8 +96,8 @@ class Connections:
         Behind a transaction pooler they share one transaction, committed on leaving: between a
         statement's preparation and its execution the pooler might change the server otherwise.
         """
-        with self.watching():
-            async with self._engine.connect() as connection:
+        async with aclosing(await self.connect()) as connection:
+            with self.watching():
                 if self._pooled:
                     yield connection
                     await connection.commit()
