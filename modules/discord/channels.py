@@ -223,7 +223,7 @@ class SessionChannels:
                         PREFIX + channel_name(name, str(user_id)),
                         category=category,
                         topic=topic,
-                        nsfw=nsfw,
+                        **({"nsfw": True} if nsfw else {}),
                         overwrites=self._overwrites(guild, user_id),
                         reason="a person's first use",
                     )
