@@ -10,11 +10,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -28,6 +28,8 @@ STEPS = {"flux": 4, "z-image": 8}
 # Measured on a real server at 1024²; see modules.demo.comfy_server.profile.Timing.measured.
 MEASURED = {"encode": 0.17, "fetch": 0.0025, "handover": 0.0016, "between": 0.004}
 NOISE = 0.15
+
+T = TypeVar("T")
 
 _SEED = re.compile(r"seed `(\d+)`")
 
@@ -159,6 +161,18 @@ class BotProcess:
                 self.log.append({"at": time.monotonic(), **json.loads(text)})
             except ValueError:
                 self.other.append(text)
+
+    async def alive_until(self, event: Awaitable[T]) -> T:
+        """What ``event`` gives. Raises `RuntimeError` with the bot's last words if it ends before."""
+        waiting, ending = asyncio.ensure_future(event), asyncio.ensure_future(self.process.wait())
+        try:
+            await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise RuntimeError("the bot ended: " + "\n".join(self.other[-20:]))
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            ending.cancel()
 
     def said(self, message: str, since: float = 0.0) -> list[dict[str, Any]]:
         """Lines whose message begins so."""
@@ -327,7 +341,9 @@ async def rig(
             stack.push_async_callback(person.aclose)
             people.append(person)
         made = Rig(discord, gpus, bot, people, folder, between)
-        await people[0].until(lambda: any(c["name"] == "imagine" for c in people[0].commands), 60)
+        await bot.alive_until(
+            people[0].until(lambda: any(c["name"] == "imagine" for c in people[0].commands), 60)
+        )
         async with timeout(60):
             while len({line["engine"] for line in bot.said("Engine is idle")}) < len(gpus):
                 await asyncio.sleep(0.05)

@@ -38,7 +38,7 @@ async def measure(run: int) -> Measurement:
         }
         bot = await stack.enter_async_context(bot_process(folder, values))
         ready = asyncio.ensure_future(_ready(session, discord["url"], bot.started))
-        answered = await _answered(person) - bot.started
+        answered = await bot.alive_until(_answered(person)) - bot.started
         pid = bot.process.pid
         spent = cpu_seconds(pid)
         await asyncio.sleep(5)
