@@ -134,7 +134,8 @@ class GpuWorker:
             for note in capabilities.notes:
                 log.warning("%s", note, extra={"engine": self.slot.name})
         self.slot.last_error = None
-        self._trouble.clear()
+        if not self._draining.is_set():
+            self._trouble.clear()
         self._breaker.answered()
         self._become("busy" if self.slot.flights else "idle")
         if self._orphaned:

@@ -100,7 +100,7 @@ async def comfy_rig(
 ) -> AsyncIterator[Rig]:
     """A server and a session; engines are closed at the end."""
     server = ComfyServer(profile=profile, timing=timing, drawing=drawing)
-    limits = limits or Limits(answer=2.0, submit=2.0, picture=2.0, upload=2.0, connect=1.0)
+    limits = limits or Limits(answer=8.0, submit=8.0, picture=8.0, upload=8.0, connect=4.0)
     async with server, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         rig = Rig(server=server, session=session, templates=templates, limits=limits, api_key=api_key)
         try:

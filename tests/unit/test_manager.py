@@ -28,7 +28,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import MAX_SEED, Job, Size
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Cancelled, Failed
+from modules.queue_manager.ports import Cancelled, Capabilities, Failed
 from modules.queue_manager.worker import WorkerTimes
 from tests.fakes import FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
@@ -584,5 +584,28 @@ def test_cancelled_jobs_stay_cancelled_after_a_restart() -> None:
         assert set(second.box.pictures) == {jobs[1].id, jobs[2].id}
         await second.fleet.aclose(1.0)
         await second.manager.aclose()
+
+    run_virtual(whole())
+
+
+def test_an_engine_removed_while_it_is_being_asked_leaves_at_once() -> None:
+    async def whole() -> None:
+        house = House()
+        engine = house._engine("a")
+        asked = asyncio.Event()
+        probe = engine.probe
+
+        async def slow_probe() -> Capabilities:
+            asked.set()
+            await asyncio.sleep(1.0)
+            return await probe()
+
+        engine.probe = slow_probe  # type: ignore[method-assign]
+        await house.fleet.set_urls(["a"])
+        await asked.wait()
+        began = house.clock.now()
+        await house.fleet.aclose(60.0)
+        assert house.clock.now() - began < 2.0
+        await house.manager.aclose()
 
     run_virtual(whole())
