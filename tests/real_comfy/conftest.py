@@ -50,7 +50,9 @@ def record() -> Iterator[Record]:
     if target and kept.version:
         if kept.fidelity:
             write_part(
-                Path(target), f"fidelity on {kept.version}", f"## {kept.version}\n\n{table(kept.fidelity)}"
+                Path(target), f"fidelity on {kept.version}", f"### {kept.version}\n\n{table(kept.fidelity)}"
             )
         if kept.lines:
-            write_part(Path(target), f"speed on {kept.version}", "\n".join(kept.lines))
+            write_part(
+                Path(target), f"speed on {kept.version}", "\n".join(f"- {line}" for line in kept.lines)
+            )

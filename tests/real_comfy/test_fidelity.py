@@ -106,7 +106,7 @@ async def test_each_picture_is_the_one_its_owner_would_get_alone(
     turned = await worst.compare(
         comfy, settings, [people[i] for i in reversed(last)], [solos[i] for i in reversed(last)]
     )
-    await worst.compare(comfy, settings, [people[2]], [solos[2]])
+    single = await worst.compare(comfy, settings, [people[2]], [solos[2]])
     record.fidelity.append(
         Measured(
             model=family.name,
@@ -118,6 +118,9 @@ async def test_each_picture_is_the_one_its_owner_would_get_alone(
             pixel=worst.pixel,
             share=worst.share,
         )
+    )
+    assert list(single.row(0)) == list(solos[2][0].row(0)), (
+        "a batch of one is the stock picture to the last bit"
     )
     assert worst.latent <= tolerance(guidance)
     assert (worst.pixel, worst.share) <= (PIXEL, SHARE)
