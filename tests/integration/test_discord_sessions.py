@@ -161,13 +161,17 @@ async def test_a_full_guild_gives_up_its_longest_unused_session(tmp_path: Path) 
         guild_id = stand.server.guild.id
         guild = stand.bot.get_guild(guild_id)
         assert guild is not None
-        for number, user_id in enumerate(ids):
-            channel = await stand.bot.channels.open(guild_id, user_id, name=f"p{number}", locale="en-US")
+        opened = [
+            await stand.bot.channels.open(guild_id, user_id, name=f"p{number}", locale="en-US")
+            for number, user_id in enumerate(ids)
+        ]
+        now = stand.bot.channels.now()
+        for number, (user_id, channel) in enumerate(zip(ids, opened, strict=True)):
             last = SessionRecord(
                 guild_id=guild_id,
                 user_id=user_id,
                 channel_id=channel.id,
-                last_used_at=stand.bot.channels.now() - 100 + number,
+                last_used_at=now - 100 + number,
             )
             await stand.database.sessions.put(last)
         assert len(guild.channels) == 500

@@ -58,6 +58,7 @@ async def hostile(answering: Answering, limits: Limits = SHORT) -> AsyncIterator
             yield ComfyClient(session=session, url=f"http://127.0.0.1:{port}", limits=limits)
     finally:
         await runner.cleanup()
+        await asyncio.sleep(0.01)  # a transport closes in a later turn of the loop, which may end with us
 
 
 @contextlib.contextmanager

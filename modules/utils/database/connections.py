@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -75,13 +75,26 @@ class Connections:
         pooled = self._pooled
         try:
             with self.watching():
-                return await self._engine.connect()
+                return await self._open()
         except StoreUnavailable:
             if self._pooled == pooled:
                 raise
         # A pooler was recognised by the first question to an old connection: nothing was done on it yet.
         with self.watching():
-            return await self._engine.connect()
+            return await self._open()
+
+    async def _open(self) -> AsyncConnection:
+        """A connection of the engine; if this is cancelled meanwhile, it is closed and not left behind."""
+        opening = asyncio.ensure_future(_started(self._engine))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if self.dialect == "sqlite":  # the driver would leave a thread behind
+                with suppress(DBAPIError):
+                    await (await opening).close()
+            else:
+                opening.cancel()
+            raise
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -96,13 +109,16 @@ class Connections:
         Behind a transaction pooler they share one transaction, committed on leaving: between a
         statement's preparation and its execution the pooler might change the server otherwise.
         """
-        async with aclosing(await self.connect()) as connection:
+        connection = await self.connect()
+        try:
             with self.watching():
                 if self._pooled:
                     yield connection
                     await connection.commit()
                 else:
                     yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+        finally:
+            await asyncio.shield(connection.close())
 
     def write_channel(self) -> WriteChannel:
         """Where the one writer's transactions go; it closes what it opens by ``discard``."""
@@ -145,6 +161,10 @@ class Connections:
         self._pooled = True
         self._retired.append(self._engine)
         self._engine = self._make_engine()
+
+
+async def _started(engine: AsyncEngine) -> AsyncConnection:
+    return await engine.connect()
 
 
 def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
