@@ -1,0 +1,268 @@
+"""A second opinion: the bot against an independent simulation of Discord, which replaces discord.py's own
+HTTP and gateway. It handles requests one by one, so that races and rate limits are other tests' matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import discord
+import pytest
+from discord.ext import commands
+
+from modules.discord.bot import ImageBot
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.clock import LoopClock
+from modules.queue_manager.errors import RequestRejected
+from modules.queue_manager.fleet import Fleet
+from modules.queue_manager.manager import QueueManager
+from modules.utils.database.engine import Database
+from modules.utils.images import PictureCleaner
+from tests import fakes
+from tests.discord_stand import OFFERS, PaintingEngine, colour_of, make_engine, pixel
+
+simcord = pytest.importorskip("simcord", reason="simcord needs Python 3.11")
+
+GUILD = 1_100_000_000_000_000_000
+TOLD = (RequestRejected, commands.CheckFailure)
+"""What ends as a sentence to the person; any other error of the bot's ends the test."""
+
+
+class DeclaredClock(LoopClock):
+    """Pauses of the bot's own loops are declared to the simulation, which waits for all else it starts."""
+
+    env: Any = None
+
+    async def sleep(self, seconds: float) -> None:
+        try:
+            await self.env.external_wait(asyncio.sleep(seconds), reason="a pause")
+        except simcord.SetupError:  # not one of the bot's own tasks
+            await asyncio.sleep(seconds)
+
+
+@dataclass
+class Scene:
+    """The simulation, a guild in it, and the bot's real queue behind."""
+
+    env: Any
+    guild: Any
+    general: Any
+    queue: QueueManager
+    engine: PaintingEngine
+
+    def person(self, name: str, *, administrator: bool = False) -> Any:
+        rights = discord.Permissions(administrator=administrator)
+        roles = [self.guild.create_role(f"role of {name}", permissions=rights)]
+        return self.guild.add_member(self.env.create_user(name), roles=roles)
+
+    @property
+    def private(self) -> Any:
+        """The one private channel."""
+        (channel,) = (c for name, c in self.guild.channels.items() if name.startswith("art-"))
+        return channel
+
+    async def result(self, words: str) -> discord.Message:
+        """The message with a picture whose text holds ``words``."""
+        async with timeout(15):
+            while True:
+                for name, channel in self.guild.channels.items():
+                    for message in channel.history() if name.startswith("art-") else ():
+                        if words in message.content and message.attachments:
+                            return message
+                await asyncio.sleep(0.02)
+
+    def requests_of(self, name: str) -> list[str]:
+        """Which calls the bot made after the last command of this name arrived."""
+        lines = self.env.transcript().splitlines()
+        start = max(n for n, line in enumerate(lines) if f"command={name!r}" in line)
+        return [line for line in lines[start:] if line.startswith("HTTP")]
+
+
+@asynccontextmanager
+async def scene(folder: Path, *, seconds: float = 0.05) -> AsyncIterator[Scene]:
+    """Everything running, nobody there yet."""
+    clock, engine = DeclaredClock(), make_engine(seconds)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database.open(f"sqlite:///{folder}/bot.db"))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        cleaner = PictureCleaner()
+        stack.push_async_callback(cleaner.aclose)
+        queue = QueueManager(offers=OFFERS, store=database.jobs, clock=clock, batch_window=0.01)
+        fleet = Fleet(manager=queue, make_engine=lambda _: engine, clock=clock)
+
+        async def begin() -> None:
+            """The workers are the test's: the simulation would wait for them without end."""
+
+        bot = ImageBot(
+            queue=queue,
+            fleet=fleet,
+            database=database,
+            cleaner=cleaner,
+            session=session,
+            clock=clock,
+            guild_id=GUILD,
+            begin=begin,
+            ready_timeout=0.02,
+        )
+        async with simcord.run(bot) as env:
+            clock.env = env
+            bot.courier._http = bot.http  # the simulation has put its own into the bot
+            guild = env.create_guild("Painters", id=GUILD)
+            await env.settle()
+            made = Scene(
+                env=env,
+                guild=guild,
+                general=guild.create_text_channel("general"),
+                queue=queue,
+                engine=engine,
+            )
+            await queue.recover()
+            await _rouse(queue, made.general.id)
+            await fleet.set_urls(["gpu-1"])
+            try:
+                yield made
+            finally:
+                await fleet.aclose(0)
+                await queue.aclose()
+            told = [getattr(error, "original", error) for error in env.errors]
+            assert [error for error in told if not isinstance(error, TOLD)] == []
+
+
+async def _rouse(queue: QueueManager, channel_id: int) -> None:
+    """Let the queue start its tasks for listeners now, in the test's name."""
+    stranger = fakes.request(user=5, guild=GUILD, channel=channel_id, size=OFFERS[0].default_size)
+    (job,) = await queue.submit([stranger])
+    await queue.cancel(job.id, by=None)
+
+
+async def test_commands_are_registered_for_those_who_may_use_them(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana, admin = on.person("ana"), on.person("boss", administrator=True)
+        everybody = {"imagine", "edit", "queue", "cancel", "history", "settings", "forget", "help"}
+        assert set(ana.available_commands(on.general)) == everybody
+        assert {"admin sync", "admin clearall", "admin getid", "admin pause"} <= set(
+            admin.available_commands(on.general)
+        )
+
+
+async def test_what_was_cleared_is_unknown_to_discord_until_it_is_registered_again(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana, admin = on.person("ana"), on.person("boss", administrator=True)
+        await admin.send(on.general, "!clearall")
+        assert ana.available_commands(on.general) == ()
+        with pytest.raises(simcord.SetupError, match="never synced"):
+            await ana.slash(on.general, "imagine", model="flux", prompt="a fox")
+        await admin.send(on.general, "!sync")
+        assert "imagine" in ana.available_commands(on.general)
+
+
+async def test_imagine_is_acknowledged_first_and_answered_to_its_user_alone(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana = on.person("ana")
+        asked = await ana.slash(on.general, "imagine", model="flux", prompt="a fox", seed=7)
+        assert asked.response.ephemeral
+        assert "queued" in asked.response.content
+        first, *_, last = on.requests_of("imagine")
+        assert "/callback" in first
+        assert "'type': 5" in first
+        result = await on.result("seed `7`")
+        assert [user.id for user in result.mentions] == [ana.id]
+        assert pixel(await result.attachments[0].read()) == colour_of("a fox", 7)
+        assert "@original" in last or "/messages" in last
+
+
+async def test_a_private_channel_is_its_users_alone(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana, ben = on.person("ana"), on.person("ben")
+        await ana.slash(on.general, "imagine", model="flux", prompt="a secret")
+        await on.result("a secret")
+        await ana.send(on.private, "thank you")
+        with pytest.raises(simcord.BackendError):
+            await ben.send(on.private, "let me see")
+
+
+async def test_models_are_offered_while_typing(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana = on.person("ana")
+        offered = await ana.autocomplete(on.general, "imagine", "model", "z")
+        assert [choice["value"] for choice in offered] == ["z-image"]
+        offered = await ana.autocomplete(on.general, "edit", "model", "")
+        assert [choice["value"] for choice in offered] == ["flux_edit"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"prompt": " "}, "Write what the picture should show."),
+        ({"prompt": "a", "model": "none such"}, "There is no model called none such."),
+        ({"prompt": "a", "count": 3}, "You may have 2 pictures in the queue at once; you asked for 3."),
+    ],
+)
+async def test_what_cannot_be_is_a_sentence(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
+    async with scene(tmp_path) as on:
+        asked = await on.person("ana").slash(on.general, "imagine", **{"model": "flux", **options})
+        assert asked.ephemeral
+        assert sentence in asked.response.content
+        assert not any(name.startswith("art-") for name in on.guild.channels)
+
+
+async def test_a_button_under_a_result_works_and_a_form_is_filled_in(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana = on.person("ana")
+        await ana.slash(on.general, "imagine", model="flux", prompt="a tower", seed=5)
+        result = await on.result("seed `5`")
+        again = await ana.click(result, label="Again")
+        assert again.acknowledged
+        await on.result("**#3**")
+        shown = await ana.click(result, label="Prompt…")
+        assert shown.modal is not None
+        assert "a tower" in str(shown.modal)
+        sent = await ana.submit_modal(shown, {"prompt": "a tower by the sea"})
+        assert "queued" in sent.response.content
+        assert await on.result("a tower by the sea")
+
+
+async def test_cancelling_is_offered_with_the_answer(tmp_path: Path) -> None:
+    async with scene(tmp_path, seconds=30) as on:
+        ana = on.person("ana")
+        asked = await ana.slash(on.general, "imagine", model="flux", prompt="one")
+        label = next(c["label"] for row in asked.response.components for c in row["components"])
+        assert label.startswith("Cancel")
+        assert (await ana.click(asked.response, label=label)).acknowledged
+        assert on.queue.active_jobs(ana.id) == ()
+
+
+async def test_administrators_are_answered_by_prefix_and_by_mention_and_others_told(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana, admin = on.person("ana"), on.person("boss", administrator=True)
+        await admin.send(on.general, "!getid")
+        assert str(GUILD) in on.general.last_message.content
+        await admin.send(on.general, f"<@{on.guild.me.id}> getid")
+        assert str(GUILD) in on.general.last_message.content
+        await ana.send(on.general, "!clearall")
+        assert "Only administrators" in on.general.last_message.content
+        assert "imagine" in ana.available_commands(on.general)
+
+
+async def test_the_menu_on_a_message_wants_a_picture(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana = on.person("ana")
+        words = await ana.send(on.general, "only words")
+        told = await ana.context_menu(on.general, "Edit picture", words)
+        assert told.ephemeral
+        assert "no picture in that message" in told.response.content
+
+
+async def test_the_queue_is_told_and_help_speaks(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        ana = on.person("ana")
+        for name in ("queue", "help", "settings", "history"):
+            asked = await ana.slash(on.general, name)
+            assert asked.ephemeral, name
+            assert asked.response.content or asked.response.embeds, name
