@@ -21,3 +21,23 @@ async def test_a_connection_that_nobody_waits_for_is_closed(tmp_path: Path) -> N
         await asyncio.gather(opening, return_exceptions=True)
         await connections.aclose()
     gc.collect()  # what was left behind would complain now
+
+
+async def test_closing_waits_for_those_who_still_read(tmp_path: Path) -> None:
+    connections = Connections(read_address(f"sqlite:///{tmp_path}/bot.db", root=tmp_path))
+    began, read = asyncio.Event(), asyncio.Event()
+
+    async def reader() -> None:
+        async with connections.reading() as connection:
+            began.set()
+            await read.wait()
+            await connection.exec_driver_sql("SELECT 1")
+
+    reading = asyncio.ensure_future(reader())
+    await began.wait()
+    closing = asyncio.ensure_future(connections.aclose())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+    read.set()
+    await asyncio.gather(reading, closing)
+    gc.collect()

@@ -59,6 +59,8 @@ class Connections:
         self._pooled = isinstance(address, PostgresAddress) and address.pooled
         self._retired: list[AsyncEngine] = []
         self._engine = self._make_engine()
+        self._opening: set[asyncio.Future[AsyncConnection]] = set()
+        self._lent: set[AsyncConnection] = set()
 
     @property
     def dialect(self) -> str:
@@ -85,16 +87,20 @@ class Connections:
 
     async def _open(self) -> AsyncConnection:
         """A connection of the engine; if this is cancelled meanwhile, it is closed and not left behind."""
-        opening = asyncio.ensure_future(_started(self._engine))
+        if self.dialect != "sqlite":
+            return await self._engine.connect()
+        opening = asyncio.ensure_future(_started(self._engine))  # cancelled, it would leave a thread behind
+        self._opening.add(opening)
         try:
-            return await asyncio.shield(opening)
+            connection = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            if self.dialect == "sqlite":  # the driver would leave a thread behind
-                with suppress(DBAPIError):
-                    await (await opening).close()
-            else:
-                opening.cancel()
+            with suppress(DBAPIError):
+                await asyncio.shield((await asyncio.shield(opening)).close())
             raise
+        finally:
+            if opening.done():
+                self._opening.discard(opening)
+        return connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -110,6 +116,7 @@ class Connections:
         statement's preparation and its execution the pooler might change the server otherwise.
         """
         connection = await self.connect()
+        self._lent.add(connection)
         try:
             with self.watching():
                 if self._pooled:
@@ -118,7 +125,13 @@ class Connections:
                 else:
                     yield await connection.execution_options(isolation_level="AUTOCOMMIT")
         finally:
-            await asyncio.shield(connection.close())
+            await asyncio.shield(self._take_back(connection))
+
+    async def _take_back(self, connection: AsyncConnection) -> None:
+        try:
+            await connection.close()
+        finally:
+            self._lent.discard(connection)
 
     def write_channel(self) -> WriteChannel:
         """Where the one writer's transactions go; it closes what it opens by ``discard``."""
@@ -128,12 +141,24 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close what is open; a server that does not answer is not waited for."""
+        if self.dialect == "sqlite":
+            await self._all_returned()
         for engine in (self._engine, *self._retired):
             try:
                 async with timeout(CLOSING_SECONDS):
                     await engine.dispose()
             except asyncio.TimeoutError:
                 log.warning("Connections could not be closed in good order: the database does not answer")
+
+    async def _all_returned(self) -> None:
+        """Wait for those who still read: what comes back to a pool after its end is closed by nobody."""
+        with suppress(asyncio.TimeoutError):
+            async with timeout(CLOSING_SECONDS):
+                while self._lent or not all(opening.done() for opening in self._opening):  # noqa: ASYNC110 - short, and once
+                    await asyncio.sleep(0.01)
+        for opening in list(self._opening):
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                await opening.result().close()
 
     def _make_engine(self) -> AsyncEngine:
         if isinstance(self._address, SqliteAddress):
