@@ -7,7 +7,7 @@ never sent. At most one edit every two seconds for one job.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from logging import getLogger
@@ -64,6 +64,9 @@ PLACES_AT_ONCE = 50
 
 GOODBYE_LIMIT = 5.0
 
+LOOK_SECONDS = 5.0
+"""How old the last messages of a channel may be for those who search there for what a former process left."""
+
 NOWHERE_YET = 0
 """Stands for the id of a message that is about to be posted."""
 
@@ -108,6 +111,8 @@ class ProgressMessages:
         self._interval = interval
         self._all: dict[JobId, _Message] = {}
         self._left: dict[JobId, Posted | None] = {}
+        self._looking: dict[int, asyncio.Lock] = {}
+        self._looked: dict[int, tuple[float, Sequence[Mapping[str, Any]]]] = {}
         self._leaving = False
         self.editable_for = EDITABLE_FOR
 
@@ -182,8 +187,7 @@ class ProgressMessages:
         """Bring the message up to date. The turn for one request has been taken."""
         try:
             if message.sought:
-                message.posted = await self._search(message.board.job)
-                message.sought = False
+                await self._find(message)
             if message.board.stage == "delivered":
                 await self._remove(message)
             else:
@@ -241,17 +245,39 @@ class ProgressMessages:
         await self._store.put(job_id, channel_id, NOWHERE_YET)
         once = nonce(job_id, channel_id, "status")
         message.sought = True
-        message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS, nonce=once)
+        try:
+            message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS, nonce=once)
+        except BaseException:
+            self._looked.pop(channel_id, None)  # it may stand there since
+            raise
         message.sought = False
         await self._store.put(job_id, channel_id, message.posted.message_id)
 
+    async def _find(self, message: _Message) -> None:
+        """Learn where the job's status message stands, if it does."""
+        job = message.board.job
+        message.posted = await self._search(job)
+        if message.posted is not None:
+            # Noted before it is changed: it may lose the button by which it was found.
+            await self._store.put(job.id, message.posted.channel_id, message.posted.message_id)
+        message.sought = False
+
     async def _search(self, job: Job) -> Posted | None:
-        """Where a former process posted the job's status message, if it did."""
         channel_id = job.request.channel_id
-        for message in await self._courier.latest(channel_id):
+        for message in await self._latest(channel_id):
             if custom_id("cancel", job.id) in buttons_of(message):
                 return Posted(channel_id=channel_id, message_id=int(message["id"]))
         return None
+
+    async def _latest(self, channel_id: int) -> Sequence[Mapping[str, Any]]:
+        """The channel's last messages; one look serves all who search there in the same moment."""
+        async with self._looking.setdefault(channel_id, asyncio.Lock()):
+            looked_at, messages = self._looked.get(channel_id, (float("-inf"), ()))
+            if self._clock.now() - looked_at > LOOK_SECONDS:
+                now, messages = self._clock.now(), await self._courier.latest(channel_id)
+                fresh = {key: look for key, look in self._looked.items() if now - look[0] <= LOOK_SECONDS}
+                self._looked = {**fresh, channel_id: (now, messages)}
+            return messages
 
     def _note(self, board: Board, text: str, preview: bytes | None, shown: bytes | None) -> Note:
         locale = board.job.request.locale
@@ -370,11 +396,11 @@ class ProgressMessages:
         note = self._note(board, render(self._messages, board), None, message.shown_preview)
         try:
             if message.sought:
-                message.posted = await self._search(board.job)
+                await self._find(message)
             if message.posted is None or message.unreachable:
                 return
             await self._courier.edit(message.posted, note, level=Priority.DELIVER)
-        except (CourierError, LeaseLost) as error:
+        except (CourierError, StoreError) as error:
             log.info("status of job %s not updated: %s", board.job.id, error)
 
 

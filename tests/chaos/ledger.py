@@ -73,7 +73,7 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
         elif _was_told(row, heard, told=row.id in failures):
             ledger.told += 1
         else:
-            ledger.lost.append(f"{_name(row)}: neither delivered nor told")
+            ledger.lost.append(f"{_name(row)}: neither delivered nor told; {_last_word(stage, row)}")
     ledger.disorder = order_violations(books)
     ledger.stale = stale_status(stage, rows)
     return ledger
@@ -92,6 +92,11 @@ def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
 
 def _was_told(row: Row, heard: Heard, *, told: bool) -> bool:
     return (row.state == "failed" and told) or (row.state == "cancelled" and row.id in heard.cancelled)
+
+
+def _last_word(stage: Stage, row: Row) -> str:
+    said = [message.content for message in stage.everything() if f"#{row.number}**" in message.content]
+    return f"the last word was {said[-1]!r}" if said else "nothing was said"
 
 
 def _name(row: Row) -> str:

@@ -14,13 +14,13 @@ from typing import Literal
 from modules.queue_manager.backports import timeout
 from tests.chaos.books import Books, jobs
 from tests.chaos.crowd import Heard, crowd
-from tests.chaos.ledger import Ledger, count, stale_status
+from tests.chaos.ledger import Ledger, count
 from tests.chaos.process import BotProcess, Start
 from tests.chaos.stage import Stage, open_stage
 
 Trouble = Literal["none", "database", "disk", "discord"]
 
-QUIET_SECONDS = 20.0
+QUIET_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ async def run(
             for number in range(plan.kills):
                 bot = await lives.next(bot, number)
         await lives.quiet(bot)
-        ledger = count(stage, books, heard, kills=plan.kills, met=lives.met)
+        ledger = lives.count()
         if not ledger.sound:
             tell(bot.said()[-4000:])
         await bot.kill()
@@ -80,6 +80,10 @@ class Lives:
     def met(self) -> int:
         """How many jobs had been posted, and not yet marked, when a bot was killed."""
         return len(self._met)
+
+    def count(self) -> Ledger:
+        """The books as they stand."""
+        return count(self._stage, self._books, self._heard, kills=self._plan.kills, met=self.met)
 
     async def first(self) -> BotProcess:
         """The first one: it makes the tables, which are then watched."""
@@ -135,15 +139,14 @@ class Lives:
         return bot
 
     async def quiet(self, bot: BotProcess) -> None:
-        """Return once every job has ended and every status message is right, or patience has."""
+        """Return once every job has ended and everybody knows, or patience has."""
         await self._books.empty()
         with contextlib.suppress(asyncio.TimeoutError):
             async with timeout(QUIET_SECONDS):
                 while True:
-                    rows = jobs(self._books)
-                    if all(row.ended for row in rows) and not stale_status(self._stage, rows):
+                    if all(row.ended for row in jobs(self._books)) and self.count().sound:
                         return
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(0.3)
 
     async def _instant(self) -> None:
         """A random instant: any of a life, or right after something worth interrupting."""
