@@ -8,7 +8,8 @@ from pathlib import Path
 import discord
 
 from modules.demo.discord_server import ChannelSpec, GuildSpec, UserSpec, WorldSpec, default_world
-from modules.demo.discord_server.world import DEFAULT_CHANNELS
+from modules.demo.discord_server.permissions import BOT_MODERATOR
+from modules.demo.discord_server.world import DEFAULT_CHANNELS, BotSpec
 from modules.utils.database.records import SessionRecord
 from tests.discord_stand import Stand, bot_on, discord_server, result_for, session_of, whole_room
 
@@ -62,7 +63,7 @@ async def test_who_takes_anothers_old_name_gets_a_channel_of_their_own(tmp_path:
 
 
 async def test_a_channel_that_others_can_see_is_not_handed_out(tmp_path: Path) -> None:
-    async with whole_room(tmp_path) as stand:
+    async with whole_room(tmp_path, default_world(3, bot=BotSpec(permissions=BOT_MODERATOR))) as stand:
         ana, ben = stand.server.user("member-1"), stand.server.user("member-2")
         first = await open_for(stand, ana.id)
         guild = stand.bot.get_guild(stand.server.guild.id)

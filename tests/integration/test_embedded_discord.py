@@ -21,6 +21,7 @@ from modules.demo.discord_server import (
     UserSpec,
     default_world,
 )
+from modules.demo.discord_server.permissions import BOT_MODERATOR
 from modules.demo.users import File, InvocationFailed, SimulatedUser, is_ephemeral
 from tests.discord_wiring import openapi_file, running, wired
 
@@ -166,7 +167,9 @@ class TestBot(commands.Bot):
 
 @pytest.fixture
 async def server() -> AsyncIterator[DiscordServer]:
-    async with DiscordServer(default_world(4), openapi=openapi_file()) as server:
+    async with DiscordServer(
+        default_world(4, bot=BotSpec(permissions=BOT_MODERATOR)), openapi=openapi_file()
+    ) as server:
         yield server
         assert server.violations == []
 

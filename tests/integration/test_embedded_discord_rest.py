@@ -31,7 +31,8 @@ MIB = 1 << 20
 
 @pytest.fixture
 async def server() -> AsyncIterator[DiscordServer]:
-    async with DiscordServer(rate_limits=False) as server:
+    world = default_world(bot=BotSpec(permissions=p.BOT_MODERATOR))
+    async with DiscordServer(world, rate_limits=False) as server:
         yield server
 
 
@@ -279,12 +280,12 @@ async def test_only_own_permissions_may_be_named_and_hiding_everyone_hides_the_b
     ],
 )
 async def test_each_deed_needs_its_permission(without: int, method: str, path: str, body: Any) -> None:
-    world = default_world(bot=BotSpec(permissions=p.BOT_DEFAULT & ~without))
+    world = default_world(bot=BotSpec(permissions=p.BOT_MODERATOR & ~without))
     async with DiscordServer(world) as server, Rest(server) as rest:
         place = path.format(general=server.channel("general").id, guild=server.guild.id)
         answer = await rest(method, place, body)
         assert (answer.status, answer.code) == (403, 50013)
-        server.set_bot_permissions(p.BOT_DEFAULT)
+        server.set_bot_permissions(p.BOT_MODERATOR)
         allowed = await rest(method, place, body)
         assert allowed.status != 403
 

@@ -32,15 +32,11 @@ MEMBER_DEFAULT = (
     | USE_APPLICATION_COMMANDS
 )
 BOT_DEFAULT = (
-    VIEW_CHANNEL
-    | SEND_MESSAGES
-    | EMBED_LINKS
-    | ATTACH_FILES
-    | READ_MESSAGE_HISTORY
-    | MANAGE_CHANNELS
-    | MANAGE_ROLES
-    | MANAGE_MESSAGES
+    VIEW_CHANNEL | SEND_MESSAGES | EMBED_LINKS | ATTACH_FILES | READ_MESSAGE_HISTORY | MANAGE_CHANNELS
 )
+"""What the README's invitation grants, and nothing beyond it."""
+BOT_MODERATOR = BOT_DEFAULT | MANAGE_ROLES | MANAGE_MESSAGES
+"""For bots that do more than ours."""
 
 ROLE, MEMBER = 0, 1
 """Overwrite types (Discord docs, Channel Resource, Overwrite Object)."""
