@@ -50,6 +50,18 @@ async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(tmp
             await admin.until(lambda: len(admin.commands) > 10)
 
 
+async def test_clearing_the_commands_touches_no_job(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        admin, ana = await stand.person("admin"), await stand.person("member-1")
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a harbour")).reply()
+        await says(stand, admin, f"<@{stand.server.bot.id}> clearall", "`!sync` brings them back")
+        await ana.until(lambda: not ana.commands)
+        assert len(stand.queue.active_jobs(ana.id)) == 1
+        stand.queue.resume()
+        assert await result_for(ana, "a harbour")
+
+
 async def test_prefix_commands_answer_administrators_only(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         admin, ana = await stand.person("admin"), await stand.person("member-1")
