@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import re
@@ -21,6 +20,7 @@ from modules.ai.samplers import Unfusible
 from modules.ai.sources import SourceNeeded
 from modules.ai.templates import WorkflowTemplate
 from modules.ai.whereabouts import FusedGraph, read_places
+from modules.queue_manager.backports import gather_or_cancel
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
@@ -150,7 +150,7 @@ class ComfyEngine:
     async def _uploaded(self, batch: Batch) -> list[list[str]]:
         """The names under which the server knows each job's sources; equal pictures travel once."""
         keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.sources))
-        names = dict(zip(keys, await asyncio.gather(*map(self._upload, keys)), strict=True))
+        names = dict(zip(keys, await gather_or_cancel(map(self._upload, keys)), strict=True))
         return [[names[source.key] for source in job.request.sources] for job in batch.jobs]
 
     async def _upload(self, key: str) -> str:

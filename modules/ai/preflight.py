@@ -14,6 +14,7 @@ from modules.ai.graph import JSON, Graph
 from modules.ai.node_table import Lack, lacks
 from modules.ai.samplers import Unfusible
 from modules.ai.templates import WorkflowTemplate
+from modules.queue_manager.backports import gather_or_cancel
 from modules.utils.inspection import Finding
 
 GIB = 2**30
@@ -116,7 +117,7 @@ async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
             return await client.object_info(name)
 
     names = sorted({node.class_type for graph in graphs for node in graph.values()})
-    return dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+    return dict(zip(names, await gather_or_cancel(map(ask, names)), strict=True))
 
 
 def _needs(
