@@ -30,7 +30,6 @@ class Candidate:
     key: BatchKey
     weights: str
     order: Order
-    count: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -296,14 +296,7 @@ class Dispatcher:
             if jobs:
                 entry = self._queue.entry(jobs[0].id)
                 assert entry is not None
-                found.append(
-                    Candidate(
-                        key=key,
-                        weights=self.weights(key),
-                        order=entry.order,
-                        count=self._queue.waiting_count(key),
-                    )
-                )
+                found.append(Candidate(key=key, weights=self.weights(key), order=entry.order))
         return found
 
     def _acceptor(self, slot: EngineSlot) -> Callable[[Job], bool] | None:

@@ -167,11 +167,6 @@ class GenerationError(BotError):
     def __init__(self, reason: str = "", /, **fields: str | int | float) -> None:
         super().__init__(reason, reason=reason, **fields)
 
-    @property
-    def retryable(self) -> bool:
-        """Whether the same job may well succeed elsewhere or in a smaller batch."""
-        return self.blame in ("server", "size")
-
 
 class EngineUnavailable(GenerationError):
     """The server refused, could not be reached, or answered what no ComfyUI answers."""

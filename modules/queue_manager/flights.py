@@ -71,7 +71,7 @@ class Flight:
             return 0.0
         expected = self.expected
         if expected is None:
-            expected = self._from_own_pace(now)
+            expected = self._from_own_pace()
             if expected is None:
                 return None
         if self.started_at is None:
@@ -86,7 +86,7 @@ class Flight:
             return None
         return (self.last_step_at - self.first_step_at) / max(self.step - 1, 1)
 
-    def _from_own_pace(self, now: float) -> Duration | None:
+    def _from_own_pace(self) -> Duration | None:
         """A model never run before: its own first steps tell how long the others take."""
         if self.started_at is None or self.step < 2 or self.first_step_at is None:
             return None

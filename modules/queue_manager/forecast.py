@@ -31,7 +31,7 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
         lane = min(able, key=lambda lane: (free[lane.name], warm[lane.name] != weights[head]))
         choice = choose_key(
             [
-                Candidate(key=key, weights=weights[key], order=(0, 0, 0.0, places[0]), count=len(places))
+                Candidate(key=key, weights=weights[key], order=(0, 0, 0.0, places[0]))
                 for key, places in waiting.items()
                 if lane.limit(key.model) > 0
             ],

@@ -52,9 +52,6 @@ class TakerPool:
         if not members:
             del self._members[sort], self._heaps[sort]
 
-    def __contains__(self, slot: EngineSlot) -> bool:
-        return slot.name in self._sorts
-
     def sorts(self, head_weights: str | None) -> list[Sort]:
         """Every sort, the best first for a job that needs ``head_weights``: idle engines, then those
         that need not load."""

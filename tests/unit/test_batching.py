@@ -13,7 +13,7 @@ KEYS = {name: BatchKey(model=name, kind="imagine", size=SQUARE) for name in "abc
 
 
 def candidate(model: str, place: int) -> Candidate:
-    return Candidate(key=KEYS[model], weights=model, order=(0, 0, 0.0, place), count=1)
+    return Candidate(key=KEYS[model], weights=model, order=(0, 0, 0.0, place))
 
 
 lines = st.permutations("abcd").flatmap(lambda p: st.integers(0, 4).map(lambda n: list(p)[:n]))
