@@ -87,11 +87,6 @@ class ComfyWire:
         return self._base.scheme == "https"
 
     @property
-    def key_in_the_open(self) -> bool:
-        """Whether a key travels without TLS."""
-        return self.has_key and not self.encrypted
-
-    @property
     def private(self) -> bool:
         """Whether the server is on this machine or in a private network, as far as its name tells."""
         return is_private(self._base.host or "")

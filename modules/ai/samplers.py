@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from modules.ai import pack
 from modules.ai.graph import JSON, Graph, Link, Node, Place, named
@@ -27,15 +26,6 @@ Seed = int | list[int | float]
 
 class Unfusible(Exception):
     """The graph cannot serve several people in one run; the message says which node is in the way."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """A sampler taken apart. ``guider`` is where the model goes in, ``seed`` where the seed comes from."""
-
-    seed: Place | None
-    guider: str
-    sampler: Link
 
 
 def seed_place(graph: Graph, node_id: str) -> Place | None:

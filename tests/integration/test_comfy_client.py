@@ -129,7 +129,8 @@ async def test_each_server_gets_its_own_key_over_one_session() -> None:
         await first.system_stats()
         await second.system_stats()
         assert seen == {first.name: "Bearer a", second.name: None}
-        assert first.wire.key_in_the_open
+        assert first.wire.has_key
+        assert not first.wire.encrypted
         assert first.wire.private
 
 
