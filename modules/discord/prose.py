@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from datetime import timedelta
 
 from modules.queue_manager.jobs import JobId
 
@@ -67,8 +66,3 @@ def message_ids(text: str) -> tuple[int | None, int] | None:
     """Channel (if given) and message that a link or an id stands for."""
     match = re.search(r"(?:channels/[\d@me]+/(\d{15,20})/)?(\d{15,20})\s*$", text.strip())
     return (int(match[1]) if match[1] else None, int(match[2])) if match else None
-
-
-def span(value: float) -> str:
-    """A duration as ``1:02:03``."""
-    return str(timedelta(seconds=round(value)))
