@@ -26,6 +26,9 @@ TIME_LIMIT = 60.0
 FORGIVEN_AFTER = 600.0
 """Seconds after which a channel that refused is tried again: an administrator may have mended it."""
 
+PAGE_SIZE = 100
+"""Most messages that Discord gives at once (Get Channel Messages)."""
+
 UNKNOWN_MESSAGE = 10008
 TOO_LARGE = 40005
 BLOCKED_BY_AUTOMOD = 200000
@@ -151,13 +154,14 @@ class Courier:
         except Unreachable:
             return
 
-    async def latest(self, channel_id: int, *, limit: int = 100) -> Sequence[dict[str, Any]]:
-        """The channel's last messages as Discord's API describes them. Raises a `CourierError`."""
+    async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
+        """The channel's last `PAGE_SIZE` messages as Discord's API describes them, or the first ones
+        ``after`` an id. Raises a `CourierError`."""
         self._check(channel_id)
         await self._pacer.turn(Priority.DELIVER)
         with turn_taken(), self._translated(channel_id):
             async with timeout(TIME_LIMIT):
-                return await self._http.logs_from(channel_id, limit=limit)  # type: ignore[return-value]
+                return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
 
     async def message(self, where: Posted) -> dict[str, Any]:
         """One message as Discord's API describes it. Raises a `CourierError`."""

@@ -7,14 +7,12 @@ posted is looked for in the channel before it is posted again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any
 
 import discord
 
-from modules.discord.buttons import buttons_of, custom_id
 from modules.discord.channels import SessionChannels
 from modules.discord.courier import (
     BLOCKED_BY_AUTOMOD,
@@ -29,6 +27,7 @@ from modules.discord.courier import (
 from modules.discord.pacing import Priority
 from modules.discord.prose import nonce
 from modules.discord.results import ResultNotes, Where, is_nsfw, without_prompt
+from modules.discord.traces import find_result
 from modules.queue_manager.errors import TooManyChannels
 from modules.queue_manager.jobs import Job, ModelOffer
 from modules.queue_manager.ports import Clock, Finished, Receipt
@@ -190,18 +189,10 @@ class ChannelDelivery:
         pause = 1.0
         while True:
             try:
-                messages = await self._courier.latest(channel_id)
+                return await find_result(self._courier, channel_id, job.id, since=job.queued_at)
             except DiscordAway as error:
                 log.warning("Discord is away, job %s waits: %s", job.id, error)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 15.0)
             except CourierError:
                 return None
-            else:
-                return next((int(message["id"]) for message in messages if shows(message, job)), None)
-
-
-def shows(message: Mapping[str, Any], job: Job) -> bool:
-    """Whether this is the result of ``job``, told by its file's name or its Delete button."""
-    files = [str(file.get("filename", "")) for file in message.get("attachments", ())]
-    return any(job.id in name for name in files) or custom_id("delete", job.id) in buttons_of(message)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from logging import getLogger
 
 from modules.discord.courier import Courier, CourierError
-from modules.discord.delivery import FILE_LIMIT, shows
+from modules.discord.delivery import FILE_LIMIT
 from modules.discord.pacing import Priority
 from modules.discord.prose import nonce
 from modules.discord.recalled import job_of
 from modules.discord.results import ResultNotes
+from modules.discord.traces import find_result
 from modules.queue_manager.ports import Finished
 from modules.utils.database.history import History
 from modules.utils.database.preferences import Preferences
@@ -40,7 +41,9 @@ class KeptPictures:
                     continue
                 finished = Finished(job=job_of(record), picture=picture, report=record.report)
                 note = await self._notes.of(finished, where="channel", limit=FILE_LIMIT, wanted=wanted)
-                message_id = await self._shown_before(finished, channel_id)
+                # A former process may have posted it and died before it could note so.
+                since = record.ended_at or record.queued_at
+                message_id = await find_result(self._courier, channel_id, record.job_id, since=since)
                 if message_id is None:
                     once = nonce(record.job_id, channel_id, "kept")
                     posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
@@ -50,8 +53,3 @@ class KeptPictures:
             log.info("kept pictures of %s stay kept: %s", user_id, error)
         finally:
             self._busy.discard(user_id)
-
-    async def _shown_before(self, finished: Finished, channel_id: int) -> int | None:
-        """The message of a former process that died before it could note that it had posted."""
-        messages = await self._courier.latest(channel_id)
-        return next((int(message["id"]) for message in messages if shows(message, finished.job)), None)

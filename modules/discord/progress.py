@@ -7,7 +7,7 @@ never sent. At most one edit every two seconds for one job.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from itertools import islice
 from logging import getLogger
@@ -16,7 +16,7 @@ from typing import Any
 import discord
 
 from modules.discord.boards import ENDED, Board, Hindrance, actions, render, worth_telling
-from modules.discord.buttons import buttons_of, custom_id, job_row
+from modules.discord.buttons import job_row
 from modules.discord.courier import (
     BLOCKED_BY_AUTOMOD,
     OLD_MESSAGE_EDITS,
@@ -32,6 +32,7 @@ from modules.discord.messages import Messages
 from modules.discord.pacing import Pacer, Priority
 from modules.discord.prose import nonce
 from modules.discord.recalled import job_of
+from modules.discord.traces import StatusTraces
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreError
 from modules.queue_manager.jobs import Job, JobId
@@ -63,9 +64,6 @@ PLACES_AT_ONCE = 50
 """Waiting jobs whose place is looked at in one interval; the others follow in turn."""
 
 GOODBYE_LIMIT = 5.0
-
-LOOK_SECONDS = 5.0
-"""How old the last messages of a channel may be for those who search there for what a former process left."""
 
 NOWHERE_YET = 0
 """Stands for the id of a message that is about to be posted."""
@@ -109,10 +107,9 @@ class ProgressMessages:
         self._preferences, self._messages, self._clock = preferences, messages, clock
         self._place, self._hindrance = place, hindrance
         self._interval = interval
+        self._traces = StatusTraces(courier=courier, clock=clock)
         self._all: dict[JobId, _Message] = {}
         self._left: dict[JobId, Posted | None] = {}
-        self._looking: dict[int, asyncio.Lock] = {}
-        self._looked: dict[int, tuple[float, Sequence[Mapping[str, Any]]]] = {}
         self._leaving = False
         self.editable_for = EDITABLE_FOR
 
@@ -248,7 +245,7 @@ class ProgressMessages:
         try:
             message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS, nonce=once)
         except BaseException:
-            self._looked.pop(channel_id, None)  # it may stand there since
+            self._traces.forget(channel_id)  # it may stand there since
             raise
         message.sought = False
         await self._store.put(job_id, channel_id, message.posted.message_id)
@@ -256,28 +253,11 @@ class ProgressMessages:
     async def _find(self, message: _Message) -> None:
         """Learn where the job's status message stands, if it does."""
         job = message.board.job
-        message.posted = await self._search(job)
+        message.posted = await self._traces.find(job)
         if message.posted is not None:
             # Noted before it is changed: it may lose the button by which it was found.
             await self._store.put(job.id, message.posted.channel_id, message.posted.message_id)
         message.sought = False
-
-    async def _search(self, job: Job) -> Posted | None:
-        channel_id = job.request.channel_id
-        for message in await self._latest(channel_id):
-            if custom_id("cancel", job.id) in buttons_of(message):
-                return Posted(channel_id=channel_id, message_id=int(message["id"]))
-        return None
-
-    async def _latest(self, channel_id: int) -> Sequence[Mapping[str, Any]]:
-        """The channel's last messages; one look serves all who search there in the same moment."""
-        async with self._looking.setdefault(channel_id, asyncio.Lock()):
-            looked_at, messages = self._looked.get(channel_id, (float("-inf"), ()))
-            if self._clock.now() - looked_at > LOOK_SECONDS:
-                now, messages = self._clock.now(), await self._courier.latest(channel_id)
-                fresh = {key: look for key, look in self._looked.items() if now - look[0] <= LOOK_SECONDS}
-                self._looked = {**fresh, channel_id: (now, messages)}
-            return messages
 
     def _note(self, board: Board, text: str, preview: bytes | None, shown: bytes | None) -> Note:
         locale = board.job.request.locale

@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from modules.demo.discord_server import UserSpec, WorldSpec, default_world
+from modules.demo.discord_server import DiscordServer, UserSpec, WorldSpec, default_world
+from modules.demo.discord_server.bodies.messages import CreateMessage
+from modules.demo.discord_server.messages import create_message
 from modules.queue_manager.jobs import Picture
 from modules.queue_manager.ports import Finished, RunReport
 from tests.discord_stand import (
@@ -124,6 +126,43 @@ async def test_what_a_former_process_may_have_posted_is_looked_for(tmp_path: Pat
         assert str(receipt.message_id) == result["id"]
         channel = server.hub.channels[int(result["channel_id"])]
         assert sum(bool(message.attachments) for message in channel.messages.values()) == 1
+
+
+async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) -> None:
+    """A process that died after it had posted a result and a status message, and before it could note so."""
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path, engine=make_engine(60)) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a mill", seed=4)
+            await status_with(ana, "a mill")
+            (job,) = stand.queue.active_jobs(ana.id)
+            channel = int(await session_of(ana))
+            report = RunReport(engine="gpu-1", batch_size=1, started_at=0, ended_at=1)
+            data = Picture(data=painted("a mill", 4, SMALL), media_type="image/png", size=SMALL)
+            done = Finished(job=job, picture=data, report=report)
+            await stand.database.jobs.record(done)
+            await stand.bot.delivery.deliver(done)
+            author, place = server.user("member-1"), server.hub.channels[channel]
+            for number in range(250):
+                create_message(server.hub, place, author, CreateMessage(content=f"and {number}"))
+            await stand.database.status_messages.put(job.id, channel, 0)
+        server.advance(3600)
+        async with bot_on(server, tmp_path) as stand:
+            await stand.until(lambda: stand.engine.submitted and not stand.queue.active_jobs(ana.id))
+            await stand.until(lambda: not buttons(server, channel, "cancel"))
+            assert len(buttons(server, channel, "delete")) == 1
+            assert await stand.database.status_messages.all() == []
+
+
+def buttons(server: DiscordServer, channel: int, what: str) -> list[str]:
+    """The buttons of one kind that stand in a channel."""
+    return [
+        item["custom_id"]
+        for message in server.messages(channel)
+        for row in message.components
+        for item in row["components"]
+        if f":{what}:" in item.get("custom_id", "")
+    ]
 
 
 async def test_results_come_by_direct_message_for_who_wants_that(tmp_path: Path) -> None:
