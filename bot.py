@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from argparse import ArgumentParser, Namespace
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+    from contextlib import AsyncExitStack
 
     import aiohttp
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from modules.queue_manager.manager import QueueManager
     from modules.utils.database.lease import Lease
     from modules.utils.inspection import Finding, Section
+    from modules.utils.monitor import Monitor
     from modules.utils.settings import Settings
 
 OLDEST = (3, 10)
@@ -39,6 +41,7 @@ ROOT = Path(__file__).resolve().parent
 RUNNING = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 LOGGER = "bot"
+NOT_CONNECTED = "not connected to Discord"
 UNAVAILABLE = 69  # the exit code, as in sysexits.h, when an environment cannot be made
 
 
@@ -105,18 +108,35 @@ def _until_signalled(work: "Coroutine[None, None, int]") -> int:
 
 
 async def _live(settings: "Settings", env_file: Path) -> int:
+    """Serve, seen by the operator from the first moment on."""
+    from modules.utils.monitor import Monitor
+
+    monitor, port = Monitor(), settings.metrics_port
+    if not port:
+        return await _keep_serving(settings, env_file, monitor)
+    async with monitor.serving(host=settings.metrics_host, port=port):
+        return await _keep_serving(settings, env_file, monitor)
+    raise AssertionError("no part swallows an error")
+
+
+async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor") -> int:
     """Serve; begin anew when Discord is away or forbids something, or another process took over."""
     import asyncio
 
     import discord
 
     from modules.queue_manager.errors import LeaseLost
+    from modules.utils.monitor import View
 
     message_content, pause, patience = True, 1.0, 30.0
     while True:
         try:
             return await _serve(
-                settings, env_file, message_content=message_content, database_patience=patience
+                settings,
+                env_file,
+                monitor,
+                message_content=message_content,
+                database_patience=patience,
             )
         except discord.PrivilegedIntentsRequired:
             _warn(
@@ -131,13 +151,15 @@ async def _live(settings: "Settings", env_file: Path) -> int:
             _warn([f"Standing by: {error}"])
         except ConnectionError as error:
             _warn([f"{error}; trying again in {pause:.0f} s"])
-            await asyncio.sleep(pause)
+            with monitor.showing(View(unready=lambda: NOT_CONNECTED)):
+                await asyncio.sleep(pause)
             pause = min(pause * 2, 60)
 
 
 async def _serve(
     settings: "Settings",
     env_file: Path,
+    monitor: "Monitor",
     *,
     message_content: bool = True,
     database_patience: float = 30.0,
@@ -166,7 +188,7 @@ async def _serve(
     from modules.utils.environment import EnvironmentFile
     from modules.utils.images import PictureCleaner
     from modules.utils.metrics import JobMetrics
-    from modules.utils.monitor import monitor
+    from modules.utils.monitor import View
 
     clock, templates = LoopClock(), load_templates(ROOT / "flujos")
     metrics = JobMetrics(
@@ -215,7 +237,7 @@ async def _serve(
                 patience=database_patience,
             )
         )
-        lease = await stack.enter_async_context(database.lease.hold())
+        lease = database.lease
         session = await stack.enter_async_context(
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_submissions_of(lease)])
         )
@@ -271,15 +293,13 @@ async def _serve(
             may_speak=lease.safe,
             message_content=message_content,
         )
-        if settings.metrics_port:
-            serving = monitor(
-                host=settings.metrics_host,
-                port=settings.metrics_port,
-                metrics=metrics.text,
-                unready=lambda: _unready(bot, queue, fleet),
-                status=chronicle.snapshot,
-            )
-            await stack.enter_async_context(serving)
+        view = View(
+            unready=lambda: _unready(bot, queue, fleet, lease),
+            metrics=metrics.text,
+            status=chronicle.snapshot,
+        )
+        stack.enter_context(monitor.showing(view))
+        await _stand_by(lease, queue, stack)
         # Winding down closes the connection last, so that people are answered until then.
         connection = asyncio.ensure_future(_stay_connected(bot, settings.discord_token))
         stack.push_async_callback(_cancelled, connection)
@@ -292,6 +312,13 @@ async def _serve(
             *([meanwhile()] if meanwhile else []),
         )
     raise AssertionError("no part swallows an error")
+
+
+async def _stand_by(lease: "Lease", queue: "QueueManager", stack: "AsyncExitStack") -> None:
+    """Return once this process is the one that works; it is until ``stack`` ends."""
+    queue.close("standby")
+    await stack.enter_async_context(lease.hold())
+    queue.open()
 
 
 def _submissions_of(lease: "Lease") -> "aiohttp.TraceConfig":
@@ -389,10 +416,12 @@ async def _wind_down(
         await bot.close()
 
 
-def _unready(bot: "ImageBot", queue: "QueueManager", fleet: "Fleet") -> "str | None":
+def _unready(bot: "ImageBot", queue: "QueueManager", fleet: "Fleet", lease: "Lease") -> "str | None":
     """Why no picture could be made now."""
+    if not lease.safe():
+        return "standby"
     if not bot.is_ready():
-        return "not connected to Discord"
+        return NOT_CONNECTED
     closed = queue.status().closed_because
     if closed is not None:
         return f"the queue is closed: {closed}"
@@ -534,6 +563,7 @@ async def _demonstrate(options: "Namespace") -> int:
     """The real bot, between sides of which at least one is simulated."""
     from modules.demo.stage import stage
     from modules.utils import log, settings
+    from modules.utils.monitor import Monitor
 
     # without a real side, the operator's own settings are nobody's business, whatever state they are in
     real = options.real_discord or options.comfy_urls
@@ -541,7 +571,7 @@ async def _demonstrate(options: "Namespace") -> int:
     async with stage(options, own) as set_up:
         given = set_up.settings
         log.configure(level=given.log_level, secrets=given.secrets())
-        return await _serve(given, set_up.folder / ".env", meanwhile=set_up.meanwhile)
+        return await _serve(given, set_up.folder / ".env", Monitor(), meanwhile=set_up.meanwhile)
     raise AssertionError("no part swallows an error")
 
 

@@ -139,7 +139,6 @@ class Chronicle:
                 "running": queue.running,
                 "users": queue.users,
                 "paused": queue.paused,
-                "closed": queue.closed_because,
             },
             "figures": {name: round(value, 3) for name, value in self._figures().items()},
             "engines": [self._engine(engine, now, oldest) for engine in self._engines()],

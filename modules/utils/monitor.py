@@ -1,12 +1,20 @@
 """A small HTTP server for operators: the status page, /metrics for Prometheus, /healthz and /readyz for the
-platform. It is read-only, and nothing on it carries a prompt."""
+platform. It is read-only, and nothing on it carries a prompt.
+
+It is there from the process's first moment, so that one that waits (for the database, for another process
+to end, for Discord) is seen to live.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -17,6 +25,7 @@ from modules.queue_manager.errors import BadSettings
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "status_page"
+RETRY_SECONDS = 0.5
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -26,9 +35,83 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-
-
 _FILES = {"/": "index.html", "/status.css": "status.css", "/status.js": "status.js"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What there is to see.
+
+    ``unready`` gives why no picture could be made now, or None; ``metrics`` Prometheus' text; ``status`` what
+    the page draws (see `Chronicle.snapshot`), nothing while there is nothing to draw.
+    """
+
+    unready: Callable[[], str | None]
+    metrics: Callable[[], bytes] = bytes
+    status: Callable[[], Mapping[str, object]] = dict
+
+
+class Monitor:
+    """Shows the view that was given last and not taken back; ``starting`` before the first."""
+
+    def __init__(self) -> None:
+        self._views = [View(unready=lambda: "starting")]
+
+    @contextmanager
+    def showing(self, view: View) -> Iterator[None]:
+        """Show ``view`` while inside."""
+        self._views.append(view)
+        try:
+            yield
+        finally:
+            self._views.remove(view)
+
+    @asynccontextmanager
+    async def serving(self, *, host: str, port: int) -> AsyncIterator[int]:
+        """Serve on ``host``:``port`` (0: a free one, which is yielded).
+
+        While the port is another process's, which may be the bot that this one stands by for, it is tried
+        again and again. Raises `BadSettings` when the port cannot be had for another reason.
+        """
+        app = web.Application()
+        app.add_routes(
+            [
+                *(web.get(path, _showing(PAGE / name)) for path, name in _FILES.items()),
+                web.get("/status.json", self._show_status),
+                web.get("/metrics", self._show_metrics),
+                web.get("/healthz", self._show_health),
+                web.get("/readyz", self._show_readiness),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        listening = None
+        try:
+            if not await _listens(runner, host, port):
+                where = f"{host}:{port}"
+                logger.warning("METRICS_PORT: %s is in use; nothing is served until it is free", where)
+                listening = asyncio.create_task(_listen_later(runner, host, port), name="monitor")
+            yield int(runner.addresses[0][1]) if runner.addresses else port
+        finally:
+            if listening is not None:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+            await runner.cleanup()
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=self._views[-1].metrics(), headers=headers)
+
+    async def _show_health(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _show_readiness(self, _: web.Request) -> web.Response:
+        reason = self._views[-1].unready()
+        return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)
+
+    async def _show_status(self, _: web.Request) -> web.Response:
+        view = self._views[-1]
+        return web.json_response({**view.status(), "unready": view.unready()}, headers=_PAGE_HEADERS)
 
 
 def _showing(file: Path) -> Handler:
@@ -38,59 +121,25 @@ def _showing(file: Path) -> Handler:
     return show
 
 
-@asynccontextmanager
-async def monitor(
-    *,
-    host: str,
-    port: int,
-    metrics: Callable[[], bytes],
-    unready: Callable[[], str | None],
-    status: Callable[[], Mapping[str, object]] = dict,
-) -> AsyncIterator[int]:
-    """Serve on ``host``:``port`` (0: a free one, which is yielded).
-
-    ``metrics`` gives Prometheus' text, ``unready`` why no picture could be made now, or None, ``status``
-    what the page draws (see `Chronicle.snapshot`).
-    Raises `BadSettings` when the port cannot be had.
-    """
-
-    async def show_metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
-
-    async def show_health(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def show_readiness(_: web.Request) -> web.Response:
-        reason = unready()
-        return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)
-
-    async def show_status(_: web.Request) -> web.Response:
-        return web.json_response(status(), headers=_PAGE_HEADERS)
-
-    app = web.Application()
-    app.add_routes(
-        [
-            *(web.get(path, _showing(PAGE / name)) for path, name in _FILES.items()),
-            web.get("/status.json", show_status),
-            web.get("/metrics", show_metrics),
-            web.get("/healthz", show_health),
-            web.get("/readyz", show_readiness),
-        ]
-    )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
+async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
+    """Whether ``runner`` listens there from now on; not while somebody else does. Raises `BadSettings`."""
+    site = web.TCPSite(runner, host, port)
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            raise BadSettings(
-                f"METRICS_PORT: {host}:{port} cannot be had ({reason}); choose another"
-            ) from None
-        bound = int(runner.addresses[0][1])
-        logger.info("Metrics are served", extra={"address": f"{host}:{bound}"})
-        yield bound
-    finally:
-        await runner.cleanup()
+        await site.start()
+    except OSError as error:
+        await site.stop()
+        if error.errno == errno.EADDRINUSE:
+            return False
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise BadSettings(
+            f"METRICS_PORT: {host}:{port} cannot be had ({reason}); choose another, or another METRICS_HOST"
+        ) from None
+    logger.info("Metrics are served", extra={"address": f"{host}:{runner.addresses[0][1]}"})
+    return True
+
+
+async def _listen_later(runner: web.AppRunner, host: str, port: int) -> None:
+    while True:
+        await asyncio.sleep(RETRY_SECONDS)
+        if await _listens(runner, host, port):
+            return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +36,23 @@ async def scrape(stage: Stage, path: str) -> str:
         client.get(f"http://127.0.0.1:{stage.metrics_port}{path}") as got,
     ):
         return await got.text()
+
+
+async def asked(port: int, path: str) -> tuple[int, str]:
+    """Status and text; 0 while nothing is served there."""
+    async with aiohttp.ClientSession() as client:
+        try:
+            async with client.get(f"http://127.0.0.1:{port}{path}") as answer:
+                return answer.status, await answer.text()
+        except aiohttp.ClientConnectionError:
+            return 0, ""
+
+
+async def until_told(port: int, path: str, wanted: tuple[int, str]) -> None:
+    """Return once this is the answer."""
+    async with timeout(30):
+        while await asked(port, path) != wanted:
+            await asyncio.sleep(0.05)
 
 
 async def scraped(stage: Stage, wanted: str) -> str:
@@ -104,3 +123,44 @@ async def test_without_the_message_content_intent_it_says_so_and_works(stage: St
         async with run_bot(stage.env_file) as bot, person(other):
             await bot.says("Message Content Intent is off")
             assert await bot.end() == 0
+
+
+async def test_one_that_stands_by_is_alive_but_not_ready_until_it_is_its_turn(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with run_bot(stage.env_file) as working:
+        await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+        async with run_bot(stage.env_file, METRICS_PORT=str(port)) as waiting:
+            await waiting.says("Standing by: ")
+            assert await asked(port, "/healthz") == (200, "ok\n")
+            assert await asked(port, "/readyz") == (503, "standby\n")
+            assert "fullet_queue_open 0.0" in (await asked(port, "/metrics"))[1]
+            shown = json.loads((await asked(port, "/status.json"))[1])
+            assert (shown["unready"], shown["engines"]) == ("standby", [])
+            assert await working.end() == 0
+            await until_told(port, "/readyz", (200, "ready\n"))
+            assert "fullet_queue_open 1.0" in (await asked(port, "/metrics"))[1]
+            assert await waiting.end() == 0
+
+
+async def test_one_that_stands_by_with_the_same_settings_takes_the_port_over(stage: Stage) -> None:
+    async with run_bot(stage.env_file) as working:
+        await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+        async with run_bot(stage.env_file) as waiting:
+            await waiting.says("METRICS_PORT: .* is in use; nothing is served until it is free")
+            await waiting.says("Standing by: ")
+            assert await working.end() == 0
+            await waiting.says("Metrics are served")
+            await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+            assert await waiting.end() == 0
+
+
+async def test_a_process_that_waits_for_discord_is_alive_and_says_what_it_waits_for(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unheard:
+        port = unheard.getsockname()[1]
+    stage.write(DISCORD_API_BASE=f"http://127.0.0.1:{port}/api/v10")
+    async with run_bot(stage.env_file) as bot:
+        await bot.says("Discord cannot be reached .*; trying again in 2 s")
+        assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
+        assert await asked(stage.metrics_port, "/readyz") == (503, "not connected to Discord\n")
+        assert await bot.end() == 0

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+from contextlib import AsyncExitStack
+
 import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, OutOfMemory
 from modules.queue_manager.jobs import BatchKey, GenerationRequest, Job, JobId, Picture, Size
 from modules.queue_manager.ports import (
@@ -22,7 +28,7 @@ from modules.queue_manager.ports import (
 )
 from modules.queue_manager.status import EngineStatus, Place, QueueStatus
 from modules.utils.metrics import JobMetrics, jain
-from modules.utils.monitor import monitor
+from modules.utils.monitor import Monitor, View
 
 SIZE = Size(width=64, height=64)
 
@@ -94,22 +100,7 @@ async def test_figures_are_scraped_as_they_happened() -> None:
     await figures.on_event(Queued(job=job(4, 30)))
     await figures.on_event(Cancelled(job=job(4, 30), by=30))
 
-    problem: list[str] = []
-    async with (
-        monitor(
-            host="127.0.0.1", port=0, metrics=figures.text, unready=lambda: next(iter(problem), None)
-        ) as port,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
-    ):
-        async with client.get("/metrics") as answer:
-            lines = (await answer.text()).splitlines()
-        async with client.get("/healthz") as answer:
-            assert answer.status == 200
-        async with client.get("/readyz") as answer:
-            assert answer.status == 200
-        problem.append("no GPU answers")
-        async with client.get("/readyz") as answer:
-            assert (answer.status, await answer.text()) == (503, "no GPU answers\n")
+    lines = figures.text().decode().splitlines()
 
     for line in (
         'fullet_jobs_total{outcome="queued"} 4.0',
@@ -137,12 +128,56 @@ async def test_figures_are_scraped_as_they_happened() -> None:
     assert not any("private" in line for line in lines)
 
 
-async def test_a_port_in_use_is_told_by_its_settings_name() -> None:
-    figures = metrics(Wall())
-    async with monitor(host="127.0.0.1", port=0, metrics=figures.text, unready=lambda: None) as port:
-        with pytest.raises(BadSettings, match="METRICS_PORT: 127"):
-            async with monitor(host="127.0.0.1", port=port, metrics=figures.text, unready=lambda: None):
-                pass
+async def test_the_view_of_the_moment_is_shown_from_the_first_on() -> None:
+    monitor, problem = Monitor(), ["no GPU answers"]
+    working = View(
+        unready=lambda: next(iter(problem), None),
+        metrics=metrics(Wall()).text,
+        status=lambda: {"queue": {"waiting": 3}},
+    )
+    async with (
+        monitor.serving(host="127.0.0.1", port=0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+
+        async def get(path: str) -> tuple[int, str]:
+            async with client.get(path) as answer:
+                return answer.status, await answer.text()
+
+        assert await get("/healthz") == (200, "ok\n")
+        assert await get("/readyz") == (503, "starting\n")
+        assert await get("/metrics") == (200, "")
+        assert json.loads((await get("/status.json"))[1]) == {"unready": "starting"}
+        with monitor.showing(working):
+            assert await get("/healthz") == (200, "ok\n")
+            assert await get("/readyz") == (503, "no GPU answers\n")
+            assert "fullet_queue_waiting 3.0" in (await get("/metrics"))[1]
+            problem.clear()
+            assert await get("/readyz") == (200, "ready\n")
+            assert json.loads((await get("/status.json"))[1]) == {"queue": {"waiting": 3}, "unready": None}
+        assert await get("/readyz") == (503, "starting\n")
+
+
+async def test_a_port_in_use_is_waited_for_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with AsyncExitStack() as first, aiohttp.ClientSession() as client:
+        port = await first.enter_async_context(Monitor().serving(host="127.0.0.1", port=0))
+        async with Monitor().serving(host="127.0.0.1", port=port):
+            assert f"METRICS_PORT: 127.0.0.1:{port} is in use" in caplog.text
+            await first.aclose()
+            async with timeout(20):
+                while True:
+                    with contextlib.suppress(aiohttp.ClientConnectionError):
+                        async with client.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                            assert answer.status == 200
+                            break
+                    await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+async def test_an_address_that_is_not_this_machines_is_told_by_the_settings_name(host: str) -> None:
+    with pytest.raises(BadSettings, match=f"METRICS_PORT: {host}:9100 cannot be had .* METRICS_HOST"):
+        async with Monitor().serving(host=host, port=9100):
+            pass
 
 
 @given(st.lists(st.integers(0, 1000), max_size=20))

@@ -20,7 +20,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.status import EngineStatus, QueueStatus
 from modules.utils import settings
 from modules.utils.metrics import JobMetrics
-from modules.utils.monitor import monitor
+from modules.utils.monitor import Monitor, View
 from modules.utils.settings import Settings
 from tests.virtual_time import VirtualClock
 
@@ -108,7 +108,7 @@ async def test_the_health_check_tells_a_living_bot_from_a_dead_one() -> None:
             )
             return await process.wait()
 
-    async with monitor(host="127.0.0.1", port=0, metrics=lambda: b"", unready=lambda: None) as port:
+    async with Monitor().serving(host="127.0.0.1", port=0) as port:
         assert await ask(port) == 0
     assert await ask(port) != 0
     assert await ask(0) == 0
@@ -241,13 +241,15 @@ async def test_kubernetes_asks_what_the_bot_answers() -> None:
     (container,) = manifests()["Deployment", "fullet"]["spec"]["template"]["spec"]["containers"]
     paths = {container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
     assert len(paths) == 2
+    monitor = Monitor()
     async with (
-        monitor(host="127.0.0.1", port=0, metrics=lambda: b"", unready=lambda: None) as port,
+        monitor.serving(host="127.0.0.1", port=0) as port,
         aiohttp.ClientSession() as session,
     ):
-        for path in paths:
-            async with session.get(f"http://127.0.0.1:{port}{path}") as response:
-                assert response.status == 200, path
+        with monitor.showing(View(unready=lambda: None)):
+            for path in paths:
+                async with session.get(f"http://127.0.0.1:{port}{path}") as response:
+                    assert response.status == 200, path
 
 
 # ── figures ─────────────────────────────────────────────────────────────────────────────────────

@@ -62,14 +62,21 @@ function drawFigures(told, from) {
   );
 }
 
+const REASONS = {
+  standby: "Standing by: another process works on this database",
+  starting: "Starting",
+};
+
 function drawState(told) {
-  const down = told.engines.filter((engine) => engine.state === "down").length;
+  const engines = told.engines ?? [];
+  const down = engines.filter((engine) => engine.state === "down").length;
   let words = "Taking jobs";
   let good = true;
-  if (told.queue.closed) { words = `The queue is closed: ${told.queue.closed}`; good = false; }
-  else if (told.queue.paused) { words = "Paused by an administrator"; good = false; }
-  else if (!told.engines.length || down === told.engines.length) { words = "No GPU can be reached"; good = false; }
-  else if (down) words = `Taking jobs; ${down} of ${told.engines.length} GPUs cannot be reached`;
+  if (told.unready) {
+    words = REASONS[told.unready] ?? told.unready[0].toUpperCase() + told.unready.slice(1);
+    good = false;
+  } else if (told.queue.paused) { words = "Paused by an administrator"; good = false; }
+  else if (down) words = `Taking jobs; ${down} of ${engines.length} GPUs cannot be reached`;
   $("state").textContent = words;
   $("state").className = good ? "good" : "bad";
 }
@@ -183,13 +190,14 @@ function drawWaits(told, from) {
 
 function draw() {
   if (last === null) return;
-  const from = last.now - minutes * 60;
   drawState(last);
+  document.body.dataset.ready = "";
+  if (!last.queue) return; // a process that starts has nothing to draw yet
+  const from = last.now - minutes * 60;
   drawFigures(last, from);
   drawLanes(last, from);
   drawDepth(last, from);
   drawWaits(last, from);
-  document.body.dataset.ready = "";
 }
 
 async function look() {
