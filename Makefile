@@ -14,7 +14,7 @@ bench:
 check:
 	$(PYTHON) bot.py lint $(ARGS)
 audit:
-	$(PYTHON) bot.py lint --audit $(ARGS)
+	$(PYTHON) bot.py lint audit $(ARGS)
 test-nodes:
 	$(PYTHON) bot.py test-nodes $(ARGS)
 pictures:

@@ -4,7 +4,7 @@
     python bot.py check      go through what can be wrong before a user meets it
     python3 bot.py demo      see it work, without a token or a GPU (makes .venv first)
     python3 bot.py test      run the tests (makes .venv first)
-    python3 bot.py lint      format, lint, types and import direction (makes .venv first)
+    python3 bot.py lint      format, lint, types, import direction, known faults (makes .venv first)
     python3 bot.py bench     measure it (makes .venv first)
     python3 bot.py pictures  take the documentation's pictures anew (makes .venv first)
 
@@ -43,6 +43,7 @@ DEVELOPMENT = "requirements-dev.txt"
 LOGGER = "bot"
 NOT_CONNECTED = "not connected to Discord"
 UNAVAILABLE = 69  # the exit code, as in sysexits.h, when an environment cannot be made
+INTERRUPTED = 130  # the exit code, as of shells, after Ctrl-C
 
 
 def main(arguments: "Sequence[str]") -> int:
@@ -62,6 +63,8 @@ def main(arguments: "Sequence[str]") -> int:
         sys.exit(f"There is no command {command!r}; there are {', '.join(COMMANDS)}")
     try:
         return COMMANDS[command](rest)
+    except KeyboardInterrupt:  # before the bot itself listens for it, such as while pip installs
+        return INTERRUPTED
     except ModuleNotFoundError as error:
         if (error.name or "modules").partition(".")[0] == "modules":
             raise
@@ -548,7 +551,8 @@ def _demo(arguments: "Sequence[str]") -> int:
 
     python = _environment(RUNNING)
     if not bootstrap.running_in(ROOT):
-        return _go_on(python, [str(ROOT / "bot.py"), "demo", *arguments])
+        # here, not in ROOT: --out means a folder beside the caller
+        return bootstrap.hand_over(python, [str(ROOT / "bot.py"), "demo", *arguments], Path.cwd())
     from modules.demo.stage import read_options
     from modules.queue_manager.errors import StartupError
 
@@ -592,20 +596,31 @@ def _test_nodes(arguments: "Sequence[str]") -> int:
     return _go_on(python, ["-m", "pytest", "tests/nodes", *arguments])
 
 
+CHECKS = {
+    "format": ["-m", "ruff", "format", "--check", "."],
+    "lint": ["-m", "ruff", "check", "."],
+    "types": ["-m", "mypy"],
+    "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
+    "audit": ["-m", "tests.audit"],
+}
+
+
 def _lint(arguments: "Sequence[str]") -> int:
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(prog="bot.py lint", description="Check the code, and what it depends on.")
+    parser.add_argument(
+        "names", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)}; all if none is named"
+    )
+    chosen = parser.parse_args(arguments).names or list(CHECKS)
+    unknown = [name for name in chosen if name not in CHECKS]
+    if unknown:
+        parser.error(f"there is no check {unknown[0]!r}")
     python = str(_environment(DEVELOPMENT))
-    checks = {
-        "format": ["-m", "ruff", "format", "--check", "."],
-        "lint": ["-m", "ruff", "check", "."],
-        "types": ["-m", "mypy"],
-        "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
-    }
-    if "--audit" in arguments:  # asks a service on the internet, so only on request
-        checks["audit"] = ["-m", "pip_audit", "-r", RUNNING]
     failed = []
-    for name, command in checks.items():
+    for name in chosen:
         print(f"── {name}", flush=True)
-        if subprocess.call([python, *command], cwd=str(ROOT)):
+        if subprocess.call([python, *CHECKS[name]], cwd=str(ROOT)):
             failed.append(name)
     print(f"Not in order: {', '.join(failed)}" if failed else "All in order")
     return 1 if failed else 0
