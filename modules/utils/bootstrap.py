@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -77,8 +78,18 @@ def _usable(python: Path) -> bool:
 def _make(environment: Path) -> None:
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise BootstrapError(f"this Python cannot make virtual environments; {_venv_mend()}")
+    try:
+        environment.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BootstrapError(
+            f"{environment} could not be made ({error.strerror}); clone into a folder where you may write"
+        ) from None
     command = [sys.executable, "-m", "venv", "--clear", str(environment)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+    except KeyboardInterrupt:  # half of one may look whole the next time
+        shutil.rmtree(environment, ignore_errors=True)
+        raise
     if made.returncode:
         reason = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
         raise BootstrapError(f"{environment} could not be made ({reason[-1]}); {_venv_mend()}")

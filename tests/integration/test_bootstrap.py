@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from bot import main
 from modules.utils import bootstrap
 
 ROOT = Path(__file__).parents[2]
@@ -112,3 +115,48 @@ def test_a_python_without_venv_is_told_which_package_to_install(
     assert "cannot make virtual environments; install" in str(caught.value)
     if Path("/etc/debian_version").exists():
         assert f"apt install python{sysconfig.get_python_version()}-venv" in str(caught.value)
+
+
+def test_where_nothing_may_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".venv").touch()
+    with pytest.raises(
+        bootstrap.BootstrapError, match=r"\.venv could not be made \(File exists\); clone into a"
+    ):
+        bootstrap.prepare(tmp_path, "requirements.txt")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal to a group of processes")
+def test_ctrl_c_while_the_environment_is_made_ends_quietly_and_leaves_no_half_of_it(tmp_path: Path) -> None:
+    for name in ("bot.py", "modules/__init__.py", "modules/utils/__init__.py", "modules/utils/bootstrap.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "bot.py"), "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert "Making .venv" in process.stdout.readline().decode()
+    while not (tmp_path / ".venv" / "pyvenv.cfg").exists():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == b""
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_demonstration_runs_where_it_was_called_so_that_out_means_a_folder_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
+        assert arguments[1:] == ["demo", "--script", "--out", "pictures"]
+        assert folder == tmp_path
+        return 7
+
+    monkeypatch.setattr(bootstrap, "prepare", lambda *_, **__: Path("python"))
+    monkeypatch.setattr(bootstrap, "running_in", lambda *_: False)
+    monkeypatch.setattr(bootstrap, "hand_over", hand_over)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--script", "--out", "pictures"]) == 7
