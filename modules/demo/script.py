@@ -77,7 +77,6 @@ async def play(script: Script) -> int:
 
 
 def _write(outcomes: Sequence[Outcome], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for number, outcome in enumerate(outcomes, 1):
         if outcome.picture is not None:
             name = re.sub(r"[^0-9A-Za-z]+", "-", f"{number:03d} {outcome.who} {outcome.what}")[:60].strip("-")

@@ -38,11 +38,15 @@ def read_options(arguments: Sequence[str]) -> Namespace:
     )
     parser.add_argument("--users", type=int, help="how many people are in the simulated Discord")
     parser.add_argument("--script", action="store_true", help="let them act by themselves, without a browser")
-    parser.add_argument("--jobs", type=int, default=3, help="with --script: pictures for each of them")
+    parser.add_argument("--jobs", type=int, help="with --script: pictures for each of them, 3 if not given")
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --script: write the pictures there")
     options = parser.parse_args(arguments)
     if options.script and options.real_discord:
         parser.error("--script needs the simulated Discord")
+    if not options.script and (options.out or options.jobs is not None):
+        parser.error("--jobs and --out go with --script")
+    if options.jobs is None:
+        options.jobs = 3
     if options.users is None:
         options.users = 6 if options.script else 3
     if options.seconds_per_image is None:
@@ -66,8 +70,12 @@ class Stage:
 @asynccontextmanager
 async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Stage]:
     """Start the simulated sides. ``own`` are the operator's values, of which a real side needs some;
-    their database is left alone. Raises `BadSettings`.
+    their database is left alone. Raises `StartupError`.
     """
+    if options.port:
+        _try_port(options.port)
+    if options.out:
+        _try_folder(options.out)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fullet-demo-")))
         values = {
@@ -82,8 +90,6 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
                 simulated_gpus(options.gpus, seconds_per_image=options.seconds_per_image)
             )
             values["COMFY_URLS"] = ",".join(urls)
-        if options.port:
-            _try_port(options.port)
         discord = None
         if options.real_discord:
             values.update({name: own.get(name, "") for name in ("DISCORD_TOKEN", "ALLOWED_GUILD_ID")})
@@ -108,6 +114,17 @@ def _try_port(port: int) -> None:
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise StartupError(f"--port: {port} cannot be had ({reason}); name another, or none") from None
+
+
+def _try_folder(folder: Path) -> None:
+    """Make the folder for the pictures. Raise `StartupError` if nothing could be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise StartupError(f"--out: {folder} cannot be written to ({reason}); name another") from None
 
 
 def _meaning(discord: SimulatedDiscord) -> dict[str, str]:

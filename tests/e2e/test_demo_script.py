@@ -72,6 +72,15 @@ async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert output == f"--port: {port} cannot be had (Address already in use); name another, or none\n"
 
 
+async def test_a_folder_that_cannot_be_written_to_is_one_line_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    for out in ("taken", "taken/pictures"):
+        code, output = await demo(tmp_path, "--script", "--out", str(tmp_path / out))
+        assert code == 1
+        assert output.startswith(f"--out: {tmp_path / out} cannot be written to (")
+        assert output.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("prompt", "seed", "fault"), [("mine", 7, None), ("another's", 7, "else"), ("mine", 8, "else")]
 )
