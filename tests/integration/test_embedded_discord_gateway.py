@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,6 +73,14 @@ async def test_a_broken_rule_closes_with_its_code(
     async with gateway(server) as socket:
         await socket.send(op, filled)
         assert await socket.close_code() == code
+
+
+async def test_a_heartbeat_is_not_answered_quicker_than_by_any_network(server: DiscordServer) -> None:
+    async with gateway(server) as socket:
+        await ready(socket, server)
+        sent = time.perf_counter()
+        await socket.quiet()
+        assert time.perf_counter() - sent >= 0.02
 
 
 async def test_identifying_twice_garbage_and_a_flood_close_the_connection(server: DiscordServer) -> None:
