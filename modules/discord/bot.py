@@ -277,7 +277,9 @@ class ImageBot(commands.Bot):
     # ── the guard ───────────────────────────────────────────────────────────────────────────────
 
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
-        """Every event passes here: those of other guilds go no further."""
+        """Every event passes here: those of other guilds go no further, and none once it is closing."""
+        if self.is_closed():  # discord.py's READY comes late, from a task of its own
+            return
         guild_id = _guild_of(args)
         foreign = guild_id is not None and not self.guard.admits(guild_id)
         heard = event_name in _ABOUT_THE_BOT_ITSELF or (

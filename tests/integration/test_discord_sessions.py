@@ -189,3 +189,9 @@ async def test_a_channel_deleted_by_hand_is_replaced_at_the_next_use(tmp_path: P
         await ana.until(lambda: str(first) not in ana.channels)
         await ana.command("imagine", stand.general, model="flux", prompt="a lamp")
         assert (await result_for(ana, "a lamp"))["channel_id"] == await session_of(ana)
+
+
+async def test_a_late_event_of_discords_is_nothing_to_a_bot_that_has_closed(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        await stand.bot.close()
+        stand.bot.dispatch("ready")
