@@ -2,8 +2,8 @@
 
 ``python -m tests.journal_writer URL LEASE_SECONDS MODE`` prints a line for each thing that is safe:
 ``holding EPOCH``, ``numbers N…``, ``accepted N``, ``delivered N``, ``lost``. Modes: ``work`` (accept and
-deliver without end), ``hold`` (hold, and try to write once a line comes in), ``frozen`` (stop itself
-inside a transaction).
+deliver without end), ``hold`` (hold, and try to write once a line comes in; says, too, whether it was
+safe to speak before), ``frozen`` (stop itself inside a transaction).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def hold(database: Database) -> None:
         except LeaseLost:
             say("lost", safe)
         else:
-            say("accepted", number)
+            say("accepted", number, safe)
 
 
 async def frozen(database: Database) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from modules.demo.comfy_server import Timing
 from modules.demo.users import SimulatedUser
+from modules.utils.database.lease import LENGTH_SECONDS
 from tests.chaos.books import Books, PostgresBooks, SqliteBooks, jobs
 from tests.chaos.process import BotProcess, Start, nursery, until
 from tests.chaos.stage import Stage, open_stage
@@ -96,6 +97,23 @@ async def test_on_a_file_the_second_takes_over_at_once(tmp_path: Path) -> None:
         await both.working.kill()
         assert await both.taken_over(began) < TAKE_OVER_SECONDS / 2
         await both.all_delivered_once()
+
+
+async def test_on_a_file_one_that_was_frozen_goes_on_when_it_wakes(tmp_path: Path) -> None:
+    """Its lock is its own for as long as it lives, so the second one stays silent however long that is."""
+    async with nursery(tmp_path) as start, pair(tmp_path, SqliteBooks(tmp_path), start) as both:
+        both.working.send(signal.SIGSTOP)
+        await both.stage.discord.gateway.drop(resumable=True)
+        await asyncio.sleep(LENGTH_SECONDS)
+        assert both.stage.connected == 1
+        both.working.send(signal.SIGCONT)
+        await both.all_delivered_once()
+        assert "Standing by" not in both.working.said()
+        assert "This process works" not in both.waiting.said()
+        began = time.monotonic()
+        await both.working.kill()
+        await both.waiting.says("This process works")
+        assert time.monotonic() - began < TAKE_OVER_SECONDS
 
 
 async def test_on_a_server_the_second_takes_over_within_ten_seconds(

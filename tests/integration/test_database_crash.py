@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from modules.queue_manager.errors import LeaseLost
+from modules.utils.database import connections
 from modules.utils.database.engine import Database
 from tests.journal import a_job
 from tests.postgres import Postgres
@@ -145,7 +146,7 @@ async def test_of_many_that_ask_at_once_one_holds(url: str) -> None:
 async def test_a_frozen_holder_that_wakes_up_may_not_write(postgres_url: str) -> None:
     async with writing(postgres_url, "hold") as writer:
         writer.ask()
-        assert (await writer.line()).startswith("accepted")
+        assert await writer.line() == "accepted 1 True"
         writer.signal(signal.SIGSTOP)
         async with Database.open(postgres_url, lease_seconds=LEASE) as standby, standby.lease.hold():
             writer.ask()
@@ -172,15 +173,51 @@ async def freeze_between_writes(writer: Writer, path: Path) -> None:
 
 
 async def test_on_sqlite_a_frozen_holder_stays_the_holder(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/bot.db"
-    async with writing(url, "hold") as writer:
+    """Nobody can have taken its lock, however long it was frozen: it goes on, and may speak."""
+    url, lease = f"sqlite:///{tmp_path}/bot.db", 0.8
+    async with writing(url, "hold", lease) as writer:
         await freeze_between_writes(writer, tmp_path / "bot.db")
-        async with Database.open(url, lease_seconds=LEASE) as standby:
+        async with Database.open(url, lease_seconds=lease) as standby:
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(standby.lease.acquire(), 1.0)
-        writer.signal(signal.SIGCONT)
+                await asyncio.wait_for(standby.lease.acquire(), 2 * lease)
         writer.ask()
-        assert (await writer.line()).startswith("accepted")
+        writer.signal(signal.SIGCONT)
+        assert await writer.line() == "accepted 1 True"
+
+
+async def test_a_file_that_a_frozen_process_has_locked_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been frozen where SQLite lets nobody even read, while it was making the tables."""
+    monkeypatch.setitem(connections._SQLITE_ARGUMENTS, "timeout", 0.05)
+    url = f"sqlite:///{tmp_path}/bot.db?busy_timeout=50"
+    process = await asyncio.create_subprocess_exec(*(sys.executable, "-c", LOCK, str(tmp_path / "bot.db")))
+    while not (tmp_path / "locked").exists():
+        await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+
+    async def take_over() -> None:
+        async with Database.open(url) as database, database.lease.hold():
+            await database.jobs.accept([a_job(1)], {})
+
+    waiting = asyncio.ensure_future(take_over())
+    await asyncio.wait({waiting}, timeout=1.5)
+    assert not waiting.done()
+    process.kill()
+    await process.wait()
+    await asyncio.wait_for(waiting, 10)
+    told = [record.getMessage() for record in caplog.records if "Standing by" in record.getMessage()]
+    assert told == [f"Standing by: another process has locked SQLite {tmp_path}/bot.db"]
+
+
+LOCK = """
+import pathlib, sqlite3, sys, time
+file = pathlib.Path(sys.argv[1])
+connection = sqlite3.connect(file, isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+file.with_name("locked").touch()
+time.sleep(60)
+"""
 
 
 async def test_a_holder_frozen_inside_a_transaction_does_not_block_its_successor(postgres_url: str) -> None:
@@ -218,19 +255,39 @@ async def test_a_holder_cut_off_stops_before_its_lease_ends(postgres: Postgres) 
                 holder.lease.ensure_safe()
 
 
-async def test_a_holder_cut_off_for_a_while_goes_on_if_nobody_took_over(postgres: Postgres) -> None:
+async def test_a_holder_cut_off_for_a_while_goes_on_if_nobody_noticed(postgres: Postgres) -> None:
     name = postgres.new_database()
     with relaying(postgres.socket) as relay:
         through = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?sslmode=disable"
         async with Database.open(through, lease_seconds=0.8) as holder, holder.lease.hold():
             relay.refusing = True
             relay.cut()
-            while holder.lease.safe():
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(1.0)
             relay.refusing = False
-            while not holder.lease.safe():
-                await asyncio.sleep(0.01)
             await holder.jobs.accept([a_job(1)], {})
+            await asyncio.sleep(0.3)
+            assert holder.lease.safe()
+
+
+async def test_who_was_told_to_be_silent_is_silent_until_the_lease_is_acquired_anew(
+    postgres: Postgres,
+) -> None:
+    """A picture that was not posted in the gap would otherwise be taken up by nobody."""
+    name = postgres.new_database()
+    with relaying(postgres.socket) as relay:
+        through = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?sslmode=disable"
+        async with Database.open(through, lease_seconds=0.8) as holder:
+            async with holder.lease.hold():
+                relay.refusing = True
+                relay.cut()
+                while holder.lease.safe():
+                    await asyncio.sleep(0.01)
+                relay.refusing = False
+                await holder.jobs.accept([a_job(1)], {})  # it is back, and renewed soon after
+                await asyncio.sleep(0.5)
+                assert not holder.lease.safe()
+            async with holder.lease.hold():
+                assert holder.lease.safe()
 
 
 async def test_a_lock_file_that_was_taken_away_is_noticed(tmp_path: Path) -> None:

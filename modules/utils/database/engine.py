@@ -17,6 +17,7 @@ from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailab
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
 from modules.utils.database.facts import Facts
+from modules.utils.database.faults import StoreLocked
 from modules.utils.database.file_lock import FileGround
 from modules.utils.database.history import History
 from modules.utils.database.jobs import JobJournal
@@ -122,7 +123,7 @@ class Database:
     async def _housekeeping(self) -> AsyncIterator[None]:
         tasks = {
             asyncio.create_task(self.pictures.run(), name="last-pictures"),
-            asyncio.create_task(self.janitor.run(), name="janitor"),
+            asyncio.create_task(self._keep_tidy(), name="janitor"),
         }
         try:
             yield
@@ -133,6 +134,11 @@ class Database:
             with contextlib.suppress(StoreError, asyncio.TimeoutError):
                 async with timeout(GIVE_BACK_SECONDS):
                     await self.jobs.give_back_numbers()
+
+    async def _keep_tidy(self) -> None:
+        """Prune, once this is the process that works."""
+        await self.lease.held.wait()
+        await self.janitor.run()
 
 
 def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
@@ -153,12 +159,17 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
     elif isinstance(address, PostgresAddress):
         for note in address.notes:
             log.warning("%s", note)
-    give_up_at, pause = time.monotonic() + patience, 0.25
+    give_up_at, pause, told = time.monotonic() + patience, 0.25, False
     while True:
         try:
             async with contextlib.aclosing(await connections.connect()) as connection:
                 with connections.watching():
                     await bring_up_to_date(connection)
+        except StoreLocked:
+            # However long that takes: its holder may be a frozen process of ours, to be taken over from.
+            if not told:
+                log.warning("Standing by: another process has locked %s", address.shown)
+                told = True
         except StoreUnavailable as error:
             hopeless = explain_start_failure(address, error)
             if hopeless is not None:

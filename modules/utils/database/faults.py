@@ -37,9 +37,8 @@ POOLER_CODES = frozenset({"26000", "42P05"})
 
 _FULL_CODES = frozenset({"53100"})
 
+_SQLITE_LOCKED = ("database is locked", "database table is locked")
 _SQLITE_AWAY = (
-    "database is locked",
-    "database table is locked",
     "disk i/o error",
     "unable to open database file",
     "attempt to write a readonly database",
@@ -51,6 +50,10 @@ _SQLITE_FULL = "database or disk is full"
 
 class StoreFull(StoreUnavailable):
     """The database's disk is full: waiting a moment will not help."""
+
+
+class StoreLocked(StoreUnavailable):
+    """Another process has locked the database's file."""
 
 
 def sqlstate(error: BaseException | None) -> str | None:
@@ -108,6 +111,8 @@ def _of_driver(error: DBAPIError) -> StoreUnavailable | None:
     text = str(error.orig).lower()
     if _SQLITE_FULL in text:
         return StoreFull("the disk is full")
+    if any(sign in text for sign in _SQLITE_LOCKED):
+        return StoreLocked(str(error.orig)[:200])
     if error.connection_invalidated or any(sign in text for sign in _SQLITE_AWAY):
         return StoreUnavailable(str(error.orig)[:200])
     if isinstance(error.orig, (OSError, asyncio.TimeoutError)):

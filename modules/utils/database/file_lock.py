@@ -59,6 +59,10 @@ class FileGround:
             raise
 
     async def renew(self, epoch: int, seconds: float) -> bool:
+        """See `LeaseGround`."""
+        return self.outlasts()
+
+    def outlasts(self) -> bool:
         """See `LeaseGround`. False once the file was deleted or replaced: others can lock theirs then."""
         if self._descriptor is None:
             return False

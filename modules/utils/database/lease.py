@@ -74,6 +74,10 @@ class LeaseGround(Protocol):
         """Prolong it; False if it is somebody else's by now. Raises `StoreUnavailable`."""
         ...
 
+    def outlasts(self) -> bool:
+        """Whether it is ours beyond doubt also when it was not prolonged in time: locks do not expire."""
+        ...
+
     async def release(self, epoch: int) -> None:
         """Let the next one have it at once. Raises `StoreUnavailable`."""
         ...
@@ -83,8 +87,9 @@ class Lease:
     """This process's claim to be the one that works.
 
     ``safe()`` is to be asked right before anything that the outside world sees (a post, a dispatch): it
-    turns False a margin before a lease that could not be renewed ends. ``lost`` is set once
-    another process has taken over; that is final.
+    turns False a margin before a lease that could not be renewed ends, and whoever was told so once is
+    told so until the lease is acquired anew: what they gave up then, nobody would take up again.
+    ``lost`` is set once another process has taken over; that is final.
     """
 
     def __init__(
@@ -101,12 +106,20 @@ class Lease:
         self._now = now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.epoch: int | None = None
-        self.safe_until = float("-inf")
+        self._safe_until = float("-inf")
+        self.held = asyncio.Event()
         self.lost = asyncio.Event()
 
     def safe(self) -> bool:
         """Whether this process may post and dispatch now."""
-        return not self.lost.is_set() and self._now() < self.safe_until
+        if not self._in_time():
+            self._safe_until = float("-inf")
+        return self._safe_until > float("-inf")
+
+    def _in_time(self) -> bool:
+        if self._now() < self._safe_until:
+            return True
+        return self._safe_until > float("-inf") and self._ground.outlasts()
 
     def ensure_safe(self) -> None:
         """Raise `LeaseLost` unless `safe`."""
@@ -122,12 +135,15 @@ class Lease:
                 async with timeout(self._length + 2):
                     claim = await self._ground.claim(self.owner, self._length)
             except (StoreUnavailable, asyncio.TimeoutError) as error:
-                log.warning("Cannot ask for the lease: %s", error or "no answer")
+                if told != str(error):
+                    log.warning("Standing by: cannot ask for the lease: %s", error or "no answer")
+                    told = str(error)
                 await asyncio.sleep(1.0)
                 continue
             if claim.epoch is not None:
                 self.epoch = claim.epoch
-                self.safe_until = started + self._length - self._margin
+                self.held.set()
+                self._safe_until = started + self._length - self._margin
                 log.info("This process works on the database now (epoch %d)", claim.epoch)
                 return
             if told != claim.holder:
@@ -167,32 +183,31 @@ class Lease:
             pause = self._renew_every if await self._renew() else self._renew_every / 6
 
     async def _renew(self) -> bool:
-        started, was_safe = self._now(), self.safe()
+        started, in_time = self._now(), self._in_time()
         assert self.epoch is not None
         try:
             async with timeout(self._renew_every):
                 ours = await self._ground.renew(self.epoch, self._length)
         except (StoreUnavailable, asyncio.TimeoutError) as error:
-            if was_safe:
-                left = self.safe_until - self._now()
+            if in_time:
+                left = self._safe_until - self._now()
                 log.warning("Lease not renewed (%s); %.1f s until this process stops", error, left)
             return False
         if not ours:
             self._note_lost()
             return False
-        if not was_safe:
-            log.warning("Lease renewed again after a gap; nobody took over")
-        self.safe_until = started + self._length - self._margin
+        if self._safe_until > float("-inf"):  # nobody was refused meanwhile
+            self._safe_until = started + self._length - self._margin
         return True
 
     def _note_lost(self) -> None:
         if not self.lost.is_set():
             log.error("Another process works on this database now: this one stops")
-            self.safe_until = float("-inf")
+            self._safe_until = float("-inf")
             self.lost.set()
 
     async def _release(self) -> None:
-        self.safe_until = float("-inf")
+        self._safe_until = float("-inf")
         if self.epoch is not None and not self.lost.is_set():
             with contextlib.suppress(StoreUnavailable, asyncio.TimeoutError):
                 async with timeout(self._renew_every):
@@ -237,6 +252,10 @@ class RowGround:
             async with self._connect() as connection:
                 given = await connection.execute(_RENEW, {"epoch": epoch, "seconds": seconds})
                 return given.scalar() is not None
+
+    def outlasts(self) -> bool:
+        """See `LeaseGround`: a row that was not prolonged may be another's."""
+        return False
 
     async def release(self, epoch: int) -> None:
         """See `LeaseGround`."""
