@@ -11,6 +11,8 @@ from modules.discord.buttons import Component, button, menu
 from modules.discord.messages import Messages
 from modules.discord.people import Person
 from modules.discord.prose import message_link, moment, plain, quoted
+from modules.discord.results import label_of
+from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.records import JobRecord
 
 
@@ -23,7 +25,13 @@ class Page:
 
 
 def history_page(
-    messages: Messages, person: Person, records: Sequence[JobRecord], *, size: int, before: int | None
+    messages: Messages,
+    person: Person,
+    offers: Sequence[ModelOffer],
+    records: Sequence[JobRecord],
+    *,
+    size: int,
+    before: int | None,
 ) -> Page:
     """The newest ``size`` of ``records``; one more than that tells that there is another page."""
     locale, shown = person.locale, list(records[:size])
@@ -31,7 +39,7 @@ def history_page(
         newest = button(messages.text(locale, "button-newer"), "page", f"{person.user_id}:0")
         return Page(text=messages.text(locale, "history-empty"), items=(newest,) if before else ())
     lines = [f"**{messages.text(locale, 'history-title')}**"]
-    lines += [_line(messages, locale, record) for record in shown]
+    lines += [_line(messages, locale, offers, record) for record in shown]
     options = [
         discord.SelectOption(
             label=plain(f"#{record.number} {record.request.prompt}", 100), value=record.job_id
@@ -47,7 +55,7 @@ def history_page(
     return Page(text="\n".join(lines)[:2000], items=tuple(items))
 
 
-def _line(messages: Messages, locale: str, record: JobRecord) -> str:
+def _line(messages: Messages, locale: str, offers: Sequence[ModelOffer], record: JobRecord) -> str:
     link = ""
     if record.channel_id is not None and record.message_id is not None:
         link = message_link(record.request.guild_id, record.channel_id, record.message_id)
@@ -56,7 +64,7 @@ def _line(messages: Messages, locale: str, record: JobRecord) -> str:
         "history-line",
         number=str(record.number),
         when=moment(record.queued_at),
-        model=plain(record.request.model, 40),
+        model=plain(label_of(offers, record.request.model), 40),
         state=record.state if link or record.state != "delivered" else "deleted",
         link=link,
     )

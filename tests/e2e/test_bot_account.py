@@ -57,6 +57,7 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
         page = await (await ana.command("history", stand.general)).reply()
         assert page["content"].count("[open](") == 10
         assert "part 12" in page["content"]
+        assert "· Flux ·" in page["content"]
         await (await ana.click(page, "Older")).acknowledged()
         await ana.until(lambda: (ana.message(page["id"]) or page)["content"].count("[open](") == 2)
         older = ana.message(page["id"])
