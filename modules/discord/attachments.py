@@ -13,7 +13,7 @@ from modules.queue_manager.errors import BadSourceImage
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 TIME_LIMIT = 20.0
-BYTES_LIMIT = 25 * 1024 * 1024
+BYTES_LIMIT = 25_000_000
 
 
 class AttachmentReader:
@@ -30,8 +30,8 @@ class AttachmentReader:
         self._session, self._extra_host = session, extra_host
         self._limit, self._time_limit = limit, time_limit
 
-    async def read(self, url: str) -> bytes:
-        """The file's bytes. Raises `BadSourceImage`."""
+    async def read(self, url: str, *, limit: int | None = None) -> bytes:
+        """The file's bytes, at most ``limit`` of them. Raises `BadSourceImage`."""
         try:
             address = URL(url)
             allowed = self._allowed(address)
@@ -41,7 +41,7 @@ class AttachmentReader:
             raise BadSourceImage("gone")
         try:
             async with timeout(self._time_limit):
-                return await self._bounded(address)
+                return await self._bounded(address, self._limit if limit is None else limit)
         except asyncio.TimeoutError as error:
             raise BadSourceImage("took-too-long") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -52,15 +52,19 @@ class AttachmentReader:
             return True
         return address.scheme == "https" and address.host in CDN_HOSTS
 
-    async def _bounded(self, address: URL) -> bytes:
+    async def _bounded(self, address: URL, limit: int) -> bytes:
         async with self._session().get(address, allow_redirects=False) as response:
             if response.status != 200:
                 raise BadSourceImage("gone")
-            if (response.content_length or 0) > self._limit:
-                raise BadSourceImage("too-many-bytes", limit=self._limit)
+            if (response.content_length or 0) > limit:
+                raise _too_large(limit)
             data = bytearray()
             async for chunk in response.content.iter_chunked(65536):
                 data += chunk
-                if len(data) > self._limit:
-                    raise BadSourceImage("too-many-bytes", limit=self._limit)
+                if len(data) > limit:
+                    raise _too_large(limit)
             return bytes(data)
+
+
+def _too_large(limit: int) -> BadSourceImage:
+    return BadSourceImage("too-many-bytes", megabytes=limit / 1_000_000)

@@ -67,7 +67,7 @@ class Desk:
 
     async def upload(self, url: str) -> CleanPicture:
         """An attachment, read at once (its address expires) and cleaned. Raises `BadSourceImage`."""
-        return await self.cleaner.clean(await self.reader.read(url))
+        return await self.cleaner.clean(await self.reader.read(url, limit=self.cleaner.max_bytes))
 
     async def picture(self, job_id: JobId, message: discord.Message | None = None) -> CleanPicture:
         """The picture that a job gave: from the message it is under, the memory, or where it was posted.

@@ -58,7 +58,7 @@ class PictureCleaner:
         idle_seconds: float = 30.0,
         processes: int = 2,
     ) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._keep = {"keep_pixels": keep_pixels, "keep_bytes": keep_bytes}
         self._seconds = seconds
@@ -71,8 +71,8 @@ class PictureCleaner:
 
     async def clean(self, data: bytes) -> CleanPicture:
         """An upload's pixels, and nothing else. Raises `BadSourceImage`."""
-        if len(data) > self._max_bytes:
-            raise BadSourceImage("too-many-bytes", limit=self._max_bytes)
+        if len(data) > self.max_bytes:
+            raise BadSourceImage("too-many-bytes", megabytes=self.max_bytes / 1_000_000)
         if media_type(data) is None:
             raise BadSourceImage("not-image")
         try:
@@ -82,7 +82,7 @@ class PictureCleaner:
         except WorkerDied:
             raise BadSourceImage("not-image") from None
         if "problem" in answer:
-            raise BadSourceImage(answer["problem"])
+            raise BadSourceImage(answer["problem"], megapixels=self._max_pixels / 1_000_000)
         return CleanPicture(data=pixels, media_type=answer["media_type"], size=_size(answer))
 
     async def present(

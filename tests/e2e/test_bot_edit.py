@@ -44,7 +44,7 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
     broken = {
         "That file is not a picture": File(filename="a.png", data=b"only words"),
         "cut off or damaged": File(filename="b.png", data=whole[: len(whole) // 2]),
-        "too many pixels": File(filename="c.png", data=bomb.getvalue()),
+        "at most 50 million pixels": File(filename="c.png", data=bomb.getvalue()),
     }
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
