@@ -11,6 +11,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
+from modules.discord.boards import standing
 from modules.discord.buttons import job_button, rows
 from modules.discord.courier import mentions
 from modules.discord.intake import Accepted
@@ -98,8 +99,9 @@ def queued_text(
     """The answer to an accepted request: place, expected time, where it will appear."""
     locale = person.locale
     numbers = ", ".join(f"#{job.number}" for job in accepted.jobs)
-    ahead = place.ahead if place is not None else 0
-    lines = [messages.text(locale, "queued", count=len(accepted.jobs), numbers=numbers, ahead=ahead)]
+    lines = [
+        messages.text(locale, "queued", count=len(accepted.jobs), numbers=numbers, ahead=standing(place))
+    ]
     if hindrance is not None:
         lines.append(messages.text(locale, f"queued-{hindrance}"))
     elif place is not None and place.expected_at is not None:

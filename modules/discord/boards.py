@@ -64,7 +64,7 @@ def _headline(messages: Messages, board: Board) -> str:
     request, stage = board.job.request, board.stage
     fields: dict[str, str | int] = {"number": str(board.job.number)}
     if stage == "queued":
-        fields["ahead"] = board.place.ahead if board.place else 0
+        fields["ahead"] = standing(board.place)
         fields["waiting"] = board.place.waiting if board.place else 1
     elif stage == "started":
         fields["since"] = moment(board.started_at or 0)
@@ -73,6 +73,13 @@ def _headline(messages: Messages, board: Board) -> str:
         error = board.error or GenerationError("")
         fields["why"] = messages.error(request.locale, error)
     return messages.text(request.locale, f"status-{stage}", **fields)
+
+
+def standing(place: Place | None) -> str | int:
+    """How many are before a job, or ``taken``: a GPU has it, begun or behind what that one is making."""
+    if place is None:
+        return 0
+    return "taken" if place.running else place.ahead
 
 
 def _running(messages: Messages, board: Board) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from fluent.runtime.types import FluentFloat
+
 from modules.queue_manager.jobs import JobId
 
 _MARKS = re.compile(r"([\\*_~`|\[<])")
@@ -41,9 +43,10 @@ def bar(step: int, steps: int, width: int = 10) -> str:
     return _FULL * done + _EMPTY * (width - done)
 
 
-def seconds(value: float) -> str:
-    """Seconds with one decimal below ten: ``0.8``, ``12``."""
-    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+def seconds(value: float) -> float:
+    """Seconds that a sentence shows as its language does, with one decimal below ten: ``0,8``, ``12``."""
+    decimals = 1 if value < 9.95 else 0
+    return FluentFloat(value, minimumFractionDigits=decimals, maximumFractionDigits=decimals)
 
 
 def nonce(job_id: JobId, channel_id: int, part: str) -> str:

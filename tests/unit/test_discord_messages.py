@@ -8,9 +8,12 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
+from modules.discord.boards import standing
 from modules.discord.messages import LOCALES, Messages
+from modules.discord.prose import seconds
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError
+from modules.queue_manager.status import Place
 
 LANGUAGES = sorted(file.stem for file in LOCALES.glob("*.ftl"))
 
@@ -70,8 +73,34 @@ def test_plural_forms_follow_the_number() -> None:
     messages = Messages.load()
     one = messages.text("en-GB", "queued", count=1, numbers="#4", ahead=0)
     many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", ahead=2)
-    assert one == "Picture #4 is queued. It is next."
-    assert many == "3 pictures are queued: #4, #5, #6. 2 pictures are before it."
+    assert one == "Picture #4 is queued. First in line."
+    assert many == "3 pictures are queued: #4, #5, #6. 2 pictures come before."
+
+
+def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> None:
+    messages = Messages.load()
+    taken = Place(running=True, ahead=0, waiting=0, expected_at=None)
+    first = Place(running=False, ahead=0, waiting=1, expected_at=None)
+    said = [
+        messages.text("en", "status-queued", number="7", ahead=standing(place), waiting=place.waiting)
+        for place in (taken, first)
+    ]
+    assert said == [
+        "**#7** is waiting: a GPU has taken it.",
+        "**#7** is waiting: first in line (1 waiting in all).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [("en-GB", ["9.5 s", "12 s", "1,234 s", "2.5 MB"]), ("es-419", ["9,5 s", "12 s", "1.234 s", "2,5 MB"])],
+)
+def test_numbers_are_written_as_the_language_does(locale: str, shown: list[str]) -> None:
+    messages = Messages.load()
+    said = [messages.text(locale, "result-waited", seconds=seconds(value)) for value in (9.46, 12.3, 1234.5)]
+    said.append(messages.error(locale, errors.BadSourceImage("too-many-bytes", megabytes=2.5)))
+    for words, number in zip(said, shown, strict=True):
+        assert number in words
 
 
 def test_an_error_is_told_with_its_fields() -> None:

@@ -91,9 +91,13 @@ queued = { $count ->
         [one] Picture { $numbers } is queued.
        *[other] { $count } pictures are queued: { $numbers }.
     } { $ahead ->
-        [0] It is next.
-        [one] One picture is before it.
-       *[other] { $ahead } pictures are before it.
+        [taken] { $count ->
+            [one] A GPU has taken it already.
+           *[other] A GPU has taken the first already.
+        }
+        [0] First in line.
+        [one] One picture comes before.
+       *[other] { $ahead } pictures come before.
     }
 queued-expected = Expected { $when }.
 queued-paused = The queue is paused just now; your place is kept.
@@ -104,10 +108,11 @@ queued-where-direct = It will come to you by direct message.
 ## A job's status message
 
 status-queued = **#{ $number }** is waiting: { $ahead ->
-        [0] it is next
-        [one] one picture is before it
-       *[other] { $ahead } pictures are before it
-    } ({ $waiting } waiting in all).
+        [taken] a GPU has taken it.
+        [0] first in line ({ $waiting } waiting in all).
+        [one] one picture is before it ({ $waiting } waiting in all).
+       *[other] { $ahead } pictures are before it ({ $waiting } waiting in all).
+    }
 status-expected = Expected { $when }.
 status-no-server = No GPU is there just now. Your place is kept.
 status-paused = The queue is paused just now. Your place is kept.
@@ -191,12 +196,12 @@ queue-counts = { $waiting } waiting, { $running } being made, { $users ->
        *[other] { $users } people
     }.
 queue-closed = Nothing is taken just now.
-queue-mine-running = **#{ $number }** is being made{ $when ->
+queue-mine-running = **#{ $number }** is with a GPU{ $when ->
         [none] .
        *[other] , expected { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
-        [0] next
+        [0] first in line
         [one] one before it
        *[other] { $ahead } before it
     }{ $when ->
@@ -331,8 +336,8 @@ error-bad-seed = A seed is a whole number from 0 to 9007199254740991.
 error-bad-source-image = { $problem ->
         [not-image] That file is not a picture I can read. PNG, JPEG, WebP and GIF work.
         [truncated] That picture is cut off or damaged. Please upload it again.
-        [too-many-pixels] That picture is too large: it has too many pixels.
-        [too-many-bytes] That file is too large.
+        [too-many-pixels] That picture is too large: at most { $megapixels } million pixels are possible.
+        [too-many-bytes] That file is too large: at most { $megabytes } MB are possible.
         [took-too-long] Reading that picture took too long. Please try a simpler one.
         [gone] That picture is no longer there. Please upload it again.
        *[other] That picture cannot be used.

@@ -91,7 +91,11 @@ queued = { $count ->
         [one] La imagen { $numbers } está en la cola.
        *[other] { $count } imágenes están en la cola: { $numbers }.
     } { $ahead ->
-        [0] Es la siguiente.
+        [taken] { $count ->
+            [one] Ya la tiene una GPU.
+           *[other] Una GPU ya tiene la primera.
+        }
+        [0] Nada va antes en la cola.
         [one] Hay una imagen antes.
        *[other] Hay { $ahead } imágenes antes.
     }
@@ -104,10 +108,11 @@ queued-where-direct = Te llegará por mensaje directo.
 ## El mensaje de estado de un trabajo
 
 status-queued = **#{ $number }** espera: { $ahead ->
-        [0] es la siguiente
-        [one] hay una imagen antes
-       *[other] hay { $ahead } imágenes antes
-    } ({ $waiting } esperan en total).
+        [taken] ya la tiene una GPU.
+        [0] es la primera de la cola ({ $waiting } esperan en total).
+        [one] hay una imagen antes ({ $waiting } esperan en total).
+       *[other] hay { $ahead } imágenes antes ({ $waiting } esperan en total).
+    }
 status-expected = Se espera { $when }.
 status-no-server = Ahora no hay ninguna GPU. Tu puesto se conserva.
 status-paused = La cola está en pausa. Tu puesto se conserva.
@@ -191,12 +196,12 @@ queue-counts = { $waiting } en espera, { $running } creándose, { $users ->
        *[other] { $users } personas
     }.
 queue-closed = Ahora no se acepta nada.
-queue-mine-running = **#{ $number }** se está creando{ $when ->
+queue-mine-running = **#{ $number }** está en una GPU{ $when ->
         [none] .
        *[other] , se espera { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
-        [0] la siguiente
+        [0] la primera de la cola
         [one] una antes
        *[other] { $ahead } antes
     }{ $when ->
@@ -331,8 +336,8 @@ error-bad-seed = Una semilla es un número entero de 0 a 9007199254740991.
 error-bad-source-image = { $problem ->
         [not-image] Ese archivo no es una imagen que pueda leer. Valen PNG, JPEG, WebP y GIF.
         [truncated] Esa imagen está cortada o dañada. Súbela otra vez.
-        [too-many-pixels] Esa imagen es demasiado grande: tiene demasiados píxeles.
-        [too-many-bytes] Ese archivo es demasiado grande.
+        [too-many-pixels] Esa imagen es demasiado grande: caben como mucho { $megapixels } millones de píxeles.
+        [too-many-bytes] Ese archivo es demasiado grande: caben como mucho { $megabytes } MB.
         [took-too-long] Leer esa imagen tardó demasiado. Prueba con una más sencilla.
         [gone] Esa imagen ya no está. Súbela otra vez.
        *[other] Esa imagen no se puede usar.
