@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from logging import getLogger
@@ -34,7 +35,7 @@ from modules.discord.prose import nonce
 from modules.discord.recalled import job_of
 from modules.discord.traces import StatusTraces
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import GenerationError, LeaseLost, StoreError
+from modules.queue_manager.errors import GenerationError, StoreError
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -189,7 +190,7 @@ class ProgressMessages:
                 await self._remove(message)
             else:
                 await self._update(message)
-        except DiscordAway as error:
+        except (DiscordAway, StoreError) as error:
             log.info("status of job %s waits: %s", message.board.job.id, error)
             message.sent_at = self._clock.now() + self._interval
             message.changed = True
@@ -204,9 +205,8 @@ class ProgressMessages:
             log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
             message.unreachable = True
             await self._tell_elsewhere(message.board)
-            await self._store.remove(message.board.job.id)
-        except (StoreError, LeaseLost) as error:
-            log.warning("status of job %s: %s", message.board.job.id, error)
+            with suppress(StoreError):  # then the next process finds out as this one did
+                await self._store.remove(message.board.job.id)
 
     async def _update(self, message: _Message) -> None:
         board = message.board  # what is shown: another may come while it is being sent
@@ -214,11 +214,15 @@ class ProgressMessages:
         if board.stage in ENDED:
             preview = None
         if (
-            message.posted is not None
-            and not message.unreachable
-            and (text, preview) == (message.shown, message.shown_preview)
+            message.posted is None
+            or message.unreachable
+            or (text, preview) != (message.shown, message.shown_preview)
         ):
-            return
+            await self._send(message, board, text, preview)
+        if board.stage in ENDED:
+            await self._store.remove(board.job.id)
+
+    async def _send(self, message: _Message, board: Board, text: str, preview: bytes | None) -> None:
         if (
             message.posted is not None
             and not message.unreachable
@@ -233,8 +237,6 @@ class ProgressMessages:
         else:
             await self._courier.edit_now(message.posted, note)
         message.shown, message.shown_preview = text, preview
-        if board.stage in ENDED:
-            await self._store.remove(board.job.id)
 
     async def _post(self, message: _Message, note: Note) -> None:
         """Post it so that it is found again: that it will be there is noted before it is."""
@@ -247,8 +249,8 @@ class ProgressMessages:
         except BaseException:
             self._traces.forget(channel_id)  # it may stand there since
             raise
-        message.sought = False
         await self._store.put(job_id, channel_id, message.posted.message_id)
+        message.sought = False
 
     async def _find(self, message: _Message) -> None:
         """Learn where the job's status message stands, if it does."""

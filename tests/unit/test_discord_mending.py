@@ -1,17 +1,27 @@
-"""Which of the status messages that a former process left behind are forgotten."""
+"""What becomes of the status messages that a former process left behind."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from discord.utils import time_snowflake
 
+from modules.discord.buttons import custom_id
+from modules.discord.courier import Note, Posted
+from modules.discord.messages import Messages
+from modules.discord.pacing import Pacer
 from modules.discord.progress import ProgressMessages
+from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.queue_manager.jobs import JobId
-from tests.virtual_time import run_virtual
+from modules.utils.database.records import JobRecord
+from tests.fakes import request
+from tests.virtual_time import VirtualClock, run_virtual
 
 JOB = JobId("0" * 32)
+MESSAGE = time_snowflake(datetime.fromtimestamp(VirtualClock().epoch, tz=timezone.utc))
 
 
 class Shelf:
@@ -43,3 +53,77 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
 
     run_virtual(whole())
     assert len(shelf.noted) == left
+
+
+class Gaps:
+    """Notes of messages, in a database that now and then cannot be asked."""
+
+    def __init__(self, faults: list[Exception | None]) -> None:
+        self._faults = faults
+        self.noted: dict[JobId, int] = {JOB: 0}
+
+    async def all(self) -> list[Any]:
+        return [
+            SimpleNamespace(job_id=JOB, channel_id=1000, message_id=number) for number in self.noted.values()
+        ]
+
+    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+        self._fail()
+        self.noted[job_id] = message_id
+
+    async def remove(self, job_id: JobId) -> None:
+        self._fail()
+        self.noted.pop(job_id, None)
+
+    def _fail(self) -> None:
+        fault = self._faults.pop(0) if self._faults else None
+        if fault is not None:
+            raise fault
+
+
+class Channel:
+    """A courier to a channel in which one message offers to cancel `JOB`."""
+
+    def __init__(self) -> None:
+        components = [{"components": [{"custom_id": custom_id("cancel", JOB)}]}]
+        self.messages: dict[int, Any] = {MESSAGE: {"id": str(MESSAGE), "components": components}}
+
+    async def page(self, channel_id: int, *, after: int | None = None) -> list[Any]:
+        return list(self.messages.values())
+
+    async def edit_now(self, where: Posted, note: Note) -> None:
+        self.messages[where.message_id] = {"id": str(where.message_id), "text": note.text}
+
+    async def delete(self, where: Posted, **_: object) -> None:
+        self.messages.pop(where.message_id, None)
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), LeaseLost("for a moment")])
+@pytest.mark.parametrize("gap", [0, 1])
+@pytest.mark.parametrize(("state", "left"), [("delivered", []), ("cancelled", [MESSAGE])])
+def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
+    fault: Exception, gap: int, state: Any, left: list[int]
+) -> None:
+    shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
+    parts: Any = dict.fromkeys(("preferences", "place", "hindrance"))
+    messages = ProgressMessages(
+        store=shelf,  # type: ignore[arg-type]
+        courier=channel,  # type: ignore[arg-type]
+        pacer=Pacer(clock=clock, per_second=46),
+        messages=Messages.load(),
+        clock=clock,
+        **parts,
+    )
+
+    async def known(_: JobId) -> JobRecord:
+        return JobRecord(job_id=JOB, number=1, request=request(), state=state, queued_at=clock.unix())
+
+    async def whole() -> None:
+        await messages.recall()
+        await messages.mend(lambda _: None, known)
+        await clock.sleep(30)
+
+    run_virtual(whole())
+    assert list(channel.messages) == left
+    assert not any("components" in message for message in channel.messages.values())
+    assert shelf.noted == {}
