@@ -35,7 +35,7 @@ from modules.discord.prose import nonce
 from modules.discord.recalled import job_of
 from modules.discord.traces import StatusTraces
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import GenerationError, StoreError
+from modules.queue_manager.errors import GenerationError, StoreError, StoreUnavailable
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -338,7 +338,7 @@ class ProgressMessages:
         """
         for job_id, posted in list(self._left.items()):
             job = active(job_id)
-            record = await ended(job_id) if job is None else None
+            record = await self._ended(ended, job_id) if job is None else None
             if job_id not in self._left:
                 continue  # an event came meanwhile
             board = Board(job=job) if job is not None else _ended_board(record)
@@ -351,6 +351,16 @@ class ProgressMessages:
             shown = self._placed(board) if job is not None else board
             message = self._all[job_id] = _Message(board=shown, posted=posted, sought=posted is None)
             self._send_soon(message)
+
+    async def _ended(
+        self, ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]], job_id: JobId
+    ) -> JobRecord | None:
+        while True:
+            try:
+                return await ended(job_id)
+            except StoreUnavailable as error:
+                log.info("status of job %s waits: %s", job_id, error)
+                await self._clock.sleep(self._interval)
 
     async def say_goodbye(self) -> None:
         """Let the messages of all jobs that live say that their place is kept, and those of the others

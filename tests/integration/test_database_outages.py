@@ -49,6 +49,26 @@ async def test_a_server_that_stops_and_starts_is_waited_for(
     assert any("is back" in line for line in told)
 
 
+async def test_what_a_former_process_left_is_read_once_the_server_is_there(
+    postgres: Postgres, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing could be recovered otherwise, and the process would end."""
+    async with Database.open(postgres_url) as database, database.lease.hold():
+        await database.jobs.accept([job := a_job(1)], {})
+        await database.status_messages.put(job.id, 1, 2)
+        postgres.stop()
+        reading = asyncio.ensure_future(database.jobs.backlog())
+        shown = asyncio.ensure_future(database.status_messages.all())
+        await asyncio.sleep(0.5)
+        assert not reading.done()
+        assert not shown.done()
+        await asyncio.to_thread(postgres.start)
+        assert (await asyncio.wait_for(reading, 10)).waiting == (job,)
+        assert [record.job_id for record in await asyncio.wait_for(shown, 10)] == [job.id]
+    told = [record for record in caplog.records if "must be read" in record.getMessage()]
+    assert len(told) == 2
+
+
 async def test_connections_that_were_cut_in_silence_are_replaced(postgres: Postgres) -> None:
     name = postgres.new_database()
     with relaying(postgres.socket) as relay:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -30,6 +30,10 @@ from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
 from modules.utils.database.tls import tls_context
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 CLOSING_SECONDS = 5.0
 
@@ -107,6 +111,20 @@ class Connections:
         """A connection for a query or a few. Raises `StoreUnavailable`."""
         async with self.statements() as connection:
             yield connection
+
+    async def read_at_last(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """What ``read`` gives, however long the database is away: for what nobody can go on without."""
+        pause, told = FIRST_PAUSE, False
+        while True:
+            try:
+                async with self.reading() as connection:
+                    return await read(connection)
+            except StoreUnavailable as error:
+                if not told:
+                    log.warning("The database is away, and must be read to go on: %s", error)
+                    told = True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[AsyncConnection]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import Batch, Job, JobId, Picture
@@ -164,23 +165,13 @@ class JobJournal:
         return bytes(data)
 
     async def backlog(self) -> Backlog:
-        """See `JobStore`. A batch holds those of its jobs that have not ended, in order of their slots."""
-        columns = (
-            JobRow.id, JobRow.number, JobRow.state, JobRow.request, JobRow.key, JobRow.attempts,
-            JobRow.queued_at, JobRow.engine, JobRow.batch_id, JobRow.slot,
-            JobRow.run_ended_at,
-        )  # fmt: skip
-        waiting_first = select(*columns).where(JobRow.ended_at.is_(None))
-        async with self._connections.reading() as connection:
-            waiting = await connection.execute(
-                waiting_first.where(JobRow.state == "queued").order_by(JobRow.number)
-            )
-            begun = await connection.execute(
-                waiting_first.where(JobRow.state != "queued").order_by(JobRow.handed_over, JobRow.slot)
-            )
-            jobs = [job async for job in _restored(waiting.all())]
-            dispatched = await _batches(begun.all())
-        return Backlog(waiting=tuple(jobs), dispatched=dispatched)
+        """See `JobStore`. A batch holds those of its jobs that have not ended, in order of their slots.
+
+        Waits out a database that is away.
+        """
+        waiting, begun = await self._connections.read_at_last(_unended)
+        jobs = [job async for job in _restored(waiting)]
+        return Backlog(waiting=tuple(jobs), dispatched=await _batches(begun))
 
     async def give_back_numbers(self) -> None:
         """At a clean end: let the next process go on with the first number that was not given."""
@@ -300,6 +291,21 @@ def _reserve(count: int) -> Callable[[Connection], Any]:
         return int((connection.execute(_RESERVED)).scalar_one())
 
     return change
+
+
+async def _unended(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The rows of the jobs that wait, in their order, and of those that were handed over."""
+    columns = (
+        JobRow.id, JobRow.number, JobRow.state, JobRow.request, JobRow.key, JobRow.attempts,
+        JobRow.queued_at, JobRow.engine, JobRow.batch_id, JobRow.slot,
+        JobRow.run_ended_at,
+    )  # fmt: skip
+    unended = select(*columns).where(JobRow.ended_at.is_(None))
+    waiting = await connection.execute(unended.where(JobRow.state == "queued").order_by(JobRow.number))
+    begun = await connection.execute(
+        unended.where(JobRow.state != "queued").order_by(JobRow.handed_over, JobRow.slot)
+    )
+    return waiting.all(), begun.all()
 
 
 async def _restored(rows: Sequence[Any]) -> Any:

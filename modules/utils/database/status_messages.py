@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.jobs import JobId
 from modules.utils.database.connections import Connections
@@ -36,23 +37,24 @@ class StatusMessages:
 
     async def of(self, job_id: JobId) -> StatusMessageRecord | None:
         """Where the job's progress is shown."""
-        found = await self._find(StatusMessageRow.job_id == job_id)
+        async with self._connections.reading() as connection:
+            found = await _noted(connection, StatusMessageRow.job_id == job_id)
         return found[0] if found else None
 
     async def all(self) -> list[StatusMessageRecord]:
-        """All that are noted."""
-        return await self._find()
-
-    async def _find(self, *conditions: Any) -> list[StatusMessageRecord]:
-        async with self._connections.reading() as connection:
-            rows = (await connection.execute(select(*_COLUMNS).where(*conditions))).all()
-        return [
-            StatusMessageRecord(job_id=JobId(job_id), channel_id=channel_id, message_id=message_id)
-            for job_id, channel_id, message_id in rows
-        ]
+        """All that are noted. Waits out a database that is away."""
+        return await self._connections.read_at_last(_noted)
 
     async def _write(self, statement: Any, values: Mapping[str, object] | None = None) -> None:
         def change(connection: Connection) -> None:
             connection.execute(statement, values)
 
         await self._writer.write(change, patience=self._patience)
+
+
+async def _noted(connection: AsyncConnection, *conditions: Any) -> list[StatusMessageRecord]:
+    rows = (await connection.execute(select(*_COLUMNS).where(*conditions))).all()
+    return [
+        StatusMessageRecord(job_id=JobId(job_id), channel_id=channel_id, message_id=message_id)
+        for job_id, channel_id, message_id in rows
+    ]
