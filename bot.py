@@ -123,12 +123,13 @@ async def _live(settings: "Settings", env_file: Path) -> int:
 
 
 async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor") -> int:
-    """Serve; begin anew when Discord is away or forbids something, or another process took over."""
+    """Serve; begin anew when Discord or the database is away, Discord forbids something, or another process
+    took over."""
     import asyncio
 
     import discord
 
-    from modules.queue_manager.errors import LeaseLost
+    from modules.queue_manager.errors import LeaseLost, StoreUnavailable
     from modules.utils.monitor import View
 
     message_content, pause, patience = True, 1.0, 30.0
@@ -152,7 +153,9 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
         except LeaseLost as error:
             patience = float("inf")  # it worked before, so it is waited for
             _warn([f"Standing by: {error}"])
-        except ConnectionError as error:
+        except (ConnectionError, StoreUnavailable) as error:
+            if isinstance(error, StoreUnavailable):
+                patience = float("inf")  # as above
             _warn([f"{error}; trying again in {pause:.0f} s"])
             with monitor.showing(View(unready=lambda: NOT_CONNECTED)):
                 await asyncio.sleep(pause)

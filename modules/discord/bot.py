@@ -41,7 +41,7 @@ from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin, AdminSlash
 from modules.discord.cogs.commands import Commands
 from modules.discord.cogs.sessions import Sessions
-from modules.discord.courier import Courier
+from modules.discord.courier import DISCORD_ERRORS, Courier
 from modules.discord.delivery import ChannelDelivery
 from modules.discord.desk import Desk
 from modules.discord.guard import GuildGuard
@@ -333,7 +333,7 @@ class ImageBot(commands.Bot):
         try:
             async with timeout(TIME_LIMIT):
                 await guild.leave()
-        except (discord.HTTPException, asyncio.TimeoutError, OSError) as error:
+        except DISCORD_ERRORS as error:
             log.warning("server %s cannot be left: %s", guild_id, error)
         else:
             log.info("left server %s: it is not the allowed one", guild_id)
@@ -356,7 +356,7 @@ class ImageBot(commands.Bot):
     async def _register(self, guild_id: int) -> None:
         try:
             await self.registration.sync_if_changed(guild_id)
-        except (discord.HTTPException, StoreError, asyncio.TimeoutError, OSError) as error:
+        except (StoreError, *DISCORD_ERRORS) as error:
             log.warning("slash commands were not registered: %s", error)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import discord
 
-from modules.discord.courier import Courier, CourierError, Note
+from modules.discord.courier import DISCORD_ERRORS, Courier, CourierError, Note
 from modules.discord.messages import Messages
 from modules.discord.pacing import Priority, priority
 from modules.discord.prose import channel_name, moment
@@ -309,7 +309,7 @@ class SessionChannels:
                 await channel.delete(reason="unused private channel")
         except discord.NotFound:
             return
-        except (discord.HTTPException, asyncio.TimeoutError) as error:
+        except DISCORD_ERRORS as error:
             log.warning("channel %s cannot be deleted: %s", record.channel_id, error)
 
     @staticmethod

@@ -23,6 +23,9 @@ from modules.queue_manager.ports import Clock
 TIME_LIMIT = 60.0
 """Seconds for one request, discord.py's own retries included."""
 
+DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a request by discord.py can end with: a refusal, or no answer."""
+
 FORGIVEN_AFTER = 600.0
 """Seconds after which a channel that refused is tried again: an administrator may have mended it."""
 

@@ -6,16 +6,14 @@ posted is looked for in the channel before it is posted again.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 
-import discord
-
 from modules.discord.channels import SessionChannels
 from modules.discord.courier import (
     BLOCKED_BY_AUTOMOD,
+    DISCORD_ERRORS,
     AlreadyDeleted,
     Courier,
     CourierError,
@@ -158,7 +156,7 @@ class ChannelDelivery:
                 locale=request.locale,
                 age_restricted=nsfw,
             )
-        except (TooManyChannels, discord.HTTPException, asyncio.TimeoutError, OSError) as error:
+        except (TooManyChannels, *DISCORD_ERRORS) as error:
             log.info("no new channel for job %s: %s", job.id, error)
             return None
 

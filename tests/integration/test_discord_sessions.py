@@ -6,11 +6,15 @@ import asyncio
 from pathlib import Path
 
 import discord
+import pytest
 
 from modules.demo.discord_server import ChannelSpec, GuildSpec, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.permissions import BOT_MODERATOR
 from modules.demo.discord_server.world import DEFAULT_CHANNELS, BotSpec
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import StoreUnavailable
 from modules.utils.database.records import SessionRecord
+from modules.utils.database.sessions import SessionStore
 from tests.discord_stand import Stand, bot_on, discord_server, result_for, session_of, whole_room
 
 CATEGORY, TEXT = 4, 0
@@ -150,6 +154,50 @@ async def test_who_leaves_is_noticed_without_the_members_intent(tmp_path: Path) 
                 break
             await asyncio.sleep(0.01)
         assert stand.queue.active_jobs(ana.id) == ()
+
+
+async def test_a_connection_that_breaks_while_a_channel_is_closed_ends_nothing(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, sweep_every=0.1) as stand:
+        ana, ben = stand.server.user("member-1"), stand.server.user("member-2")
+        guild_id = stand.server.guild.id
+        for user in (ana, ben):
+            channel = await open_for(stand, user.id, user.name)
+            if user is ana:
+                stand.server.faults.hang_up(60)
+            await stand.database.sessions.put(
+                SessionRecord(
+                    guild_id=guild_id, user_id=user.id, channel_id=channel, last_used_at=1.0, warned=True
+                )
+            )
+            async with timeout(15):
+                while await stand.database.sessions.get(guild_id, user.id) is not None:
+                    await asyncio.sleep(0.01)
+            stand.server.faults.hang_up(0)
+        await stand.until(lambda: sessions(stand) == ["art-member-1"])
+        assert stand.bot.failure is None
+
+
+async def test_a_store_that_is_away_at_first_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, of_guild = iter([StoreUnavailable("away"), StoreUnavailable("away")]), SessionStore.of_guild
+
+    async def sometimes(store: SessionStore, guild_id: int) -> list[SessionRecord]:
+        for error in answers:
+            raise error
+        return await of_guild(store, guild_id)
+
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            member = server.user("member-1").id
+            channel = await open_for(stand, member)
+        monkeypatch.setattr(SessionStore, "of_guild", sometimes)
+        (tmp_path / "empty").mkdir()
+        async with bot_on(server, tmp_path / "empty", sweep_every=0.1) as stand, timeout(15):
+            while (record := await stand.database.sessions.get(server.guild.id, member)) is None:
+                await asyncio.sleep(0.01)
+            assert record.channel_id == channel
+            assert stand.bot.failure is None
 
 
 async def test_a_full_guild_gives_up_its_longest_unused_session(tmp_path: Path) -> None:

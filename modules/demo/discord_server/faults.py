@@ -11,6 +11,7 @@ class Faults:
     def __init__(self, clock: ServerClock) -> None:
         self._clock = clock
         self._refuse_until = 0.0
+        self._hang_up_until = 0.0
         self._slow_until = 0.0
         self._delay = 0.0
         self._lost_answers = 0
@@ -20,6 +21,10 @@ class Faults:
     def refuse(self, seconds: float) -> None:
         """Every REST call is answered 503, and nothing is done; 0 ends it."""
         self._refuse_until = self._clock.now() + seconds
+
+    def hang_up(self, seconds: float) -> None:
+        """Every REST call ends without an answer, and nothing is done; 0 ends it."""
+        self._hang_up_until = self._clock.now() + seconds
 
     def slow(self, delay: float, seconds: float) -> None:
         """Every REST call takes `delay` real seconds longer."""
@@ -40,6 +45,10 @@ class Faults:
     @property
     def refusing(self) -> bool:
         return self._clock.now() < self._refuse_until
+
+    @property
+    def hanging_up(self) -> bool:
+        return self._clock.now() < self._hang_up_until
 
     @property
     def delay(self) -> float:

@@ -133,7 +133,9 @@ class RestDoor:
         hub = self._hub
         if hub.faults.delay:
             await asyncio.sleep(hub.faults.delay)
-        if hub.faults.refusing:
+        if hub.faults.hanging_up and request.transport is not None:
+            request.transport.close()
+        if hub.faults.refusing or hub.faults.hanging_up:
             await request.read()
             return 503, {"message": "Service Unavailable", "code": 0}
         if not route.is_interaction and request.headers.get("Authorization") != f"Bot {hub.bot_spec.token}":

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from logging import getLogger
 
 import discord
 from discord.ext import commands
 
+from modules.discord.courier import DISCORD_ERRORS
 from modules.discord.desk import Desk
 from modules.discord.pacing import Priority, priority
 from modules.discord.session_rules import owner_of
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import StoreError
+from modules.queue_manager.errors import RequestRejected, StoreError
 from modules.queue_manager.ports import Clock
 
 log = getLogger(__name__)
@@ -28,14 +28,16 @@ class Sessions(commands.Cog):
 
     async def run(self, guild_id: int) -> None:
         """Look after the guild's private channels until cancelled."""
-        guild = self._bot.get_guild(guild_id)
-        if guild is not None:
-            await self._desk.channels.adopt(guild)
+        adopted = False
         while True:
             try:
+                guild = self._bot.get_guild(guild_id)
+                if guild is not None and not adopted:
+                    await self._desk.channels.adopt(guild)
+                    adopted = True
                 await self._desk.channels.sweep(guild_id)
                 await self._look_for_leavers(guild_id)
-            except StoreError as error:
+            except (StoreError, RequestRejected) as error:
                 log.warning("sessions are looked after later: %s", error)
             await self._clock.sleep(self._sweep_every)
 
@@ -86,6 +88,6 @@ async def _is_member(guild: discord.Guild, user_id: int) -> bool:
                 await guild.fetch_member(user_id)
     except discord.NotFound:
         return False
-    except (discord.HTTPException, asyncio.TimeoutError, OSError) as error:
+    except DISCORD_ERRORS as error:
         log.info("membership not known: %s", error)
     return True
