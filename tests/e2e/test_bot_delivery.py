@@ -6,9 +6,12 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from modules.demo.discord_server import DiscordServer, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.messages import create_message
+from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Picture
 from modules.queue_manager.ports import Finished, RunReport
 from tests.discord_stand import (
@@ -104,6 +107,31 @@ async def test_a_discord_that_is_away_is_waited_for(tmp_path: Path) -> None:
         await status_with(ana, "being made")
         stand.server.faults.refuse(3)
         await result_for(ana, "a whale", timeout=30)
+        await ended(stand, ana.id)
+
+
+async def test_a_database_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a delivery asks it in between: no job may be left lying in the middle of it."""
+    async with whole_room(tmp_path, engine=make_engine(0.3)) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a well")
+        first = await session_of(ana)
+        sessions, preferences = stand.database.sessions, stand.database.preferences
+        asked = []
+
+        async def away(*_: object) -> None:
+            asked.append(1)
+            raise StoreUnavailable("away")
+
+        with monkeypatch.context() as outage:
+            outage.setattr(preferences, "get", away)
+            await stand.until(lambda: asked)
+        with monkeypatch.context() as outage:
+            outage.setattr(sessions, "get", away)
+            stand.server.delete_channel(int(first))
+            await stand.until(lambda: len(asked) > 1)
+        result = await result_for(ana, "a well")
+        assert result["channel_id"] != first
         await ended(stand, ana.id)
 
 
