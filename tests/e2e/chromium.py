@@ -95,9 +95,10 @@ async def opened(
     viewport: ViewportSize = DESKTOP,
     newcomer: bool = False,
     phone: bool = False,
+    locale: str = "en-US",
 ) -> AsyncIterator[Client]:
     """The page, connected; a newcomer is shown the help first."""
-    context = await browser.new_context(viewport=viewport, is_mobile=phone, has_touch=phone, locale="en-US")
+    context = await browser.new_context(viewport=viewport, is_mobile=phone, has_touch=phone, locale=locale)
     context.set_default_timeout(10_000)
     if not newcomer:
         await context.add_init_script("localStorage.setItem('fullet.help.seen', '1')")

@@ -340,6 +340,20 @@ async def test_the_language_changes_command_names_and_the_page(member: Client) -
     )
 
 
+async def test_who_has_chosen_no_language_has_the_browsers(place: Place) -> None:
+    async with place.page_of("member-3", locale="es-ES", newcomer=True) as client:
+        page, html = client.page, client.page.locator("html")
+        await expect(html).to_have_attribute("lang", "es-ES")
+        await expect(page.get_by_test_id("help")).to_contain_text("Haz tu primera imagen")
+        await page.get_by_test_id("help-close").click()
+        async with place.page_of("member-3") as other:  # it is what Discord knows of the person, too
+            await expect(other.page.locator("html")).to_have_attribute("lang", "es-ES")
+        await page.get_by_test_id("locale").select_option("en-US")
+        await page.reload()
+        await page.wait_for_selector("[data-ready]")
+        await expect(html).to_have_attribute("lang", "en-US")
+
+
 async def test_older_messages_come_on_scrolling_up_without_a_jump(place: Place) -> None:
     channel = place.bot.get_channel(place.server.channel("gallery").id)
     for number in range(70):
@@ -384,6 +398,7 @@ async def test_a_newcomer_on_a_phone_is_helped_and_nothing_sticks_out(place: Pla
     async with place.page_of("member-2", viewport=PHONE, phone=True, newcomer=True) as client:
         page = client.page
         await expect(page.get_by_test_id("help")).to_contain_text("/imagine")
+        await expect(page.get_by_test_id("help")).not_to_contain_text(re.compile("press Tab|click"))
         await expect(page.get_by_test_id("client-note")).to_contain_text("simulated")
         await page.get_by_test_id("help-close").tap()
         await expect(page.get_by_test_id("sidebar")).not_to_be_in_viewport()
@@ -397,6 +412,8 @@ async def test_a_newcomer_on_a_phone_is_helped_and_nothing_sticks_out(place: Pla
         await page.get_by_test_id("field-prompt").fill("w" * 300)
         for name in ("aspect", "seed"):
             await page.get_by_test_id(f"add-{name}").tap()
+        # what is not being written now is one line, so that a keyboard leaves room for what is
+        assert await page.get_by_test_id("field-prompt").evaluate("(field) => field.offsetHeight") < 45
         wide = await page.evaluate(
             """() => [...document.querySelectorAll('body *')]
               .filter((node) => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 1

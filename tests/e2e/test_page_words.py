@@ -98,6 +98,14 @@ async def test_it_says_which_side_is_simulated(page: Page, gpus: int | None, wor
     assert ("GPU" in said) == bool(gpus)
 
 
+async def test_a_browsers_language_becomes_the_nearest_of_ours(page: Page) -> None:
+    found = await page.evaluate(
+        """(languages) => import('/page/js/i18n.js').then((module) => languages.map(module.nearest))""",
+        ["en-US", "en-GB", "es-ES", "es", "es-MX", "es-419", "eo", "fr-FR"],
+    )
+    assert found == ["en-US", "en-US", "es-ES", "es-ES", "es-419", "es-419", "en-US", "en-US"]
+
+
 async def test_each_word_asked_for_is_in_the_catalogue(page: Page) -> None:
     known = await page.evaluate(
         "import('/page/js/i18n.js').then((module) => Object.keys(module.CATALOGUES.en))"

@@ -27,7 +27,8 @@ export const helpWasSeen = () => Boolean(localStorage.getItem(SEEN));
 /** `tryIt` starts the first command in the composer. */
 export function openHelp({ gpus, command, tryIt }) {
   document.querySelector('dialog.help')?.remove();
-  const [before, after] = t('help.step1').split('{cmd}');
+  const touch = matchMedia('(hover: none)').matches;
+  const [before, after] = t(touch ? 'help.step1touch' : 'help.step1').split('{cmd}');
   const dialog = h(
     'dialog.help',
     { 'data-testid': 'help', 'aria-labelledby': 'help-title' },
@@ -44,7 +45,7 @@ export function openHelp({ gpus, command, tryIt }) {
       h('li', null, h('span', null, t('help.step2'))),
       h('li', null, h('span', null, t('help.step3'))),
     ),
-    h('p.help-more', null, t('help.more')),
+    h('p.help-more', null, t(touch ? 'help.moretouch' : 'help.more')),
     h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, noteOn(gpus))),
     h(
       'button.button.primary',

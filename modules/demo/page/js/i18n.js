@@ -10,6 +10,13 @@ export const LOCALES = [
   ['es-419', 'Español (Latinoamérica)'],
 ];
 
+/** The nearest of LOCALES to a browser's language. */
+export function nearest(language) {
+  if (LOCALES.some(([code]) => code === language)) return language;
+  if (language.split('-')[0] !== 'es') return 'en-US';
+  return language === 'es' ? 'es-ES' : 'es-419';
+}
+
 let locale = 'en-US';
 
 export function setLocale(next) {

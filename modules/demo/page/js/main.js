@@ -6,7 +6,7 @@ import { Connection } from './connection.js';
 import { markdownContext } from './context.js';
 import { h, icon } from './dom.js';
 import { helpWasSeen, noteOn, openHelp, simulatedGpus } from './help.js';
-import { setLocale, t } from './i18n.js';
+import { nearest, setLocale, t } from './i18n.js';
 import { messageMenu } from './menu.js';
 import { MessageList } from './message_list.js';
 import { Modal } from './modal.js';
@@ -56,6 +56,7 @@ const actions = {
     closeDrawer();
   },
   setLocale(locale) {
+    localStorage.setItem(`fullet.locale.${store.me.id}`, locale);
     request('locale', { locale });
     store.locale = locale;
     useLocale(locale);
@@ -168,6 +169,13 @@ function useLocale(locale) {
   drawTopbar();
 }
 
+/** Who has chosen no language yet has the browser's. */
+function speakAsTheBrowser() {
+  const wanted = nearest(navigator.language);
+  const chosen = store.locale !== 'en-US' || localStorage.getItem(`fullet.locale.${store.me.id}`);
+  if (!chosen && wanted !== store.locale) actions.setLocale(wanted);
+}
+
 function firstChannel() {
   const [, channelId, messageId] = /^#\/(\d+)(?:\/(\d+))?$/.exec(location.hash) ?? [];
   const remembered = sessionStorage.getItem(`fullet.channel.${store.me.id}`);
@@ -192,6 +200,7 @@ connection.on('state', ({ state }) => state !== 'open' && state !== 'connecting'
 store.on('ready', ({ again }) => {
   banner.ready();
   useLocale(store.locale);
+  speakAsTheBrowser();
   if (!again || !store.currentId) firstChannel();
   drawTopbar();
   drawTitle();
@@ -247,7 +256,7 @@ window.addEventListener('online', () => connection.retryNow());
 
 const theme = localStorage.getItem('fullet.theme');
 if (theme) document.documentElement.dataset.theme = theme;
-setLocale(navigator.language);
+setLocale(nearest(navigator.language));
 startClock();
 sidebar.draw();
 simulatedGpus().then((count) => {

@@ -16,10 +16,13 @@ export default {
   'help.open': 'Help',
   'help.title': 'Make your first picture',
   'help.step1': 'Type {cmd} in the box below and press Tab.',
+  'help.step1touch': 'Type {cmd} in the box below and tap it in the list.',
   'help.step2': 'Pick a model, write what you want to see, and press Enter.',
   'help.step3': 'Follow your private channel in the list: the picture arrives there.',
   'help.more':
     'Drop a picture on the box to use it with /edit. Right-click a message for more. Switch users at the bottom left to see what the others see.',
+  'help.moretouch':
+    'Tap ··· beside a message for more. The list at the upper left switches users, so that you see what the others see.',
   'help.note':
     'This page plays the part of Discord: people, channels and messages here are simulated on this machine. The bot behind it is the real one.',
   'help.gpus': 'The GPUs ({n}) are simulated, too: they draw your words instead of painting them.',

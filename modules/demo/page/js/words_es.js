@@ -16,10 +16,13 @@ export default {
   'help.open': 'Ayuda',
   'help.title': 'Haz tu primera imagen',
   'help.step1': 'Escribe {cmd} en el cuadro de abajo y pulsa Tab.',
+  'help.step1touch': 'Escribe {cmd} en el cuadro de abajo y tócala en la lista.',
   'help.step2': 'Elige un modelo, escribe lo que quieres ver y pulsa Intro.',
   'help.step3': 'Sigue tu canal privado en la lista: allí llega la imagen.',
   'help.more':
     'Suelta una imagen sobre el cuadro para usarla con /edit. Clic derecho en un mensaje para más. Cambia de usuario abajo a la izquierda para ver lo que ven los demás.',
+  'help.moretouch':
+    'Toca ··· junto a un mensaje para ver más. En la lista de arriba a la izquierda se cambia de persona, y se ve lo que ven las demás.',
   'help.note':
     'Esta página hace de Discord: las personas, los canales y los mensajes se simulan en esta máquina. El bot que hay detrás es el de verdad.',
   'help.gpus': 'Las GPU ({n}) también se simulan: dibujan tus palabras en vez de pintarlas.',
