@@ -39,7 +39,7 @@ FASTEST_FOR = 1.0
 @dataclass(kw_only=True, slots=True)
 class _Group:
     """Jobs that must run together and before others: the halves of a batch that failed for its
-    content or its size. ``turn`` is the sequence of the first, for their order among groups."""
+    content or its size."""
 
     jobs: tuple[Job, ...]
 
@@ -107,7 +107,8 @@ class Dispatcher:
             if taker.done() and not taker.cancelled():
                 self.land(taker.result())
                 for job in taker.result().batch.jobs:
-                    self.put_back(job)
+                    if self._queue.entry(job.id) is not None:  # it may have been cancelled meanwhile
+                        self.put_back(job)
             raise
         finally:
             self._takers.remove(slot)
@@ -163,7 +164,10 @@ class Dispatcher:
 
     def end(self, job_id: JobId) -> None:
         """The job is over."""
+        entry = self._queue.entry(job_id)
         self._queue.end(job_id)
+        if entry is not None and not self._queue.waiting_count(entry.job.key):
+            self._passes.pop(entry.job.key, None)
         self._avoid.pop(job_id, None)
         self._arrived.pop(job_id, None)
         self._grouped.discard(job_id)
@@ -262,8 +266,11 @@ class Dispatcher:
             elif limit > 0 and self._may_run(entries[0].job, slot):
                 taken = [entry.job for entry in entries[:limit]]
                 self._grouped.difference_update(job.id for job in taken)
-                if len(taken) == len(entries):
-                    self._groups.remove(group)
+                # The others stay a group; those taken may be one again, but another one.
+                at = self._groups.index(group)
+                del self._groups[at]
+                if left := tuple(entry.job for entry in entries[limit:]):
+                    self._groups.insert(at, _Group(jobs=left))
                 return taken
         return None
 

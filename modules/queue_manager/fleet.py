@@ -47,17 +47,21 @@ class Fleet:
             engine=self._make_engine(url), manager=self._manager, clock=self._clock, times=self._times
         )
         self._workers[url] = worker
-        task = asyncio.create_task(worker.run(), name=f"serve {worker.engine.name}")
+        before = [task for task, other in self._tasks.items() if other.engine.name == worker.engine.name]
+        task = asyncio.create_task(self._serve(worker, before), name=f"serve {worker.engine.name}")
         self._tasks[task] = worker
         task.add_done_callback(self._ended)
+
+    async def _serve(self, worker: GpuWorker, before: Sequence[asyncio.Task[None]]) -> None:
+        """A server that was taken away and named again has its last batch to finish first."""
+        if before:
+            await asyncio.wait(before)
+        await worker.run()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         worker = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
-            for url, other in list(self._workers.items()):
-                if other is worker:  # our own mistake: the engine is not given up for it
-                    self._start(url)
 
     async def drain(self, name: str) -> bool:
         """Let the engine of this name finish its batch and take no more, until `set_urls` names it

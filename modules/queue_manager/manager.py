@@ -21,11 +21,13 @@ from modules.queue_manager.errors import (
     BadSeed,
     BadSize,
     GenerationError,
+    LeaseLost,
     ModelUnavailable,
     NoSourceImage,
     OutOfMemory,
     QueueClosed,
     StoreError,
+    StoreUnavailable,
     UnknownJob,
     UnknownModel,
     UserLimitReached,
@@ -56,6 +58,7 @@ from modules.queue_manager.ports import (
     PictureDelivery,
     Progressed,
     Queued,
+    Receipt,
     Requeued,
     RunReport,
     Started,
@@ -69,6 +72,12 @@ MAX_PROMPT = 6000
 
 PLAYED_THROUGH = 128
 """Waiting jobs that a forecast plays through batch by batch; beyond, the fleet's rate is used."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+"""Seconds until a picture that could not be delivered is tried again, doubled each time."""
+
+DELIVERIES = 8
+"""How often delivering may fail for no reason that is known, before the job does."""
 
 FORECAST_FOR = 0.25
 """Seconds for which a forecast is good, if nobody comes or goes meanwhile."""
@@ -188,8 +197,13 @@ class QueueManager:
 
     async def cancel_user(self, user_id: int, *, by: int | None) -> tuple[Job, ...]:
         """End all of a person's jobs that can still be ended."""
-        mine = [entry.job.id for entry in self._queue.of_user(user_id)]
-        return tuple([await self.cancel(job_id, by=by) for job_id in mine if job_id not in self._delivering])
+        ended = []
+        for entry in self._queue.of_user(user_id):
+            try:
+                ended.append(await self.cancel(entry.job.id, by=by))
+            except UnknownJob:  # it ended by itself, or its picture is on its way
+                continue
+        return tuple(ended)
 
     def job(self, job_id: JobId) -> Job | None:
         """An active job."""
@@ -294,10 +308,11 @@ class QueueManager:
 
     async def settle(self, seconds: float) -> None:
         """Wait for deliveries under way, and for listeners to have heard, at most ``seconds``."""
+        until = self._clock.now() + seconds
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         settled = asyncio.ensure_future(self._announcer.settled())
-        await asyncio.wait([settled], timeout=seconds)
+        await asyncio.wait([settled], timeout=max(until - self._clock.now(), 0.0))
         settled.cancel()
 
     async def aclose(self) -> None:
@@ -312,8 +327,7 @@ class QueueManager:
     async def take(self, slot: EngineSlot) -> Flight:
         """The next batch for an engine, journaled as dispatched."""
         flight = await self.dispatcher.take(slot)
-        for job in flight.batch.jobs:
-            self._flying[job.id] = flight
+        self.adopt(flight)
         return flight
 
     async def journal_dispatch(self, flight: Flight) -> None:
@@ -323,7 +337,7 @@ class QueueManager:
             log.info("Dispatched", extra={"job": job.id, "run": flight.batch.id, "engine": flight.slot.name})
 
     def adopt(self, flight: Flight) -> None:
-        """A batch of a former process is followed on."""
+        """The batch is in flight, but for those of its jobs that were cancelled in the meantime."""
         for job in flight.batch.jobs:
             if self._queue.entry(job.id):
                 self._flying[job.id] = flight
@@ -496,6 +510,8 @@ class QueueManager:
             # Its picture alone was missing: one try by itself tells whether the job is to blame.
             again = replace(job, attempts=1)
             await self._record(Requeued(job=again, error=error))
+            if self._queue.entry(job.id) is None:
+                return  # cancelled meanwhile
             self.dispatcher.put_back_together((again,))
             self._announcer.tell(Requeued(job=again, error=error))
         elif error.blame == "content":
@@ -505,10 +521,14 @@ class QueueManager:
 
     async def _deliver(self, finished: Finished) -> None:
         job = finished.job
-        assert self._delivery is not None
         await self._record(finished)
         self._announcer.tell(finished)
-        receipt = await self._delivery.deliver(finished)
+        try:
+            receipt = await self._receipt(finished)
+        except GenerationError as error:
+            self._delivering.discard(job.id)
+            await self._fail(job, error)
+            return
         log.info(
             "Delivered",
             extra={
@@ -519,11 +539,36 @@ class QueueManager:
                 "waited": round(self._clock.unix() - job.queued_at, 3),
             },
         )
-        self._delivering.discard(job.id)
-        self._flying.pop(job.id, None)
         await self._record(Delivered(job=job, receipt=receipt))
+        self._delivering.discard(job.id)  # only now: a picture that was posted can be cancelled no more
+        self._flying.pop(job.id, None)
         self.dispatcher.end(job.id)
         self._announcer.tell(Delivered(job=job, receipt=receipt))
+
+    async def _receipt(self, finished: Finished) -> Receipt:
+        """Deliver, again and again in growing pauses: forever while the store is away, `DELIVERIES` times
+        if delivering itself is at fault. Whether the picture was posted is looked up before each new try.
+
+        Raises `GenerationError` when it is given up, `LeaseLost`.
+        """
+        assert self._delivery is not None
+        tries, pause = 0, FIRST_PAUSE
+        while True:
+            try:
+                return await self._delivery.deliver(finished)
+            except LeaseLost:
+                self.store_lost.set()
+                raise
+            except StoreUnavailable as error:
+                log.warning("Could not deliver: %s", error, extra={"job": finished.job.id})
+            except Exception as error:
+                tries += 1
+                log.exception("Could not deliver", extra={"job": finished.job.id})
+                if tries == DELIVERIES:
+                    raise GenerationError("the picture was made, but could not be delivered") from error
+            await self._clock.sleep(pause)
+            pause = min(2.0 * pause, LONGEST_PAUSE)
+            finished = replace(finished, job=replace(finished.job, maybe_posted=True))
 
     # ── inside: failures ────────────────────────────────────────────────────────────────────────
 

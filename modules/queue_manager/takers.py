@@ -7,7 +7,7 @@ dispatcher but for their speed: where one of them finds nothing to do, none of t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from modules.queue_manager.flights import EngineSlot
@@ -40,7 +40,12 @@ class TakerPool:
         self.remove(slot)
         self._sorts[slot.name] = sort
         self._members.setdefault(sort, {})[slot.name] = slot
-        heappush(self._heaps.setdefault(sort, []), (slot.pace, slot.name))
+        heap = self._heaps.setdefault(sort, [])
+        heappush(heap, (slot.pace, slot.name))
+        if len(heap) > 64 + 2 * len(self._members[sort]):
+            # Items of engines that left stay until they surface: now they are the most.
+            heap[:] = [(member.pace, member.name) for member in self._members[sort].values()]
+            heapify(heap)
 
     def remove(self, slot: EngineSlot) -> None:
         """The engine waits no longer."""

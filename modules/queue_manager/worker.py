@@ -21,7 +21,9 @@ from modules.queue_manager.errors import (
     GenerationError,
     OutOfMemory,
     StoreError,
+    StoreUnavailable,
 )
+from modules.queue_manager.fence import FencedEngine
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.manager import QueueManager
@@ -60,7 +62,7 @@ class GpuWorker:
     def __init__(
         self, *, engine: ImageEngine, manager: QueueManager, clock: Clock, times: WorkerTimes | None = None
     ) -> None:
-        self.engine = engine
+        self.engine = FencedEngine(engine)
         self.slot = EngineSlot(name=engine.name)
         self._manager = manager
         self._clock = clock
@@ -136,7 +138,6 @@ class GpuWorker:
         self.slot.last_error = None
         if not self._draining.is_set():
             self._trouble.clear()
-        self._breaker.answered()
         self._become("busy" if self.slot.flights else "idle")
         if self._orphaned:
             self._orphaned = False
@@ -152,7 +153,7 @@ class GpuWorker:
                 self._manager.return_batch(batch)
         return False
 
-    def _note(self, error: GenerationError) -> None:
+    def _note(self, error: GenerationError | StoreUnavailable) -> None:
         if self.slot.last_error != str(error):
             log.warning("Engine is not available: %s", error, extra={"engine": self.slot.name})
         self.slot.last_error = str(error)
@@ -280,6 +281,12 @@ class GpuWorker:
         except GenerationError as error:
             await self._failed(flight, error)
             return
+        except StoreUnavailable as error:
+            # What it starts from cannot be read. That is no fault of the job's, so it costs no attempt; and
+            # every engine will find the same, so this one makes a pause.
+            self._note(error)
+            self._become("down")
+            self._trouble.set()
         if flight.run is None:
             self._manager.returned(flight)
             return

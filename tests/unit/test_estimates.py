@@ -101,13 +101,8 @@ def test_one_picture_may_always_be_tried_again() -> None:
 def test_the_breaker_waits_longer_each_time_and_forgets_after_a_run_that_came_through() -> None:
     breaker = CircuitBreaker(first_pause=1.0, longest_pause=60.0)
     pauses = [breaker.failed() for _ in range(10)]
-    assert breaker.state == "open"
     assert all(0.8 * 2**n <= pause <= 1.2 * 2**n for n, pause in enumerate(pauses[:6]))
     assert max(pauses) <= 72.0
-    breaker.answered()
-    assert breaker.state == "half-open"
     assert breaker.failed() >= 48.0
-    breaker.answered()
     breaker.succeeded()
-    assert breaker.state == "closed"
     assert breaker.failed() <= 1.2

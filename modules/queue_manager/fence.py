@@ -1,0 +1,88 @@
+"""The fence around an engine: whatever it raises unexpectedly becomes `EngineUnavailable`.
+
+A mistake made in reading one server's answers costs that server's batch and a pause, never the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from modules.queue_manager.errors import BotError, EngineUnavailable
+from modules.queue_manager.jobs import Batch, Picture
+from modules.queue_manager.ports import Capabilities, ImageEngine, Run, RunEvent
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _fence(engine: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (BotError, StopAsyncIteration):
+        raise
+    except Exception as error:
+        log.exception("%s failed unexpectedly", what, extra={"engine": engine})
+        raise EngineUnavailable(f"unexpected {type(error).__name__}") from error
+
+
+class FencedEngine:
+    """An `ImageEngine` that raises our own errors alone."""
+
+    def __init__(self, engine: ImageEngine) -> None:
+        self._engine = engine
+
+    @property
+    def name(self) -> str:
+        """The engine's own."""
+        return self._engine.name
+
+    async def probe(self) -> Capabilities:
+        """See `ImageEngine`."""
+        with _fence(self.name, "Probing"):
+            return await self._engine.probe()
+
+    async def submit(self, batch: Batch) -> Run:
+        """See `ImageEngine`."""
+        with _fence(self.name, "Submitting"):
+            return _FencedRun(await self._engine.submit(batch), self.name)
+
+    async def resume(self, batch: Batch) -> Run | None:
+        """See `ImageEngine`."""
+        with _fence(self.name, "Resuming"):
+            run = await self._engine.resume(batch)
+        return None if run is None else _FencedRun(run, self.name)
+
+    async def aclose(self) -> None:
+        """See `ImageEngine`."""
+        with _fence(self.name, "Closing"):
+            await self._engine.aclose()
+
+
+class _FencedRun:
+    def __init__(self, run: Run, engine: str) -> None:
+        self._run = run
+        self._engine = engine
+
+    @property
+    def batch(self) -> Batch:
+        return self._run.batch
+
+    async def events(self) -> AsyncIterator[RunEvent]:
+        events = self._run.events()
+        while True:
+            try:
+                with _fence(self._engine, "Following a run"):
+                    event = await anext(events)
+            except StopAsyncIteration:
+                return
+            yield event
+
+    async def fetch(self, index: int) -> Picture:
+        with _fence(self._engine, "Fetching a picture"):
+            return await self._run.fetch(index)
+
+    async def withdraw(self, *, interrupt: bool) -> bool:
+        with _fence(self._engine, "Withdrawing a run"):
+            return await self._run.withdraw(interrupt=interrupt)
