@@ -501,12 +501,19 @@ async def _inspect_discord(
     from modules.discord.inspection import API_BASE, asking, inspect_discord
 
     if not settings.discord_token:
-        return ()
+        return _not_asked("DISCORD_TOKEN")
     return await inspect_discord(
         ask or asking(session, settings.discord_token, settings.discord_api_base or API_BASE),
         guild_id=settings.allowed_guild_id,
         gallery_channel_id=settings.gallery_channel_id,
+        role_ids=dict.fromkeys([*settings.priority_roles, *(role for role, _ in settings.role_limits)]),
     )
+
+
+def _not_asked(name: str) -> "tuple[Finding, ...]":
+    from modules.utils.inspection import Finding
+
+    return (Finding(level="hint", what="nobody could be asked", mend=f"mend {name} first"),)
 
 
 async def _inspect_database(settings: "Settings") -> "tuple[Finding, ...]":
@@ -531,9 +538,11 @@ async def _inspect_servers(
     async def keep(found: "Sequence[str]") -> None:
         urls.extend(found)
 
+    if not settings.comfy_urls:
+        return _not_asked("COMFY_URLS")
     addresses = Addresses(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
-    if settings.comfy_urls and not urls:
+    if not urls:
         what = f"no server is found under {', '.join(settings.comfy_urls)}"
         return (Finding(level="fault", what=what, mend="correct the name in COMFY_URLS, or start a server"),)
     clients = [ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None) for url in urls]

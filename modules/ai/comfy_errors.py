@@ -33,6 +33,10 @@ class Unreachable(EngineUnavailable):
     """Nobody listens at the address: the server was told nothing."""
 
 
+class Untrusted(Unreachable):
+    """It speaks no TLS, or its certificate is not one that this machine trusts."""
+
+
 class ServerLacks(EngineUnavailable):
     """The server has not the node or the model file that a graph needs; another may have it."""
 
@@ -46,8 +50,11 @@ def foreign_errors(server: str) -> Iterator[None]:
         raise ServerSilent(f"{server} did not answer in time") from error
     except aiohttp.ClientConnectorDNSError as error:
         raise Unreachable(f"{server}: no such host") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
+        raise Untrusted(f"{server}: its certificate is not trusted ({short(why)})") from error
     except aiohttp.ClientSSLError as error:
-        raise Unreachable(f"{server}: TLS failed ({type(error).__name__})") from error
+        raise Untrusted(f"{server} does not speak TLS there") from error
     except aiohttp.ClientConnectorError as error:
         why = error.os_error.strerror or type(error.os_error).__name__
         raise Unreachable(f"{server} cannot be reached ({why})") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modules.ai.card_proposals import NoProposal, propose_card
 from modules.ai.comfy_client import ComfyClient
+from modules.ai.comfy_errors import ServerSilent, Unreachable, Untrusted
 from modules.ai.fusion import fusible
 from modules.ai.preflight import inspect
 from modules.ai.templates import WorkflowTemplate
@@ -60,9 +61,18 @@ async def inspect_server(
     """What one server can run, or why it cannot be asked. ``max_batch`` as for `inspect`."""
     try:
         return (await inspect(client, templates, max_batch=max_batch)).findings
-    except EngineUnauthorized as error:
-        mend = "correct COMFY_API_KEY (name:password for HTTP Basic, else it is a Bearer token)"
-        return (Finding(level="fault", what=str(error), mend=mend),)
     except EngineUnavailable as error:
-        mend = "start ComfyUI with --listen, let the firewall pass its port, or correct COMFY_URLS"
-        return (Finding(level="fault", what=str(error), mend=mend),)
+        return (Finding(level="fault", what=str(error), mend=_mend(error)),)
+
+
+def _mend(error: EngineUnavailable) -> str:
+    if isinstance(error, EngineUnauthorized):
+        return "correct COMFY_API_KEY (name:password for HTTP Basic, else it is a Bearer token)"
+    if isinstance(error, Untrusted):
+        return (
+            "write http:// if it speaks no TLS; else give it a certificate that this machine trusts, or name "
+            "its authority's file in the environment variable SSL_CERT_FILE"
+        )
+    if isinstance(error, Unreachable | ServerSilent):
+        return "start ComfyUI with --listen, let the firewall pass its port, or correct COMFY_URLS"
+    return "correct COMFY_URLS, or look at what stands before that ComfyUI"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any
 
 import aiohttp
@@ -62,10 +62,14 @@ def asking_by(http: HTTPClient) -> Ask:
 
 
 async def inspect_discord(
-    ask: Ask, *, guild_id: int | None, gallery_channel_id: int | None = None
+    ask: Ask,
+    *,
+    guild_id: int | None,
+    gallery_channel_id: int | None = None,
+    role_ids: Collection[int] = (),
 ) -> tuple[Finding, ...]:
     """Everything that is wrong between the bot and Discord, at least as far as the first thing that
-    keeps the rest from being asked."""
+    keeps the rest from being asked. ``role_ids`` are those that settings name."""
     found: list[Finding] = []
     try:
         me, application = await ask("/users/@me"), await ask("/oauth2/applications/@me")
@@ -73,7 +77,9 @@ async def inspect_discord(
         guilds = {int(guild["id"]): str(guild["name"]) for guild in await ask("/users/@me/guilds")}
         found.append(_about_guild(guilds, guild_id, invite_link(application["id"])))
         if guild_id in guilds:
-            found += await _inspect_guild(ask, guild_id, me, application, gallery_channel_id)
+            found += await _inspect_guild(
+                ask, guild_id, me, application, gallery=gallery_channel_id, role_ids=role_ids
+            )
     except Refusal as refusal:
         found.append(_about_refusal(refusal.status))
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
@@ -130,12 +136,19 @@ def _about_guild(guilds: dict[int, str], guild_id: int | None, link: str) -> Fin
 
 
 async def _inspect_guild(
-    ask: Ask, guild_id: int, me: Any, application: Any, gallery: int | None
+    ask: Ask,
+    guild_id: int,
+    me: Any,
+    application: Any,
+    *,
+    gallery: int | None,
+    role_ids: Collection[int],
 ) -> list[Finding]:
     guild = await ask(f"/guilds/{guild_id}")
     held = [str(role) for role in (await ask(f"/guilds/{guild_id}/members/{me['id']}"))["roles"]]
     granted = member_permissions(guild["roles"], held, guild_id=guild_id)
     found = list(_about_permissions(granted, invite_link(application["id"])))
+    found += _about_roles(guild["roles"], role_ids)
     channels = await ask(f"/guilds/{guild_id}/channels")
     if len(channels) >= FULL:
         what = f"the server has {len(channels)} of at most {LARGEST_GUILD} channels"
@@ -173,6 +186,15 @@ def _about_permissions(granted: discord.Permissions, link: str) -> Iterator[Find
     if granted.administrator:
         what = "the bot is an administrator, which is more than it needs"
         yield Finding(level="hint", what=what, mend=f"take that from its role; enough is granted by {link}")
+
+
+def _about_roles(roles: Any, wanted: Collection[int]) -> Iterator[Finding]:
+    known = {int(role["id"]) for role in roles}
+    for role_id in wanted:
+        if role_id not in known:
+            what = f"ROLE_LIMITS or PRIORITY_ROLES name {role_id}, which is no role of this server"
+            mend = "copy the id anew: Server Settings → Roles → … → Copy Role ID"
+            yield Finding(level="hint", what=what, mend=mend)
 
 
 def _about_gallery(channels: Any, gallery: int, may_in: Callable[[Any], discord.Permissions]) -> Finding:

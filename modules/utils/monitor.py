@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "status_page"
 RETRY_SECONDS = 0.5
+SERVER = "FuLLet"
+"""What it says it is, in the header of that name."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -83,6 +85,7 @@ class Monitor:
                 web.get("/readyz", self._show_readiness),
             ]
         )
+        app.on_response_prepare.append(_say_who)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         listening = None
@@ -112,6 +115,10 @@ class Monitor:
     async def _show_status(self, _: web.Request) -> web.Response:
         view = self._views[-1]
         return web.json_response({**view.status(), "unready": view.unready()}, headers=_PAGE_HEADERS)
+
+
+async def _say_who(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER
 
 
 def _showing(file: Path) -> Handler:

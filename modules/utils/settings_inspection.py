@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils.inspection import Finding
+from modules.utils.monitor import SERVER
 from modules.utils.settings import ALIAS, Settings, gather, given, read_file, unknown_names
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -74,3 +79,33 @@ def _about_values(settings: Settings) -> Iterator[Finding]:
     if settings.metrics_port and settings.metrics_host not in LOOPBACK:
         what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
         yield Finding(level="hint", what=what, mend="leave it empty unless a firewall is before it")
+    if settings.metrics_port:
+        yield from _about_port(settings.metrics_host, settings.metrics_port)
+
+
+def _about_port(host: str, port: int) -> Iterator[Finding]:
+    """Whether figures and the status page can be served there."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address, family=family):
+            return
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        if taken and _is_a_bot(host, port):
+            return
+        why = "is another program's" if taken else f"cannot be had ({error.strerror})"
+        what = f"METRICS_PORT {port} of METRICS_HOST {host} {why}"
+        mend = "choose another port" if taken else "correct METRICS_HOST, or choose a port above 1023"
+        yield Finding(level="hint" if taken else "fault", what=what, mend=mend)
+
+
+def _is_a_bot(host: str, port: int) -> bool:
+    """Whether what listens there is a bot such as this one, which may well run during the check."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    try:
+        connection = HTTPConnection(anywhere.get(host, host), port, timeout=2)
+        with contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().headers["Server"] == SERVER
+    except (OSError, HTTPException):
+        return False

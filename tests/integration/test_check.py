@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from modules.discord.permissions import NEEDED, invite_link, names
 from modules.utils.database.engine import Database
 from modules.utils.database.inspection import inspect_database
 from modules.utils.inspection import Section, as_text, of_level
+from modules.utils.monitor import Monitor
 from modules.utils.settings_inspection import inspect_settings
 from tests.postgres import Postgres
 from tests.postgres_relay import Authority, relaying
@@ -137,6 +139,9 @@ async def test_the_command_tells_machines_and_ends_accordingly(tmp_path: Path, p
 
 async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
+        unasked = as_text(await here.check(COMFY_URLS="", DISCORD_TOKEN=""))
+        assert "Discord\n  • nobody could be asked: mend DISCORD_TOKEN first" in unasked
+        assert "ComfyUI\n  • nobody could be asked: mend COMFY_URLS first" in unasked
         sections = await here.check(
             COMFY_URLS="", MAX_JOBS_PER_USER="many", BANNED_WORDS_FILE=str(tmp_path / "none")
         )
@@ -160,6 +165,28 @@ def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:
     assert "METRICS_PORT in .env is hidden by the environment variable of that name" in told
     assert "METRICS_HOST=0.0.0.0 shows figures and the status page to other machines" in told
     assert os.name == "nt" or "other users of this machine may read .env" in told
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Path, host: str) -> None:
+    async def told(port: int, host: str) -> str:
+        env_file = tmp_path / ".env"
+        env_file.write_text(f"METRICS_PORT={port}\nMETRICS_HOST={host}\n")
+        _, found = await asyncio.to_thread(inspect_settings, env_file, {})
+        return as_text([Section(title="", findings=found)])
+
+    async with Monitor().serving(host=host, port=0) as port:
+        assert "another program's" not in await told(port, host)
+    assert "another program's" not in await told(port, host)
+    with socket.create_server((host, 0)) as other:
+        port = other.getsockname()[1]
+        assert f"• METRICS_PORT {port} of METRICS_HOST {host} is another program's" in await told(port, host)
+    assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be had" in await told(9100, "192.0.2.1")
+
+
+def test_without_a_file_it_is_told_how_to_make_one(tmp_path: Path) -> None:
+    _, found = inspect_settings(tmp_path / ".env", {})
+    assert "there is no .env: copy .env.example to .env" in hints([Section(title="", findings=found)])
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
@@ -230,6 +257,19 @@ async def test_a_gallery_that_is_not_there_or_shut_is_told(tmp_path: Path) -> No
         assert "GALLERY_CHANNEL_ID=123456789012345678 is no channel of this server" in told
 
 
+async def test_roles_that_are_not_there_are_told(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        known = str(here.discord.guild.id)  # @everyone's role has the guild's id
+        sections = await here.check(
+            PRIORITY_ROLES=f"{known},123456789012345678", ROLE_LIMITS="223456789012345678=4"
+        )
+        told = hints(sections)
+        assert "name 123456789012345678, which is no role of this server" in told
+        assert "name 223456789012345678, which is no role of this server" in told
+        assert known not in told
+        assert faults(sections) == ""
+
+
 # ── database ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -278,8 +318,25 @@ async def test_a_postgresql_is_looked_at(postgres: Postgres, tmp_path: Path) -> 
     with relaying(
         postgres.socket, answer="tls", context=Authority(tmp_path, "ours").server_context("localhost")
     ) as relay:
-        url = f"postgresql://postgres:x@localhost:{relay.port}/{name}?sslmode=require"
-        assert "the connection is encrypted (TLSv1." in as_text(await found_in(url))
+        url = f"postgresql://postgres:x@localhost:{relay.port}/{name}"
+        assert "the connection is encrypted (TLSv1." in as_text(await found_in(f"{url}?sslmode=require"))
+        checked = f"{url}?sslmode=verify-full&sslrootcert={tmp_path / 'ours.crt'}"
+        assert "the connection is encrypted (TLSv1.3)" in as_text(await found_in(checked))
+        Authority(tmp_path, "theirs")
+        told = faults(await found_in(f"{url}?sslmode=verify-full&sslrootcert={tmp_path / 'theirs.crt'}"))
+        assert "certificate" in told
+        assert "x@" not in told
+
+
+async def test_a_postgresql_that_is_far_and_in_the_open_is_told(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = postgres.new_database()
+    with relaying(postgres.socket) as relay:
+        url = f"postgresql://postgres:x@127.0.0.1:{relay.port}/{name}?sslmode=prefer"
+        monkeypatch.setattr("modules.utils.database.inspection.is_private", lambda host: False)
+        told = hints(await found_in(url))
+    assert "the connection to the database is not encrypted: add ?sslmode=require" in told
 
 
 async def test_a_postgresql_that_is_away_lacks_the_database_or_forbids_writing_is_told(
@@ -302,9 +359,54 @@ async def test_a_server_that_is_away_wants_a_key_or_is_none_is_told(tmp_path: Pa
         told = faults(await here.check(COMFY_API_KEY="wrong"))
         assert "wants another COMFY_API_KEY (it answered 401): correct COMFY_API_KEY" in told
         told = faults(await here.check(COMFY_URLS=here.discord.url))
-        assert "start ComfyUI with --listen" in told
+        assert "answered 404: correct COMFY_URLS, or look at what stands before that ComfyUI" in told
         await here.comfy.stop()
-        assert "cannot be reached" in faults(await here.check())
+        told = faults(await here.check())
+        assert "cannot be reached" in told
+        assert "start ComfyUI with --listen, let the firewall pass its port" in told
+
+
+@asynccontextmanager
+async def behind_tls(context: ssl.SSLContext, port: int) -> AsyncIterator[str]:
+    """The address of a proxy that speaks TLS before what listens on ``port``."""
+
+    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+        except OSError:
+            pass
+        finally:
+            target.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pass_on(reader, inner[1]), pass_on(inner[0], writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_certificate_that_nobody_knows_and_a_server_without_tls_are_told(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    async with (
+        place(tmp_path) as here,
+        behind_tls(authority.server_context("127.0.0.1"), here.comfy.port) as url,
+    ):
+        told = faults(await here.check(COMFY_URLS=url))
+        assert "its certificate is not trusted (unable to get local issuer certificate)" in told
+        assert "name its authority's file in the environment variable SSL_CERT_FILE" in told
+        told = faults(await here.check(COMFY_URLS=here.comfy.url.replace("http://", "https://")))
+        assert "does not speak TLS there: write http:// if it speaks no TLS" in told
+
+        here.write(COMFY_URLS=url)
+        command = [sys.executable, str(ROOT / "bot.py"), "check", "--env-file", str(here.env_file)]
+        environ = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(authority.certificate)}
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, env=environ, check=False)
+        assert done.returncode == 0, done.stdout
+        assert "answers over HTTPS, by its key" in done.stdout.decode()
 
 
 async def test_what_a_server_lacks_is_told_with_what_to_do(tmp_path: Path) -> None:
