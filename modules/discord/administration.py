@@ -25,11 +25,12 @@ from modules.utils.inspection import MARKS, Section, of_level
 
 GPUS_SHOWN = 20
 CHECK_SECONDS = 20.0
+LINES = 5
 FIELD = 1024
 """Characters of an embed's field (Discord docs, Embed Limits)."""
 
 Reload = Callable[[], Awaitable[Sequence[str]]]
-"""Reads the addresses of the GPUs anew; gives the names of the engines there are then."""
+"""Reads the settings anew and gives the fleet its addresses; sentences on what has changed, and what not."""
 
 
 Inspect = Callable[[], Awaitable[Sequence[Section]]]
@@ -106,10 +107,12 @@ class Administration:
         return self._text(locale, "admin-draining", gpu=name)
 
     async def reload(self, locale: str) -> str:
-        """Read the GPUs' addresses again."""
+        """Read the GPUs' addresses again; a drained one comes back."""
         if self._reload is None:
             return self._text(locale, "admin-reload-unavailable")
-        return self._text(locale, "admin-reloaded", names=", ".join(await self._reload()) or "–")
+        told = [f"-# {quoted(line, 250)}" for line in (await self._reload())[:LINES]]
+        names = [engine.name for engine in self._desk.fleet.engines() if engine.state != "draining"]
+        return "\n".join([self._text(locale, "admin-reloaded", names=", ".join(names) or "–"), *told])
 
     def engine_names(self) -> list[str]:
         """For choices."""

@@ -36,7 +36,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 class Addresses:
     """Keeps a fleet's URLs up to date with what the operator wrote and with what names resolve to.
 
-    ``on_urls`` is awaited with all URLs whenever they have changed, one call at a time.
+    ``on_urls`` is awaited with all URLs at each `set` and whenever they have changed, one call at a time.
     """
 
     def __init__(
@@ -58,11 +58,12 @@ class Addresses:
         self._turn = asyncio.Lock()
 
     async def set(self, written: Sequence[str], batch_sizes: Sequence[int | None] = (None,)) -> None:
-        """Take what COMFY_URLS and MAX_BATCH_SIZE say now."""
+        """Take what COMFY_URLS and MAX_BATCH_SIZE say now, looking every name up."""
         async with self._turn:
             each = batch_sizes if len(batch_sizes) > 1 else [*batch_sizes] * len(written)
             self._written = tuple(written)
             self._sizes = dict(zip(written, each, strict=True))
+            self._told = None
             await self._update()
 
     def batch_size(self, url: str) -> int | None:

@@ -22,8 +22,8 @@ LIVE = "comfy_urls"
 class EnvironmentFile:
     """The file ``.env`` under a running bot.
 
-    ``on_change`` is awaited with the new settings when `LIVE` has changed. A faulty file (an editor may
-    have saved half of it) changes nothing and is told once.
+    ``on_change`` is awaited with the new settings when `LIVE` has changed, and at each `reload`. A faulty
+    file (an editor may have saved half of it) changes nothing and is told once.
     """
 
     def __init__(
@@ -52,11 +52,15 @@ class EnvironmentFile:
             mark = await asyncio.to_thread(_mark, self._path)
             if mark != self._seen:
                 self._seen = mark
-                for line in await self.reload():
+                for line in await self._read(asked=False):
                     logger.warning("%s", line)
 
     async def reload(self) -> tuple[str, ...]:
-        """Read the file and take what is new; sentences that say what was taken and what was not."""
+        """Read the file and take the addresses, changed or not; sentences that say what else was taken and
+        what was not."""
+        return await self._read(asked=True)
+
+    async def _read(self, *, asked: bool) -> tuple[str, ...]:
         async with self._turn:
             try:
                 written = await asyncio.to_thread(settings.read_file, self._path)
@@ -69,7 +73,7 @@ class EnvironmentFile:
                 for field in fields(Settings)
                 if getattr(new, field.name) != getattr(before, field.name)
             ]
-            if LIVE in changed:
+            if asked or LIVE in changed:
                 await self._on_change(new)
             return (*self._told(changed), *self._hidden(written))
 

@@ -112,6 +112,17 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
 
 
+async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(tmp_path: Path) -> None:
+    async def reload() -> tuple[str, ...]:
+        return ("Nothing changed, as .env has faults: COMFY_URLS: is missing",)
+
+    async with whole_room(tmp_path, reload=reload) as stand:
+        admin = await stand.person("admin")
+        lines = (await says(stand, admin, "!reload", "Read again")).splitlines()
+        assert lines[0] == "Read again. GPUs: gpu-1."
+        assert "Nothing changed, as .env has faults" in lines[1]
+
+
 async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> None:
     async def inspect() -> list[Section]:
         ask = asking_by(room.bot.http)

@@ -105,4 +105,13 @@ async def test_an_edit_hidden_by_a_real_variable_is_told(tmp_path: Path) -> None
     edited.path.write_text(GOOD.replace("a:1", "b:1"), encoding="utf-8")
     (line,) = await edited.file.reload()
     assert "hidden by the environment variable COMFY_URL" in line
-    assert edited.seen == []
+    assert [new.comfy_urls for new in edited.seen] == [("http://real:1",)]
+
+
+async def test_who_asks_for_it_has_the_addresses_taken_though_nothing_changed(tmp_path: Path) -> None:
+    edited = Edited(tmp_path / ".env", {})
+    assert await edited.file.reload() == ()
+    edited.path.write_text("", encoding="utf-8")
+    (line,) = await edited.file.reload()
+    assert line.startswith("Nothing changed")
+    assert [new.comfy_urls for new in edited.seen] == [("http://a:1",)]

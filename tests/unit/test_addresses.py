@@ -91,5 +91,17 @@ async def test_each_server_has_the_batch_size_of_its_address() -> None:
     assert addresses.batch_size("http://own:1") is None
 
 
+async def test_what_is_set_again_is_looked_up_and_told_again() -> None:
+    fleet, answers = Fleet(), iter([["10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"]])
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return next(answers)
+
+    addresses = Addresses(on_urls=fleet.set_urls, clock=Beat(0), resolve=resolve)
+    for _ in range(3):
+        await addresses.set(["dns+http://comfy:8188"])
+    assert fleet.told == [("http://10.0.0.1:8188",), ("http://10.0.0.1:8188",), ("http://10.0.0.2:8188",)]
+
+
 async def test_this_machine_is_found_by_name() -> None:
     assert "127.0.0.1" in await look_up("localhost", 80)
