@@ -218,7 +218,7 @@ def has_picture(message: dict[str, Any]) -> bool:
 
 async def session_of(person: SimulatedUser) -> str:
     """The id of the person's private channel, once it is there."""
-    channel = await person.wait_for_channel(lambda known: known["name"].startswith("art-"))
+    channel = await person.wait_for_channel(lambda known: str(known.get("name")).startswith("art-"))
     return str(channel["id"])
 
 

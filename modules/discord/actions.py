@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import discord
 
-from modules.discord.answers import answer, cancel_buttons, queued_text
+from modules.discord.answers import answer
 from modules.discord.buttons import job_row
 from modules.discord.courier import CourierError, Enclosure, Note, Posted
 from modules.discord.desk import Desk
 from modules.discord.forms import edit_form, prompt_form, seed_of
 from modules.discord.intake import Wish
+from modules.discord.outcomes import remembered
 from modules.discord.pacing import Priority
 from modules.discord.people import Person
 from modules.discord.prose import plain, quoted
 from modules.discord.rejections import NoPictureHere, SharingNotSetUp
 from modules.discord.results import label_of
-from modules.queue_manager.errors import BadSourceImage, NotYourJob
+from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
 from modules.queue_manager.jobs import MAX_SEED, Job, JobId, Variation
 
 VARIATION_STRENGTH = 0.15
@@ -67,17 +68,8 @@ class JobActions:
 
     async def submit(self, interaction: discord.Interaction, person: Person, wish: Wish) -> None:
         """Queue a wish and answer with the place. The interaction must be deferred."""
-        desk = self._desk
-        accepted = await desk.intake.take(person, wish)
-        place = desk.queue.place(accepted.jobs[0].id)
-        await answer(
-            interaction,
-            queued_text(desk.messages, person, accepted, place, desk.hindrance()),
-            view=cancel_buttons(
-                desk.messages, person.locale, [(job.id, job.number) for job in accepted.jobs]
-            ),
-        )
-        await desk.kept.show(person.user_id, accepted.channel_id)
+        accepted = await self._desk.intake.take(person, wish)
+        await self._desk.open_answers.give(interaction, person, accepted)
 
     # ── one method a button ─────────────────────────────────────────────────────────────────────
 
@@ -167,10 +159,16 @@ class JobActions:
         await answer(interaction, desk.messages.text(person.locale, "deleted"))
 
     async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
-        await self._desk.queue.cancel(job.id, by=interaction.user.id)
-        person = await self._desk.person(interaction)
-        text = self._desk.messages.text(person.locale, "cancelled-mine", count=1, numbers=f"#{job.number}")
-        await answer(interaction, text)
+        desk, person = self._desk, await self._desk.person(interaction)
+        try:
+            await desk.queue.cancel(job.id, by=person.user_id)
+        except UnknownJob:  # too late: it has ended, or is on its way
+            record = await desk.database.history.job(job.id)
+            await answer(interaction, remembered(desk.messages, person.locale, job, record))
+        else:
+            numbers = f"#{job.number}"
+            text = desk.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
+            await answer(interaction, text)
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────
 

@@ -14,12 +14,11 @@ from discord import app_commands
 from modules.discord.boards import standing
 from modules.discord.buttons import job_button, rows
 from modules.discord.courier import mentions
-from modules.discord.intake import Accepted
 from modules.discord.messages import Messages
 from modules.discord.people import Person
 from modules.discord.prose import moment
 from modules.queue_manager.errors import BotError, RequestRejected, StoreError
-from modules.queue_manager.jobs import JobId
+from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.status import Place
 
 log = getLogger(__name__)
@@ -94,14 +93,18 @@ def sentence(error: Exception, messages: Messages, locale: str | None) -> str:
 
 
 def queued_text(
-    messages: Messages, person: Person, accepted: Accepted, place: Place | None, hindrance: str | None
+    messages: Messages,
+    person: Person,
+    jobs: Sequence[Job],
+    *,
+    channel_id: int,
+    place: Place | None,
+    hindrance: str | None,
 ) -> str:
-    """The answer to an accepted request: place, expected time, where it will appear."""
+    """What is said of accepted jobs: the first one's place and expected time, where they will appear."""
     locale = person.locale
-    numbers = ", ".join(f"#{job.number}" for job in accepted.jobs)
-    lines = [
-        messages.text(locale, "queued", count=len(accepted.jobs), numbers=numbers, ahead=standing(place))
-    ]
+    numbers = ", ".join(f"#{job.number}" for job in jobs)
+    lines = [messages.text(locale, "queued", count=len(jobs), numbers=numbers, ahead=standing(place))]
     if hindrance is not None:
         lines.append(messages.text(locale, f"queued-{hindrance}"))
     elif place is not None and place.expected_at is not None:
@@ -109,7 +112,7 @@ def queued_text(
     if person.preferences.direct_message:
         lines.append(messages.text(locale, "queued-where-direct"))
     else:
-        lines.append(messages.text(locale, "queued-where", channel=f"<#{accepted.channel_id}>"))
+        lines.append(messages.text(locale, "queued-where", channel=f"<#{channel_id}>"))
     return "\n".join(lines)
 
 

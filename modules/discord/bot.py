@@ -44,21 +44,23 @@ from modules.discord.cogs.sessions import Sessions
 from modules.discord.courier import DISCORD_ERRORS, Courier
 from modules.discord.delivery import ChannelDelivery
 from modules.discord.desk import Desk
+from modules.discord.failures import FailureNotices
 from modules.discord.guard import GuildGuard
 from modules.discord.intake import Intake, Refunds
-from modules.discord.kept import KeptPictures
+from modules.discord.kept import Kept
 from modules.discord.limits import Cooldown, Limits
 from modules.discord.messages import Messages
+from modules.discord.open_answers import OpenAnswers
 from modules.discord.pacing import Pacer, Traffic, pace
 from modules.discord.progress import ProgressMessages
 from modules.discord.registration import Registration
 from modules.discord.results import ResultNotes
 from modules.discord.words import BannedWords
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import StoreError
+from modules.queue_manager.errors import RequestRejected, StoreError
 from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Clock
+from modules.queue_manager.ports import Clock, JobListener
 from modules.utils.database.engine import Database
 from modules.utils.images import OutputFormat, PictureCleaner
 
@@ -192,6 +194,13 @@ class ImageBot(commands.Bot):
             clock=clock,
             patience=patience,
         )
+        failures = FailureNotices(
+            courier=self.courier,
+            channels=self.channels,
+            store=database.status_messages,
+            messages=self.messages,
+            offers=queue.offers,
+        )
         self.progress = ProgressMessages(
             courier=self.courier,
             pacer=self.pacer,
@@ -201,11 +210,14 @@ class ImageBot(commands.Bot):
             clock=clock,
             place=queue.place,
             hindrance=self.hindrance,
+            tell_elsewhere=failures.tell,
             interval=status_interval,
         )
-        queue.deliver_with(self.delivery, [self.progress, Refunds(database.members)])
+        self._open_answers = OpenAnswers(messages=self.messages, place=queue.place, hindrance=self.hindrance)
+        listeners: list[JobListener] = [self.progress, self._open_answers, Refunds(database.members)]
+        queue.deliver_with(self.delivery, listeners)
         limits = limits or Limits()
-        desk = Desk(
+        desk = self._desk = Desk(
             queue=queue,
             fleet=fleet,
             database=database,
@@ -224,12 +236,16 @@ class ImageBot(commands.Bot):
             reader=AttachmentReader(session=lambda: session, extra_host=attachment_host),
             cleaner=cleaner,
             messages=self.messages,
-            kept=KeptPictures(
+            kept=Kept(
                 history=database.history,
-                preferences=database.preferences,
+                failures=failures,
+                channels=self.channels,
                 notes=notes,
+                offers=queue.offers,
                 courier=self.courier,
             ),
+            failures=failures,
+            open_answers=self._open_answers,
             acknowledger=Acknowledger(),
             hindrance=self.hindrance,
             home=lambda: self.get_guild(guild_id) if guild_id is not None else None,
@@ -395,6 +411,7 @@ class ImageBot(commands.Bot):
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         await self.progress.aclose()
+        await self._open_answers.aclose()
         await self.pacer.aclose()
         await super().close()
 
@@ -405,6 +422,7 @@ class ImageBot(commands.Bot):
         if self._hears(interaction):
             self.track()
             await fenced(interaction, lambda: self._clicks.component(interaction, what, about), self.tell)
+            await self._show_kept(interaction)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Forms are answered here, so that one which was open during a restart is answered too."""
@@ -416,6 +434,20 @@ class ImageBot(commands.Bot):
             self.track()
             about = match["about"] or ""
             await fenced(interaction, lambda: self._clicks.form(interaction, about), self.tell)
+            await self._show_kept(interaction)
+
+    async def on_app_command_completion(self, interaction: discord.Interaction, _: object) -> None:
+        """A command of theirs was answered."""
+        self.track()
+        await self._show_kept(interaction)
+
+    async def _show_kept(self, interaction: discord.Interaction) -> None:
+        """Bring what could be brought nowhere before."""
+        try:
+            if await self._desk.kept.waits_for(interaction.user.id):
+                await self._desk.kept.show(await self._desk.person(interaction))
+        except (RequestRejected, StoreError) as error:
+            log.info("what is kept for %s was not looked at: %s", interaction.user.id, error)
 
     def _hears(self, interaction: discord.Interaction) -> bool:
         return interaction.guild_id is None or self.guard.admits(interaction.guild_id)

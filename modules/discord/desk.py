@@ -12,9 +12,11 @@ from modules.discord.attachments import AttachmentReader
 from modules.discord.boards import Hindrance
 from modules.discord.channels import SessionChannels
 from modules.discord.courier import Courier, CourierError, Posted
+from modules.discord.failures import FailureNotices
 from modules.discord.intake import Intake
-from modules.discord.kept import KeptPictures
+from modules.discord.kept import Kept
 from modules.discord.messages import Messages
+from modules.discord.open_answers import OpenAnswers
 from modules.discord.people import Person, person_of
 from modules.discord.recalled import job_of
 from modules.discord.rejections import PictureForgotten
@@ -40,7 +42,9 @@ class Desk:
     reader: AttachmentReader
     cleaner: PictureCleaner
     messages: Messages
-    kept: KeptPictures
+    kept: Kept
+    failures: FailureNotices
+    open_answers: OpenAnswers
     acknowledger: Acknowledger
     hindrance: Callable[[], Hindrance | None]
     home: Callable[[], discord.Guild | None]

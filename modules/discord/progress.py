@@ -7,7 +7,7 @@ never sent. At most one edit every two seconds for one job.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -31,11 +31,11 @@ from modules.discord.courier import (
 )
 from modules.discord.messages import Messages
 from modules.discord.pacing import Pacer, Priority
-from modules.discord.prose import nonce
-from modules.discord.recalled import job_of
+from modules.discord.prose import nonce, plain
+from modules.discord.recalled import error_of, job_of
 from modules.discord.traces import StatusTraces
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import GenerationError, StoreError, StoreUnavailable
+from modules.queue_manager.errors import StoreError, StoreUnavailable
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -89,7 +89,8 @@ class _Message:
 
 
 class ProgressMessages:
-    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a waiting job stands."""
+    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a waiting job stands;
+    ``tell_elsewhere`` tells a failure that cannot be told in its status message."""
 
     def __init__(
         self,
@@ -102,12 +103,13 @@ class ProgressMessages:
         clock: Clock,
         place: Callable[[JobId], Place | None],
         hindrance: Callable[[], Hindrance | None],
+        tell_elsewhere: Callable[[Board], Awaitable[None]],
         interval: float = INTERVAL,
     ) -> None:
         self._courier, self._pacer, self._store = courier, pacer, store
         self._preferences, self._messages, self._clock = preferences, messages, clock
         self._place, self._hindrance = place, hindrance
-        self._interval = interval
+        self._tell_elsewhere, self._interval = tell_elsewhere, interval
         self._traces = StatusTraces(courier=courier, clock=clock)
         self._all: dict[JobId, _Message] = {}
         self._left: dict[JobId, Posted | None] = {}
@@ -173,13 +175,21 @@ class ProgressMessages:
                     break  # it was overtaken before it was ever shown
                 await self._pacer.turn(_urgency(message.board))
                 message.changed = False
-                await self._show(message)
+                await self._bring_up_to_date(message)
         finally:
             message.task = None
             if message.board.stage in ENDED and not message.changed:
                 self._all.pop(message.board.job.id, None)
             if message.board.stage == "delivered" and message.posted is None:
                 self._all.pop(message.board.job.id, None)
+
+    async def _bring_up_to_date(self, message: _Message) -> None:
+        """Show how the job stands, unless nothing can be shown there any more: then tell a failure
+        elsewhere."""
+        if not message.unreachable:
+            await self._show(message)
+        if message.unreachable and message.board.stage == "failed":
+            await self._tell_elsewhere(message.board)
 
     async def _show(self, message: _Message) -> None:
         """Bring the message up to date. The turn for one request has been taken."""
@@ -204,7 +214,6 @@ class ProgressMessages:
         except CourierError as error:
             log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
             message.unreachable = True
-            await self._tell_elsewhere(message.board)
             with suppress(StoreError):  # then the next process finds out as this one did
                 await self._store.remove(message.board.job.id)
 
@@ -213,21 +222,13 @@ class ProgressMessages:
         text, preview = render(self._messages, board), message.preview
         if board.stage in ENDED:
             preview = None
-        if (
-            message.posted is None
-            or message.unreachable
-            or (text, preview) != (message.shown, message.shown_preview)
-        ):
+        if message.posted is None or (text, preview) != (message.shown, message.shown_preview):
             await self._send(message, board, text, preview)
         if board.stage in ENDED:
             await self._store.remove(board.job.id)
 
     async def _send(self, message: _Message, board: Board, text: str, preview: bytes | None) -> None:
-        if (
-            message.posted is not None
-            and not message.unreachable
-            and self._age(message.posted) > self.editable_for
-        ):
+        if message.posted is not None and self._age(message.posted) > self.editable_for:
             await self._courier.delete(message.posted, level=Priority.STATUS)
             message.posted = None
         note = self._note(board, text, preview, message.shown_preview)
@@ -265,7 +266,8 @@ class ProgressMessages:
         locale = board.job.request.locale
         files: tuple[Enclosure, ...] | None = None
         if preview is not None and preview is not shown:
-            files = (Enclosure(name=f"preview{_extension(preview)}", data=preview),)
+            alt = plain(board.job.request.prompt, 1000) if board.with_prompt else ""
+            files = (Enclosure(name=f"preview{_extension(preview)}", data=preview, alt=alt),)
         elif preview is None and shown is not None:
             files = ()
         return Note(
@@ -276,20 +278,9 @@ class ProgressMessages:
         )
 
     async def _remove(self, message: _Message) -> None:
-        if message.posted is not None and not message.unreachable:
+        if message.posted is not None:
             await self._courier.delete(message.posted, level=Priority.STATUS)
         await self._store.remove(message.board.job.id)
-
-    async def _tell_elsewhere(self, board: Board) -> None:
-        """The channel is gone and is not touched again; a failure is told by direct message."""
-        if board.stage != "failed":
-            return
-        try:
-            channel_id = await self._courier.direct_channel(board.job.request.user_id)
-            note = self._note(board, render(self._messages, board), None, None)
-            await self._courier.post(channel_id, note, level=Priority.DELIVER)
-        except CourierError as failure:
-            log.info("failure of job %s could be told nowhere: %s", board.job.id, failure)
 
     def _age(self, posted: Posted) -> float:
         return self._clock.unix() - discord.utils.snowflake_time(posted.message_id).timestamp()
@@ -382,7 +373,7 @@ class ProgressMessages:
 
     async def _part(self, message: _Message) -> None:
         if message.board.stage in ENDED:
-            await self._show(message)
+            await self._bring_up_to_date(message)
             return
         board = replace(message.board, stage="restarting")
         note = self._note(board, render(self._messages, board), None, message.shown_preview)
@@ -417,9 +408,7 @@ def _ended_board(record: JobRecord | None) -> Board | None:
         return None
     job = job_of(record)
     if record.state == "failed":
-        error = GenerationError(record.error_reason or "")
-        error.message_key = record.error_key or error.message_key  # type: ignore[misc]
-        return Board(job=job, stage="failed", error=error)
+        return Board(job=job, stage="failed", error=error_of(record))
     return Board(job=job, stage="delivered" if record.state == "deleted" else record.state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import BatchKey, Job
 from modules.utils.database.records import JobRecord
 
@@ -16,3 +17,10 @@ def job_of(record: JobRecord) -> Job:
         key=BatchKey(model=request.model, kind=request.kind, size=request.size),
         queued_at=record.queued_at,
     )
+
+
+def error_of(record: JobRecord) -> GenerationError:
+    """Why the job failed."""
+    error = GenerationError(record.error_reason or "")
+    error.message_key = record.error_key or error.message_key  # type: ignore[misc]
+    return error

@@ -103,15 +103,3 @@ async def test_a_process_that_lost_its_lease_says_nothing_more(tmp_path: Path) -
         await asyncio.sleep(0.3)
         assert stand.server.counters["rest"] == before
         assert not any(has_picture(message) for message in ana.messages(await session_of(ana)))
-
-
-async def test_a_failure_without_a_channel_is_told_by_direct_message(tmp_path: Path) -> None:
-    engine = make_engine(0.6)
-    engine.poison = "cursed"
-    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
-        ana = await stand.person()
-        await ana.command("imagine", stand.general, model="flux", prompt="a cursed door")
-        await status_with(ana, "being made")
-        stand.server.delete_channel(int(await session_of(ana)))
-        told = await status_with(ana, "did not work")
-        assert stand.server.guild.channels.get(int(told["channel_id"])) is None

@@ -41,7 +41,9 @@ class Shelf:
 def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: int) -> None:
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
-    parts: Any = dict.fromkeys(("courier", "pacer", "preferences", "messages", "clock", "place", "hindrance"))
+    parts: Any = dict.fromkeys(
+        ("courier", "pacer", "preferences", "messages", "clock", "place", "hindrance", "tell_elsewhere")
+    )
     messages = ProgressMessages(store=shelf, **parts)  # type: ignore[arg-type]
 
     async def known(_: JobId) -> Any:
@@ -105,7 +107,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     fault: Exception, gap: int, state: Any, left: list[int]
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
-    parts: Any = dict.fromkeys(("preferences", "place", "hindrance"))
+    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "tell_elsewhere"))
     messages = ProgressMessages(
         store=shelf,  # type: ignore[arg-type]
         courier=channel,  # type: ignore[arg-type]

@@ -114,6 +114,7 @@ class Account(commands.Cog):
         else:
             await self._desk.channels.close(person.guild_id, person.user_id)
             await self._desk.database.history.forget(person.user_id)
+            self._desk.failures.forget(person.user_id)
             await answer(interaction, messages.text(str(interaction.locale), "forget-done"))
 
     async def withdraw(self, interaction: discord.Interaction, values: list[str]) -> None:

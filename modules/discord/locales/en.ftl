@@ -126,6 +126,9 @@ status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
 status-failed = { $owner } **#{ $number }** did not work. { $why }
 status-delivered = **#{ $number }** is done.
 status-kept = **#{ $number }** is made, but could not be delivered. It is kept and shown at your next command.
+ended-delivered = **#{ $number }** is ready: { $where }
+ended-deleted = **#{ $number }** was made, and is deleted.
+ended-failed = **#{ $number }** did not work. { $why }
 prompt-line = > { $prompt }
 
 ## The result

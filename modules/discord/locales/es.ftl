@@ -126,6 +126,9 @@ status-cancelled-by-other = Un administrador canceló **#{ $number }**.
 status-failed = { $owner } **#{ $number }** no salió. { $why }
 status-delivered = **#{ $number }** está lista.
 status-kept = **#{ $number }** está hecha, pero no se pudo entregar. Se guarda y se muestra con tu próxima orden.
+ended-delivered = **#{ $number }** está lista: { $where }
+ended-deleted = **#{ $number }** se creó y está borrada.
+ended-failed = **#{ $number }** no salió. { $why }
 prompt-line = > { $prompt }
 
 ## El resultado
