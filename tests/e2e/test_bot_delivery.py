@@ -11,6 +11,8 @@ import pytest
 from modules.demo.discord_server import DiscordServer, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.messages import create_message
+from modules.discord.courier import Note, Refused
+from modules.discord.pacing import Priority
 from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Picture
 from modules.queue_manager.ports import Finished, RunReport
@@ -100,6 +102,40 @@ async def test_an_answer_that_got_lost_does_not_post_twice(tmp_path: Path) -> No
         assert sum(bool(message.attachments) for message in stand.server.messages(channel)) == 1
 
 
+async def test_what_its_owner_has_deleted_is_not_posted_again(tmp_path: Path) -> None:
+    """Discord says of the repeat that the message is unknown: it was there, so it was delivered."""
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a secret", seed=4)
+        result = await result_for(ana, "a secret")
+        await ended(stand, ana.id)
+        channel = stand.server.hub.channels[int(result["channel_id"])]
+        stand.server.delete_message(channel.messages[int(result["id"])])
+        receipt = await stand.bot.delivery.deliver(again(stand, "a secret"))
+        assert (receipt.where, receipt.channel_id, receipt.message_id) == ("channel", channel.id, None)
+        assert not any(message.attachments for message in channel.messages.values())
+
+
+async def test_a_message_that_comes_back_from_another_channel_is_none(tmp_path: Path) -> None:
+    """Nonces are unique for a bot, not for a channel: then nothing was posted where it should be."""
+    async with whole_room(tmp_path) as stand:
+        await stand.person()
+        courier, gallery = stand.bot.courier, stand.server.channel("gallery").id
+        first = await courier.post(stand.general, Note(text="here"), level=Priority.REST, nonce="n")
+        assert await courier.post(stand.general, Note(text="here"), level=Priority.REST, nonce="n") == first
+        with pytest.raises(Refused, match="another channel"):
+            await courier.post(gallery, Note(text="here"), level=Priority.REST, nonce="n")
+
+
+def again(stand: Stand, prompt: str) -> Finished:
+    """The first job's picture once more, with nothing known of a former try."""
+    job = stand.engine.submitted[0].jobs[0]
+    picture = Picture(data=painted(prompt, job.request.seed, SMALL), media_type="image/png", size=SMALL)
+    return Finished(
+        job=job, picture=picture, report=RunReport(engine="x", batch_size=1, started_at=0, ended_at=1)
+    )
+
+
 async def test_a_discord_that_is_away_is_waited_for(tmp_path: Path) -> None:
     async with whole_room(tmp_path, engine=make_engine(0.4)) as stand:
         ana = await stand.person()
@@ -141,16 +177,10 @@ async def test_what_a_former_process_may_have_posted_is_looked_for(tmp_path: Pat
         await ana.command("imagine", stand.general, model="flux", prompt="a mill", seed=4)
         result = await result_for(ana, "a mill")
         await ended(stand, ana.id)
-        record = await stand.database.history.last_picture(ana.id)
-        assert record is not None
         server.advance(3600)  # the nonce is long forgotten
-        job = stand.engine.submitted[0].jobs[0]
-        again = Finished(
-            job=replace(job, maybe_posted=True),
-            picture=Picture(data=painted("a mill", 4, SMALL), media_type="image/png", size=SMALL),
-            report=record.report or RunReport(engine="x", batch_size=1, started_at=0, ended_at=1),
-        )
-        receipt = await stand.bot.delivery.deliver(again)
+        finished = again(stand, "a mill")
+        finished = replace(finished, job=replace(finished.job, maybe_posted=True))
+        receipt = await stand.bot.delivery.deliver(finished)
         assert str(receipt.message_id) == result["id"]
         channel = server.hub.channels[int(result["channel_id"])]
         assert sum(bool(message.attachments) for message in channel.messages.values()) == 1
@@ -165,9 +195,7 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             await status_with(ana, "a mill")
             (job,) = stand.queue.active_jobs(ana.id)
             channel = int(await session_of(ana))
-            report = RunReport(engine="gpu-1", batch_size=1, started_at=0, ended_at=1)
-            data = Picture(data=painted("a mill", 4, SMALL), media_type="image/png", size=SMALL)
-            done = Finished(job=job, picture=data, report=report)
+            done = again(stand, "a mill")
             await stand.database.jobs.record(done)
             await stand.bot.delivery.deliver(done)
             author, place = server.user("member-1"), server.hub.channels[channel]
