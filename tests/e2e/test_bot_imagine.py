@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.users import is_ephemeral
+from modules.queue_manager.ports import Finished, Receipt
 from tests.discord_stand import colour_of, make_engine, pixel, result_for, session_of, whole_room
 
 
@@ -136,3 +138,28 @@ async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Pat
         await ana.until(lambda: "Cancelled: #2, #4" in (ana.message(menu["id"]) or menu)["content"])
         assert stand.queue.active_jobs(ana.id) == ()
         assert len(stand.queue.active_jobs(ben.id)) == 1
+
+
+async def test_all_are_taken_back_but_the_one_that_is_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, may_go, deliver = await stand.person(), asyncio.Event(), stand.bot.delivery.deliver
+        on_their_way: list[Finished] = []
+
+        async def held_up(finished: Finished) -> Receipt:
+            on_their_way.append(finished)
+            await may_go.wait()
+            return await deliver(finished)
+
+        monkeypatch.setattr(stand.bot.delivery, "deliver", held_up)
+        await ana.command("imagine", stand.general, model="flux", prompt="early")
+        await stand.until(lambda: on_their_way)
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="late")).reply()
+        menu = await (await ana.command("cancel", stand.general)).reply()
+        done = await ana.click(menu, "Which pictures do you take back?", values=["all"])
+        await done.acknowledged()
+        await ana.until(lambda: (ana.message(menu["id"]) or menu)["content"] == "Cancelled: #2.")
+        may_go.set()
+        assert await result_for(ana, "early")

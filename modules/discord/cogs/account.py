@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import discord
@@ -15,7 +16,7 @@ from modules.discord.history_pages import history_page
 from modules.discord.people import Person
 from modules.discord.results import is_nsfw, result_actions
 from modules.discord.settings_menus import changed, settings_view
-from modules.queue_manager.errors import NotYourJob
+from modules.queue_manager.errors import NotYourJob, UnknownJob
 from modules.queue_manager.jobs import JobId
 
 PAGE = 10
@@ -125,9 +126,8 @@ class Account(commands.Cog):
         chosen = list(mine) if "all" in values else [JobId(value) for value in values if JobId(value) in mine]
         numbers = []
         for job_id in chosen:
-            if queue.job(job_id) is not None:
-                job = await queue.cancel(job_id, by=person.user_id)
-                numbers.append(f"#{job.number}")
+            with suppress(UnknownJob):  # it has ended by itself, or its picture is on its way
+                numbers.append(f"#{(await queue.cancel(job_id, by=person.user_id)).number}")
         text = self._desk.messages.text(
             person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
         )
