@@ -100,7 +100,7 @@ class QueueManager:
         max_jobs_per_user: int = 2,
         max_key_wait: int = 2,
         max_attempts: int = 3,
-        batch_window: float = 0.15,
+        batch_window: float = 0.05,
         lift_after: float = 120.0,
         top_tier: int = 0,
         durations: DurationBook | None = None,
@@ -172,7 +172,6 @@ class QueueManager:
             self._release(user_id, len(requests))
         for job in jobs:
             self.dispatcher.add(job)
-            log.info("Queued", extra={"job": job.id, "model": job.request.model})
             self._announcer.tell(Queued(job=job))
         return jobs
 
@@ -529,16 +528,6 @@ class QueueManager:
             self._delivering.discard(job.id)
             await self._fail(job, error)
             return
-        log.info(
-            "Delivered",
-            extra={
-                "job": job.id,
-                "where": receipt.where,
-                "engine": finished.report.engine,
-                "gpu_seconds": round(finished.report.gpu_seconds, 3),
-                "waited": round(self._clock.unix() - job.queued_at, 3),
-            },
-        )
         await self._record(Delivered(job=job, receipt=receipt))
         self._delivering.discard(job.id)  # only now: a picture that was posted can be cancelled no more
         self._flying.pop(job.id, None)
@@ -603,12 +592,10 @@ class QueueManager:
     async def _fail(self, job: Job, error: GenerationError) -> None:
         if self._queue.entry(job.id) is None:
             return
-        log.error("Failed: %s", error, extra={"job": job.id})
         self.dispatcher.end(job.id)
         await self._end(Failed(job=job, error=error))
 
     async def _end(self, event: Failed | Cancelled) -> None:
-        log.info(type(event).__name__, extra={"job": event.job.id})
         await self._record(event)
         self._announcer.tell(event)  # only now: what somebody was told must not come undone by a crash
 
