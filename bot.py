@@ -41,7 +41,6 @@ ROOT = Path(__file__).resolve().parent
 RUNNING = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 LOGGER = "bot"
-NOT_CONNECTED = "not connected to Discord"
 UNAVAILABLE = 69  # the exit code, as in sysexits.h, when an environment cannot be made
 INTERRUPTED = 130  # the exit code, as of shells, after Ctrl-C
 
@@ -126,6 +125,7 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
     """Serve; begin anew when Discord or the database is away, Discord forbids something, or another process
     took over."""
     import asyncio
+    from functools import partial
 
     import discord
 
@@ -157,7 +157,7 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
             if isinstance(error, StoreUnavailable):
                 patience = float("inf")  # as above
             _warn([f"{error}; trying again in {pause:.0f} s"])
-            with monitor.showing(View(unready=lambda: NOT_CONNECTED)):
+            with monitor.showing(View(unready=partial(str, error))):
                 await asyncio.sleep(pause)
             pause = min(pause * 2, 60)
 
@@ -427,7 +427,7 @@ def _unready(bot: "ImageBot", queue: "QueueManager", fleet: "Fleet", lease: "Lea
     if not lease.safe():
         return "standby"
     if not bot.is_ready():
-        return NOT_CONNECTED
+        return "not connected to Discord"
     closed = queue.status().closed_because
     if closed is not None:
         return f"the queue is closed: {closed}"

@@ -85,8 +85,6 @@ class ChannelDelivery:
                 break
         if receipt.where == "kept":
             log.warning("job %s could be delivered nowhere and is kept", job.id, extra={"job": job.id})
-        else:
-            log.info("job %s delivered: %s", job.id, receipt.where, extra={"job": job.id})
         return receipt
 
     async def _deliver(self, finished: Finished) -> Receipt:

@@ -1,4 +1,4 @@
-"""Tells listeners what happens, each at its own pace."""
+"""Tells listeners what happens, each at its own pace, and the log one line for each turn of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from collections import deque
 from collections.abc import Sequence
 
 from modules.queue_manager.jobs import JobId
-from modules.queue_manager.ports import JobEvent, JobListener, Progressed
+from modules.queue_manager.ports import (
+    Delivered,
+    Failed,
+    Finished,
+    JobEvent,
+    JobListener,
+    Progressed,
+    Queued,
+    Requeued,
+    Started,
+)
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +84,8 @@ class Announcer:
             self._lines.append(_Line(listener))
 
     def tell(self, event: JobEvent) -> None:
-        """Hand the event to everybody's line."""
+        """Hand the event to everybody's line, and write it down."""
+        _log(event)
         if not self._lines:
             self._lines = [_Line(listener) for listener in self._listeners]
         for line in self._lines:
@@ -91,3 +102,22 @@ class Announcer:
             line.task.cancel()
         await asyncio.gather(*(line.task for line in self._lines), return_exceptions=True)
         self._lines = []
+
+
+def _log(event: JobEvent) -> None:
+    if isinstance(event, Progressed):
+        return
+    level, words = logging.INFO, type(event).__name__
+    about: dict[str, object] = {"job": event.job.id}
+    if isinstance(event, Queued):
+        about |= {"model": event.job.request.model}
+    elif isinstance(event, Started):
+        about |= {"engine": event.engine, "batch_size": event.batch_size}
+    elif isinstance(event, Finished):
+        about |= {"engine": event.report.engine, "gpu_seconds": round(event.report.gpu_seconds, 3)}
+    elif isinstance(event, Delivered):
+        about |= {"where": event.receipt.where}
+    elif isinstance(event, Failed | Requeued):
+        level = logging.ERROR if isinstance(event, Failed) else logging.WARNING
+        words = f"{words}: {event.error}"
+    log.log(level, "%s", words, extra=about)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 PEOPLE, EACH = 3, 2
 WORDS = ("heron", "lantern", "quarry", "orchard", "glacier", "violin")
 POISON = "nightshade"
+TURNS = {"Queued", "Dispatched", "Started", "Requeued", "Finished", "Delivered", "Failed", "Cancelled"}
 SECRETS = (
     TOKEN,
     "s3cr3t-part-of-the-token",
@@ -187,10 +188,17 @@ async def test_figures_and_lines_tell_what_happened_and_no_secret(
     lines = [fields_of(line, style) for line in bot.lines]
     ids = [line["job"] for line in lines if line["message"] == "Queued"]
     assert len(set(ids)) == jobs
+    runs = {line["run"] for line in lines if line["message"] == "Dispatched"}
+    assert {span.prompt_id for span in spans} <= runs, "the id that ComfyUI has is that of the run"
+    endings = []
     for job_id in ids:
-        turns = [line["message"] for line in lines if job_id in str(line.get("job", ""))]
-        assert turns[:2] == ["Queued", "Dispatched"], turns
-        assert turns[-1].startswith(("Delivered", "Failed")), turns
+        told = [line["message"].partition(":")[0] for line in lines if line.get("job") == job_id]
+        *begun, last = [word for word in told if word in TURNS]
+        assert begun[:3] == ["Queued", "Dispatched", "Started"]
+        assert begun[3:] == ["Finished"] or last == "Failed"
+        assert "Failed" not in begun
+        endings.append(last)
+    assert sorted(endings) == ["Delivered"] * made + ["Failed"]
     assert "Traceback" not in output
 
 

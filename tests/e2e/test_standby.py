@@ -143,7 +143,7 @@ async def test_one_that_was_frozen_says_nothing_when_it_wakes(tmp_path: Path, po
         await both.all_delivered_once()
         assert both.stage.discord.counters["messages"] >= posts
         afterwards = both.working.said()[seen:]
-        assert "delivered:" not in afterwards
+        assert "Delivered" not in afterwards
         assert "Dispatched" not in afterwards
 
 
