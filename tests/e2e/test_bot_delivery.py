@@ -13,8 +13,9 @@ from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.messages import create_message
 from modules.discord.courier import Note, Refused
 from modules.discord.pacing import Priority
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
-from modules.queue_manager.jobs import Picture
+from modules.queue_manager.jobs import Job, Picture
 from modules.queue_manager.ports import Finished, RunReport
 from tests.discord_stand import (
     SMALL,
@@ -111,7 +112,7 @@ async def test_what_its_owner_has_deleted_is_not_posted_again(tmp_path: Path) ->
         await ended(stand, ana.id)
         channel = stand.server.hub.channels[int(result["channel_id"])]
         stand.server.delete_message(channel.messages[int(result["id"])])
-        receipt = await stand.bot.delivery.deliver(again(stand, "a secret"))
+        receipt = await stand.bot.delivery.deliver(made(stand.engine.submitted[0].jobs[0]))
         assert (receipt.where, receipt.channel_id, receipt.message_id) == ("channel", channel.id, None)
         assert not any(message.attachments for message in channel.messages.values())
 
@@ -127,10 +128,11 @@ async def test_a_message_that_comes_back_from_another_channel_is_none(tmp_path: 
             await courier.post(gallery, Note(text="here"), level=Priority.REST, nonce="n")
 
 
-def again(stand: Stand, prompt: str) -> Finished:
-    """The first job's picture once more, with nothing known of a former try."""
-    job = stand.engine.submitted[0].jobs[0]
-    picture = Picture(data=painted(prompt, job.request.seed, SMALL), media_type="image/png", size=SMALL)
+def made(job: Job) -> Finished:
+    """The job's picture, with nothing known of a former try to deliver it."""
+    picture = Picture(
+        data=painted(job.request.prompt, job.request.seed, SMALL), media_type="image/png", size=SMALL
+    )
     return Finished(
         job=job, picture=picture, report=RunReport(engine="x", batch_size=1, started_at=0, ended_at=1)
     )
@@ -178,8 +180,7 @@ async def test_what_a_former_process_may_have_posted_is_looked_for(tmp_path: Pat
         result = await result_for(ana, "a mill")
         await ended(stand, ana.id)
         server.advance(3600)  # the nonce is long forgotten
-        finished = again(stand, "a mill")
-        finished = replace(finished, job=replace(finished.job, maybe_posted=True))
+        finished = made(replace(stand.engine.submitted[0].jobs[0], maybe_posted=True))
         receipt = await stand.bot.delivery.deliver(finished)
         assert str(receipt.message_id) == result["id"]
         channel = server.hub.channels[int(result["channel_id"])]
@@ -195,7 +196,7 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             await status_with(ana, "a mill")
             (job,) = stand.queue.active_jobs(ana.id)
             channel = int(await session_of(ana))
-            done = again(stand, "a mill")
+            done = made(job)
             await stand.database.jobs.record(done)
             await stand.bot.delivery.deliver(done)
             author, place = server.user("member-1"), server.hub.channels[channel]
@@ -207,7 +208,9 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             await stand.until(lambda: stand.engine.submitted and not stand.queue.active_jobs(ana.id))
             await stand.until(lambda: not buttons(server, channel, "cancel"))
             assert len(buttons(server, channel, "delete")) == 1
-            assert await stand.database.status_messages.all() == []
+            async with timeout(10):
+                while await stand.database.status_messages.all():
+                    await asyncio.sleep(0.01)
 
 
 def buttons(server: DiscordServer, channel: int, what: str) -> list[str]:
