@@ -30,6 +30,8 @@ _HEAVY = 1024
 """Messages of more bytes are heavy; an inbox in which ``_MOST_HEAVY`` events wait takes none of them."""
 _LONGEST = 2**20
 """Longer messages tell nothing that is needed, and would take too long to read."""
+_STEADY = 10.0
+"""Seconds after which a socket has proved good: a proxy may close each one right after its first message."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{32}")
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
@@ -38,7 +40,7 @@ class EventStream:
     """Connects on first use and stays connected until `aclose`.
 
     Runs hear `SocketChanged` when the socket comes or goes, and when they were too slow to hear all.
-    ``first_pause`` doubles up to ``longest_pause`` seconds between attempts.
+    ``first_pause`` doubles up to ``longest_pause`` seconds between attempts, until a socket has lasted.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class EventStream:
         self._pauses = (first_pause, longest_pause)
         self._inboxes: dict[str, Inbox] = {}
         self._task: asyncio.Task[None] | None = None
+        self._opened_at = 0.0
         self._up = asyncio.Event()
         self._tried = asyncio.Event()
 
@@ -110,11 +113,12 @@ class EventStream:
         while True:
             try:
                 async for received in self._messages():
-                    pause = self._pauses[0]
                     self._dispatch(received)
             except EngineUnavailable as error:
                 logger.debug("No socket: %s", error)
             self._tried.set()
+            if self.up and self._clock.now() - self._opened_at > _STEADY:
+                pause = self._pauses[0]
             self._change(up=False)
             await self._clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
             pause = min(2 * pause, longest)
@@ -124,6 +128,7 @@ class EventStream:
         try:
             with foreign_errors(self._client.name):
                 await socket.send_str(_HELLO)
+                self._opened_at = self._clock.now()
                 self._change(up=True)
                 self._tried.set()
                 async for message in socket:

@@ -208,3 +208,48 @@ async def test_a_flood_of_previews_does_not_pile_up() -> None:
                 await sent.wait()
             assert inbox.qsize() <= 2000
         await stream.aclose()
+
+
+class Steps:
+    """A clock that passes as told; it lets each sleeper through at once, and keeps for how long it slept."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self.slept: list[float] = []
+        self.enough = asyncio.Event()
+
+    def now(self) -> float:
+        return self.at
+
+    def unix(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if len(self.slept) == 12:
+            self.enough.set()
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("lasts", "longest"), [(1.0, 36.0), (11.0, 0.12)])
+async def test_a_socket_that_is_closed_after_its_first_message_is_opened_less_and_less_often(
+    lasts: float, longest: float
+) -> None:
+    clock = Steps()
+
+    async def answering(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str('{"type": "status", "data": {}}')
+        await socket.receive()  # the greeting
+        clock.at += lasts
+        await socket.close()
+        return socket
+
+    async with hostile(answering, Limits()) as client:
+        stream = EventStream(client=client, clock=clock)
+        async with timeout(20):
+            await stream.connect()
+            await clock.enough.wait()
+        await stream.aclose()
+    assert longest / 1.5 <= clock.slept[-1] <= longest
