@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import discord
@@ -12,6 +12,7 @@ import discord
 from modules.discord.charts import bar_chart
 from modules.discord.desk import Desk
 from modules.discord.limits import Limits
+from modules.discord.messages import FALLBACK
 from modules.discord.pacing import Traffic
 from modules.discord.prose import message_ids, moment, quoted
 from modules.discord.registration import Registration
@@ -168,13 +169,30 @@ class Administration:
         found = {level: of_level(sections, level) for level in MARKS}
         counts = {level: len(findings) for level, findings in found.items()}
         lines = [self._text(locale, "admin-status-check-counts", **counts)]
-        lines += [
-            f"-# {MARKS[finding.level]} {quoted(str(finding), 250)}"
-            for finding in (*found["fault"], *found["hint"])
-        ]
+        if self._reads_english(locale):
+            lines += [
+                f"-# {MARKS[finding.level]} {quoted(str(finding), 250)}"
+                for finding in (*found["fault"], *found["hint"])
+            ]
+        elif counts["fault"] or counts["hint"]:
+            lines += self._areas(sections, locale)
+            lines.append("-# " + self._text(locale, "admin-status-check-where"))
         while len(lines) > 1 and len("\n".join(lines)) > FIELD:
             lines.pop()
         return "\n".join(lines)
+
+    def _reads_english(self, locale: str) -> bool:
+        """Whether what operators are told, which is in English like the log, can stand in an answer."""
+        return self._desk.messages.language(locale) == FALLBACK
+
+    def _areas(self, sections: Sequence[Section], locale: str) -> Iterator[str]:
+        """How much is not in order in each area, by the names that ``bot.py check`` gives them."""
+        for section in sections:
+            fault, hint = (len(of_level([section], level)) for level in ("fault", "hint"))
+            if fault or hint:
+                yield f"-# {MARKS['fault' if fault else 'hint']} " + self._text(
+                    locale, "admin-status-check-area", area=section.title, hint=hint, fault=fault
+                )
 
     def gpus(self, locale: str) -> str:
         """A line or more for each GPU."""
@@ -193,7 +211,10 @@ class Administration:
             if engine.models:
                 labels = [label_of(self._desk.offers, name) for name in engine.models]
                 lines.append("-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels)))
-            lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
+            if self._reads_english(locale):
+                lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
+            elif engine.notes:
+                lines.append("-# " + self._text(locale, "admin-gpu-notes", count=len(engine.notes)))
             if engine.last_error:
                 error = quoted(engine.last_error, 200)
                 lines.append("-# " + self._text(locale, "admin-gpu-error", error=error))

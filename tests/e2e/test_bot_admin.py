@@ -135,6 +135,13 @@ async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> Non
         (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Check"]
         assert "1 to mend" in shown["value"]
         assert "✗ the bot lacks the permission Attach Files" in shown["value"]
+        await admin.set_locale("es-ES")
+        answer = await (await admin.command("admin status", room.general)).reply()
+        (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Revisión"]
+        counts, area, where = shown["value"].splitlines()
+        assert counts.endswith("0 mejorables, 1 por arreglar")
+        assert area == "-# ✗ `Discord`: 0 mejorables, 1 por arreglar"
+        assert where == "-# `python bot.py check` dice cuáles."
 
 
 async def test_other_guilds_are_left_at_start_and_on_join(tmp_path: Path) -> None:

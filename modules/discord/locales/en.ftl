@@ -299,6 +299,9 @@ admin-status-discord = Discord
 admin-status-requests = { $requests } requests, { $refused } of them refused as too many
 admin-status-check = Check
 admin-status-check-counts = { $ok } in order, { $hint } could be better, { $fault } to mend
+admin-status-check-area = `{ $area }`: { $hint } could be better, { $fault } to mend
+admin-status-check-where = `python bot.py check` says which.
+admin-gpu-notes = Notes: { $count }; `python bot.py check` says which.
 admin-status-check-slow = The check takes too long just now; `python bot.py check` says where it waits.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] idle

@@ -299,6 +299,9 @@ admin-status-discord = Discord
 admin-status-requests = { $requests } peticiones, { $refused } rechazadas por ser demasiadas
 admin-status-check = Revisión
 admin-status-check-counts = { $ok } en orden, { $hint } mejorables, { $fault } por arreglar
+admin-status-check-area = `{ $area }`: { $hint } mejorables, { $fault } por arreglar
+admin-status-check-where = `python bot.py check` dice cuáles.
+admin-gpu-notes = Avisos: { $count }; `python bot.py check` dice cuáles.
 admin-status-check-slow = La revisión tarda demasiado ahora; `python bot.py check` dice dónde espera.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] libre
