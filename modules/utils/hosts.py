@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 
-_PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".localhost")
+_PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".localhost", ".home.arpa")
+_OVERLAYS = ipaddress.ip_network("100.64.0.0/10")
+"""Not routed in the internet (RFC 6598); Tailscale and its like give their machines addresses of it."""
 
 
 def is_private(host: str) -> bool:
@@ -13,6 +15,7 @@ def is_private(host: str) -> bool:
     if host.startswith("/"):
         return True
     try:
-        return ipaddress.ip_address(host).is_private
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return "." not in host or host.endswith(_PRIVATE_ENDINGS)
+        return "." not in host or host.casefold().endswith(_PRIVATE_ENDINGS)
+    return address.is_private or (address.version == 4 and address in _OVERLAYS)

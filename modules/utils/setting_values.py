@@ -197,14 +197,6 @@ def is_loopback(host: str) -> bool:
     return host.casefold() == "localhost" if address is None else address.is_loopback
 
 
-def is_private(host: str) -> bool:
-    """Whether ``host`` lies in a private network: by its address, or by a name that no public DNS knows."""
-    address = _address(host)
-    if address is not None:
-        return address.is_private
-    return "." not in host or host.casefold().endswith((".local", ".internal", ".lan", ".home.arpa"))
-
-
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(host)

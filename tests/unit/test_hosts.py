@@ -15,7 +15,8 @@ from modules.utils.hosts import is_private
     [
         ("127.0.0.1", True), ("::1", True), ("10.1.2.3", True), ("192.168.0.9", True), ("comfyui", True),
         ("gpu.local", True), ("gpu.lan", True), ("svc.internal", True), ("/var/run/postgresql", True),
-        ("8.8.8.8", False), ("2606:4700::1111", False),
+        ("GPU.LAN", True), ("nas.home.arpa", True), ("100.101.102.103", True), ("fd7a:115c::1", True),
+        ("8.8.8.8", False), ("100.128.0.1", False), ("2606:4700::1111", False),
         ("gpu.example.com", False), ("local.example.com", False),
     ],
 )  # fmt: skip
