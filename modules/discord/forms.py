@@ -41,11 +41,9 @@ def prompt_form(messages: Messages, locale: str, job: Job, offer: ModelOffer | N
     """Everything that a picture was made from, to be changed."""
     request = job.request
     form = _form(messages, locale, "form-prompt", f"prompt:{job.id}")
-    form.add_item(_field(messages, locale, "prompt", request.prompt[:FIELD_LIMIT], long=True))
+    form.add_item(_field(messages, locale, "prompt", request.prompt, long=True))
     if offer is not None and offer.negative != "none":
-        form.add_item(
-            _field(messages, locale, "negative", request.negative[:FIELD_LIMIT], long=True, required=False)
-        )
+        form.add_item(_field(messages, locale, "negative", request.negative, long=True, required=False))
     form.add_item(_field(messages, locale, "seed", str(request.seed), required=False))
     if request.kind == "imagine":
         form.add_item(_field(messages, locale, "size", str(request.size), required=False))
@@ -64,14 +62,18 @@ def _form(messages: Messages, locale: str, title: str, about: str) -> discord.ui
 def _field(
     messages: Messages, locale: str, name: str, value: str = "", *, long: bool = False, required: bool = True
 ) -> discord.ui.Label[Any]:
+    """A value that is too long for the field is cut, with a word."""
+    limit = FIELD_LIMIT if long else 100
+    cut = messages.text(locale, "form-cut", shown=limit, length=len(value)) if len(value) > limit else None
     return discord.ui.Label(
         text=messages.text(locale, f"form-field-{name}")[:45],
+        description=cut and cut[:100],
         component=discord.ui.TextInput(
             custom_id=name,
             style=discord.TextStyle.paragraph if long else discord.TextStyle.short,
-            default=value or None,
+            default=value[:limit] or None,
             required=required,
-            max_length=FIELD_LIMIT if long else 100,
+            max_length=limit,
         ),
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from modules.demo.users import InvocationFailed, SimulatedUser
 from modules.discord.inspection import asking_by, inspect_discord
 from modules.utils.inspection import Section
 from tests.discord_stand import Stand, bot_on, discord_server, result_for, whole_room
+from tests.embedded_discord import Rest
 
 
 async def says(stand: Stand, person: SimulatedUser, text: str, words: str) -> str:
@@ -72,6 +75,75 @@ async def test_prefix_commands_answer_administrators_only(tmp_path: Path) -> Non
         with pytest.raises(InvocationFailed):  # Discord does not even show it to them
             await asked.reply()
         assert not stand.queue.status().paused
+
+
+SUBCOMMANDS: dict[str, dict[str, str]] = {
+    "sync": {},
+    "clearall": {},
+    "getid": {},
+    "status": {},
+    "gpus": {},
+    "reload": {},
+    "pause": {},
+    "resume": {},
+    "drain": {"gpu": "gpu-1"},
+    "block": {"user": "admin"},
+    "unblock": {"user": "admin"},
+    "limits": {},
+    "cancel": {"job": "1"},
+    "find": {"message": "123456789012345678"},
+}
+
+
+def open_to_everybody(stand: Stand) -> dict[str, Any]:
+    """As an administrator may have done in the server's settings. The command ``admin``."""
+    registered = stand.server.hub.commands.registered(stand.server.guild.id)
+    command = next(command for command in registered if command["name"] == "admin")
+    command["default_member_permissions"] = None
+    return command
+
+
+async def test_where_discord_shows_them_to_everybody_the_bot_still_answers_administrators_only(
+    tmp_path: Path,
+) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana, admin = await stand.person("member-1"), await stand.person("admin")
+        assert {option["name"] for option in open_to_everybody(stand)["options"]} == set(SUBCOMMANDS)
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a wall")).reply()
+        before = (stand.queue.status(), stand.fleet.engines())
+        for name, options in SUBCOMMANDS.items():
+            given = {**options, **({"user": str(admin.id)} if "user" in options else {})}
+            told = await (await ana.command(f"admin {name}", stand.general, **given)).reply()
+            assert told["content"] == "Only administrators may do this.", name
+            assert not told["embeds"]
+        assert await ana.autocomplete("admin drain", stand.general, "gpu") == []
+        assert (stand.queue.status(), stand.fleet.engines()) == before
+        assert not await stand.database.members.is_blocked(admin.id)
+        offered = await admin.autocomplete("admin drain", stand.general, "gpu")
+        assert [choice["value"] for choice in offered] == ["gpu-1"]
+
+
+async def test_in_another_guild_nobody_is_answered_not_even_its_administrator(tmp_path: Path) -> None:
+    async with (
+        discord_server() as server,
+        Rest(server) as rest,
+        bot_on(server, tmp_path, guild_id=123456789012345678) as stand,
+    ):
+        path = f"/applications/{server.bot.id}/guilds/{server.guild.id}/commands"
+        assert (await rest("PUT", path, stand.bot.registration.payload())).status == 200
+        admin = await stand.person("admin")
+        invoked = [
+            await admin.command("admin pause", stand.general),
+            await admin.command("admin clearall", stand.general),
+            await admin.command("imagine", stand.general, model="flux", prompt="a wall"),
+        ]
+        with pytest.raises(asyncio.TimeoutError):
+            await admin.autocomplete("imagine", stand.general, "model", timeout=0.3)
+        await says(stand, admin, "!getid", "This server's id")
+        assert [one.acknowledged_at for one in invoked] == [None, None, None]
+        assert not stand.queue.status().paused
+        assert admin.commands
 
 
 async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from modules.demo.users import InvocationFailed
 from tests.discord_stand import bot_on, colour_of, discord_server, pixel, result_for, whole_room
 
 
@@ -85,6 +87,26 @@ async def test_the_prompt_form_holds_everything_and_takes_changes(tmp_path: Path
         modal = await (await ana.click(first, "Prompt…")).modal()
         wrong = await ana.submit_modal(modal, seed="many")
         assert "“many” is no number" in (await wrong.reply())["content"]
+
+
+async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never_taken(
+    tmp_path: Path,
+) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="x" * 6000, seed=9)
+        first = await result_for(ana, "seed `9`")
+        modal = await (await ana.click(first, "Prompt…")).modal()
+        field = modal["components"][0]
+        assert field["description"] == "Only the first 4,000 of 6,000 characters fit in here."
+        assert field["component"]["value"] == "x" * 4000
+        with pytest.raises(InvocationFailed):  # Discord itself keeps it back
+            await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
+        (opened,) = stand.server.hub.interactions.open_modals.values()
+        opened.payload["components"][0]["component"]["max_length"] = 10_000  # a client that does not
+        told = await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
+        assert told["content"] == "The prompt has 10,000 characters; at most 6,000 are possible."
+        assert len(stand.engine.submitted) == 1
 
 
 async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) -> None:

@@ -230,7 +230,9 @@ class AdminSlash(commands.GroupCog, group_name="admin"):
         await self._answer(interaction, self._administration.find(message, await self._begin(interaction)))
 
     @drain.autocomplete("gpu")
-    async def _gpus(self, _: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+    async def _gpus(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        if not interaction.permissions.administrator:
+            return []
         names = [name for name in self._administration.engine_names() if typed.casefold() in name.casefold()]
         return [app_commands.Choice(name=name[:100], value=name[:100]) for name in names[:25]]
 

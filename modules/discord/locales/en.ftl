@@ -166,6 +166,7 @@ form-field-negative = Not in the picture
 form-field-seed = Seed (empty: a new one)
 form-field-size = Size or shape
 form-field-model = Model
+form-cut = Only the first { $shown } of { $length } characters fit in here.
 shared-done = Shared in { $channel }.
 shared-nowhere = Sharing is not set up here.
 deleted = Deleted.

@@ -166,6 +166,7 @@ form-field-negative = Lo que no debe salir
 form-field-seed = Semilla (vacía: una nueva)
 form-field-size = Tamaño o formato
 form-field-model = Modelo
+form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-nowhere = Aquí no está configurado compartir.
 deleted = Borrada.
