@@ -96,7 +96,8 @@ def _until_signalled(work: "Coroutine[None, None, int]") -> int:
 
     async def guarded() -> int:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        names = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last when a console of Windows closes
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             try:
                 loop.add_signal_handler(number, task.cancel)
             except NotImplementedError:  # Windows

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ENVIRONMENT = ".venv"
+WINDOWS = os.name == "nt"
 
 
 class BootstrapError(Exception):
@@ -29,7 +30,7 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
     file changed. Raises `BootstrapError`.
     """
     environment = root / folder
-    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = environment / ("Scripts/python.exe" if WINDOWS else "bin/python")
     if not running_in(root, folder) and not _usable(python):
         print(f"Making {folder} …", flush=True)
         _make(environment)
@@ -49,7 +50,7 @@ def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
     """
     command = [str(python), *arguments]
     os.chdir(folder)
-    if os.name != "nt":
+    if not WINDOWS:  # there, execv starts another process, and the console takes ours for ended
         sys.stdout.flush()
         os.execv(command[0], command)
     process = subprocess.Popen(command)
