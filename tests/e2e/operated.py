@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -109,20 +110,27 @@ class Stage:
         self.env_file.write_bytes(b"\xef\xbb\xbf" + text.encode())
 
 
+def free_port() -> int:
+    """A port for a process that is yet to start: below those that systems give to connections by themselves,
+    one of which could have it by then."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
 @asynccontextmanager
 async def staged(
     folder: Path, *, world: WorldSpec | None = None, timing: Timing = SLOW, drawing: Drawing = "plain"
 ) -> AsyncIterator[Stage]:
     """An embedded Discord, two embedded ComfyUIs that ask for a key, and a file that names the first."""
     profile = ServerProfile(api_key=KEY, cache_lru=100)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     async with (
         DiscordServer(world or default_world(2, bot=BotSpec(token=TOKEN)), openapi=openapi_file()) as discord,
         ComfyServer(profile=profile, timing=timing, drawing=drawing) as one,
         ComfyServer(profile=profile, timing=timing, drawing=drawing) as two,
     ):
-        made = Stage(discord, (one, two), folder / ".env", port)
+        made = Stage(discord, (one, two), folder / ".env", free_port())
         made.write()
         yield made
         assert discord.violations == []
