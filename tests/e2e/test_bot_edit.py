@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
@@ -63,6 +65,27 @@ async def test_without_an_upload_the_last_picture_is_edited_also_after_a_restart
             await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
             await result_for(ana, "a boat")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("edit", stand.general, prompt="at night")
+            await result_for(ana, "at night")
+            sources = stand.engine.submitted[-1].jobs[0].request.sources
+            assert [str(source.size) for source in sources] == ["128×64"]
+
+
+async def test_a_last_picture_that_is_not_stored_is_taken_from_its_message(tmp_path: Path) -> None:
+    """A process that dies at once has stored the message's place, and not yet the picture's bytes."""
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
+            await result_for(ana, "a boat")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            record = await stand.database.history.last_picture(ana.id)
+            assert record is not None
+            stand.database.pictures.withdraw(job_id=record.job_id)
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+            database.execute("DELETE FROM pictures")
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
             await ana.command("edit", stand.general, prompt="at night")

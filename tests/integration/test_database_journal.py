@@ -205,6 +205,24 @@ async def test_a_source_stays_until_the_last_job_that_needs_it_has_ended(url: st
             await database.jobs.source(shared.key)
 
 
+async def test_recovery_reads_no_sources(url: str) -> None:
+    """They may be many megabytes each; an engine asks for those of the batch that it gets."""
+    source = SourceImage(key="aa" * 32, size=Size(width=8, height=8))
+    waiting, begun = (a_job(number, kind="edit", sources=(source,)) for number in (1, 2))
+    async with Database.open(url) as database:
+        await database.jobs.accept([waiting, begun], {source.key: b"bytes"})
+        await database.jobs.record(dispatched(begun))
+
+        def hide(connection: object) -> None:
+            connection.exec_driver_sql("ALTER TABLE sources RENAME TO out_of_sight")  # type: ignore[attr-defined]
+
+        await database.writer.write(hide)
+    async with Database.open(url) as database:
+        backlog = await database.jobs.backlog()
+        assert backlog.waiting == (waiting,)
+        assert [batch.jobs for batch in backlog.dispatched["gpu:1"]] == [(begun,)]
+
+
 async def test_sources_may_be_kept_for_another_try(url: str) -> None:
     source = SourceImage(key="cc" * 32, size=Size(width=8, height=8))
     job = a_job(1, kind="edit", sources=(source,))

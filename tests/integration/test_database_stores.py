@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Job, Size, SourceImage
 from modules.queue_manager.ports import RunReport
 from modules.utils.database.engine import Database
 from modules.utils.database.records import Retention, SessionRecord, StatusMessageRecord, UserPreferences
+from modules.utils.database.retention import Janitor
 from tests.journal import a_job, delivered, dispatched, failed, finished, kept
 
 DAY = 86_400.0
@@ -306,6 +310,24 @@ async def test_old_rows_go_and_active_ones_stay(database: Database, wall: Wall) 
     assert [shown.job_id for shown in await database.status_messages.all()] == [active.id]
 
 
+async def test_inputs_that_are_kept_for_another_try_go_after_some_days(url: str, wall: Wall) -> None:
+    sources = [SourceImage(key=f"{number:064x}", size=Size(width=8, height=8)) for number in range(3)]
+    jobs = [a_job(number, kind="edit", sources=(source,)) for number, source in enumerate(sources, 1)]
+    retention = Retention(history_days=30, image_days=7)
+    async with Database.open(url, unix=wall, retention=retention, keep_sources=True) as database:
+        for job, source in zip(jobs[:2], sources[:2], strict=True):
+            await database.jobs.accept([job], {source.key: b"bytes"})
+        await database.jobs.record(failed(jobs[0]))
+        wall.at += 8 * DAY
+        await database.jobs.accept([jobs[2]], {sources[2].key: b"bytes"})
+        await database.jobs.record(failed(jobs[2]))
+        await database.janitor.prune()
+        with pytest.raises(KeyError):
+            await database.jobs.source(sources[0].key)
+        assert await database.jobs.source(sources[1].key)  # of a job that lives
+        assert await database.jobs.source(sources[2].key)  # young
+
+
 async def test_over_the_disks_limit_the_oldest_pictures_go_first(database: Database, wall: Wall) -> None:
     jobs = [a_job(number, user=number) for number in range(1, 6)]
     for job in jobs:
@@ -325,6 +347,33 @@ async def test_inputs_of_active_jobs_are_not_removed_for_want_of_room(database: 
     await database.janitor.prune()
     assert len(await database.jobs.source(source.key)) == 2_000_000
     assert await database.history.picture(other.id) is None
+
+
+async def test_a_locked_file_shrinks_later(tmp_path: Path) -> None:
+    file = tmp_path / "bot.db"
+    async with Database.open(f"sqlite:///{file}") as database:
+        async with database.janitor._connections.reading() as connection:
+            await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(StoreUnavailable, match="locked"):
+                await database.janitor._shrink()
+        await database.janitor._shrink()
+
+
+async def test_housekeeping_that_ends_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def prune(_: Janitor) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Janitor, "prune", prune)
+    async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database, database.lease.hold():
+        async with timeout(15):
+            while not caplog.records:
+                await asyncio.sleep(0.01)
+    assert "The task janitor ended" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_the_file_shrinks_when_pictures_go(tmp_path: Path, wall: Wall) -> None:

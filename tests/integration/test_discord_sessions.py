@@ -11,6 +11,7 @@ import pytest
 from modules.demo.discord_server import ChannelSpec, GuildSpec, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.permissions import BOT_MODERATOR
 from modules.demo.discord_server.world import DEFAULT_CHANNELS, BotSpec
+from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.utils.database.records import SessionRecord
@@ -144,16 +145,52 @@ async def test_who_is_banned_loses_jobs_and_channel(tmp_path: Path) -> None:
 
 async def test_who_leaves_is_noticed_without_the_members_intent(tmp_path: Path) -> None:
     async with whole_room(tmp_path, sweep_every=0.1) as stand:
-        ana = await stand.person()
+        ana, ben, eve = (
+            await stand.person("member-1"),
+            await stand.person("member-2"),
+            stand.server.user("admin"),
+        )
+        stand.queue.pause()
+        for person in (ana, ben):
+            await person.command("imagine", stand.general, model="flux", prompt="waits")
+            await stand.until(lambda person=person: stand.queue.active_jobs(person.id))
+        await open_for(stand, eve.id, "eve")
+        stand.server.member_leaves(stand.server.user("member-1"))
+        stand.server.member_leaves(eve)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id) and len(sessions(stand)) == 1)
+        assert stand.queue.active_jobs(ben.id)
+
+
+async def test_a_time_that_ran_out_while_the_bot_was_away_has_run_out(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        ana = server.user("member-1")
+        async with bot_on(server, tmp_path) as stand:
+            channel = await open_for(stand, ana.id)
+            old = SessionRecord(
+                guild_id=server.guild.id, user_id=ana.id, channel_id=channel, last_used_at=1.0
+            )
+            await stand.database.sessions.put(old)
+        watcher = await SimulatedUser.connect(server.url, ana.id)
+        async with bot_on(server, tmp_path, session_idle_minutes=0.02, sweep_every=0.1) as stand:
+            stand.people.append(watcher)
+            await watcher.wait_for_message(lambda m: "This channel closes" in m["content"])
+            await stand.until(lambda: sessions(stand) == [])
+
+
+async def test_in_a_full_guild_where_everybody_is_busy_the_next_one_is_told(tmp_path: Path) -> None:
+    fillers = tuple(ChannelSpec(name=f"room-{n}") for n in range(493))
+    users = tuple(UserSpec(name=f"member-{n}", administrator=n == 0) for n in range(3))
+    world = WorldSpec(users=users, guilds=(GuildSpec(channels=(*DEFAULT_CHANNELS, *fillers)),))
+    async with whole_room(tmp_path, world) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="waits")
         await stand.until(lambda: stand.queue.active_jobs(ana.id))
-        stand.server.member_leaves(stand.server.user("member-1"))
-        for _ in range(500):
-            if not stand.queue.active_jobs(ana.id) and not sessions(stand):
-                break
-            await asyncio.sleep(0.01)
-        assert stand.queue.active_jobs(ana.id) == ()
+        assert len(stand.server.guild.channels) == 500
+        asked = await ben.command("imagine", stand.general, model="flux", prompt="too late")
+        assert "no room for another channel" in (await asked.reply())["content"]
+        assert len(sessions(stand)) == 1
+        assert stand.queue.status().waiting == 1
 
 
 async def test_a_connection_that_breaks_while_a_channel_is_closed_ends_nothing(tmp_path: Path) -> None:

@@ -19,12 +19,16 @@ log = getLogger(__name__)
 
 TIME_LIMIT = 30.0
 
+LOOKED_FOR_AT_ONCE = 5
+"""How many owners of unused channels are looked for in one round, a request each."""
+
 
 class Sessions(commands.Cog):
     """``sweep_every``: seconds between two looks at what is unused and who has left."""
 
     def __init__(self, bot: commands.Bot, desk: Desk, *, clock: Clock, sweep_every: float = 60.0) -> None:
         self._bot, self._desk, self._clock, self._sweep_every = bot, desk, clock, sweep_every
+        self._looked_for: set[int] = set()
 
     async def run(self, guild_id: int) -> None:
         """Look after the guild's private channels until cancelled."""
@@ -69,9 +73,19 @@ class Sessions(commands.Cog):
         guild = self._bot.get_guild(guild_id)
         if guild is None or self._bot.intents.members:
             return
-        for record in await self._desk.database.sessions.of_guild(guild_id):
-            if self._desk.queue.active_jobs(record.user_id) and not await _is_member(guild, record.user_id):
-                await self._see_off(guild_id, record.user_id)
+        owners = [record.user_id for record in await self._desk.database.sessions.of_guild(guild_id)]
+        busy = [user_id for user_id in owners if self._desk.queue.active_jobs(user_id)]
+        for user_id in (*busy, *self._next_in_turn(set(owners) - set(busy))):
+            if not await _is_member(guild, user_id):
+                await self._see_off(guild_id, user_id)
+
+    def _next_in_turn(self, owners: set[int]) -> list[int]:
+        """Some of those without a job, others each time: nobody waits for what is theirs."""
+        if owners <= self._looked_for:
+            self._looked_for.clear()
+        chosen = sorted(owners - self._looked_for)[:LOOKED_FOR_AT_ONCE]
+        self._looked_for.update(chosen)
+        return chosen
 
     async def _see_off(self, guild_id: int, user_id: int) -> None:
         """Cancel the jobs and close the channel of somebody who is not there any more."""

@@ -125,6 +125,8 @@ class Database:
             asyncio.create_task(self.pictures.run(), name="last-pictures"),
             asyncio.create_task(self._keep_tidy(), name="janitor"),
         }
+        for task in tasks:
+            task.add_done_callback(_note_end)
         try:
             yield
         finally:
@@ -141,21 +143,34 @@ class Database:
         await self.janitor.run()
 
 
+def _note_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error(
+            "The task %s ended: nothing does its work until the next start", task.get_name(), exc_info=error
+        )
+
+
 def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
     if isinstance(address, SqliteAddress):
         return FileGround(address.path.with_name(address.path.name + ".lock"), connections.statements)
     return RowGround(connections.statements)
 
 
+def _make_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # People's prompts are in it; the files beside it are made with the same permissions.
+        path.touch(mode=0o600, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadSettings(f"DATABASE_URL: {path}: {error.filename} is no folder") from error
+    except OSError as error:
+        raise BadSettings(f"DATABASE_URL: {path}: {error.strerror}") from error
+
+
 async def _prepare(address: Address, connections: Connections, patience: float) -> None:
     """Make the file's folder, connect (waiting for a server that is not there yet), migrate."""
     if isinstance(address, SqliteAddress):
-        try:
-            address.path.parent.mkdir(parents=True, exist_ok=True)
-            # People's prompts are in it; the files beside it are made with the same permissions.
-            address.path.touch(mode=0o600, exist_ok=True)
-        except OSError as error:
-            raise BadSettings(f"DATABASE_URL: {address.path}: {error.strerror}") from error
+        _make_file(address.path)
     elif isinstance(address, PostgresAddress):
         for note in address.notes:
             log.warning("%s", note)
