@@ -18,8 +18,8 @@ from modules.discord.pacing import Priority
 from modules.discord.people import Person
 from modules.discord.prose import plain, quoted
 from modules.discord.rejections import NoPictureHere, SharingNotSetUp
-from modules.discord.results import label_of
-from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
+from modules.discord.results import is_nsfw, label_of
+from modules.queue_manager.errors import BadSourceImage, NotAllowedHere, NotYourJob, UnknownJob
 from modules.queue_manager.jobs import MAX_SEED, Job, JobId, Variation
 
 VARIATION_STRENGTH = 0.15
@@ -114,6 +114,9 @@ class JobActions:
         desk, gallery = self._desk, self._desk.gallery_channel_id
         if gallery is None:
             raise SharingNotSetUp
+        model = job.request.model
+        if is_nsfw(desk.offers, model) and not desk.channels.is_age_restricted(job.request.guild_id, gallery):
+            raise NotAllowedHere(model=label_of(desk.offers, model))
         message = interaction.message
         if message is None or not message.attachments:
             raise NoPictureHere
@@ -128,7 +131,7 @@ class JobActions:
                 + desk.messages.text(
                     guild_locale,
                     "result-line",
-                    model=label_of(desk.offers, job.request.model),
+                    model=label_of(desk.offers, model),
                     size=str(job.request.size),
                     seed=str(job.request.seed),
                 ),

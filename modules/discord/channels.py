@@ -122,9 +122,9 @@ class SessionChannels:
                 await self._store.put(self._used(guild.id, owner, channel.id, last))
 
     async def reopen(
-        self, guild_id: int, user_id: int, *, locale: str, age_restricted: bool, avoid: int
+        self, guild_id: int, user_id: int, *, locale: str, age_restricted: bool, avoid: int | None
     ) -> int | None:
-        """A channel other than ``avoid`` for somebody whose own is gone; None if they have left.
+        """A channel other than ``avoid`` for somebody whose own will not do; None if they have left.
 
         Raises as `open` does.
         """
@@ -156,6 +156,12 @@ class SessionChannels:
         """Bytes that a file in this guild may have, if the guild is known."""
         guild = self._guild(guild_id)
         return guild.filesize_limit if guild is not None else None
+
+    def is_age_restricted(self, guild_id: int, channel_id: int) -> bool:
+        """Whether this is a channel of the guild where models of that kind may show."""
+        guild = self._guild(guild_id)
+        channel = guild.get_channel(channel_id) if guild is not None else None
+        return isinstance(channel, discord.TextChannel) and channel.nsfw
 
     def now(self) -> float:
         """Unix seconds by which use is counted."""

@@ -151,21 +151,24 @@ class ChannelDelivery:
                 yield destination
             direct = False
         limit = self._channels.file_limit(request.guild_id) or FILE_LIMIT
-        yield _Destination(where="channel", channel_id=request.channel_id, limit=limit)
-        another = await self._another_channel(job, nsfw=nsfw)
+        fit = not nsfw or self._channels.is_age_restricted(request.guild_id, request.channel_id)
+        if fit:
+            yield _Destination(where="channel", channel_id=request.channel_id, limit=limit)
+        another = await self._another_channel(job, nsfw=nsfw, avoid=request.channel_id if fit else None)
         if another is not None:
-            yield _Destination(where="new-channel", channel_id=another, limit=limit)
+            where: Where = "channel" if another == request.channel_id else "new-channel"
+            yield _Destination(where=where, channel_id=another, limit=limit)
         if direct:
             async for destination in self._direct(request.user_id):
                 yield destination
 
-    async def _another_channel(self, job: Job, *, nsfw: bool) -> int | None:
+    async def _another_channel(self, job: Job, *, nsfw: bool, avoid: int | None) -> int | None:
         request = job.request
         try:
             return await self._channels.reopen(
                 request.guild_id,
                 request.user_id,
-                avoid=request.channel_id,
+                avoid=avoid,
                 locale=request.locale,
                 age_restricted=nsfw,
             )

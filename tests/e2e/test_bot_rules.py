@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.demo.discord_server import default_world
+from modules.discord.limits import Limits
+from modules.utils.database.records import UserPreferences
 from tests.discord_stand import (
     OFFERS,
     SMALL,
+    PaintingEngine,
     bot_on,
     discord_server,
     has_picture,
@@ -19,6 +22,7 @@ from tests.discord_stand import (
     status_with,
     whole_room,
 )
+from tests.embedded_discord import Rest
 from tests.fakes import offer
 
 BOLD = offer("bold", sizes=(SMALL,), default_size=SMALL, nsfw=True)
@@ -43,6 +47,94 @@ async def test_a_restricted_model_works_in_age_restricted_channels_only(tmp_path
         await ana.command("imagine", restricted, model="bold", prompt="a statue")
         assert (await result_for(ana, "a statue"))["channel_id"] == channel
         assert ana.channels[channel]["nsfw"]
+
+
+def bold_engine(seconds: float = 0.05) -> PaintingEngine:
+    """A GPU that can run the restricted model too."""
+    engine = make_engine(seconds)
+    engine.limits = {**engine.limits, "bold": 4}
+    return engine
+
+
+async def test_a_restricted_picture_never_comes_by_direct_message(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=bold_engine(0.6), offers=(*OFFERS, BOLD)) as stand:
+        ana = await stand.person()
+        restricted = stand.server.channel("age-restricted").id
+        permissions = stand.server.hub.bot_spec.permissions
+        await stand.database.preferences.put(ana.id, UserPreferences(direct_message=True))
+        await ana.command("imagine", restricted, model="bold", prompt="a bust")
+        first = await result_for(ana, "a bust")
+        channel = await session_of(ana)
+        assert first["channel_id"] == channel
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+
+        await (await ana.command("imagine", restricted, model="bold", prompt="a torso")).reply()
+        stand.server.set_bot_permissions(1 << 10)  # it sees channels, and that is all
+        stand.server.delete_channel(int(channel))
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        stand.server.set_bot_permissions(permissions)
+        await ana.command("queue", stand.general)
+        kept = await result_for(ana, "a torso")
+        assert kept["channel_id"] == await session_of(ana) != channel
+        assert ana.channels[kept["channel_id"]]["nsfw"]
+
+
+async def test_a_channel_that_lost_its_restriction_gets_it_back_before_the_picture(
+    tmp_path: Path,
+) -> None:
+    async with whole_room(tmp_path, engine=bold_engine(0.6), offers=(*OFFERS, BOLD)) as stand:
+        ana = await stand.person()
+        ana.keep_events = True
+        await ana.command("imagine", stand.server.channel("age-restricted").id, model="bold", prompt="a nude")
+        channel = await session_of(ana)
+        async with Rest(stand.server) as rest:  # as if by an administrator's hand
+            assert (await rest("PATCH", f"/channels/{channel}", {"nsfw": False})).status == 200
+        result = await result_for(ana, "a nude")
+        assert result["channel_id"] == channel
+        before = [data for _, data in ana.events[: ana.events.index(("MESSAGE_CREATE", result))]]
+        states = [data["nsfw"] for data in before if data.get("id") == channel and "nsfw" in data]
+        assert states[-2:] == [False, True]
+
+
+async def test_what_was_shared_freely_is_not_once_its_model_is_restricted(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a fig", seed=1)
+            result = await result_for(ana, "a fig")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        now = tuple(replace(known, nsfw=known.name == "flux") for known in OFFERS)
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery, offers=now) as stand:
+            ana = await stand.person()
+            await ana.history(result["channel_id"])
+            told = await (await ana.click(result, "Share")).reply()
+            assert told["content"] == "Flux works only in age-restricted channels."
+            assert server.messages(gallery) == []
+
+
+async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        limits = Limits(jobs=2, pictures_a_day=1)
+        async with bot_on(server, tmp_path, limits=limits) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            admin = await stand.person("admin")
+            await ana.command("imagine", stand.general, model="flux", prompt="a tree")
+            await result_for(ana, "a tree")
+            await (await admin.command("admin block", stand.general, user=str(ben.id))).reply()
+        async with bot_on(server, tmp_path, limits=limits) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            told = await (await ana.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
+            assert "Your picture of today is made." in told["content"]
+            told = await (await ben.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
+            assert "You cannot ask for pictures here." in told["content"]
+
+
+async def test_a_list_of_words_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, banned_words=tmp_path / "none.txt") as stand:
+        ana = await stand.person()
+        told = await (await ana.command("imagine", stand.general, model="flux", prompt="a tree")).reply()
+        assert "a word that this community does not allow" in told["content"]
 
 
 async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
