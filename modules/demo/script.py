@@ -70,10 +70,21 @@ async def play(script: Script) -> int:
         acts += [people[-1].act(script.jobs, too_much=True)]
         outcomes = [outcome for act in await asyncio.gather(*acts) for outcome in act]
         took = time.monotonic() - started
+        outcomes += await wrong_requests(session, script.page)
     if script.out is not None:
         await asyncio.to_thread(_write, outcomes, script.out)
     print(_table(len(people), outcomes, took), flush=True)
     return 1 if any(outcome.problem for outcome in outcomes) else 0
+
+
+async def wrong_requests(session: aiohttp.ClientSession, page: str) -> list[Outcome]:
+    """What the bot asked of the embedded Discord that Discord does not know; each is told and counts."""
+    async with session.get(f"{page}/control") as answer:
+        said = await answer.json()
+    wrong = [Outcome(who="the bot", what="asks Discord", problem=each) for each in said["violations"]]
+    for outcome in wrong:
+        print(outcome.line(), flush=True)
+    return wrong
 
 
 def _write(outcomes: Sequence[Outcome], folder: Path) -> None:

@@ -8,11 +8,14 @@ import os
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 from PIL import Image
 
 from modules.demo.acting import fault_of
 from modules.demo.comfy_server.marks import mark_of, stamp
+from modules.demo.discord_server import DiscordServer, default_world
+from modules.demo.script import wrong_requests
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +82,14 @@ async def test_a_folder_that_cannot_be_written_to_is_one_line_before_anything_is
         assert code == 1
         assert output.startswith(f"--out: {tmp_path / out} cannot be written to (")
         assert output.count("\n") == 1
+
+
+async def test_a_request_that_discord_does_not_know_fails_the_script() -> None:
+    async with DiscordServer(default_world(1)) as server, aiohttp.ClientSession() as session:
+        assert await wrong_requests(session, server.url) == []
+        await session.get(f"{server.api_url}/channels/1/paintings")
+        (outcome,) = await wrong_requests(session, server.url)
+    assert outcome.problem == "unknown route: GET /api/v10/channels/1/paintings"
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ class RestDoor:
         counters = self._hub.counters
         counters["rest"] += 1
         if found is None:
-            self._hub.violations.append(f"unknown route: {request.method} {request.path}")
+            self._violated(f"unknown route: {request.method} {request.path}")
             await request.read()
             return _respond(404, {"message": "404: Not Found", "code": 0}, {})
         route, params = found
@@ -119,7 +119,7 @@ class RestDoor:
             if refusal.retry_after is not None:
                 headers["Retry-After"] = f"{refusal.retry_after:.3f}"
         except Exception as error:
-            self._hub.violations.append(f"{route.method} {route.template}: failed with {error!r}")
+            self._violated(f"{route.method} {route.template}: failed with {error!r}")
             raise
         if status == 429:
             counters["429"] += 1
@@ -159,12 +159,16 @@ class RestDoor:
             return 502, {"message": "Bad Gateway", "code": 0}
         return reply.status if reply.data is not None else 204, reply.data
 
+    def _violated(self, what: str) -> None:
+        self._hub.violations.append(what)
+        log.warning("Not as at Discord: %s", what)
+
     def _second_opinion(self, route: Route, body: Any) -> None:
         fault = None
         if self._check is not None and body is not None:
             fault = self._check.fault(route.method, route.template, body)
         if fault is not None:
-            self._hub.violations.append(f"{route.method} {route.template}: {fault}")
+            self._violated(f"{route.method} {route.template}: {fault}")
             raise invalid_field("_openapi", "OPENAPI", fault)
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
