@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from logging import getLogger
 from weakref import WeakValueDictionary
 
@@ -22,6 +23,7 @@ from modules.discord.session_rules import (
     CATEGORY_SIZE,
     GUILD_SIZE,
     PREFIX,
+    Step,
     closing_time,
     is_private_to,
     longest_idle,
@@ -95,8 +97,7 @@ class SessionChannels:
         guild = self._guild(guild_id)
         if guild is None:
             raise TooManyChannels("the guild is not known")
-        lock = self._owner_locks.setdefault((guild_id, user_id), asyncio.Lock())
-        async with lock:
+        async with self._owner_lock(guild_id, user_id):
             record = await self._store.get(guild_id, user_id)
             channel = self._known(guild, record) or self._by_topic(guild, user_id)
             if channel is not None and channel.id == avoid:
@@ -188,14 +189,26 @@ class SessionChannels:
 
     async def sweep(self, guild_id: int) -> None:
         """Warn and close what nobody uses. To be called now and then, and once at the start."""
-        now = self._clock.unix()
         for record in await self._store.of_guild(guild_id):
-            busy = self._has_jobs(record.user_id)
-            step = next_step(record, now=now, busy=busy, idle=self._idle, notice=self._notice)
+            step = self._step(record)
             if step == "close":
-                await self._close(record)
+                await self._close_unused(record)
             elif step == "warn":
-                await self._warn(record, now)
+                await self._warn(record)
+
+    def _step(self, record: SessionRecord) -> Step:
+        busy = self._has_jobs(record.user_id)
+        return next_step(record, now=self._clock.unix(), busy=busy, idle=self._idle, notice=self._notice)
+
+    async def _close_unused(self, seen: SessionRecord) -> None:
+        """Unless it is being used just now, or was since it was ``seen``."""
+        async with self._owner_lock(seen.guild_id, seen.user_id):
+            record = await self._store.get(seen.guild_id, seen.user_id)
+            if record is not None and self._step(record) == "close":
+                await self._close(record)
+
+    def _owner_lock(self, guild_id: int, user_id: int) -> asyncio.Lock:
+        return self._owner_locks.setdefault((guild_id, user_id), asyncio.Lock())
 
     def _known(self, guild: discord.Guild, record: SessionRecord | None) -> discord.TextChannel | None:
         channel = guild.get_channel(record.channel_id) if record is not None else None
@@ -283,25 +296,19 @@ class SessionChannels:
             async with timeout(TIME_LIMIT):
                 return await channel.edit(nsfw=True) or channel
 
-    async def _warn(self, record: SessionRecord, now: float) -> None:
-        closes = closing_time(record, now=now, idle=self._idle, notice=self._notice)
-        guild = self._guild(record.guild_id)
+    async def _warn(self, seen: SessionRecord) -> None:
+        closes = closing_time(seen, now=self._clock.unix(), idle=self._idle, notice=self._notice)
+        guild = self._guild(seen.guild_id)
         locale = str(guild.preferred_locale) if guild is not None else None
-        owner = f"<@{record.user_id}>"
+        owner = f"<@{seen.user_id}>"
         text = self._messages.text(locale, "session-closing", owner=owner, when=moment(closes))
         try:
-            await self._courier.post(record.channel_id, Note(text=text), level=Priority.REST)
+            await self._courier.post(seen.channel_id, Note(text=text), level=Priority.REST)
         except CourierError as error:
-            log.info("no warning in channel %s: %s", record.channel_id, error)
-        await self._store.put(
-            SessionRecord(
-                guild_id=record.guild_id,
-                user_id=record.user_id,
-                channel_id=record.channel_id,
-                last_used_at=closes - self._idle,
-                warned=True,
-            )
-        )
+            log.info("no warning in channel %s: %s", seen.channel_id, error)
+        async with self._owner_lock(seen.guild_id, seen.user_id):
+            if await self._store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
+                await self._store.put(replace(seen, last_used_at=closes - self._idle, warned=True))
 
     async def _close(self, record: SessionRecord) -> None:
         """Row first: a channel that could not be deleted is found again by its topic."""

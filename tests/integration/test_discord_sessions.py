@@ -109,6 +109,34 @@ async def test_unused_channels_are_warned_and_closed_but_not_while_a_job_lives(t
         assert sessions(stand) == ["art-busy"]
 
 
+async def test_what_was_used_while_others_were_closed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round can take minutes; what it saw at its beginning may not be so any more."""
+    async with whole_room(tmp_path) as stand:
+        ana, ben = stand.server.user("member-1"), stand.server.user("member-2")
+        guild_id, store = stand.server.guild.id, stand.database.sessions
+        seen = []
+        for user, warned in ((ana, True), (ben, False)):
+            channel = await open_for(stand, user.id, user.name)
+            seen.append(
+                SessionRecord(
+                    guild_id=guild_id, user_id=user.id, channel_id=channel, last_used_at=1.0, warned=warned
+                )
+            )
+
+        async def at_first(_: int) -> list[SessionRecord]:
+            return seen
+
+        monkeypatch.setattr(store, "of_guild", at_first)
+        await stand.bot.channels.sweep(guild_id)
+        assert sessions(stand) == ["art-member-1", "art-member-2"]
+        for user in (ana, ben):
+            record = await store.get(guild_id, user.id)
+            assert record is not None
+            assert not record.warned
+
+
 async def test_writing_in_ones_channel_keeps_it_open(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
