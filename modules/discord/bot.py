@@ -34,6 +34,7 @@ from modules.discord.administration import Administration, Inspect, Reload
 from modules.discord.answers import fenced, tell_error
 from modules.discord.attachments import AttachmentReader
 from modules.discord.boards import Hindrance
+from modules.discord.buckets import Buckets
 from modules.discord.buttons import TEMPLATE, Component
 from modules.discord.channels import SessionChannels
 from modules.discord.clicks import Clicks
@@ -51,7 +52,7 @@ from modules.discord.kept import Kept
 from modules.discord.limits import Cooldown, Limits
 from modules.discord.messages import Messages
 from modules.discord.open_answers import OpenAnswers
-from modules.discord.pacing import Pacer, Traffic, pace
+from modules.discord.pacing import Pacer, Traffic
 from modules.discord.progress import ProgressMessages
 from modules.discord.registration import Registration
 from modules.discord.results import ResultNotes
@@ -137,7 +138,7 @@ class ImageBot(commands.Bot):
         message_content: bool = True,
         members: bool = False,
         ready_timeout: float = 0.2,
-        requests_per_second: float = 46.0,
+        requests_per_second: float = 48.0,
         status_interval: float = 2.0,
         patience: float = 300.0,
         sweep_every: float = 60.0,
@@ -166,8 +167,8 @@ class ImageBot(commands.Bot):
         self._said: str | None = None
 
         self.pacer = Pacer(clock=clock, per_second=requests_per_second)
-        pace(self.http, self.pacer)
-        self.courier = Courier(http=self.http, pacer=self.pacer, clock=clock)
+        self._buckets = Buckets(http=self.http, pacer=self.pacer, clock=clock)
+        self.courier = Courier(http=self.http, buckets=self._buckets, clock=clock)
         self.channels = SessionChannels(
             guild=self.get_guild,
             has_jobs=lambda user_id: bool(queue.active_jobs(user_id)),
@@ -203,7 +204,6 @@ class ImageBot(commands.Bot):
         )
         self.progress = ProgressMessages(
             courier=self.courier,
-            pacer=self.pacer,
             store=database.status_messages,
             preferences=database.preferences,
             messages=self.messages,
@@ -412,7 +412,7 @@ class ImageBot(commands.Bot):
         await asyncio.gather(*ending, return_exceptions=True)
         await self.progress.aclose()
         await self._open_answers.aclose()
-        await self.pacer.aclose()
+        await self._buckets.aclose()
         await super().close()
 
     # ── clicks, forms, errors ───────────────────────────────────────────────────────────────────

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import discord
-from discord.http import HTTPClient, MultipartParameters, handle_message_parameters
+from discord.http import HTTPClient, MultipartParameters, Route, handle_message_parameters
 
-from modules.discord.pacing import Lane, Pacer, Priority, turn_taken
+from modules.discord.buckets import Buckets
+from modules.discord.pacing import Priority, priority
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.ports import Clock
 
@@ -31,6 +32,9 @@ FORGIVEN_AFTER = 600.0
 
 PAGE_SIZE = 100
 """Most messages that Discord gives at once (Get Channel Messages)."""
+
+_MESSAGES = "/channels/{channel_id}/messages"
+_MESSAGE = "/channels/{channel_id}/messages/{message_id}"
 
 UNKNOWN_MESSAGE = 10008
 TOO_LARGE = 40005
@@ -99,9 +103,8 @@ class Posted:
 class Courier:
     """See the module. One for the whole bot."""
 
-    def __init__(self, *, http: HTTPClient, pacer: Pacer, clock: Clock) -> None:
-        self._http, self._pacer, self._clock = http, pacer, clock
-        self._lanes: dict[tuple[str, int], Lane] = {}
+    def __init__(self, *, http: HTTPClient, buckets: Buckets, clock: Clock) -> None:
+        self._http, self._buckets, self._clock = http, buckets, clock
         self._refused: dict[int, float] = {}
         self._direct: dict[int, int] = {}
 
@@ -110,38 +113,37 @@ class Courier:
 
         Raises a `CourierError`.
         """
-        self._check(channel_id)
-        async with self._alone("post", channel_id, level):
-            await self._pacer.turn(level)
-            with _parameters(note, nonce) as params, self._translated(channel_id):
-                async with timeout(TIME_LIMIT):
-                    data = await self._http.send_message(channel_id, params=params)
+        async with self.turn_to_post(channel_id, level=level):
+            return await self.post_now(channel_id, note, nonce=nonce)
+
+    async def edit(self, where: Posted, note: Note, *, level: Priority) -> None:
+        """Change a message of ours. Raises a `CourierError`."""
+        async with self.turn_to_edit(where, level=level):
+            await self.edit_now(where, note)
+
+    def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
+        """Inside, `post_now` is sent at once, for those who decide only then what to say.
+
+        Raises a `CourierError`.
+        """
+        return self._turn("POST", _MESSAGES, level, channel_id=channel_id)
+
+    def turn_to_edit(self, where: Posted, *, level: Priority) -> AbstractAsyncContextManager[None]:
+        """The same for `edit_now`."""
+        return self._turn("PATCH", _MESSAGE, level, channel_id=where.channel_id, message_id=where.message_id)
+
+    async def post_now(self, channel_id: int, note: Note, *, nonce: str | None = None) -> Posted:
+        """See `post`; to be called within `turn_to_post`."""
+        with _parameters(note, nonce) as params, self._translated(channel_id):
+            async with timeout(TIME_LIMIT):
+                data = await self._http.send_message(channel_id, params=params)
         if int(data["channel_id"]) != channel_id:
             # Nonces are unique per author, not per channel: what came back is another message.
             raise Refused(0, "the nonce belongs to another channel")
         return Posted(channel_id=channel_id, message_id=int(data["id"]))
 
-    async def edit(self, where: Posted, note: Note, *, level: Priority) -> None:
-        """Change a message of ours. Raises a `CourierError`."""
-        self._check(where.channel_id)
-        async with self._alone("edit", where.channel_id, level):
-            await self._pacer.turn(level)
-            await self.edit_now(where, note)
-
-    @asynccontextmanager
-    async def _alone(self, what: str, channel_id: int, level: Priority) -> AsyncIterator[None]:
-        """One request of a kind at a time in each channel, the most urgent first."""
-        lane = self._lanes.setdefault((what, channel_id), Lane())
-        await lane.enter(level)
-        try:
-            yield
-        finally:
-            lane.leave()
-            if lane.idle:
-                self._lanes.pop((what, channel_id), None)
-
     async def edit_now(self, where: Posted, note: Note) -> None:
-        """The same for who has waited for a turn already."""
+        """See `edit`; to be called within `turn_to_edit`."""
         with _parameters(note, None) as params, self._translated(where.channel_id, where.message_id):
             async with timeout(TIME_LIMIT):
                 await self._http.edit_message(where.channel_id, where.message_id, params=params)
@@ -149,40 +151,43 @@ class Courier:
     async def delete(self, where: Posted, *, level: Priority) -> None:
         """Delete a message of ours; one that is gone already is well. Raises a `CourierError`."""
         self._check(where.channel_id)
-        await self._pacer.turn(level)
-        try:
-            with self._translated(where.channel_id, where.message_id):
-                async with timeout(TIME_LIMIT):
-                    await self._http.delete_message(where.channel_id, where.message_id)
-        except Unreachable:
-            return
+        # discord.py alone knows which of several limits a deletion falls under.
+        with priority(level), suppress(Unreachable), self._translated(where.channel_id, where.message_id):
+            async with timeout(TIME_LIMIT):
+                await self._http.delete_message(where.channel_id, where.message_id)
 
     async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
         """The channel's last `PAGE_SIZE` messages as Discord's API describes them, or the first ones
         ``after`` an id. Raises a `CourierError`."""
-        self._check(channel_id)
-        await self._pacer.turn(Priority.DELIVER)
-        with turn_taken(), self._translated(channel_id):
-            async with timeout(TIME_LIMIT):
-                return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
+        async with self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id):
+            with self._translated(channel_id):
+                async with timeout(TIME_LIMIT):
+                    return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
 
     async def message(self, where: Posted) -> dict[str, Any]:
         """One message as Discord's API describes it. Raises a `CourierError`."""
-        self._check(where.channel_id)
-        await self._pacer.turn(Priority.ACKNOWLEDGE)
-        with turn_taken(), self._translated(where.channel_id, where.message_id):
-            async with timeout(TIME_LIMIT):
-                return await self._http.get_message(where.channel_id, where.message_id)  # type: ignore[return-value]
+        ids = {"channel_id": where.channel_id, "message_id": where.message_id}
+        async with self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, **ids):
+            with self._translated(where.channel_id, where.message_id):
+                async with timeout(TIME_LIMIT):
+                    return await self._http.get_message(where.channel_id, where.message_id)  # type: ignore[return-value]
 
     async def direct_channel(self, user_id: int) -> int:
         """The channel for direct messages with somebody. Raises a `CourierError`."""
         if user_id not in self._direct:
-            await self._pacer.turn(Priority.DELIVER)
-            with turn_taken(), self._translated(user_id):
-                async with timeout(TIME_LIMIT):
-                    data = await self._http.start_private_message(user_id)
+            async with self._buckets.turn(Route("POST", "/users/@me/channels"), Priority.DELIVER):
+                with self._translated(user_id):
+                    async with timeout(TIME_LIMIT):
+                        data = await self._http.start_private_message(user_id)
             self._direct[user_id] = int(data["id"])
         return self._direct[user_id]
+
+    @asynccontextmanager
+    async def _turn(self, method: str, path: str, level: Priority, **ids: int) -> AsyncIterator[None]:
+        """Time limits begin within: how long others take is not the fault of Discord."""
+        self._check(ids["channel_id"])
+        async with self._buckets.turn(Route(method, path, metadata=None, **ids), level):
+            yield
 
     def _check(self, channel_id: int) -> None:
         refused_at = self._refused.get(channel_id)
@@ -192,8 +197,7 @@ class Courier:
     @contextmanager
     def _translated(self, channel_id: int, message_id: int | None = None) -> Iterator[None]:
         try:
-            with turn_taken():
-                yield
+            yield
         except (discord.Forbidden, discord.NotFound) as error:
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
@@ -227,10 +231,15 @@ def mentions(user_id: int | None) -> discord.AllowedMentions:
 @contextmanager
 def _parameters(note: Note, nonce: str | None) -> Iterator[MultipartParameters]:
     options: dict[str, Any] = {"view": note.view, "allowed_mentions": mentions(note.mention)}
-    if note.files is not None:
-        options["attachments"] = [
-            discord.File(io.BytesIO(file.data), filename=file.name, description=file.alt[:1024] or None)
-            for file in note.files
-        ]
-    with handle_message_parameters(content=note.text, nonce=nonce, **options) as params:
-        yield params
+    with ExitStack() as closing:
+        if note.files is not None:
+            options["attachments"] = [_file(enclosure, closing) for enclosure in note.files]
+        with handle_message_parameters(content=note.text, nonce=nonce, **options) as params:
+            yield params
+
+
+def _file(enclosure: Enclosure, closing: ExitStack) -> discord.File:
+    # discord.py leaves a reference from the stream to itself, which would keep the bytes until the garbage
+    # collector comes by.
+    stream = closing.enter_context(io.BytesIO(enclosure.data))
+    return discord.File(stream, filename=enclosure.name, description=enclosure.alt[:1024] or None)

@@ -1,26 +1,27 @@
 """The bot's own limiter under Discord's 50 requests a second, with the urgent first.
 
-discord.py keeps to the buckets of single routes by their headers; it knows nothing of the limit over
-all of them. Interaction endpoints are outside that limit and do not pass here.
+discord.py knows nothing of the limit over all routes. Interaction endpoints are outside that limit and do
+not pass here. The limits of single routes are `buckets`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
 from types import SimpleNamespace
-from typing import Any
 
 import aiohttp
-from discord.http import HTTPClient, Route
 
 from modules.queue_manager.errors import LeaseLost
 from modules.queue_manager.ports import Clock
+
+PER_SECOND = 50
+"""Requests that Discord takes in a second from one bot (Rate Limits, Global Rate Limit)."""
 
 
 class Priority(IntEnum):
@@ -36,7 +37,7 @@ class Priority(IntEnum):
     """Cleaning and whatever else can wait."""
 
 
-_priority: ContextVar[Priority | None] = ContextVar("priority", default=Priority.REST)
+_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
 
 
 @contextmanager
@@ -49,128 +50,135 @@ def priority(level: Priority) -> Iterator[None]:
         _priority.reset(token)
 
 
-@contextmanager
-def turn_taken() -> Iterator[None]:
-    """Requests made inside have waited for their turn already."""
-    token = _priority.set(None)
-    try:
-        yield
-    finally:
-        _priority.reset(token)
+def current_priority() -> Priority:
+    """That of a request made here."""
+    return _priority.get()
+
+
+class Line:
+    """Those who wait: the most urgent first, and the oldest among equals."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._count = 0
+        self._sweep_at = 64
+
+    def join(self, level: Priority) -> asyncio.Future[None]:
+        """Wait; who cancels the future has left."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= self._sweep_at:
+            self._waiting = [entry for entry in self._waiting if not entry[2].done()]
+            heapq.heapify(self._waiting)
+            self._sweep_at = max(64, 2 * len(self._waiting))
+        self._count += 1
+        heapq.heappush(self._waiting, (level, self._count, future))
+        return future
+
+    @property
+    def first(self) -> Priority | None:
+        """The priority of whoever is first; None if nobody waits."""
+        while self._waiting and self._waiting[0][2].done():
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
+
+    def admit(self) -> None:
+        """Let the first one go on. There must be one."""
+        assert self.first is not None
+        heapq.heappop(self._waiting)[2].set_result(None)
+
+    def dismiss(self) -> None:
+        """Cancel all who wait."""
+        for _, _, future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+
+    def __len__(self) -> int:
+        return sum(not future.done() for _, _, future in self._waiting)
 
 
 class Pacer:
-    """Gives out turns, evenly spaced, the most urgent first and the oldest among equals.
+    """Gives out turns, the most urgent first: evenly spaced, and never one too many.
 
-    At most ``per_second * t + burst`` turns are given in any ``t`` seconds. The default leaves room
-    below Discord's 50 for what bunches up on the way and for discord.py's own retries.
+    Evenly spaced: at most ``per_second * t + burst`` in ``t`` seconds. Never one too many: Discord counts a
+    request somewhere between its sending and its answer, and where is not known. So those that are under
+    way and those answered within the last second are together fewer than ``limit`` whenever one is sent;
+    then no second at Discord's end can hold more, however requests bunch up on the way.
     """
 
-    def __init__(self, *, clock: Clock, per_second: float = 46.0, burst: int = 4) -> None:
-        self._clock = clock
+    def __init__(
+        self, *, clock: Clock, per_second: float = 48.0, burst: int = 4, limit: int = PER_SECOND
+    ) -> None:
+        self._clock, self._limit = clock, limit
         self._gap = 1.0 / per_second
         self._slack = self._gap * (burst - 1)
         self._next = float("-inf")  # when the evenly spaced turn is due; turns may be `slack` early
-        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
-        self._count = 0
+        self._line = Line()
+        self._under_way = 0
+        self._answered: deque[float] = deque()
+        self._answer = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """How many wait for a turn."""
-        return sum(not future.done() for _, _, future in self._waiting)
+        return len(self._line)
 
     async def turn(self, level: Priority) -> None:
-        """Return when a request of this priority may be sent."""
-        if not self._waiting and self._take():
+        """Return when a request of this priority may be sent; `answered` must follow."""
+        if self._line.first is None and self._take():
             return
-        future = asyncio.get_running_loop().create_future()
-        self._count += 1
-        heapq.heappush(self._waiting, (level, self._count, future))
+        admitted = self._line.join(level)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._give_turns(), name="discord pacer")
-        await future
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            if admitted.done() and not admitted.cancelled():
+                self._under_way -= 1  # it was never sent
+                self._answer.set()
+            raise
+
+    def answered(self) -> None:
+        """A request that had its turn has its answer, or will get none."""
+        self._under_way -= 1
+        self._answered.append(self._clock.now())
+        self._answer.set()
 
     def _take(self) -> bool:
         now = self._clock.now()
-        if self._next - now > self._slack:
+        due = self._due(now)
+        if due is None or due > now:
             return False
         self._next = max(self._next, now) + self._gap
+        self._under_way += 1
         return True
 
+    def _due(self, now: float) -> float | None:
+        """When the next turn may be given; None: not before an answer."""
+        while self._answered and self._answered[0] + 1.0 <= now:
+            self._answered.popleft()
+        spaced = self._next - self._slack
+        if self._under_way + len(self._answered) < self._limit:
+            return spaced
+        return max(spaced, self._answered[0] + 1.0) if self._answered else None
+
     async def _give_turns(self) -> None:
-        while self._waiting:
-            wait = self._next - self._slack - self._clock.now()
-            if wait > 0:
-                await self._clock.sleep(wait)
-            while self._waiting and self._waiting[0][2].done():  # it was cancelled
-                heapq.heappop(self._waiting)
-            # A clock may wake a hair too early.
-            if self._waiting and self._take():
-                heapq.heappop(self._waiting)[2].set_result(None)
+        while self._line.first is not None:
+            now = self._clock.now()
+            due = self._due(now)
+            if due is None:
+                self._answer.clear()
+                await self._answer.wait()
+            elif due > now:
+                await self._clock.sleep(due - now)
+            elif self._take():
+                self._line.admit()
 
     async def aclose(self) -> None:
         """Give no more turns; whoever waits is cancelled."""
         if self._pump is not None:
             self._pump.cancel()
-        for _, _, future in self._waiting:
-            future.cancel()
-        self._waiting.clear()
-
-
-class Lane:
-    """One at a time, the most urgent first and the oldest among equals.
-
-    Discord limits messages by channel, and discord.py keeps to that in the order in which it is asked: were
-    it asked for everything at once, a result would wait behind every status message of its channel.
-    """
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
-        self._count = 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody is in it."""
-        return not self._taken
-
-    async def enter(self, level: Priority) -> None:
-        """Return when it is this one's turn; `leave` must follow."""
-        if not self._taken:
-            self._taken = True
-            return
-        future = asyncio.get_running_loop().create_future()
-        self._count += 1
-        heapq.heappush(self._waiting, (level, self._count, future))
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self.leave()
-            raise
-
-    def leave(self) -> None:
-        """Let the next one in."""
-        while self._waiting:
-            _, _, future = heapq.heappop(self._waiting)
-            if not future.done():
-                future.set_result(None)
-                return
-        self._taken = False
-
-
-def pace(http: HTTPClient, pacer: Pacer) -> None:
-    """Let every request of discord.py's client wait for its turn (interactions go another way)."""
-    send = http.request
-
-    async def paced(route: Route, **options: Any) -> Any:
-        level = _priority.get()
-        if level is not None:
-            await pacer.turn(level)
-        return await send(route, **options)
-
-    http.request = paced  # type: ignore[method-assign]
+        self._line.dismiss()
 
 
 class Traffic:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from logging import getLogger
-from typing import Any
+from typing import Any, Literal
 
 import discord
 
@@ -30,7 +30,7 @@ from modules.discord.courier import (
     Refused,
 )
 from modules.discord.messages import Messages
-from modules.discord.pacing import Pacer, Priority
+from modules.discord.pacing import Priority
 from modules.discord.prose import nonce, plain
 from modules.discord.recalled import error_of, job_of
 from modules.discord.traces import StatusTraces
@@ -70,10 +70,15 @@ NOWHERE_YET = 0
 """Stands for the id of a message that is about to be posted."""
 
 
+_Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
+"""What is to be done next about a message, and how urgent it is."""
+
+
 @dataclass(slots=True)
 class _Message:
     """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
-    a former process or by a request of which the answer never came, and nobody knows where it stands."""
+    a former process or by a request of which the answer never came, and nobody knows where it stands.
+    ``waits_for``: the step for which its task waits to have its turn, and which may still be overtaken."""
 
     board: Board
     posted: Posted | None = None
@@ -81,11 +86,12 @@ class _Message:
     shown: str = ""
     shown_preview: bytes | None = None
     preview: bytes | None = None
-    wants_preview: bool | None = None
+    wants_preview: bool = False
     sent_at: float = float("-inf")
     changed: bool = False
     unreachable: bool = False
     task: asyncio.Task[None] | None = None
+    waits_for: _Step | None = None
 
 
 class ProgressMessages:
@@ -96,7 +102,6 @@ class ProgressMessages:
         self,
         *,
         courier: Courier,
-        pacer: Pacer,
         store: StatusMessageStore,
         preferences: Preferences,
         messages: Messages,
@@ -106,7 +111,7 @@ class ProgressMessages:
         tell_elsewhere: Callable[[Board], Awaitable[None]],
         interval: float = INTERVAL,
     ) -> None:
-        self._courier, self._pacer, self._store = courier, pacer, store
+        self._courier, self._store = courier, store
         self._preferences, self._messages, self._clock = preferences, messages, clock
         self._place, self._hindrance = place, hindrance
         self._tell_elsewhere, self._interval = tell_elsewhere, interval
@@ -124,12 +129,9 @@ class ProgressMessages:
             left = self._left.pop(event.job.id, None)
             message = _Message(board=Board(job=event.job), posted=left, sought=sought)
             self._all[event.job.id] = message
-        board = replace(message.board, job=event.job)
         if isinstance(event, Progressed) and event.preview is not None:
-            if message.wants_preview is None:
-                message.wants_preview = (await self._preferences.get(event.job.request.user_id)).previews
-            message.preview = event.preview if message.wants_preview else None
-        message.board = self._after(board, event)
+            message.preview = event.preview
+        message.board = self._after(replace(message.board, job=event.job), event)
         self._send_soon(message)
 
     def _after(self, board: Board, event: JobEvent) -> Board:
@@ -162,26 +164,29 @@ class ProgressMessages:
 
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
+        if message.task is not None and message.waits_for not in (None, _step(message)):
+            message.task.cancel()  # what it waits for is not to be done any more, or is urgent by now
+            message.task = message.waits_for = None
         if message.task is None and not self._leaving:
             message.task = asyncio.create_task(self._keep(message), name=f"status {message.board.job.id}")
 
     async def _keep(self, message: _Message) -> None:
         try:
             while message.changed and not self._leaving:
+                message.waits_for = step = _step(message)
+                if step[0] == "nothing":  # it was overtaken before it was ever shown
+                    message.changed = False
+                    break
                 wait = message.sent_at + self._interval - self._clock.now()
                 if wait > 0:
                     await self._clock.sleep(wait)
-                if message.board.stage == "delivered" and message.posted is None and not message.sought:
-                    break  # it was overtaken before it was ever shown
-                await self._pacer.turn(_urgency(message.board))
                 message.changed = False
                 await self._bring_up_to_date(message)
         finally:
-            message.task = None
-            if message.board.stage in ENDED and not message.changed:
-                self._all.pop(message.board.job.id, None)
-            if message.board.stage == "delivered" and message.posted is None:
-                self._all.pop(message.board.job.id, None)
+            if message.task is asyncio.current_task():  # else another one has taken over
+                message.task = message.waits_for = None
+                if message.board.stage in ENDED and not message.changed:
+                    self._all.pop(message.board.job.id, None)
 
     async def _bring_up_to_date(self, message: _Message) -> None:
         """Show how the job stands, unless nothing can be shown there any more: then tell a failure
@@ -192,7 +197,7 @@ class ProgressMessages:
             await self._tell_elsewhere(message.board)
 
     async def _show(self, message: _Message) -> None:
-        """Bring the message up to date. The turn for one request has been taken."""
+        """Bring the message up to date."""
         try:
             if message.sought:
                 await self._find(message)
@@ -218,38 +223,67 @@ class ProgressMessages:
                 await self._store.remove(message.board.job.id)
 
     async def _update(self, message: _Message) -> None:
-        board = message.board  # what is shown: another may come while it is being sent
-        text, preview = render(self._messages, board), message.preview
-        if board.stage in ENDED:
-            preview = None
-        if message.posted is None or (text, preview) != (message.shown, message.shown_preview):
-            await self._send(message, board, text, preview)
-        if board.stage in ENDED:
-            await self._store.remove(board.job.id)
+        if message.preview is not None and message.board.stage not in ENDED:
+            chosen = await self._preferences.get(message.board.job.request.user_id)
+            message.wants_preview = chosen.previews
+        if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
+            await self._send(message)
+        if message.board.stage in ENDED and not message.changed:
+            await self._store.remove(message.board.job.id)
 
-    async def _send(self, message: _Message, board: Board, text: str, preview: bytes | None) -> None:
-        if message.posted is not None and self._age(message.posted) > self.editable_for:
-            await self._courier.delete(message.posted, level=Priority.STATUS)
-            message.posted = None
-        note = self._note(board, text, preview, message.shown_preview)
-        message.sent_at = self._clock.now()
-        if message.posted is None:
-            await self._post(message, note)
+    async def _send(self, message: _Message) -> None:
+        """Wait for the message's turn, and say what is so then."""
+        posted = message.posted
+        if posted is not None and self._age(posted) > self.editable_for:
+            await self._courier.delete(posted, level=Priority.STATUS)
+            message.posted = posted = None
+        level, channel_id = _urgency(message.board), message.board.job.request.channel_id
+        if posted is None:
+            async with self._courier.turn_to_post(channel_id, level=level):
+                self._begin(message)
+                await self._post(message)
         else:
-            await self._courier.edit_now(message.posted, note)
+            async with self._courier.turn_to_edit(posted, level=level):
+                self._begin(message)
+                await self._edit(message, posted)
+
+    def _begin(self, message: _Message) -> None:
+        """The turn has come: what is known now is shown, what comes later is for the next time."""
+        message.changed, message.waits_for = False, None
+
+    def _look(self, message: _Message) -> tuple[str, bytes | None]:
+        """What the message should show: its text and its preview."""
+        board = message.board
+        preview = message.preview if message.wants_preview and board.stage not in ENDED else None
+        return render(self._messages, board), preview
+
+    async def _edit(self, message: _Message, posted: Posted) -> None:
+        """Say the newest; the turn for it has come."""
+        text, preview = self._look(message)
+        message.sent_at = self._clock.now()
+        await self._courier.edit_now(posted, self._note(message.board, text, preview, message.shown_preview))
         message.shown, message.shown_preview = text, preview
 
-    async def _post(self, message: _Message, note: Note) -> None:
-        """Post it so that it is found again: that it will be there is noted before it is."""
+    async def _post(self, message: _Message) -> None:
+        """Post it so that it is found again: that it will be there is noted before it is. The turn for it
+        has come."""
         job_id, channel_id = message.board.job.id, message.board.job.request.channel_id
         await self._store.put(job_id, channel_id, NOWHERE_YET)
-        once = nonce(job_id, channel_id, "status")
+        self._begin(message)
+        if message.board.stage == "delivered":
+            await self._store.remove(job_id)
+            return
+        text, preview = self._look(message)
+        note = self._note(message.board, text, preview, None)
+        message.sent_at = self._clock.now()
         message.sought = True
         try:
-            message.posted = await self._courier.post(channel_id, note, level=Priority.STATUS, nonce=once)
+            once = nonce(job_id, channel_id, "status")
+            message.posted = await self._courier.post_now(channel_id, note, nonce=once)
         except BaseException:
             self._traces.forget(channel_id)  # it may stand there since
             raise
+        message.shown, message.shown_preview = text, preview
         await self._store.put(job_id, channel_id, message.posted.message_id)
         message.sought = False
 
@@ -396,6 +430,15 @@ def _ending(board: Board, event: Finished | Delivered | Failed | Cancelled) -> B
         return replace(board, stage="kept" if event.receipt.where == "kept" else "delivered")
     others = event.by is not None and event.by != event.job.request.user_id
     return replace(board, stage="cancelled-by-other" if others else "cancelled")
+
+
+def _step(message: _Message) -> _Step:
+    level = _urgency(message.board)
+    if message.sought:
+        return "find", level
+    if message.board.stage == "delivered":
+        return "nothing" if message.posted is None else "remove", level
+    return "post" if message.posted is None else "edit", level
 
 
 def _urgency(board: Board) -> Priority:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from modules.queue_manager.jobs import JobId
 from modules.queue_manager.ports import (
@@ -84,8 +85,11 @@ class Announcer:
             self._lines.append(_Line(listener))
 
     def tell(self, event: JobEvent) -> None:
-        """Hand the event to everybody's line, and write it down."""
+        """Hand the event to everybody's line, and write it down. A finished job's goes without the bytes of
+        its picture, which would have to stay in memory until the slowest has heard."""
         _log(event)
+        if isinstance(event, Finished):
+            event = replace(event, picture=replace(event.picture, data=b""))
         if not self._lines:
             self._lines = [_Line(listener) for listener in self._listeners]
         for line in self._lines:

@@ -36,6 +36,7 @@ from modules.queue_manager.estimates import DurationBook
 from modules.queue_manager.fair_queue import FairQueue, QueueEntry
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.forecast import finish_times
+from modules.queue_manager.handover import Handover
 from modules.queue_manager.jobs import (
     MAX_SEED,
     Batch,
@@ -104,8 +105,10 @@ class QueueManager:
         lift_after: float = 120.0,
         top_tier: int = 0,
         durations: DurationBook | None = None,
+        pictures_at_once: int = 32,
     ) -> None:
-        """``batch_window``, ``lift_after``: seconds. ``delivery`` may come later, by `deliver_with`."""
+        """``batch_window``, ``lift_after``: seconds. ``delivery`` may come later, by `deliver_with`.
+        ``pictures_at_once``: those that are fetched and delivered, and so in memory, at any time."""
         self.offers = tuple(offers)
         self.durations = durations or DurationBook()
         self._offers = {offer.name: offer for offer in offers}
@@ -128,6 +131,7 @@ class QueueManager:
         self._reserved: dict[int, int] = {}
         self._flying: dict[JobId, Flight] = {}
         self._delivering: set[JobId] = set()
+        self._handover = Handover(pictures=pictures_at_once, per_person=max(1, pictures_at_once // 8))
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphans: dict[str, tuple[Batch, ...]] = {}
         self._made_here: set[JobId] = set()
@@ -493,15 +497,16 @@ class QueueManager:
     async def _hand_over(self, flight: Flight, index: int, job: Job, report: RunReport) -> None:
         assert flight.run is not None
         ended = self._clock.now()
-        try:
-            picture = await flight.run.fetch(index)
-        except GenerationError as error:
-            self._delivering.discard(job.id)
-            self._flying.pop(job.id, None)
-            await self._fetch_failed(job, error, flight)
-            return
-        flight.slot.pictures += 1
-        await self._deliver(Finished(job=job, picture=picture, report=report))
+        async with self._handover.place(job.request.user_id):
+            try:
+                picture = await flight.run.fetch(index)
+            except GenerationError as error:
+                self._delivering.discard(job.id)
+                self._flying.pop(job.id, None)
+                await self._fetch_failed(job, error, flight)
+                return
+            flight.slot.pictures += 1
+            await self._deliver(Finished(job=job, picture=picture, report=report))
         self._handing_over += 0.2 * (self._clock.now() - ended - self._handing_over)
 
     async def _fetch_failed(self, job: Job, error: GenerationError, flight: Flight) -> None:

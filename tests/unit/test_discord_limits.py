@@ -12,7 +12,23 @@ from modules.discord.limits import Cooldown, Limits, day_of
 from modules.discord.words import BannedWords, holds, skeleton
 from modules.queue_manager.errors import BannedWord, CoolingDown
 from modules.utils.setting_values import RoleLimit
-from tests.unit.test_discord_pacing import SteppedClock
+
+
+class SteppedClock:
+    """Time that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+    def unix(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
 
 RULES = Limits(
     jobs=2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,6 @@ from discord.utils import time_snowflake
 from modules.discord.buttons import custom_id
 from modules.discord.courier import Note, Posted
 from modules.discord.messages import Messages
-from modules.discord.pacing import Pacer
 from modules.discord.progress import ProgressMessages
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.queue_manager.jobs import JobId
@@ -42,7 +43,7 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
     parts: Any = dict.fromkeys(
-        ("courier", "pacer", "preferences", "messages", "clock", "place", "hindrance", "tell_elsewhere")
+        ("courier", "preferences", "messages", "clock", "place", "hindrance", "tell_elsewhere")
     )
     messages = ProgressMessages(store=shelf, **parts)  # type: ignore[arg-type]
 
@@ -93,6 +94,10 @@ class Channel:
     async def page(self, channel_id: int, *, after: int | None = None) -> list[Any]:
         return list(self.messages.values())
 
+    @asynccontextmanager
+    async def turn_to_edit(self, where: Posted, **_: object) -> AsyncIterator[None]:
+        yield
+
     async def edit_now(self, where: Posted, note: Note) -> None:
         self.messages[where.message_id] = {"id": str(where.message_id), "text": note.text}
 
@@ -111,7 +116,6 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     messages = ProgressMessages(
         store=shelf,  # type: ignore[arg-type]
         courier=channel,  # type: ignore[arg-type]
-        pacer=Pacer(clock=clock, per_second=46),
         messages=Messages.load(),
         clock=clock,
         **parts,

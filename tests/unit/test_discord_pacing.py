@@ -1,123 +1,156 @@
-"""Turns are spaced under Discord's limit, urgent ones first; nobody sleeps for real."""
+"""Turns are spaced and counted under Discord's limit, urgent ones first; nobody sleeps for real."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.discord.pacing import Lane, Pacer, Priority
+from modules.demo.discord_server.buckets import OTHER, RateLimiter
+from modules.discord.pacing import Pacer, Priority
+from tests.virtual_time import VirtualClock, run_virtual
+
+LEVELS = st.sampled_from(list(Priority))
 
 
-class SteppedClock:
-    """Time that stands still until somebody sleeps, and then jumps."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
+class FarClock(VirtualClock):
+    """The clock at Discord's end."""
 
     def now(self) -> float:
-        return self.time
+        return self.unix()
 
-    def unix(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
-        self.time += seconds
+    def real_seconds(self, seconds: float) -> float:
+        return seconds
 
 
-async def _turns(levels: list[Priority], pacer: Pacer, clock: SteppedClock) -> list[tuple[float, Priority]]:
+async def _turns(levels: list[Priority], pacer: Pacer) -> list[tuple[float, Priority]]:
     given_at: list[tuple[float, Priority]] = []
 
     async def ask(level: Priority) -> None:
         await pacer.turn(level)
-        given_at.append((clock.time, level))
+        given_at.append((asyncio.get_running_loop().time(), level))
+        pacer.answered()
 
     await asyncio.gather(*(ask(level) for level in levels))
     return given_at
 
 
-@given(st.lists(st.sampled_from(list(Priority)), min_size=1, max_size=200))
+@given(st.lists(LEVELS, min_size=1, max_size=200))
 @settings(max_examples=30, deadline=None)
 def test_no_second_sees_more_than_the_limit(levels: list[Priority]) -> None:
-    clock = SteppedClock()
-    given_at = asyncio.run(_turns(levels, Pacer(clock=clock, per_second=46, burst=4), clock))
+    given_at = run_virtual(_turns(levels, Pacer(clock=VirtualClock())))
     times = [time for time, _ in given_at]
     assert len(times) == len(levels)
     assert all(sum(start <= time < start + 1 for time in times) <= 50 for start in times)
 
 
-@given(st.lists(st.sampled_from(list(Priority)), min_size=10, max_size=60))
+@given(st.integers(0, 2**32), st.floats(0, 3), st.floats(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_discord_never_counts_one_too_many_however_requests_bunch_up_on_the_way(
+    seed: int, way: float, answer: float
+) -> None:
+    refused = 0
+    chance = random.Random(seed)
+
+    async def request(pacer: Pacer, discord: RateLimiter) -> None:
+        nonlocal refused
+        await pacer.turn(Priority.DELIVER)
+        await asyncio.sleep(chance.uniform(0, way))
+        verdict = discord.ask("GET /anything", str(chance.random()), OTHER, counts_globally=True)
+        refused += verdict.retry_after is not None
+        await asyncio.sleep(chance.uniform(0, answer))
+        pacer.answered()
+
+    async def whole() -> None:
+        clock = FarClock()
+        pacer, discord = Pacer(clock=VirtualClock()), RateLimiter(clock, enabled=True)  # type: ignore[arg-type]
+        await asyncio.gather(*(request(pacer, discord) for _ in range(400)))
+
+    run_virtual(whole())
+    assert not refused
+
+
+def test_answers_that_come_at_once_let_it_use_what_discord_allows() -> None:
+    given_at = run_virtual(_turns([Priority.DELIVER] * 480, Pacer(clock=VirtualClock())))
+    assert given_at[-1][0] < 10.1
+
+
+@given(st.lists(LEVELS, min_size=10, max_size=60))
 @settings(max_examples=30, deadline=None)
 def test_of_those_who_wait_the_urgent_go_first(levels: list[Priority]) -> None:
-    clock = SteppedClock()
-    given_at = asyncio.run(_turns(levels, Pacer(clock=clock, per_second=10, burst=1), clock))
+    given_at = run_virtual(_turns(levels, Pacer(clock=VirtualClock(), per_second=10, burst=1)))
     waited = [level for _, level in given_at][1:]  # the first finds the way free
     assert waited == sorted(waited)
 
 
-async def test_a_free_way_needs_no_waiting() -> None:
-    clock = SteppedClock()
-    await Pacer(clock=clock).turn(Priority.REST)
-    assert clock.time == 100.0
+def test_a_free_way_needs_no_waiting() -> None:
+    async def whole() -> float:
+        await Pacer(clock=VirtualClock()).turn(Priority.REST)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(whole()) == 0
 
 
-async def test_who_gives_up_waiting_takes_no_turn_from_the_others() -> None:
-    clock = SteppedClock()
-    pacer = Pacer(clock=clock, per_second=1, burst=1)
-    await pacer.turn(Priority.REST)
-    impatient = asyncio.create_task(pacer.turn(Priority.ACKNOWLEDGE))
-    patient = asyncio.create_task(pacer.turn(Priority.REST))
-    await asyncio.sleep(0)
-    impatient.cancel()
-    await patient
-    assert clock.time == pytest.approx(101.0)
-
-
-async def test_closing_lets_nobody_hang() -> None:
-    clock = SteppedClock()
-    pacer = Pacer(clock=clock, per_second=0.001, burst=1)
-    await pacer.turn(Priority.REST)
-    waiting = asyncio.create_task(pacer.turn(Priority.REST))
-    await asyncio.sleep(0)
-    await pacer.aclose()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait_for(waiting, 1)
-    assert waiting.done()
-
-
-async def test_in_a_channel_a_result_overtakes_the_status_messages_that_wait() -> None:
-    lane, said = Lane(), list[str]()
-
-    async def speak(what: str, level: Priority) -> None:
-        await lane.enter(level)
-        said.append(what)
+def test_who_gives_up_waiting_takes_no_turn_from_the_others() -> None:
+    async def whole() -> float:
+        pacer = Pacer(clock=VirtualClock(), per_second=1, burst=1)
+        await pacer.turn(Priority.REST)
+        impatient = asyncio.create_task(pacer.turn(Priority.ACKNOWLEDGE))
+        patient = asyncio.create_task(pacer.turn(Priority.REST))
         await asyncio.sleep(0)
-        lane.leave()
+        impatient.cancel()
+        await patient
+        return asyncio.get_running_loop().time()
 
-    await lane.enter(Priority.STATUS)
-    statuses = [asyncio.ensure_future(speak(f"status {n}", Priority.STATUS)) for n in range(4)]
-    result = asyncio.ensure_future(speak("result", Priority.DELIVER))
-    await asyncio.sleep(0)
-    statuses[2].cancel()
-    lane.leave()
-    await asyncio.gather(*statuses, result, return_exceptions=True)
-    assert said == ["result", "status 0", "status 1", "status 3"]
-    assert lane.idle
+    assert run_virtual(whole()) == pytest.approx(1.0)
 
 
-async def test_who_gives_up_in_the_moment_of_their_turn_holds_up_nobody() -> None:
-    lane = Lane()
-    await lane.enter(Priority.STATUS)
-    unlucky = asyncio.ensure_future(lane.enter(Priority.DELIVER))
-    patient = asyncio.ensure_future(lane.enter(Priority.REST))
-    await asyncio.sleep(0)
-    lane.leave()
-    unlucky.cancel()
-    await asyncio.gather(unlucky, return_exceptions=True)
-    await asyncio.wait_for(patient, 1)
-    lane.leave()
-    assert lane.idle
+def test_who_gives_up_in_the_moment_of_their_turn_leaves_no_trace() -> None:
+    async def whole() -> None:
+        pacer = Pacer(clock=VirtualClock(), limit=1)
+        await pacer.turn(Priority.REST)
+        unlucky = asyncio.create_task(pacer.turn(Priority.DELIVER))
+        await asyncio.sleep(0)
+        pacer.answered()
+        while pacer.waiting:
+            await asyncio.sleep(0)
+            if asyncio.get_running_loop().time() < 1.0:
+                await asyncio.sleep(1.0 - asyncio.get_running_loop().time())
+        unlucky.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await unlucky
+        await pacer.turn(Priority.REST)  # the loop would say that nothing will ever happen
+
+    run_virtual(whole())
+
+
+def test_many_who_give_up_are_not_remembered() -> None:
+    async def whole() -> int:
+        pacer = Pacer(clock=VirtualClock(), limit=1)
+        await pacer.turn(Priority.REST)
+        for _ in range(1000):
+            task = asyncio.create_task(pacer.turn(Priority.STATUS))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return len(pacer._line._waiting)
+
+    assert run_virtual(whole()) < 100
+
+
+def test_closing_lets_nobody_hang() -> None:
+    async def whole() -> None:
+        pacer = Pacer(clock=VirtualClock(), per_second=0.001, burst=1)
+        await pacer.turn(Priority.REST)
+        waiting = asyncio.create_task(pacer.turn(Priority.REST))
+        await asyncio.sleep(0)
+        await pacer.aclose()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+        assert waiting.done()
+
+    run_virtual(whole())

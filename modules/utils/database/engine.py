@@ -75,10 +75,15 @@ class Database:
             keep_sources=keep_sources,
             unix=unix,
         )
-        self.history = History(writer=self.writer, connections=connections, shelf=self.pictures)
+        self.preferences = Preferences(writer=self.writer, connections=connections)
+        self.history = History(
+            writer=self.writer,
+            connections=connections,
+            shelf=self.pictures,
+            preferences=self.preferences,
+        )
         self.members = Members(writer=self.writer, connections=connections, unix=unix)
         self.sessions = SessionStore(writer=self.writer, connections=connections)
-        self.preferences = Preferences(writer=self.writer, connections=connections)
         self.facts = Facts(writer=self.writer, connections=connections)
         self.status_messages = StatusMessages(writer=self.writer, connections=connections)
 

@@ -19,6 +19,7 @@ from modules.utils.database.models import (
     StatusMessageRow,
 )
 from modules.utils.database.pictures import PictureShelf
+from modules.utils.database.preferences import Preferences
 from modules.utils.database.records import JobRecord, JobState
 from modules.utils.database.writer import GroupWriter
 
@@ -37,11 +38,18 @@ class History:
     """Jobs that were, and are. Methods raise `StoreUnavailable`."""
 
     def __init__(
-        self, *, writer: GroupWriter, connections: Connections, shelf: PictureShelf, patience: float = 8.0
+        self,
+        *,
+        writer: GroupWriter,
+        connections: Connections,
+        shelf: PictureShelf,
+        preferences: Preferences,
+        patience: float = 8.0,
     ) -> None:
         self._writer = writer
         self._connections = connections
         self._shelf = shelf
+        self._preferences = preferences
         self._patience = patience
 
     async def job(self, job_id: JobId) -> JobRecord | None:
@@ -124,13 +132,16 @@ class History:
         theirs = select(JobRow.id).where(JobRow.user_id == user_id)
         needed = select(JobSourceRow.key).where(JobSourceRow.job_id.in_(theirs))
         elsewhere = exists().where(JobSourceRow.key == SourceRow.key, JobSourceRow.job_id.not_in(theirs))
-        await self._write(
-            delete(StatusMessageRow).where(StatusMessageRow.job_id.in_(theirs)),
-            delete(SourceRow).where(SourceRow.key.in_(needed), not_(elsewhere)),
-            delete(PictureRow).where(PictureRow.user_id == user_id),
-            delete(JobRow).where(JobRow.user_id == user_id),
-            delete(PreferencesRow).where(PreferencesRow.user_id == user_id),
-        )
+        try:
+            await self._write(
+                delete(StatusMessageRow).where(StatusMessageRow.job_id.in_(theirs)),
+                delete(SourceRow).where(SourceRow.key.in_(needed), not_(elsewhere)),
+                delete(PictureRow).where(PictureRow.user_id == user_id),
+                delete(JobRow).where(JobRow.user_id == user_id),
+                delete(PreferencesRow).where(PreferencesRow.user_id == user_id),
+            )
+        finally:
+            self._preferences.forget(user_id)
         if self._connections.dialect == "sqlite":
             # Else the write-ahead log would hold the former pages until it is used anew.
             async with self._connections.reading() as connection:
