@@ -6,6 +6,7 @@ Foreign errors become ours here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ def unavailable(error: BaseException) -> StoreUnavailable | None:
         return StoreUnavailable(f"TLS: {error.reason or error}")
     if isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
         return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
-    if isinstance(error, DBAPIError):
+    if isinstance(error, (DBAPIError, sqlite3.Error)):
         return _of_driver(error)
     if type(error).__module__.startswith("asyncpg"):
         return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
@@ -107,16 +108,16 @@ def _of_code(code: str) -> StoreUnavailable | None:
     return None
 
 
-def _of_driver(error: DBAPIError) -> StoreUnavailable | None:
-    text = str(error.orig).lower()
+def _of_driver(error: DBAPIError | sqlite3.Error) -> StoreUnavailable | None:
+    """SQLAlchemy wraps what the driver raises, but not where the driver is called without it."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    message, text = str(origin)[:200], str(origin).lower()
     if _SQLITE_FULL in text:
         return StoreFull("the disk is full")
     if any(sign in text for sign in _SQLITE_LOCKED):
-        return StoreLocked(str(error.orig)[:200])
-    if error.connection_invalidated or any(sign in text for sign in _SQLITE_AWAY):
-        return StoreUnavailable(str(error.orig)[:200])
-    if isinstance(error.orig, (OSError, asyncio.TimeoutError)):
-        return StoreUnavailable(str(error.orig)[:200])
-    if type(error.orig).__name__ == "InterfaceError":
-        return StoreUnavailable(str(error.orig)[:200])
-    return None
+        return StoreLocked(message)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return StoreUnavailable(message)
+    if any(sign in text for sign in _SQLITE_AWAY) or isinstance(origin, (OSError, asyncio.TimeoutError)):
+        return StoreUnavailable(message)
+    return StoreUnavailable(message) if type(origin).__name__ == "InterfaceError" else None
