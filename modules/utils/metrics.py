@@ -30,6 +30,7 @@ from modules.queue_manager.ports import (
 from modules.queue_manager.status import EngineStatus, Place, QueueStatus
 
 SECONDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 64)
 ENGINE_STATES = ("starting", "idle", "busy", "down", "draining")
 FAIRNESS_SECONDS = 600.0
 
@@ -77,7 +78,7 @@ class JobMetrics(Collector):
         )
         self._retries = Counter("fullet_retries", "Runs that came to nothing", ["error"], registry=made)
         self._pictures = Counter("fullet_pictures", "Pictures made", ["model", "engine"], registry=made)
-        self._sizes = Histogram("fullet_batch_size", "Pictures in a run", buckets=range(1, 9), registry=made)
+        self._sizes = Histogram("fullet_batch_size", "Pictures in a run", buckets=SIZES, registry=made)
         wait, whole, run = "until a run begins", "until the picture is there", "of a run on its server"
         self._waits = Histogram("fullet_wait_seconds", f"Time {wait}", buckets=SECONDS, registry=made)
         self._wholes = Histogram("fullet_job_seconds", f"Time {whole}", buckets=SECONDS, registry=made)
