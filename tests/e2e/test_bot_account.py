@@ -125,6 +125,7 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         ana = await stand.person()
         everything = await ana.autocomplete("imagine", stand.general, "model")
         assert len(everything) == 25
+        assert everything[0]["name"] == "Flux · 4 steps · good"
         found = await ana.autocomplete("imagine", stand.general, "model", model="good at 57")
         assert [choice["value"] for choice in found] == ["model-57"]
         await ana.command("imagine", stand.general, model="model-57", prompt="a lynx in snow")

@@ -195,6 +195,35 @@ async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(tmp_p
         assert "Nothing changed, as .env has faults" in lines[1]
 
 
+async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        admin, ana = await stand.person("admin"), await stand.person("member-1")
+        await says(stand, admin, "!pause", "Paused")
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a shed", count=2)).reply()
+        await says(stand, admin, "!cancel #1", f"**#1** of <@{ana.id}> is cancelled.")
+        await says(stand, admin, "!cancel 1", "no longer in the queue")
+        await says(stand, admin, "!cancel", "no longer in the queue")
+        await says(stand, admin, "!resume", "The queue goes on.")
+        result = await result_for(ana, "a shed")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        found = await says(stand, admin, f"!find {result['id']}", "**#2** by")
+        assert f"<@{ana.id}>" in found
+        assert "> a shed" in found
+        await admin.say(stand.general, "!status")
+        report = await admin.wait_for_message(lambda m: m["embeds"])
+        assert report["embeds"][0]["image"]["url"].partition("?")[0].endswith("/status.png")
+        assert "gpu-1" in report["embeds"][0]["fields"][1]["value"]
+        await says(stand, admin, "!gpus", "**gpu-1** idle")
+        await says(stand, admin, "!limits", "Everybody: 2 at once")
+        await says(stand, admin, f"!block <@{ana.id}>", f"<@{ana.id}> is blocked.")
+        assert await stand.database.members.is_blocked(ana.id)
+        await says(stand, admin, f"!unblock <@{ana.id}>", "may ask for pictures again")
+        assert not await stand.database.members.is_blocked(ana.id)
+        await says(stand, admin, "!reload", "not possible here")
+        await says(stand, admin, "!drain gpu-1", "gpu-1 finishes what it does")
+        assert [engine.state for engine in stand.fleet.engines()] == ["draining"]
+
+
 async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> None:
     async def inspect() -> list[Section]:
         ask = asking_by(room.bot.http)

@@ -111,23 +111,25 @@ async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never
 
 async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) -> None:
     async with discord_server() as server:
-        async with bot_on(server, tmp_path) as stand:
+        options = {"gallery_channel_id": server.channel("gallery").id}
+        async with bot_on(server, tmp_path, **options) as stand:
             ana = await stand.person()
             await ana.command("imagine", stand.general, model="flux", prompt="a gate", seed=1)
             old = await result_for(ana, "a gate")
             open_form = await (await ana.click(old, "Prompt…")).modal()
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-        server.advance(90 * 60)
-        async with bot_on(server, tmp_path) as stand:
+        server.advance(3 * 86_400)
+        async with bot_on(server, tmp_path, **options) as stand:
             ana, admin = await stand.person("member-1"), await stand.person("admin")
             await ana.history(old["channel_id"])
             pressed = await ana.click(old, "Again")
             assert "#2" in (await pressed.reply())["content"]
             await admin.history(old["channel_id"])  # administrators see every channel
-            stranger = await admin.click(old, "Again")
-            assert "somebody else's" in (await stranger.reply())["content"]
-            stranger = await admin.click(old, "Delete")
-            assert "somebody else's" in (await stranger.reply())["content"]
+            for button in ("Again", "Vary", "Edit", "Prompt…", "Upscale", "Share", "Delete"):
+                stranger = await (await admin.click(old, button)).reply()
+                assert stranger["content"] == "That picture is somebody else's.", button
+            assert ana.message(old["id"]) is not None
+            assert stand.queue.active_jobs(admin.id) == ()
             assert open_form["custom_id"].endswith(old["attachments"][0]["filename"].split("-")[1][:32])
 
 

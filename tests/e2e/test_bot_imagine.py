@@ -127,9 +127,12 @@ async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Pat
         refused = await ana.command("imagine", stand.general, model="flux", prompt="three")
         assert "2 are there already" in (await refused.reply())["content"]
         other = await ben.command("imagine", stand.general, model="flux", prompt="mine")
+        assert await ben.autocomplete("imagine", stand.general, "prompt", prompt="one") == []
         assert "queued" in (await other.reply())["content"]
         cancelled = await ana.click(reply, "Cancel #1")
         assert "Cancelled: #1" in (await cancelled.reply())["content"]
+        both = await ana.command("imagine", stand.general, model="flux", prompt="three", count=2)
+        assert "one is there already" in (await both.reply())["content"]  # all or nothing
         again = await ana.command("imagine", stand.general, model="flux", prompt="three")
         assert "queued" in (await again.reply())["content"]
         menu = await (await ana.command("cancel", stand.general)).reply()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from modules.demo.users import SimulatedUser
+from modules.utils.database.records import UserPreferences
 from tests.discord_stand import (
     bot_on,
     colour_of,
@@ -41,6 +43,7 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         )
         shown = await ana.download(message["attachments"][0]["url"])
         assert pixel(shown) == colour_of("first", 0)
+        assert message["attachments"][0]["description"] == "first"
         assert "Cancel" in str(message["components"])
         await result_for(ana, "first")
         await ana.until(lambda: ana.message(message["id"]) is None)
@@ -51,6 +54,35 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         assert "second" not in said
         await result_for(ben, "second")
         assert "one picture is before it" in " ".join(history_of(ben, "second"))
+
+
+async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
+    engine = make_engine(0.8)
+    engine.previews = True
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
+        ana = await stand.person()
+        ana.keep_events = True
+        await stand.database.preferences.put(ana.id, UserPreferences(previews=False))
+        await ana.command("imagine", stand.general, model="flux", prompt="a secret")
+        await result_for(ana, "a secret")
+        assert any("steps" in text for text in history_of(ana, "a secret"))
+        shown = [data for kind, data in ana.events if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE")]
+        files = [file["filename"] for message in shown for file in message["attachments"]]
+        assert not any(name.startswith("preview") for name in files)
+
+
+async def test_once_times_are_known_they_are_told_with_the_answer_and_by_queue(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, engine=make_engine(1.0), rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="before")
+        await result_for(ana, "before")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="after", count=2)
+        told = (await asked.reply())["content"]
+        assert re.search(r"Expected <t:\d+:R>\.", told)
+        mine = (await (await ana.command("queue", stand.general)).reply())["content"]
+        assert len(re.findall(r"expected <t:\d+:R>", mine)) == 2
+        assert "after" in mine
 
 
 async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:

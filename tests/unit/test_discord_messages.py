@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+from pathlib import Path
 
 import pytest
 from fluent.syntax import FluentParser, ast
@@ -10,7 +12,10 @@ from fluent.syntax.visitor import Visitor
 
 from modules.discord.boards import standing
 from modules.discord.messages import LOCALES, Messages
+from modules.discord.people import Person
 from modules.discord.prose import seconds
+from modules.discord.registration import localised
+from modules.discord.settings_menus import settings_view
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError
 from modules.queue_manager.status import Place
@@ -50,6 +55,25 @@ def test_a_language_says_all_that_english_says_with_the_same_blanks(language: st
 
 def test_spanish_and_english_are_there() -> None:
     assert {"en", "es"} <= set(LANGUAGES)
+
+
+def test_another_language_is_one_file_more(tmp_path: Path) -> None:
+    for file in LOCALES.glob("*.ftl"):
+        shutil.copy(file, tmp_path)
+    words = (LOCALES / "en.ftl").read_text(encoding="utf-8")
+    words = words.replace("= English\n", "= Français\n").replace(
+        "command-help = help\n", "command-help = aide\n"
+    )
+    (tmp_path / "fr.ftl").write_text(
+        words.replace("deleted = Deleted.", "deleted = Supprimée."), encoding="utf-8"
+    )
+    messages = Messages.load(tmp_path)
+    assert messages.text("fr", "deleted") == "Supprimée."
+    command = {"name": "help", "description": "x", "type": 1, "options": []}
+    assert localised(command, messages)["name_localizations"]["fr"] == "aide"
+    person = Person(user_id=1, name="ana", guild_id=1, locale="fr")
+    view = settings_view(messages, person, [])
+    assert "Français" in str(view.to_components())
 
 
 def test_every_error_has_a_sentence_of_its_own_in_each_language() -> None:

@@ -1,0 +1,99 @@
+"""The menus on a message with a picture: edit it, or make one like it, whoever posted it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modules.demo.users import File, Payload, SimulatedUser
+from tests.discord_stand import (
+    SMALL,
+    WIDE,
+    bot_on,
+    colour_of,
+    discord_server,
+    painted,
+    pixel,
+    result_for,
+    session_of,
+    whole_room,
+)
+
+
+async def form_of(person: SimulatedUser, menu: str, message: Payload) -> Payload:
+    """The form that the menu on a message opens."""
+    return await (await person.context(menu, message["channel_id"], message)).modal()
+
+
+def filled(form: Payload) -> dict[str, str | None]:
+    """What stands in a form's fields."""
+    return {part["component"]["custom_id"]: part["component"].get("value") for part in form["components"]}
+
+
+async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        asked = {"model": "z-image", "prompt": "a barn", "negative": "rain", "seed": 5}
+        await ana.command("imagine", stand.general, **asked)
+        result = await result_for(ana, "seed `5`")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        form = await form_of(ana, "Make again", result)
+        assert filled(form) == {
+            "prompt": "a barn",
+            "negative": "rain",
+            "seed": "5",
+            "size": "64×64",
+            "model": "Z-Image",
+        }
+        await (await ana.submit_modal(form, seed="6")).reply()
+        again = await result_for(ana, "seed `6`")
+        data = await ana.download(again["attachments"][0]["url"])
+        assert pixel(data) == colour_of("a barn", 6)
+        assert again["channel_id"] not in ben.channels
+
+
+async def test_somebody_elses_picture_is_made_again_from_new_words(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
+        await ana.say(stand.general, "look", File(filename="photo.png", data=painted("x", 0, SMALL)))
+        said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        form = await form_of(ben, "Make again", said)
+        assert form["title"] == "Hacer otra vez"
+        assert filled(form) == {"prompt": None}
+        assert "en la cola" in (await (await ben.submit_modal(form, prompt="un granero")).reply())["content"]
+        result = await result_for(ben, "un granero")
+        assert result["channel_id"] == await session_of(ben)
+        assert ana.message(result["id"]) is None
+
+
+async def test_a_shared_picture_is_edited_by_who_sees_it(tmp_path: Path) -> None:
+    async with discord_server() as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            await ana.command("imagine", stand.general, model="flux", prompt="a mast", aspect="wide")
+            await (await ana.click(await result_for(ana, "a mast"), "Share")).reply()
+            copy = await ben.wait_for_message(lambda m: "a mast" in m["content"], channel=gallery)
+            await (await ben.submit_modal(await form_of(ben, "Edit picture", copy), prompt="at dusk")).reply()
+            await result_for(ben, "at dusk")
+            request = stand.engine.submitted[-1].jobs[0].request
+            assert (request.user_id, request.sources[0].size) == (ben.id, WIDE)
+
+
+async def test_two_uploads_go_in_their_order_and_a_second_one_with_the_last_picture(
+    tmp_path: Path,
+) -> None:
+    first = File(filename="a.png", data=painted("a", 0, SMALL))
+    second = File(filename="b.png", data=painted("b", 0, WIDE))
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("edit", stand.general, prompt="both together", image=first, image2=second)
+        await result_for(ana, "both together")
+        sources = stand.engine.submitted[-1].jobs[0].request.sources
+        assert [source.size for source in sources] == [SMALL, WIDE]
+        await ana.command("imagine", stand.general, model="flux", prompt="a base", aspect="tall")
+        await result_for(ana, "a base")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await ana.command("edit", stand.general, prompt="with that hat", image2=second)
+        await result_for(ana, "with that hat")
+        sources = stand.engine.submitted[-1].jobs[0].request.sources
+        assert [str(source.size) for source in sources] == ["48×96", "128×64"]
