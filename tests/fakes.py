@@ -11,8 +11,10 @@ from modules.queue_manager.errors import (
     EngineForgot,
     EngineUnavailable,
     ExecutionFailed,
+    NoOutput,
     OutOfMemory,
     StoreUnavailable,
+    WorkflowRejected,
 )
 from modules.queue_manager.jobs import (
     Batch,
@@ -164,9 +166,13 @@ class Postbox:
 
     pictures: dict[JobId, Finished] = field(default_factory=dict)
     seconds: float = 0.0
+    unreadable: int = 0
 
     async def deliver(self, finished: Finished) -> Receipt:
         await asyncio.sleep(self.seconds)
+        if self.unreadable > 0:
+            self.unreadable -= 1
+            raise StoreUnavailable("away")
         assert finished.job.id not in self.pictures, "delivered twice"
         self.pictures[finished.job.id] = finished
         return Receipt(where="channel", channel_id=finished.job.request.channel_id, message_id=1)
@@ -242,6 +248,9 @@ class FakeRun:
     async def fetch(self, index: int) -> Picture:
         await asyncio.sleep(self._engine.fetch_seconds)
         self._engine.check_alive()
+        if self._engine.lost_pictures > 0:
+            self._engine.lost_pictures -= 1
+            raise NoOutput("the node gave no picture")
         job = self._batch.jobs[self.rows.row(index)]
         text = f"{job.request.prompt}|{job.request.seed}"
         return Picture(data=text.encode(), media_type="image/png", size=job.request.size)
@@ -261,7 +270,8 @@ class FakeEngine:
     """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time.
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
-    ``poison`` a text in a prompt at which a node raises.
+    ``poison`` a text in a prompt at which a node raises, ``refused`` one with which no batch is taken;
+    ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end.
     """
 
     name: str
@@ -274,6 +284,9 @@ class FakeEngine:
     steps: int = 4
     fits: int = 1000
     poison: str = ""
+    refused: str = ""
+    unreadable: int = 0
+    lost_pictures: int = 0
     fetch_seconds: float = 0.02
     submit_seconds: float = 0.01
     stalling: bool = False
@@ -310,7 +323,12 @@ class FakeEngine:
     async def submit(self, batch: Batch) -> FakeRun:
         await asyncio.sleep(self.submit_seconds)
         self.check_alive()
+        if self.unreadable > 0:
+            self.unreadable -= 1
+            raise StoreUnavailable("away")
         self.submitted.append(batch)
+        if self.refused and any(self.refused in job.request.prompt for job in batch.jobs):
+            raise WorkflowRejected("refused")
         run = self.known[batch.id] = FakeRun(self, batch)
         return run
 

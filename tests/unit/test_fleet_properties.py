@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modules.queue_manager.errors import ModelUnavailable, QueueClosed, UnknownJob, UserLimitReached
+from modules.queue_manager.errors import ModelUnavailable, UnknownJob, UserLimitReached
 from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job, JobId, Size
 from modules.queue_manager.manager import QueueManager
@@ -32,10 +32,17 @@ deeds = st.one_of(
     st.tuples(st.just("ask"), st.integers(1, 6), st.sampled_from(["flux", "z-image"])),
     st.tuples(st.just("ask tall"), st.integers(1, 6), st.just("flux")),
     st.tuples(st.just("ask poison"), st.integers(1, 6), st.just("flux")),
+    st.tuples(st.just("ask refused"), st.integers(1, 6), st.just("flux")),
     st.tuples(st.just("cancel"), st.integers(0, 30), st.just("")),
+    st.tuples(st.just("cancel all of"), st.integers(1, 6), st.just("")),
     st.tuples(st.sampled_from(["kill", "revive", "stall", "unstall"]), st.integers(0, 2), st.just("")),
     st.tuples(st.just("memory"), st.integers(1, 4), st.sampled_from(NAMES)),
-    st.tuples(st.just("fleet"), st.integers(1, 7), st.just("")),
+    st.tuples(st.just("size"), st.integers(0, 4), st.sampled_from(NAMES)),
+    st.tuples(st.just("drain"), st.integers(0, 2), st.just("")),
+    st.tuples(st.just("fleet"), st.integers(0, 7), st.just("")),
+    st.tuples(st.just("database"), st.sampled_from([0.0, 0.2, 2.0]), st.just("")),
+    st.tuples(st.just("away"), st.integers(1, 6), st.just("")),
+    st.tuples(st.just("no picture"), st.integers(1, 3), st.sampled_from(NAMES)),
     st.tuples(st.just("pause"), st.booleans(), st.just("")),
 )
 scenes = st.lists(st.tuples(st.floats(0.0, 4.0), deeds), min_size=1, max_size=40)
@@ -82,6 +89,7 @@ class Play:
                 noise=0.15,
                 seed=seed + number,
                 poison="poison",
+                refused="refused",
             )
             for number, name in enumerate(NAMES)
         }
@@ -94,29 +102,42 @@ class Play:
 
     async def do(self, what: str, number: int, name: str) -> None:
         if what.startswith("ask"):
-            await self.ask(number, name, poison="poison" in what, size=TALL if "tall" in what else SQUARE)
-        elif what == "cancel":
-            await self.cancel(number)
+            bad = next((word for word in ("poison", "refused") if word in what), "")
+            await self.ask(number, name, bad=bad, size=TALL if "tall" in what else SQUARE)
+        elif what.startswith("cancel"):
+            await (self.cancel(number) if what == "cancel" else self.manager.cancel_user(number, by=None))
         elif what in ("kill", "revive", "stall", "unstall"):
             engine = self.engines[NAMES[number]]
             {"kill": engine.die, "revive": engine.live}.get(what, lambda: None)()
             engine.stalling = what == "stall" or (engine.stalling and what != "unstall")
         elif what == "memory":
             self.engines[name].fits = number
+        elif what == "size":
+            self.engines[name].limits = {"flux": number, "z-image": max(1, number)}
+        elif what == "drain":
+            await self.fleet.drain(NAMES[number])
+        elif what == "database":
+            self.store.delay = number
+        elif what == "away":
+            self.engines[NAMES[number % 3]].unreadable = self.box.unreadable = number
+        elif what == "no picture":
+            self.engines[name].lost_pictures = number
         elif what == "fleet":
             await self.fleet.set_urls([NAMES[n] for n in range(3) if number >> n & 1])
         elif what == "pause":
             (self.manager.pause if number else self.manager.resume)()
 
-    async def ask(self, user: int, model: str, *, poison: bool, size: Size) -> None:
+    async def ask(self, user: int, model: str, *, bad: str = "", size: Size = SQUARE) -> None:
         seed = self.random.randrange(1000)
-        wish = request(user, "poison" if poison else f"p{seed}", model=model, size=size, seed=seed)
+        wish = request(user, bad or f"p{seed}", model=model, size=size, seed=seed)
         try:
             (job,) = await self.manager.submit([wish])
         except UserLimitReached:
             assert len(self.manager.active_jobs(user)) == self.limit
-        except (ModelUnavailable, QueueClosed):
-            raise AssertionError("every engine has every model") from None
+        except ModelUnavailable:
+            living = [slot for slot in self.manager.dispatcher.slots.values() if slot.living]
+            assert living
+            assert all(slot.limits.of(model) == 0 for slot in living)
         else:
             self.jobs[job.id] = job
             assert len(self.manager.active_jobs(user)) <= self.limit
@@ -136,6 +157,9 @@ class Play:
             engine.live()
             engine.stalling = False
             engine.fits = 4
+            engine.limits = {"flux": 4, "z-image": 4}
+            engine.unreadable = engine.lost_pictures = 0
+        self.box.unreadable = 0
         await self.fleet.set_urls(NAMES)
         for _ in range(2000):
             if self.manager.status().waiting + self.manager.status().running == 0:
@@ -154,12 +178,18 @@ class Play:
             if isinstance(turn, Delivered):
                 asked = self.jobs[job_id].request
                 assert self.box.pictures[job_id].picture.data == f"{asked.prompt}|{asked.seed}".encode()
-            elif isinstance(turn, Failed) and "poison" not in self.jobs[job_id].request.prompt:
-                assert turn.error.message_key in ("error-attempts-exhausted", "error-out-of-memory")
+            elif isinstance(turn, Failed) and self.jobs[job_id].request.prompt not in ("poison", "refused"):
+                assert turn.error.message_key in (
+                    "error-attempts-exhausted", "error-out-of-memory", "error-no-output"
+                )  # fmt: skip
         for engine in self.engines.values():
             for batch in engine.submitted:
                 assert len({job.key for job in batch.jobs}) == 1
-                assert len(batch.jobs) <= engine.limits[batch.key.model]
+                assert len(batch.jobs) <= 4
+        for key, runs in Counter(
+            job.id for engine in self.engines.values() for batch in engine.submitted for job in batch.jobs
+        ).items():
+            assert runs <= 40, f"{key} was run again and again"
         status = self.manager.status()
         assert (status.waiting, status.running, status.users) == (0, 0, 0)
 
@@ -203,13 +233,13 @@ def test_people_with_ever_full_queues_get_equal_shares(seed: int) -> None:
         play = Play(seed, limit=1000)
         await play.fleet.set_urls(NAMES[:2])
         for _ in range(200):
-            await play.ask(1, "flux", poison=False, size=SQUARE)
+            await play.ask(1, "flux")
 
         async def always_one_waiting(user: int) -> None:
             while True:
                 waits = [place for j in play.manager.active_jobs(user) if (place := play.manager.place(j.id))]
                 if all(place.running for place in waits):
-                    await play.ask(user, "flux", poison=False, size=SQUARE)
+                    await play.ask(user, "flux")
                 await asyncio.sleep(0.05)
 
         crowd = [asyncio.ensure_future(always_one_waiting(user)) for user in range(2, 11)]
