@@ -221,7 +221,7 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> N
         assert not await stand.database.members.is_blocked(ana.id)
         await says(stand, admin, "!reload", "not possible here")
         await says(stand, admin, "!drain gpu-1", "gpu-1 finishes what it does")
-        assert [engine.state for engine in stand.fleet.engines()] == ["draining"]
+        await stand.until(lambda: not stand.fleet.engines())
 
 
 async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> None:
