@@ -6,8 +6,11 @@ import asyncio
 import configparser
 import fnmatch
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,23 @@ def test_what_an_image_is_made_of_is_there_and_not_ignored(path: Path) -> None:
     for source in (name for parts in copies for name in parts[:-1]):
         assert (ROOT / source).exists(), source
         assert not ignored(source), source
+
+
+def test_what_is_in_the_image_is_enough_to_run(tmp_path: Path) -> None:
+    said = [rest.split() for name, rest in instructions(ROOT / "Dockerfile") if name == "COPY"]
+    own = (
+        (source, target) for source, target in (parts for parts in said if len(parts) == 2) if target != "/"
+    )
+    for source, target in own:
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, tmp_path / target)
+    command = [sys.executable, "bot.py", "check", "--json", "--env-file", "none"]
+    environ = {"PATH": os.environ["PATH"], "COMFY_URLS": "http://127.0.0.1:9"}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False)
+    told = json.loads(done.stdout)["checks"]
+    models = [check["what"] for check in told if check["area"] == "Models in flujos/"]
+    assert "flux (imagine) is in order" in models
+    assert done.stderr == b""
 
 
 @pytest.mark.parametrize("name", [".env", ".git", "database", "tests", "docs", ".venv"])
@@ -187,6 +207,22 @@ def test_the_systemd_unit_starts_the_bot_and_lets_it_write_its_database_alone() 
     assert int(service["TimeoutStopSec"]) >= default("shutdown_grace_seconds") + GOODBYE_SECONDS
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
+def test_systemd_understands_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
+    said = (DEPLOY / "systemd" / "fullet.service").read_text(encoding="utf-8")
+    unit = tmp_path / "fullet.service"
+    unit.write_text(said.replace("/opt/fullet/.venv/bin/python", sys.executable), encoding="utf-8")
+
+    def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["systemd-analyze", *arguments, str(unit)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    verified = analyze("verify", "--man=no", "--recursive-errors=no")
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    judged = analyze("security", "--offline=true", "--threshold=20")  # of 100, the most exposed
+    assert judged.returncode == 0 or "unrecognized option" in judged.stderr, judged.stdout  # before 250
+
+
 def test_the_procfile_starts_the_bot() -> None:
     kind, _, command = (ROOT / "Procfile").read_text(encoding="utf-8").strip().partition(":")
     assert kind == "worker", "a web process would be asked for a port"
@@ -220,6 +256,17 @@ def test_kubernetes_runs_one_bot_that_may_do_little_and_reads_edits() -> None:
     given = {variable["name"]: variable["value"] for variable in container["env"]}
     assert not set(given) - set(settings.NAMES)
     assert int(given["METRICS_PORT"]) == container["ports"][0]["containerPort"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
+def test_kubectl_puts_the_manifests_together() -> None:
+    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes")]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    found = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(made)}
+    assert found.keys() == manifests().keys()
+    assert {each["metadata"]["namespace"] for each in found.values()} == {"fullet"}
+    (bot,) = found["Deployment", "fullet"]["spec"]["template"]["spec"]["containers"]
+    assert bot["image"] == "registry.example.org/fullet:latest"
 
 
 def test_kubernetes_names_each_comfyui_and_lets_the_bot_alone_in() -> None:
