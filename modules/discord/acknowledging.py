@@ -15,6 +15,9 @@ from modules.queue_manager.backports import timeout
 AT_ONCE = 100
 """Acknowledgements on their way at one time."""
 
+TIME_LIMIT = 3.0
+"""Seconds for one acknowledgement; later ones are not taken (Discord docs, Receiving and Responding)."""
+
 STAND_BACK = 2.0
 """Seconds for which work stands back at most."""
 
@@ -30,11 +33,11 @@ class Acknowledger:
 
     async def defer(self, interaction: discord.Interaction, *, update: bool = False) -> None:
         """Acknowledge: "thinking", for this person alone, or, for a click that changes the message it is
-        on (``update``), nothing visible."""
+        on (``update``), nothing visible. Raises what discord.py does, or asyncio.TimeoutError."""
         self._pending += 1
         self._calm.clear()
         try:
-            async with self._doors:
+            async with self._doors, timeout(TIME_LIMIT):
                 if update:
                     await interaction.response.defer()
                 else:
