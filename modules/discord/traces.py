@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+from weakref import WeakValueDictionary
 
 import discord
 
@@ -63,7 +64,7 @@ class StatusTraces:
 
     def __init__(self, *, courier: Courier, clock: Clock) -> None:
         self._courier, self._clock = courier, clock
-        self._looking: dict[int, asyncio.Lock] = {}
+        self._looking: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._looks: dict[int, _Look] = {}
 
     async def find(self, job: Job) -> Posted | None:

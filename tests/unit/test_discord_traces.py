@@ -122,5 +122,6 @@ def test_one_look_serves_all_who_search_in_a_moment() -> None:
         clock.time += 60
         assert await traces.find(jobs[0]) is not None
         assert channel.asked == 3
+        assert not traces._looking  # a channel is not remembered for ever
 
     asyncio.run(whole())
