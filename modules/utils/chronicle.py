@@ -34,6 +34,10 @@ class _Stretch:
     good: bool = True
     jobs: set[JobId] = field(default_factory=set)
 
+    def since(self, oldest: float) -> bool:
+        """Whether something of it is later than that."""
+        return self.ended_at is None or self.ended_at > oldest
+
     def shown(self) -> dict[str, object]:
         return {
             "model": self.model,
@@ -87,7 +91,11 @@ class Chronicle:
         queued_at = self._queued_at.pop(job.id, None)
         if queued_at is not None:
             self._waits.append((now, max(0.0, now - queued_at)))
-        lane = self._lanes.setdefault(engine, deque(maxlen=BATCHES_KEPT))
+        lane = self._lanes.get(engine)
+        if lane is None:
+            oldest = now - WINDOW_SECONDS  # servers come and go, each under a name of its own
+            self._lanes = {name: kept for name, kept in self._lanes.items() if kept[-1].since(oldest)}
+            lane = self._lanes[engine] = deque(maxlen=BATCHES_KEPT)
         last = lane[-1] if lane else None
         joins = (
             last is not None
@@ -157,7 +165,5 @@ class Chronicle:
             "model": engine.model,
             "pictures": engine.pictures,
             "busy": round(min(1.0, engine.busy_seconds / max(1.0, now - self._started_at)), 4),
-            "batches": [
-                stretch.shown() for stretch in lane if stretch.ended_at is None or stretch.ended_at > oldest
-            ],
+            "batches": [stretch.shown() for stretch in lane if stretch.since(oldest)],
         }

@@ -156,6 +156,7 @@ class JobMetrics(Collector):
             self._jobs.labels("kept" if event.receipt.where == "kept" else "delivered").inc()
             self._wholes.observe(max(0.0, now - job.queued_at))
             self._served.append((now, job.request.user_id))
+            self._forget_served()
             if expected is not None:
                 self._estimate_error.inc(abs(expected - now))
                 self._estimate_actual.inc(max(0.0, now - job.queued_at))
@@ -202,7 +203,10 @@ class JobMetrics(Collector):
 
     def fairness(self) -> float:
         """Jain's index over the pictures that each person got in the last ten minutes."""
+        self._forget_served()
+        return jain(Tally(user for _, user in self._served).values())
+
+    def _forget_served(self) -> None:
         oldest = self._clock.unix() - FAIRNESS_SECONDS
         while self._served and self._served[0][0] < oldest:
             self._served.popleft()
-        return jain(Tally(user for _, user in self._served).values())

@@ -146,7 +146,10 @@ async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
 
 
 async def _listen_later(runner: web.AppRunner, host: str, port: int) -> None:
-    while True:
-        await asyncio.sleep(RETRY_SECONDS)
-        if await _listens(runner, host, port):
-            return
+    try:
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            if await _listens(runner, host, port):
+                return
+    except BadSettings as error:  # the bot works by now, and goes on without being watched
+        logger.warning("%s", error)

@@ -368,10 +368,10 @@ async def test_housekeeping_that_ends_is_told(
         raise ZeroDivisionError
 
     monkeypatch.setattr(Janitor, "prune", prune)
-    async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database, database.lease.hold():
-        async with timeout(15):
-            while not caplog.records:
-                await asyncio.sleep(0.01)
+    url = f"sqlite:///{tmp_path}/bot.db"
+    async with Database.open(url) as database, database.lease.hold(), timeout(15):
+        while not caplog.records:
+            await asyncio.sleep(0.01)
     assert "The task janitor ended" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 

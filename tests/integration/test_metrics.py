@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,7 @@ from modules.queue_manager.ports import (
     Started,
 )
 from modules.queue_manager.status import EngineStatus, Place, QueueStatus
+from modules.utils.chronicle import Chronicle
 from modules.utils.metrics import JobMetrics, jain
 from modules.utils.monitor import Monitor, View
 
@@ -171,6 +174,54 @@ async def test_a_port_in_use_is_waited_for_and_told(caplog: pytest.LogCaptureFix
                             assert answer.status == 200
                             break
                     await asyncio.sleep(0.02)
+
+
+async def test_a_port_that_cannot_be_had_after_all_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Monitor().serving(host="127.0.0.1", port=0) as port:
+        errors, start = iter([OSError(errno.EADDRINUSE, "taken")]), web.TCPSite.start
+
+        async def denied(site: web.TCPSite) -> None:
+            with contextlib.suppress(OSError):
+                await start(site)
+            raise next(errors, OSError(errno.EACCES, "denied"))
+
+        monkeypatch.setattr(web.TCPSite, "start", denied)
+        async with Monitor().serving(host="127.0.0.1", port=port), timeout(20):
+            while "cannot be had (Permission denied)" not in caplog.text:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_fairness_looks_back_on_is_not_kept_longer_though_nobody_asks() -> None:
+    clock = Wall()
+    kept = metrics(clock)
+    for number in range(1000):
+        clock.time += 10
+        await kept.on_event(Delivered(job=job(number, user=number), receipt=Receipt(where="channel")))
+    assert len(kept._served) == 61
+    assert kept.fairness() == 1.0
+
+
+async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
+    clock = Wall()
+    kept = Chronicle(
+        clock=clock,
+        queue=lambda: QueueStatus(waiting=0, running=0, users=0, paused=False, closed_because=None),
+        engines=lambda: [engine()],
+    )
+    for number in range(100):
+        clock.time += 60
+        name = "gpu-1:8188" if number == 99 else f"10.0.0.{number}:8188"
+        began, each = clock.time, job(number, user=1)
+        await kept.on_event(Started(job=each, engine=name, batch_size=1))
+        clock.time += 1
+        report = RunReport(engine=name, batch_size=1, started_at=began, ended_at=clock.time)
+        picture = Picture(data=b"", media_type="image/png", size=SIZE)
+        await kept.on_event(Finished(job=each, picture=picture, report=report))
+    assert len(kept._lanes) == 30
+    (shown,) = kept.snapshot()["engines"]  # type: ignore[misc]
+    assert len(shown["batches"]) == 1
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
