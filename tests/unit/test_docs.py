@@ -10,6 +10,7 @@ import pytest
 
 import bot
 from modules.ai import cards
+from modules.discord import attachments
 from modules.discord.channels import _OWNER_MAY
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin, AdminSlash
@@ -17,6 +18,7 @@ from modules.discord.cogs.commands import Commands
 from modules.discord.messages import Messages
 from modules.discord.permissions import NEEDED, invite_link
 from modules.utils import settings
+from modules.utils.images import PictureCleaner
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
@@ -73,6 +75,20 @@ def test_each_setting_is_explained_with_the_value_that_holds_without_it() -> Non
     assert tuple(sorted(example)) == tuple(sorted(settings.NAMES))
     needed = {"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://127.0.0.1:8188"}
     assert settings.read({}, {**example, **needed}) == settings.read({}, needed)
+
+
+@every(PROSE)
+def test_numbers_that_are_told_are_those_that_hold(path: Path) -> None:
+    needed = {"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://127.0.0.1:8188"}
+    holds = settings.read({}, needed)
+    for name, number in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)` \((\d+)\)", text(path)):
+        assert float(number) == getattr(holds, name.lower()), name
+
+
+def test_the_limits_of_uploads_are_told() -> None:
+    megabytes = PictureCleaner().max_bytes / 1_000_000
+    told = text(ROOT / "docs" / "security.md")
+    assert f"at most {megabytes:g} MB in {attachments.TIME_LIMIT:g} s" in told
 
 
 @every(READMES)
