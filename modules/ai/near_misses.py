@@ -19,8 +19,9 @@ def nearest(value: JSON, options: Iterable[JSON]) -> str | None:
     plain = {_plain(option): option for option in reversed(known)}
     if _plain(value) in plain:
         return plain[_plain(value)]
-    close = difflib.get_close_matches(_plain(value)[:200], plain, n=1, cutoff=0.7)
-    return plain[close[0]] if close else None
+    stems = {_stem(name): option for name, option in reversed(plain.items())}
+    close = difflib.get_close_matches(_stem(_plain(value))[:200], stems, n=1)
+    return stems[close[0]] if close else None
 
 
 def did_you_mean(value: JSON, options: Iterable[JSON]) -> str:
@@ -32,3 +33,8 @@ def did_you_mean(value: JSON, options: Iterable[JSON]) -> str:
 def _plain(name: str) -> str:
     base = name.replace("\\", "/").rpartition("/")[2]
     return re.sub(r"[-_. ]+", "-", base).casefold()
+
+
+def _stem(plain: str) -> str:
+    """Without the ending, which would make all short names of files alike."""
+    return re.sub(r"-(safetensors|sft|gguf|ckpt|pth?|bin)$", "", plain)

@@ -241,6 +241,8 @@ def test_foreign_texts_are_cut() -> None:
         ("ae.safetensors", ["flux\\ae.safetensors", "flux2-vae.safetensors"], "flux\\ae.safetensors"),
         ("Qwen3-4B-Q6_K.gguf", ["Qwen3_4B-Q6_K.gguf", "Qwen3-4B-Q4_K.gguf"], "Qwen3_4B-Q6_K.gguf"),
         ("ae.safetensors", ["something-else.pth"], None),
+        ("flux2-vae.safetensors", ["ae.safetensors"], None),
+        ("qwen_3_4b.safetensors", ["qwen_3_4b_fp8_scaled.safetensors"], "qwen_3_4b_fp8_scaled.safetensors"),
         (3, ["3"], None),
     ],
 )
