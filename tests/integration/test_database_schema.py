@@ -76,6 +76,31 @@ async def test_of_processes_that_start_together_one_migrates(url: str) -> None:
     assert sum("Database schema brought" in text for text in said) == 1
 
 
+FREEZE = """
+import os, signal
+from modules.utils.database import schema
+schema.IDLE_SECONDS = 1
+def stop(connection):
+    print("stopping", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+schema._upgrade = stop
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX's signals")
+async def test_one_that_is_frozen_while_it_migrates_does_not_block_the_others(postgres: Postgres) -> None:
+    url = postgres.url(postgres.new_database())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FREEZE + OPEN, url), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 20) == b"stopping\n"
+    async with Database.open(url, patience=20) as database:
+        await database.facts.put("who", "another")
+    process.kill()
+    await process.wait()
+
+
 async def test_a_start_with_nothing_to_do_needs_no_alembic(url: str) -> None:
     async with Database.open(url):
         pass

@@ -21,6 +21,11 @@ NEWEST = "0001"
 _LOCK_NUMBER = 0x66754C4C6574
 """Number of PostgreSQL's advisory lock ("fuLLet" in ASCII)."""
 
+IDLE_SECONDS = 15
+"""For so long a migration may stand still; less than `Database.open` waits for a server."""
+
+_IDLE_LIMIT = text("SELECT set_config('idle_in_transaction_session_timeout', :seconds, true)")
+
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
@@ -37,6 +42,8 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
+        # Ends a process of ours that is frozen while it has the lock: others wait for it.
+        await connection.execute(_IDLE_LIMIT, {"seconds": f"{IDLE_SECONDS}s"})
         await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
     await connection.run_sync(_upgrade)
     await connection.commit()
