@@ -46,7 +46,6 @@ class ServerCore:
         self._executor = Executor(bench, profile.cache_lru)
         self._numbers = itertools.count()
         self._table: tuple[object, NodeTable] | None = None
-        self._tellings: set[asyncio.Task[None]] = set()
         self._statuses: asyncio.Queue[int] = asyncio.Queue()
 
     @property

@@ -17,12 +17,6 @@ def bot_leaves(hub: Hub, guild: Guild) -> None:
     hub.clients.tell_commands(guild.id)
 
 
-def bot_joins(hub: Hub, guild: Guild) -> None:
-    guild.has_bot = True
-    hub.add_bot(guild)
-    hub.gateway.announce_guild(guild)
-
-
 def member_joins(hub: Hub, guild: Guild, user: User) -> None:
     members = next(role for role in guild.roles.values() if role.name == "Members")
     member = Member(user=user, joined_at=hub.clock.now(), roles=[members.id])

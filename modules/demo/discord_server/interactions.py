@@ -58,7 +58,6 @@ RESPONSE_SECONDS = 3.0
 TOKEN_SECONDS = 15 * 60.0
 """Receiving and Responding, Followup Messages."""
 NO_RESPONSE = "The application did not respond"
-GONE_WRONG = "Something went wrong. Try again."
 
 
 @dataclass(kw_only=True, eq=False)

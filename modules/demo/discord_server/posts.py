@@ -41,7 +41,6 @@ class Message:
     mention_everyone: bool = False
     nonce: str | int | None = None
     edited_at: float | None = None
-    old_edits: int = 0
     reference: Message | None = None
     application_id: int | None = None
     interaction: Payload | None = None

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -80,7 +80,6 @@ class Route:
     handler: Handler
     limit: Limit = OTHER
     is_interaction: bool = False
-    segments: tuple[str, ...] = field(default=())
 
     def major(self, params: Mapping[str, str]) -> str:
         """The parameter that parts the bucket (Rate Limits, Header Format: channel, guild, webhook)."""

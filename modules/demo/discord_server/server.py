@@ -152,9 +152,6 @@ class DiscordServer:
             self.hub.gateway.announce_guild(guild)
         return guild
 
-    def invite_bot(self, guild: Guild) -> None:
-        guild_life.bot_joins(self.hub, guild)
-
     def kick_bot(self, guild: Guild) -> None:
         guild_life.bot_leaves(self.hub, guild)
 
