@@ -164,10 +164,6 @@ class SessionChannels:
         channel = guild.get_channel(channel_id) if guild is not None else None
         return isinstance(channel, discord.TextChannel) and channel.nsfw
 
-    def now(self) -> float:
-        """Unix seconds by which use is counted."""
-        return self._clock.unix()
-
     async def touch(self, guild_id: int, user_id: int) -> None:
         """The person used their channel."""
         await self._store.touch(guild_id, user_id, self._clock.unix())

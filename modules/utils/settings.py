@@ -93,11 +93,6 @@ ALIAS = "COMFY_URL"
 """Accepted for COMFY_URLS, for a single server."""
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings from ``environ`` and the file at ``path``, if there is one. Raises `BadSettings`."""
-    return read(environ, read_file(path))
-
-
 def read(environ: Mapping[str, str], file_values: Mapping[str, str]) -> Settings:
     """The settings that both sources give together. Raises `BadSettings` with one line for each fault."""
     found, faults = gather(environ, file_values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import discord
@@ -85,7 +86,7 @@ async def test_a_channel_that_others_can_see_is_not_handed_out(tmp_path: Path) -
 async def test_unused_channels_are_warned_and_closed_but_not_while_a_job_lives(tmp_path: Path) -> None:
     async with whole_room(tmp_path, session_idle_minutes=1) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
-        guild_id, now = stand.server.guild.id, stand.bot.channels.now()
+        guild_id, now = stand.server.guild.id, time.time()
         unused, busy = await open_for(stand, ana.id, "unused"), await open_for(stand, ben.id, "busy")
         stand.queue.pause()
         await ben.command("imagine", stand.general, model="flux", prompt="waits")
@@ -279,7 +280,7 @@ async def test_a_full_guild_gives_up_its_longest_unused_session(tmp_path: Path) 
             await stand.bot.channels.open(guild_id, user_id, name=f"p{number}", locale="en-US")
             for number, user_id in enumerate(ids)
         ]
-        now = stand.bot.channels.now()
+        now = time.time()
         for number, (user_id, channel) in enumerate(zip(ids, opened, strict=True)):
             last = SessionRecord(
                 guild_id=guild_id,

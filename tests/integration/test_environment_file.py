@@ -52,7 +52,7 @@ class Edited:
         self.file = EnvironmentFile(
             path=path,
             environ=environ,
-            now=settings.load(path, environ),
+            now=settings.read(environ, settings.read_file(path)),
             on_change=self._take,
             clock=self.clock,
         )

@@ -27,7 +27,7 @@ def faults(values: dict[str, str]) -> list[str]:
 def from_file(tmp_path: Path, data: bytes) -> Settings:
     path = tmp_path / ".env"
     path.write_bytes(data)
-    return settings.load(path, {})
+    return settings.read({}, settings.read_file(path))
 
 
 def test_the_needed_two_are_enough() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select, text
 
 from modules.utils.database.codec import storable
 from modules.utils.database.connections import Connections
-from modules.utils.database.models import BlockRow, QuotaRow
+from modules.utils.database.models import BlockRow
 from modules.utils.database.records import BlockRecord
 from modules.utils.database.statements import upsert
 from modules.utils.database.writer import GroupWriter
@@ -99,9 +99,3 @@ class Members:
             connection.execute(_REFUND, {"user_id": user_id, "day": day, "count": count})
 
         await self._writer.write(change)
-
-    async def used(self, user_id: int, day: str) -> int:
-        """How many pictures of ``day`` the person has used up."""
-        query = select(QuotaRow.used).where(QuotaRow.user_id == user_id, QuotaRow.day == day)
-        async with self._connections.reading() as connection:
-            return (await connection.execute(query)).scalar() or 0

@@ -35,12 +35,6 @@ class StatusMessages:
         """Nothing shows the job's progress any more."""
         await self._write(delete(StatusMessageRow).where(StatusMessageRow.job_id == job_id))
 
-    async def of(self, job_id: JobId) -> StatusMessageRecord | None:
-        """Where the job's progress is shown."""
-        async with self._connections.reading() as connection:
-            found = await _noted(connection, StatusMessageRow.job_id == job_id)
-        return found[0] if found else None
-
     async def all(self) -> list[StatusMessageRecord]:
         """All that are noted. Waits out a database that is away."""
         return await self._connections.read_at_last(_noted)
@@ -52,8 +46,8 @@ class StatusMessages:
         await self._writer.write(change, patience=self._patience)
 
 
-async def _noted(connection: AsyncConnection, *conditions: Any) -> list[StatusMessageRecord]:
-    rows = (await connection.execute(select(*_COLUMNS).where(*conditions))).all()
+async def _noted(connection: AsyncConnection) -> list[StatusMessageRecord]:
+    rows = (await connection.execute(select(*_COLUMNS))).all()
     return [
         StatusMessageRecord(job_id=JobId(job_id), channel_id=channel_id, message_id=message_id)
         for job_id, channel_id, message_id in rows

@@ -90,11 +90,6 @@ class GroupWriter:
         self._given_up = False
 
     @property
-    def healthy(self) -> bool:
-        """False while the last try to commit found the database away."""
-        return self._away_since is None
-
-    @property
     def waiting(self) -> int:
         """Changes that are not committed yet."""
         return len(self._pending)
