@@ -106,6 +106,15 @@ async def test_a_browsers_language_becomes_the_nearest_of_ours(page: Page) -> No
     assert found == ["en-US", "en-US", "es-ES", "es-ES", "es-419", "es-419", "en-US", "en-US"]
 
 
+async def test_a_person_has_the_same_face_in_every_demonstration(page: Page) -> None:
+    faces = await page.evaluate(
+        """(people) => import('/page/js/avatars.js').then((module) =>
+             people.map(([id, username]) => module.avatar({ id, username }).outerHTML))""",
+        [["1", "member-1"], ["2", "member-1"], ["1", "member-3"]],
+    )
+    assert faces[0] == faces[1] != faces[2]
+
+
 async def test_each_word_asked_for_is_in_the_catalogue(page: Page) -> None:
     known = await page.evaluate(
         "import('/page/js/i18n.js').then((module) => Object.keys(module.CATALOGUES.en))"

@@ -1,21 +1,22 @@
-// A face for each user id: two hues and a small pattern of their own, always the same, drawn here.
+// A face for each name: two hues and a small pattern of their own, the same in every demonstration, drawn here.
 
 import { mediaUrl, svg } from './dom.js';
 import { displayName } from './store.js';
 
-function seedOf(id) {
+function seedOf(user) {
   let hash = 2166136261;
-  for (const char of String(id)) hash = Math.imul(hash ^ char.charCodeAt(0), 16777619);
-  return hash >>> 0;
+  for (const char of user?.username ?? '') hash = Math.imul(hash ^ char.charCodeAt(0), 16777619);
+  hash = Math.imul(hash ^ (hash >>> 15), 2246822507); // member-1 and member-3 look nothing like each other
+  return (hash ^ (hash >>> 13)) >>> 0;
 }
 
-export function accentOf(userId) {
-  return `hsl(${seedOf(userId) % 360} 62% 66%)`;
+export function accentOf(user) {
+  return `hsl(${seedOf(user) % 360} 62% 66%)`;
 }
 
 /** An SVG of `size` CSS pixels; bots get a square face. */
 export function avatar(user, size = 40) {
-  const seed = seedOf(user?.id ?? '0');
+  const seed = seedOf(user);
   const hue = seed % 360;
   const face = svg('svg', {
     viewBox: '0 0 40 40',

@@ -199,7 +199,7 @@ export class MessageView {
     const time = h('time.message-time', { datetime: message.timestamp, title: full }, clock(date));
     if (grouped) return h('div.message-head.message-head-grouped', null, time);
     const name = h('span.author', { 'data-testid': 'author' }, displayName(message.author));
-    name.style.setProperty('--accent-of', accentOf(message.author?.id));
+    name.style.setProperty('--accent-of', accentOf(message.author));
     return h(
       'div.message-head',
       null,
