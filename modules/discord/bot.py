@@ -359,6 +359,7 @@ class ImageBot(commands.Bot):
     def _serve_once(self) -> None:
         if not self._serving and self.guard.allowed is not None:
             self._serving = True
+            log.info("Serving %s as %s", self.get_guild(self.guard.allowed), self.user)
             self._spawn(self._serve(self.guard.allowed), "serve")
 
     async def _serve(self, guild_id: int) -> None:

@@ -65,6 +65,7 @@ async def scraped(stage: Stage, wanted: str) -> str:
 
 async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage) -> None:
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
+        await bot.says("Serving FuLLet demo as FuLLet")
         await (await user.command("imagine", general, model="flux", prompt="first light")).reply()
         await user.wait_for_message(result_of("first light"), 30)
         figures = await scraped(stage, 'fullet_jobs_total{outcome="delivered"} 1.0')
