@@ -14,7 +14,7 @@ from logging import getLogger
 from modules.discord.channels import SessionChannels
 from modules.discord.limits import Allowance, Cooldown, Limits, day_of
 from modules.discord.people import Person
-from modules.discord.rejections import NegativeUnknown
+from modules.discord.rejections import NegativeUnknown, WrongSourceCount
 from modules.discord.shapes import choose_size, sizes_by_shape
 from modules.discord.words import BannedWords
 from modules.queue_manager.errors import (
@@ -22,7 +22,6 @@ from modules.queue_manager.errors import (
     BadSeed,
     Blocked,
     DailyLimitReached,
-    NoSourceImage,
     NotAllowedHere,
     QueueClosed,
     UnknownModel,
@@ -154,7 +153,8 @@ class Intake:
             raise NotAllowedHere(model=offer.label)
         least, most = offer.source_count
         if not least <= len(wish.sources) <= most:
-            raise NoSourceImage(least=least, most=most)
+            count = f"{most}" if least == most else f"{least}–{most}"
+            raise WrongSourceCount(model=offer.label, count=count)
 
     def _check_places(self, person: Person, wish: Wish, allowance: Allowance) -> None:
         """The queue counts again, atomically; this spares who is over the limit a new channel."""

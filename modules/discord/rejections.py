@@ -2,12 +2,14 @@
 
 RequestRejected
 ├── NegativeUnknown   a negative prompt for a model that knows none
+├── WrongSourceCount  more or fewer pictures than the model starts from
 ├── NoPictureHere     the message has no picture
 ├── PictureForgotten  the job is not in the memory any more
 ├── NotANumber        a form's field should hold a number
 ├── ForAdministrators the command is not for this person
 ├── SharingNotSetUp   there is no gallery
-└── NoSuchGpu         no engine of that name
+├── NoSuchGpu         no engine of that name
+└── NotAMember        they have left the guild
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ class NegativeUnknown(RequestRejected):
     """A negative prompt for a model that knows none (fields: model)."""
 
     message_key = "error-no-negative"
+
+
+class WrongSourceCount(RequestRejected):
+    """More or fewer pictures than the model starts from (fields: model, count, such as 1 or 1–2)."""
+
+    message_key = "error-source-count"
 
 
 class NoPictureHere(RequestRejected):

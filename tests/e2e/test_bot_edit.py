@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
 from modules.demo.users import File
 from tests.discord_stand import (
+    OFFERS,
     SMALL,
     bot_on,
     colour_of,
@@ -56,6 +58,15 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
         asked = await ana.command("edit", stand.general, prompt="blue")
         assert "you have none from before" in (await asked.reply())["content"]
         assert stand.queue.status().waiting == 0
+
+
+async def test_more_pictures_than_the_model_takes_are_told(tmp_path: Path) -> None:
+    offers = tuple(replace(known, source_count=(1, 1)) if known.kind == "edit" else known for known in OFFERS)
+    async with whole_room(tmp_path, offers=offers) as stand:
+        ana = await stand.person()
+        asked = await ana.command("edit", stand.general, prompt="blue", image=photo(), image2=photo("b.png"))
+        told = (await asked.reply())["content"]
+        assert told == "Flux_Edit starts from this many pictures: 1."
 
 
 async def test_without_an_upload_the_last_picture_is_edited_also_after_a_restart(tmp_path: Path) -> None:

@@ -350,6 +350,7 @@ error-bad-source-image = { $problem ->
        *[other] That picture cannot be used.
     }
 error-no-source-image = Attach a picture to change; you have none from before.
+error-source-count = { $model } starts from this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
 error-model-unavailable = No GPU can run { $model } just now. Choose another model, or try later.
 error-not-allowed-here = { $model } works only in age-restricted channels.

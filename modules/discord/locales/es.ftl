@@ -350,6 +350,7 @@ error-bad-source-image = { $problem ->
        *[other] Esa imagen no se puede usar.
     }
 error-no-source-image = Adjunta una imagen que cambiar; no tienes ninguna anterior.
+error-source-count = { $model } parte de este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
 error-model-unavailable = Ahora ninguna GPU puede usar { $model }. Elige otro modelo o prueba más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
