@@ -167,7 +167,7 @@ class JobActions:
             await desk.queue.cancel(job.id, by=person.user_id)
         except UnknownJob:  # too late: it has ended, or is on its way
             record = await desk.database.history.job(job.id)
-            await answer(interaction, remembered(desk.messages, person.locale, job, record))
+            await answer(interaction, remembered(desk.messages, person.locale, job, record, desk.guild_of))
         else:
             numbers = f"#{job.number}"
             text = desk.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)

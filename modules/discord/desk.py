@@ -55,6 +55,11 @@ class Desk:
         """What can be asked for."""
         return self.queue.offers
 
+    def guild_of(self, channel_id: int) -> int:
+        """The guild of a channel that a result went to, for a link there; 0: direct messages."""
+        home = self.home()
+        return home.id if home is not None and home.get_channel(channel_id) is not None else 0
+
     async def person(self, interaction: discord.Interaction) -> Person:
         """Who is asking."""
         return await person_of(interaction, self.database.preferences, self.home())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import discord
@@ -30,16 +30,20 @@ def history_page(
     offers: Sequence[ModelOffer],
     records: Sequence[JobRecord],
     *,
+    guild_of: Callable[[int], int],
     size: int,
     before: int | None,
 ) -> Page:
-    """The newest ``size`` of ``records``; one more than that tells that there is another page."""
+    """The newest ``size`` of ``records``; one more than that tells that there is another page.
+
+    ``guild_of`` tells a channel's guild, 0 for direct messages.
+    """
     locale, shown = person.locale, list(records[:size])
     if not shown:
         newest = button(messages.text(locale, "button-newer"), "page", f"{person.user_id}:0")
         return Page(text=messages.text(locale, "history-empty"), items=(newest,) if before else ())
     lines = [f"**{messages.text(locale, 'history-title')}**"]
-    lines += [_line(messages, locale, offers, record) for record in shown]
+    lines += [_line(messages, locale, offers, record, guild_of) for record in shown]
     options = [
         discord.SelectOption(
             label=plain(f"#{record.number} {record.request.prompt}", 100), value=record.job_id
@@ -55,10 +59,16 @@ def history_page(
     return Page(text="\n".join(lines)[:2000], items=tuple(items))
 
 
-def _line(messages: Messages, locale: str, offers: Sequence[ModelOffer], record: JobRecord) -> str:
+def _line(
+    messages: Messages,
+    locale: str,
+    offers: Sequence[ModelOffer],
+    record: JobRecord,
+    guild_of: Callable[[int], int],
+) -> str:
     link = ""
     if record.channel_id is not None and record.message_id is not None:
-        link = message_link(record.request.guild_id, record.channel_id, record.message_id)
+        link = message_link(guild_of(record.channel_id), record.channel_id, record.message_id)
     line = messages.text(
         locale,
         "history-line",

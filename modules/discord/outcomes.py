@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from modules.discord.messages import Messages
 from modules.discord.prose import message_link
 from modules.discord.recalled import error_of
@@ -28,18 +30,23 @@ def told(messages: Messages, locale: str, ending: Ending) -> str:
     if receipt.where == "kept" or receipt.channel_id is None:
         return messages.text(locale, "status-kept", number=number)
     guild_id = 0 if receipt.where == "direct-message" else job.request.guild_id
-    return _ready(messages, locale, number, _place(guild_id, receipt.channel_id, receipt.message_id))
+    return _ready(messages, locale, number, (guild_id, receipt.channel_id, receipt.message_id))
 
 
-def remembered(messages: Messages, locale: str, job: Job, record: JobRecord | None) -> str:
-    """What the database knows of a job that is not in the queue, or cannot be taken back any more."""
+def remembered(
+    messages: Messages, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
+) -> str:
+    """What the database knows of a job that is not in the queue, or cannot be taken back any more.
+
+    ``guild_of`` tells a channel's guild, 0 for direct messages.
+    """
     number = str(job.number)
     if record is None or record.state in ("queued", "dispatched", "finished"):
         return messages.text(locale, "status-finishing", number=number)
     if record.state == "failed":
         return _failed(messages, locale, number, error_of(record))
     if record.state == "delivered" and record.channel_id is not None:
-        where = _place(record.request.guild_id, record.channel_id, record.message_id)
+        where = (guild_of(record.channel_id), record.channel_id, record.message_id)
         return _ready(messages, locale, number, where)
     if record.state in ("delivered", "deleted"):
         return messages.text(locale, "ended-deleted", number=number)
@@ -50,9 +57,9 @@ def _failed(messages: Messages, locale: str, number: str, error: GenerationError
     return messages.text(locale, "ended-failed", number=number, why=messages.error(locale, error))
 
 
-def _ready(messages: Messages, locale: str, number: str, where: str) -> str:
-    return messages.text(locale, "ended-delivered", number=number, where=where)
-
-
-def _place(guild_id: int, channel_id: int, message_id: int | None) -> str:
-    return f"<#{channel_id}>" if message_id is None else message_link(guild_id, channel_id, message_id)
+def _ready(messages: Messages, locale: str, number: str, where: tuple[int, int, int | None]) -> str:
+    guild_id, channel_id, message_id = where
+    if message_id is None:
+        return messages.text(locale, "ended-delivered-in", number=number, channel=f"<#{channel_id}>")
+    link = message_link(guild_id, channel_id, message_id)
+    return messages.text(locale, "ended-delivered", number=number, link=link)

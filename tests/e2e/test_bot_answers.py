@@ -24,7 +24,7 @@ async def test_it_tells_where_the_picture_is_and_offers_no_cancel_any_more(tmp_p
         result = await result_for(ana, "a pier")
         done = await becomes(ana, reply, "is ready")
         link = f"https://discord.com/channels/{stand.server.guild.id}/{result['channel_id']}/{result['id']}"
-        assert done["content"] == f"**#1** is ready: {link}"
+        assert done["content"] == f"**#1** is ready: [open]({link})"
         assert done["components"] == []
         assert ben.message(reply["id"]) is None
 
@@ -58,8 +58,8 @@ async def test_after_fifteen_minutes_it_stays_and_a_late_cancel_is_told_what_hap
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         assert "is queued" in (ana.message(reply["id"]) or {})["content"]
         late = await (await ana.click(reply, "Cancel")).reply()
-        assert late["content"].startswith("**#1** is ready: https://discord.com/channels/")
-        assert late["content"].endswith(result["id"])
+        assert late["content"].startswith("**#1** is ready: [open](https://discord.com/channels/")
+        assert late["content"].endswith(f"/{result['id']})")
         await (await ana.click(result, "Delete")).reply()
         late = await (await ana.click(reply, "Cancel")).reply()
         assert late["content"] == "**#1** was made, and is deleted."

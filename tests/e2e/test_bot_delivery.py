@@ -236,5 +236,8 @@ async def test_results_come_by_direct_message_for_who_wants_that(tmp_path: Path)
         result = await result_for(ana, "a letter")
         assert stand.server.guild.channels.get(int(result["channel_id"])) is None
         assert result["mentions"] == []
+        await ended(stand, ana.id)
+        page = (await (await ana.command("history", stand.general)).reply())["content"]
+        assert f"/channels/@me/{result['channel_id']}/{result['id']})" in page
         again = await ana.click(result, "Again")
         assert "queued" in (await again.reply())["content"]

@@ -42,7 +42,10 @@ class Account(commands.Cog):
     async def _show_page(self, interaction: discord.Interaction, before: int | None) -> None:
         person = await self._desk.person(interaction)
         records = await self._desk.database.history.of_user(person.user_id, before=before, limit=PAGE + 1)
-        page = history_page(self._desk.messages, person, self._desk.offers, records, size=PAGE, before=before)
+        desk = self._desk
+        page = history_page(
+            desk.messages, person, desk.offers, records, guild_of=desk.guild_of, size=PAGE, before=before
+        )
         await answer(interaction, page.text, view=rows(page.items) if page.items else None)
 
     async def pick(self, interaction: discord.Interaction, job_id: JobId) -> None:
