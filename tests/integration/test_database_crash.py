@@ -255,17 +255,22 @@ async def test_a_holder_cut_off_stops_before_its_lease_ends(postgres: Postgres) 
                 holder.lease.ensure_safe()
 
 
+RUNS = "SELECT expires_at > EXTRACT(EPOCH FROM clock_timestamp()) FROM lease"
+
+
 async def test_a_holder_cut_off_for_a_while_goes_on_if_nobody_noticed(postgres: Postgres) -> None:
     name = postgres.new_database()
     with relaying(postgres.socket) as relay:
         through = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?sslmode=disable"
-        async with Database.open(through, lease_seconds=0.8) as holder, holder.lease.hold():
+        async with Database.open(through, lease_seconds=LEASE) as holder, holder.lease.hold():
             relay.refusing = True
             relay.cut()
-            await asyncio.sleep(1.0)
+            while postgres.sql(RUNS, name) == "t":
+                await asyncio.sleep(0.05)
             relay.refusing = False
+            while postgres.sql(RUNS, name) == "f":
+                await asyncio.sleep(0.05)
             await holder.jobs.accept([a_job(1)], {})
-            await asyncio.sleep(0.3)
             assert holder.lease.safe()
 
 
