@@ -152,7 +152,9 @@ async def test_a_file_that_is_too_large_is_refused_in_words(member: Client) -> N
     page = member.page
     await start(page, "edit")
     await drop(page, "huge.png", "new Uint8Array(11 << 20)")
-    await expect(page.get_by_test_id("hint-error")).to_contain_text("could not be uploaded")
+    await expect(page.get_by_test_id("hint-error")).to_have_text(
+        "The file could not be uploaded: it is too large."
+    )
     member.troubles.clear()  # the browser itself notes the 413
 
 

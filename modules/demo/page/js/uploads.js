@@ -1,6 +1,9 @@
 // Files on their way to the server.
 
+import { t } from './i18n.js';
+
 const LIMIT_MS = 60000;
+const TOO_LARGE = 413;
 
 /** Uploads one file as this user; resolves to {id, filename, size, url, content_type}; rejects with a sentence. */
 export async function upload(file, userId) {
@@ -10,9 +13,10 @@ export async function upload(file, userId) {
     method: 'POST',
     body: form,
     signal: AbortSignal.timeout(LIMIT_MS),
-  }).catch((error) => {
-    throw new Error(error.name === 'TimeoutError' ? '⏱' : error.message);
+  }).catch(() => {
+    throw new Error(t('composer.noanswer'));
   });
+  if (response.status === TOO_LARGE) throw new Error(t('composer.toolarge'));
   const text = await response.text();
   if (!response.ok) throw new Error(explain(text) || `HTTP ${response.status}`);
   return JSON.parse(text);

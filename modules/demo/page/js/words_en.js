@@ -51,6 +51,8 @@ export default {
   'composer.remove': 'Remove {name}',
   'composer.uploading': 'Uploading…',
   'composer.uploadfailed': 'The file could not be uploaded: {why}',
+  'composer.toolarge': 'it is too large.',
+  'composer.noanswer': 'the server does not answer.',
   'composer.badinteger': '{name} must be a whole number.',
   'composer.badnumber': '{name} must be a number.',
   'composer.min': '{name} must be at least {n}.',

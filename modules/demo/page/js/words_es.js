@@ -51,6 +51,8 @@ export default {
   'composer.remove': 'Quitar {name}',
   'composer.uploading': 'Subiendo…',
   'composer.uploadfailed': 'No se pudo subir el archivo: {why}',
+  'composer.toolarge': 'es demasiado grande.',
+  'composer.noanswer': 'el servidor no responde.',
   'composer.badinteger': '{name} debe ser un número entero.',
   'composer.badnumber': '{name} debe ser un número.',
   'composer.min': '{name} debe ser al menos {n}.',
