@@ -24,7 +24,8 @@ SAME_WINDOW = 0.25
 FORGOTTEN_AFTER = 300.0
 """Seconds without a request after which a bucket may be forgotten."""
 
-_turn_taken: ContextVar[bool] = ContextVar("turn_taken", default=False)
+_entered: ContextVar[Bucket | None] = ContextVar("entered", default=None)
+"""The bucket in which a request may be sent at once."""
 
 
 class _Answer(Protocol):
@@ -142,36 +143,36 @@ class Bucket:
         self._let_in()
 
     async def __aenter__(self) -> Bucket:
-        if not _turn_taken.get():
+        if _entered.get() is not self:
             await self.enter(current_priority())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not _turn_taken.get():
+        if _entered.get() is not self:
             self.leave()
 
 
 class Buckets:
-    """All buckets of a discord.py client, which uses them from now on for every request."""
+    """All buckets of a discord.py client, which uses them for every request. To be made before it logs in."""
 
     def __init__(self, *, http: HTTPClient, pacer: Pacer, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
         self._all: dict[str, Any] = http._buckets
-        http.get_ratelimit = self._known_as  # type: ignore[method-assign, assignment]
+        http.get_ratelimit = self._of_request  # type: ignore[method-assign, assignment]
 
     @asynccontextmanager
     async def turn(self, route: Route, level: Priority) -> AsyncIterator[None]:
         """Inside, one request to ``route`` may be sent at once; what it says is best decided there."""
         known = self._http._bucket_hashes.get(route.key, route.key)
-        bucket = self._known_as(f"{known}:{route.major_parameters}")
+        bucket = self._bucket(f"{known}:{route.major_parameters}")
         await bucket.enter(level)
-        token = _turn_taken.set(True)
+        token = _entered.set(bucket)
         try:
             yield
         finally:
-            _turn_taken.reset(token)
+            _entered.reset(token)
             bucket.leave()
 
     async def aclose(self) -> None:
@@ -180,9 +181,23 @@ class Buckets:
             bucket.dismiss()
         await self._pacer.aclose()
 
-    def _known_as(self, key: str) -> Bucket:
+    def _of_request(self, key: str) -> Bucket:
+        """Stands in for ``HTTPClient.get_ratelimit``."""
+        return _entered.get() or self._bucket(key)
+
+    def _bucket(self, key: str) -> Bucket:
+        """By the name that Discord gave the limit, or that of the route before it gave one; and its major
+        parameters."""
         bucket: Bucket | None = self._all.get(key)
         if bucket is None:
-            bucket = self._all[key] = Bucket(pacer=self._pacer, clock=self._clock)
+            bucket = self._all[key] = self._renamed(key) or Bucket(pacer=self._pacer, clock=self._clock)
             self._http._try_clear_expired_ratelimits()
         return bucket
+
+    def _renamed(self, key: str) -> Bucket | None:
+        """What stands under the route's name still, though another channel's answer told the limit's."""
+        name, _, major = key.rpartition(":")
+        routes = [route for route, known in self._http._bucket_hashes.items() if known == name]
+        return next(
+            (self._all.pop(f"{route}:{major}") for route in routes if f"{route}:{major}" in self._all), None
+        )

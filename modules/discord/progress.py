@@ -269,7 +269,6 @@ class ProgressMessages:
         has come."""
         job_id, channel_id = message.board.job.id, message.board.job.request.channel_id
         await self._store.put(job_id, channel_id, NOWHERE_YET)
-        self._begin(message)
         if message.board.stage == "delivered":
             await self._store.remove(job_id)
             return

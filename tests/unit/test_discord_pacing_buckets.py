@@ -8,11 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from discord.http import Route
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.demo.discord_server.buckets import MESSAGES, Limit, RateLimiter
-from modules.discord.buckets import Bucket
+from modules.discord.buckets import Bucket, Buckets
 from modules.discord.pacing import Pacer, Priority
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -175,5 +176,24 @@ def test_a_bucket_is_forgotten_only_when_nothing_would_be_lost() -> None:
         await asyncio.sleep(301)
         assert not channel.bucket.is_inactive()
         channel.bucket.leave()
+
+    run_virtual(whole())
+
+
+def test_a_limit_stays_one_when_its_name_becomes_known_by_another_channels_answer() -> None:
+    async def whole() -> None:
+        clock = VirtualClock()
+        http: Any = SimpleNamespace(
+            _buckets={}, _bucket_hashes={}, _try_clear_expired_ratelimits=lambda: None
+        )
+        buckets = Buckets(http=http, pacer=Pacer(clock=clock), clock=clock)
+        route = Route("POST", "/channels/{channel_id}/messages", channel_id=2)
+        before = http.get_ratelimit(f"{route.key}:2")
+        async with buckets.turn(route, Priority.DELIVER):
+            http._bucket_hashes[route.key] = "name"
+            assert http.get_ratelimit("name:2") is before  # the one that has the turn
+        assert http.get_ratelimit("name:2") is before
+        assert http.get_ratelimit("name:3") is not before
+        assert list(http._buckets) == ["name:2", "name:3"]
 
     run_virtual(whole())
