@@ -11,8 +11,9 @@ from typing import Any
 
 from modules.ai import pack
 from modules.ai.graph import JSON
-from modules.ai.picture_header import media_type
+from modules.utils.media_types import media_type
 
+_PREVIEWS = ("image/jpeg", "image/png", "image/webp")
 _LARGEST_PREVIEW = 512 * 1024
 _MOST_STEPS = 100_000
 
@@ -146,7 +147,7 @@ def _keyed_preview(data: dict[str, Any]) -> ComfyEvent | None:
         picture = base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return KeyedPreview(key, picture) if media_type(picture) else None
+    return KeyedPreview(key, picture) if media_type(picture) in _PREVIEWS else None
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any]], ComfyEvent | None]] = {
@@ -175,6 +176,6 @@ def read_frame(frame: bytes) -> tuple[str, ComfyEvent] | None:
         return None
     picture = frame[8 + length :]
     prompt_id = metadata.get("prompt_id") if isinstance(metadata, dict) else None
-    if not isinstance(prompt_id, str) or media_type(picture) is None:
+    if not isinstance(prompt_id, str) or media_type(picture) not in _PREVIEWS:
         return None
     return prompt_id, FirstPreview(picture)

@@ -13,7 +13,6 @@ from modules.ai.comfy_errors import ServerLacks, Unreachable
 from modules.ai.comfy_socket import EventStream
 from modules.ai.fusion import PictureFormat, fuse, plain
 from modules.ai.graph import write_graph
-from modules.ai.picture_header import media_type
 from modules.ai.preflight import ServerReport, inspect
 from modules.ai.runs import ComfyRun, RunTimes
 from modules.ai.samplers import Unfusible
@@ -24,10 +23,10 @@ from modules.queue_manager.backports import gather_or_cancel
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
+from modules.utils.media_types import EXTENSIONS, media_type
 
 logger = logging.getLogger(__name__)
 
-_ENDINGS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _UPLOAD_FOLDER = "fullet"
 _MOST_PREVIEWS = 10
 _PLAIN_NO = (EngineUnauthorized, ServerLacks, Unreachable)
@@ -160,7 +159,7 @@ class ComfyEngine:
             raise WorkflowRejected("the picture to start from is not there any more") from error
         stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
         return await self._client.upload(
-            data, f"{stem}.{_ENDINGS.get(media_type(data) or '', 'png')}", _UPLOAD_FOLDER
+            data, f"{stem}.{EXTENSIONS.get(media_type(data) or '', 'png')}", _UPLOAD_FOLDER
         )
 
     def _run(

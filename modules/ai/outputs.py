@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from modules.ai.comfy_client import ComfyClient, ImageRef
 from modules.ai.graph import JSON
-from modules.ai.picture_header import media_type, picture_size, whole
+from modules.ai.picture_header import picture_size, whole
 from modules.ai.whereabouts import SAVE_FOLDER, KeptPicture, SavedFile, Whereabouts
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import Picture
+from modules.utils.media_types import media_type
 
 LARGEST_PIXELS = 2**26
 

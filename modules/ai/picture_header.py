@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 from modules.queue_manager.jobs import Size
-
-
-def media_type(data: bytes) -> str | None:
-    """The type of a PNG, JPEG or WebP by its signature, None for anything else."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+from modules.utils.media_types import media_type
 
 
 def picture_size(data: bytes) -> Size | None:

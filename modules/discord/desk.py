@@ -25,8 +25,8 @@ from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job, JobId, ModelOffer
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.engine import Database
-from modules.utils.image_files import media_type
 from modules.utils.images import CleanPicture, PictureCleaner
+from modules.utils.media_types import media_type
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,6 +52,7 @@ from modules.queue_manager.status import Place
 from modules.utils.database.preferences import Preferences
 from modules.utils.database.records import JobRecord
 from modules.utils.database.status_messages import StatusMessages as StatusMessageStore
+from modules.utils.media_types import EXTENSIONS, media_type
 
 log = getLogger(__name__)
 
@@ -300,7 +301,8 @@ class ProgressMessages:
         files: tuple[Enclosure, ...] | None = None
         if preview is not None and preview is not shown:
             alt = plain(board.job.request.prompt, 1000) if board.with_prompt else ""
-            files = (Enclosure(name=f"preview{_extension(preview)}", data=preview, alt=alt),)
+            ending = EXTENSIONS.get(media_type(preview) or "", "jpg")
+            files = (Enclosure(name=f"preview.{ending}", data=preview, alt=alt),)
         elif preview is None and shown is not None:
             files = ()
         return Note(
@@ -452,9 +454,3 @@ def _ended_board(record: JobRecord | None) -> Board | None:
     if record.state == "failed":
         return Board(job=job, stage="failed", error=error_of(record))
     return Board(job=job, stage="delivered" if record.state == "deleted" else record.state)
-
-
-def _extension(image: bytes) -> str:
-    if image.startswith(b"\x89PNG"):
-        return ".png"
-    return ".webp" if image[8:12] == b"WEBP" else ".jpg"

@@ -16,12 +16,11 @@ from modules.queue_manager.jobs import Job, JobId, ModelOffer, Picture
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.records import UserPreferences
 from modules.utils.images import OutputFormat, OwnMetadata, PictureCleaner
+from modules.utils.media_types import EXTENSIONS
 
 log = getLogger(__name__)
 
 Where = Literal["channel", "new-channel", "direct-message"]
-
-_EXTENSIONS = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpg", "image/gif": "gif"}
 
 
 class ResultNotes:
@@ -163,7 +162,7 @@ def own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
 
 def file_name(job_number: int, job_id: JobId, media_type: str) -> str:
     """The picture's name. It holds the job's id, by which a posted result is found after a crash."""
-    return f"{job_number}-{job_id}.{_EXTENSIONS.get(media_type, 'png')}"
+    return f"{job_number}-{job_id}.{EXTENSIONS.get(media_type, 'png')}"
 
 
 def _file(job: Job, picture: Picture) -> Enclosure:

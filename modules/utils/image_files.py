@@ -12,25 +12,11 @@ import zlib
 
 from modules.queue_manager.jobs import Size
 from modules.utils.image_metadata import OwnMetadata, exif_block, png_chunks
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from modules.utils.media_types import PNG_SIGNATURE, media_type
 
 
 class NotRewritable(ValueError):
     """The bytes are not a whole, plain file of their kind; a decoder may still make something of them."""
-
-
-def media_type(data: bytes) -> str | None:
-    """``image/png`` and the like by the first bytes, or None."""
-    if data.startswith(PNG_SIGNATURE):
-        return "image/png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data[:6] in (b"GIF87a", b"GIF89a"):
-        return "image/gif"
-    return None
 
 
 def rewrite(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Size]:

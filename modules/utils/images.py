@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from modules.queue_manager.errors import BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
-from modules.utils.image_files import NotRewritable, media_type, rewrite
+from modules.utils.image_files import NotRewritable, rewrite
 from modules.utils.image_metadata import OwnMetadata
 from modules.utils.image_process import ImageProcess, WorkerDied
+from modules.utils.media_types import media_type
 
 __all__ = ["CleanPicture", "OutputFormat", "OwnMetadata", "PictureCleaner"]
 

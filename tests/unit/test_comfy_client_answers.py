@@ -27,7 +27,7 @@ from modules.ai.comfy_events import (
 from modules.ai.near_misses import did_you_mean, nearest
 from modules.ai.node_table import choices, inputs_of
 from modules.ai.outputs import checked, saved_file
-from modules.ai.picture_header import media_type, picture_size, whole
+from modules.ai.picture_header import picture_size, whole
 from modules.ai.preflight import vram_gb
 from modules.ai.sampling_progress import SamplingProgress
 from modules.ai.whereabouts import SavedFile
@@ -39,6 +39,7 @@ from modules.queue_manager.errors import (
     WorkflowRejected,
 )
 from modules.queue_manager.jobs import Size
+from modules.utils.media_types import media_type
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
