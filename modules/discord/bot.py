@@ -172,6 +172,7 @@ class ImageBot(commands.Bot):
         self.channels = SessionChannels(
             guild=self.get_guild,
             has_jobs=lambda user_id: bool(queue.active_jobs(user_id)),
+            locale_of=self._locale_of,
             store=database.sessions,
             courier=self.courier,
             messages=self.messages,
@@ -289,6 +290,14 @@ class ImageBot(commands.Bot):
         if all(engine.state in ("down", "draining") for engine in engines):
             return "no-server"
         return None
+
+    async def _locale_of(self, user_id: int) -> str | None:
+        """The language that somebody chose, or that of their last picture, if there is one."""
+        chosen = (await self._database.preferences.get(user_id)).locale
+        if chosen is not None:
+            return chosen
+        last = await self._database.history.last_picture(user_id)
+        return last.request.locale if last is not None else None
 
     # ── the guard ───────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from logging import getLogger
 from weakref import WeakValueDictionary
@@ -55,7 +55,8 @@ _OWNER_MAY = {
 class SessionChannels:
     """See the module.
 
-    ``guild`` finds a guild that the bot is in; ``has_jobs`` tells whether a job of a person lives;
+    ``guild`` finds a guild that the bot is in; ``has_jobs`` tells whether a job of a person lives, and
+    ``locale_of`` in which language they are spoken to, if that is known;
     ``idle`` and ``notice`` are seconds (see `session_rules.next_step`).
     """
 
@@ -64,6 +65,7 @@ class SessionChannels:
         *,
         guild: Callable[[int], discord.Guild | None],
         has_jobs: Callable[[int], bool],
+        locale_of: Callable[[int], Awaitable[str | None]],
         store: SessionStore,
         courier: Courier,
         messages: Messages,
@@ -71,7 +73,7 @@ class SessionChannels:
         idle: float = 1800.0,
         notice: float | None = None,
     ) -> None:
-        self._guild, self._has_jobs = guild, has_jobs
+        self._guild, self._has_jobs, self._locale_of = guild, has_jobs, locale_of
         self._store, self._courier, self._messages, self._clock = store, courier, messages, clock
         self._idle = idle
         self._notice = min(300.0, idle / 3) if notice is None else notice
@@ -294,8 +296,9 @@ class SessionChannels:
 
     async def _warn(self, seen: SessionRecord) -> None:
         closes = closing_time(seen, now=self._clock.unix(), idle=self._idle, notice=self._notice)
-        guild = self._guild(seen.guild_id)
-        locale = str(guild.preferred_locale) if guild is not None else None
+        guild, locale = self._guild(seen.guild_id), await self._locale_of(seen.user_id)
+        if locale is None and guild is not None:
+            locale = str(guild.preferred_locale)
         owner = f"<@{seen.user_id}>"
         text = self._messages.text(locale, "session-closing", owner=owner, when=moment(closes))
         try:

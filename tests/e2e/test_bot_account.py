@@ -153,6 +153,35 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         assert "bueno" in guide
 
 
+async def test_the_notice_that_a_channel_closes_is_in_its_owners_language(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, session_idle_minutes=0.02, sweep_every=0.1) as stand:
+        ana = await stand.person(locale="es-ES")
+        await ana.command("imagine", stand.general, model="flux", prompt="un pozo")
+        await result_for(ana, "un pozo")
+        notice = await ana.wait_for_message(lambda m: "/historial" in m["content"])
+        assert notice["content"].startswith(f"<@{ana.id}> Este canal se cierra <t:")
+
+
+async def test_a_role_with_priority_is_served_before_who_asked_earlier(tmp_path: Path) -> None:
+    world = default_world(3)
+    world = replace(world, guilds=(replace(world.guilds[0], roles=("patron",)),))
+    async with discord_server(world) as server:
+        role = next(role.id for role in server.guild.roles.values() if role.name == "patron")
+        server.set_roles(server.user("member-2"), "patron")
+        limits = Limits(roles=((role, RoleLimit(jobs=2, tier=1)),))
+        engine = make_engine()
+        engine.limits = dict.fromkeys(engine.limits, 1)
+        async with bot_on(server, tmp_path, limits=limits, engine=engine) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            stand.queue.pause()
+            await (await ana.command("imagine", stand.general, model="flux", prompt="early")).reply()
+            await (await ben.command("imagine", stand.general, model="flux", prompt="late")).reply()
+            stand.queue.resume()
+            await result_for(ana, "early")
+            asked = [job.request.prompt for batch in stand.engine.submitted for job in batch.jobs]
+            assert asked == ["late", "early"]
+
+
 async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> None:
     engine = make_engine()
     engine.poison = "cursed"
