@@ -56,6 +56,24 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         assert "one picture is before it" in " ".join(history_of(ben, "second"))
 
 
+async def test_a_place_is_edited_when_it_changes_and_only_then(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        ben.keep_events = True
+        stand.queue.pause()
+        reply = await (await ana.command("imagine", stand.general, model="flux", prompt="ahead")).reply()
+        await ben.command("imagine", stand.general, model="flux", prompt="behind")
+        await status_with(ben, "behind")
+        await asyncio.sleep(0.6)  # long enough to look at the places six times
+        before = history_of(ben, "behind")
+        await (await ana.click(reply, "Cancel")).reply()
+        await ben.until(lambda: len(history_of(ben, "behind")) > 1)
+        await asyncio.sleep(0.6)
+        (first,), (_, second) = before, history_of(ben, "behind")
+        assert "one picture is before it (2 waiting in all)." in first
+        assert "first in line (1 waiting in all)." in second
+
+
 async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
     engine = make_engine(0.8)
     engine.previews = True
