@@ -429,9 +429,11 @@ def _unready(bot: "ImageBot", queue: "QueueManager", fleet: "Fleet", lease: "Lea
         return "standby"
     if not bot.is_ready():
         return "not connected to Discord"
-    closed = queue.status().closed_because
-    if closed is not None:
-        return f"the queue is closed: {closed}"
+    status = queue.status()
+    if status.closed_because is not None:
+        return f"the queue is closed: {status.closed_because}"
+    if status.paused:
+        return "paused by an administrator"
     if all(engine.state in ("starting", "down", "draining") for engine in fleet.engines()):
         return "no ComfyUI answers"
     return None

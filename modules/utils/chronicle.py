@@ -146,7 +146,6 @@ class Chronicle:
                 "waiting": queue.waiting,
                 "running": queue.running,
                 "users": queue.users,
-                "paused": queue.paused,
             },
             "figures": {name: round(value, 3) for name, value in self._figures().items()},
             "engines": [self._engine(engine, now, oldest) for engine in self._engines()],

@@ -159,6 +159,19 @@ async def test_without_the_message_content_intent_it_says_so_and_works(stage: St
             assert await bot.end() == 0
 
 
+async def test_each_reason_why_no_picture_could_be_made_is_said(stage: Stage) -> None:
+    async with run_bot(stage.env_file), person(stage) as (admin, general):
+        await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+        await admin.say(general, "!pause")
+        await until_told(stage.metrics_port, "/readyz", (503, "paused by an administrator\n"))
+        await admin.say(general, "!resume")
+        await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+        with socket.create_server(("127.0.0.1", 0)) as unheard:
+            stage.write(COMFY_URLS=f"http://127.0.0.1:{unheard.getsockname()[1]}")
+        await until_told(stage.metrics_port, "/readyz", (503, "no ComfyUI answers\n"))
+        assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
+
+
 async def test_one_that_stands_by_is_alive_but_not_ready_until_it_is_its_turn(stage: Stage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -346,6 +346,13 @@ async def test_the_dashboard_asks_for_what_the_bot_serves() -> None:
     assert served <= shown, "a figure that nobody sees"
 
 
+async def test_the_figures_that_the_documentation_names_are_served() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bfullet_\w+", told))
+    assert len(named) > 4
+    assert named <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in figures()}
+
+
 def test_panels_do_not_cover_each_other() -> None:
     dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "fullet.json").read_text(encoding="utf-8"))
     taken: set[tuple[int, int]] = set()

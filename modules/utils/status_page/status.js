@@ -75,8 +75,7 @@ function drawState(told) {
   if (told.unready) {
     words = REASONS[told.unready] ?? told.unready[0].toUpperCase() + told.unready.slice(1);
     good = false;
-  } else if (told.queue.paused) { words = "Paused by an administrator"; good = false; }
-  else if (down) words = `Taking jobs; ${down} of ${engines.length} GPUs cannot be reached`;
+  } else if (down) words = `Taking jobs; ${down} of ${engines.length} GPUs cannot be reached`;
   $("state").textContent = words;
   $("state").className = good ? "good" : "bad";
 }
