@@ -95,7 +95,10 @@ queued = { $count ->
             [one] Ya la tiene una GPU.
            *[other] Una GPU ya tiene la primera.
         }
-        [0] Nada va antes en la cola.
+        [0] { $count ->
+            [one] Va la primera.
+           *[other] Van las primeras.
+        }
         [one] Hay una imagen antes.
        *[other] Hay { $ahead } imágenes antes.
     }
