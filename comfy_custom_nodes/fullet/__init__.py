@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import comfyui_version
+from .version import installed_comfyui, too_old
 
-from .version import too_old
-
-if (_why := too_old(comfyui_version.__version__)) is not None:
+if (_why := too_old(installed_comfyui())) is not None:
     raise ImportError(_why)
 
 from server import PromptServer

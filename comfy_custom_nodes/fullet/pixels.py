@@ -27,8 +27,8 @@ def encode(image: torch.Tensor, kind: str, quality: int) -> bytes:
     picture = Image.fromarray(pixels.squeeze(-1).numpy() if pixels.shape[-1] == 1 else pixels.numpy())
     out = BytesIO()
     if kind == "png":
-        # PNG's filters leave noise and runs; matching runs alone takes 40 % of the stock node's time (level 4)
-        # on a 1024² photograph-like picture, for a file as large.
+        # PNG's filters leave noise and runs; matching runs alone takes 40 % of the stock node's time
+        # (level 4) on a 1024² photograph-like picture, for a file as large.
         picture.save(out, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
     elif kind == "webp":
         picture.save(out, format="WEBP", quality=quality)

@@ -9,6 +9,15 @@ VERSION = "1.0.0"
 OLDEST_COMFYUI = (0, 18)
 
 
+def installed_comfyui() -> str:
+    """The version of the ComfyUI that loads the pack; the first ones did not say theirs."""
+    try:
+        from comfyui_version import __version__ as version  # noqa: PLC0415 - it may be missing
+    except ImportError:
+        return "0.0 (without a version)"
+    return str(version)
+
+
 def too_old(comfyui: str) -> str | None:
     """A sentence if this version of ComfyUI is too old for the pack, else None."""
     numbers = tuple(int(part) for part in re.findall(r"\d+", comfyui)[:2])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 from fullet_nodes.inputs import Refused, SeedEntry, keys_of, names_of, prompts_of, seeds_of, verdict
 from fullet_nodes.prompt_graph import find_watch
 from fullet_nodes.version import too_old
+
+from tests.nodes.conftest import FOLDER
 
 KEY_A, KEY_B = "0123456789abcdef" * 2, "f" * 32
 
@@ -85,6 +90,26 @@ def test_an_old_comfyui_is_told_in_words(version: str, old: bool) -> None:
     sentence = too_old(version)
     assert (sentence is not None) == old
     assert sentence is None or version in sentence
+
+
+def load_pack(version: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ComfyUI does: by its folder, with ComfyUI's own module that says its version."""
+    told = None if version is None else SimpleNamespace(__version__=version)
+    monkeypatch.setitem(sys.modules, "comfyui_version", told)  # None: there is no such module
+    spec = importlib.util.spec_from_file_location(
+        "old_fullet", FOLDER / "__init__.py", submodule_search_locations=[str(FOLDER)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "old_fullet", module)
+    spec.loader.exec_module(module)
+
+
+@pytest.mark.parametrize("version", ["0.17.2", "0.3.40", None])
+def test_an_old_comfyui_refuses_the_pack_with_that_sentence(
+    version: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ImportError, match=r"FuLLet \d.* needs ComfyUI 0\.18 or newer; .*Update ComfyUI"):
+        load_pack(version, monkeypatch)
 
 
 def save(keys: list[str], images: list[object], every: int) -> dict[str, object]:
