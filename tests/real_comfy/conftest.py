@@ -1,5 +1,6 @@
 """A real ComfyUI with the node pack, named by REAL_COMFY_URL; without it these tests are skipped.
 
+REAL_COMFY_PATH names the folder of one that is installed here, for test_networks.py (which needs no server).
 REAL_COMFY_REPORT names the file (docs/fidelity.md) that the measurements go to.
 """
 
@@ -37,6 +38,7 @@ class Record:
     """What this run measured."""
 
     def __init__(self) -> None:
+        self.parts: dict[str, str] = {}
         self.fidelity: list[Measured] = []
         self.lines: list[str] = []
         self.version = ""
@@ -47,7 +49,11 @@ def record() -> Iterator[Record]:
     kept = Record()
     yield kept
     target = os.environ.get("REAL_COMFY_REPORT")
-    if target and kept.version:
+    if not target:
+        return
+    for name, text in kept.parts.items():
+        write_part(Path(target), name, text)
+    if kept.version:
         if kept.fidelity:
             write_part(
                 Path(target), f"fidelity on {kept.version}", f"### {kept.version}\n\n{table(kept.fidelity)}"

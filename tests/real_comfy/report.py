@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,35 @@ def table(rows: list[Measured]) -> str:
         for r in rows
     ]
     return "\n".join((*head, *lines))
+
+
+def networks_table(rows: list[dict[str, Any]]) -> str:
+    """Of networks.py's measurements: one line for each network, texts and guidance."""
+    lines = [
+        "| network | way | tokens of the prompts, of the negatives | guidance | largest value | latents "
+        "| stock's batch | latents in float64 |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
+    ]
+    cases: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        cases.setdefault(f"{row['network']} {row['lengths']} {row['guidance']}", []).append(row)
+    for case in cases.values():
+        first = case[0]
+        tokens = " – ".join(", ".join(map(str, lengths)) for lengths in first["lengths"])
+        single, double = (
+            max(row["latents"] for row in case if row["dtype"] == dtype) for dtype in ("float32", "float64")
+        )
+        lines.append(
+            f"| {first['network']} | {first['way']} | {tokens} | {first['guidance']:g} | "
+            f"{max(row['largest'] for row in case):.1f} | {single:.1e} | {_floor(stock_batch(case))} | "
+            f"{double:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def stock_batch(rows: list[dict[str, Any]]) -> float:
+    """What the size of a batch alone does to stock nodes, in float32."""
+    return max(row["stock"] for row in rows if row["dtype"] == "float32" and row["stock"] is not None)
 
 
 def _floor(floor: float | None) -> str:

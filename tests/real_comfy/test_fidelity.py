@@ -7,6 +7,7 @@ import itertools
 import random
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from tests.real_comfy.graphs import FAMILIES, KLEIN, ZIMAGE, Family, Settings, W
 from tests.real_comfy.report import Measured
 
 LATENT = 2e-5  # fp32, at guidance 1
+ANOTHER_PICTURE = 0.1
 PIXEL, SHARE = 1, 0.0005
 SAMPLERS = ("euler", "res_multistep", "euler_ancestral", "dpmpp_2m_sde", "dpm_2", "uni_pc")
 WORD_COUNTS = (1, 3, 14, 35, 60, 120, 300, 590)
@@ -34,9 +36,14 @@ def prompt(words: int, start: int) -> str:
     return " ".join(WORDS[(start + 7 * i) % len(WORDS)] for i in range(words))
 
 
-def tolerance(guidance: float) -> float:
-    """uncond + g (cond - uncond) multiplies each pass's rounding by up to g + (g - 1)."""
-    return LATENT * max(1.0, 2 * guidance - 1)
+def tolerance(guidance: float, floor: float | None = None) -> float:
+    """The target; guidance multiplies rounding, for stock nodes as well (`floor`: what their batch does).
+
+    test_networks.py shows that in float64 nothing of it is left.
+    """
+    if guidance == 1:
+        return LATENT
+    return max(2 * LATENT, 0 if floor is None or floor > ANOTHER_PICTURE else 2 * floor)
 
 
 def wishes(guidance: float, salt: int, references: Sequence[tuple[str, ...]] = ()) -> list[Wish]:
@@ -72,7 +79,7 @@ class Worst:
     async def compare(
         self, comfy: Comfy, settings: Settings, batch: list[Wish], solos: list[tuple[Latent, bytes]]
     ) -> Latent:
-        batch = [Wish(**{**vars(wish), "key": uuid.uuid4().hex}) for wish in batch]
+        batch = [replace(wish, key=uuid.uuid4().hex) for wish in batch]
         latents = await comfy.latent(await comfy.run(fused(settings, batch)), "latents")
         for i, (wish, (latent, picture)) in enumerate(zip(batch, solos, strict=True)):
             self.latent = max(self.latent, largest_difference(latents.row(i), latent.row(0)))
@@ -122,12 +129,30 @@ async def test_each_picture_is_the_one_its_owner_would_get_alone(
     assert list(single.row(0)) == list(solos[2][0].row(0)), (
         "a batch of one is the stock picture to the last bit"
     )
-    assert worst.latent <= tolerance(guidance)
-    assert (worst.pixel, worst.share) <= (PIXEL, SHARE)
+    assert worst.latent <= tolerance(guidance, floor)
+    assert worst.pixel <= PIXEL
     assert worst.share <= SHARE
     assert [list(turned.row(i)) for i in (1, 0)] == [list(latents.row(i)) for i in (0, 1)], (
         "the order made a difference"
     )
+
+
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+@pytest.mark.parametrize("family", FAMILIES[:3], ids=lambda family: family.name)
+async def test_the_order_of_a_batch_makes_no_difference_at_all(
+    comfy: Comfy, family: Family, guidance: float
+) -> None:
+    if not family.files <= await comfy.models():
+        pytest.skip(f"the server does not offer {family.name}")
+    settings = Settings(family=family, guidance=guidance, sampler="euler_ancestral", steps=2)
+    people = wishes(guidance, 200)
+    for chosen in BATCHES[:2]:
+        seen = []
+        for order in (chosen, chosen[::-1], random.Random(7).sample(chosen, len(chosen))):
+            batch = [replace(people[i], key=uuid.uuid4().hex) for i in order]
+            latents = await comfy.latent(await comfy.run(fused(settings, batch)), "latents")
+            seen.append({i: latents.row(row).tobytes() for row, i in enumerate(order)})
+        assert seen[0] == seen[1] == seen[2]
 
 
 EDITS = list(itertools.product((KLEIN, FAMILIES[4], ZIMAGE), (1, 2), (1.0, 4.0)))

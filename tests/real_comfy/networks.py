@@ -1,0 +1,308 @@
+"""Runs tiny random networks of ComfyUI's own classes, fused and alone; prints what it measures as JSON lines.
+
+ComfyUI's own Python runs this (see test_networks.py): python networks.py COMFYUI_FOLDER PACK_FOLDER. Model
+loading and text encoding are left out: texts are random numbers, as long as an encoder would make them. What
+samples, attends and guides is ComfyUI's own, once in float32 and once in float64.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+COMFYUI, PACK = sys.argv[1:3]
+sys.argv = [sys.argv[0], "--cpu"]
+sys.path[0] = COMFYUI  # not this folder, whose comfy.py is another one
+os.chdir(COMFYUI)
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+import comfy.options  # noqa: E402
+
+comfy.options.enable_args_parsing()
+
+import comfy.model_base as base  # noqa: E402
+import comfy.model_management  # noqa: E402
+import comfy.model_patcher  # noqa: E402
+import comfy.sample  # noqa: E402
+import comfy.samplers  # noqa: E402
+import comfy.supported_models as supported  # noqa: E402
+import comfyui_version  # noqa: E402
+
+logging.disable(logging.WARNING)
+_package = types.ModuleType("fullet_nodes")  # the pack without its __init__, which needs a running server
+_package.__path__ = [PACK]
+sys.modules["fullet_nodes"] = _package
+_server = types.ModuleType("server")
+_server.PromptServer = types.SimpleNamespace(instance=types.SimpleNamespace(client_id=None))  # type: ignore[attr-defined]
+sys.modules["server"] = _server
+
+from fullet_nodes import fused_model, sampling  # noqa: E402
+from fullet_nodes.conditioning import merge  # noqa: E402
+from fullet_nodes.inputs import Refused  # noqa: E402
+
+WIDTH = 48  # of a text's token
+STEPS = 3
+ANCESTRAL = "euler_ancestral"  # whose stock batch draws all rows from one stream: other pictures
+Text = tuple[torch.Tensor, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network as ComfyUI's loader would configure it, only smaller."""
+
+    name: str
+    model: Any
+    config: Any
+    latent: tuple[int, ...]  # one picture's, without its batch dimension
+    unet: dict[str, Any]
+    positive: tuple[tuple[int, ...], ...]  # batches of prompts, by their lengths in tokens
+    negative: tuple[tuple[int, ...], ...]
+    pooled: int | None = None
+    text_mask: bool = False
+
+
+_FLUX = {
+    "hidden_size": 128, "num_heads": 1, "depth": 1, "depth_single_blocks": 1, "context_in_dim": WIDTH,
+}  # fmt: skip
+_FLUX1 = {
+    **_FLUX, "image_model": "flux", "in_channels": 16, "out_channels": 16, "vec_in_dim": 32, "mlp_ratio": 4.0,
+    "axes_dim": [16, 56, 56], "theta": 10000, "patch_size": 2, "qkv_bias": True, "txt_ids_dims": [],
+    "guidance_embed": False,
+}  # fmt: skip
+_FLUX2 = {
+    **_FLUX, "image_model": "flux2", "in_channels": 128, "out_channels": 128, "vec_in_dim": None,
+    "mlp_ratio": 3.0, "axes_dim": [32] * 4, "theta": 2000, "patch_size": 1, "qkv_bias": False,
+    "txt_ids_dims": [3], "global_modulation": True, "mlp_silu_act": True, "ops_bias": False,
+    "default_ref_method": "index", "ref_index_scale": 10.0,
+}  # fmt: skip
+_LUMINA = {
+    "image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 192, "cap_feat_dim": WIDTH,
+    "n_layers": 2, "n_refiner_layers": 1, "qk_norm": True, "n_heads": 3, "n_kv_heads": 3,
+    "axes_dims": [16, 24, 24], "axes_lens": [1536, 512, 512],
+}  # fmt: skip
+_UNET = {
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1],
+    "channel_mult": [1, 2], "num_heads": 2, "use_spatial_transformer": True, "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1], "transformer_depth_middle": 1, "context_dim": WIDTH,
+    "use_linear_in_transformer": False, "legacy": False, "adm_in_channels": None,
+}  # fmt: skip
+_QWEN = {
+    "image_model": "qwen_image", "num_layers": 2, "attention_head_dim": 128, "num_attention_heads": 1,
+    "joint_attention_dim": WIDTH, "in_channels": 64, "out_channels": 16,
+}  # fmt: skip
+_SD3 = {
+    "input_size": None, "patch_size": 2, "in_channels": 16, "out_channels": 16, "depth": 2,
+    "adm_in_channels": 32, "pos_embed_max_size": 64, "num_patches": 4096, "pos_embed_scaling_factor": None,
+    "qk_norm": "rms", "x_block_self_attn_layers": [],
+    "context_embedder_config": {
+        "target": "torch.nn.Linear", "params": {"in_features": WIDTH, "out_features": 128},
+    },
+}  # fmt: skip
+
+NETWORKS = (
+    Network(
+        name="Flux.1", model=base.Flux, config=supported.FluxSchnell, latent=(16, 14, 16), unet=_FLUX1,
+        positive=((256, 489, 300), (600, 256)), negative=((256, 256, 300), (256, 512)), pooled=32,
+    ),
+    Network(
+        name="FLUX.2 Klein", model=base.Flux2, config=supported.Flux2, latent=(128, 7, 8),
+        unet={**_FLUX2, "guidance_embed": False},
+        positive=((512, 742, 600), (700, 512)), negative=((512, 512, 560), (512, 900)),
+    ),
+    Network(
+        name="FLUX.2 dev", model=base.Flux2, config=supported.Flux2, latent=(128, 7, 8),
+        unet={**_FLUX2, "guidance_embed": True},
+        positive=((40, 77, 200), (40, 600, 200, 700), (40, 600)),
+        negative=((3, 90, 512), (512, 512, 512, 512), (30, 30)),
+    ),
+    Network(
+        name="Z-Image", model=base.Lumina2, config=supported.ZImage, latent=(16, 14, 12),
+        unet={**_LUMINA, "dim": 256, "n_heads": 4, "n_kv_heads": 4, "rope_theta": 256.0, "time_scale": 1000.0,
+              "ffn_dim_multiplier": 8.0 / 3.0, "z_image_modulation": True, "pad_tokens_multiple": 32},
+        positive=((8, 14, 30), (8, 14, 30, 54, 200)), negative=((9, 3, 14), (9, 60, 14, 9, 30)),
+    ),
+    Network(
+        name="Qwen-Image", model=base.QwenImage, config=supported.QwenImage, latent=(16, 1, 12, 14),
+        unet=_QWEN, positive=((20, 33, 50),), negative=((5, 60, 20),),
+    ),
+    Network(
+        name="SD 1.5", model=base.BaseModel, config=supported.SD15, latent=(4, 16, 16), unet=_UNET,
+        positive=((77, 154, 231), (385, 539, 693)), negative=((77, 77, 154), (77, 77, 77)),
+    ),
+    Network(
+        name="SDXL", model=base.SDXL, config=supported.SDXL, latent=(4, 16, 16),
+        unet={**_UNET, "adm_in_channels": 1280 + 6 * 256, "num_classes": "sequential",
+              "use_linear_in_transformer": True},
+        positive=((77, 154, 231), (385, 539, 693)), negative=((77, 77, 154), (77, 77, 77)), pooled=1280,
+    ),
+    Network(
+        name="SD3", model=base.SD3, config=supported.SD3, latent=(16, 12, 14), unet=_SD3,
+        positive=((154, 231, 154, 300),), negative=((154, 154, 200, 154),), pooled=32,
+    ),
+    Network(
+        name="Lumina Image 2.0", model=base.Lumina2, config=supported.Lumina2, latent=(16, 12, 14),
+        unet={**_LUMINA, "rope_theta": 10000.0, "ffn_dim_multiplier": 1.0},
+        positive=((20, 33, 50, 20),), negative=((20, 10, 50, 20),), text_mask=True,
+    ),
+)  # fmt: skip
+
+
+def build(network: Network, dtype: torch.dtype) -> Any:
+    """A MODEL with seeded random weights, of the same values in every dtype."""
+    config = network.config.__new__(network.config)
+    config.unet_config = {**network.unet, "dtype": dtype}
+    config.latent_format = network.config.latent_format()
+    config.sampling_settings = dict(network.config.sampling_settings or {})
+    config.manual_cast_dtype = config.custom_operations = config.quant_config = None
+    config.layer_quant_config = None
+    config.optimizations, config.memory_usage_factor = {"fp8": False}, 1.0
+    cpu = torch.device("cpu")
+    model = network.model(config, device=cpu)
+    generator = torch.Generator().manual_seed(3)
+    tables = [  # SD3's positions come with its weights
+        (name, buffer) for name, buffer in model.diffusion_model.named_buffers() if name == "pos_embed"
+    ]
+    for name, weights in sorted([*model.diffusion_model.named_parameters(), *tables]):
+        drawn = torch.randn(weights.shape, generator=generator)
+        if weights.ndim >= 2:
+            weights.copy_(drawn / weights[0].numel() ** 0.5)
+        else:
+            weights.copy_(0.05 * drawn if name.endswith("bias") else 1 + 0.1 * drawn)
+    model.diffusion_model.to(dtype)
+    return comfy.model_patcher.ModelPatcher(model, cpu, cpu)
+
+
+def encoded(network: Network, length: int, seed: int) -> Text:
+    generator = torch.Generator().manual_seed(1000 * seed + length)
+    text = torch.randn((1, length, WIDTH), generator=generator)
+    options: dict[str, Any] = {"pooled_output": None}
+    if network.pooled is not None:
+        options["pooled_output"] = torch.randn((1, network.pooled), generator=generator)
+    if network.text_mask:
+        options["attention_mask"] = torch.ones((1, length), dtype=torch.long)
+    return text, options
+
+
+def conditioning(texts: Sequence[Text]) -> list[list[Any]]:
+    return [list(merge(texts))]
+
+
+def alone(model: Any, latent: tuple[int, ...], positive: Text, negative: Text, seed: int, **how: Any) -> Any:
+    """What KSampler does, and RandomNoise; `batch` pictures of one prompt and seed."""
+    empty = torch.zeros((how.get("batch", 1), *latent))
+    noise = comfy.sample.prepare_noise(empty, seed)
+    steps, guidance, sampler = how.get("steps", STEPS), how["guidance"], how["sampler"]
+    conds = [list(positive)], [list(negative)]
+    return comfy.sample.sample(
+        model, noise, steps, guidance, sampler, "simple", *conds, empty, disable_pbar=True, seed=seed
+    )
+
+
+def together(
+    model: Any, latent: tuple[int, ...], positive: list[Any], negative: list[Any], seeds: Sequence[int],
+    **how: Any,
+) -> Any:  # fmt: skip
+    """What SamplerCustomAdvanced does with the pack's nodes."""
+    told = json.dumps(list(seeds))
+    empty = torch.zeros((len(seeds), *latent))
+    (noise,) = sampling.RandomNoiseBatch().make(told)
+    stock = comfy.samplers.sampler_object(how["sampler"])
+    (sampler,) = sampling.SamplerBatch().make(stock, told)
+    (sigmas,) = sampling.SigmasLikeKSampler().compute(
+        model, how["sampler"], "simple", how.get("steps", STEPS), 1.0
+    )
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(how["guidance"])
+    drawn = noise.generate_noise({"samples": empty})
+    return guider.sample(drawn, empty, sampler, sigmas, seed=noise.seed, disable_pbar=True)
+
+
+def measure(network: Network, model: Any, batch: int, **how: Any) -> dict[str, Any]:
+    lengths, negative_lengths = network.positive[batch], network.negative[batch]
+    positive = [encoded(network, length, i) for i, length in enumerate(lengths)]
+    negative = [encoded(network, length, 50 + i) for i, length in enumerate(negative_lengths)]
+    seeds = [100 + i for i in range(len(lengths))]
+
+    def fused(order: Sequence[int], *, careful: bool = True) -> Any:
+        conds = [conditioning([side[i] for i in order]) for side in (positive, negative)]
+        used = fused_model.FusedModel().patch(model, *conds)[0] if careful else model
+        return together(used, network.latent, *conds, [seeds[i] for i in order], **how)
+
+    each = [
+        alone(model, network.latent, *three, **how) for three in zip(positive, negative, seeds, strict=True)
+    ]
+    solos = torch.cat(each)
+    order = list(range(len(lengths)))
+    result = fused(order)
+    batches = (
+        alone(model, network.latent, *three, batch=len(lengths), **how)
+        for three in zip(positive, negative, seeds, strict=True)
+    )
+    family, multiple = fused_model._family(model)
+    plans = [
+        fused_model._plan("x", *conditioning(side)[0], family, multiple) for side in (positive, negative)
+    ]
+    return {
+        "network": network.name,
+        "way": " / ".join(dict.fromkeys(plan.kind for plan in plans)),
+        "lengths": [list(lengths), list(negative_lengths)],
+        "largest": float(solos.abs().max()),
+        "latents": float((result - solos).abs().max()),
+        "stock": None
+        if how["sampler"] == ANCESTRAL
+        else max(float((batch[:1] - solo).abs().max()) for batch, solo in zip(batches, each, strict=True)),
+        "order": bool(torch.equal(fused(order[::-1]).flip(0), result)),
+        "careless": float((fused(order, careful=False) - solos).abs().max()),
+        **how,
+    }
+
+
+def measure_sampler(network: Network, model: Any, sampler: str) -> dict[str, Any]:
+    """How far each picture of a batch is from the one alone, with one of ComfyUI's samplers."""
+    texts, seeds = [encoded(network, 20 + i, i) for i in range(3)], [7, 8, 9]
+    conds = [conditioning(texts), conditioning(texts[::-1])]
+    how = {"guidance": 2.0, "sampler": sampler, "steps": 5}
+    fused = fused_model.FusedModel().patch(model, *conds)[0]
+    try:
+        result = together(fused, network.latent, *conds, seeds, **how)
+    except Refused as refused:
+        return {"sampler": sampler, "refused": str(refused)}
+    each = zip(texts, texts[::-1], seeds, strict=True)
+    solos = torch.cat([alone(model, network.latent, *three, **how) for three in each])
+    return {
+        "sampler": sampler,
+        "latents": float((result - solos).abs().max()),
+        "largest": float(solos.abs().max()),
+    }
+
+
+def main() -> None:
+    print(json.dumps({"version": comfyui_version.__version__, "torch": torch.__version__}), flush=True)
+    with torch.no_grad():
+        for network in NETWORKS:
+            for dtype in (torch.float32, torch.float64):
+                # ComfyUI's fast kernels know no float64; its own flag for training makes it use plain ones.
+                comfy.model_management.in_training = dtype is torch.float64
+                model = build(network, dtype)
+                for batch in range(len(network.positive)):
+                    for guidance in (1.0, 4.0):
+                        for sampler in ("euler", ANCESTRAL) if dtype is torch.float32 else ("euler",):
+                            found = measure(network, model, batch, guidance=guidance, sampler=sampler)
+                            print(json.dumps({**found, "dtype": str(dtype)[6:]}), flush=True)
+        network = next(each for each in NETWORKS if each.name == "Qwen-Image")
+        model = build(network, torch.float64)
+        for sampler in comfy.samplers.KSampler.SAMPLERS:
+            print(json.dumps(measure_sampler(network, model, sampler)), flush=True)
+
+
+main()
