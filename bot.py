@@ -96,8 +96,11 @@ def _until_signalled(work: "Coroutine[None, None, int]") -> int:
 
     async def guarded() -> int:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-        names = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last when a console of Windows closes
+        # the last two when a terminal closes, and a console of Windows
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+            if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started by nohup
             try:
                 loop.add_signal_handler(number, task.cancel)
             except NotImplementedError:  # Windows
