@@ -26,6 +26,7 @@ def settings_view(messages: Messages, person: Person, offers: Sequence[ModelOffe
     chosen, locale = person.preferences, person.locale
     by_default = (AUTO, messages.text(locale, "aspect-default"))
     models = [(offer.name, offer.label) for offer in offers if offer.kind == "imagine"]
+    models.sort(key=lambda choice: choice[0] != chosen.model)  # a menu shows the first 25
     aspects = [by_default, *((shape, messages.text(locale, f"aspect-{shape}")) for shape in SHAPES)]
     languages = [
         (AUTO, messages.text(locale, "settings-locale-auto")),

@@ -132,6 +132,17 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         await result_for(ana, "a lynx in snow")
         prompts = await ana.autocomplete("imagine", stand.general, "prompt", prompt="LYNX")
         assert [choice["value"] for choice in prompts] == ["a lynx in snow"]
+        found = await ana.autocomplete("settings", stand.general, "model", model="good at 58")
+        assert [choice["value"] for choice in found] == ["model-58"]
+        menus = await (await ana.command("settings", stand.general, model="model-58")).reply()
+        assert menus["content"] == "**Saved.**"
+        select = ana.find_component(menus, "fullet:setting:model")
+        assert select is not None
+        assert [option["value"] for option in select["options"] if option.get("default")] == ["model-58"]
+        everything = await ana.autocomplete("imagine", stand.general, "model")
+        assert everything[0]["value"] == "model-58"
+        told = await (await ana.command("settings", stand.general, model="none such")).reply()
+        assert "There is no model called none such." in told["content"]
         shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="flux")
         assert {"square", "wide", "tall"} <= {choice["value"] for choice in shapes}
 

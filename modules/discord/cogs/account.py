@@ -10,9 +10,11 @@ from discord import app_commands
 from discord.ext import commands
 
 from modules.discord.answers import answer
+from modules.discord.autocomplete import model_choices
 from modules.discord.buttons import button, job_row, rows
 from modules.discord.desk import Desk
 from modules.discord.history_pages import history_page
+from modules.discord.intake import find_offer
 from modules.discord.people import Person
 from modules.discord.results import is_nsfw, result_actions
 from modules.discord.settings_menus import changed, settings_view
@@ -68,10 +70,22 @@ class Account(commands.Cog):
         await answer(interaction, text, view=job_row(self._desk.messages, person.locale, job.id, actions))
 
     @app_commands.command()
-    async def settings(self, interaction: discord.Interaction) -> None:
+    async def settings(self, interaction: discord.Interaction, model: str | None = None) -> None:
         """Your model, shape, language and where results go."""
         await self._desk.acknowledger.defer(interaction)
-        await self._show_settings(interaction, await self._desk.person(interaction), "settings-title")
+        person = await self._desk.person(interaction)
+        if model is None:
+            await self._show_settings(interaction, person, "settings-title")
+            return
+        offer = find_offer(self._desk.offers, "imagine", model)
+        preferences = replace(person.preferences, model=offer.name)
+        await self._desk.database.preferences.put(person.user_id, preferences)
+        await self._show_settings(interaction, replace(person, preferences=preferences), "settings-saved")
+
+    @settings.autocomplete("model")
+    async def _models(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        person = await self._desk.person(interaction)
+        return model_choices(self._desk.offers, "imagine", typed, person, self._desk.messages)
 
     async def choose(self, interaction: discord.Interaction, setting: str, values: list[str]) -> None:
         """Something was chosen in the menus of /settings."""
