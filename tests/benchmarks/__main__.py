@@ -1,6 +1,6 @@
 """Measures the bot: prints one table and writes build/bench.json.
 
-python -m tests.benchmarks [--only NAME ...] [--runs 3] [--list]
+python -m tests.benchmarks [--only NAME ...] [--runs 3] [--seconds 30] [--list]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     measured: list[Result] = []
     failed = False
     for subject in subjects:
-        found = asyncio.run(_measure(subject, options.runs, keep_going=not options.debug))
+        found = asyncio.run(_measure(subject, options.runs, options.seconds, keep_going=not options.debug))
         failed |= found is None
         measured += found or results(subject, [{}])
         _write(measured, whole=not options.only)
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bot.py bench", description="Measure the bot.")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a subject or a figure")
     parser.add_argument("--runs", type=int, default=3, help="of each subject; the median is shown")
+    parser.add_argument("--seconds", type=float, default=30, help="for which load is sustained")
     parser.add_argument("--list", action="store_true", help="show what can be measured")
     parser.add_argument("--debug", action="store_true", help="stop at the first error")
     return parser
@@ -57,13 +58,13 @@ def _chosen(only: Sequence[str]) -> list[Subject]:
     return [s for s in SUBJECTS if {s.name, *(f.name for f in s.figures)} & set(only)]
 
 
-async def _measure(subject: Subject, runs: int, *, keep_going: bool) -> list[Result] | None:
+async def _measure(subject: Subject, runs: int, seconds: float, *, keep_going: bool) -> list[Result] | None:
     """The figures of ``runs`` measurements, or None when none came through."""
-    found = []
+    found, sustained = [], {"seconds": seconds} if subject.sustained else {}
     for number in range(runs):
         began = time.monotonic()
         try:
-            run = await subject.measure(number)
+            run = await subject.measure(number, **sustained)
         except Exception as error:  # one subject's mishap must not cost the others' figures
             if not keep_going:
                 raise

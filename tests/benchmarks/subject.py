@@ -37,11 +37,13 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Figures that one measurement gives. ``measure`` is given the number of the run, its seed."""
+    """Figures that one measurement gives. ``measure`` is given the number of the run, its seed, and, if it
+    is ``sustained``, for how many ``seconds``."""
 
     name: str
     figures: tuple[Figure, ...]
-    measure: Callable[[int], Awaitable[Measurement]]
+    measure: Callable[..., Awaitable[Measurement]]
+    sustained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
