@@ -173,19 +173,17 @@ async def test_who_is_banned_loses_jobs_and_channel(tmp_path: Path) -> None:
 
 
 async def test_who_leaves_is_noticed_without_the_members_intent(tmp_path: Path) -> None:
-    async with whole_room(tmp_path, sweep_every=0.1) as stand:
-        ana, ben, eve = (
-            await stand.person("member-1"),
-            await stand.person("member-2"),
-            stand.server.user("admin"),
-        )
+    async with whole_room(tmp_path, default_world(12), sweep_every=0.1) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
         stand.queue.pause()
         for person in (ana, ben):
             await person.command("imagine", stand.general, model="flux", prompt="waits")
             await stand.until(lambda person=person: stand.queue.active_jobs(person.id))
-        await open_for(stand, eve.id, "eve")
-        stand.server.member_leaves(stand.server.user("member-1"))
-        stand.server.member_leaves(eve)
+        idle = [stand.server.user(f"member-{number}") for number in range(3, 11)]
+        for user in idle:
+            await open_for(stand, user.id, user.name)
+        for user in (stand.server.user("member-1"), *idle):
+            stand.server.member_leaves(user)
         await stand.until(lambda: not stand.queue.active_jobs(ana.id) and len(sessions(stand)) == 1)
         assert stand.queue.active_jobs(ben.id)
 
