@@ -480,19 +480,20 @@ def _check(arguments: "Sequence[str]") -> int:
 
 async def _inspect(settings: "Settings", ask: "Ask | None" = None) -> "list[Section]":
     """Look at everything outside this process, all at once. ``ask``: the connected bot's way to Discord."""
-    import asyncio
-
     import aiohttp
 
     from modules.ai.inspection import inspect_models
+    from modules.queue_manager.backports import gather_or_cancel
     from modules.utils.inspection import Section
 
     templates, about_models = inspect_models(ROOT / "flujos")
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        found = await asyncio.gather(
-            _inspect_discord(settings, session, ask),
-            _inspect_database(settings),
-            _inspect_servers(settings, session, templates),
+        found = await gather_or_cancel(
+            [
+                _inspect_discord(settings, session, ask),
+                _inspect_database(settings),
+                _inspect_servers(settings, session, templates),
+            ]
         )
     titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
     return [
@@ -531,10 +532,9 @@ async def _inspect_database(settings: "Settings") -> "tuple[Finding, ...]":
 async def _inspect_servers(
     settings: "Settings", session: "aiohttp.ClientSession", templates: "Mapping[str, WorkflowTemplate]"
 ) -> "tuple[Finding, ...]":
-    import asyncio
-
     from modules.ai.comfy_client import ComfyClient
     from modules.ai.inspection import inspect_server
+    from modules.queue_manager.backports import gather_or_cancel
     from modules.queue_manager.clock import LoopClock
     from modules.utils.addresses import Addresses
     from modules.utils.inspection import Finding
@@ -552,11 +552,9 @@ async def _inspect_servers(
         what = f"no server is found under {', '.join(settings.comfy_urls)}"
         return (Finding(level="fault", what=what, mend="correct the name in COMFY_URLS, or start a server"),)
     clients = [ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None) for url in urls]
-    found = await asyncio.gather(
-        *(
-            inspect_server(client, templates, max_batch=addresses.batch_size(url))
-            for client, url in zip(clients, urls, strict=True)
-        )
+    found = await gather_or_cancel(
+        inspect_server(client, templates, max_batch=addresses.batch_size(url))
+        for client, url in zip(clients, urls, strict=True)
     )
     return tuple(finding for each in found for finding in each)
 

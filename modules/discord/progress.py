@@ -34,7 +34,7 @@ from modules.discord.pacing import Priority
 from modules.discord.prose import nonce, plain
 from modules.discord.recalled import error_of, job_of
 from modules.discord.traces import StatusTraces
-from modules.queue_manager.backports import timeout
+from modules.queue_manager.backports import gather_or_cancel, timeout
 from modules.queue_manager.errors import StoreError, StoreUnavailable
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
@@ -394,7 +394,7 @@ class ProgressMessages:
         await self.aclose()
         try:
             async with timeout(GOODBYE_LIMIT):
-                await asyncio.gather(*(self._part(message) for message in list(self._all.values())))
+                await gather_or_cancel(self._part(message) for message in list(self._all.values()))
         except asyncio.TimeoutError:
             log.warning("not every status message could be told of the restart")
 

@@ -25,9 +25,10 @@ from modules.demo.comfy_server import ComfyServer, ServerProfile
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.world import BotSpec, WorldSpec, default_world
 from modules.discord.permissions import NEEDED, invite_link, names
+from modules.utils import settings
 from modules.utils.database.engine import Database
 from modules.utils.database.inspection import inspect_database
-from modules.utils.inspection import Section, as_text, of_level
+from modules.utils.inspection import Finding, Section, as_text, of_level
 from modules.utils.monitor import Monitor
 from modules.utils.settings_inspection import inspect_settings
 from tests.postgres import Postgres
@@ -196,6 +197,31 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
 
 # ── Discord ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_nothing_is_looked_at_any_more_once_looking_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, ended = asyncio.Event(), asyncio.Event()
+
+    async def look_for_ever(*_: object) -> tuple[Finding, ...]:
+        looking.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    async def fail(*_: object) -> tuple[Finding, ...]:
+        await looking.wait()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bot, "_inspect_discord", look_for_ever)
+    monkeypatch.setattr(bot, "_inspect_database", fail)
+    given = settings.read({"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://127.0.0.1:9"}, {})
+    with pytest.raises(ZeroDivisionError):
+        await bot._inspect(given)
+    assert ended.is_set()
 
 
 async def test_a_wrong_token_is_told(tmp_path: Path) -> None:
