@@ -34,7 +34,11 @@ def read_options(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("--port", type=int, default=0, help="of the page; a free one if not given")
     parser.add_argument("--no-browser", action="store_true", help="open no browser")
     parser.add_argument(
-        "--log", default="WARNING", metavar="LEVEL", help="show the bot's log from this level"
+        "--log",
+        default="WARNING",
+        type=str.upper,
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="show the bot's log from this level",
     )
     parser.add_argument("--users", type=int, help="how many people are in the simulated Discord")
     parser.add_argument("--script", action="store_true", help="let them act by themselves, without a browser")

@@ -195,6 +195,7 @@ async def test_a_real_side_that_lacks_a_setting_is_one_line(
         (["--seconds-per-image", "nan"], "--seconds-per-image goes from 0"),
         (["--real-discord", "--script"], "--script needs the simulated Discord"),
         (["--out", "pictures"], "--jobs and --out go with --script"),
+        (["--log", "loud"], "argument --log: invalid choice: 'LOUD'"),
         (["--jobs", "3"], "--jobs and --out go with --script"),
     ],
 )
