@@ -173,10 +173,6 @@ class ComfyClient:
         """The bytes of a picture that the node pack keeps. Raises `NoOutput` if it does not know the key."""
         return await self._picture(pack.PICTURE_ROUTE + quote(key), {})
 
-    async def drop_picture(self, key: str) -> None:
-        """Let the node pack forget a picture."""
-        await self.wire.ask("DELETE", pack.PICTURE_ROUTE + quote(key), accept=(200, 204, 404))
-
     async def _picture(self, path: str, query: Mapping[str, str]) -> bytes:
         answer = await self.wire.ask(
             "GET", path, query=query, seconds=self.wire.limits.picture, most=self.wire.limits.picture_bytes,

@@ -87,7 +87,6 @@ def questions(client: ComfyClient) -> dict[str, Callable[[], Awaitable[Any]]]:
         "interrupt": lambda: client.interrupt("p"),
         "view": lambda: client.view(ref),
         "kept_picture": lambda: client.kept_picture("0" * 32),
-        "drop_picture": lambda: client.drop_picture("0" * 32),
         "inspect": lambda: inspect(client, SHIPPED, max_batch=None),
     }
 
