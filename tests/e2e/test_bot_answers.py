@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modules.demo.users import SimulatedUser
-from tests.discord_stand import make_engine, result_for, session_of, whole_room
+from modules.queue_manager.ports import Finished, Receipt
+from tests.discord_stand import make_engine, result_for, session_of, status_with, whole_room
 
 
 async def becomes(person: SimulatedUser, reply: dict[str, Any], words: str) -> dict[str, Any]:
@@ -64,6 +68,25 @@ async def test_after_fifteen_minutes_it_stays_and_a_late_cancel_is_told_what_hap
         late = await (await ana.click(reply, "Cancel")).reply()
         assert late["content"] == "**#1** was made, and is deleted."
         assert ben.message(reply["id"]) is None
+
+
+async def test_a_cancel_that_comes_while_the_picture_is_on_its_way_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, deliver, arrive = await stand.person(), stand.bot.delivery.deliver, asyncio.Event()
+
+        async def late(finished: Finished) -> Receipt:
+            await arrive.wait()
+            return await deliver(finished)
+
+        monkeypatch.setattr(stand.bot.delivery, "deliver", late)
+        reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a canoe")).reply()
+        await status_with(ana, "on its way to you")
+        told = await (await ana.click(reply, "Cancel")).reply()
+        assert told["content"] == "**#1** is made and on its way to you."
+        arrive.set()
+        assert await result_for(ana, "a canoe")
 
 
 async def test_a_direct_message_is_linked_where_results_come_directly(tmp_path: Path) -> None:
