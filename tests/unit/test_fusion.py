@@ -161,6 +161,16 @@ def test_the_plain_graph_of_an_exported_workflow_is_the_authors_own(
     assert result.places == (SavedFile("fullet_save", KEYS[0]),)
 
 
+def test_a_graph_that_was_exported_with_a_batch_of_four_makes_one_picture_for_each_person() -> None:
+    graph = write_graph(SHIPPED["flux"].graph)
+    (place,) = SHIPPED["flux"].card.places("batch")
+    graph[place.node]["inputs"][place.input] = 4
+    model = template(graph, _card())
+    alone = write_graph(plain(model, request(), key=KEYS[0], source_names=[]).graph)
+    assert alone[place.node]["inputs"][place.input] == 1
+    assert fused(model, [request(), request()])[place.node]["inputs"][place.input] == 2
+
+
 def test_ksampler_becomes_its_exact_equivalent() -> None:
     graph = fused(SHIPPED["z-image"], [request(model="z-image"), request(model="z-image", seed=9)])
     (sampling,) = of_class(graph, "SamplerCustomAdvanced")
