@@ -392,6 +392,21 @@ async def test_a_server_that_is_away_wants_a_key_or_is_none_is_told(tmp_path: Pa
         assert "start ComfyUI with --listen, let the firewall pass its port" in told
 
 
+async def test_a_name_that_stands_for_no_server_is_told(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        told = faults(await here.check(COMFY_URLS="dns+http://no-such-host.invalid:8188"))
+        assert told == (
+            "no server is found under dns+http://no-such-host.invalid:8188: "
+            "correct the name in COMFY_URLS, or start a server"
+        )
+
+
+async def test_each_server_behind_a_name_is_looked_at(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        sections = await here.check(COMFY_URLS=f"dns+http://localhost:{here.comfy.port}")
+        assert f"✓ 127.0.0.1:{here.comfy.port} is ComfyUI 0.33.0" in as_text(sections)
+
+
 @asynccontextmanager
 async def behind_tls(context: ssl.SSLContext, port: int) -> AsyncIterator[str]:
     """The address of a proxy that speaks TLS before what listens on ``port``."""
