@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Job, Picture
 from modules.queue_manager.ports import Finished, RunReport
+from modules.utils.database.history import History
 from tests.discord_stand import (
     SMALL,
     Stand,
@@ -89,6 +91,27 @@ async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_p
         assert "a ship" in (await result_for(ana, "seed `1`"))["content"]
         assert await result_for(ana, "seed `2`")
         assert await stand.database.history.kept(ana.id) == []
+
+
+async def test_an_answer_stands_though_what_is_kept_cannot_be_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(History, "kept", away)
+    caplog.set_level(logging.INFO, "modules.discord")
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        stand.queue.pause()
+        reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a ship")).reply()
+        await stand.until(lambda: "what is kept" in caplog.text)
+        caplog.clear()
+        told = await (await ana.click(reply, "Cancel")).reply()
+        await stand.until(lambda: "what is kept" in caplog.text)
+        assert "Cancelled: #1" in told["content"]
+        assert "#1" in (ana.message(reply["id"]) or reply)["content"]
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_an_answer_that_got_lost_does_not_post_twice(tmp_path: Path) -> None:
