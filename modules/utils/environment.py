@@ -22,8 +22,9 @@ LIVE = "comfy_urls"
 class EnvironmentFile:
     """The file ``.env`` under a running bot.
 
-    ``on_change`` is awaited with the new settings when `LIVE` has changed, and at each `reload`. A faulty
-    file (an editor may have saved half of it) changes nothing and is told once.
+    ``now`` may be older than the file: that is read at the first look. ``on_change`` is awaited with the new
+    settings when `LIVE` has changed, and at each `reload`. A faulty file (an editor may have saved half of
+    it) changes nothing and is told once.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class EnvironmentFile:
         self._on_change = on_change
         self._clock = clock
         self._every_seconds = every_seconds
-        self._seen = _mark(path)
+        self._seen: tuple[int, int, int] | None = None
         self._turn = asyncio.Lock()
 
     async def watch(self) -> None:

@@ -83,6 +83,23 @@ async def test_new_addresses_are_taken_and_other_changes_wait(
     watching.cancel()
 
 
+async def test_an_edit_from_before_is_taken_at_the_first_look(tmp_path: Path) -> None:
+    """What was built anew in a running process was so from the settings of its start."""
+    edited = Edited(tmp_path / ".env", {})
+    edited.path.write_text(GOOD.replace("a:1", "b:1"), encoding="utf-8")
+    again = EnvironmentFile(
+        path=edited.path,
+        environ={},
+        now=settings.read({}, {"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://a:1"}),
+        on_change=edited._take,
+        clock=edited.clock,
+    )
+    watching = asyncio.create_task(again.watch())
+    await edited.clock.tick()
+    assert [new.comfy_urls for new in edited.seen] == [("http://b:1",)]
+    watching.cancel()
+
+
 @pytest.mark.parametrize("text", ["", "DISCORD_TOKEN=a.b.c\n", GOOD.replace("http", "htp"), GOOD + 'X="half'])
 async def test_a_half_saved_file_changes_nothing_and_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
