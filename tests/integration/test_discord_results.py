@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.discord.messages import Messages
-from modules.discord.results import ResultNotes, without_prompt
+from modules.discord.results import ResultNotes, result_actions, without_prompt
 from modules.queue_manager.jobs import Job, JobId, Picture, Size, Variation, batch_key
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.records import UserPreferences
@@ -63,6 +63,14 @@ async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) 
     assert note.files[0].name == f"12-{JOB_ID}.png"
     assert note.files[0].alt == "a red fox"
     assert "a red fox" not in without_prompt(note).text
+
+
+def test_a_button_is_there_only_where_somebody_can_serve_it() -> None:
+    whole = [FLUX, offer("flux_edit", kind="edit"), offer("upscale", kind="upscale")]
+    shared = result_actions(whole, gallery=True, nsfw=False)
+    assert shared == ("again", "vary", "edit", "prompt", "upscale", "share", "delete")
+    assert result_actions([FLUX], gallery=False, nsfw=False) == ("again", "vary", "prompt", "delete")
+    assert "share" not in result_actions(whole, gallery=True, nsfw=True)
 
 
 async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
