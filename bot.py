@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     import asyncio
     from argparse import ArgumentParser, Namespace
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-    from contextlib import AsyncExitStack
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     import aiohttp
 
     from modules.ai.templates import WorkflowTemplate
+    from modules.discord.administration import Reload
     from modules.discord.bot import ImageBot
     from modules.discord.inspection import Ask
     from modules.queue_manager.fleet import Fleet
+    from modules.queue_manager.jobs import ModelOffer
     from modules.queue_manager.manager import QueueManager
+    from modules.queue_manager.ports import Clock, JobListener
+    from modules.utils.database.engine import Database
     from modules.utils.database.lease import Lease
+    from modules.utils.images import PictureCleaner
     from modules.utils.inspection import Finding, Section
     from modules.utils.monitor import Monitor
     from modules.utils.settings import Settings
@@ -184,17 +189,10 @@ async def _serve(
     from modules.ai.comfy_client import ComfyClient
     from modules.ai.engine import ComfyEngine
     from modules.ai.workflows import load_templates, offers
-    from modules.discord.bot import ImageBot
-    from modules.discord.connection import redirect
-    from modules.discord.inspection import asking_by
-    from modules.discord.limits import Limits
     from modules.queue_manager.clock import LoopClock
     from modules.queue_manager.fleet import Fleet
-    from modules.queue_manager.manager import QueueManager
     from modules.utils.addresses import Addresses
     from modules.utils.chronicle import Chronicle
-    from modules.utils.database.engine import Database
-    from modules.utils.database.records import Retention
     from modules.utils.environment import EnvironmentFile
     from modules.utils.images import PictureCleaner
     from modules.utils.metrics import JobMetrics
@@ -235,17 +233,7 @@ async def _serve(
 
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            Database.open(
-                settings.database_url,
-                retention=Retention(
-                    history_days=settings.history_days,
-                    image_days=settings.image_days,
-                    image_disk_mb=settings.image_disk_mb,
-                ),
-                keep_sources=True,  # "Again" and "Vary" on an edit work for days
-                on_commit=lambda seconds, changes: metrics.journal.observe(seconds),
-                patience=database_patience,
-            )
+            _database(settings, metrics.journal.observe, patience=database_patience)
         )
         lease = database.lease
         session = await stack.enter_async_context(
@@ -253,54 +241,22 @@ async def _serve(
         )
         cleaner = PictureCleaner()
         stack.push_async_callback(cleaner.aclose)
-        queue = QueueManager(
-            offers=offers(templates.values()),
-            store=database.jobs,
-            clock=clock,
-            listeners=[metrics, chronicle],
-            max_jobs_per_user=settings.max_jobs_per_user,
-            max_key_wait=settings.max_key_wait,
-            max_attempts=settings.max_attempts,
-            batch_window=settings.batch_window_ms / 1000,
-            top_tier=max(
-                [int(bool(settings.priority_roles)), *(rule.tier for _, rule in settings.role_limits)]
-            ),
-        )
+        queue = _queue(settings, offers(templates.values()), database, clock, [metrics, chronicle])
         fleet = Fleet(manager=queue, make_engine=make_engine, clock=clock)
         addresses = Addresses(on_urls=fleet.set_urls, clock=clock)
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
         )
-        simulated = (
-            redirect(api_base=settings.discord_api_base, gateway_url=settings.discord_gateway_url)
-            if settings.discord_api_base
-            else None
-        )
-        bot = ImageBot(
+        bot = _image_bot(
+            settings,
             queue=queue,
             fleet=fleet,
             database=database,
             cleaner=cleaner,
             session=session,
             clock=clock,
-            guild_id=settings.allowed_guild_id,
             begin=begin,
             reload=environment.reload,
-            inspect=lambda: _inspect(settings, asking_by(bot.http)),
-            limits=Limits(
-                jobs=settings.max_jobs_per_user,
-                pictures_a_day=settings.max_pictures_per_day or None,
-                roles=settings.role_limits,
-                priority_roles=settings.priority_roles,
-            ),
-            cooldown_seconds=settings.cooldown_seconds,
-            banned_words=Path(settings.banned_words_file) if settings.banned_words_file else None,
-            session_idle_minutes=settings.session_idle_minutes,
-            gallery_channel_id=settings.gallery_channel_id,
-            output_format=settings.output_format,
-            with_metadata=settings.metadata == "own",
-            attachment_host=simulated,
-            may_speak=lease.safe,
             message_content=message_content,
         )
         view = View(
@@ -322,6 +278,103 @@ async def _serve(
             *([meanwhile()] if meanwhile else []),
         )
     raise AssertionError("no part swallows an error")
+
+
+def _database(
+    settings: "Settings", note_seconds: "Callable[[float], None]", *, patience: float
+) -> "AbstractAsyncContextManager[Database]":
+    """The database of ``settings``, to be entered; ``note_seconds`` hears how long each commit took."""
+    from modules.utils.database.engine import Database
+    from modules.utils.database.records import Retention
+
+    return Database.open(
+        settings.database_url,
+        retention=Retention(
+            history_days=settings.history_days,
+            image_days=settings.image_days,
+            image_disk_mb=settings.image_disk_mb,
+        ),
+        keep_sources=True,  # "Again" and "Vary" on an edit work for days
+        on_commit=lambda seconds, changes: note_seconds(seconds),
+        patience=patience,
+    )
+
+
+def _queue(
+    settings: "Settings",
+    offers: "Sequence[ModelOffer]",
+    database: "Database",
+    clock: "Clock",
+    listeners: "Sequence[JobListener]",
+) -> "QueueManager":
+    """The queue by the rules of ``settings``."""
+    from modules.queue_manager.manager import QueueManager
+
+    return QueueManager(
+        offers=offers,
+        store=database.jobs,
+        clock=clock,
+        listeners=listeners,
+        max_jobs_per_user=settings.max_jobs_per_user,
+        max_key_wait=settings.max_key_wait,
+        max_attempts=settings.max_attempts,
+        batch_window=settings.batch_window_ms / 1000,
+        top_tier=max([int(bool(settings.priority_roles)), *(rule.tier for _, rule in settings.role_limits)]),
+    )
+
+
+def _image_bot(
+    settings: "Settings",
+    *,
+    queue: "QueueManager",
+    fleet: "Fleet",
+    database: "Database",
+    cleaner: "PictureCleaner",
+    session: "aiohttp.ClientSession",
+    clock: "Clock",
+    begin: "Callable[[], Awaitable[None]]",
+    reload: "Reload",
+    message_content: bool,
+) -> "ImageBot":
+    """The bot as ``settings`` want it, towards the Discord that they name."""
+    from modules.discord.bot import ImageBot
+    from modules.discord.connection import redirect
+    from modules.discord.inspection import asking_by
+    from modules.discord.limits import Limits
+
+    simulated = (
+        redirect(api_base=settings.discord_api_base, gateway_url=settings.discord_gateway_url)
+        if settings.discord_api_base
+        else None
+    )
+    bot = ImageBot(
+        queue=queue,
+        fleet=fleet,
+        database=database,
+        cleaner=cleaner,
+        session=session,
+        clock=clock,
+        guild_id=settings.allowed_guild_id,
+        begin=begin,
+        reload=reload,
+        inspect=lambda: _inspect(settings, asking_by(bot.http)),
+        limits=Limits(
+            jobs=settings.max_jobs_per_user,
+            pictures_a_day=settings.max_pictures_per_day or None,
+            roles=settings.role_limits,
+            priority_roles=settings.priority_roles,
+        ),
+        cooldown_seconds=settings.cooldown_seconds,
+        banned_words=Path(settings.banned_words_file) if settings.banned_words_file else None,
+        session_idle_minutes=settings.session_idle_minutes,
+        gallery_channel_id=settings.gallery_channel_id,
+        output_format=settings.output_format,
+        with_metadata=settings.metadata == "own",
+        attachment_host=simulated,
+        may_speak=database.lease.safe,
+        message_content=message_content,
+    )
+    return bot
 
 
 async def _stand_by(lease: "Lease", queue: "QueueManager", stack: "AsyncExitStack") -> None:
