@@ -15,17 +15,8 @@ from hypothesis import strategies as st
 from modules.demo.discord_server.buckets import MESSAGES, Limit, RateLimiter
 from modules.discord.buckets import Bucket, Buckets
 from modules.discord.pacing import Pacer, Priority
+from tests.unit.test_discord_pacing import FarClock
 from tests.virtual_time import VirtualClock, run_virtual
-
-
-class FarClock(VirtualClock):
-    """The clock at Discord's end."""
-
-    def now(self) -> float:
-        return self.unix()
-
-    def real_seconds(self, seconds: float) -> float:
-        return seconds
 
 
 class Channel:
