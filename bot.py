@@ -229,6 +229,7 @@ async def _serve(
         await addresses.set(settings.comfy_urls, settings.max_batch_size)
 
     async def take(new: "Settings") -> None:
+        fleet.recall()  # the operator asks for all of them; looking a name up again asks for no drained one
         await addresses.set(new.comfy_urls, new.max_batch_size)
 
     async with AsyncExitStack() as stack:

@@ -150,7 +150,7 @@ class TooManyChannels(RequestRejected):
 
 
 class QueueClosed(RequestRejected):
-    """Nothing is taken just now; ``why`` is one of shutting-down, paused, set-up, wrong-guild, store."""
+    """Nothing is taken just now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
 
     message_key = "error-queue-closed"
 

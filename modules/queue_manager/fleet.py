@@ -30,15 +30,18 @@ class Fleet:
         self._clock = clock
         self._times = times or WorkerTimes()
         self._workers: dict[str, GpuWorker] = {}
+        self._drained: set[str] = set()
         self._tasks: dict[asyncio.Task[None], GpuWorker] = {}
 
     async def set_urls(self, urls: Sequence[str]) -> None:
-        """Serve exactly these: new ones get a worker, the others finish their batch and leave."""
+        """Serve exactly these, but for drained ones: new ones get a worker, the others finish their batch
+        and leave."""
+        self._drained.intersection_update(urls)
         for url in [url for url in self._workers if url not in urls]:
             log.info("Engine leaves", extra={"engine": self._workers[url].engine.name})
             self._workers.pop(url).drain()
         for url in urls:
-            if url not in self._workers:
+            if url not in self._workers and url not in self._drained:
                 self._start(url)
         self._manager.release_orphans([worker.engine.name for worker in self._workers.values()])
 
@@ -64,13 +67,18 @@ class Fleet:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
 
     async def drain(self, name: str) -> bool:
-        """Let the engine of this name finish its batch and take no more, until `set_urls` names it
-        anew. False if there is none of this name."""
+        """Let the engine of this name finish its batch and take no more, until `recall`. False if there is
+        none of this name."""
         for url, worker in list(self._workers.items()):
             if name in (url, worker.engine.name):
                 self._workers.pop(url).drain()
+                self._drained.add(url)
                 return True
         return False
+
+    def recall(self) -> None:
+        """Let the next `set_urls` start drained engines again."""
+        self._drained.clear()
 
     def engines(self) -> tuple[EngineStatus, ...]:
         """Every engine, leaving ones included, in the order in which they came."""

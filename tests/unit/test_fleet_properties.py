@@ -123,6 +123,7 @@ class Play:
         elif what == "no picture":
             self.engines[name].lost_pictures = number
         elif what == "fleet":
+            self.fleet.recall()
             await self.fleet.set_urls([NAMES[n] for n in range(3) if number >> n & 1])
         elif what == "pause":
             (self.manager.pause if number else self.manager.resume)()
@@ -160,6 +161,7 @@ class Play:
             engine.limits = {"flux": 4, "z-image": 4}
             engine.unreadable = engine.lost_pictures = 0
         self.box.unreadable = 0
+        self.fleet.recall()
         await self.fleet.set_urls(NAMES)
         for _ in range(2000):
             if self.manager.status().waiting + self.manager.status().running == 0:

@@ -480,7 +480,15 @@ def test_a_drained_engine_takes_no_more() -> None:
         assert not await house.fleet.drain("nobody")
         await house.submit()
         await asyncio.sleep(5.0)
+        await house.fleet.set_urls(["a", "b"])  # as when a name is looked up again
+        await asyncio.sleep(5.0)
         assert not house.engines["a"].submitted
+        assert house.engines["b"].submitted
+        house.fleet.recall()
+        await house.fleet.set_urls(["a"])
+        job = await house.submit()
+        await house.ended(job)
+        assert house.engines["a"].submitted
 
     play(scene)
 

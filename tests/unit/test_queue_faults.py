@@ -281,6 +281,7 @@ def test_a_server_taken_away_and_named_again_while_it_finishes_works_on() -> Non
         first = await house.submit(1)
         await asyncio.sleep(0.6)
         assert await house.fleet.drain("a")
+        house.fleet.recall()
         await house.fleet.set_urls(["a"])
         await house.ended(first)
         before = house.clock.now()
