@@ -147,9 +147,10 @@ def _webp_size(kept: dict[bytes, bytes]) -> tuple[Size, bool]:
         size = Size(width=(bits & 0x3FFF) + 1, height=((bits >> 14) & 0x3FFF) + 1)
         return size, bool(bits >> 28 & 1)
     start, width, height = struct.unpack_from("<3sHH", kept[b"VP8 "], 3)
-    if start != b"\x9d\x01\x2a":
+    width, height = width & 0x3FFF, height & 0x3FFF
+    if start != b"\x9d\x01\x2a" or not width or not height:
         raise NotRewritable("a WebP with a damaged header")
-    return Size(width=width & 0x3FFF, height=height & 0x3FFF), b"ALPH" in kept
+    return Size(width=width, height=height), b"ALPH" in kept
 
 
 def _webp_file(kept: dict[bytes, bytes], size: Size, alpha: bool, exif: bytes | None) -> bytes:

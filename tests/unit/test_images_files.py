@@ -200,6 +200,16 @@ def test_a_damaged_file_is_refused_or_passed_on_and_nothing_else(data: st.DataOb
         assert len(written) < len(broken) + 3000
 
 
+def test_a_webp_without_a_size_is_refused() -> None:
+    data = encoded(canvas(), "WEBP")
+    sizes = data.index(b"\x9d\x01\x2a") + 3
+    for empty in (slice(sizes, sizes + 2), slice(sizes + 2, sizes + 4)):
+        broken = bytearray(data)
+        broken[empty] = b"\0\0"
+        with pytest.raises(NotRewritable):
+            rewrite(bytes(broken), OWN)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_in_words(data: bytes) -> None:
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF" + struct.pack("<I", 60) + b"WEBP"):
