@@ -531,6 +531,7 @@ class QueueManager:
             receipt = await self._receipt(finished)
         except GenerationError as error:
             self._delivering.discard(job.id)
+            self._flying.pop(job.id, None)
             await self._fail(job, error)
             return
         await self._record(Delivered(job=job, receipt=receipt))

@@ -182,7 +182,8 @@ class Requeued:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """The picture is here. Delivery comes next."""
+    """The picture is here. Delivery comes next. Listeners hear of it with ``picture.data`` empty: the bytes
+    are for the store and for delivery alone."""
 
     job: Job
     picture: Picture
