@@ -7,7 +7,7 @@ posted is looked for in the channel before it is posted again.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from logging import getLogger
 
 from modules.discord.channels import SessionChannels
@@ -26,7 +26,7 @@ from modules.discord.pacing import Priority
 from modules.discord.prose import nonce
 from modules.discord.results import ResultNotes, Where, is_nsfw, without_prompt
 from modules.discord.traces import find_result
-from modules.queue_manager.errors import StoreUnavailable, TooManyChannels
+from modules.queue_manager.errors import TooManyChannels
 from modules.queue_manager.jobs import Job, ModelOffer
 from modules.queue_manager.ports import Clock, Finished, Receipt
 from modules.utils.database.preferences import Preferences
@@ -72,26 +72,13 @@ class ChannelDelivery:
 
     async def deliver(self, finished: Finished) -> Receipt:
         """See `PictureDelivery.deliver`."""
-        job, pause = finished.job, 1.0
-        while True:
-            try:
-                receipt = await self._deliver(finished)
-            except StoreUnavailable as error:
-                log.warning("the database is away, job %s waits: %s", job.id, error, extra={"job": job.id})
-                finished = replace(finished, job=replace(job, maybe_posted=True))
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            else:
-                break
+        job = finished.job
+        wanted = await self._preferences.get(job.request.user_id)
+        before = await self._delivered_before(job) if job.maybe_posted else None
+        receipt = before or await self._bring(finished, wanted)
         if receipt.where == "kept":
             log.warning("job %s could be delivered nowhere and is kept", job.id, extra={"job": job.id})
         return receipt
-
-    async def _deliver(self, finished: Finished) -> Receipt:
-        """Raises `StoreUnavailable`."""
-        wanted = await self._preferences.get(finished.job.request.user_id)
-        before = await self._delivered_before(finished.job) if finished.job.maybe_posted else None
-        return before or await self._bring(finished, wanted)
 
     async def _bring(self, finished: Finished, wanted: UserPreferences) -> Receipt:
         async for destination in self._destinations(finished.job, direct_first=wanted.direct_message):

@@ -74,7 +74,7 @@ MAX_PROMPT = 6000
 PLAYED_THROUGH = 128
 """Waiting jobs that a forecast plays through batch by batch; beyond, the fleet's rate is used."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds until a picture that could not be delivered is tried again, doubled each time."""
 
 DELIVERIES = 8

@@ -241,8 +241,8 @@ class PictureDelivery(Protocol):
     async def deliver(self, finished: Finished) -> Receipt:
         """Post once, also if called again for the same job after a crash (``job.maybe_posted``).
 
-        Falls back until somewhere works; returns ``kept`` when nowhere did. Raises only when the
-        process is ending.
+        Falls back until somewhere works; returns ``kept`` when nowhere did. Raises `StoreUnavailable` or
+        `LeaseLost`; whether it was posted is not known then.
         """
         ...
 
