@@ -17,7 +17,7 @@ from modules.discord.outcomes import remembered
 from modules.discord.pacing import Priority
 from modules.discord.people import Person
 from modules.discord.prose import plain, quoted
-from modules.discord.rejections import NoPictureHere, SharingNotSetUp
+from modules.discord.rejections import NoPictureHere, SharingNotSetUp, SharingRefused
 from modules.discord.results import is_nsfw, label_of
 from modules.queue_manager.errors import BadSourceImage, NotAllowedHere, NotYourJob, UnknownJob
 from modules.queue_manager.jobs import MAX_SEED, Job, JobId, Variation
@@ -145,7 +145,7 @@ class JobActions:
         try:
             await desk.courier.post(gallery, note, level=Priority.DELIVER)
         except CourierError as error:
-            raise SharingNotSetUp(str(error)) from error
+            raise SharingRefused(str(error)) from error
         person = await desk.person(interaction)
         await answer(interaction, desk.messages.text(person.locale, "shared-done", channel=f"<#{gallery}>"))
 

@@ -8,6 +8,7 @@ RequestRejected
 ├── NotANumber        a form's field should hold a number
 ├── ForAdministrators the command is not for this person
 ├── SharingNotSetUp   there is no gallery
+├── SharingRefused    the gallery does not take the picture
 ├── NoSuchGpu         no engine of that name
 └── NotAMember        they have left the guild
 """
@@ -57,6 +58,12 @@ class SharingNotSetUp(RequestRejected):
     """There is no gallery."""
 
     message_key = "shared-nowhere"
+
+
+class SharingRefused(RequestRejected):
+    """Discord does not let the picture into the gallery."""
+
+    message_key = "shared-refused"
 
 
 class NoSuchGpu(RequestRejected):

@@ -55,6 +55,10 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
             await submitted.reply()
             assert await result_for(ben, "a tower by the sea")
 
+            stand.server.faults.forbid(int(gallery))
+            refused = await (await ana.click(first, "Share")).reply()
+            assert "The gallery did not take the picture" in refused["content"]
+
             await (await ana.click(first, "Delete")).reply()
             assert ana.message(first["id"]) is None
 

@@ -172,6 +172,7 @@ form-field-model = Model
 form-cut = Only the first { $shown } of { $length } characters fit in here.
 shared-done = Shared in { $channel }.
 shared-nowhere = Sharing is not set up here.
+shared-refused = The gallery did not take the picture. An administrator can see whether the bot may post there.
 deleted = Deleted.
 cancelled-mine = { $count ->
         [0] There was nothing left to cancel.
@@ -184,7 +185,7 @@ cancel-none = You have nothing in the queue.
 
 ## Shapes
 
-aspect-default = The model's own
+aspect-default = The model's own shape
 aspect-square = Square
 aspect-portrait = Portrait
 aspect-landscape = Landscape
@@ -239,7 +240,7 @@ settings-saved = Saved.
 settings-model = Model
 settings-aspect = Shape
 settings-locale = Language
-settings-locale-auto = Discord's own
+settings-locale-auto = Discord's language
 settings-switches = Also
 settings-previews = Show the picture forming
 settings-notify = Mention me when a picture is done

@@ -175,6 +175,7 @@ form-field-model = Modelo
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-nowhere = Aquí no está configurado compartir.
+shared-refused = La galería no aceptó la imagen. Un administrador puede ver si el bot puede publicar allí.
 deleted = Borrada.
 cancelled-mine = { $count ->
         [0] Ya no había nada que cancelar.
@@ -187,7 +188,7 @@ cancel-none = No tienes nada en la cola.
 
 ## Formatos
 
-aspect-default = El propio del modelo
+aspect-default = La forma propia del modelo
 aspect-square = Cuadrado
 aspect-portrait = Vertical
 aspect-landscape = Horizontal
@@ -242,7 +243,7 @@ settings-saved = Guardado.
 settings-model = Modelo
 settings-aspect = Formato
 settings-locale = Idioma
-settings-locale-auto = El de Discord
+settings-locale-auto = El idioma de Discord
 settings-switches = Además
 settings-previews = Mostrar cómo se forma la imagen
 settings-notify = Mencionarme cuando una imagen esté lista
