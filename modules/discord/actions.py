@@ -68,7 +68,8 @@ class JobActions:
 
     async def submit(self, interaction: discord.Interaction, person: Person, wish: Wish) -> None:
         """Queue a wish and answer with the place. The interaction must be deferred."""
-        accepted = await self._desk.intake.take(person, wish)
+        with self._desk.queue.expecting():
+            accepted = await self._desk.intake.take(person, wish)
         await self._desk.open_answers.give(interaction, person, accepted)
 
     # ── one method a button ─────────────────────────────────────────────────────────────────────

@@ -77,6 +77,7 @@ class Dispatcher:
         self._pending: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.paused = False
+        self.expected = 0
 
     # ── engines ─────────────────────────────────────────────────────────────────────────────────
 
@@ -338,12 +339,15 @@ class Dispatcher:
             self._warm_counts[now] += 1
 
     def _gathering(self, slot: EngineSlot, jobs: list[Job], limit: int, now: float) -> bool:
-        """An idle engine waits a moment for a batch to fill: until nobody came for a while, at most
-        ``window`` seconds from the first one's arrival."""
+        """An idle engine waits a moment for a batch to fill: until nobody is ``expected`` and nobody came
+        for a while, at most ``window`` seconds from the first one's arrival."""
         if slot.flights or len(jobs) >= limit or self._window <= 0:
             return False
         arrivals = [self._arrived.get(job.id, 0.0) for job in jobs]
-        left = min(min(arrivals) + self._window, max(arrivals) + QUIET * self._window) - now
+        until = min(arrivals) + self._window
+        if not self.expected:
+            until = min(until, max(arrivals) + QUIET * self._window)
+        left = until - now
         if left <= 0:
             return False
         self._look_again(left)

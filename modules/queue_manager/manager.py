@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 
@@ -151,6 +152,16 @@ class QueueManager:
         self._delivery = delivery
         for listener in listeners:
             self._announcer.add(listener)
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Somebody is about to submit: an idle engine waits for them, within the batch window."""
+        self.dispatcher.expected += 1
+        try:
+            yield
+        finally:
+            self.dispatcher.expected -= 1
+            self.dispatcher.schedule()
 
     async def submit(
         self,

@@ -291,6 +291,36 @@ def test_an_idle_engine_waits_for_a_crowd_and_not_long_for_one() -> None:
     assert play(scene).batches() == [["crowd0", "crowd1", "crowd2", "crowd3"], ["alone"]]
 
 
+@pytest.mark.parametrize(("expected", "alone"), [(True, False), (False, True)])
+def test_an_idle_engine_waits_for_somebody_who_is_about_to_ask(expected: bool, alone: bool) -> None:
+    async def scene(house: House) -> None:
+        async def latecomer() -> None:
+            await asyncio.sleep(0.12)
+            await house.submit(2, "late")
+
+        async def announced() -> None:
+            with house.manager.expecting():
+                await latecomer()
+
+        coming = asyncio.ensure_future(announced() if expected else latecomer())
+        await asyncio.sleep(0)
+        await house.submit(1, "early")
+        await coming
+        await asyncio.sleep(10.0)
+
+    assert play(scene).batches() == ([["early"], ["late"]] if alone else [["early", "late"]])
+
+
+def test_nobody_who_never_asks_is_waited_for_longer_than_the_window() -> None:
+    async def scene(house: House) -> None:
+        with house.manager.expecting():
+            began = house.clock.now()
+            await house.ended(await house.submit(1, "early"))
+            assert house.clock.now() - began < 2.0 + 0.2
+
+    play(scene)
+
+
 def test_late_arrivals_join_the_batch_that_is_handed_over() -> None:
     async def scene(house: House) -> None:
         first = [await house.submit(n, f"first{n}") for n in range(4)]
