@@ -29,7 +29,7 @@ PLANNED = 16
 RECHECK = 0.25
 """Seconds after which an engine that stood back looks again, if nothing else makes it."""
 
-QUIET = 0.4
+QUIET = 0.2
 """Share of the window without a newcomer after which an idle engine waits no longer."""
 
 FASTEST_FOR = 1.0

@@ -102,7 +102,7 @@ class QueueManager:
         max_jobs_per_user: int = 2,
         max_key_wait: int = 2,
         max_attempts: int = 3,
-        batch_window: float = 0.05,
+        batch_window: float = 0.1,
         lift_after: float = 120.0,
         top_tier: int = 0,
         durations: DurationBook | None = None,

@@ -282,7 +282,7 @@ def test_an_idle_engine_waits_for_a_crowd_and_not_long_for_one() -> None:
     async def scene(house: House) -> None:
         for n in range(4):
             await house.submit(n, f"crowd{n}")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.02)
         await asyncio.sleep(10.0)
         alone_at = house.clock.now()
         await house.ended(await house.submit(9, "alone"))
