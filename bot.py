@@ -650,7 +650,7 @@ async def _demonstrate(options: "Namespace") -> int:
 
 
 def _test(arguments: "Sequence[str]") -> int:
-    workers = min(2 * (os.cpu_count() or 1), 8)  # most tests wait for a clock or a socket most of the time
+    workers = min((os.cpu_count() or 1) + 1, 8)  # most tests wait for a clock or a socket most of the time
     return _go_on(_environment(DEVELOPMENT), ["-m", "pytest", "-n", str(workers), *arguments])
 
 
