@@ -512,8 +512,7 @@ class QueueManager:
             try:
                 picture = await flight.run.fetch(index)
             except GenerationError as error:
-                self._delivering.discard(job.id)
-                self._flying.pop(job.id, None)
+                self._out_of_hand(job.id)
                 await self._fetch_failed(job, error, flight)
                 return
             flight.slot.pictures += 1
@@ -541,15 +540,18 @@ class QueueManager:
         try:
             receipt = await self._receipt(finished)
         except GenerationError as error:
-            self._delivering.discard(job.id)
-            self._flying.pop(job.id, None)
+            self._out_of_hand(job.id)
             await self._fail(job, error)
             return
         await self._record(Delivered(job=job, receipt=receipt))
-        self._delivering.discard(job.id)  # only now: a picture that was posted can be cancelled no more
-        self._flying.pop(job.id, None)
+        self._out_of_hand(job.id)  # only now: a picture that was posted can be cancelled no more
         self.dispatcher.end(job.id)
         self._announcer.tell(Delivered(job=job, receipt=receipt))
+
+    def _out_of_hand(self, job_id: JobId) -> None:
+        """The job's picture is not on its way any more."""
+        self._delivering.discard(job_id)
+        self._flying.pop(job_id, None)
 
     async def _receipt(self, finished: Finished) -> Receipt:
         """Deliver, again and again in growing pauses: forever while the store is away, `DELIVERIES` times

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from modules.demo.users import File
+from modules.demo.users import File, SimulatedUser
 from tests.discord_stand import (
     OFFERS,
     SMALL,
+    Stand,
     bot_on,
     colour_of,
     discord_server,
@@ -69,13 +70,18 @@ async def test_more_pictures_than_the_model_takes_are_told(tmp_path: Path) -> No
         assert told == "Flux_Edit starts from this many pictures: 1."
 
 
+async def who_has_made_a_boat(stand: Stand) -> SimulatedUser:
+    ana = await stand.person()
+    await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
+    await result_for(ana, "a boat")
+    await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+    return ana
+
+
 async def test_without_an_upload_the_last_picture_is_edited_also_after_a_restart(tmp_path: Path) -> None:
     async with discord_server() as server:
         async with bot_on(server, tmp_path) as stand:
-            ana = await stand.person()
-            await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
-            await result_for(ana, "a boat")
-            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            ana = await who_has_made_a_boat(stand)
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
             await ana.command("edit", stand.general, prompt="at night")
@@ -88,10 +94,7 @@ async def test_a_last_picture_that_is_not_stored_is_taken_from_its_message(tmp_p
     """A process that dies at once has stored the message's place, and not yet the picture's bytes."""
     async with discord_server() as server:
         async with bot_on(server, tmp_path) as stand:
-            ana = await stand.person()
-            await ana.command("imagine", stand.general, model="flux", prompt="a boat", aspect="wide")
-            await result_for(ana, "a boat")
-            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            ana = await who_has_made_a_boat(stand)
             record = await stand.database.history.last_picture(ana.id)
             assert record is not None
             stand.database.pictures.withdraw(job_id=record.job_id)
