@@ -60,6 +60,7 @@ class OpenAnswers:
         self._by_job: dict[JobId, _Answer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._doors = asyncio.Semaphore(AT_ONCE)
+        self._leaving = False
 
     async def give(self, interaction: discord.Interaction, person: Person, accepted: Accepted) -> None:
         """Answer with places and times. The interaction must be deferred, and nothing have been awaited
@@ -83,12 +84,15 @@ class OpenAnswers:
             return
         del given.living[event.job.id]
         given.ended[event.job.number] = told(self._messages, given.person.locale, event)
+        if self._leaving:
+            return  # what is still delivered then has nobody to tell it
         task = asyncio.create_task(self._correct(given, len(given.living)), name="an answer")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
         """Change nothing more."""
+        self._leaving = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,26 @@ async def test_a_direct_message_is_linked_where_results_come_directly(tmp_path: 
         done = await becomes(ana, reply, "is ready")
         assert f"/channels/@me/{result['channel_id']}/{result['id']}" in done["content"]
         assert result["channel_id"] != await session_of(ana)
+
+
+async def test_what_arrives_when_the_bot_has_closed_changes_no_answer_and_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, arrive = await stand.person(), asyncio.Event()
+
+        async def late(_: Finished) -> Receipt:
+            await arrive.wait()
+            return Receipt(where="channel", channel_id=1, message_id=2)
+
+        monkeypatch.setattr(stand.bot.delivery, "deliver", late)
+        reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a punt")).reply()
+        await status_with(ana, "on its way to you")
+        await stand.bot.close()
+        arrive.set()
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await stand.queue.settle(5)
+        await asyncio.sleep(0)
+        assert "is queued" in (ana.message(reply["id"]) or {})["content"]
+    gc.collect()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
