@@ -53,7 +53,7 @@ from modules.discord.limits import Cooldown, Limits
 from modules.discord.messages import Messages
 from modules.discord.open_answers import OpenAnswers
 from modules.discord.pacing import Pacer, Traffic
-from modules.discord.progress import ProgressMessages
+from modules.discord.progress import INTERVAL, ProgressMessages
 from modules.discord.registration import Registration
 from modules.discord.results import ResultNotes
 from modules.discord.words import BannedWords
@@ -139,7 +139,7 @@ class ImageBot(commands.Bot):
         members: bool = False,
         ready_timeout: float = 0.2,
         requests_per_second: float = 48.0,
-        status_interval: float = 2.0,
+        status_interval: float = INTERVAL,
         patience: float = 300.0,
         sweep_every: float = 60.0,
     ) -> None:

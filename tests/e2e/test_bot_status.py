@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from modules.demo.users import SimulatedUser
+from modules.discord.progress import INTERVAL
 from modules.utils.database.records import UserPreferences
 from tests.discord_stand import (
     bot_on,
     colour_of,
     discord_server,
+    has_picture,
     make_engine,
     pixel,
     result_for,
@@ -72,6 +76,45 @@ async def test_a_place_is_edited_when_it_changes_and_only_then(tmp_path: Path) -
         (first,), (_, second) = before, history_of(ben, "behind")
         assert "one picture is before it (2 waiting in all)." in first
         assert "first in line (1 waiting in all)." in second
+
+
+async def test_of_many_steps_one_is_told_every_two_seconds(tmp_path: Path) -> None:
+    engine = make_engine(4.7)
+    engine.steps, engine.previews = 94, True
+    async with whole_room(tmp_path, engine=engine, rate_limits=False, status_interval=INTERVAL) as stand:
+        ana = await stand.person()
+        ana.keep_events = True
+        await ana.command("imagine", stand.general, model="flux", prompt="a sloth")
+        await result_for(ana, "a sloth")
+        states = [
+            data
+            for kind, data in ana.events
+            if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE") and data["channel_id"] == await session_of(ana)
+        ]
+        (posted,) = {data["id"] for data in states if not has_picture(data)}
+        sent = [
+            datetime.fromisoformat(data["edited_timestamp"] or data["timestamp"])
+            for data in states
+            if data["id"] == posted
+        ]
+        assert len(sent) >= 3  # posted, and edited while it was made
+        # A request that was long on the way is nearer to the next one.
+        assert all((later - earlier).total_seconds() > 1.5 for earlier, later in pairwise(sent))
+        assert (sent[-1] - sent[0]).total_seconds() > 2.0 * (len(sent) - 1) - 0.5
+
+
+async def test_a_channel_that_refused_once_is_asked_no_more(tmp_path: Path) -> None:
+    engine = make_engine(1.5)
+    engine.steps = 30
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        await ana.command("imagine", stand.general, model="flux", prompt="a moat")
+        status = await status_with(ana, "being made")
+        stand.server.faults.forbid(int(status["channel_id"]))
+        result = await result_for(ana, "a moat")
+        assert result["channel_id"] != status["channel_id"]
+        assert ben.message(result["id"]) is None
+        assert stand.bot.traffic.answers[403] == 1
 
 
 async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
