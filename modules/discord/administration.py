@@ -13,6 +13,7 @@ from modules.discord.charts import bar_chart
 from modules.discord.desk import Desk
 from modules.discord.limits import Limits
 from modules.discord.messages import FALLBACK
+from modules.discord.overviews import counts_text
 from modules.discord.pacing import Traffic
 from modules.discord.prose import message_ids, moment, quoted
 from modules.discord.registration import Registration
@@ -126,9 +127,7 @@ class Administration:
         """The queue, the GPUs and Discord in one embed."""
         queue, engines = self._desk.queue.status(), self._desk.fleet.engines()
         embed = discord.Embed(title=self._text(locale, "admin-status-title"))
-        counts = self._text(
-            locale, "queue-counts", waiting=queue.waiting, running=queue.running, users=queue.users
-        )
+        counts = counts_text(self._desk.messages, queue, locale)
         hindrance = self._desk.hindrance()
         if hindrance is not None:
             counts += "\n" + self._text(locale, f"status-{hindrance}")

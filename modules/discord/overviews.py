@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from modules.discord.autocomplete import described
 from modules.discord.desk import Desk
+from modules.discord.messages import Messages
 from modules.discord.people import Person
 from modules.discord.prose import moment, quoted
 from modules.queue_manager.jobs import Job
+from modules.queue_manager.status import QueueStatus
 
 MODELS_SHOWN = 20
 
@@ -16,9 +18,7 @@ def queue_text(desk: Desk, person: Person) -> str:
     messages, status, locale = desk.messages, desk.queue.status(), person.locale
     lines = [
         f"**{messages.text(locale, 'queue-title')}**",
-        messages.text(
-            locale, "queue-counts", waiting=status.waiting, running=status.running, users=status.users
-        ),
+        counts_text(messages, status, locale),
     ]
     if status.closed_because is not None:
         lines.append(messages.text(locale, "queue-closed"))
@@ -30,6 +30,19 @@ def queue_text(desk: Desk, person: Person) -> str:
     if not mine:
         lines.append(messages.text(locale, "queue-none-mine"))
     return "\n".join(lines)
+
+
+def counts_text(messages: Messages, status: QueueStatus, locale: str) -> str:
+    """How many pictures wait, are being made and are on their way, and how many people they are for."""
+    return messages.text(
+        locale,
+        "queue-counts",
+        waiting=status.waiting,
+        taken=status.taken,
+        running=status.running,
+        arriving=status.arriving,
+        users=status.users,
+    )
 
 
 def _mine(desk: Desk, job: Job, locale: str) -> str:

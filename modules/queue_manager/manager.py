@@ -248,12 +248,24 @@ class QueueManager:
 
     def status(self) -> QueueStatus:
         """The queue as a whole."""
+        waiting, running, arriving = len(self._queue), self._running(), len(self._delivering)
         return QueueStatus(
-            waiting=len(self._queue),
-            running=self._queue.active - len(self._queue),
+            waiting=waiting,
+            taken=self._queue.active - waiting - running - arriving,
+            running=running,
+            arriving=arriving,
             users=self._queue.people,
             paused=self.dispatcher.paused,
             closed_because=self._closed,
+        )
+
+    def _running(self) -> int:
+        """Jobs of the batches that engines have begun."""
+        return sum(
+            len(flight.batch.jobs) - len(flight.dropped)
+            for slot in self.dispatcher.slots.values()
+            for flight in slot.flights
+            if flight.started_at is not None
         )
 
     # ── opening and closing ─────────────────────────────────────────────────────────────────────

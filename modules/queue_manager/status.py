@@ -42,10 +42,19 @@ class EngineStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueStatus:
-    """The queue as a whole. ``closed_because`` is None while jobs are taken (see `QueueClosed.why`)."""
+    """The queue as a whole: how many jobs are ``waiting`` in it, ``taken`` by a server that has not begun
+    them, ``running`` (being made now) and ``arriving`` (made, and on their way), and how many ``users`` have
+    any. ``closed_because`` is None while jobs are accepted (see `QueueClosed.why`)."""
 
     waiting: int
+    taken: int
     running: int
+    arriving: int
     users: int
     paused: bool
     closed_because: str | None
+
+    @property
+    def active(self) -> int:
+        """All jobs that have not ended."""
+        return self.waiting + self.taken + self.running + self.arriving

@@ -144,7 +144,9 @@ class Chronicle:
             "window": WINDOW_SECONDS,
             "queue": {
                 "waiting": queue.waiting,
+                "taken": queue.taken,
                 "running": queue.running,
+                "arriving": queue.arriving,
                 "users": queue.users,
             },
             "figures": {name: round(value, 3) for name, value in self._figures().items()},

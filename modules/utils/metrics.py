@@ -177,7 +177,9 @@ class JobMetrics(Collector):
         """Queue, engines, fairness and Discord requests as they are now."""
         queue = self._queue()
         yield GaugeMetricFamily("fullet_queue_waiting", "Jobs that wait", queue.waiting)
-        yield GaugeMetricFamily("fullet_queue_running", "Jobs on a server", queue.running)
+        yield GaugeMetricFamily("fullet_queue_taken", "Jobs on a server that has not begun them", queue.taken)
+        yield GaugeMetricFamily("fullet_queue_running", "Jobs that are being made", queue.running)
+        yield GaugeMetricFamily("fullet_queue_arriving", "Pictures on their way to people", queue.arriving)
         yield GaugeMetricFamily("fullet_queue_users", "People with jobs", queue.users)
         taking = not queue.paused and queue.closed_because is None
         yield GaugeMetricFamily("fullet_queue_open", "1 while jobs are taken and served", float(taking))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from modules.demo.discord_server import default_world
+from modules.demo.users import SimulatedUser
 from modules.discord.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -21,6 +25,7 @@ from tests.discord_stand import (
     painted,
     result_for,
     session_of,
+    status_with,
     whole_room,
 )
 from tests.fakes import offer, request
@@ -162,6 +167,42 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         guide = (await (await ben.command("help", stand.general)).reply())["content"]
         assert "/imagina" in guide
         assert "bueno" in guide
+
+
+async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, may_go = make_engine(1.0), asyncio.Event()
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
+        deliver = stand.bot.delivery.deliver
+
+        async def held_up(finished: Finished) -> Receipt:
+            await may_go.wait()
+            return await deliver(finished)
+
+        monkeypatch.setattr(stand.bot.delivery, "deliver", held_up)
+
+        async def counts(person: SimulatedUser) -> str:
+            return str(
+                (await (await person.command("queue", stand.general)).reply())["content"]
+            ).splitlines()[1]
+
+        async with engine.gpu:  # somebody else's work is before the bot's at that server
+            await (await ana.command("imagine", stand.general, model="flux", prompt="a fir")).reply()
+            await (await ben.command("imagine", stand.general, model="z-image", prompt="un abeto")).reply()
+            await stand.until(lambda: engine.submitted)
+            assert await counts(ana) == "1 waiting, 1 next, 0 being made, 2 people."
+            assert await counts(ben) == "1 en espera, 1 a continuación, 0 creándose, 2 personas."
+        await status_with(ana, "being made")
+        assert await counts(ana) == "1 waiting, 1 being made, 2 people."
+        await status_with(ana, "on its way to you")
+        await status_with(ben, "va hacia ti")
+        assert await counts(ana) == "0 waiting, 0 being made, 2 on the way, 2 people."
+        assert await counts(ben) == "0 en espera, 0 creándose, 2 en camino, 2 personas."
+        may_go.set()
+        await result_for(ana, "a fir")
+        await result_for(ben, "un abeto")
 
 
 async def test_the_notice_that_a_channel_closes_is_in_its_owners_language(tmp_path: Path) -> None:

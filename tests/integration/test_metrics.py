@@ -76,7 +76,9 @@ def engine() -> EngineStatus:
 def metrics(clock: Wall) -> JobMetrics:
     return JobMetrics(
         clock=clock,
-        queue=lambda: QueueStatus(waiting=3, running=1, users=2, paused=False, closed_because=None),
+        queue=lambda: QueueStatus(
+            waiting=3, taken=0, running=1, arriving=0, users=2, paused=False, closed_because=None
+        ),
         engines=lambda: [engine()],
         place=lambda job_id: Place(running=False, ahead=0, waiting=1, expected_at=1004.0),
         requests=lambda: {"200": 7, "429": 0},
@@ -207,7 +209,9 @@ async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
     clock = Wall()
     kept = Chronicle(
         clock=clock,
-        queue=lambda: QueueStatus(waiting=0, running=0, users=0, paused=False, closed_because=None),
+        queue=lambda: QueueStatus(
+            waiting=0, taken=0, running=0, arriving=0, users=0, paused=False, closed_because=None
+        ),
         engines=lambda: [engine()],
     )
     for number in range(100):

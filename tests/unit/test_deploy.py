@@ -304,7 +304,7 @@ async def test_kubernetes_asks_what_the_bot_answers() -> None:
 
 def figures() -> dict[str, set[str]]:
     """The labels of each series that the bot can serve."""
-    queue = QueueStatus(waiting=1, running=1, users=1, paused=False, closed_because=None)
+    queue = QueueStatus(waiting=1, taken=0, running=1, arriving=0, users=1, paused=False, closed_because=None)
     engine = EngineStatus(
         name="gpu", state="idle", since=0.0, model=None, running=(), pictures=1, busy_seconds=1.0, models=()
     )

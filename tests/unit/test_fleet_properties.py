@@ -164,7 +164,7 @@ class Play:
         self.fleet.recall()
         await self.fleet.set_urls(NAMES)
         for _ in range(2000):
-            if self.manager.status().waiting + self.manager.status().running == 0:
+            if self.manager.status().active == 0:
                 break
             await asyncio.sleep(0.5)
         await self.manager.settle(5.0)
@@ -193,7 +193,7 @@ class Play:
         ).items():
             assert runs <= 40, f"{key} was run again and again"
         status = self.manager.status()
-        assert (status.waiting, status.running, status.users) == (0, 0, 0)
+        assert (status.active, status.users) == (0, 0)
 
 
 async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> None:
@@ -206,6 +206,8 @@ async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> N
         for pause, (what, number, name) in scene:
             await asyncio.sleep(pause)
             await play.do(what, number, name)
+            status = play.manager.status()
+            assert min(status.waiting, status.taken, status.running, status.arriving) >= 0
         await play.calm()
         await play.fleet.aclose(30.0)
         await play.manager.aclose()

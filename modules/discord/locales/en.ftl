@@ -199,7 +199,13 @@ choice-model = { $label } · { $steps ->
 ## /queue
 
 queue-title = The queue
-queue-counts = { $waiting } waiting, { $running } being made, { $users ->
+queue-counts = { $waiting } waiting, { $taken ->
+        [0] {""}
+       *[other] { $taken } next,{" "}
+    }{ $running } being made, { $arriving ->
+        [0] {""}
+       *[other] { $arriving } on the way,{" "}
+    }{ $users ->
         [one] one person
        *[other] { $users } people
     }.

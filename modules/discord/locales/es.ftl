@@ -202,7 +202,13 @@ choice-model = { $label } · { $steps ->
 ## /queue
 
 queue-title = La cola
-queue-counts = { $waiting } en espera, { $running } creándose, { $users ->
+queue-counts = { $waiting } en espera, { $taken ->
+        [0] {""}
+       *[other] { $taken } a continuación,{" "}
+    }{ $running } creándose, { $arriving ->
+        [0] {""}
+       *[other] { $arriving } en camino,{" "}
+    }{ $users ->
         [one] una persona
        *[other] { $users } personas
     }.

@@ -52,7 +52,7 @@ function drawFigures(told, from) {
   $("figures").replaceChildren(
     figure("Pictures", String(made)),
     figure("Waiting", String(told.queue.waiting)),
-    figure("On a GPU", String(told.queue.running)),
+    figure("Being made", String(told.queue.running)),
     figure("People", String(told.queue.users)),
     figure("Typical wait", wait === null ? "–" : seconds(wait)),
     figure("Failed", String(figures.failed ?? 0)),
