@@ -158,7 +158,7 @@ async def bot_on(
     clock = LoopClock()
     cleaner = PictureCleaner()
     async with (
-        Database.open(f"sqlite:///{folder}/bot.db") as database,
+        Database.open(f"sqlite:///{folder}/bot.db", keep_sources=True) as database,
         aiohttp.ClientSession() as session,
         contextlib.AsyncExitStack() as closing,
     ):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 
 import discord
 
 from modules.discord.answers import answer
-from modules.discord.buttons import job_row
+from modules.discord.buttons import TEMPLATE, job_row
 from modules.discord.courier import CourierError, Enclosure, Note, Posted
 from modules.discord.desk import Desk
 from modules.discord.forms import edit_form, prompt_form, seed_of
@@ -17,7 +18,7 @@ from modules.discord.outcomes import remembered
 from modules.discord.pacing import Priority
 from modules.discord.people import Person
 from modules.discord.prose import plain, quoted
-from modules.discord.rejections import NoPictureHere, SharingNotSetUp, SharingRefused
+from modules.discord.rejections import NoPictureHere, PictureForgotten, SharingNotSetUp, SharingRefused
 from modules.discord.results import is_nsfw, label_of
 from modules.queue_manager.errors import BadSourceImage, NotAllowedHere, NotYourJob, UnknownJob
 from modules.queue_manager.jobs import MAX_SEED, Job, JobId, Variation
@@ -66,6 +67,17 @@ class JobActions:
             return
         raise NotYourJob
 
+    async def job_of(self, message: discord.Message) -> Job | None:
+        """The job of a result, or of its copy in the gallery, if this message is one and it is remembered."""
+        desk = self._desk
+        record, home = await desk.database.history.by_message(message.id), desk.home()
+        job_id = record.job_id if record is not None else None
+        if home is not None and message.author == home.me and message.channel.id == desk.gallery_channel_id:
+            job_id = next(_jobs_named(message), None)
+        with suppress(PictureForgotten):
+            return await desk.job(job_id) if job_id is not None else None
+        return None
+
     async def submit(self, interaction: discord.Interaction, person: Person, wish: Wish) -> None:
         """Queue a wish and answer with the place. The interaction must be deferred."""
         with self._desk.queue.expecting():
@@ -107,7 +119,12 @@ class JobActions:
         await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
-        person = await self._desk.person(interaction)
+        person, message = await self._desk.person(interaction), interaction.message
+        if job.request.sources and job.request.user_id != person.user_id and message is not None:
+            # What an edit started from stays its owner's; what it became is there for everybody.
+            about = f"{message.channel.id}-{message.id}"
+            await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, about))
+            return
         offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
         await interaction.response.send_modal(prompt_form(self._desk.messages, person.locale, job, offer))
 
@@ -206,3 +223,12 @@ class JobActions:
             sources=await self._desk.sources(job),
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
+
+
+def _jobs_named(message: discord.Message) -> Iterator[JobId]:
+    """The jobs that the buttons of a message of ours are about."""
+    for row in message.components:
+        for item in getattr(row, "children", ()):
+            match = TEMPLATE.fullmatch(getattr(item, "custom_id", None) or "")
+            if match is not None and match["about"]:
+                yield JobId(match["about"])

@@ -8,8 +8,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modules.demo.users import InvocationFailed
-from tests.discord_stand import bot_on, colour_of, discord_server, pixel, result_for, whole_room
+from modules.demo.users import File, InvocationFailed
+from tests.discord_stand import (
+    WIDE,
+    bot_on,
+    colour_of,
+    discord_server,
+    painted,
+    pixel,
+    result_for,
+    whole_room,
+)
 
 
 async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
@@ -61,6 +70,41 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
 
             await (await ana.click(first, "Delete")).reply()
             assert ana.message(first["id"]) is None
+
+
+async def test_an_edit_is_made_again_and_varied_from_what_it_started_from(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            photo = File(filename="me.png", data=painted("me", 0, WIDE))
+            await ana.command("edit", stand.general, prompt="as a statue", image=photo, seed=3)
+            first = await result_for(ana, "seed `3`")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            (source,) = stand.engine.submitted[-1].jobs[0].request.sources
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.history(first["channel_id"])
+            await (await ana.click(first, "Again")).reply()
+            await (await ana.click(first, "Vary")).reply()
+            await result_for(ana, "variation `")
+            form = await (await ana.click(first, "Prompt…")).modal()
+            assert [part["component"]["custom_id"] for part in form["components"]] == [
+                "prompt",
+                "seed",
+                "model",
+            ]
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            await (await ana.submit_modal(form, prompt="as a fountain")).reply()
+            await result_for(ana, "as a fountain")
+            requests = [job.request for batch in stand.engine.submitted for job in batch.jobs]
+            assert [request.sources for request in requests] == [(source,)] * 3
+            assert [request.kind for request in requests] == ["edit"] * 3
+            again, vary, reworded = sorted(
+                requests, key=lambda one: (one.seed == 3, one.prompt == "as a fountain")
+            )
+            assert again.seed != 3
+            assert (vary.prompt, vary.seed, vary.variation is not None) == ("as a statue", 3, True)
+            assert (reworded.seed, reworded.variation) == (3, None)
 
 
 async def test_the_prompt_form_holds_everything_and_takes_changes(tmp_path: Path) -> None:

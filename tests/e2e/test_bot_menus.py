@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from modules.demo.users import File, Payload, SimulatedUser
@@ -77,6 +78,56 @@ async def test_a_shared_picture_is_edited_by_who_sees_it(tmp_path: Path) -> None
             await result_for(ben, "at dusk")
             request = stand.engine.submitted[-1].jobs[0].request
             assert (request.user_id, request.sources[0].size) == (ben.id, WIDE)
+
+
+async def test_a_shared_picture_is_made_again_by_who_sees_it_from_all_it_was_made_from(
+    tmp_path: Path,
+) -> None:
+    async with discord_server() as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            await ana.command("imagine", stand.general, model="flux", prompt="a keel", seed=3)
+            await (await ana.click(await result_for(ana, "a keel"), "Share")).reply()
+            copy = await ben.wait_for_message(lambda m: "a keel" in m["content"], channel=gallery)
+            form = await form_of(ben, "Make again", copy)
+            assert filled(form) == {"prompt": "a keel", "seed": "3", "size": "64×64", "model": "Flux"}
+            await (await ben.submit_modal(form, seed="4")).reply()
+            result = await result_for(ben, "seed `4`")
+            assert result["channel_id"] == await session_of(ben)
+            assert pixel(await ben.download(result["attachments"][0]["url"])) == colour_of("a keel", 4)
+            assert ana.message(result["id"]) is None
+            await stand.database.history.forget(ana.id)
+            assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
+
+
+async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) -> None:
+    secret = File(filename="me.png", data=painted("me", 0, WIDE))
+    async with discord_server() as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            await ana.command("edit", stand.general, prompt="as a statue", image=secret)
+            mine = await result_for(ana, "as a statue")
+            await (await ana.click(mine, "Share")).reply()
+            copy = await ben.wait_for_message(lambda m: "as a statue" in m["content"], channel=gallery)
+            assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
+            form = await (await ben.click(copy, "Prompt…")).modal()
+            assert (form["title"], filled(form)) == ("Edit picture", {"prompt": None})
+            stand.queue.pause()
+            await (await ben.submit_modal(form, prompt="in bronze")).reply()
+            (job,) = stand.queue.active_jobs(ben.id)
+            shared = await ben.download(copy["attachments"][0]["url"])
+            assert pixel(await stand.database.jobs.source(job.request.sources[0].key)) == pixel(shared)
+            assert pixel(shared) != pixel(secret.data)
+            stand.queue.resume()
+            await result_for(ben, "in bronze")
+            form = await form_of(ben, "Edit picture", copy)
+            forged = {**form, "custom_id": f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"}
+            opened = server.hub.interactions.open_modals
+            opened[ben.id, forged["custom_id"]] = replace(opened[ben.id, form["custom_id"]], payload=forged)
+            refused = await (await ben.submit_modal(forged, prompt="in wax")).reply()
+            assert refused["content"] == "That picture is no longer there. Please upload it again."
 
 
 async def test_two_uploads_go_in_their_order_and_a_second_one_with_the_last_picture(

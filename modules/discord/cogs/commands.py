@@ -131,12 +131,11 @@ class Commands(commands.Cog):
         """Make a picture like that of a message."""
         _check_picture(message)
         person, messages = await self._desk.person(interaction), self._desk.messages
-        record = await self._desk.database.history.by_message(message.id)
-        if record is None:
+        job = await self._actions.job_of(message)
+        if job is None or (job.request.sources and job.request.user_id != person.user_id):
             about = f"{message.channel.id}-{message.id}"
             await interaction.response.send_modal(again_form(messages, person.locale, about))
             return
-        job = await self._desk.job(record.job_id)
         offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
         await interaction.response.send_modal(prompt_form(messages, person.locale, job, offer))
 
