@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from discord import app_commands
 
@@ -23,9 +23,18 @@ def described(offer: ModelOffer, language: str) -> str:
 
 
 def model_choices(
-    offers: Sequence[ModelOffer], kind: Kind, typed: str, person: Person, messages: Messages
+    offers: Sequence[ModelOffer],
+    kind: Kind,
+    typed: str,
+    person: Person,
+    messages: Messages,
+    *,
+    seconds: Callable[[str], float | None],
 ) -> list[app_commands.Choice[str]]:
-    """Models whose name, label or description holds what was typed; the preferred one first."""
+    """Models whose name, label or description holds what was typed; the preferred one first.
+
+    ``seconds`` tells how long a model takes for a picture, once that is known; until then its steps are told.
+    """
     wanted, language = typed.strip().casefold(), messages.language(person.locale)
     found = [
         offer
@@ -36,15 +45,21 @@ def model_choices(
     ]
     found.sort(key=lambda offer: offer.name != person.preferences.model)
     return [
-        app_commands.Choice(name=_line(offer, person.locale, messages), value=offer.name[:WIDEST])
+        app_commands.Choice(
+            name=_line(offer, person.locale, messages, seconds(offer.name)), value=offer.name[:WIDEST]
+        )
         for offer in found[:MOST]
     ]
 
 
-def _line(offer: ModelOffer, locale: str, messages: Messages) -> str:
-    description = described(offer, messages.language(locale))
+def _line(offer: ModelOffer, locale: str, messages: Messages, seconds: float | None) -> str:
     text = messages.text(
-        locale, "choice-model", label=offer.label, steps=offer.steps, description=description
+        locale,
+        "choice-model",
+        label=offer.label,
+        seconds="unknown" if seconds is None else max(1, round(seconds)),
+        steps=offer.steps,
+        description=described(offer, messages.language(locale)),
     )
     return plain(text.rstrip(" ·"), WIDEST)
 

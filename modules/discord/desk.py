@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import discord
+from discord import app_commands
 
 from modules.discord.acknowledging import Acknowledger
 from modules.discord.attachments import AttachmentReader
+from modules.discord.autocomplete import model_choices
 from modules.discord.boards import Hindrance
 from modules.discord.channels import SessionChannels
 from modules.discord.courier import Courier, CourierError, Posted
@@ -22,7 +24,7 @@ from modules.discord.recalled import job_of
 from modules.discord.rejections import PictureForgotten
 from modules.queue_manager.errors import BadSourceImage, NoSourceImage
 from modules.queue_manager.fleet import Fleet
-from modules.queue_manager.jobs import Job, JobId, ModelOffer
+from modules.queue_manager.jobs import Job, JobId, Kind, ModelOffer
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.engine import Database
 from modules.utils.images import CleanPicture, PictureCleaner
@@ -54,6 +56,11 @@ class Desk:
     def offers(self) -> tuple[ModelOffer, ...]:
         """What can be asked for."""
         return self.queue.offers
+
+    def model_choices(self, kind: Kind, typed: str, person: Person) -> list[app_commands.Choice[str]]:
+        """The models that fit what somebody types."""
+        seconds = self.queue.durations.alone
+        return model_choices(self.offers, kind, typed, person, self.messages, seconds=seconds)
 
     def guild_of(self, channel_id: int) -> int:
         """The guild of a channel that a result went to, for a link there; 0: direct messages."""

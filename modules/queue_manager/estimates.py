@@ -176,6 +176,13 @@ class DurationBook:
             self._borrowed[guess] = borrowed
         return borrowed[1]
 
+    def alone(self, model: str) -> float | None:
+        """Seconds for one picture by itself, the model being loaded: the mean of (at most `BORROWED`) engines
+        that have run it; None while none has."""
+        engines = self._engines.get(model, ())[:BORROWED]
+        runs = [_duration(self._learned[engine, model], 1, swap=False).warm for engine in engines]
+        return sum(runs) / len(runs) if runs else None
+
     def _borrow(self, engine: str, model: str, batch_size: int, *, swap: bool) -> Duration | None:
         """A guess for a model this engine has not run: the other engines' mean, scaled by how this
         engine compares with them on the models that both have run."""

@@ -132,12 +132,16 @@ async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
         assert not any(name.startswith("preview") for name in files)
 
 
-async def test_once_times_are_known_they_are_told_with_the_answer_and_by_queue(tmp_path: Path) -> None:
-    async with whole_room(tmp_path, engine=make_engine(1.0), rate_limits=False) as stand:
+async def test_once_times_are_known_they_are_told_with_choices_and_answers_and_by_queue(
+    tmp_path: Path,
+) -> None:
+    async with whole_room(tmp_path, engine=make_engine(1.6), rate_limits=False) as stand:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="before")
         await result_for(ana, "before")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        offered = [choice["name"] for choice in await ana.autocomplete("imagine", stand.general, "model")]
+        assert offered == ["Flux · ~2 s · good", "Z-Image · 8 steps · good"]
         asked = await ana.command("imagine", stand.general, model="flux", prompt="after", count=2)
         told = (await asked.reply())["content"]
         assert re.search(r"Expected <t:\d+:R>\.", told)

@@ -10,6 +10,7 @@ from discord import Object, PermissionOverwrite, Role
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.discord.autocomplete import model_choices
 from modules.discord.boards import worth_telling
 from modules.discord.buttons import TEMPLATE, custom_id
 from modules.discord.charts import bar_chart
@@ -17,6 +18,8 @@ from modules.discord.connection import redirect
 from modules.discord.forms import seed_of, values_of
 from modules.discord.guard import judge
 from modules.discord.intake import find_offer
+from modules.discord.messages import Messages
+from modules.discord.people import Person
 from modules.discord.prose import bar, channel_name, message_ids, nonce, plain, quoted
 from modules.discord.rejections import NotANumber
 from modules.discord.session_rules import (
@@ -151,6 +154,20 @@ def test_a_model_is_found_by_name_or_label() -> None:
     assert find_offer(offers, "edit", None).name == "flux_edit"
     with pytest.raises(UnknownModel):
         find_offer(offers, "edit", "flux")
+
+
+@pytest.mark.parametrize(
+    ("locale", "seconds", "speed"),
+    [("en", None, "1 step"), ("es-419", None, "1 paso"), ("en", 0.2, "~1 s"), ("es-ES", 61.6, "~62 s")],
+)
+def test_a_choice_tells_the_models_speed_however_much_it_is_good_at(
+    locale: str, seconds: float | None, speed: str
+) -> None:
+    wordy = offer("flux", steps=1, description=(("en", "good " * 40), ("es", "bueno " * 40)))
+    person = Person(user_id=ANA, name="Ana", guild_id=9, locale=locale)
+    (choice,) = model_choices([wordy], "imagine", "", person, Messages.load(), seconds=lambda _: seconds)
+    assert choice.name.startswith(f"Flux · {speed} · {'good' if locale == 'en' else 'bueno'} ")
+    assert len(choice.name) <= 100
 
 
 # ── sessions ────────────────────────────────────────────────────────────────────────────────────────

@@ -61,6 +61,15 @@ def test_a_new_engine_is_guessed_from_the_others_scaled_by_what_both_have_run() 
     assert guess.step == pytest.approx(2.0 * (0.2 + 12.0 + 0.9) / (0.2 + 4.0 + 0.3))
 
 
+def test_one_picture_alone_takes_what_it_takes_the_engines_with_the_model_loaded() -> None:
+    book = DurationBook()
+    assert book.alone("flux") is None
+    book.learn(seen("fast", "flux", rows=1, pace=1.0, load=30.0))
+    book.learn(seen("slow", "flux", rows=1, pace=3.0))
+    assert book.alone("flux") == pytest.approx((4.3 + 12.5) / 2)
+    assert book.alone("z-image") is None
+
+
 def test_what_remains_follows_the_run_s_own_pace() -> None:
     book = DurationBook()
     book.learn(seen(rows=1, pace=1.0))

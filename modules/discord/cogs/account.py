@@ -10,7 +10,6 @@ from discord import app_commands
 from discord.ext import commands
 
 from modules.discord.answers import answer
-from modules.discord.autocomplete import model_choices
 from modules.discord.buttons import button, job_row, rows
 from modules.discord.desk import Desk
 from modules.discord.history_pages import history_page
@@ -85,7 +84,7 @@ class Account(commands.Cog):
     @settings.autocomplete("model")
     async def _models(self, interaction: discord.Interaction, typed: str) -> list[app_commands.Choice[str]]:
         person = await self._desk.person(interaction)
-        return model_choices(self._desk.offers, "imagine", typed, person, self._desk.messages)
+        return self._desk.model_choices("imagine", typed, person)
 
     async def choose(self, interaction: discord.Interaction, setting: str, values: list[str]) -> None:
         """Something was chosen in the menus of /settings."""

@@ -8,7 +8,7 @@ from discord.ext import commands
 
 from modules.discord.actions import JobActions
 from modules.discord.answers import answer
-from modules.discord.autocomplete import model_choices, prompt_choices, shape_choices
+from modules.discord.autocomplete import prompt_choices, shape_choices
 from modules.discord.buttons import menu, rows
 from modules.discord.desk import Desk
 from modules.discord.forms import again_form, edit_form, prompt_form
@@ -151,7 +151,7 @@ class Commands(commands.Cog):
 
     async def _model_choices(self, interaction: discord.Interaction, kind: Kind, typed: str) -> Choices:
         person = await self._desk.person(interaction)
-        return model_choices(self._desk.offers, kind, typed, person, self._desk.messages)
+        return self._desk.model_choices(kind, typed, person)
 
     @imagine.autocomplete("aspect")
     async def _shapes(self, interaction: discord.Interaction, typed: str) -> Choices:

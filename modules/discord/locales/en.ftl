@@ -191,9 +191,12 @@ aspect-portrait = Portrait
 aspect-landscape = Landscape
 aspect-wide = Wide
 aspect-tall = Tall
-choice-model = { $label } · { $steps ->
-        [one] { $steps } step
-       *[other] { $steps } steps
+choice-model = { $label } · { $seconds ->
+        [unknown] { $steps ->
+            [one] { $steps } step
+           *[other] { $steps } steps
+        }
+       *[other] ~{ $seconds } s
     } · { $description }
 
 ## /queue

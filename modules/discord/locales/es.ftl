@@ -194,9 +194,12 @@ aspect-portrait = Vertical
 aspect-landscape = Horizontal
 aspect-wide = Panorámico
 aspect-tall = Alto
-choice-model = { $label } · { $steps ->
-        [one] { $steps } paso
-       *[other] { $steps } pasos
+choice-model = { $label } · { $seconds ->
+        [unknown] { $steps ->
+            [one] { $steps } paso
+           *[other] { $steps } pasos
+        }
+       *[other] ~{ $seconds } s
     } · { $description }
 
 ## /queue
