@@ -1,4 +1,4 @@
-"""What of several things at once is left when one of them fails."""
+"""What of several things at once is left when one of them fails, and whose a cancellation is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from modules.queue_manager.backports import gather_or_cancel
+from modules.queue_manager.backports import gather_or_cancel, timeout
 
 
 async def test_results_come_in_the_order_asked_whatever_ends_first() -> None:
@@ -55,3 +55,56 @@ async def test_none_outlives_the_call(cause: str) -> None:
             await call
         assert call.cancelled()
     assert not running
+
+
+class Stubborn:
+    """Ends only when it is allowed to, as a driver does that waits for its server."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    async def work(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.told.set()
+            await self.may_end.wait()
+
+
+async def test_what_takes_too_long_is_cancelled_and_its_ending_waited_for() -> None:
+    stubborn = Stubborn()
+    asyncio.get_running_loop().call_later(0.05, stubborn.may_end.set)
+    with pytest.raises(asyncio.TimeoutError):
+        async with timeout(0.01):
+            await stubborn.work()
+    assert stubborn.may_end.is_set()
+    async with timeout(10):  # and nothing of it is left for the next
+        await asyncio.sleep(0)
+
+
+async def test_an_inner_limit_is_not_taken_for_an_outer_one() -> None:
+    async with timeout(10):
+        with pytest.raises(asyncio.TimeoutError):
+            async with timeout(0.01):
+                await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+
+async def test_who_is_cancelled_while_something_ends_that_took_too_long_stops() -> None:
+    stubborn = Stubborn()
+    over = False
+
+    async def for_ever() -> None:
+        while not over:
+            with contextlib.suppress(asyncio.TimeoutError):
+                async with timeout(0.01):
+                    await stubborn.work()
+
+    task = asyncio.ensure_future(for_ever())
+    await stubborn.told.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=2)
+    over = True
+    stubborn.may_end.set()  # where it runs on, it does not do so after this test
+    assert task.cancelled()

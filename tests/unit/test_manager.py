@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     AttemptsExhausted,
     BadPrompt,
@@ -70,7 +71,7 @@ class House:
 
     async def ended(self, *jobs: Job, within: float = 600.0) -> None:
         """Wait until these jobs have ended."""
-        async with asyncio.timeout(within) if hasattr(asyncio, "timeout") else _no_limit():
+        async with timeout(within):
             while any(self.manager.job(job.id) for job in jobs):
                 await asyncio.sleep(0.01)
         await self.manager.settle(5.0)
@@ -78,12 +79,6 @@ class House:
     def batches(self, name: str = "a") -> list[list[str]]:
         """The prompts of each batch that the engine finished."""
         return [[job.request.prompt for job in batch.jobs] for _, _, batch in self.engines[name].log]
-
-
-class _no_limit:  # Python 3.10 has no asyncio.timeout; the test's own limit must do
-    async def __aenter__(self) -> None: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
 
 
 def play(scene: Callable[[House], Awaitable[None]], *urls: str, **settings: Any) -> House:
