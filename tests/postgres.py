@@ -36,6 +36,12 @@ class Postgres:
         return str(self._server.get_uri().rpartition("host=")[2])
 
     @property
+    def system_user(self) -> str | None:
+        """Whom the server runs as, where that is not who started it (root)."""
+        user = self._server.system_user
+        return None if user is None else str(user)
+
+    @property
     def socket(self) -> str:
         return f"{self.socket_folder}/.s.PGSQL.5432"
 

@@ -181,6 +181,13 @@ class Authority:
 
     def server_context(self, host: str) -> ssl.SSLContext:
         """A server's TLS context with a certificate for ``host`` (a name or an address)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_file(host))
+        context.set_alpn_protocols(["postgresql"])
+        return context
+
+    def server_file(self, host: str) -> Path:
+        """A server's key and its certificate for ``host``, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         signed = self._sign(subject, key.public_key(), host=host)
@@ -193,10 +200,7 @@ class Authority:
             )
             + signed.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        context.set_alpn_protocols(["postgresql"])
-        return context
+        return file
 
     def _sign(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, authority: bool = False, host: str = ""

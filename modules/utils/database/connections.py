@@ -13,12 +13,12 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from sqlalchemy import URL, Engine, NullPool, create_engine, event
+from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -26,7 +26,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
 from modules.utils.database.channels import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
-from modules.utils.database.faults import POOLER_CODES, sqlstate, store_faults
+from modules.utils.database.faults import POOLER_CODES, said, sqlstate, store_faults
 from modules.utils.database.tls import tls_context
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,23 @@ class Connections:
         # A pooler was recognised by the first question to an old connection: nothing was done on it yet.
         with self.watching():
             return await self._open()
+
+    async def look_for_pooler(self) -> None:
+        """Keep nothing prepared from now on if somebody stands between us and PostgreSQL.
+
+        A pooler gives its clients process numbers of its own making, which are not the one that serves
+        them. What is found so is not found by the first statement that meets a strange server, which
+        fails. Raises `StoreUnavailable`.
+        """
+        if self.dialect == "sqlite" or self._pooled:
+            return
+        async with aclosing(await self.connect()) as connection:
+            with self.watching():
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                serving = await connection.scalar(text("SELECT pg_backend_pid()"))
+                if driver is not None and driver.get_server_pid() != serving:
+                    log.info("A pooler stands before the database: nothing is kept prepared")
+                    self._keep_nothing_prepared()
 
     async def _open(self) -> AsyncConnection:
         """A connection of the engine; if this is cancelled meanwhile, it is closed and not left behind."""
@@ -197,10 +214,12 @@ class Connections:
         """A transaction pooler answers, though the URL did not say so: keep nothing prepared from now on."""
         if self._pooled or sqlstate(error) not in POOLER_CODES:
             return
-        assert isinstance(self._address, PostgresAddress)
         log.warning(
             "A transaction pooler stands before the database: prepared statements are off from now on"
         )
+        self._keep_nothing_prepared()
+
+    def _keep_nothing_prepared(self) -> None:
         self._pooled = True
         self._retired.append(self._engine)
         self._engine = self._make_engine()
@@ -303,11 +322,9 @@ def _tls_arguments(choice: TlsChoice) -> dict[str, Any]:
 
 def explain_start_failure(address: Address, error: BaseException) -> BadSettings | None:
     """The one line for an error at the first connection that no waiting will mend, or None."""
-    code = sqlstate(error)
-    if code in ("28000", "28P01"):
-        return BadSettings(f"DATABASE_URL: {address.shown} refuses this user or password ({code})")
-    if code == "3D000":
-        return BadSettings(f"DATABASE_URL: {address.shown}: there is no such database")
+    refused = _refusal(address, sqlstate(error), said(error))
+    if refused is not None:
+        return refused
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return BadSettings(f"DATABASE_URL: {address.shown}: TLS certificate refused: {cause.verify_message}")
@@ -315,4 +332,21 @@ def explain_start_failure(address: Address, error: BaseException) -> BadSettings
         return BadSettings(f"DATABASE_URL: {address.shown}: TLS failed: {cause.reason or cause}")
     if "SSL" in str(cause) and isinstance(cause, ConnectionError):
         return BadSettings(f"DATABASE_URL: {address.shown} does not speak TLS, and sslmode demands it")
+    return None
+
+
+def _refusal(address: Address, code: str | None, words: str) -> BadSettings | None:
+    """The line for what a server, or PgBouncer, said. The latter gives one code to all it refuses, and to a
+    server that is away for a moment, too; its words tell them apart."""
+    pooler = code == "08P01"
+    if code in ("28000", "28P01") or (pooler and "authentication failed" in words):
+        return BadSettings(f"DATABASE_URL: {address.shown} refuses this user or password ({code})")
+    if code == "3D000" or (pooler and ("no such database" in words or "does not exist" in words)):
+        return BadSettings(f"DATABASE_URL: {address.shown}: there is no such database")
+    if pooler and words.startswith("unsupported startup parameter"):
+        name = words.rpartition(": ")[2]
+        return BadSettings(
+            f"DATABASE_URL: the pooler before {address.shown} does not take the parameter {name}: "
+            "leave it out, or name the server itself"
+        )
     return None

@@ -182,6 +182,7 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
     give_up_at, pause, told = time.monotonic() + patience, 0.25, False
     while True:
         try:
+            await connections.look_for_pooler()
             async with contextlib.aclosing(await connections.connect()) as connection:
                 with connections.watching():
                     await bring_up_to_date(connection)

@@ -59,20 +59,35 @@ class StoreLocked(StoreUnavailable):
 
 def sqlstate(error: BaseException | None) -> str | None:
     """PostgreSQL's five-character code, wherever in the chain of causes it stands."""
-    seen = 0
-    while error is not None and seen < 8:
-        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    for each in _chain(error):
+        code = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
         if isinstance(code, str):
             return code
-        error, seen = getattr(error, "orig", None) or error.__cause__ or error.__context__, seen + 1
     return None
+
+
+def said(error: BaseException | None) -> str:
+    """PostgreSQL's own words, in one line of at most 200 characters; empty if it said nothing."""
+    for each in _chain(error):
+        words = getattr(each, "message", None)  # of the driver's errors
+        if isinstance(words, str):
+            return " ".join(words.split())[:200]
+    return ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(8):
+        if error is None:
+            return
+        yield error
+        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
 
 
 def unavailable(error: BaseException) -> StoreUnavailable | None:
     """``error`` as ours if the database is away or full just now, else None (then it is our mistake)."""
     code = sqlstate(error)
     if code is not None:
-        return _of_code(code)
+        return _of_code(code, said(error))
     if isinstance(error, ssl.SSLError):
         return StoreUnavailable(f"TLS: {error.reason or error}")
     if isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
@@ -98,13 +113,13 @@ def store_faults() -> Iterator[None]:
         raise fault from error
 
 
-def _of_code(code: str) -> StoreUnavailable | None:
+def _of_code(code: str, words: str) -> StoreUnavailable | None:
     if code in _FULL_CODES:
         return StoreFull(f"its disk is full ({code})")
     if code in _AWAY_CODES:
         return StoreUnavailable(f"{_AWAY_CODES[code]} ({code})")
     if code.startswith(_AWAY_CLASSES):
-        return StoreUnavailable(f"PostgreSQL answers {code}")
+        return StoreUnavailable(f"PostgreSQL answers {code}{': ' if words else ''}{words}")
     return None
 
 
