@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import zlib
 
 from modules.demo.comfy_server import ServerProfile, Timing
@@ -15,6 +16,7 @@ from modules.queue_manager.jobs import GenerationRequest, Picture
 from tests.integration.comfy_rig import Rig, ask, comfy_rig, heard, is_of
 
 BATCHES = int(os.environ.get("PRIVACY_BATCHES", "60"))
+SECRET = re.compile(rb"secret-[0-9a-f]{16}")
 
 
 def strangers(dice: random.Random, count: int) -> list[GenerationRequest]:
@@ -55,6 +57,7 @@ async def one_batch(rig: Rig, engine: object, people: list[GenerationRequest]) -
         picture = await run.fetch(index)
         assert is_of(picture, owner)
         held = readable(picture)
+        assert set(SECRET.findall(held)) <= {owner.prompt[:23].encode()}  # nor of any batch before
         for other in people:
             for secret in secrets_of(other) if other is not owner else ():
                 assert secret not in held

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.queue_manager.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
-from modules.queue_manager.jobs import BatchKey
-from tests.fakes import SQUARE
+from modules.queue_manager.jobs import BatchKey, GenerationRequest, Size, SourceImage, Variation, batch_key
+from tests.fakes import SQUARE, offer, request
 
 KEYS = {name: BatchKey(model=name, kind="imagine", size=SQUARE) for name in "abcd"}
 
 
 def candidate(model: str, place: int) -> Candidate:
     return Candidate(key=KEYS[model], weights=model, order=(0, 0, 0.0, place))
+
+
+WIDE = Size(width=1280, height=768)
+
+
+def edit(*sizes: Size, **more: Any) -> GenerationRequest:
+    sources = tuple(SourceImage(key=str(n), size=size) for n, size in enumerate(sizes))
+    return request(kind="edit", model="edit", sources=sources, **more)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind", "apart"),
+    [
+        (request(1, "a fox", seed=1), request(2, "an owl", seed=2), {}, None),
+        (request(seed=1), request(seed=1, variation=Variation(seed=2, strength=0.5)), {}, None),
+        (request(tier=1), request(locale="es-ES", guild=7, channel=9), {}, None),
+        (request(), request(model="z-image"), {}, "model"),
+        (request(), request(size=WIDE), {}, "size"),
+        (request(negative="fog"), request(negative="rain"), {"negative": "own"}, None),
+        (request(negative="fog"), request(negative="rain"), {"negative": "none"}, None),
+        (request(negative="fog"), request(negative="rain"), {"negative": "shared"}, "negative"),
+        (request(negative="fog"), request(negative="fog"), {"negative": "shared"}, None),
+        (edit(SQUARE), edit(Size(width=64, height=64)), {}, None),  # both are scaled to a megapixel
+        (edit(SQUARE), edit(WIDE), {}, "sources"),
+        (edit(SQUARE, WIDE), edit(WIDE, SQUARE), {}, "sources"),
+        (edit(SQUARE), edit(SQUARE, SQUARE), {}, "sources"),
+        (request(model="edit"), edit(), {}, "kind"),
+    ],
+)
+def test_requests_share_a_run_unless_their_keys_differ_in_what_the_run_has_once(
+    first: GenerationRequest, second: GenerationRequest, kind: dict[str, Any], apart: str | None
+) -> None:
+    """Everybody's own are prompt, seed, variation and, where the model takes them so, negative."""
+    keys = [batch_key(each, offer(each.model, kind=each.kind, **kind)) for each in (first, second)]
+    differ = [name for name in BatchKey.__slots__ if len({getattr(key, name) for key in keys}) > 1]
+    assert differ == ([] if apart is None else [apart])
 
 
 lines = st.permutations("abcd").flatmap(lambda p: st.integers(0, 4).map(lambda n: list(p)[:n]))

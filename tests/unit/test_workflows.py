@@ -175,7 +175,9 @@ def test_the_operator_is_told_once_what_runs_one_by_one(
     graph["8"]["inputs"]["sampler_name"] = "dpm_adaptive"
     place(tmp_path, graph=graph)
     load_templates(tmp_path)
-    assert "flux makes pictures one by one: node 11" in caplog.text
+    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.getMessage().startswith("flux makes pictures one by one: node 11")
+    assert "dpm_adaptive chooses its steps" in told.getMessage()
 
 
 # ── proposals ───────────────────────────────────────────────────────────────────────────────────
