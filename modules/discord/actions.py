@@ -9,7 +9,7 @@ from contextlib import suppress
 import discord
 
 from modules.discord.answers import answer
-from modules.discord.buttons import TEMPLATE, job_row
+from modules.discord.buttons import job_row, jobs_named
 from modules.discord.courier import CourierError, Enclosure, Note, Posted
 from modules.discord.desk import Desk
 from modules.discord.forms import edit_form, prompt_form, seed_of
@@ -73,7 +73,7 @@ class JobActions:
         record, home = await desk.database.history.by_message(message.id), desk.home()
         job_id = record.job_id if record is not None else None
         if home is not None and message.author == home.me and message.channel.id == desk.gallery_channel_id:
-            job_id = next(_jobs_named(message), None)
+            job_id = next(jobs_named(_custom_ids(message)), None)
         with suppress(PictureForgotten):
             return await desk.job(job_id) if job_id is not None else None
         return None
@@ -225,10 +225,8 @@ class JobActions:
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
 
-def _jobs_named(message: discord.Message) -> Iterator[JobId]:
-    """The jobs that the buttons of a message of ours are about."""
+def _custom_ids(message: discord.Message) -> Iterator[str]:
+    """What the buttons of a message say."""
     for row in message.components:
         for item in getattr(row, "children", ()):
-            match = TEMPLATE.fullmatch(getattr(item, "custom_id", None) or "")
-            if match is not None and match["about"]:
-                yield JobId(match["about"])
+            yield getattr(item, "custom_id", None) or ""

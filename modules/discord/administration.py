@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import discord
 
+from modules.discord.buttons import buttons_of, jobs_named
 from modules.discord.charts import bar_chart
+from modules.discord.courier import CourierError, Posted
 from modules.discord.desk import Desk
 from modules.discord.limits import Limits
 from modules.discord.messages import FALLBACK
 from modules.discord.overviews import counts_text
 from modules.discord.pacing import Traffic
-from modules.discord.prose import message_ids, moment, quoted
+from modules.discord.prose import message_ids, moment, quoted, seconds
 from modules.discord.registration import Registration
 from modules.discord.rejections import NoSuchGpu, PictureForgotten
 from modules.discord.results import label_of
@@ -23,6 +25,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
 from modules.queue_manager.ports import Clock
 from modules.queue_manager.status import EngineStatus
+from modules.utils.database.records import JobRecord
 from modules.utils.inspection import MARKS, Section, of_level
 
 GPUS_SHOWN = 20
@@ -128,9 +131,11 @@ class Administration:
         queue, engines = self._desk.queue.status(), self._desk.fleet.engines()
         embed = discord.Embed(title=self._text(locale, "admin-status-title"))
         counts = counts_text(self._desk.messages, queue, locale)
-        hindrance = self._desk.hindrance()
+        hindrance, expected_at = self._desk.hindrance(), self._desk.queue.last_expected_at()
         if hindrance is not None:
             counts += "\n" + self._text(locale, f"status-{hindrance}")
+        elif expected_at is not None:
+            counts += "\n" + self._text(locale, "admin-status-expected", when=moment(expected_at))
         embed.add_field(name=self._text(locale, "admin-status-queue"), value=counts, inline=False)
         embed.add_field(
             name=self._text(locale, "admin-status-gpus"), value=self.gpus(locale)[:FIELD], inline=False
@@ -204,6 +209,7 @@ class Administration:
                     name=engine.name,
                     state=engine.state,
                     pictures=engine.pictures,
+                    each=seconds(engine.busy_seconds / engine.pictures) if engine.pictures else 0,
                     share=round(100 * self._busy_share(engine)),
                 )
             )
@@ -275,7 +281,7 @@ class Administration:
     async def find(self, message: str, locale: str) -> str:
         """Who made the picture of a message (a link or an id), and from what."""
         ids = message_ids(message)
-        record = await self._desk.database.history.by_message(ids[1]) if ids else None
+        record = await self._of_message(*ids) if ids else None
         if record is None:
             raise PictureForgotten
         request = record.request
@@ -293,3 +299,17 @@ class Administration:
             self._text(locale, "prompt-line", prompt=quoted(request.prompt, 1500)),
         ]
         return "\n".join(lines)
+
+    async def _of_message(self, channel_id: int | None, message_id: int) -> JobRecord | None:
+        """The job of a result, or of its copy in the gallery, which says so by its button."""
+        desk, home = self._desk, self._desk.home()
+        gallery, record = desk.gallery_channel_id, await desk.database.history.by_message(message_id)
+        if record is not None or home is None or gallery is None or channel_id not in (None, gallery):
+            return record
+        try:
+            shown = await desk.courier.message(Posted(channel_id=gallery, message_id=message_id))
+        except CourierError:
+            return None
+        named = jobs_named(buttons_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
+        job_id = next(named, None)
+        return await desk.database.history.job(job_id) if job_id is not None else None

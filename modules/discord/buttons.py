@@ -7,7 +7,7 @@ so that it works after any restart and for as long as its message stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast
 
 import discord
@@ -63,6 +63,13 @@ def buttons_of(message: Mapping[str, Any]) -> list[str]:
         for row in message.get("components", ())
         for item in row.get("components", ())
     ]
+
+
+def jobs_named(custom_ids: Iterable[str]) -> Iterator[JobId]:
+    """The jobs that buttons of this bot are about."""
+    for match in map(TEMPLATE.fullmatch, custom_ids):
+        if match is not None and match["about"]:
+            yield JobId(match["about"])
 
 
 def button(

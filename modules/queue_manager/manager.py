@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -245,6 +246,13 @@ class QueueManager:
             waiting=len(self._queue),
             expected_at=None if seconds is None else self._clock.unix() + seconds + self._handing_over,
         )
+
+    def last_expected_at(self) -> float | None:
+        """When the last one in the fair order of what waits should be done, in Unix seconds; None if nothing
+        waits or nothing is known."""
+        last = deque(self._queue.in_order(), maxlen=1)
+        place = self.place(last[0].id) if last else None
+        return place.expected_at if place is not None else None
 
     def status(self) -> QueueStatus:
         """The queue as a whole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from modules.demo.discord_server.permissions import ATTACH_FILES, BOT_DEFAULT
 from modules.demo.users import InvocationFailed, SimulatedUser
 from modules.discord.inspection import asking_by, inspect_discord
 from modules.utils.inspection import Section
-from tests.discord_stand import Stand, bot_on, discord_server, result_for, whole_room
+from tests.discord_stand import Stand, bot_on, discord_server, make_engine, result_for, whole_room
 from tests.embedded_discord import Rest
 
 
@@ -186,6 +187,54 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
             (await answer("drain", gpu="gpu-9"))["content"]
         )
         assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
+
+
+async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> None:
+    engine = make_engine(0.6)
+    engine.limits = dict.fromkeys(engine.limits, 1)
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
+        admin, ana = await stand.person("admin"), await stand.person("member-1", locale="es-ES")
+
+        async def fields() -> tuple[str, str]:
+            report = await (await admin.command("admin status", stand.general)).reply()
+            queue, gpus, *_ = (field["value"] for field in report["embeds"][0]["fields"])
+            return queue, gpus
+
+        assert await fields() == (
+            "0 waiting, 0 being made, 0 people.",
+            "**gpu-1** idle · 0 pictures · busy 0 %\n-# Models: Flux, Z-Image, Flux_Edit, Upscale",
+        )
+        await ana.command("imagine", stand.general, model="flux", prompt="un molino")
+        await result_for(ana, "un molino")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        async with engine.gpu:  # somebody else's work is before the bot's at that server
+            await (await ana.command("imagine", stand.general, model="flux", prompt="dos", count=2)).reply()
+            await stand.until(lambda: len(engine.submitted) == 2)
+            queue, gpus = await fields()
+        assert re.fullmatch(
+            r"1 waiting, 1 next, 0 being made, one person\.\nThe last one in line is expected <t:\d+:R>\.",
+            queue,
+        )
+        assert re.match(r"\*\*gpu-1\*\* busy · one picture, 0\.[67] s each · busy \d+ %", gpus)
+
+
+async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            admin, ana = await stand.person("admin"), await stand.person("member-1")
+            await ana.command("imagine", stand.general, model="flux", prompt="a dome", seed=4)
+            await (await ana.click(await result_for(ana, "a dome"), "Share")).reply()
+            copy = await admin.wait_for_message(lambda m: "a dome" in m["content"], channel=gallery)
+            link = f"https://discord.com/channels/{server.guild.id}/{gallery}/{copy['id']}"
+            for message in (copy["id"], link):
+                told = await (await admin.command("admin find", stand.general, message=message)).reply()
+                assert told["content"].startswith(f"**#1** by <@{ana.id}>, ")
+                assert told["content"].endswith("Flux, 64×64, seed `4`\n> a dome")
+            await admin.say(gallery, "no picture of the bot's")
+            said = await admin.wait_for_message(lambda m: "no picture" in m["content"])
+            told = await (await admin.command("admin find", stand.general, message=said["id"])).reply()
+            assert "in my memory" in told["content"]
 
 
 async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(tmp_path: Path) -> None:

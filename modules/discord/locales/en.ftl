@@ -307,6 +307,7 @@ admin-unblocked = { $user } may ask for pictures again.
 admin-cancelled = **#{ $number }** of { $user } is cancelled.
 admin-status-title = Status
 admin-status-queue = Queue
+admin-status-expected = The last one in line is expected { $when }.
 admin-status-gpus = GPUs
 admin-status-chart = How busy each GPU has been since the start, in the order above
 admin-status-discord = Discord
@@ -326,6 +327,9 @@ admin-gpu-line = **{ $name }** { $state ->
     } · { $pictures ->
         [one] one picture
        *[other] { $pictures } pictures
+    }{ $each ->
+        [0] {""}
+       *[other] , { $each } s each
     } · busy { $share } %
 admin-gpu-models = Models: { $models }
 admin-gpu-error = Last error: { $error }

@@ -310,6 +310,7 @@ admin-unblocked = { $user } puede volver a pedir imágenes.
 admin-cancelled = **#{ $number }** de { $user } está cancelada.
 admin-status-title = Estado
 admin-status-queue = Cola
+admin-status-expected = La última de la cola se espera { $when }.
 admin-status-gpus = GPU
 admin-status-chart = Cuánto ha trabajado cada GPU desde el inicio, en el orden de arriba
 admin-status-discord = Discord
@@ -329,6 +330,9 @@ admin-gpu-line = **{ $name }** { $state ->
     } · { $pictures ->
         [one] una imagen
        *[other] { $pictures } imágenes
+    }{ $each ->
+        [0] {""}
+       *[other] , { $each } s cada una
     } · ocupada { $share } %
 admin-gpu-models = Modelos: { $models }
 admin-gpu-error = Último error: { $error }
