@@ -14,6 +14,7 @@ from modules.demo.users import SimulatedUser
 from modules.discord.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
+from modules.utils.database.records import UserPreferences
 from modules.utils.setting_values import RoleLimit
 from tests.discord_stand import (
     OFFERS,
@@ -109,14 +110,22 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         await result_for(ana, "a secret")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         channel = await session_of(ana)
+        await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep it")).acknowledged()
-        assert await stand.database.history.of_user(ana.id)
+        await ana.until(lambda: (ana.message(asked["id"]) or asked)["content"] == "Nothing was erased.")
+        assert await ana.autocomplete("imagine", stand.general, "prompt")
+        assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "z-image"
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
         await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
-        assert await stand.database.history.of_user(ana.id) == []
         assert channel not in ana.channels
+        assert await ana.autocomplete("imagine", stand.general, "prompt") == []
+        assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
+        told = (await (await ana.command("history", stand.general)).reply())["content"]
+        assert "no pictures yet" in told
+        told = (await (await ana.command("edit", stand.general, prompt="blue")).reply())["content"]
+        assert "you have none from before" in told
 
 
 async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Path) -> None:
@@ -149,7 +158,11 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         told = await (await ana.command("settings", stand.general, model="none such")).reply()
         assert "There is no model called none such." in told["content"]
         shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="flux")
-        assert {"square", "wide", "tall"} <= {choice["value"] for choice in shapes}
+        assert {choice["value"] for choice in shapes} == {
+            "square", "wide", "tall", "64x64", "128x64", "48x96",
+        }  # fmt: skip
+        shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="model-58")
+        assert [choice["name"] for choice in shapes] == ["Square · 64×64", "64×64"]
 
 
 async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
@@ -253,5 +266,13 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
             assert "Your 2 pictures of today are used up." in (await refused.reply())["content"]
+            stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
-            assert "4 pictures are queued" in (await allowed.reply())["content"]
+            answer = await allowed.reply()
+            assert "4 pictures are queued" in answer["content"]
+            await (await ben.click(answer, "Cancel #4")).reply()  # what is taken back is refunded too
+            again = await ben.command("imagine", stand.general, model="flux", prompt="many")
+            assert "is queued" in (await again.reply())["content"]
+            admin = await stand.person("admin")  # only a role raises the limit
+            refused = await admin.command("imagine", stand.general, model="flux", prompt="many", count=3)
+            assert "You may have 2 pictures in the queue at once" in (await refused.reply())["content"]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.users import is_ephemeral
+from modules.discord.limits import Limits
 from modules.queue_manager.ports import Finished, Receipt
 from tests.discord_stand import colour_of, make_engine, pixel, result_for, session_of, whole_room
 
@@ -141,6 +142,28 @@ async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Pat
         await ana.until(lambda: "Cancelled: #2, #4" in (ana.message(menu["id"]) or menu)["content"])
         assert stand.queue.active_jobs(ana.id) == ()
         assert len(stand.queue.active_jobs(ben.id)) == 1
+
+
+async def test_of_ones_own_pictures_those_are_taken_back_that_one_chooses(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False, limits=Limits(jobs=3)) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a nest", count=3)).reply()
+        await (await ben.command("imagine", stand.general, model="flux", prompt="un nido")).reply()
+        menu = await (await ana.command("cancel", stand.general)).reply()
+        select = ana.find_component(menu, "Which pictures do you take back?")
+        assert select is not None
+        assert [option["label"] for option in select["options"]] == [
+            "#1 a nest", "#2 a nest", "#3 a nest", "All of them",
+        ]  # fmt: skip
+        chosen = [option["value"] for option in select["options"] if option["label"][:2] in ("#1", "#3")]
+        await (await ana.click(menu, select["custom_id"], values=chosen)).acknowledged()
+        await ana.until(lambda: (ana.message(menu["id"]) or menu)["content"] == "Cancelled: #1, #3.")
+        assert [job.number for job in stand.queue.active_jobs(ana.id)] == [2]
+        theirs = await (await ben.command("cancel", stand.general)).reply()
+        select = ben.find_component(theirs, "¿Qué imágenes retiras?")
+        assert select is not None
+        assert [option["label"] for option in select["options"]] == ["#4 un nido"]
 
 
 async def test_all_are_taken_back_but_the_one_that_is_on_its_way(

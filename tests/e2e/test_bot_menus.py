@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from modules.demo.discord_server import DiscordServer
 from modules.demo.users import File, Payload, SimulatedUser
 from tests.discord_stand import (
     SMALL,
@@ -123,11 +124,35 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             stand.queue.resume()
             await result_for(ben, "in bronze")
             form = await form_of(ben, "Edit picture", copy)
-            forged = {**form, "custom_id": f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"}
-            opened = server.hub.interactions.open_modals
-            opened[ben.id, forged["custom_id"]] = replace(opened[ben.id, form["custom_id"]], payload=forged)
-            refused = await (await ben.submit_modal(forged, prompt="in wax")).reply()
-            assert refused["content"] == "That picture is no longer there. Please upload it again."
+            theirs = f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"
+            told = await submit_as_another(server, ben, form, theirs)
+            assert told == "That picture is no longer there. Please upload it again."
+
+
+async def test_a_picture_that_somebody_may_not_see_is_not_edited_by_a_form_that_names_it(
+    tmp_path: Path,
+) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        await ana.command("imagine", stand.general, model="flux", prompt="a diary")
+        private = await result_for(ana, "a diary")
+        await ana.say(stand.general, "look", File(filename="photo.png", data=painted("x", 0, SMALL)))
+        said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        form = await form_of(ben, "Edit picture", said)
+        told = await submit_as_another(
+            stand.server, ben, form, f"fullet:form:edit:{private['channel_id']}-{private['id']}"
+        )
+        assert told == "There is no picture in that message."
+        assert stand.queue.active_jobs(ben.id) == ()
+
+
+async def submit_as_another(
+    server: DiscordServer, person: SimulatedUser, form: Payload, custom_id: str
+) -> str:
+    """What somebody is told whose client sends an open form under a name that it was not given."""
+    forged, opened = {**form, "custom_id": custom_id}, server.hub.interactions.open_modals
+    opened[person.id, custom_id] = replace(opened[person.id, form["custom_id"]], payload=forged)
+    return str((await (await person.submit_modal(forged, prompt="in wax")).reply())["content"])
 
 
 async def test_two_uploads_go_in_their_order_and_a_second_one_with_the_last_picture(
