@@ -125,6 +125,22 @@ async def test_verify_full_by_the_systems_authorities_refuses_our_own(relay: Rel
     assert not any(seen.began for seen in relay.seen)
 
 
+async def test_a_demand_for_channel_binding_lets_nobody_in_between(
+    relay: Relay, name: str, ours: Authority
+) -> None:
+    """With ``sslmode=require`` alone, the certificate of whoever answers would do."""
+    line = await fails(url(relay, name, "sslmode=require&channel_binding=require"))
+    assert "channel_binding" in line
+    assert "sslrootcert" in line
+    assert not any(seen.began for seen in relay.seen)
+    relay.seen.clear()
+    named = f"sslmode=require&channel_binding=require&sslrootcert={ours.certificate}"
+    await fails(url(relay, name, named, host="127.0.0.1"))
+    assert not any(seen.began for seen in relay.seen)
+    await works(url(relay, name, named))
+    assert encrypted(relay)
+
+
 async def test_verification_without_a_root_certificate_names_the_file(relay: Relay, name: str) -> None:
     assert "root.crt" in await fails(url(relay, name, "sslmode=verify-ca"))
     assert relay.seen == []

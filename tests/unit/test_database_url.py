@@ -92,7 +92,7 @@ def test_sqlite_takes_a_few_pragmas() -> None:
         # Neon, pooled
         (
             "postgresql://u:p@ep-x-pooler.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
-            "u ep-x-pooler.aws.neon.tech:5432 neondb require pooled",
+            "u ep-x-pooler.aws.neon.tech:5432 neondb verify-full pooled",
         ),
         # Supabase, pooled
         (
@@ -121,10 +121,22 @@ def test_what_hosts_hand_out(url: str, expected: str) -> None:
     assert found + (" pooled" if address.pooled else "") == expected
 
 
-def test_a_demand_that_cannot_be_met_is_noted_for_the_operator() -> None:
-    (note,) = postgres("postgresql://u@h/d?channel_binding=require").notes
+@pytest.mark.parametrize("written", ["", "&sslmode=allow", "&sslmode=require", "&sslmode=verify-ca"])
+def test_a_demand_for_channel_binding_checks_the_certificate_and_says_so(written: str) -> None:
+    """The driver cannot bind, and nobody is to sit in the middle all the same."""
+    address = postgres(f"postgresql://u@h/d?channel_binding=require{written}")
+    assert (address.tls.mode, address.tls.root_certificate) == ("verify-full", "system")
+    (note,) = address.notes
     assert "channel_binding" in note
-    assert postgres("postgresql://u@h/d?channel_binding=prefer").notes == ()
+    assert "verify-full" in note
+    named = postgres(f"postgresql://u@h/d?channel_binding=require{written}&sslrootcert=/ca.pem")
+    assert (named.tls.mode, named.tls.root_certificate) == ("verify-full", "/ca.pem")
+
+
+@pytest.mark.parametrize("wanted", ["prefer", "disable"])
+def test_a_mere_wish_for_channel_binding_changes_nothing(wanted: str) -> None:
+    asked = postgres(f"postgresql://u@h/d?sslmode=require&channel_binding={wanted}")
+    assert asked == postgres("postgresql://u@h/d?sslmode=require")
 
 
 def test_the_driver_gets_what_the_url_says() -> None:
@@ -169,6 +181,8 @@ def test_nothing_prepared_outlives_a_pooled_transaction() -> None:
         ("postgres://u:p@h/d?sslnegotiation=direct", "sslmode"),
         ("postgres://u:p@h/d?gssencmode=require", "gssencmode"),
         ("postgres://u:p@h/d?channel_binding=always", "channel_binding"),
+        ("postgres://u:p@h/d?channel_binding=require&sslmode=disable", "verify-full"),
+        ("postgres://u:p@/d?host=/run/postgresql&channel_binding=require", "TLS"),
         ("postgres://u:p@h/d?target_session_attrs=master", "target_session_attrs"),
         ("postgres://u:p@h/d?connect_timeout=soon", "connect_timeout"),
         ("postgres://u:p@h1,h2/d?port=1,2,3", "port"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 from urllib.parse import unquote
@@ -100,6 +100,8 @@ class TlsChoice:
     least_version: str | None = None
     greatest_version: str | None = None
     direct: bool = False
+    for_binding: bool = False
+    """Whether the certificate is checked in place of the channel binding that the URL demands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,8 +219,8 @@ def _read_postgres(rest: str) -> PostgresAddress:
     if "@" in path:
         raise _bad(_ENCODE)
     user, colon, password = login.partition(":")
-    tls, notes = _tls(parameters)
     addresses = _hosts(parameters.get("hostaddr") or parameters.get("host") or hosts, parameters.get("port"))
+    tls = _bound(_tls(parameters), addresses, parameters.get("channel_binding", "prefer"))
     return PostgresAddress(
         hosts=addresses,
         user=parameters.get("user") or _decode(user) or None,
@@ -230,7 +232,7 @@ def _read_postgres(rest: str) -> PostgresAddress:
         session_attributes=_session_attributes(parameters.get("target_session_attrs", "any")),
         passfile=parameters.get("passfile"),
         settings=_settings(parameters),
-        notes=(*notes, *_channel_binding(parameters.get("channel_binding", "prefer"))),
+        notes=(_UNBOUND,) if tls.for_binding else (),
     )
 
 
@@ -292,8 +294,7 @@ def _host(entry: str, default_port: str) -> tuple[str, int]:
     return host or "localhost", int(port)
 
 
-def _tls(parameters: Mapping[str, str]) -> tuple[TlsChoice, list[str]]:
-    notes: list[str] = []
+def _tls(parameters: Mapping[str, str]) -> TlsChoice:
     written = parameters.get("sslmode") or parameters.get("ssl") or "prefer"
     mode = _OTHER_DRIVERS_MODES.get(written.lower(), written.lower())
     if mode not in _MODES:
@@ -311,7 +312,7 @@ def _tls(parameters: Mapping[str, str]) -> tuple[TlsChoice, list[str]]:
         raise _bad("sslnegotiation must be postgres or direct")
     if direct == "direct" and mode in ("disable", "allow", "prefer"):
         raise _bad("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
-    choice = TlsChoice(
+    return TlsChoice(
         mode=cast(SslMode, mode),
         root_certificate=root,
         certificate=parameters.get("sslcert"),
@@ -322,18 +323,31 @@ def _tls(parameters: Mapping[str, str]) -> tuple[TlsChoice, list[str]]:
         greatest_version=parameters.get("ssl_max_protocol_version"),
         direct=direct == "direct",
     )
-    return choice, notes
 
 
-def _channel_binding(wanted: str) -> tuple[str, ...]:
+_UNBOUND = (
+    "DATABASE_URL asks for channel_binding=require, which the driver cannot do: the server's certificate and "
+    "its name are checked instead, as by sslmode=verify-full"
+)
+
+
+def _bound(choice: TlsChoice, hosts: tuple[tuple[str, int], ...], wanted: str) -> TlsChoice:
+    """``choice``, made to keep somebody in the middle out where the URL demands channel binding.
+
+    The driver logs in by SCRAM-SHA-256 alone, never by SCRAM-SHA-256-PLUS, which would bind the login to the
+    server's certificate. To go on with ``sslmode=require`` then, which looks at no certificate, would break
+    the demand in silence; to refuse would refuse each URL that Neon hands out. So the certificate is
+    checked: by ``sslrootcert``, else by the system's authorities, which is what Neon's is signed by.
+    """
     if wanted not in ("disable", "prefer", "require"):
         raise _bad("channel_binding must be disable, prefer or require")
-    if wanted == "require":
-        return (
-            "DATABASE_URL asks for channel_binding=require, which the driver cannot do; "
-            "sslmode=verify-full protects as well",
-        )
-    return ()
+    if wanted != "require":
+        return choice
+    if choice.mode == "disable" or any(host.startswith("/") for host, _ in hosts):
+        # as with libpq: without TLS there is nothing to bind to
+        raise _bad("channel_binding=require needs TLS: leave it out, or ask for sslmode=verify-full")
+    root = choice.root_certificate or "system"
+    return replace(choice, mode="verify-full", root_certificate=root, for_binding=True)
 
 
 def _connect_seconds(written: str) -> float:

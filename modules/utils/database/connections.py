@@ -327,12 +327,22 @@ def explain_start_failure(address: Address, error: BaseException) -> BadSettings
         return refused
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return BadSettings(f"DATABASE_URL: {address.shown}: TLS certificate refused: {cause.verify_message}")
+        why = f"TLS certificate refused: {cause.verify_message}{_why_checked(address)}"
+        return BadSettings(f"DATABASE_URL: {address.shown}: {why}")
     if isinstance(cause, ssl.SSLError):
         return BadSettings(f"DATABASE_URL: {address.shown}: TLS failed: {cause.reason or cause}")
     if "SSL" in str(cause) and isinstance(cause, ConnectionError):
         return BadSettings(f"DATABASE_URL: {address.shown} does not speak TLS, and sslmode demands it")
     return None
+
+
+def _why_checked(address: Address) -> str:
+    if not (isinstance(address, PostgresAddress) and address.tls.for_binding):
+        return ""
+    return (
+        ". It is checked because of channel_binding=require: name its authority "
+        "(sslrootcert=/path/to/ca.pem), or leave channel_binding out"
+    )
 
 
 def _refusal(address: Address, code: str | None, words: str) -> BadSettings | None:
