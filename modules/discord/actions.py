@@ -106,12 +106,19 @@ class JobActions:
             negative=request.negative,
             variation=variation,
             sources=await self._desk.sources(job),
+            age_restricted=request.age_restricted,
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
     async def _upscale(self, interaction: discord.Interaction, job: Job) -> None:
         picture = await self._desk.picture(job.id, interaction.message)
-        wish = Wish(kind="upscale", prompt=job.request.prompt, seed=job.request.seed, sources=(picture,))
+        wish = Wish(
+            kind="upscale",
+            prompt=job.request.prompt,
+            seed=job.request.seed,
+            sources=(picture,),
+            age_restricted=is_nsfw(self._desk.offers, job.request),
+        )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
@@ -133,7 +140,8 @@ class JobActions:
         if gallery is None:
             raise SharingNotSetUp
         model = job.request.model
-        if is_nsfw(desk.offers, model) and not desk.channels.is_age_restricted(job.request.guild_id, gallery):
+        restricted = is_nsfw(desk.offers, job.request)
+        if restricted and not desk.channels.is_age_restricted(job.request.guild_id, gallery):
             raise NotAllowedHere(model=label_of(desk.offers, model))
         message = interaction.message
         if message is None or not message.attachments:
@@ -201,7 +209,12 @@ class JobActions:
         job = await self._desk.job(job_id)
         self._check_owner(interaction, "edit", job)
         picture = await self._desk.picture(job.id, interaction.message)
-        wish = Wish(kind="edit", prompt=values.get("prompt", ""), sources=(picture,))
+        wish = Wish(
+            kind="edit",
+            prompt=values.get("prompt", ""),
+            sources=(picture,),
+            age_restricted=is_nsfw(self._desk.offers, job.request),
+        )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
     async def reworded(
@@ -221,6 +234,7 @@ class JobActions:
             shape=values.get("size") or None,
             seed=seed_of(values.get("seed")),
             sources=await self._desk.sources(job),
+            age_restricted=request.age_restricted,
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 

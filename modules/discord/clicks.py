@@ -13,6 +13,7 @@ from modules.discord.desk import Desk
 from modules.discord.forms import values_of
 from modules.discord.intake import Wish
 from modules.discord.rejections import NoPictureHere
+from modules.discord.results import is_nsfw
 from modules.queue_manager.errors import NotYourJob
 from modules.queue_manager.jobs import JobId
 
@@ -63,10 +64,20 @@ class Clicks:
         if kind == "edit":
             self._check_sees(interaction, channel_id)
             picture = await self._desk.posted_picture(channel_id, message_id)
-            wish = Wish(kind="edit", prompt=prompt, sources=(picture,))
+            restricted = await self._is_restricted(channel_id, message_id)
+            wish = Wish(kind="edit", prompt=prompt, sources=(picture,), age_restricted=restricted)
         else:
             wish = Wish(kind="imagine", prompt=prompt)
         await self._actions.submit(interaction, await self._desk.person(interaction), wish)
+
+    async def _is_restricted(self, channel_id: int, message_id: int) -> bool:
+        """Whether a message's picture is for age-restricted channels alone: of a result that is known by its
+        model, else by where it stands."""
+        desk, home = self._desk, self._desk.home()
+        record = await desk.database.history.by_message(message_id)
+        if record is not None:
+            return is_nsfw(desk.offers, record.request)
+        return home is not None and desk.channels.is_age_restricted(home.id, channel_id)
 
     def _check_sees(self, interaction: discord.Interaction, channel_id: int) -> None:
         """A ``custom_id`` comes from outside: whether its sender may see that channel is looked up."""

@@ -131,7 +131,7 @@ class ChannelDelivery:
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
         """Where to try, in order. Direct messages know no age restriction."""
         request = job.request
-        nsfw = is_nsfw(self._offers, request.model)
+        nsfw = is_nsfw(self._offers, request)
         direct = not nsfw
         if direct and direct_first:
             async for destination in self._direct(request.user_id):

@@ -111,12 +111,12 @@ class Desk:
             raise BadSourceImage("gone")
         return await self.upload(str(files[0]["url"]))
 
-    async def last_picture(self, user_id: int) -> CleanPicture:
-        """The person's last result, also after a restart. Raises `NoSourceImage` or `BadSourceImage`."""
+    async def last_result(self, user_id: int) -> Job:
+        """What gave the person's last picture, also after a restart. Raises `NoSourceImage`."""
         record = await self.database.history.last_picture(user_id)
         if record is None:
             raise NoSourceImage
-        return await self.picture(record.job_id)
+        return job_of(record)
 
     async def sources(self, job: Job) -> tuple[CleanPicture, ...]:
         """What an edit started from, as long as it is kept. Raises `BadSourceImage`."""

@@ -81,7 +81,7 @@ class FailureNotices:
     async def _destinations(self, board: Board) -> AsyncIterator[tuple[int, Board]]:
         """Where to try, in order, and what to say there. Direct messages know no age restriction."""
         request = board.job.request
-        nsfw = is_nsfw(self._offers, request.model)
+        nsfw = is_nsfw(self._offers, request)
         yield request.channel_id, board
         try:
             another = await self._channels.reopen(

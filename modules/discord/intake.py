@@ -14,7 +14,7 @@ from logging import getLogger
 from modules.discord.channels import SessionChannels
 from modules.discord.limits import Allowance, Cooldown, Limits, day_of
 from modules.discord.people import Person
-from modules.discord.rejections import NegativeUnknown, WrongSourceCount
+from modules.discord.rejections import NegativeUnknown, RestrictedPicture, WrongSourceCount
 from modules.discord.shapes import choose_size, sizes_by_shape
 from modules.discord.words import BannedWords
 from modules.queue_manager.errors import (
@@ -51,7 +51,8 @@ class Wish:
     """What somebody wants, before anything is checked.
 
     ``model`` None: the one they prefer, or the first of the kind; ``shape`` a word or ``832x1216``;
-    ``seed`` None: a new one; of ``count`` pictures each has the next seed.
+    ``seed`` None: a new one; of ``count`` pictures each has the next seed. ``age_restricted``: the
+    ``sources`` are.
     """
 
     kind: Kind
@@ -64,6 +65,7 @@ class Wish:
     count: int = 1
     variation: Variation | None = None
     sources: tuple[CleanPicture, ...] = ()
+    age_restricted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +153,8 @@ class Intake:
             raise NegativeUnknown(model=offer.label)
         if offer.nsfw and not person.age_restricted:
             raise NotAllowedHere(model=offer.label)
+        if wish.age_restricted and not person.age_restricted:
+            raise RestrictedPicture
         least, most = offer.source_count
         if not least <= len(wish.sources) <= most:
             count = f"{most}" if least == most else f"{least}–{most}"
@@ -180,7 +184,7 @@ class Intake:
             person.user_id,
             name=person.name,
             locale=person.locale,
-            age_restricted=offer.nsfw,
+            age_restricted=offer.nsfw or wish.age_restricted,
         )
         keys = [hashlib.sha256(source.data).hexdigest() for source in wish.sources]
         first = secrets.randbelow(MAX_SEED + 1) if wish.seed is None else wish.seed
@@ -202,6 +206,7 @@ class Intake:
                     for key, source in zip(keys, wish.sources, strict=True)
                 ),
                 tier=allowance.tier,
+                age_restricted=wish.age_restricted,
             )
             for index in range(wish.count)
         ]

@@ -58,7 +58,7 @@ class Kept:
                 person.user_id,
                 name=person.name,
                 locale=person.locale,
-                age_restricted=any(is_nsfw(self._offers, record.request.model) for record, _ in kept),
+                age_restricted=any(is_nsfw(self._offers, record.request) for record, _ in kept),
             )
             for record, picture in kept:
                 await self._post(record, picture, channel.id, person)

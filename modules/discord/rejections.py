@@ -3,6 +3,7 @@
 RequestRejected
 ├── NegativeUnknown   a negative prompt for a model that knows none
 ├── WrongSourceCount  more or fewer pictures than the model starts from
+├── RestrictedPicture what it starts from may be shown in age-restricted channels alone
 ├── NoPictureHere     the message has no picture
 ├── PictureForgotten  the job is not in the memory any more
 ├── NotANumber        a form's field should hold a number
@@ -28,6 +29,12 @@ class WrongSourceCount(RequestRejected):
     """More or fewer pictures than the model starts from (fields: model, count, such as 1 or 1–2)."""
 
     message_key = "error-source-count"
+
+
+class RestrictedPicture(RequestRejected):
+    """What it starts from may be shown in age-restricted channels alone."""
+
+    message_key = "error-restricted-picture"
 
 
 class NoPictureHere(RequestRejected):

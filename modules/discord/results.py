@@ -12,7 +12,7 @@ from modules.discord.courier import Enclosure, Note
 from modules.discord.messages import Messages
 from modules.discord.prose import plain, quoted, seconds
 from modules.queue_manager.errors import NoOutput
-from modules.queue_manager.jobs import Job, JobId, ModelOffer, Picture
+from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.records import UserPreferences
 from modules.utils.images import OutputFormat, OwnMetadata, PictureCleaner
@@ -53,7 +53,7 @@ class ResultNotes:
         else:
             if picture.size != finished.picture.size or picture.media_type != f"image/{self._format}":
                 remarks.append(self._messages.text(locale, "result-reencoded"))
-        nsfw = is_nsfw(self._offers, job.request.model)
+        nsfw = is_nsfw(self._offers, job.request)
         return Note(
             text=result_text(
                 self._messages,
@@ -92,9 +92,10 @@ def label_of(offers: Sequence[ModelOffer], name: str) -> str:
     return next((offer.label for offer in offers if offer.name == name), name)
 
 
-def is_nsfw(offers: Sequence[ModelOffer], name: str) -> bool:
-    """Whether a model's pictures may only go where the place is age-restricted."""
-    return any(offer.nsfw for offer in offers if offer.name == name)
+def is_nsfw(offers: Sequence[ModelOffer], request: GenerationRequest) -> bool:
+    """Whether what comes of a request may only go where the place is age-restricted: by its model, or by the
+    model of what it starts from."""
+    return request.age_restricted or any(offer.nsfw for offer in offers if offer.name == request.model)
 
 
 def result_text(

@@ -25,7 +25,11 @@ def settings_view(messages: Messages, person: Person, offers: Sequence[ModelOffe
     """All menus, each showing what holds now. One holds the switches: what is chosen in it is on."""
     chosen, locale = person.preferences, person.locale
     by_default = (AUTO, messages.text(locale, "aspect-default"))
-    models = [(offer.name, offer.label) for offer in offers if offer.kind == "imagine"]
+    models = [
+        (offer.name, offer.label)
+        for offer in offers
+        if offer.kind == "imagine" and (person.age_restricted or not offer.nsfw or offer.name == chosen.model)
+    ]
     models.sort(key=lambda choice: choice[0] != chosen.model)  # a menu shows the first 25
     aspects = [by_default, *((shape, messages.text(locale, f"aspect-{shape}")) for shape in SHAPES)]
     languages = [

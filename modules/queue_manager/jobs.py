@@ -58,7 +58,8 @@ class GenerationRequest:
 
     ``channel_id`` is the session channel where the result belongs; ``size`` the size of the result
     (for edits: of the scaled first source, see `ModelOffer.result_size`); ``tier`` the priority
-    (0 is everybody, higher goes first); ``locale`` a Discord locale such as ``es-ES``.
+    (0 is everybody, higher goes first); ``locale`` a Discord locale such as ``es-ES``;
+    ``age_restricted``: what it starts from may be shown only to adults, and so may what comes of it.
     """
 
     user_id: int
@@ -74,6 +75,7 @@ class GenerationRequest:
     variation: Variation | None = None
     sources: tuple[SourceImage, ...] = ()
     tier: int = 0
+    age_restricted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

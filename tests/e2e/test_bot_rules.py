@@ -44,6 +44,13 @@ async def test_a_restricted_model_works_in_age_restricted_channels_only(tmp_path
             c["value"] == "bold" for c in await ana.autocomplete("imagine", stand.general, "model")
         )
         assert any(c["value"] == "bold" for c in await ana.autocomplete("imagine", restricted, "model"))
+        for place, offered in ((stand.general, False), (restricted, True)):
+            menus = await (await ana.command("settings", place)).reply()
+            select = ana.find_component(menus, "fullet:setting:model")
+            assert select is not None
+            assert ("bold" in [option["value"] for option in select["options"]]) is offered
+            told = (await (await ana.command("help", place)).reply())["content"]
+            assert ("**Bold**" in told) is offered
         await ana.command("imagine", restricted, model="bold", prompt="a statue")
         assert (await result_for(ana, "a statue"))["channel_id"] == channel
         assert ana.channels[channel]["nsfw"]
@@ -77,6 +84,44 @@ async def test_a_restricted_picture_never_comes_by_direct_message(tmp_path: Path
         kept = await result_for(ana, "a torso")
         assert kept["channel_id"] == await session_of(ana) != channel
         assert ana.channels[kept["channel_id"]]["nsfw"]
+
+
+async def test_what_comes_of_a_restricted_picture_goes_where_that_one_may(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        options = {"gallery_channel_id": server.channel("gallery").id, "offers": (*OFFERS, BOLD)}
+        restricted = server.channel("age-restricted").id
+        async with bot_on(server, tmp_path, engine=bold_engine(), **options) as stand:
+            ana = await stand.person()
+            await stand.database.preferences.put(ana.id, UserPreferences(direct_message=True))
+            await ana.command("imagine", restricted, model="bold", prompt="a bust", seed=1)
+            bust = await result_for(ana, "a bust")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            await (await ana.click(bust, "Upscale")).reply()
+            larger = await result_for(ana, "128×128")
+            modal = await (await ana.click(bust, "Edit")).modal()
+            await ana.submit_modal(modal, prompt="in bronze")
+            bronze = await result_for(ana, "in bronze")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            told = await (await ana.command("edit", stand.general, prompt="in gold")).reply()
+            assert told["content"] == "That picture can be worked on only in age-restricted channels."
+            await (await ana.command("edit", restricted, prompt="in gold")).reply()
+            gold = await result_for(ana, "in gold")
+        async with bot_on(server, tmp_path, engine=bold_engine(), **options) as stand:
+            ana = await stand.person()
+            await ana.history(bust["channel_id"])
+            await (await ana.click(gold, "Again")).reply()
+            await stand.until(lambda: stand.engine.submitted)
+            again = await result_for(ana, f"seed `{stand.engine.submitted[0].jobs[0].request.seed}`")
+            modal = await (await ana.context("Edit picture", bust["channel_id"], gold)).modal()
+            await ana.submit_modal(modal, prompt="in wax")
+            wax = await result_for(ana, "in wax")
+            modal = await (await ana.click(gold, "Prompt…")).modal()
+            await (await ana.submit_modal(modal, prompt="in iron")).reply()
+            iron = await result_for(ana, "in iron")
+            for made in (larger, bronze, gold, again, wax, iron):
+                assert made["channel_id"] == bust["channel_id"], made["content"]
+                assert ana.find_component(made, "Share") is None
+                assert ana.find_component(made, "Again") is not None
 
 
 async def test_a_channel_that_lost_its_restriction_gets_it_back_before_the_picture(

@@ -59,7 +59,7 @@ class Account(commands.Cog):
         actions = [
             action
             for action in result_actions(
-                self._desk.offers, gallery=False, nsfw=is_nsfw(self._desk.offers, job.request.model)
+                self._desk.offers, gallery=False, nsfw=is_nsfw(self._desk.offers, job.request)
             )
             if action != "delete"
         ]

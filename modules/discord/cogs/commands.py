@@ -16,6 +16,7 @@ from modules.discord.intake import Wish
 from modules.discord.overviews import help_text, queue_text
 from modules.discord.prose import plain
 from modules.discord.rejections import NoPictureHere
+from modules.discord.results import is_nsfw
 from modules.queue_manager.jobs import Kind
 
 Choices = list[app_commands.Choice[str]]
@@ -80,9 +81,17 @@ class Commands(commands.Cog):
         await self._desk.acknowledger.defer(interaction)
         person = await self._desk.person(interaction)
         uploads = [await self._desk.upload(file.url) for file in (image, image2) if file is not None]
-        if image is None:
-            uploads.insert(0, await self._desk.last_picture(person.user_id))
-        wish = Wish(kind="edit", prompt=prompt, model=model, seed=seed, sources=tuple(uploads))
+        last = await self._desk.last_result(person.user_id) if image is None else None
+        if last is not None:
+            uploads.insert(0, await self._desk.picture(last.id))
+        wish = Wish(
+            kind="edit",
+            prompt=prompt,
+            model=model,
+            seed=seed,
+            sources=tuple(uploads),
+            age_restricted=last is not None and is_nsfw(self._desk.offers, last.request),
+        )
         await self._actions.submit(interaction, person, wish)
 
     @app_commands.command()

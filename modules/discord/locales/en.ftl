@@ -371,6 +371,7 @@ error-source-count = { $model } starts from this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
 error-model-unavailable = No GPU can run { $model } just now. Choose another model, or try later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
+error-restricted-picture = That picture can be worked on only in age-restricted channels.
 error-user-limit = { $limit ->
         [one] You may have one picture in the queue at once
        *[other] You may have { $limit } pictures in the queue at once

@@ -374,6 +374,7 @@ error-source-count = { $model } parte de este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
 error-model-unavailable = Ahora ninguna GPU puede usar { $model }. Elige otro modelo o prueba más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
+error-restricted-picture = Con esa imagen solo se puede trabajar en canales con restricción de edad.
 error-user-limit = { $limit ->
         [one] Puedes tener una imagen a la vez en la cola
        *[other] Puedes tener { $limit } imágenes a la vez en la cola

@@ -35,6 +35,8 @@ def request_to_text(request: GenerationRequest) -> str:
         value["sources"] = [[source.key, *_pair(source.size)] for source in request.sources]
     if request.tier:
         value["tier"] = request.tier
+    if request.age_restricted:
+        value["age_restricted"] = True
     return _dump(value)
 
 
@@ -59,6 +61,7 @@ def request_from_text(text: str) -> GenerationRequest:
             for key, width, height in value.get("sources", ())
         ),
         tier=value.get("tier", 0),
+        age_restricted=value.get("age_restricted", False),
     )
 
 
