@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -16,25 +15,15 @@ from modules.demo.acting import fault_of
 from modules.demo.comfy_server.marks import mark_of, stamp
 from modules.demo.discord_server import DiscordServer, default_world
 from modules.demo.script import wrong_requests
+from tests.e2e.demo_command import demo_command
 
 ROOT = Path(__file__).parents[2]
-
-# the tests run in an environment already: none is made here
-DEMO = """
-import sys
-import bot
-from modules.utils import bootstrap
-bootstrap.prepare = lambda root, requirements, folder: None
-bootstrap.running_in = lambda root: True
-sys.exit(bot.main(["demo", *sys.argv[1:]]))
-"""
-AUDIOOP = "ignore:'audioop' is deprecated:DeprecationWarning"
 
 
 async def demo(tmp_path: Path, *flags: str) -> tuple[int, str]:
     """Exit code and output of a demonstration whose temporary folder is ``tmp_path``."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-W", AUDIOOP, "-c", DEMO, *flags,
+        *demo_command(*flags),
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8", "DATABASE_URL": "nonsense://"},
         stdout=asyncio.subprocess.PIPE,

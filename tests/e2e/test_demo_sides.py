@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,27 +20,21 @@ from modules.demo.stage import read_options
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
+from tests.e2e.demo_command import demo_command
 
 ROOT = Path(__file__).parents[2]
 KEY = "painter:hunter2-hunter2"
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
 
-# The tests run in an environment already, so none is made here. Where SIMULATED_DISCORD names an embedded
-# Discord, discord.py takes it for the real one.
-DEMO = """
-import os, sys
-import bot
-from modules.utils import bootstrap
-bootstrap.prepare = lambda root, requirements, folder: None
-bootstrap.running_in = lambda root: True
+# Where SIMULATED_DISCORD names an embedded Discord, discord.py takes it for the real one.
+DISCORD_AS_NAMED = """
+import os
 if "SIMULATED_DISCORD" in os.environ:
     import discord.gateway, discord.http, yarl
     api, gateway = os.environ["SIMULATED_DISCORD"].split()
     discord.http.Route.BASE = api
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
-sys.exit(bot.main(["demo", "--no-browser", *sys.argv[1:]]))
 """
-AUDIOOP = "ignore:'audioop' is deprecated:DeprecationWarning"
 
 
 class Demo:
@@ -74,7 +67,7 @@ class Demo:
 @asynccontextmanager
 async def demo(temporary: Path, *flags: str, **environ: str) -> AsyncIterator[Demo]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-W", AUDIOOP, "-c", DEMO, *flags,
+        *demo_command("--no-browser", *flags, before=DISCORD_AS_NAMED),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", "TMPDIR": str(temporary), **environ},
         stdout=asyncio.subprocess.PIPE,

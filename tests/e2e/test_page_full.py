@@ -6,7 +6,6 @@ import asyncio
 import base64
 import io
 import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 from modules.demo.comfy_server.marks import mark_of, read_mark
 from modules.queue_manager.backports import timeout
 from tests.e2e.chromium import launched, opened
+from tests.e2e.demo_command import demo_command
 from tests.e2e.page_bot import png
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -31,7 +31,7 @@ async def demonstration(log: Path) -> AsyncIterator[str]:
     """`python bot.py demo` as a newcomer types it; the address that it says."""
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "bot.py", "demo", "--no-browser", "--gpus", "1", "--seconds-per-image", "2",
+            *demo_command("--no-browser", "--gpus", "1", "--seconds-per-image", "2"),
             cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=errors,
         )  # fmt: skip
     assert process.stdout is not None
