@@ -12,8 +12,15 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 ENVIRONMENT = ".venv"
 WINDOWS = os.name == "nt"
@@ -31,15 +38,24 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
     """
     environment = root / folder
     python = environment / ("Scripts/python.exe" if WINDOWS else "bin/python")
-    if not running_in(root, folder) and not _usable(python):
-        print(f"Making {folder} …", flush=True)
-        _make(environment)
     stamp = environment / f"{Path(requirements).stem}.stamp"
-    wanted = _fingerprint(root, requirements)
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-        print(f"Installing {requirements} into {folder} (once; a minute or two) …", flush=True)
-        _install(python, root / requirements)
-        stamp.write_text(wanted, encoding="utf-8")
+
+    def made() -> bool:
+        return running_in(root, folder) or _usable(python)
+
+    def installed() -> bool:
+        return stamp.exists() and stamp.read_text(encoding="utf-8") == _fingerprint(root, requirements)
+
+    if made() and installed():  # then nothing need be written
+        return python
+    with _alone(environment):
+        if not made():
+            print(f"Making {folder} …", flush=True)
+            _make(environment)
+        if not installed():
+            print(f"Installing {requirements} into {folder} (once; a minute or two) …", flush=True)
+            _install(python, root / requirements)
+            stamp.write_text(_fingerprint(root, requirements), encoding="utf-8")
     return python
 
 
@@ -66,6 +82,40 @@ def running_in(root: Path, folder: str = ENVIRONMENT) -> bool:
     return Path(sys.prefix).resolve() == (root / folder).resolve()
 
 
+@contextmanager
+def _alone(environment: Path) -> Iterator[None]:
+    """One process at a time makes ``environment``: a demonstration and the tests may be started together."""
+    try:
+        file = environment.with_name(f"{environment.name}.lock").open("a", encoding="utf-8")
+    except OSError as error:
+        raise _not_writable(environment, error) from None
+    with file:  # the system frees the lock with the file, also when this process is killed
+        if not _locked(file.fileno()):
+            print(f"Waiting for another process that makes {environment.name} …", flush=True)
+            while not _locked(file.fileno()):
+                time.sleep(0.1)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock on the open file could be taken."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _not_writable(environment: Path, error: OSError) -> BootstrapError:
+    return BootstrapError(
+        f"{environment} could not be made ({error.strerror}); clone into a folder where you may write"
+    )
+
+
 def _usable(python: Path) -> bool:
     """Whether ``python`` is there, starts, has pip and is of our own version."""
     code = "import pip, sys; print(*sys.version_info[:2])"
@@ -82,9 +132,7 @@ def _make(environment: Path) -> None:
     try:
         environment.mkdir(exist_ok=True)
     except OSError as error:
-        raise BootstrapError(
-            f"{environment} could not be made ({error.strerror}); clone into a folder where you may write"
-        ) from None
+        raise _not_writable(environment, error) from None
     command = [sys.executable, "-m", "venv", "--clear", str(environment)]
     try:
         made = subprocess.run(command, capture_output=True, text=True, check=False)
