@@ -19,7 +19,7 @@ from modules.demo.discord_server.world import BotSpec, default_world
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
-from tests.e2e.operated import KEY, TOKEN, Bot, Stage, person, result_of, run_bot, staged
+from tests.e2e.operated import KEY, TOKEN, Bot, Stage, free_port, person, result_of, run_bot, staged
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
@@ -173,8 +173,7 @@ async def test_each_reason_why_no_picture_could_be_made_is_said(stage: Stage) ->
 
 
 async def test_one_that_stands_by_is_alive_but_not_ready_until_it_is_its_turn(stage: Stage) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     async with run_bot(stage.env_file) as working:
         await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
         async with run_bot(stage.env_file, METRICS_PORT=str(port)) as waiting:
