@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import discord
 
+from modules.discord.answers import TEXT_LIMIT
 from modules.discord.buttons import Component, button, menu
 from modules.discord.messages import Messages
 from modules.discord.people import Person
@@ -34,16 +35,21 @@ def history_page(
     size: int,
     before: int | None,
 ) -> Page:
-    """The newest ``size`` of ``records``; one more than that tells that there is another page.
+    """The newest of ``records``, as many as fit and ``size`` at most; one more tells of another page.
 
     ``guild_of`` tells a channel's guild, 0 for direct messages.
     """
-    locale, shown = person.locale, list(records[:size])
-    if not shown:
+    locale = person.locale
+    if not records:
         newest = button(messages.text(locale, "button-newer"), "page", f"{person.user_id}:0")
         return Page(text=messages.text(locale, "history-empty"), items=(newest,) if before else ())
     lines = [f"**{messages.text(locale, 'history-title')}**"]
-    lines += [_line(messages, locale, offers, record, guild_of) for record in shown]
+    for record in records[:size]:
+        line = _line(messages, locale, offers, record, guild_of)
+        if len("\n".join([*lines, line])) > TEXT_LIMIT:
+            break
+        lines.append(line)
+    shown = records[: len(lines) - 1]
     options = [
         discord.SelectOption(
             label=plain(f"#{record.number} {record.request.prompt}", 100), value=record.job_id
@@ -53,10 +59,10 @@ def history_page(
     items = [menu("pick", person.user_id, messages.text(locale, "history-pick"), options)]
     if before is not None:
         items.append(button(messages.text(locale, "button-newer"), "page", f"{person.user_id}:0"))
-    if len(records) > size:
+    if len(records) > len(shown):
         older = f"{person.user_id}:{shown[-1].number}"
         items.append(button(messages.text(locale, "button-older"), "page", older))
-    return Page(text="\n".join(lines)[:2000], items=tuple(items))
+    return Page(text="\n".join(lines), items=tuple(items))
 
 
 def _line(

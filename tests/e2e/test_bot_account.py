@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -32,11 +33,11 @@ from tests.discord_stand import (
 from tests.fakes import offer, request
 
 
-async def remembered(stand: Stand, user_id: int, count: int) -> list[JobId]:
+async def remembered(stand: Stand, user_id: int, count: int, words: str = "part") -> list[JobId]:
     """Write ``count`` delivered jobs of a person into the journal, as if they had been made."""
     ids = []
     for number in await stand.database.jobs.next_numbers(count):
-        asked = replace(request(user_id, f"part {number}", size=SMALL), guild_id=stand.server.guild.id)
+        asked = replace(request(user_id, f"{words} {number}", size=SMALL), guild_id=stand.server.guild.id)
         job = Job(
             id=JobId(uuid.uuid4().hex),
             number=number,
@@ -68,14 +69,36 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
         await ana.until(lambda: (ana.message(page["id"]) or page)["content"].count("[open](") == 2)
         older = ana.message(page["id"])
         assert older is not None
-        picked = await ana.click(older, "What to do with one of them?", values=[ids[0]])
+        await (await ana.click(older, "Newer")).acknowledged()
+        await ana.until(lambda: (ana.message(page["id"]) or older)["content"] == page["content"])
+        picked = await ana.click(page, "What to do with one of them?", values=[ids[2]])
         shown = await picked.reply()
-        assert "part 1" in shown["content"]
+        assert "part 3" in shown["content"]
         again = await ana.click(shown, "Again")
         assert "queued" in (await again.reply())["content"]
-        await result_for(ana, "part 1")
+        await result_for(ana, "part 3")
         others = await (await ben.command("history", stand.general)).reply()
         assert "no pictures yet" in others["content"]
+
+
+async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await remembered(stand, ana.id, 21, "*long* " * 30)
+        answer = await (await ana.command("history", stand.general)).reply()
+        seen: list[int] = []
+        while True:
+            page = ana.message(answer["id"]) or answer
+            text = page["content"]
+            numbers = [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text, re.MULTILINE)]
+            links = re.findall(r"\[open\]\(https://\S+/\d+\)$", text, re.MULTILINE)
+            assert len(links) == len(numbers) > 0
+            seen += numbers
+            if ana.find_component(page, "Older") is None:
+                break
+            await (await ana.click(page, "Older")).acknowledged()
+            await ana.until(lambda text=text: (ana.message(answer["id"]) or answer)["content"] != text)
+        assert seen == list(range(21, 0, -1))
 
 
 async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
@@ -110,6 +133,12 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         await result_for(ana, "a secret")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         channel = await session_of(ana)
+        stand.queue.pause()
+        waits = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        asked = await (await ana.command("forget", stand.general)).reply()
+        await (await ana.click(asked, "Erase everything")).acknowledged()
+        await ana.until(lambda: "still in the queue" in (ana.message(asked["id"]) or asked)["content"])
+        await (await ana.click(waits, "Cancel")).reply()
         await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep it")).acknowledged()
