@@ -80,6 +80,7 @@ def request(
     channel: int = 0,
     guild: int = 1,
     locale: str = "en-US",
+    age_restricted: bool = False,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -96,6 +97,7 @@ def request(
         negative=negative,
         sources=sources,
         variation=variation,
+        age_restricted=age_restricted,
     )
 
 

@@ -15,7 +15,15 @@ from modules.demo.discord_server.permissions import ATTACH_FILES, BOT_DEFAULT
 from modules.demo.users import InvocationFailed, SimulatedUser
 from modules.discord.inspection import asking_by, inspect_discord
 from modules.utils.inspection import Section
-from tests.discord_stand import Stand, bot_on, discord_server, make_engine, result_for, whole_room
+from tests.discord_stand import (
+    Stand,
+    bot_on,
+    discord_server,
+    make_engine,
+    result_for,
+    status_with,
+    whole_room,
+)
 from tests.embedded_discord import Rest
 
 
@@ -167,6 +175,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "gpu-1" in embed["fields"][1]["value"]
         assert embed["image"]["url"]
         assert "**#1** of" in str((await answer("cancel", job="#1"))["content"])
+        await status_with(ana, "**#1** was cancelled by an administrator.")
         assert "The queue goes on" in str((await answer("resume"))["content"])
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         result = await result_for(ana, "a garden")
@@ -187,6 +196,21 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
             (await answer("drain", gpu="gpu-9"))["content"]
         )
         assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
+
+
+async def test_the_server_is_set_up_by_slash_commands_too(tmp_path: Path) -> None:
+    async with whole_room(tmp_path) as stand:
+        admin = await stand.person("admin", locale="es-419")
+        for command, words in (
+            ("getid", f"El id de este servidor es `{stand.server.guild.id}`."),
+            ("reload", "Aquí no se pueden leer los ajustes de nuevo."),
+            ("sync", "órdenes están registradas en este servidor."),
+            ("clearall", "Las órdenes de este bot se han quitado"),
+        ):
+            assert admin.commands
+            told = await (await admin.command(f"admin {command}", stand.general)).reply()
+            assert words in told["content"]
+        await admin.until(lambda: not admin.commands)
 
 
 async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
             copy = await ben.wait_for_message(lambda m: "a tower" in m["content"], channel=gallery)
             assert "By Member 1" in copy["content"]
             assert copy["mentions"] == []
+            assert copy["attachments"][0]["description"] == "a tower"
             modal = await (await ben.click(copy, "Prompt…")).modal()
             submitted = await ben.submit_modal(modal, prompt="a tower by the sea")
             await submitted.reply()

@@ -147,6 +147,8 @@ async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Pat
 async def test_of_ones_own_pictures_those_are_taken_back_that_one_chooses(tmp_path: Path) -> None:
     async with whole_room(tmp_path, rate_limits=False, limits=Limits(jobs=3)) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
+        nothing = await (await ana.command("cancel", stand.general)).reply()
+        assert nothing["content"] == "You have nothing in the queue."
         stand.queue.pause()
         await (await ana.command("imagine", stand.general, model="flux", prompt="a nest", count=3)).reply()
         await (await ben.command("imagine", stand.general, model="flux", prompt="un nido")).reply()

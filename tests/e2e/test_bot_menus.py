@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modules.demo.discord_server import DiscordServer
 from modules.demo.users import File, Payload, SimulatedUser
+from modules.utils.database.records import UserPreferences
 from tests.discord_stand import (
     SMALL,
     WIDE,
@@ -58,12 +59,14 @@ async def test_somebody_elses_picture_is_made_again_from_new_words(tmp_path: Pat
         ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
         await ana.say(stand.general, "look", File(filename="photo.png", data=painted("x", 0, SMALL)))
         said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        await stand.database.preferences.put(ben.id, UserPreferences(model="z-image"))
         form = await form_of(ben, "Make again", said)
         assert form["title"] == "Hacer otra vez"
         assert filled(form) == {"prompt": None}
         assert "en la cola" in (await (await ben.submit_modal(form, prompt="un granero")).reply())["content"]
         result = await result_for(ben, "un granero")
         assert result["channel_id"] == await session_of(ben)
+        assert "Z-Image" in result["content"]
         assert ana.message(result["id"]) is None
 
 
@@ -100,6 +103,8 @@ async def test_a_shared_picture_is_made_again_by_who_sees_it_from_all_it_was_mad
             assert ana.message(result["id"]) is None
             await stand.database.history.forget(ana.id)
             assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
+            told = await (await ben.click(copy, "Prompt…")).reply()
+            assert told["content"] == "That picture is no longer in my memory."
 
 
 async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) -> None:

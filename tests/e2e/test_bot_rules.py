@@ -156,6 +156,11 @@ async def test_what_was_shared_freely_is_not_once_its_model_is_restricted(tmp_pa
             told = await (await ana.click(result, "Share")).reply()
             assert told["content"] == "Flux works only in age-restricted channels."
             assert server.messages(gallery) == []
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.history(result["channel_id"])
+            told = await (await ana.click(result, "Share")).reply()
+            assert told["content"] == "Sharing is not set up here."
 
 
 async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Path) -> None:

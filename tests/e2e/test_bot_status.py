@@ -38,7 +38,8 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         ana.keep_events = ben.keep_events = True
         stand.queue.pause()
-        await (await ana.command("imagine", stand.general, model="flux", prompt="first")).reply()
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="first")
+        assert "The queue is paused just now; your place is kept." in (await asked.reply())["content"]
         await ben.command("imagine", stand.general, model="z-image", prompt="second")
         assert "paused" in (await status_with(ben, "second"))["content"]
         stand.queue.resume()
@@ -164,6 +165,19 @@ async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:
         again = await ana.click(told, "Otra vez")
         assert "en la cola" in (await again.reply())["content"]
         assert await result_for(ana, "a cursed ring")
+
+
+async def test_that_no_gpu_is_there_is_told_with_the_answer_and_kept_true(tmp_path: Path) -> None:
+    engine = make_engine()
+    engine.die()
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
+        ana = await stand.person()
+        await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["down"])
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="an oasis")
+        assert "No GPU is there just now; your place is kept" in (await asked.reply())["content"]
+        await status_with(ana, "No GPU is there just now. Your place is kept.")
+        engine.live()
+        await result_for(ana, "an oasis")
 
 
 async def test_retrying_on_another_gpu_is_told(tmp_path: Path) -> None:

@@ -323,6 +323,7 @@ _REQUESTS = st.builds(
     ),
     variation=st.none()
     | st.builds(Variation, seed=st.integers(0, MAX_SEED), strength=st.floats(0, 1, allow_nan=False)),
+    age_restricted=st.booleans(),
 )
 
 
