@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import discord
 
+from modules.discord.answers import TEXT_LIMIT
 from modules.discord.buttons import buttons_of, jobs_named
 from modules.discord.charts import bar_chart
 from modules.discord.courier import CourierError, Posted
@@ -17,7 +18,7 @@ from modules.discord.limits import Limits
 from modules.discord.messages import FALLBACK
 from modules.discord.overviews import counts_text
 from modules.discord.pacing import Traffic
-from modules.discord.prose import message_ids, moment, quoted, seconds
+from modules.discord.prose import fitting, message_ids, moment, quoted, seconds
 from modules.discord.registration import Registration
 from modules.discord.rejections import NoSuchGpu, PictureForgotten
 from modules.discord.results import label_of
@@ -138,7 +139,7 @@ class Administration:
             counts += "\n" + self._text(locale, "admin-status-expected", when=moment(expected_at))
         embed.add_field(name=self._text(locale, "admin-status-queue"), value=counts, inline=False)
         embed.add_field(
-            name=self._text(locale, "admin-status-gpus"), value=self.gpus(locale)[:FIELD], inline=False
+            name=self._text(locale, "admin-status-gpus"), value=self.gpus(locale, FIELD), inline=False
         )
         embed.add_field(
             name=self._text(locale, "admin-status-discord"),
@@ -198,8 +199,8 @@ class Administration:
                     locale, "admin-status-check-area", area=section.title, hint=hint, fault=fault
                 )
 
-    def gpus(self, locale: str) -> str:
-        """A line or more for each GPU."""
+    def gpus(self, locale: str, limit: int = TEXT_LIMIT) -> str:
+        """A line or more for each GPU, as many as fit."""
         lines = []
         for engine in self._desk.fleet.engines()[:GPUS_SHOWN]:
             lines.append(
@@ -223,7 +224,7 @@ class Administration:
             if engine.last_error:
                 error = quoted(engine.last_error, 200)
                 lines.append("-# " + self._text(locale, "admin-gpu-error", error=error))
-        return "\n".join(lines)[:1900] or self._text(locale, "admin-no-gpus")
+        return fitting(lines, limit) or self._text(locale, "admin-no-gpus")
 
     def _busy_share(self, engine: EngineStatus) -> float:
         return min(1.0, engine.busy_seconds / max(1.0, self._clock.unix() - self._started_at))
@@ -267,7 +268,7 @@ class Administration:
             if users
             else self._text(locale, "admin-limits-nobody-blocked")
         )
-        return "\n".join(lines)[:2000]
+        return fitting(lines, TEXT_LIMIT)
 
     async def cancel(self, number: int, by: int, locale: str) -> str:
         """Cancel anybody's job by its number. Raises `UnknownJob`."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from modules.discord.answers import TEXT_LIMIT
 from modules.discord.autocomplete import described
 from modules.discord.desk import Desk
 from modules.discord.messages import Messages
 from modules.discord.people import Person
-from modules.discord.prose import moment, quoted
+from modules.discord.prose import fitting, moment, quoted
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.status import QueueStatus
 
@@ -26,10 +27,10 @@ def queue_text(desk: Desk, person: Person) -> str:
     if hindrance is not None:
         lines.append(messages.text(locale, f"status-{hindrance}"))
     mine = desk.queue.active_jobs(person.user_id)
-    lines += [_mine(desk, job, locale) for job in mine[:20]]
+    lines += [_mine(desk, job, locale) for job in mine]
     if not mine:
         lines.append(messages.text(locale, "queue-none-mine"))
-    return "\n".join(lines)
+    return fitting(lines, TEXT_LIMIT)
 
 
 def counts_text(messages: Messages, status: QueueStatus, locale: str) -> str:
@@ -72,4 +73,4 @@ def help_text(desk: Desk, person: Person) -> str:
         messages.text(locale, "help-model", label=offer.label, description=described(offer, language))
         for offer in shown[:MODELS_SHOWN]
     ]
-    return "\n".join(lines)[:2000]
+    return fitting(lines, TEXT_LIMIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 from fluent.runtime.types import FluentFloat
 
@@ -30,6 +31,17 @@ def plain(prompt: str, limit: int) -> str:
     """A prompt on one line, shortened, for places where nothing is rendered (buttons, alt text)."""
     line = " ".join(prompt.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def fitting(lines: Iterable[str], limit: int) -> str:
+    """The first lines, as many as fit whole into ``limit`` characters."""
+    text = ""
+    for line in lines:
+        longer = f"{text}\n{line}" if text else line
+        if len(longer) > limit:
+            break
+        text = longer
+    return text
 
 
 def moment(unix: float) -> str:

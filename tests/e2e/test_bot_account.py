@@ -73,7 +73,7 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
         await ana.until(lambda: (ana.message(page["id"]) or older)["content"] == page["content"])
         picked = await ana.click(page, "What to do with one of them?", values=[ids[2]])
         shown = await picked.reply()
-        assert "part 3" in shown["content"]
+        assert shown["content"] == "#3 part 3"
         again = await ana.click(shown, "Again")
         assert "queued" in (await again.reply())["content"]
         await result_for(ana, "part 3")
@@ -209,6 +209,22 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         guide = (await (await ben.command("help", stand.general)).reply())["content"]
         assert "/imagina" in guide
         assert "bueno" in guide
+
+
+async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, limits=Limits(jobs=30), rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="first")
+        await result_for(ana, "first")
+        stand.queue.pause()
+        for _ in range(3):
+            asked = await ana.command("imagine", stand.general, model="flux", prompt="*long* " * 30, count=10)
+            await asked.reply()
+        lines = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        assert lines[1].startswith("30 waiting")
+        mine = [re.fullmatch(r"\*\*#(\d+)\*\*.*, expected <t:\d+:R>\. .*…", line) for line in lines[3:]]
+        assert [line and int(line[1]) for line in mine] == list(range(2, 2 + len(mine)))
+        assert len(mine) > 10
 
 
 async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(

@@ -20,7 +20,7 @@ from modules.discord.guard import judge
 from modules.discord.intake import find_offer
 from modules.discord.messages import Messages
 from modules.discord.people import Person
-from modules.discord.prose import bar, channel_name, message_ids, nonce, plain, quoted
+from modules.discord.prose import bar, channel_name, fitting, message_ids, nonce, plain, quoted
 from modules.discord.rejections import NotANumber
 from modules.discord.session_rules import (
     closing_time,
@@ -68,6 +68,15 @@ def test_markdown_is_shown_as_it_was_typed(prompt: str, shown: str) -> None:
 @given(st.text(min_size=1), st.integers(2, 100))
 def test_plain_text_fits(prompt: str, limit: int) -> None:
     assert len(plain(prompt, limit)) <= limit
+
+
+@given(st.lists(st.text("abc ", min_size=1), max_size=30), st.integers(1, 200))
+def test_of_many_lines_the_first_are_shown_and_none_is_cut(lines: list[str], limit: int) -> None:
+    text = fitting(lines, limit)
+    shown = len(text.split("\n")) if text else 0
+    assert text == "\n".join(lines[:shown])
+    assert len(text) <= limit
+    assert shown == len(lines) or len("\n".join(lines[: shown + 1])) > limit
 
 
 @given(st.integers(0, 2**63), st.sampled_from(["result", "second"]))

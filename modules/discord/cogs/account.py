@@ -15,6 +15,7 @@ from modules.discord.desk import Desk
 from modules.discord.history_pages import history_page
 from modules.discord.intake import find_offer
 from modules.discord.people import Person
+from modules.discord.prose import quoted
 from modules.discord.results import is_nsfw, result_actions
 from modules.discord.settings_menus import changed, settings_view
 from modules.queue_manager.errors import NotYourJob, UnknownJob
@@ -64,7 +65,7 @@ class Account(commands.Cog):
             if action != "delete"
         ]
         text = self._desk.messages.text(
-            person.locale, "history-act", number=str(job.number), prompt=job.request.prompt[:200]
+            person.locale, "history-act", number=str(job.number), prompt=quoted(job.request.prompt, 200)
         )
         await answer(interaction, text, view=job_row(self._desk.messages, person.locale, job.id, actions))
 
