@@ -273,7 +273,8 @@ class FakeEngine:
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
     ``poison`` a text in a prompt at which a node raises, ``refused`` one with which no batch is taken;
-    ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end.
+    ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end,
+    ``hiccups`` how often it does not answer when asked what it can do.
     """
 
     name: str
@@ -289,6 +290,7 @@ class FakeEngine:
     refused: str = ""
     unreadable: int = 0
     lost_pictures: int = 0
+    hiccups: int = 0
     fetch_seconds: float = 0.02
     submit_seconds: float = 0.01
     stalling: bool = False
@@ -300,6 +302,7 @@ class FakeEngine:
     def __post_init__(self) -> None:
         self.gpu = asyncio.Lock()
         self.dead = asyncio.Event()
+        self.broke = asyncio.Event()
         self.random = random.Random(self.seed)
         self.known: dict[str, FakeRun] = {}
 
@@ -311,6 +314,7 @@ class FakeEngine:
     def die(self) -> None:
         """Everything it knew is lost."""
         self.dead.set()
+        self.broke.set()
         self.known.clear()
         self.loaded = None
 
@@ -320,6 +324,9 @@ class FakeEngine:
 
     async def probe(self) -> Capabilities:
         self.check_alive()
+        if self.hiccups > 0:
+            self.hiccups -= 1
+            raise EngineUnavailable("no answer")
         return Capabilities(batch_limits=self.limits)
 
     async def submit(self, batch: Batch) -> FakeRun:
@@ -340,6 +347,10 @@ class FakeEngine:
         if run is not None:
             run.rows = batch
         return run
+
+    async def doubtful(self) -> None:
+        await self.broke.wait()
+        self.broke.clear()
 
     async def aclose(self) -> None:
         return None

@@ -55,6 +55,7 @@ class EventStream:
         self._opened_at = 0.0
         self._up = asyncio.Event()
         self._tried = asyncio.Event()
+        self._down = asyncio.Event()
 
     @property
     def up(self) -> bool:
@@ -68,6 +69,11 @@ class EventStream:
         if not self.up:
             await self._tried.wait()
         return self.up
+
+    async def broken(self) -> None:
+        """Return when an open socket has broken; each break is told once."""
+        await self._down.wait()
+        self._down.clear()
 
     async def adopt(self, client_id: JSON) -> bool:
         """Listen under the id that a former process gave itself: what it submitted is told there alone.
@@ -140,6 +146,8 @@ class EventStream:
     def _change(self, *, up: bool) -> None:
         changed = up != self.up
         (self._up.set if up else self._up.clear)()
+        if changed and not up:
+            self._down.set()
         if changed:
             for inbox in self._inboxes.values():
                 _put(inbox, SocketChanged(up))

@@ -108,6 +108,10 @@ class ComfyEngine:
         told = await self._stream.adopt(standing.client_id)
         return self._run(batch, template, fused, standing, told=told)
 
+    async def doubtful(self) -> None:
+        """See `ports.ImageEngine.doubtful`."""
+        await self._stream.broken()
+
     async def aclose(self) -> None:
         """See `ports.ImageEngine.aclose`."""
         await self._stream.aclose()

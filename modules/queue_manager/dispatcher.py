@@ -118,7 +118,7 @@ class Dispatcher:
     def seen(self, slot: EngineSlot) -> None:
         """Something about this engine may have changed: its state, its model, what it can do."""
         self._note_warm(slot)
-        if slot.living and slot.taker is not None and not slot.taker.done():
+        if slot.living and not slot.doubted and slot.taker is not None and not slot.taker.done():
             self._takers.add(slot)
         else:
             self._takers.remove(slot)
@@ -208,6 +208,9 @@ class Dispatcher:
         self._stood_back = {}
         for sort in self._takers.sorts(self._head_weights()):
             for slot in self._takers.of(sort, PLANNED):
+                if slot.taker is None or slot.taker.done():
+                    self._takers.remove(slot)  # cancelled in this instant
+                    continue
                 jobs = self._jobs_for(slot, now)
                 if jobs:
                     self._send(slot, jobs, now)
@@ -232,7 +235,7 @@ class Dispatcher:
     def _jobs_for(self, slot: EngineSlot, now: float) -> list[Job]:
         if (jobs := self._next_group(slot)) is not None:
             return jobs
-        return self._next_jobs(slot, now, idle=0 if slot.flights else self._takers.idle())
+        return self._next_jobs(slot, now)
 
     def _send(self, slot: EngineSlot, jobs: list[Job], now: float) -> None:
         for job in jobs:
@@ -275,7 +278,7 @@ class Dispatcher:
                 return taken
         return None
 
-    def _next_jobs(self, slot: EngineSlot, now: float, *, idle: int) -> list[Job]:
+    def _next_jobs(self, slot: EngineSlot, now: float) -> list[Job]:
         choice = choose_key(
             self._candidates(slot),
             warm=slot.warm,
@@ -287,6 +290,7 @@ class Dispatcher:
             return []
         key = choice.key
         limit = slot.limits.of(key.model)
+        idle = 0 if slot.flights else self._takers.idle(key.model)
         rows = rows_for(self._queue.waiting_count(key), limit=limit, idle_engines=idle)
         jobs = self._queue.first(key, rows, accept=self._acceptor(slot))
         if not jobs or self._gathering(slot, jobs, limit, now) or self._stands_back(slot, jobs, now):
@@ -367,7 +371,10 @@ class Dispatcher:
         if len(self._queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
             return False  # more than the others could do in that time, whoever they are
         others = [
-            s for s in self._slots.values() if s is not slot and s.living and s.limits.of(key.model) > 0
+            s
+            for s in self._slots.values()
+            if s is not slot and s.living and s.limits.of(key.model) > 0
+            if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
         lanes = [lane for s in near if (lane := self.lane(s, now))]

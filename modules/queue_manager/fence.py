@@ -54,6 +54,11 @@ class FencedEngine:
             run = await self._engine.resume(batch)
         return None if run is None else _FencedRun(run, self.name)
 
+    async def doubtful(self) -> None:
+        """See `ImageEngine`."""
+        with _fence(self.name, "Listening"):
+            await self._engine.doubtful()
+
     async def aclose(self) -> None:
         """See `ImageEngine`."""
         with _fence(self.name, "Closing"):

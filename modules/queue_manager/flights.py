@@ -121,11 +121,13 @@ class Flight:
 @dataclass(kw_only=True, eq=False, slots=True)
 class EngineSlot:
     """One engine as the dispatcher sees it. ``warm`` are the weights it has loaded, or will have once
-    its flights are through; ``flights`` are at most two: one runs, one is handed over."""
+    its flights are through; ``flights`` are at most two: one runs, one is handed over. ``doubted``
+    while it is asked whether it is still there."""
 
     name: str
     limits: BatchLimits = field(default_factory=BatchLimits)
     state: EngineState = "starting"
+    doubted: bool = False
     since: float = 0.0
     warm: str | None = None
     flights: list[Flight] = field(default_factory=list)

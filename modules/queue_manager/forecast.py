@@ -44,7 +44,9 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
             able.remove(lane)
             continue
         key, places = choice.key, waiting[choice.key]
-        idle = sum(free[other.name] <= 0 for other in able) if free[lane.name] <= 0 else 0
+        idle = 0
+        if free[lane.name] <= 0:
+            idle = sum(free[other.name] <= 0 and other.limit(key.model) > 0 for other in able)
         rows = rows_for(len(places), limit=lane.limit(key.model), idle_engines=idle)
         seconds = lane.seconds(key, rows, warm[lane.name] != weights[key])
         if seconds is None:

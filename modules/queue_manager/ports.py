@@ -121,6 +121,10 @@ class ImageEngine(Protocol):
         """Follow a run that a former process submitted, or None if the server knows nothing of it."""
         ...
 
+    async def doubtful(self) -> None:
+        """Return when there is a reason to ask again whether the server is there: its socket broke."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of sockets. Runs go on at the server."""
         ...

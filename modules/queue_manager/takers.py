@@ -78,6 +78,10 @@ class TakerPool:
                 if item[1] in members:
                     heappush(heap, item)
 
-    def idle(self) -> int:
-        """How many of them have nothing to do at all."""
-        return sum(len(members) for sort, members in self._members.items() if not sort.busy)
+    def idle(self, model: str) -> int:
+        """How many of them have nothing to do at all, and can run ``model``."""
+        return sum(
+            len(members)
+            for sort, members in self._members.items()
+            if not sort.busy and any(name == model and rows > 0 for name, rows in sort.limits)
+        )

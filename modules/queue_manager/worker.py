@@ -75,6 +75,7 @@ class GpuWorker:
         self._followers: set[asyncio.Task[None]] = set()
         self._trouble = asyncio.Event()
         self._draining = asyncio.Event()
+        self._doubt = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
         self._orphaned = True
@@ -85,6 +86,7 @@ class GpuWorker:
         """Serve until drained."""
         self._manager.dispatcher.register(self.slot)
         self._become("starting")
+        doubting = asyncio.create_task(self._doubt_at_times())
         try:
             while not self._draining.is_set():
                 if await self._is_there():
@@ -96,6 +98,8 @@ class GpuWorker:
             log.exception("The job store is lost; the worker stops", extra={"engine": self.slot.name})
         finally:
             self._manager.dispatcher.unregister(self.slot)
+            doubting.cancel()
+            await asyncio.gather(doubting, return_exceptions=True)
             await self._stop_followers()
             await self.engine.aclose()
 
@@ -119,6 +123,11 @@ class GpuWorker:
         self._manager.dispatcher.seen(slot)
 
     # ── health ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _doubt_at_times(self) -> None:
+        while True:
+            await self.engine.doubtful()
+            self._doubt.set()
 
     async def _is_there(self) -> bool:
         """Ask the engine what it can do; take up what a former process left there."""
@@ -181,6 +190,8 @@ class GpuWorker:
             flight = self._flight_of(batch)
             flight.run = run
             self._manager.adopt(flight)
+            if flight.abandoned:
+                flight.unwanted.set()
             self._spawn(self._follow(flight))
 
     def _flight_of(self, batch: Batch) -> Flight:
@@ -216,15 +227,21 @@ class GpuWorker:
 
     async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
         """Wait for ``work``; false, and ``work`` cancelled, if trouble came first. An idle engine is
-        asked now and then whether it is still there, and what it can do by now."""
+        asked now and then, and at once when there is a reason to, whether it is still there and what it can
+        do by now."""
         trouble = asyncio.ensure_future(self._trouble.wait())
+        doubt = asyncio.ensure_future(self._doubt.wait())
         try:
-            while not work.done() and not trouble.done():
+            while not work.done() and not self._trouble.is_set():
                 await asyncio.wait(
-                    {work, trouble}, timeout=self._times.refresh, return_when=asyncio.FIRST_COMPLETED
+                    {work, trouble, doubt}, timeout=self._times.refresh, return_when=asyncio.FIRST_COMPLETED
                 )
-                forlorn = not work.done() and not self.slot.flights and self._stale()
-                if forlorn and not await self._is_there():
+                if doubt.done():
+                    self._doubt.clear()
+                    doubt = asyncio.ensure_future(self._doubt.wait())
+                elif not self._stale():
+                    continue
+                if not work.done() and not self.slot.flights and not await self._is_still_there():
                     self._trouble.set()
             if not self._trouble.is_set():
                 return True
@@ -233,8 +250,19 @@ class GpuWorker:
             return False
         finally:
             trouble.cancel()
+            doubt.cancel()
             if not work.done():
                 work.cancel()
+
+    async def _is_still_there(self) -> bool:
+        """Ask an idle engine; meanwhile nothing is given to it that another one could take."""
+        self.slot.doubted = True
+        self._manager.dispatcher.seen(self.slot)
+        try:
+            return await self._is_there()
+        finally:
+            self.slot.doubted = False
+            self._manager.dispatcher.seen(self.slot)
 
     def _stale(self) -> bool:
         return self._clock.now() - self._probed_at >= self._times.refresh

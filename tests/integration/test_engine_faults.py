@@ -87,6 +87,25 @@ async def test_a_socket_that_goes_in_the_last_moment_loses_nothing() -> None:
         assert is_of(await run.fetch(0), ask())
 
 
+async def test_an_idle_server_that_dies_is_noticed_by_its_socket_and_only_once() -> None:
+    async with comfy_rig() as rig:
+        engine = rig.engine()
+        await engine.probe()
+        await listened_to(rig)
+        doubting = asyncio.ensure_future(engine.doubtful())
+        await asyncio.sleep(0.05)
+        assert not doubting.done()
+        await rig.server.kill()
+        async with timeout(2):
+            await doubting
+        with pytest.raises(EngineUnavailable):
+            await engine.probe()
+        again = asyncio.ensure_future(engine.doubtful())
+        await asyncio.sleep(0.3)  # it tries to open the socket again, in vain
+        assert not again.done()
+        again.cancel()
+
+
 # ── death and forgetting ────────────────────────────────────────────────────────────────────────
 
 

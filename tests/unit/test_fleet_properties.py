@@ -38,6 +38,7 @@ deeds = st.one_of(
     st.tuples(st.sampled_from(["kill", "revive", "stall", "unstall"]), st.integers(0, 2), st.just("")),
     st.tuples(st.just("memory"), st.integers(1, 4), st.sampled_from(NAMES)),
     st.tuples(st.just("size"), st.integers(0, 4), st.sampled_from(NAMES)),
+    st.tuples(st.just("hiccup"), st.integers(1, 2), st.sampled_from(NAMES)),
     st.tuples(st.just("drain"), st.integers(0, 2), st.just("")),
     st.tuples(st.just("fleet"), st.integers(0, 7), st.just("")),
     st.tuples(st.just("database"), st.sampled_from([0.0, 0.2, 2.0]), st.just("")),
@@ -97,7 +98,9 @@ class Play:
             manager=self.manager,
             make_engine=lambda url: self.engines[url],
             clock=self.clock,
-            times=WorkerTimes(stall_floor=6.0, stall_factor=3.0, stall_unknown=20.0, longest_pause=8.0),
+            times=WorkerTimes(
+                stall_floor=6.0, stall_factor=3.0, stall_unknown=20.0, longest_pause=8.0, refresh=10.0
+            ),
         )
 
     async def do(self, what: str, number: int, name: str) -> None:
@@ -114,6 +117,9 @@ class Play:
             self.engines[name].fits = number
         elif what == "size":
             self.engines[name].limits = {"flux": number, "z-image": max(1, number)}
+        elif what == "hiccup":
+            self.engines[name].hiccups = number
+            self.engines[name].broke.set()
         elif what == "drain":
             await self.fleet.drain(NAMES[number])
         elif what == "database":
@@ -159,7 +165,7 @@ class Play:
             engine.stalling = False
             engine.fits = 4
             engine.limits = {"flux": 4, "z-image": 4}
-            engine.unreadable = engine.lost_pictures = 0
+            engine.unreadable = engine.lost_pictures = engine.hiccups = 0
         self.box.unreadable = 0
         self.fleet.recall()
         await self.fleet.set_urls(NAMES)

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import LeaseLost, NoOutput, StoreUnavailable, UnknownJob, WorkflowRejected
+from modules.queue_manager.errors import (
+    EngineUnavailable,
+    LeaseLost,
+    NoOutput,
+    StoreUnavailable,
+    UnknownJob,
+    WorkflowRejected,
+)
 from modules.queue_manager.flights import EngineSlot
 from modules.queue_manager.jobs import Batch, Job
 from modules.queue_manager.ports import (
@@ -339,3 +346,35 @@ def test_engines_that_come_and_go_leave_nothing_behind() -> None:
     (sort,) = pool.sorts(None)
     assert {slot.name for slot in pool.of(sort, 10)} == {slot.name for slot in slots}
     assert sum(map(len, pool._heaps.values())) < 200
+
+
+def test_an_engine_that_answers_again_right_after_it_did_not_serves_on() -> None:
+    async def scene(house: House) -> None:
+        probe = house.engines["a"].probe
+
+        async def once_not() -> Capabilities:
+            house.engines["a"].probe = probe  # type: ignore[method-assign]
+            raise EngineUnavailable("a hiccup")
+
+        house.engines["a"].probe = once_not  # type: ignore[method-assign]
+        await asyncio.sleep(100.0)
+        began = house.clock.now()
+        await house.ended(await house.submit())
+        assert house.clock.now() - began < 3.0
+
+    play(scene)
+
+
+def test_a_batch_is_given_to_no_engine_that_stops_taking_in_the_same_instant() -> None:
+    async def scene(house: House) -> None:
+        (slot,) = house.manager.dispatcher.slots.values()
+        take = slot.taker
+        assert take is not None
+        job = await house.submit()
+        take.cancel()  # as when whoever waits for it is cancelled, and has not noticed
+        await asyncio.sleep(1.0)
+        assert house.manager.status().waiting == 1
+        assert not slot.flights
+        await house.manager.cancel(job.id, by=1)
+
+    play(scene, batch_window=0.0)

@@ -1,0 +1,132 @@
+"""Nobody waits without end, and nobody for a server that is gone while another one could serve him."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from modules.queue_manager.errors import EngineUnavailable
+from modules.queue_manager.jobs import Job
+from modules.queue_manager.ports import Capabilities
+from tests.unit.test_manager import House, play
+
+
+def models_from(house: House, name: str, batch: int) -> list[str]:
+    """The models of what an engine was handed, from its batch number ``batch`` on."""
+    return [each.key.model for each in house.engines[name].submitted[batch:]]
+
+
+async def give_up(house: House, jobs: Iterable[Job]) -> None:
+    """Cancel those that have not ended."""
+    for job in jobs:
+        if house.manager.job(job.id):
+            await house.manager.cancel(job.id, by=None)
+
+
+def test_a_slow_engine_takes_what_the_fast_one_failed() -> None:
+    """The fast one is back and never without work, but is not to have this job again."""
+
+    async def scene(house: House) -> None:
+        fast, slow = house.engines["fast"], house.engines["slow"]
+        slow.fixed, slow.each = 3.0, 9.0
+        await house.ended(*[await house.submit(n, f"w{n}") for n in range(12)])
+        crowd = [await house.submit(100 + n, f"crowd{n}") for n in range(60)]
+        while len(slow.submitted) == len(slow.log):
+            await asyncio.sleep(0.1)
+        at_work = {job.id for job in slow.submitted[-1].jobs}
+        await give_up(house, (job for job in crowd if job.id not in at_work))
+        await asyncio.sleep(5.0)
+        unlucky = await house.submit(50, "unlucky")
+        await asyncio.sleep(0.5)
+        assert unlucky.id in {job.id for job in fast.submitted[-1].jobs}
+        fast.die()
+        await asyncio.sleep(0.2)
+        fast.live()
+
+        async def ever_more() -> None:
+            for n in range(1000):
+                await house.submit(200 + n, f"more{n}")
+                await asyncio.sleep(1.9)
+
+        more = asyncio.ensure_future(ever_more())
+        await house.ended(unlucky, within=60.0)
+        more.cancel()
+
+    play(scene, "slow", "fast", max_jobs_per_user=12, engine={"limits": {"flux": 2}})
+
+
+def test_engines_that_cannot_run_a_model_make_no_batch_of_it_smaller() -> None:
+    async def scene(house: House) -> None:
+        for name in ("b", "c"):
+            house.engines[name].limits = {"z-image": 4}
+        await house.fleet.set_urls(["a"])
+        await asyncio.sleep(0.1)
+        await house.fleet.set_urls(["a", "b", "c"])
+        await asyncio.sleep(0.1)
+        await house.ended(*[await house.submit(n, f"p{n}") for n in range(4)])
+        assert [len(batch) for batch in house.batches("a")] == [4]
+
+    play(scene, "a", "b", "c")
+
+
+def test_nothing_is_given_to_an_engine_that_is_being_asked_whether_it_is_still_there() -> None:
+    """``a`` was switched off while it was idle: asking it takes until the time limit."""
+
+    async def scene(house: House) -> None:
+        engine = house.engines["a"]
+        asked = asyncio.Event()
+
+        async def silent() -> Capabilities:
+            asked.set()
+            await asyncio.sleep(1000.0)
+            raise EngineUnavailable("never")
+
+        engine.probe = silent  # type: ignore[method-assign]
+        await asked.wait()
+        began = house.clock.now()
+        await house.ended(await house.submit())
+        assert house.clock.now() - began < 3.0
+        assert not engine.submitted
+
+    play(scene, "a", "b")
+
+
+def test_an_idle_engine_whose_socket_breaks_is_asked_at_once() -> None:
+    async def scene(house: House) -> None:
+        await asyncio.sleep(1.0)
+        house.engines["a"].die()
+        await asyncio.sleep(0.01)
+        assert {status.name: status.state for status in house.fleet.engines()} == {"a": "down", "b": "idle"}
+        job = await house.submit()
+        await house.ended(job)
+        assert house.ear.of(job) == ["Queued", "Started", "Finished", "Delivered"]
+        assert not house.engines["a"].submitted
+
+    play(scene, "a", "b")
+
+
+def test_a_job_that_comes_in_the_instant_in_which_the_engine_is_found_gone_is_not_lost() -> None:
+    async def scene(house: House) -> None:
+        engine, instant = house.engines["a"], asyncio.Event()
+        probe, accept = engine.probe, house.store.accept
+
+        async def slow_accept(*what: Any) -> None:
+            await instant.wait()
+            await accept(*what)
+
+        async def gone() -> Capabilities:
+            engine.probe = probe  # type: ignore[method-assign]
+            asyncio.get_running_loop().call_later(0.5, instant.set)
+            await instant.wait()
+            raise EngineUnavailable("connection refused")
+
+        house.store.accept = slow_accept  # type: ignore[method-assign]
+        house.store.delay = 0.0
+        submitting = asyncio.ensure_future(house.submit())
+        await asyncio.sleep(0.01)
+        engine.probe = gone  # type: ignore[method-assign]
+        await house.ended(await submitting)
+        assert house.box.pictures
+
+    play(scene)
