@@ -5,7 +5,8 @@ The rules, in the order in which they bind:
 1. Only jobs of one `BatchKey` share a run.
 2. A job that is first in the fair order is passed over for its key at most ``max_key_wait`` times;
    within that bound an engine goes on with the model it has loaded (a *warm* one), and leaves to
-   another engine the models that are warm there. So several engines specialise by themselves.
+   another engine the models that are warm there, as long as that one is through with them before the
+   bound would make this one change. So several engines specialise by themselves.
 3. An engine leaves jobs that the others would finish sooner, all their work considered.
 """
 
@@ -44,19 +45,19 @@ def choose_key(
     candidates: Sequence[Candidate],
     *,
     warm: str | None,
-    warm_elsewhere: Collection[str],
+    left: Collection[BatchKey],
     passes: Mapping[BatchKey, int],
     max_key_wait: int,
 ) -> Choice | None:
     """Which key an engine with ``warm`` loaded goes on with; None if there is nothing it can run.
 
-    ``warm_elsewhere`` are the weights that other living engines have loaded; ``passes`` counts how
-    often each key was passed over while it was first in line.
+    ``left`` are the keys that are left to other engines, which have their models loaded; ``passes`` counts
+    how often each key was passed over while it was first in line.
     """
     if not candidates:
         return None
     own = _first(c for c in candidates if c.weights == warm)
-    foreign = _first(c for c in candidates if c.weights != warm and c.weights not in warm_elsewhere)
+    foreign = _first(c for c in candidates if c.weights != warm and c.key not in left)
     if own is None:
         first = foreign or _first(candidates)
         return Choice(key=first.key) if first else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -66,7 +66,7 @@ class Dispatcher:
         self._slots: dict[str, EngineSlot] = {}
         self._takers = TakerPool()
         self._warm: dict[str, str] = {}
-        self._warm_counts: Counter[str] = Counter()
+        self._with_loaded: dict[str, dict[str, EngineSlot]] = {}
         self._stood_back: dict[str, tuple[float, EngineSlot, list[Job]]] = {}
         self._groups: deque[_Group] = deque()
         self._grouped: set[JobId] = set()
@@ -238,10 +238,12 @@ class Dispatcher:
         return self._next_jobs(slot, now)
 
     def _send(self, slot: EngineSlot, jobs: list[Job], now: float) -> None:
+        key = jobs[0].key
+        first = self._queue.head(key)
+        if first is None or first.job in jobs:  # else who waits longest goes on doing so
+            self._passes.pop(key, None)
         for job in jobs:
             self._queue.dispatch(job.id)
-        key = jobs[0].key
-        self._passes.pop(key, None)
         weights = self.weights(key)
         swapped = slot.warm != weights
         flight = Flight(
@@ -279,10 +281,11 @@ class Dispatcher:
         return None
 
     def _next_jobs(self, slot: EngineSlot, now: float) -> list[Job]:
+        candidates = self._candidates(slot)
         choice = choose_key(
-            self._candidates(slot),
+            candidates,
             warm=slot.warm,
-            warm_elsewhere=self._warm_elsewhere(slot),
+            left=self._left_to_others(slot, candidates, now),
             passes=self._passes,
             max_key_wait=self._max_key_wait,
         )
@@ -326,21 +329,47 @@ class Dispatcher:
             for other in self._slots.values()
         )
 
-    def _warm_elsewhere(self, slot: EngineSlot) -> set[str]:
-        own = self._warm.get(slot.name)
-        return {weights for weights, count in self._warm_counts.items() if count > (weights == own)}
+    def _left_to_others(self, slot: EngineSlot, candidates: list[Candidate], now: float) -> list[BatchKey]:
+        """The keys that another engine has loaded and will have done by the time at which this one would,
+        having passed them over as often as it may."""
+        foreign = [c for c in candidates if c.weights != slot.warm and c.weights in self._with_loaded]
+        if not foreign:
+            return []
+        own = next((c.key for c in candidates if c.weights == slot.warm), None)
+        until = slot.free_in(now) or 0.0
+        if own is not None:
+            turn = self._seconds(slot, own, slot.limits.of(own.model), swap=False)
+            until += self._max_key_wait * (turn or 0.0)
+        return [
+            c.key
+            for c in foreign
+            if any(
+                self._serves_by(other, c.key, until + (self._seconds(slot, c.key, 1, swap=True) or 0.0), now)
+                for other in self._with_loaded[c.weights].values()
+            )
+        ]
+
+    def _serves_by(self, other: EngineSlot, key: BatchKey, until: float, now: float) -> bool:
+        """Whether ``other``, which has the model loaded, may run the first job of ``key``, and will have done
+        it in ``until`` seconds as far as anything is known."""
+        head = self._queue.head(key)
+        if other.limits.of(key.model) <= 0 or head is None or not self._may_run(head.job, other):
+            return False
+        free_in = other.free_in(now)
+        return free_in is None or free_in + (self._seconds(other, key, 1, swap=False) or 0.0) <= until
 
     def _note_warm(self, slot: EngineSlot) -> None:
-        """Keep count of what is loaded on living engines."""
+        """Keep note of what is loaded on living engines."""
         before = self._warm.pop(slot.name, None)
         now = slot.warm if slot.living and slot.name in self._slots else None
         if before is not None:
-            self._warm_counts[before] -= 1
-            if not self._warm_counts[before]:
-                del self._warm_counts[before]
+            loaded = self._with_loaded[before]
+            del loaded[slot.name]
+            if not loaded:
+                del self._with_loaded[before]
         if now is not None:
             self._warm[slot.name] = now
-            self._warm_counts[now] += 1
+            self._with_loaded.setdefault(now, {})[slot.name] = slot
 
     def _gathering(self, slot: EngineSlot, jobs: list[Job], limit: int, now: float) -> bool:
         """An idle engine waits a moment for a batch to fill: until nobody is ``expected`` and nobody came

@@ -29,6 +29,7 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
     while able and waiting:
         head = min(waiting, key=lambda key: waiting[key][0])
         lane = min(able, key=lambda lane: (free[lane.name], warm[lane.name] != weights[head]))
+        loaded = {w for name, w in warm.items() if name != lane.name}
         choice = choose_key(
             [
                 Candidate(key=key, weights=weights[key], order=(0, 0, 0.0, places[0]))
@@ -36,7 +37,7 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
                 if lane.limit(key.model) > 0
             ],
             warm=warm[lane.name],
-            warm_elsewhere={w for name, w in warm.items() if name != lane.name and w is not None},
+            left=[key for key in waiting if weights[key] in loaded],
             passes=passes,
             max_key_wait=max_key_wait,
         )

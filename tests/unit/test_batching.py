@@ -66,7 +66,7 @@ def test_the_choice_is_the_warm_key_or_the_first_in_line(
     choice = choose_key(
         candidates,
         warm=warm,
-        warm_elsewhere=elsewhere,
+        left=[KEYS[model] for model in elsewhere],
         passes=dict.fromkeys(KEYS.values(), passed),
         max_key_wait=2,
     )
@@ -93,7 +93,7 @@ def test_a_key_is_passed_over_max_key_wait_times_and_no_more() -> None:
         choice = choose_key(
             [candidate("b", 0), candidate("a", 1)],
             warm="a",
-            warm_elsewhere=(),
+            left=(),
             passes=passes,
             max_key_wait=2,
         )

@@ -24,6 +24,55 @@ async def give_up(house: House, jobs: Iterable[Job]) -> None:
             await house.manager.cancel(job.id, by=None)
 
 
+def test_what_only_another_engine_has_loaded_is_passed_over_twice_at_most_while_that_one_is_held_up() -> None:
+    """``b`` has z-image loaded, and is at a run that takes very long."""
+
+    async def scene(house: House) -> None:
+        crowd = [await house.submit(n % 4, f"crowd{n}") for n in range(100)]
+        long = await house.submit(50, model="z-image")
+        await asyncio.sleep(6.0)
+        assert long.id in {job.id for job in house.engines["b"].submitted[-1].jobs}
+        handed_over = len(house.engines["a"].submitted)
+        newcomer = await house.submit(99, "newcomer", model="z-image")
+        await house.ended(newcomer, within=60.0)
+        assert models_from(house, "a", handed_over).index("z-image") <= 2
+        await give_up(house, crowd)
+
+    async def slow(house: House) -> None:
+        house.engines["b"].limits = {"z-image": 1}
+        house.engines["b"].fixed, house.engines["b"].steps = 400.0, 100
+        await house.fleet.set_urls(["a"])
+        await asyncio.sleep(0.1)
+        await house.fleet.set_urls(["a", "b"])
+        await asyncio.sleep(0.1)
+        await scene(house)
+
+    play(slow, "a", "b", max_jobs_per_user=25)
+
+
+def test_what_the_engine_that_has_it_loaded_may_not_run_goes_to_another_one() -> None:
+    """``b`` has z-image loaded and failed one job of it; ``a`` has flux to do without end."""
+
+    async def scene(house: House) -> None:
+        house.engines["b"].limits = {"z-image": 4}
+        await house.fleet.set_urls(["a"])
+        await asyncio.sleep(0.1)
+        await house.fleet.set_urls(["a", "b"])
+        await asyncio.sleep(0.1)
+        crowd = [await house.submit(n % 4, f"crowd{n}") for n in range(100)]
+        unlucky = await house.submit(50, "unlucky", model="z-image")
+        await asyncio.sleep(1.0)
+        house.engines["b"].die()
+        await asyncio.sleep(0.2)
+        house.engines["b"].live()
+        others = [await house.submit(60 + n, f"other{n}", model="z-image") for n in range(40)]
+        await house.ended(unlucky, within=60.0)
+        assert sum(house.manager.job(job.id) is not None for job in crowd) > 20
+        await give_up(house, [*crowd, *others])
+
+    play(scene, "a", "b", max_jobs_per_user=25)
+
+
 def test_a_slow_engine_takes_what_the_fast_one_failed() -> None:
     """The fast one is back and never without work, but is not to have this job again."""
 
