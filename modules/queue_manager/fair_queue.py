@@ -2,7 +2,9 @@
 
 The fair order of waiting jobs is (tier, turn, tag, sequence):
 
-- *tier*: priority, lifted by one for every ``lift_after`` seconds of waiting, so that nobody starves;
+- *tier*: priority; for the first of a person's turns lifted by one for every ``lift_after`` seconds since
+  acceptance, so that nobody starves. Later turns are not lifted before they have become the first:
+  somebody with many jobs that have waited long goes before no newcomer with more than one of them;
 - *turn*: how many of the same person's jobs that wait or are in flight were accepted before it
   (one whose picture is made and on its way counts no longer: a slow delivery costs no turn).
   A1,A2,B1,C1,C2,A3 is therefore served A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and
@@ -44,9 +46,14 @@ class QueueEntry:
         self.landed = False
 
     @property
+    def level(self) -> tuple[int, int]:
+        """What goes before tag and sequence."""
+        return (-(self.job.request.tier if self.turn else self.tier), self.turn)
+
+    @property
     def order(self) -> Order:
         """Where it stands among all."""
-        return (-self.tier, self.turn, self.tag, self.sequence)
+        return (*self.level, self.tag, self.sequence)
 
 
 class _Person:
@@ -117,7 +124,7 @@ class FairQueue:
     def ahead(self, job_id: JobId) -> int:
         """How many waiting jobs go before this waiting one in the fair order."""
         entry = self._entries[job_id]
-        level = (-entry.tier, entry.turn)
+        level = entry.level
         before = bisect_left(self._level_order, level)
         count = sum(len(self._levels[other]) for other in self._level_order[:before])
         return count + self._levels[level].position((entry.tag, entry.sequence))
@@ -248,7 +255,7 @@ class FairQueue:
             self._insert(entry)
 
     def _insert(self, entry: QueueEntry) -> None:
-        level = (-entry.tier, entry.turn)
+        level = entry.level
         blocks = self._levels.get(level)
         if blocks is None:
             blocks = self._levels[level] = SortedBlocks()
@@ -262,7 +269,7 @@ class FairQueue:
         self.version += 1
 
     def _withdraw(self, entry: QueueEntry) -> None:
-        level = (-entry.tier, entry.turn)
+        level = entry.level
         blocks = self._levels[level]
         blocks.remove((entry.tag, entry.sequence))
         if not blocks:

@@ -105,6 +105,24 @@ def test_a_slow_engine_takes_what_the_fast_one_failed() -> None:
     play(scene, "slow", "fast", max_jobs_per_user=12, engine={"limits": {"flux": 2}})
 
 
+def test_a_newcomer_goes_before_the_later_turns_of_people_who_have_waited_long() -> None:
+    """Also where roles have priority, and so whatever waits long is lifted."""
+
+    async def scene(house: House) -> None:
+        for n in range(300):
+            await house.submit(n % 3, f"crowd{n}")
+        await asyncio.sleep(200.0)
+        handed_over = len(house.engines["a"].submitted)
+        newcomer = await house.submit(99, "newcomer")
+        await house.ended(newcomer, within=60.0)
+        batches = [[job.id for job in batch.jobs] for batch in house.engines["a"].submitted[handed_over:]]
+        assert newcomer.id in batches[0]
+        for user in range(3):
+            await house.manager.cancel_user(user, by=None)
+
+    play(scene, max_jobs_per_user=100, top_tier=1)
+
+
 def test_engines_that_cannot_run_a_model_make_no_batch_of_it_smaller() -> None:
     async def scene(house: House) -> None:
         for name in ("b", "c"):
