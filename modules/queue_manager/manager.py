@@ -325,14 +325,10 @@ class QueueManager:
         await self._end(Failed(job=job, error=error))
 
     def orphans(self, engine: str) -> tuple[Batch, ...]:
-        """Batches that a former process handed to ``engine``; asked for once, by its worker."""
+        """Batches that a former process handed to ``engine``; asked for once, by its worker. Those of which
+        every job was cancelled since are among them: the server has to be told."""
         batches = self._orphans.pop(engine, ())
-        known = []
-        for batch in batches:
-            jobs = tuple(job for job in batch.jobs if self._queue.entry(job.id))
-            if jobs:
-                known.append(batch)
-        return tuple(known)
+        return tuple(batch for batch in batches if batch.key.model in self._offers)
 
     def release_orphans(self, engines: Sequence[str]) -> None:
         """The fleet consists of ``engines``: what a former process handed to others waits again."""
@@ -543,9 +539,8 @@ class QueueManager:
         if error.blame == "content" and job.attempts == 0:
             # Its picture alone was missing: one try by itself tells whether the job is to blame.
             again = replace(job, attempts=1)
-            await self._record(Requeued(job=again, error=error))
-            if self._queue.entry(job.id) is None:
-                return  # cancelled meanwhile
+            if not await self._requeue(again, error):
+                return
             self.dispatcher.put_back_together((again,))
             self._announcer.tell(Requeued(job=again, error=error))
         elif error.blame == "content":
@@ -612,21 +607,26 @@ class QueueManager:
             )
             await self._fail(job, last)
             return
-        await self._record(Requeued(job=again, error=error))
-        if self._queue.entry(job.id) is None:
-            return  # cancelled meanwhile
+        if not await self._requeue(again, error):
+            return
         self.dispatcher.put_back(again, avoid=flight.slot.name)
         self._announcer.tell(Requeued(job=again, error=error))
 
     async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int) -> None:
         """Run the jobs again in smaller batches: what is to blame ends up alone."""
         for job in jobs:
-            await self._record(Requeued(job=job, error=error))
+            await self._requeue(job, error)
         alive = [job for job in jobs if self._queue.entry(job.id)]
         for start in range(0, len(alive), size):
             self.dispatcher.put_back_together(tuple(alive[start : start + size]))
         for job in alive:
             self._announcer.tell(Requeued(job=job, error=error))
+
+    async def _requeue(self, job: Job, error: GenerationError) -> bool:
+        """Note that the job waits again; false if it was cancelled meanwhile."""
+        if self._queue.entry(job.id) is not None:
+            await self._record(Requeued(job=job, error=error))
+        return self._queue.entry(job.id) is not None
 
     async def _fail(self, job: Job, error: GenerationError) -> None:
         if self._queue.entry(job.id) is None:

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from modules.queue_manager.errors import EngineUnavailable
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Capabilities
+from modules.queue_manager.worker import WorkerTimes
 from tests.unit.test_manager import House, play
+from tests.virtual_time import run_virtual
 
 
 def models_from(house: House, name: str, batch: int) -> list[str]:
@@ -197,3 +201,53 @@ def test_a_job_that_comes_in_the_instant_in_which_the_engine_is_found_gone_is_no
         assert house.box.pictures
 
     play(scene)
+
+
+@pytest.mark.parametrize("when", ["before its server is asked", "while its server is asked"])
+def test_a_former_process_s_batch_of_cancelled_jobs_is_stopped(when: str) -> None:
+    async def whole() -> None:
+        first = House(engine_settings={"fixed": 100.0, "steps": 100})
+        await first.fleet.set_urls(["a"])
+        await asyncio.sleep(0.01)
+        job = await first.submit()
+        await asyncio.sleep(2.0)
+        await first.fleet.aclose(0.0)
+        await first.manager.aclose()
+
+        second = House(store=first.store, box=first.box, engines=first.engines)
+        engine = first.engines["a"]
+        resume = engine.resume
+
+        async def slow_resume(batch: Any) -> Any:
+            run = await resume(batch)
+            if when == "while its server is asked":
+                await second.manager.cancel(job.id, by=1)
+            return run
+
+        engine.resume = slow_resume  # type: ignore[method-assign]
+        await second.manager.recover()
+        if when == "before its server is asked":
+            await second.manager.cancel(job.id, by=1)
+        await second.fleet.set_urls(["a"])
+        await asyncio.sleep(1.0)
+        (run,) = engine.known.values()
+        assert run.interrupted.is_set()
+        await second.fleet.aclose(1.0)
+        await second.manager.aclose()
+
+    run_virtual(whole())
+
+
+def test_jobs_of_a_failed_run_that_are_cancelled_meanwhile_do_not_hold_up_the_others() -> None:
+    async def scene(house: House) -> None:
+        jobs = [await house.submit(n, f"p{n}") for n in range(4)]
+        await asyncio.sleep(2.0)
+        house.store.delay = 0.5
+        house.engines["a"].die()
+        await asyncio.sleep(0.1)
+        house.engines["a"].live()
+        await house.manager.cancel(jobs[1].id, by=1)
+        await house.ended(*jobs)
+        assert [house.ear.of(job)[-1] for job in jobs] == ["Delivered", "Cancelled", "Delivered", "Delivered"]
+
+    play(scene, times=WorkerTimes(first_pause=0.1))
