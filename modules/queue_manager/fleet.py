@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock, EngineFactory
@@ -12,6 +13,9 @@ from modules.queue_manager.status import EngineStatus
 from modules.queue_manager.worker import GpuWorker, WorkerTimes
 
 log = logging.getLogger(__name__)
+
+AFTER_A_MISTAKE = 5.0
+"""Seconds until a server gets another worker after its last one died of a mistake of ours."""
 
 
 class Fleet:
@@ -45,26 +49,32 @@ class Fleet:
                 self._start(url)
         self._manager.release_orphans([worker.engine.name for worker in self._workers.values()])
 
-    def _start(self, url: str) -> None:
+    def _start(self, url: str, *, pause: float = 0.0) -> None:
         worker = GpuWorker(
             engine=self._make_engine(url), manager=self._manager, clock=self._clock, times=self._times
         )
         self._workers[url] = worker
         before = [task for task, other in self._tasks.items() if other.engine.name == worker.engine.name]
-        task = asyncio.create_task(self._serve(worker, before), name=f"serve {worker.engine.name}")
+        task = asyncio.create_task(self._serve(worker, before, pause), name=f"serve {worker.engine.name}")
         self._tasks[task] = worker
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, url))
 
-    async def _serve(self, worker: GpuWorker, before: Sequence[asyncio.Task[None]]) -> None:
+    async def _serve(self, worker: GpuWorker, before: Sequence[asyncio.Task[None]], pause: float) -> None:
         """A server that was taken away and named again has its last batch to finish first."""
         if before:
             await asyncio.wait(before)
+        if pause:
+            await self._clock.sleep(pause)
         await worker.run()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, url: str, task: asyncio.Task[None]) -> None:
         worker = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
+            for flight in list(worker.slot.flights):
+                self._manager.rescue(flight)
+            if self._workers.get(url) is worker:  # by a mistake of ours, which costs no server
+                self._start(url, pause=AFTER_A_MISTAKE)
 
     async def drain(self, name: str) -> bool:
         """Let the engine of this name finish its batch and take no more, until `recall`. False if there is

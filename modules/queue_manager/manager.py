@@ -448,6 +448,23 @@ class QueueManager:
         for job in jobs:
             self.dispatcher.put_back(job)
 
+    def rescue(self, flight: Flight) -> None:
+        """Whoever followed the flight came to grief by a mistake of ours: those of its jobs that are nowhere
+        now wait again."""
+        self.dispatcher.land(flight)
+        self._forget(flight)
+        elsewhere = {
+            job.id
+            for slot in self.dispatcher.slots.values()
+            for other in slot.flights
+            for job in other.batch.jobs
+        }
+        for job in self._aboard(flight):
+            entry = self._queue.entry(job.id)
+            nowhere = job.id not in elsewhere and job.id not in self._delivering
+            if entry is not None and not entry.waiting and nowhere:
+                self.dispatcher.put_back(entry.job)
+
     def return_batch(self, batch: Batch) -> None:
         """A former process's batch is nowhere any more: its jobs wait again, in their places."""
         for job in batch.jobs:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from modules.queue_manager.backports import timeout
@@ -192,7 +192,7 @@ class GpuWorker:
             self._manager.adopt(flight)
             if flight.abandoned:
                 flight.unwanted.set()
-            self._spawn(self._follow(flight))
+            self._spawn(flight)
 
     def _flight_of(self, batch: Batch) -> Flight:
         weights = self._manager.dispatcher.weights(batch.key)
@@ -319,7 +319,7 @@ class GpuWorker:
             self._manager.returned(flight)
             return
         self._submit_seconds += 0.2 * (self._clock.now() - before - self._submit_seconds)
-        self._spawn(self._follow(flight))
+        self._spawn(flight)
 
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
@@ -448,16 +448,19 @@ class GpuWorker:
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
+    def _spawn(self, flight: Flight) -> None:
+        task = asyncio.create_task(self._follow(flight))
         self._followers.add(task)
-        task.add_done_callback(self._follower_ended)
+        task.add_done_callback(partial(self._follower_ended, flight))
 
-    def _follower_ended(self, task: asyncio.Task[None]) -> None:
+    def _follower_ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
         self._followers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("Following a run failed", exc_info=error, extra={"engine": self.slot.name})
             self._trouble.set()
+            if not isinstance(error, StoreError):
+                self._manager.rescue(flight)
+                flight.moved.set()
 
     async def _finish(self) -> None:
         while self._followers:

@@ -348,6 +348,29 @@ def test_engines_that_come_and_go_leave_nothing_behind() -> None:
     assert sum(map(len, pool._heaps.values())) < 200
 
 
+@pytest.mark.parametrize("where", ["landed", "failed", "journal_dispatch", "started"])
+def test_a_mistake_of_ours_in_following_a_run_costs_neither_a_job_nor_the_engine(where: str) -> None:
+    async def scene(house: House) -> None:
+        right = getattr(house.manager, where)
+
+        def wrong(*what: Any) -> Any:
+            setattr(house.manager, where, right)
+            raise KeyError("a mistake")
+
+        setattr(house.manager, where, wrong)
+        house.engines["a"].refused = "first" if where == "failed" else ""
+        jobs = [await house.submit(n, f"first {n}") for n in range(3)]
+        await asyncio.sleep(1.0)
+        house.engines["a"].refused = ""
+        await house.ended(*jobs, within=60.0)
+        assert [house.ear.of(job)[-1] for job in jobs] == 3 * ["Delivered"]
+        later = await house.submit(9)
+        await house.ended(later, within=30.0)
+        assert [status.state for status in house.fleet.engines()] == ["idle"]
+
+    play(scene)
+
+
 def test_an_engine_that_answers_again_right_after_it_did_not_serves_on() -> None:
     async def scene(house: House) -> None:
         probe = house.engines["a"].probe
