@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from PIL import Image
 
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.world import BotSpec, default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
 from tests.e2e.operated import KEY, TOKEN, Bot, Stage, free_port, person, result_of, run_bot, staged
@@ -63,11 +65,18 @@ async def scraped(stage: Stage, wanted: str) -> str:
     return figures
 
 
+async def own_words(user: SimulatedUser, message: Payload) -> str:
+    """What the picture of a result says of itself to any program that reads it."""
+    with Image.open(io.BytesIO(await user.download(message["attachments"][0]["url"]))) as picture:
+        return str(picture.info.get("parameters", "")) + str(dict(picture.getexif()) or "")
+
+
 async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage) -> None:
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
         await bot.says("Serving FuLLet demo as FuLLet")
         await (await user.command("imagine", general, model="flux", prompt="first light")).reply()
-        await user.wait_for_message(result_of("first light"), 30)
+        told = await user.wait_for_message(result_of("first light"), 30)
+        assert "first light" in await own_words(user, told)
         figures = await scraped(stage, 'fullet_jobs_total{outcome="delivered"} 1.0')
         assert 'fullet_discord_requests_total{status="200"}' in figures
         assert 'status="429"' not in figures
@@ -90,6 +99,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
 
 async def test_a_drained_gpu_comes_back_when_the_addresses_are_read_again(stage: Stage) -> None:
     name = f"127.0.0.1:{stage.gpus[0].port}"
+    stage.write(METADATA="none")
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
         await bot.says("Engine is idle")
         await (await user.command("admin drain", general, gpu=name)).reply()
@@ -99,7 +109,8 @@ async def test_a_drained_gpu_comes_back_when_the_addresses_are_read_again(stage:
         answer = await (await user.command("admin reload", general)).reply()
         assert answer["content"] == f"Read again. GPUs: {name}."
         await (await user.command("imagine", general, model="flux", prompt="again")).reply()
-        await user.wait_for_message(result_of("again"), 30)
+        told = await user.wait_for_message(result_of("again"), 30)
+        assert await own_words(user, told) == ""
 
 
 async def test_what_is_not_done_in_time_is_done_after_the_restart(stage: Stage) -> None:
