@@ -52,8 +52,8 @@ class WriteChannel(Protocol):
 class AsyncConnector(Protocol):
     """What opens PostgreSQL's connections (see `Connections`)."""
 
-    async def connect(self) -> AsyncConnection:
-        """A connection for transactions."""
+    async def connect(self, *, apart: bool = False) -> AsyncConnection:
+        """A connection for transactions; ``apart``: not one of those that others read with."""
         ...
 
     def watching(self) -> AbstractContextManager[None]:
@@ -76,7 +76,7 @@ class AsyncChannel:
                 if self._connection is not None and time.monotonic() - self._opened_at > FRESH_SECONDS:
                     await self.discard()
                 if self._connection is None:
-                    self._connection = await self._connector.connect()
+                    self._connection = await self._connector.connect(apart=True)
                     self._opened_at = time.monotonic()
                 result = await self._connection.run_sync(work)
                 await self._connection.commit()

@@ -13,7 +13,13 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -38,7 +44,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 CLOSING_SECONDS = 5.0
 
 READERS = 4
-"""Connections kept open for reading. The writer and the lease have one each beside them."""
+"""Connections for reading, opened as they are needed and kept: to open and close one costs more than most
+queries. Whoever finds them all lent waits. The writer has one of its own, and so has PostgreSQL's lease:
+these two wait for nobody."""
+
+WAIT_SECONDS = 10.0
+"""For so long a query waits for one of them."""
 
 _PRAGMAS: tuple[tuple[str, int | str], ...] = (
     ("auto_vacuum", "incremental"),
@@ -62,7 +73,7 @@ class Connections:
         self._address = address
         self._pooled = isinstance(address, PostgresAddress) and address.pooled
         self._retired: list[AsyncEngine] = []
-        self._engine = self._make_engine()
+        self._engine, self._apart = self._make_engines()
         self._opening: set[asyncio.Future[AsyncConnection]] = set()
         self._lent: set[AsyncConnection] = set()
 
@@ -76,18 +87,21 @@ class Connections:
         """Whether nothing prepared is kept, because a transaction pooler answers."""
         return self._pooled
 
-    async def connect(self) -> AsyncConnection:
-        """A connection for transactions, begun by its first statement. To be closed by the caller."""
+    async def connect(self, *, apart: bool = False) -> AsyncConnection:
+        """A connection for transactions, begun by its first statement. To be closed by the caller.
+
+        ``apart``: not one of those that others read with (on SQLite there are no others).
+        """
         pooled = self._pooled
         try:
             with self.watching():
-                return await self._open()
+                return await self._open(apart=apart)
         except StoreUnavailable:
             if self._pooled == pooled:
                 raise
         # A pooler was recognised by the first question to an old connection: nothing was done on it yet.
         with self.watching():
-            return await self._open()
+            return await self._open(apart=apart)
 
     async def look_for_pooler(self) -> None:
         """Keep nothing prepared from now on if somebody stands between us and PostgreSQL.
@@ -106,10 +120,10 @@ class Connections:
                     log.info("A pooler stands before the database: nothing is kept prepared")
                     self._keep_nothing_prepared()
 
-    async def _open(self) -> AsyncConnection:
-        """A connection of the engine; if this is cancelled meanwhile, it is closed and not left behind."""
+    async def _open(self, *, apart: bool = False) -> AsyncConnection:
+        """A connection of an engine; if this is cancelled meanwhile, it is closed and not left behind."""
         if self.dialect != "sqlite":
-            return await self._engine.connect()
+            return await (self._apart if apart else self._engine).connect()
         opening = asyncio.ensure_future(_started(self._engine))  # cancelled, it would leave a thread behind
         self._opening.add(opening)
         try:
@@ -143,14 +157,18 @@ class Connections:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
+    def statements_apart(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """As `statements`, and no reader is waited for."""
+        return self.statements(apart=True)
+
     @asynccontextmanager
-    async def statements(self) -> AsyncIterator[AsyncConnection]:
+    async def statements(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement stands alone, without a round trip for BEGIN and COMMIT.
 
         Behind a transaction pooler they share one transaction, committed on leaving: between a
         statement's preparation and its execution the pooler might change the server otherwise.
         """
-        connection = await self.connect()
+        connection = await self.connect(apart=apart)
         self._lent.add(connection)
         try:
             with self.watching():
@@ -178,7 +196,7 @@ class Connections:
         """Close what is open; a server that does not answer is not waited for."""
         if self.dialect == "sqlite":
             await self._all_returned()
-        for engine in (self._engine, *self._retired):
+        for engine in dict.fromkeys((self._engine, self._apart, *self._retired)):
             try:
                 async with timeout(CLOSING_SECONDS):
                     await engine.dispose()
@@ -195,10 +213,13 @@ class Connections:
             if opening.done() and not opening.cancelled() and opening.exception() is None:
                 await opening.result().close()
 
-    def _make_engine(self) -> AsyncEngine:
+    def _make_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         if isinstance(self._address, SqliteAddress):
-            return _sqlite_engine(self._address)
-        return _postgres_engine(self._address, pooled=self._pooled)
+            engine = _sqlite_engine(self._address)
+            return engine, engine
+        readers = _postgres_engine(self._address, pooled=self._pooled, size=READERS)
+        # For the writer and the lease; more only while one hangs on a server that has gone silent.
+        return readers, _postgres_engine(self._address, pooled=self._pooled, size=2, overflow=2)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -221,8 +242,8 @@ class Connections:
 
     def _keep_nothing_prepared(self) -> None:
         self._pooled = True
-        self._retired.append(self._engine)
-        self._engine = self._make_engine()
+        self._retired += (self._engine, self._apart)
+        self._engine, self._apart = self._make_engines()
 
 
 async def _started(engine: AsyncEngine) -> AsyncConnection:
@@ -234,7 +255,8 @@ def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
         URL.create("sqlite+aiosqlite", database=str(address.path)),
         connect_args=_SQLITE_ARGUMENTS,
         pool_size=READERS,
-        max_overflow=8,
+        max_overflow=0,
+        pool_timeout=WAIT_SECONDS,
         hide_parameters=True,
     )
     _prepare_each(engine.sync_engine, address)
@@ -267,14 +289,14 @@ def _prepare_each(engine: Engine, address: SqliteAddress) -> None:
         cursor.close()
 
 
-def _postgres_engine(address: PostgresAddress, *, pooled: bool) -> AsyncEngine:
+def _postgres_engine(address: PostgresAddress, *, pooled: bool, size: int, overflow: int = 0) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://",
         connect_args=asyncpg_arguments(address, pooled=pooled),
-        pool_size=READERS,
-        max_overflow=4,
+        pool_size=size,
+        max_overflow=overflow,
         pool_pre_ping=True,
-        pool_timeout=address.connect_seconds,
+        pool_timeout=WAIT_SECONDS,
         pool_recycle=int(FRESH_SECONDS),
         hide_parameters=True,
     )

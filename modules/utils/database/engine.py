@@ -158,7 +158,7 @@ def _note_end(task: asyncio.Task[None]) -> None:
 def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
     if isinstance(address, SqliteAddress):
         return FileGround(address.path.with_name(address.path.name + ".lock"), connections.statements)
-    return RowGround(connections.statements)
+    return RowGround(connections.statements_apart)
 
 
 def _make_file(path: Path) -> None:
