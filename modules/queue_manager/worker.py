@@ -73,9 +73,9 @@ class GpuWorker:
             seed=sum(engine.name.encode()),
         )
         self._followers: set[asyncio.Task[None]] = set()
-        self._trouble = asyncio.Event()
+        self._trouble = self._doubt = False
+        self._stir = asyncio.Event()
         self._draining = asyncio.Event()
-        self._doubt = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
         self._orphaned = True
@@ -106,7 +106,7 @@ class GpuWorker:
     def drain(self) -> None:
         """Finish what runs, give back what only waits at the server, take no more."""
         self._draining.set()
-        self._trouble.set()
+        self._stop_serving()
         self._become("draining")
         for flight in self.slot.flights:
             if flight.started_at is None:
@@ -127,7 +127,12 @@ class GpuWorker:
     async def _doubt_at_times(self) -> None:
         while True:
             await self.engine.doubtful()
-            self._doubt.set()
+            self._doubt = True
+            self._stir.set()
+
+    def _stop_serving(self) -> None:
+        self._trouble = True
+        self._stir.set()
 
     async def _is_there(self) -> bool:
         """Ask the engine what it can do; take up what a former process left there."""
@@ -146,7 +151,7 @@ class GpuWorker:
                 log.warning("%s", note, extra={"engine": self.slot.name})
         self.slot.last_error = None
         if not self._draining.is_set():
-            self._trouble.clear()
+            self._trouble = False
         self._become("busy" if self.slot.flights else "idle")
         if self._orphaned:
             self._orphaned = False
@@ -214,7 +219,7 @@ class GpuWorker:
 
     async def _serve(self) -> None:
         """Take and hand over batches until there is trouble."""
-        while not self._trouble.is_set():
+        while not self._trouble:
             room = asyncio.ensure_future(self._room())
             if not await self._before_trouble(room):
                 return
@@ -229,28 +234,29 @@ class GpuWorker:
         """Wait for ``work``; false, and ``work`` cancelled, if trouble came first. An idle engine is
         asked now and then, and at once when there is a reason to, whether it is still there and what it can
         do by now."""
-        trouble = asyncio.ensure_future(self._trouble.wait())
-        doubt = asyncio.ensure_future(self._doubt.wait())
+        if self._doubt:
+            self._stir.set()  # it came while the engine was at work
+        stirred = asyncio.ensure_future(self._stir.wait())
         try:
-            while not work.done() and not self._trouble.is_set():
+            while not work.done() and not self._trouble:
                 await asyncio.wait(
-                    {work, trouble, doubt}, timeout=self._times.refresh, return_when=asyncio.FIRST_COMPLETED
+                    {work, stirred}, timeout=self._times.refresh, return_when=asyncio.FIRST_COMPLETED
                 )
-                if doubt.done():
-                    self._doubt.clear()
-                    doubt = asyncio.ensure_future(self._doubt.wait())
-                elif not self._stale():
+                if stirred.done():
+                    self._stir.clear()
+                    stirred = asyncio.ensure_future(self._stir.wait())
+                if work.done() or self.slot.flights or not (self._doubt or self._stale()):
                     continue
-                if not work.done() and not self.slot.flights and not await self._is_still_there():
-                    self._trouble.set()
-            if not self._trouble.is_set():
+                self._doubt = False
+                if not await self._is_still_there():
+                    self._stop_serving()
+            if not self._trouble:
                 return True
             work.cancel()
             await asyncio.wait({work})
             return False
         finally:
-            trouble.cancel()
-            doubt.cancel()
+            stirred.cancel()
             if not work.done():
                 work.cancel()
 
@@ -314,7 +320,7 @@ class GpuWorker:
             # every engine will find the same, so this one makes a pause.
             self._note(error)
             self._become("down")
-            self._trouble.set()
+            self._stop_serving()
         if flight.run is None:
             self._manager.returned(flight)
             return
@@ -409,7 +415,7 @@ class GpuWorker:
             self._note(error)
             self.slot.warm = None
             self._become("down")
-            self._trouble.set()
+            self._stop_serving()
             self._call_back_the_other(flight)
         await self._manager.failed(flight, error)
 
@@ -457,7 +463,7 @@ class GpuWorker:
         self._followers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("Following a run failed", exc_info=error, extra={"engine": self.slot.name})
-            self._trouble.set()
+            self._stop_serving()
             if not isinstance(error, StoreError):
                 self._manager.rescue(flight)
                 flight.moved.set()
