@@ -30,6 +30,8 @@ async def look_up(host: str, port: int) -> Sequence[str]:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except asyncio.TimeoutError as error:
         raise OSError("the name server does not answer") from error
+    except UnicodeError as error:  # an empty label, or one of more than 63 characters
+        raise OSError("no host can have this name") from error
     return sorted({str(address[0]) for *_, address in found})
 
 

@@ -30,6 +30,7 @@ class Ticks:
         return 0.0
 
     async def sleep(self, seconds: float) -> None:
+        assert seconds == 2.0
         self._waiting.set()
         await self._go.wait()
         self._go.clear()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from modules.utils.addresses import Addresses, look_up
 
 
@@ -22,6 +24,7 @@ class Beat:
         return 0.0
 
     async def sleep(self, seconds: float) -> None:
+        assert seconds == 30.0
         if not self.left:
             self.spent.set()
             await asyncio.Event().wait()
@@ -77,6 +80,25 @@ async def test_a_name_that_is_not_there_yet_leaves_the_others() -> None:
         ("http://own:1",),
         ("http://own:1", "http://10.0.0.1:8188"),
     ]
+
+
+async def test_a_server_that_is_named_and_found_as_well_is_one() -> None:
+    fleet = Fleet()
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["10.0.0.1", "10.0.0.2"]
+
+    addresses = Addresses(on_urls=fleet.set_urls, clock=Beat(0), resolve=resolve)
+    await addresses.set(["http://10.0.0.2:8188", "dns+http://comfy:8188"])
+    assert fleet.told == [("http://10.0.0.2:8188", "http://10.0.0.1:8188")]
+
+
+@pytest.mark.parametrize("name", ["gpu..internal", "x" * 64 + ".internal"])
+async def test_a_name_that_no_host_can_have_is_one_that_cannot_be_looked_up(name: str) -> None:
+    fleet = Fleet()
+    addresses = Addresses(on_urls=fleet.set_urls, clock=Beat(0))
+    await addresses.set(["http://own:1", f"dns+http://{name}:8188"])
+    assert fleet.told == [("http://own:1",)]
 
 
 async def test_each_server_has_the_batch_size_of_its_address() -> None:
