@@ -198,6 +198,19 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
 
 
+async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        admin, ana = await stand.person("admin"), await stand.person("member-1", locale="es-ES")
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="una torre")).reply()
+        status = await status_with(ana, "una torre")
+        await admin.history(status["channel_id"])
+        told = await (await admin.click(status, "Cancelar")).reply()
+        assert told["content"] == "Cancelled: #1."
+        await status_with(ana, "Un administrador canceló **#1**.")
+        assert stand.queue.active_jobs(ana.id) == ()
+
+
 async def test_the_server_is_set_up_by_slash_commands_too(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         admin = await stand.person("admin", locale="es-419")
