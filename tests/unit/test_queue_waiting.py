@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
 
 from modules.queue_manager.errors import EngineUnavailable
 from modules.queue_manager.jobs import Job
-from modules.queue_manager.ports import Capabilities
+from modules.queue_manager.ports import Capabilities, RunEvent, RunProgress
 from modules.queue_manager.worker import WorkerTimes
+from tests.fakes import FakeRun
 from tests.unit.test_manager import House, play
 from tests.virtual_time import run_virtual
 
@@ -251,3 +252,54 @@ def test_jobs_of_a_failed_run_that_are_cancelled_meanwhile_do_not_hold_up_the_ot
         assert [house.ear.of(job)[-1] for job in jobs] == ["Delivered", "Cancelled", "Delivered", "Delivered"]
 
     play(scene, times=WorkerTimes(first_pause=0.1))
+
+
+def test_without_a_window_an_idle_engine_waits_for_nobody() -> None:
+    async def scene(house: House) -> None:
+        with house.manager.expecting():
+            began = house.clock.now()
+            await house.ended(await house.submit())
+            assert house.clock.now() - began < 2.0 + 0.1  # its own two seconds, handing over and fetching
+
+    play(scene, batch_window=0.0)
+
+
+def test_where_nothing_is_told_of_the_steps_the_learned_duration_says_when_to_hand_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events = FakeRun.events
+
+    async def no_steps(self: FakeRun) -> AsyncIterator[RunEvent]:
+        async for event in events(self):
+            if not isinstance(event, RunProgress):
+                yield event
+
+    monkeypatch.setattr(FakeRun, "events", no_steps)
+
+    async def scene(house: House) -> None:
+        await house.ended(*[await house.submit(n, f"w{n}") for n in range(4)])
+        began = len(house.engines["a"].submitted)
+        del house.engines["a"].log[:]
+        jobs = [await house.submit(n % 10, f"p{n}") for n in range(40)]
+        await asyncio.sleep(2.5)
+        assert len(house.engines["a"].submitted) == began + 1  # not at once: late arrivals can still join
+        await house.ended(*jobs)
+
+    assert play(scene, max_jobs_per_user=8).engines["a"].busy_share() > 0.99
+
+
+def test_what_dead_engines_had_goes_before_what_came_later() -> None:
+    async def scene(house: House) -> None:
+        jobs = [await house.submit(n, f"p{n}") for n in range(20)]
+        await asyncio.sleep(2.0)
+        had = {job.id for engine in house.engines.values() for job in engine.submitted[-1].jobs}
+        for engine in house.engines.values():
+            engine.die()
+        await asyncio.sleep(60.0)
+        began = len(house.engines["b"].submitted)
+        house.engines["b"].live()
+        await house.ended(*jobs)
+        again = [job.id for batch in house.engines["b"].submitted[began:] for job in batch.jobs]
+        assert set(again[: len(had)]) == had
+
+    play(scene, "a", "b")
