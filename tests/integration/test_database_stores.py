@@ -337,6 +337,32 @@ async def test_over_the_disks_limit_the_oldest_pictures_go_first(database: Datab
     assert found == [False, False, True, True, True]
 
 
+async def test_over_the_disks_limit_inputs_go_by_their_age_as_pictures_do(url: str, wall: Wall) -> None:
+    keys = [f"{number:064x}" for number in range(4)]
+    edits = [
+        a_job(number, user=9, kind="edit", sources=(SourceImage(key=key, size=Size(width=8, height=8)),))
+        for number, key in enumerate(keys, 1)
+    ]
+    between = a_job(5, user=5)
+    async with Database.open(
+        url, unix=wall, retention=Retention(image_disk_mb=1), keep_sources=True
+    ) as database:
+        for edit, key in zip(edits, keys, strict=True):
+            await database.jobs.accept([edit], {key: bytes(300_000)})
+            await database.jobs.record(failed(edit))
+            wall.at += 60
+            if edit is edits[1]:
+                await live(database, between, bytes(300_000))
+                await stored(database, between)
+                wall.at += 60
+        await database.janitor.prune()
+        for key in keys[:2]:
+            with pytest.raises(KeyError):
+                await database.jobs.source(key)
+        assert await database.history.picture(between.id) is not None
+        assert [len(await database.jobs.source(key)) for key in keys[2:]] == [300_000, 300_000]
+
+
 async def test_inputs_of_active_jobs_are_not_removed_for_want_of_room(database: Database) -> None:
     source = SourceImage(key="ee" * 32, size=Size(width=8, height=8))
     active = a_job(1, kind="edit", sources=(source,))

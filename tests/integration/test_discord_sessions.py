@@ -17,7 +17,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.utils.database.records import SessionRecord
 from modules.utils.database.sessions import SessionStore
-from tests.discord_stand import Stand, bot_on, discord_server, result_for, session_of, whole_room
+from tests.discord_stand import Stand, bot_on, discord_server, make_engine, result_for, session_of, whole_room
 
 CATEGORY, TEXT = 4, 0
 
@@ -170,6 +170,27 @@ async def test_who_is_banned_loses_jobs_and_channel(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         assert stand.queue.active_jobs(ana.id) == ()
         assert sessions(stand) == []
+
+
+async def test_the_place_of_who_is_banned_in_a_running_batch_goes_and_nobody_elses_picture(
+    tmp_path: Path,
+) -> None:
+    async with whole_room(tmp_path, engine=make_engine(1.0)) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        stand.queue.pause()
+        for person, prompt in ((ana, "never to be seen"), (ben, "a lighthouse")):
+            await person.command("imagine", stand.general, model="flux", prompt=prompt)
+            await stand.until(lambda person=person: stand.queue.active_jobs(person.id))
+        stand.queue.resume()
+        await stand.until(lambda: stand.engine.submitted)
+        assert len(stand.engine.submitted[0].jobs) == 2
+        stand.server.member_leaves(stand.server.user("member-1"), banned=True)
+        await result_for(ben, "a lighthouse")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id) and len(sessions(stand)) == 1)
+        assert len(stand.engine.submitted) == 1
+        channels = stand.server.hub.channels.values()
+        posted = [message for channel in channels for message in channel.messages.values()]
+        assert not any("never to be seen" in message.content for message in posted)
 
 
 async def test_who_leaves_is_noticed_without_the_members_intent(tmp_path: Path) -> None:

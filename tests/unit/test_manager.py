@@ -598,6 +598,31 @@ def test_what_a_restarted_server_forgot_is_run_again_and_what_a_removed_one_had_
     run_virtual(whole(["b"]))
 
 
+def test_what_a_server_forgot_goes_before_what_only_waited() -> None:
+    async def whole() -> None:
+        first = House(settings={"max_jobs_per_user": 9})
+        await first.fleet.set_urls(["a"])
+        await asyncio.sleep(0.01)
+        jobs = [await first.submit(n % 2, f"p{n}") for n in range(12)]
+        await asyncio.sleep(2.0)
+        begun = [job.id for batch in first.engines["a"].submitted for job in batch.jobs]
+        assert 0 < len(begun) < len(jobs)
+        await first.fleet.aclose(0.0)
+        await first.manager.aclose()
+
+        second = House(store=first.store, box=first.box, settings={"max_jobs_per_user": 9})
+        await second.manager.recover()
+        await second.fleet.set_urls(["a"])
+        await second.ended(*jobs)
+        again = [job.id for batch in second.engines["a"].submitted for job in batch.jobs]
+        assert sorted(again[: len(begun)]) == sorted(begun)
+        assert set(second.box.pictures) == {job.id for job in jobs}
+        await second.fleet.aclose(1.0)
+        await second.manager.aclose()
+
+    run_virtual(whole())
+
+
 def test_cancelled_jobs_stay_cancelled_after_a_restart() -> None:
     async def whole() -> None:
         first = House()
