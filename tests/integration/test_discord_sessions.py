@@ -183,11 +183,16 @@ async def test_the_place_of_who_is_banned_in_a_running_batch_goes_and_nobody_els
             await stand.until(lambda person=person: stand.queue.active_jobs(person.id))
         stand.queue.resume()
         await stand.until(lambda: stand.engine.submitted)
+        hers = next(job for job in stand.engine.submitted[0].jobs if job.request.user_id == ana.id)
         assert len(stand.engine.submitted[0].jobs) == 2
         stand.server.member_leaves(stand.server.user("member-1"), banned=True)
         await result_for(ben, "a lighthouse")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id) and len(sessions(stand)) == 1)
         assert len(stand.engine.submitted) == 1
+        record = await stand.database.history.job(hers.id)
+        assert record is not None
+        assert record.state == "cancelled"
+        assert await stand.database.history.kept(ana.id) == []
         channels = stand.server.hub.channels.values()
         posted = [message for channel in channels for message in channel.messages.values()]
         assert not any("never to be seen" in message.content for message in posted)
