@@ -132,6 +132,7 @@ class QueueManager:
         )
         self._reserved: dict[int, int] = {}
         self._flying: dict[JobId, Flight] = {}
+        self._begun: set[JobId] = set()
         self._delivering: set[JobId] = set()
         self._handover = Handover(pictures=pictures_at_once, per_person=max(1, pictures_at_once // 8))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -200,6 +201,7 @@ class QueueManager:
         entry = self._queue.entry(job_id)
         if entry is None or job_id in self._delivering:
             raise UnknownJob(job_id)
+        self._begun.discard(job_id)
         flight = self._flying.pop(job_id, None)
         if flight is not None:
             flight.dropped.add(job_id)
@@ -256,7 +258,7 @@ class QueueManager:
 
     def status(self) -> QueueStatus:
         """The queue as a whole."""
-        waiting, running, arriving = len(self._queue), self._running(), len(self._delivering)
+        waiting, running, arriving = len(self._queue), len(self._begun), len(self._delivering)
         return QueueStatus(
             waiting=waiting,
             taken=self._queue.active - waiting - running - arriving,
@@ -265,15 +267,6 @@ class QueueManager:
             users=self._queue.people,
             paused=self.dispatcher.paused,
             closed_because=self._closed,
-        )
-
-    def _running(self) -> int:
-        """Jobs of the batches that engines have begun."""
-        return sum(
-            len(flight.batch.jobs) - len(flight.dropped)
-            for slot in self.dispatcher.slots.values()
-            for flight in slot.flights
-            if flight.started_at is not None
         )
 
     # ── opening and closing ─────────────────────────────────────────────────────────────────────
@@ -377,6 +370,7 @@ class QueueManager:
     def started(self, flight: Flight) -> None:
         """The engine began the batch."""
         for job in self._aboard(flight):
+            self._begun.add(job.id)
             self._announcer.tell(Started(job=job, engine=flight.slot.name, batch_size=len(flight.batch.jobs)))
 
     def progressed(self, flight: Flight, *, preview: tuple[int, bytes] | None = None) -> None:
@@ -411,6 +405,7 @@ class QueueManager:
             ended_at=self._clock.unix(),
         )
         for index, job in enumerate(flight.batch.jobs):
+            self._begun.discard(job.id)
             if job.id not in flight.dropped:
                 self._delivering.add(job.id)
                 self._spawn(self._hand_over(flight, index, job, report), f"deliver {job.id}")
@@ -668,6 +663,7 @@ class QueueManager:
 
     def _forget(self, flight: Flight) -> None:
         for job in flight.batch.jobs:
+            self._begun.discard(job.id)
             if self._flying.get(job.id) is flight:
                 del self._flying[job.id]
 

@@ -541,6 +541,37 @@ def test_places_are_true_and_the_time_is_close() -> None:
     play(scene)
 
 
+def test_the_counts_follow_each_turn_of_the_jobs() -> None:
+    async def scene(house: House) -> None:
+        def counts() -> tuple[int, int, int, int]:
+            status = house.manager.status()
+            return status.waiting, status.taken, status.running, status.arriving
+
+        house.box.seconds = 3.0
+        engine = house.engines["a"]
+        async with engine.gpu:  # somebody else's work is before theirs at that server
+            jobs = [await house.submit(n) for n in range(6)]
+            await asyncio.sleep(1.0)
+            assert counts() == (2, 4, 0, 0)
+        await asyncio.sleep(1.0)
+        assert counts() == (2, 0, 4, 0)
+        await house.manager.cancel(jobs[0].id, by=0)
+        assert counts() == (2, 0, 3, 0)
+        while house.manager.status().arriving == 0:
+            await asyncio.sleep(0.1)
+        assert counts()[3] == 3
+        await asyncio.sleep(1.0)
+        assert counts() == (0, 0, 2, 3)
+        engine.die()
+        await asyncio.sleep(1.0)
+        assert counts() == (2, 0, 0, 3)
+        engine.live()
+        await house.ended(*jobs)
+        assert counts() == (0, 0, 0, 0)
+
+    play(scene)
+
+
 def test_everybody_hears_of_a_job_in_order() -> None:
     async def scene(house: House) -> None:
         job = await house.submit()
