@@ -12,7 +12,7 @@ from modules.discord.answers import answer
 from modules.discord.buttons import job_row, jobs_named
 from modules.discord.courier import CourierError, Enclosure, Note, Posted
 from modules.discord.desk import Desk
-from modules.discord.forms import edit_form, prompt_form, seed_of
+from modules.discord.forms import again_form, edit_form, prompt_form, seed_of
 from modules.discord.intake import Wish
 from modules.discord.outcomes import remembered
 from modules.discord.pacing import Priority
@@ -129,8 +129,9 @@ class JobActions:
         person, message = await self._desk.person(interaction), interaction.message
         if job.request.sources and job.request.user_id != person.user_id and message is not None:
             # What an edit started from stays its owner's; what it became is there for everybody.
+            form = edit_form if any(offer.kind == "edit" for offer in self._desk.offers) else again_form
             about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, about))
+            await interaction.response.send_modal(form(self._desk.messages, person.locale, about))
             return
         offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
         await interaction.response.send_modal(prompt_form(self._desk.messages, person.locale, job, offer))

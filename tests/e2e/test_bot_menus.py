@@ -9,6 +9,7 @@ from modules.demo.discord_server import DiscordServer
 from modules.demo.users import File, Payload, SimulatedUser
 from modules.utils.database.records import UserPreferences
 from tests.discord_stand import (
+    OFFERS,
     SMALL,
     WIDE,
     bot_on,
@@ -132,6 +133,22 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             theirs = f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"
             told = await submit_as_another(server, ben, form, theirs)
             assert told == "That picture is no longer there. Please upload it again."
+
+
+async def test_where_nothing_edits_a_shared_enlargement_is_made_anew(tmp_path: Path) -> None:
+    offers = tuple(known for known in OFFERS if known.kind != "edit")
+    async with discord_server(rate_limits=False) as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery, offers=offers) as stand:
+            ana, ben = await stand.person("member-1"), await stand.person("member-2")
+            await ana.command("imagine", stand.general, model="flux", prompt="a crest")
+            await (await ana.click(await result_for(ana, "a crest"), "Upscale")).reply()
+            await (await ana.click(await result_for(ana, "128×128"), "Share")).reply()
+            copy = await ben.wait_for_message(lambda m: "128×128" in m["content"], channel=gallery)
+            form = await (await ben.click(copy, "Prompt…")).modal()
+            assert (form["title"], filled(form)) == ("Make again", {"prompt": None})
+            await (await ben.submit_modal(form, prompt="a crown")).reply()
+            assert (await result_for(ben, "a crown"))["channel_id"] == await session_of(ben)
 
 
 async def test_a_picture_that_somebody_may_not_see_is_not_edited_by_a_form_that_names_it(
