@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -254,6 +255,15 @@ async def test_a_run_that_has_begun_is_interrupted_and_the_others_go_on() -> Non
             [event async for event in events]
         await heard(others)
         assert is_of(await others.fetch(0), ask("others"))
+
+
+async def test_who_is_told_to_stop_by_name_too_late_stops_nobody_else() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        run = await rig.engine().submit(rig.batch(ask()))
+        events = await until_begun(run)
+        await rig.client().interrupt(str(uuid.uuid4()))  # a run that has just ended
+        [event async for event in events]
+        assert is_of(await run.fetch(0), ask())
 
 
 async def test_a_run_that_has_begun_goes_on_if_it_shall_not_be_interrupted() -> None:

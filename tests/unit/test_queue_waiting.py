@@ -285,7 +285,8 @@ def test_where_nothing_is_told_of_the_steps_the_learned_duration_says_when_to_ha
         assert len(house.engines["a"].submitted) == began + 1  # not at once: late arrivals can still join
         await house.ended(*jobs)
 
-    assert play(scene, max_jobs_per_user=8).engines["a"].busy_share() > 0.99
+    house = play(scene, max_jobs_per_user=8, engine={"submit_seconds": 0.3})
+    assert house.engines["a"].busy_share() > 0.99
 
 
 def test_what_dead_engines_had_goes_before_what_came_later() -> None:
@@ -303,3 +304,75 @@ def test_what_dead_engines_had_goes_before_what_came_later() -> None:
         assert set(again[: len(had)]) == had
 
     play(scene, "a", "b")
+
+
+def test_slow_handing_over_and_a_slow_journal_hold_up_no_engine() -> None:
+    async def scene(house: House) -> None:
+        house.store.delay = 0.1
+        await house.ended(*[await house.submit(n % 20, f"p{n}") for n in range(60)])
+
+    house = play(scene, max_jobs_per_user=8, engine={"noise": 0.1, "submit_seconds": 0.3})
+    assert house.engines["a"].busy_share() > 0.99
+
+
+def test_an_engine_that_leaves_gives_back_what_it_was_handed_and_had_not_begun() -> None:
+    async def scene(house: House) -> None:
+        await house.ended(*[await house.submit(n, f"w{n}") for n in range(4)])
+        made = len(house.batches())
+        jobs = [await house.submit(n, f"p{n}") for n in range(8)]
+        while len(house.engines["a"].submitted) < made + 2:
+            await asyncio.sleep(0.01)
+        assert len(house.batches()) == made  # the first still runs, the second was handed over
+        await house.fleet.set_urls(["b"])
+        await house.ended(*jobs)
+        assert len(house.batches()) == made + 1
+        assert len(house.batches("b")) == 1
+        assert all(job.attempts == 0 for job in house.store.jobs.values())
+
+    play(scene)
+
+
+def test_a_quick_engine_does_not_load_what_another_one_has_loaded_and_gets_through() -> None:
+    """However many batches of its own it is through with meanwhile."""
+
+    async def scene(house: House) -> None:
+        quick, thorough = house.engines["a"], house.engines["b"]
+        quick.fixed, thorough.fixed = 0.5, 12.0
+        quick.limits, thorough.limits = {"flux": 4}, {"z-image": 4}
+        await house.fleet.set_urls([])
+        await asyncio.sleep(0.1)
+        await house.fleet.set_urls(["a", "b"])
+        await asyncio.sleep(0.1)
+        house.manager.pause()
+        first = [await house.submit(n % 4, model=("flux", "z-image")[n // 4]) for n in range(8)]
+        house.manager.resume()
+        await house.ended(*first)
+        began = len(quick.submitted)
+        house.manager.pause()
+        jobs = [await house.submit(n % 4, f"p{n}") for n in range(200)]
+        jobs += [await house.submit(10 + n % 4, f"z{n}", model="z-image") for n in range(32)]
+        for slot in house.manager.dispatcher.slots.values():
+            slot.limits.tell({"flux": 4, "z-image": 4})
+            house.manager.dispatcher.seen(slot)
+        house.manager.resume()
+        await asyncio.sleep(80.0)
+        assert set(models_from(house, "a", began)) == {"flux"}
+        await give_up(house, jobs)
+
+    play(scene, "a", "b", max_jobs_per_user=60, engine={"load": 20.0})
+
+
+def test_who_waits_for_a_slow_channel_loses_no_turn_by_it() -> None:
+    async def scene(house: House) -> None:
+        await house.ended(await house.submit(2))
+        house.box.seconds = 100.0
+        made = await house.submit(1, "made")
+        await asyncio.sleep(3.0)
+        assert house.manager.status().arriving == 1
+        house.manager.pause()
+        second, other = await house.submit(1, "second"), await house.submit(2, "other")
+        assert [house.manager.place(job.id).ahead for job in (second, other)] == [0, 1]  # type: ignore[union-attr]
+        house.manager.resume()
+        await house.ended(made, second, other)
+
+    play(scene)
