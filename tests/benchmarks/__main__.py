@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.registry import SUBJECTS
-from tests.benchmarks.subject import Result, Subject, results
+from tests.benchmarks.subject import Measurement, Result, Subject, results
 
 OUT = Path(__file__).resolve().parents[2] / "build" / "bench.json"
 
@@ -59,8 +59,9 @@ def _chosen(only: Sequence[str]) -> list[Subject]:
 
 
 async def _measure(subject: Subject, runs: int, seconds: float, *, keep_going: bool) -> list[Result] | None:
-    """The figures of ``runs`` measurements, or None when none came through."""
-    found, sustained = [], {"seconds": seconds} if subject.sustained else {}
+    """The figures of ``runs`` measurements, those that broke off without a number; None when all did."""
+    found: list[Measurement] = []
+    sustained = {"seconds": seconds} if subject.sustained else {}
     for number in range(runs):
         began = time.monotonic()
         try:
@@ -69,13 +70,14 @@ async def _measure(subject: Subject, runs: int, seconds: float, *, keep_going: b
             if not keep_going:
                 raise
             print(f"{subject.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            found.append({})
             continue
         took = time.monotonic() - began
         shown = ", ".join(f"{name} {value:.4g}" for name, value in run.items())
         load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
         print(f"{subject.name} {number + 1}/{runs} ({took:.0f} s{load}): {shown}", flush=True)
         found.append(run)
-    return results(subject, found) if found else None
+    return results(subject, found) if any(found) else None
 
 
 def _write(measured: Sequence[Result], *, whole: bool) -> None:

@@ -52,6 +52,9 @@ async def _measure(
         spans = await stand.spans(began)
         assert not stand.bot.trouble(), stand.bot.trouble()
     first = min(each[0].start for each in spans.values())
+    assert min(map(len, spans.values())) > batches // 2, (
+        "a GPU was left out, which its own share would not show"
+    )
     sizes = [[span.rows for span in each] for each in spans.values()]
     async with gpu_servers(specs) as fresh:
         taken = await drive(fresh, sizes, skip=skipped)

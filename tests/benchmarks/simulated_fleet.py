@@ -15,7 +15,7 @@ from modules.queue_manager.jobs import Job
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Finished
 from tests.benchmarks.core import Doorstep, NoJournal
-from tests.benchmarks.oracles import busy_share, jain
+from tests.benchmarks.oracles import jain
 from tests.benchmarks.subject import Figure, Measurement, Subject, in_fresh_process
 from tests.fakes import FakeEngine, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
@@ -65,15 +65,20 @@ class _Simulation:
         before, cpu, began = Counter(self.pictures), time.process_time(), clock.now()
         await asyncio.sleep(WINDOW)
         spent = time.process_time() - cpu
-        got = self.pictures - before
-        spans = {engine.name: [(s, e) for s, e, _ in engine.log if s >= began] for engine in self.engines}
+        got, ended = self.pictures - before, clock.now()
+        await asyncio.sleep(3 * SECONDS_A_BATCH)  # what runs now is in the log then
+        busy = sum(
+            max(0.0, min(end, ended) - max(start, began))
+            for engine in self.engines
+            for start, end, _ in engine.log
+        )
         for person in people:
             person.cancel()
         await fleet.aclose(0)
         await self.queue.aclose()
         return {
             "simulated_fleet_cpu_seconds": spent / WINDOW,
-            "simulated_fleet_busy_share": busy_share(spans),
+            "simulated_fleet_busy_share": busy / (GPUS * WINDOW),
             "simulated_fleet_jain": jain([got[user] for user in range(1, EAGER + 1)]),
             "simulated_fleet_pictures_per_second": got.total() / WINDOW,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -55,8 +56,8 @@ class Result:
 
     @property
     def value(self) -> float:
-        """The median."""
-        return statistics.median(self.samples)
+        """The median; NaN if a run could not tell it, however good the others were."""
+        return float("nan") if any(map(math.isnan, self.samples)) else statistics.median(self.samples)
 
     def as_json(self) -> dict[str, Any]:
         """What stands in build/bench.json. A missing number is null: JSON has no NaN."""

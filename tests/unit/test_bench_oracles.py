@@ -17,6 +17,7 @@ from tests.benchmarks.oracles import (
     quantile,
     relative_error,
 )
+from tests.benchmarks.subject import Figure, Measurement, Subject, results
 
 PAIR = Gpu(batch=1.0, picture=1.0, limit=2)
 
@@ -90,3 +91,16 @@ def test_quantile_and_error() -> None:
 
 def test_busy_share_counts_each_gpu_from_its_first_start_to_its_last_end() -> None:
     assert busy_share({"a": [(0, 4), (5, 9)], "b": [(1, 5)]}) == pytest.approx(12 / 13)
+
+
+def test_a_run_without_a_number_leaves_its_figure_without_one() -> None:
+    figure = Figure(name="share", unit="", about="", target=0.9, better="at least")
+    (result,) = results(
+        Subject(name="s", figures=(figure,), measure=_never), [{"share": 1.0}, {}, {"share": 1.0}]
+    )
+    assert result.as_json()["value"] is None
+    assert result.as_json()["ok"] is False
+
+
+async def _never(run: int) -> Measurement:
+    raise NotImplementedError
