@@ -175,6 +175,8 @@ class Connections:
                 if self._pooled:
                     yield connection
                     await connection.commit()
+                elif self.dialect == "sqlite":
+                    yield connection  # as all of its engine are
                 else:
                     yield await connection.execution_options(isolation_level="AUTOCOMMIT")
         finally:
@@ -257,6 +259,8 @@ def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=WAIT_SECONDS,
+        # Said once here, and not at each loan and return, which would change threads several times more.
+        isolation_level="AUTOCOMMIT",
         hide_parameters=True,
     )
     _prepare_each(engine.sync_engine, address)
