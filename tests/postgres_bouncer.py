@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_port import free_port
 from tests.postgres import Postgres
 
 SECONDS_TO_START = 10.0
@@ -64,7 +65,7 @@ def bouncing(
         users.write_text(f'"postgres" "{password or ""}"\n', encoding="utf-8")
         if certificate:
             shutil.copy(certificate, own)
-        port = _free_port()
+        port = free_port()
         configuration.write_text(
             _CONFIGURATION.format(
                 socket_folder=postgres.socket_folder,
@@ -89,11 +90,6 @@ def bouncing(
         finally:
             process.terminate()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +20,7 @@ from modules.demo.discord_server.world import BotSpec, WorldSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
+from tests.free_port import free_port
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
@@ -108,15 +107,6 @@ class Stage:
         }
         text = "".join(f"{name} = '{value}'\r\n" for name, value in values.items())
         self.env_file.write_bytes(b"\xef\xbb\xbf" + text.encode())
-
-
-def free_port() -> int:
-    """A port for a process that is yet to start: below those that systems give to connections by themselves,
-    one of which could have it by then."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 @asynccontextmanager

@@ -21,7 +21,8 @@ from modules.demo.discord_server.world import BotSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
-from tests.e2e.operated import KEY, TOKEN, Bot, Stage, free_port, person, result_of, run_bot, staged
+from tests.e2e.operated import KEY, TOKEN, Bot, Stage, person, result_of, run_bot, staged
+from tests.free_port import free_port
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
