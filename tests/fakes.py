@@ -229,6 +229,10 @@ class FakeRun:
                 raise OutOfMemory("Allocation on device")
             for step in range(1, steps + 1):
                 await self._pass(per_step)
+                if engine.deadly and any(engine.deadly in job.request.prompt for job in batch.jobs):
+                    asyncio.get_running_loop().call_later(1.0, engine.live)
+                    engine.die()
+                    engine.check_alive()
                 yield RunProgress(step=step, steps=steps)
             bad = [job for job in batch.jobs if engine.poison and engine.poison in job.request.prompt]
             if bad:
@@ -272,7 +276,8 @@ class FakeEngine:
     """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time.
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
-    ``poison`` a text in a prompt at which a node raises, ``refused`` one with which no batch is taken;
+    ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,
+    ``refused`` one with which no batch is taken;
     ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end,
     ``hiccups`` how often it does not answer when asked what it can do.
     """
@@ -287,6 +292,7 @@ class FakeEngine:
     steps: int = 4
     fits: int = 1000
     poison: str = ""
+    deadly: str = ""
     refused: str = ""
     unreadable: int = 0
     lost_pictures: int = 0

@@ -146,18 +146,22 @@ class Dispatcher:
 
     def put_back(self, job: Job, *, avoid: str | None = None) -> None:
         """A job in flight waits again, in its old place; not on ``avoid`` while others can take it."""
-        if avoid is not None:
-            self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
+        self._note_avoided(job.id, avoid)
         self._queue.put_back(job)
         self.schedule()
 
-    def put_back_together(self, jobs: tuple[Job, ...]) -> None:
-        """Jobs in flight go first, and with nobody else."""
+    def put_back_together(self, jobs: tuple[Job, ...], *, avoid: str | None = None) -> None:
+        """Jobs in flight go first, and with nobody else; ``avoid`` as in `put_back`."""
         for job in jobs:
+            self._note_avoided(job.id, avoid)
             self._queue.put_back(job)
             self._grouped.add(job.id)
         self._groups.append(_Group(jobs=jobs))
         self.schedule()
+
+    def _note_avoided(self, job_id: JobId, engine: str | None) -> None:
+        if engine is not None:
+            self._avoid[job_id] = self._avoid.get(job_id, frozenset()) | {engine}
 
     def made(self, job_id: JobId) -> None:
         """The job's picture is made, and on its way: no engine is busy with it any more."""

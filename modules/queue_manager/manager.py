@@ -441,7 +441,7 @@ class QueueManager:
         jobs = self._aboard(flight)
         self._forget(flight)
         for job in jobs:
-            self.dispatcher.put_back(job)
+            self._put_back(job)
 
     def rescue(self, flight: Flight) -> None:
         """Whoever followed the flight came to grief by a mistake of ours: those of its jobs that are nowhere
@@ -458,14 +458,14 @@ class QueueManager:
             entry = self._queue.entry(job.id)
             nowhere = job.id not in elsewhere and job.id not in self._delivering
             if entry is not None and not entry.waiting and nowhere:
-                self.dispatcher.put_back(entry.job)
+                self._put_back(entry.job)
 
     def return_batch(self, batch: Batch) -> None:
         """A former process's batch is nowhere any more: its jobs wait again, in their places."""
         for job in batch.jobs:
             entry = self._queue.entry(job.id)
             if entry is not None and not entry.waiting and job.id not in self._delivering:
-                self.dispatcher.put_back(job)
+                self._put_back(job)
                 self._announcer.tell(Queued(job=job))
 
     # ── inside: acceptance ──────────────────────────────────────────────────────────────────────
@@ -621,8 +621,16 @@ class QueueManager:
             return
         if not await self._requeue(again, error):
             return
-        self.dispatcher.put_back(again, avoid=flight.slot.name)
+        self._put_back(again, avoid=flight.slot.name)
         self._announcer.tell(Requeued(job=again, error=error))
+
+    def _put_back(self, job: Job, *, avoid: str | None = None) -> None:
+        """The job waits again. Its last attempt is its own: if it is this job that kills servers, it takes
+        nobody with it, and the others of its batch are served."""
+        if 0 < job.attempts == self._max_attempts - 1:
+            self.dispatcher.put_back_together((job,), avoid=avoid)
+        else:
+            self.dispatcher.put_back(job, avoid=avoid)
 
     async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int) -> None:
         """Run the jobs again in smaller batches: what is to blame ends up alone."""

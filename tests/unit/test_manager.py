@@ -439,6 +439,26 @@ def test_a_job_is_given_up_after_max_attempts_with_a_clear_reason() -> None:
     play(scene, engine={"fixed": 30.0})
 
 
+@pytest.mark.parametrize("urls", [("a",), ("a", "b")])
+def test_a_prompt_that_kills_every_server_fails_alone(urls: tuple[str, ...]) -> None:
+    async def scene(house: House) -> None:
+        jobs = [await house.submit(n, "deadly" if n == 2 else f"p{n}") for n in range(8)]
+        await house.ended(*jobs)
+        (failed,) = [turn for turn in house.store.turns if isinstance(turn, Failed)]
+        assert failed.job.id == jobs[2].id
+        assert isinstance(failed.error, AttemptsExhausted)
+        assert set(house.box.pictures) == {job.id for job in jobs} - {jobs[2].id}
+
+    house = play(scene, *urls, engine={"deadly": "deadly"})
+    prompts = [
+        [job.request.prompt for job in batch.jobs]
+        for engine in house.engines.values()
+        for batch in engine.submitted
+    ]
+    assert sum("deadly" in together for together in prompts) == 3
+    assert ["deadly"] in prompts
+
+
 def test_a_stalled_engine_is_noticed_and_its_jobs_go_elsewhere() -> None:
     async def scene(house: House) -> None:
         warm_up = [await house.submit(n, f"w{n}") for n in range(8)]
