@@ -12,9 +12,11 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 COMFYUI, PACK = sys.argv[1:3]
 sys.argv = [sys.argv[0], "--cpu"]
@@ -29,6 +31,8 @@ import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
 
+import comfy.ldm.flux.math  # noqa: E402
+import comfy.ldm.lumina.model  # noqa: E402
 import comfy.model_base as base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
@@ -227,7 +231,47 @@ def together(
     return guider.sample(drawn, empty, sampler, sigmas, seed=noise.seed, disable_pbar=True)
 
 
-def measure(network: Network, model: Any, batch: int, **how: Any) -> dict[str, Any]:
+@contextmanager
+def row_by_row() -> Iterator[None]:
+    """Runs for each picture apart what float32 rounds otherwise in a batch, and nothing else.
+
+    These are products with one row a picture (what modulates a block), and attention with hidden keys,
+    which here takes the keys that are seen.
+    """
+    linear = torch.nn.functional.linear
+
+    def product(x: Any, weight: Any, bias: Any = None) -> Any:
+        if x.ndim == 1 or len(x) == 1 or x[0].numel() > x.shape[-1]:
+            return linear(x, weight, bias)
+        return torch.cat([linear(row[None], weight, bias) for row in x])
+
+    def unhidden(attention: Any) -> Any:
+        def attend(q: Any, k: Any, v: Any, heads: int, mask: Any = None, **more: Any) -> Any:
+            if mask is None or len(q) == 1:
+                return attention(q, k, v, heads, mask=mask, **more)
+            rows = []
+            for i, hidden in enumerate(mask[:, 0] < 0):
+                (seen,) = (~hidden).nonzero(as_tuple=True)
+                few = [each[i : i + 1, :, seen] for each in (q, k, v)]
+                found = attention(*few, heads, **more)
+                rows.append(found.new_zeros((1, q.shape[2], found.shape[2])).index_copy(1, seen, found))
+            return torch.cat(rows)
+
+        return attend
+
+    flux, lumina = comfy.ldm.flux.math, comfy.ldm.lumina.model
+    with (
+        patch.object(torch.nn.functional, "linear", product),
+        patch.object(flux, "optimized_attention", unhidden(flux.optimized_attention)),
+        patch.object(lumina, "optimized_attention_masked", unhidden(lumina.optimized_attention_masked)),
+    ):
+        yield
+
+
+def measure(
+    network: Network, model: Any, batch: int, exact: Any = None, **how: Any
+) -> tuple[dict[str, Any], Any]:
+    """What is told of a batch, and everybody's lone picture; `exact` are these as float64 makes them."""
     lengths, negative_lengths = network.positive[batch], network.negative[batch]
     positive = [encoded(network, length, i) for i, length in enumerate(lengths)]
     negative = [encoded(network, length, 50 + i) for i, length in enumerate(negative_lengths)]
@@ -252,7 +296,16 @@ def measure(network: Network, model: Any, batch: int, **how: Any) -> dict[str, A
     plans = [
         fused_model._plan("x", *conditioning(side)[0], family, multiple) for side in (positive, negative)
     ]
-    return {
+    rounding = {}
+    if exact is not None:
+        with row_by_row():
+            apart = fused(order)
+        rounding = {
+            "alone_from_exact": float((solos - exact).abs().max()),
+            "fused_from_exact": float((result - exact).abs().max()),
+            "apart": float((apart - solos).abs().max()),
+        }
+    told = {
         "network": network.name,
         "way": " / ".join(dict.fromkeys(plan.kind for plan in plans)),
         "lengths": [list(lengths), list(negative_lengths)],
@@ -263,8 +316,10 @@ def measure(network: Network, model: Any, batch: int, **how: Any) -> dict[str, A
         else max(float((batch[:1] - solo).abs().max()) for batch, solo in zip(batches, each, strict=True)),
         "order": bool(torch.equal(fused(order[::-1]).flip(0), result)),
         "careless": float((fused(order, careful=False) - solos).abs().max()),
+        **rounding,
         **how,
     }
+    return told, solos
 
 
 def measure_sampler(network: Network, model: Any, sampler: str) -> dict[str, Any]:
@@ -290,15 +345,23 @@ def main() -> None:
     print(json.dumps({"version": comfyui_version.__version__, "torch": torch.__version__}), flush=True)
     with torch.no_grad():
         for network in NETWORKS:
-            for dtype in (torch.float32, torch.float64):
+            exact: dict[tuple[int, float], Any] = {}
+            for dtype in (torch.float64, torch.float32):
+                double = dtype is torch.float64
                 # ComfyUI's fast kernels know no float64; its own flag for training makes it use plain ones.
-                comfy.model_management.in_training = dtype is torch.float64
+                comfy.model_management.in_training = double
                 model = build(network, dtype)
                 for batch in range(len(network.positive)):
                     for guidance in (1.0, 4.0):
-                        for sampler in ("euler", ANCESTRAL) if dtype is torch.float32 else ("euler",):
-                            found = measure(network, model, batch, guidance=guidance, sampler=sampler)
+                        for sampler in ("euler",) if double else ("euler", ANCESTRAL):
+                            truth = exact.get((batch, guidance)) if sampler == "euler" else None
+                            found, solos = measure(
+                                network, model, batch, truth, guidance=guidance, sampler=sampler
+                            )
+                            if double:
+                                exact[batch, guidance] = solos
                             print(json.dumps({**found, "dtype": str(dtype)[6:]}), flush=True)
+        comfy.model_management.in_training = True
         network = next(each for each in NETWORKS if each.name == "Qwen-Image")
         model = build(network, torch.float64)
         for sampler in comfy.samplers.KSampler.SAMPLERS:

@@ -41,8 +41,8 @@ def networks_table(rows: list[dict[str, Any]]) -> str:
     """Of networks.py's measurements: one line for each network, texts and guidance."""
     lines = [
         "| network | way | tokens of the prompts, of the negatives | guidance | largest value | latents "
-        "| stock's batch | latents in float64 |",
-        "|---|---|---|--:|--:|--:|--:|--:|",
+        "| stock's batch | row by row | alone from exact | fused from exact | latents in float64 |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     cases: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -53,9 +53,11 @@ def networks_table(rows: list[dict[str, Any]]) -> str:
         single, double = (
             max(row["latents"] for row in case if row["dtype"] == dtype) for dtype in ("float32", "float64")
         )
+        (euler,) = (row for row in case if "apart" in row)
         lines.append(
             f"| {first['network']} | {first['way']} | {tokens} | {first['guidance']:g} | "
             f"{max(row['largest'] for row in case):.1f} | {single:.1e} | {_floor(stock_batch(case))} | "
+            f"{euler['apart']:.1e} | {euler['alone_from_exact']:.1e} | {euler['fused_from_exact']:.1e} | "
             f"{double:.1e} |"
         )
     return "\n".join(lines)

@@ -84,6 +84,14 @@ def test_guidance_multiplies_no_more_than_the_rounding_of_stock_batches(measured
         assert row["latents"] <= max(target(row), 2 * stock_batch(same)), row
 
 
+def test_a_fused_picture_is_as_near_to_the_exact_one_as_the_lone_one(measured: Measurements) -> None:
+    """How far float32 is from float64, alone and fused: no target below the former can be asked for."""
+    rows = [row for row in measured if "alone_from_exact" in row]
+    assert {row["network"] for row in rows} == set(WAYS)
+    for row in rows:
+        assert row["fused_from_exact"] <= 2 * row["alone_from_exact"], row
+
+
 def test_nothing_but_the_rounding_of_float32_is_left(measured: Measurements) -> None:
     """In float64 the networks' outputs are equal once ComfyUI has made them float32."""
     double = [row for row in measured if row["dtype"] == "float64"]

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modules.ai.fusion import example, fuse, plain
-from modules.ai.graph import Graph, write_graph
+from modules.ai.card_proposals import propose_card
+from modules.ai.cards import read_card
+from modules.ai.fusion import example, fuse, fusible, plain
+from modules.ai.graph import Graph, read_graph, write_graph
+from modules.ai.templates import WorkflowTemplate
 from modules.ai.workflows import load_templates
-from modules.queue_manager.jobs import SourceImage
+from modules.queue_manager.jobs import GenerationRequest, SourceImage
 from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
+from tests.real_comfy.graphs import FAMILIES, FLUX1, KLEIN, Family, Settings, Wish, stock
 
 PROMPTS = ("fox", "an owl under northern light in deep snow", "elk " * 70, "")
 FOLDER = Path(__file__).parents[2] / "flujos"
@@ -43,6 +47,38 @@ async def test_a_template_of_ours_gives_each_person_their_lone_picture(
     ]
     uploads = [await upload(comfy) for _ in range(sources * len(people))]
     names = [uploads[sources * i : sources * (i + 1)] for i in range(len(people))]
+    await compare(comfy, template, people, names)
+
+
+@pytest.mark.parametrize(
+    ("family", "sampler", "guidance"),
+    [(FLUX1, "uni_pc", 4.0), (KLEIN, "dpmpp_2m_sde", 4.0), (FAMILIES[5], "euler_ancestral", 1.0)],
+    ids=["KSampler", "SamplerCustomAdvanced", "GGUF and a model patch"],
+)
+async def test_an_authors_own_graph_fuses_by_the_card_that_is_proposed_for_it(
+    comfy: Comfy, family: Family, sampler: str, guidance: float
+) -> None:
+    if not family.files <= await comfy.models():
+        pytest.skip(f"the server does not offer {family.name}")
+    settings = Settings(family=family, sampler=sampler, guidance=guidance, width=192, height=160)
+    exported = stock(settings, Wish(prompt="a boat", seed=5, key="exported", negative="fog"))
+    del exported["latents"]
+    card = read_card(propose_card(read_graph(exported), "mine"))
+    template = WorkflowTemplate(name="mine", card=card, graph=read_graph(exported))
+    assert fusible(template) is None
+    assert card.negative == ("own" if guidance > 1 else "none")
+    request = replace(example(template), size=replace(example(template).size, width=208, height=144))
+    people = [
+        replace(request, prompt=prompt, negative=PROMPTS[i - 1], seed=90 + i)
+        for i, prompt in enumerate(PROMPTS)
+    ]
+    await compare(comfy, template, people, [[]] * len(people))
+
+
+async def compare(
+    comfy: Comfy, template: WorkflowTemplate, people: list[GenerationRequest], names: list[list[str]]
+) -> None:
+    """Everybody's picture of one fused run with the one that stock nodes make of their request alone."""
     keys = [uuid.uuid4().hex for _ in people]
     await comfy.run(write_graph(fuse(template, people, keys=keys, source_names=names).graph))
     for person, theirs, key in zip(people, names, keys, strict=True):
