@@ -245,8 +245,8 @@ class FakeRun:
         await asyncio.wait({dying, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
         stopping.cancel()
-        if self._engine.stalling:
-            await asyncio.Event().wait()
+        while self._engine.stalling:
+            await asyncio.sleep(0.1)
         self._engine.check_alive()
         if self.interrupted.is_set():
             raise EngineForgot("interrupted")
@@ -269,6 +269,10 @@ class FakeRun:
         if interrupt:
             self.interrupted.set()
         return False
+
+    async def running(self) -> bool:
+        self._engine.check_alive()
+        return self._engine.stalling and self.begun.is_set()
 
 
 @dataclass

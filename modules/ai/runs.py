@@ -123,6 +123,10 @@ class ComfyRun:
             await self._client.interrupt(self._batch.id)
         return standing.state == "unknown" and not self._begun
 
+    async def running(self) -> bool:
+        """See `ports.Run.running`."""
+        return (await self._client.look_up(self._batch.id)).state == "running"
+
     # ── what comes in ───────────────────────────────────────────────────────────────────────────
 
     async def _next(self) -> list[RunEvent]:

@@ -91,3 +91,7 @@ class _FencedRun:
     async def withdraw(self, *, interrupt: bool) -> bool:
         with _fence(self._engine, "Withdrawing a run"):
             return await self._run.withdraw(interrupt=interrupt)
+
+    async def running(self) -> bool:
+        with _fence(self._engine, "Looking a run up"):
+            return await self._run.running()

@@ -100,6 +100,10 @@ class Run(Protocol):
         """
         ...
 
+    async def running(self) -> bool:
+        """Whether the server is at it just now. Raises `GenerationError` if it does not say."""
+        ...
+
 
 class ImageEngine(Protocol):
     """One server that makes pictures."""

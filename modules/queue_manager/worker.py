@@ -27,7 +27,7 @@ from modules.queue_manager.fence import FencedEngine
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Clock, ImageEngine, RunEvent, RunPreview, RunProgress, RunStarted
+from modules.queue_manager.ports import Clock, ImageEngine, Run, RunEvent, RunPreview, RunProgress, RunStarted
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class GpuWorker:
         self._draining = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
+        self._stuck: Run | None = None
         self._orphaned = True
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
@@ -139,6 +140,7 @@ class GpuWorker:
         try:
             async with timeout(self._times.probe_limit):
                 capabilities = await self.engine.probe()
+                await self._see_free()
         except asyncio.TimeoutError:
             return self._is_not(EngineStalled(f"no answer within {self._times.probe_limit:g} s"))
         except GenerationError as error:
@@ -157,6 +159,13 @@ class GpuWorker:
             self._orphaned = False
             await self._take_up_orphans()
         return True
+
+    async def _see_free(self) -> None:
+        """Raise `EngineStalled` while the server is still at a run that had stalled and was interrupted: it
+        answers, but would take whatever comes next into the same standstill."""
+        if self._stuck is not None and await self._stuck.running():
+            raise EngineStalled("it stands still, at a run that it was told to end")
+        self._stuck = None
 
     def _is_not(self, error: GenerationError) -> bool:
         self._note(error)
@@ -351,6 +360,7 @@ class GpuWorker:
                         break
                 elif self._stalled(flight):
                     await self._withdraw(flight, interrupt=True)
+                    self._stuck = flight.run
                     raise EngineStalled(f"no sign of life for {self._silence(flight):.0f} s")
             if withdrawn:
                 self._manager.returned(flight)

@@ -76,13 +76,13 @@ async def _measure(kind: str, fail: Break, seed: int) -> dict[str, float]:
     ideal = completions(USERS, gpus, Loss(gpu=1, at=fault_at - started))
     delays = [at - started - best - MEASURED["encode"] for at, best in zip(sorted(seen), ideal, strict=False)]
     delay = quantile(delays, 0.95)
-    figures = {
+    return {
         "served": float(len(seen)),
         f"failover_{kind}_detection": detected,
         f"failover_{kind}_p95_delay": delay,
         f"failover_{kind}_batches_beyond_detection": (delay - detected) / ONE_BATCH,
+        f"failover_{kind}_probes_until_back": probes,
     }
-    return {**figures, f"failover_{kind}_probes_until_back": probes} if kind != "stall" else figures
 
 
 async def _first_start(stand: Rig, since: float) -> float:
@@ -123,9 +123,9 @@ async def _until_back(stand: Rig, between: Relay, mend: Mend) -> float:
     return float("inf")
 
 
-def _figures(kind: str, about: str, *, returns: bool = True) -> tuple[Figure, ...]:
+def _figures(kind: str, about: str) -> tuple[Figure, ...]:
     name = f"failover_{kind}"
-    figures = (
+    return (
         Figure(name=f"{name}_detection", unit="s", about=f"{about}: until the bot gives its batch up"),
         Figure(
             name=f"{name}_p95_delay",
@@ -138,14 +138,13 @@ def _figures(kind: str, about: str, *, returns: bool = True) -> tuple[Figure, ..
             about=f"{about}: that delay without the time of detection",
             target=1.0,
         ),
+        Figure(
+            name=f"{name}_probes_until_back",
+            unit="",
+            about=f"{about}: probes after its recovery until it is used again",
+            target=2,
+        ),
     )
-    probes = Figure(
-        name=f"{name}_probes_until_back",
-        unit="",
-        about=f"{about}: probes after its recovery until it is used again",
-        target=2,
-    )
-    return (*figures, probes) if returns else figures
 
 
 SUBJECT = Subject(
@@ -161,6 +160,6 @@ SUBJECT = Subject(
         ),
         *_figures("refused", "server killed, connections refused"),
         *_figures("dead_socket", "network gone without a word"),
-        *_figures("stall", "server answers, sampler stands still", returns=False),
+        *_figures("stall", "server answers, sampler stands still"),
     ),
 )

@@ -275,6 +275,20 @@ async def test_a_run_that_has_begun_goes_on_if_it_shall_not_be_interrupted() -> 
         assert is_of(await run.fetch(0), ask())
 
 
+async def test_a_server_that_stands_still_says_that_it_is_at_the_run_until_it_moves() -> None:
+    async with comfy_rig(timing=SLOW) as rig:
+        run = await rig.engine().submit(rig.batch(ask()))
+        events = await until_begun(run)
+        rig.server.faults.set(stall=True)
+        assert not await run.withdraw(interrupt=True)
+        assert await run.running()
+        rig.server.faults.set(stall=False)
+        with pytest.raises(EngineForgot, match="interrupted"):
+            [event async for event in events]
+        while await run.running():  # told of a moment before the queue is free
+            await asyncio.sleep(0.01)
+
+
 async def test_taking_back_what_has_ended_changes_nothing() -> None:
     async with comfy_rig() as rig:
         run = await rig.engine().submit(rig.batch(ask()))

@@ -471,6 +471,27 @@ def test_a_stalled_engine_is_noticed_and_its_jobs_go_elsewhere() -> None:
     play(scene, "a", "b", times=WorkerTimes(stall_floor=5.0, stall_factor=2.0))
 
 
+def test_a_server_that_answers_but_stands_still_gets_nothing_more_until_it_moves() -> None:
+    async def scene(house: House) -> None:
+        warm_up = [await house.submit(n, f"w{n}") for n in range(8)]
+        await house.ended(*warm_up)
+        house.engines["a"].stalling = True
+        began, before = house.clock.now(), len(house.engines["a"].submitted)
+        jobs = [await house.submit(n, f"p{n}") for n in range(20)]
+        await house.ended(*jobs)
+        assert len(house.box.pictures) == 28
+        assert house.clock.now() - began < 45.0  # one standstill was waited for, and no second one
+        assert len(house.engines["a"].submitted) <= before + 2
+        house.engines["a"].stalling = False
+        while house.fleet.engines()[0].state != "idle":
+            await asyncio.sleep(0.1)
+        more = [await house.submit(n, f"q{n}") for n in range(8)]
+        await house.ended(*more)
+        assert len(house.engines["a"].submitted) > before + 2
+
+    play(scene, "a", "b", engine={"limits": {"flux": 2}, "each": 0.5})
+
+
 def test_out_of_memory_shrinks_the_batch_serves_everybody_and_is_remembered() -> None:
     async def scene(house: House) -> None:
         jobs = [await house.submit(n, f"p{n}") for n in range(12)]
