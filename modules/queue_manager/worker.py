@@ -8,6 +8,7 @@ Fetching and delivering are tasks of their own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,16 @@ from modules.queue_manager.fence import FencedEngine
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Clock, ImageEngine, Run, RunEvent, RunPreview, RunProgress, RunStarted
+from modules.queue_manager.ports import (
+    Capabilities,
+    Clock,
+    ImageEngine,
+    Run,
+    RunEvent,
+    RunPreview,
+    RunProgress,
+    RunStarted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +97,10 @@ class GpuWorker:
         """Serve until drained."""
         self._manager.dispatcher.register(self.slot)
         self._become("starting")
-        doubting = asyncio.create_task(self._doubt_at_times())
+        watching = [
+            asyncio.create_task(self._doubt_at_times()),
+            asyncio.create_task(self._look_while_busy()),
+        ]
         try:
             while not self._draining.is_set():
                 if await self._is_there():
@@ -99,8 +112,9 @@ class GpuWorker:
             log.exception("The job store is lost; the worker stops", extra={"engine": self.slot.name})
         finally:
             self._manager.dispatcher.unregister(self.slot)
-            doubting.cancel()
-            await asyncio.gather(doubting, return_exceptions=True)
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
             await self._stop_followers()
             await self.engine.aclose()
 
@@ -131,6 +145,18 @@ class GpuWorker:
             self._doubt = True
             self._stir.set()
 
+    async def _look_while_busy(self) -> None:
+        """What an engine can do by now is asked of one that is never idle, too; whether it is there, its runs
+        tell."""
+        while True:
+            await self._clock.sleep(self._times.refresh)
+            if not self.slot.flights or not self.slot.living or not self._stale():
+                continue
+            with contextlib.suppress(GenerationError, asyncio.TimeoutError):
+                async with timeout(self._times.probe_limit):
+                    self._learn(await self.engine.probe())
+                self._manager.dispatcher.seen(self.slot)
+
     def _stop_serving(self) -> None:
         self._trouble = True
         self._stir.set()
@@ -145,12 +171,7 @@ class GpuWorker:
             return self._is_not(EngineStalled(f"no answer within {self._times.probe_limit:g} s"))
         except GenerationError as error:
             return self._is_not(error)
-        self._probed_at = self._clock.now()
-        self.slot.limits.tell(capabilities.batch_limits)
-        if capabilities.notes != self.slot.notes:
-            self.slot.notes = capabilities.notes
-            for note in capabilities.notes:
-                log.warning("%s", note, extra={"engine": self.slot.name})
+        self._learn(capabilities)
         self.slot.last_error = None
         if not self._draining.is_set():
             self._trouble = False
@@ -159,6 +180,14 @@ class GpuWorker:
             self._orphaned = False
             await self._take_up_orphans()
         return True
+
+    def _learn(self, capabilities: Capabilities) -> None:
+        self._probed_at = self._clock.now()
+        self.slot.limits.tell(capabilities.batch_limits)
+        if capabilities.notes != self.slot.notes:
+            self.slot.notes = capabilities.notes
+            for note in capabilities.notes:
+                log.warning("%s", note, extra={"engine": self.slot.name})
 
     async def _see_free(self) -> None:
         """Raise `EngineStalled` while the server is still at a run that had stalled and was interrupted: it

@@ -196,6 +196,19 @@ def test_a_model_that_no_living_server_has_is_refused_and_with_none_alive_jobs_w
     play(scene, engine={"limits": {"flux": 4}})
 
 
+def test_a_model_that_comes_to_a_server_that_is_never_idle_is_noticed() -> None:
+    async def scene(house: House) -> None:
+        jobs = [await house.submit(n, f"p{n}") for n in range(8)]
+        house.engines["a"].limits = {"flux": 1, "z-image": 1}
+        await asyncio.sleep(60.0)
+        assert house.fleet.engines()[0].state == "busy"
+        later = await house.submit(9, model="z-image")
+        await house.ended(*jobs, later)
+        assert later.id in house.box.pictures
+
+    play(scene, engine={"limits": {"flux": 1}, "fixed": 9.0}, times=WorkerTimes(refresh=20.0))
+
+
 # ── turns and batches ───────────────────────────────────────────────────────────────────────────
 
 
