@@ -1,4 +1,4 @@
-"""What of several things at once is left when one of them fails, and whose a cancellation is."""
+"""What of several things at once is left when one of them fails, and what a time limit ends."""
 
 from __future__ import annotations
 
@@ -89,22 +89,3 @@ async def test_an_inner_limit_is_not_taken_for_an_outer_one() -> None:
             async with timeout(0.01):
                 await asyncio.Event().wait()
         await asyncio.sleep(0)
-
-
-async def test_who_is_cancelled_while_something_ends_that_took_too_long_stops() -> None:
-    stubborn = Stubborn()
-    over = False
-
-    async def for_ever() -> None:
-        while not over:
-            with contextlib.suppress(asyncio.TimeoutError):
-                async with timeout(0.01):
-                    await stubborn.work()
-
-    task = asyncio.ensure_future(for_ever())
-    await stubborn.told.wait()
-    task.cancel()
-    await asyncio.wait({task}, timeout=2)
-    over = True
-    stubborn.may_end.set()  # where it runs on, it does not do so after this test
-    assert task.cancelled()

@@ -159,8 +159,11 @@ class Lease:
         try:
             yield self
         finally:
-            renewing.cancel()
-            await asyncio.wait({renewing})
+            while not renewing.done():
+                # Once is not always enough: on Python 3.10, a time limit that has run out takes any
+                # cancellation for its own.
+                renewing.cancel()
+                await asyncio.wait({renewing}, timeout=self._renew_every)
             await self._release()
 
     def check(self, connection: Connection) -> None:
