@@ -146,22 +146,24 @@ class Dispatcher:
 
     def put_back(self, job: Job, *, avoid: str | None = None) -> None:
         """A job in flight waits again, in its old place; not on ``avoid`` while others can take it."""
-        self._note_avoided(job.id, avoid)
+        if avoid is not None:
+            self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
         self._queue.put_back(job)
         self.schedule()
 
-    def put_back_together(self, jobs: tuple[Job, ...], *, avoid: str | None = None) -> None:
-        """Jobs in flight go first, and with nobody else; ``avoid`` as in `put_back`."""
+    def keep_alone(self, job: Job) -> None:
+        """A waiting job goes first, and with nobody else."""
+        self._grouped.add(job.id)
+        self._groups.append(_Group(jobs=(job,)))
+        self.schedule()
+
+    def put_back_together(self, jobs: tuple[Job, ...]) -> None:
+        """Jobs in flight go first, and with nobody else."""
         for job in jobs:
-            self._note_avoided(job.id, avoid)
             self._queue.put_back(job)
             self._grouped.add(job.id)
         self._groups.append(_Group(jobs=jobs))
         self.schedule()
-
-    def _note_avoided(self, job_id: JobId, engine: str | None) -> None:
-        if engine is not None:
-            self._avoid[job_id] = self._avoid.get(job_id, frozenset()) | {engine}
 
     def made(self, job_id: JobId) -> None:
         """The job's picture is made, and on its way: no engine is busy with it any more."""
@@ -357,7 +359,8 @@ class Dispatcher:
         """Whether ``other``, which has the model loaded, may run the first job of ``key``, and will have done
         it in ``until`` seconds as far as anything is known."""
         head = self._queue.head(key)
-        if other.limits.of(key.model) <= 0 or head is None or not self._may_run(head.job, other):
+        able = not other.doubted and other.limits.of(key.model) > 0
+        if not able or head is None or not self._may_run(head.job, other):
             return False
         free_in = other.free_in(now)
         return free_in is None or free_in + (self._seconds(other, key, 1, swap=False) or 0.0) <= until
@@ -406,7 +409,7 @@ class Dispatcher:
         others = [
             s
             for s in self._slots.values()
-            if s is not slot and s.living and s.limits.of(key.model) > 0
+            if s is not slot and s.living and not s.doubted and s.limits.of(key.model) > 0
             if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)

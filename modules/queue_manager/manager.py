@@ -306,6 +306,8 @@ class QueueManager:
                 self.dispatcher.restore(job)
             else:
                 self.dispatcher.add(job)
+                if self._is_last_attempt(job):
+                    self.dispatcher.keep_alone(job)
                 self._announcer.tell(Queued(job=job))
         self._recovered = True
         self._made_here.clear()
@@ -627,10 +629,12 @@ class QueueManager:
     def _put_back(self, job: Job, *, avoid: str | None = None) -> None:
         """The job waits again. Its last attempt is its own: if it is this job that kills servers, it takes
         nobody with it, and the others of its batch are served."""
-        if 0 < job.attempts == self._max_attempts - 1:
-            self.dispatcher.put_back_together((job,), avoid=avoid)
-        else:
-            self.dispatcher.put_back(job, avoid=avoid)
+        self.dispatcher.put_back(job, avoid=avoid)
+        if self._is_last_attempt(job):
+            self.dispatcher.keep_alone(job)
+
+    def _is_last_attempt(self, job: Job) -> bool:
+        return 0 < job.attempts == self._max_attempts - 1
 
     async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int) -> None:
         """Run the jobs again in smaller batches: what is to blame ends up alone."""

@@ -389,7 +389,7 @@ class GpuWorker:
                         break
                 elif self._stalled(flight):
                     await self._withdraw(flight, interrupt=True)
-                    self._stuck = flight.run
+                    self._stuck = self._stuck or flight.run
                     raise EngineStalled(f"no sign of life for {self._silence(flight):.0f} s")
             if withdrawn:
                 self._manager.returned(flight)
@@ -450,7 +450,8 @@ class GpuWorker:
                 limit,
                 extra={"engine": self.slot.name, "model": flight.batch.key.model},
             )
-        if isinstance(error, EngineUnavailable) and not flight.abandoned:
+        wanted = not flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
+        if isinstance(error, EngineUnavailable) and wanted:
             self._note(error)
             self.slot.warm = None
             self._become("down")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -472,6 +472,24 @@ def test_a_prompt_that_kills_every_server_fails_alone(urls: tuple[str, ...]) -> 
     assert ["deadly"] in prompts
 
 
+def test_the_last_attempt_is_a_jobs_own_after_a_restart_too() -> None:
+    async def whole() -> None:
+        first = House()
+        jobs = [await first.submit(n, f"p{n}") for n in range(3)]
+        await first.manager.aclose()
+        first.store.jobs[jobs[1].id] = replace(jobs[1], attempts=2)
+
+        second = House(store=first.store)
+        await second.manager.recover()
+        await second.fleet.set_urls(["a"])
+        await second.ended(*jobs)
+        assert sorted(second.batches()) == [["p0", "p2"], ["p1"]]
+        await second.fleet.aclose(5.0)
+        await second.manager.aclose()
+
+    run_virtual(whole())
+
+
 def test_a_stalled_engine_is_noticed_and_its_jobs_go_elsewhere() -> None:
     async def scene(house: House) -> None:
         warm_up = [await house.submit(n, f"w{n}") for n in range(8)]
@@ -503,6 +521,28 @@ def test_a_server_that_answers_but_stands_still_gets_nothing_more_until_it_moves
         assert len(house.engines["a"].submitted) > before + 2
 
     play(scene, "a", "b", engine={"limits": {"flux": 2}, "each": 0.5})
+
+
+def test_a_standstill_is_one_also_where_the_job_was_cancelled_meanwhile() -> None:
+    async def scene(house: House) -> None:
+        warm_up = [await house.submit(n, f"w{n}") for n in range(4)]
+        await house.ended(*warm_up)
+        engine = house.engines["a"]
+        engine.stalling, before = True, len(engine.submitted)
+        victim = await house.submit(1, "victim")
+        await asyncio.sleep(1.0)
+        engine.gpu = asyncio.Lock()
+        await engine.gpu.acquire()  # the server is at it until it moves
+        await house.manager.cancel(victim.id, by=1)
+        later = [await house.submit(10 + n, f"p{n}") for n in range(4)]
+        await asyncio.sleep(300.0)
+        assert len(engine.submitted) <= before + 2
+        engine.stalling = False
+        engine.gpu.release()
+        await house.ended(*later)
+        assert {job.id for job in later} <= set(house.box.pictures)
+
+    play(scene, engine={"limits": {"flux": 2}, "each": 0.5})
 
 
 def test_out_of_memory_shrinks_the_batch_serves_everybody_and_is_remembered() -> None:
