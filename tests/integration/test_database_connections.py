@@ -90,3 +90,19 @@ async def test_on_a_server_too_and_neither_writing_nor_the_lease_waits_for_reade
                 assert await asyncio.wait_for(database.lease._ground.renew(database.lease.epoch, 8.0), 5)
                 assert not asking.done()
             assert await asking == "4"
+
+
+async def test_who_is_cancelled_while_all_are_lent_stops_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.utils.database.connections.WAIT_SECONDS", 0.3)
+    connections = Connections(read_address(f"sqlite:///{tmp_path}/bot.db", root=tmp_path))
+    async with contextlib.AsyncExitStack() as readers:
+        for _ in range(READERS):
+            await readers.enter_async_context(connections.reading())
+        asking = asyncio.ensure_future(connections.read_at_last(lambda c: c.exec_driver_sql("SELECT 1")))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        await asyncio.wait({asking}, timeout=5)
+        assert asking.cancelled()
+    await connections.aclose()

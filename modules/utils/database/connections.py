@@ -25,7 +25,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from modules.queue_manager.backports import timeout
@@ -129,7 +129,7 @@ class Connections:
         try:
             connection = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            with suppress(DBAPIError):
+            with suppress(SQLAlchemyError):
                 await asyncio.shield((await asyncio.shield(opening)).close())
             raise
         finally:
