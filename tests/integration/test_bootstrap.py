@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import shutil
 import signal
@@ -132,6 +133,21 @@ def test_where_nothing_may_be_written_is_told(tmp_path: Path) -> None:
         bootstrap.BootstrapError, match=r"\.venv could not be made \(File exists\); clone into a"
     ):
         bootstrap.prepare(tmp_path, "requirements.txt")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks files as POSIX does")
+def test_where_files_cannot_be_locked_nobody_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    monkeypatch.setattr(bootstrap, "_make", lambda _: (tmp_path / ".venv").mkdir())
+    monkeypatch.setattr(bootstrap, "_install", lambda *_: None)
+    (tmp_path / "requirements.txt").touch()
+    bootstrap.prepare(tmp_path, "requirements.txt")
+    assert "Waiting" not in capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal to a group of processes")
