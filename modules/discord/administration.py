@@ -248,6 +248,16 @@ class Administration:
         lines = [
             self._text(locale, "admin-limits-everybody", jobs=rules.jobs, daily=rules.pictures_a_day or 0)
         ]
+        if self._cooldown_seconds > 0:
+            lines.append(self._text(locale, "admin-limits-cooldown", seconds=self._cooldown_seconds))
+        blocked = await self._desk.database.members.blocked()
+        users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
+        lines.append(
+            self._text(locale, "admin-limits-blocked", users=users)
+            if users
+            else self._text(locale, "admin-limits-nobody-blocked")
+        )
+        # last: there may be more of these than fit
         lines += [
             self._text(
                 locale,
@@ -259,15 +269,6 @@ class Administration:
             )
             for role, rule in rules.roles
         ]
-        if self._cooldown_seconds > 0:
-            lines.append(self._text(locale, "admin-limits-cooldown", seconds=self._cooldown_seconds))
-        blocked = await self._desk.database.members.blocked()
-        users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
-        lines.append(
-            self._text(locale, "admin-limits-blocked", users=users)
-            if users
-            else self._text(locale, "admin-limits-nobody-blocked")
-        )
         return fitting(lines, TEXT_LIMIT)
 
     async def cancel(self, number: int, by: int, locale: str) -> str:
