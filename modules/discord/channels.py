@@ -163,8 +163,8 @@ class SessionChannels:
     def is_age_restricted(self, guild_id: int, channel_id: int) -> bool:
         """Whether this is a channel of the guild where models of that kind may show."""
         guild = self._guild(guild_id)
-        channel = guild.get_channel(channel_id) if guild is not None else None
-        return isinstance(channel, discord.TextChannel) and channel.nsfw
+        channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
+        return channel is not None and channel.is_nsfw()
 
     async def touch(self, guild_id: int, user_id: int) -> None:
         """The person used their channel."""
