@@ -151,17 +151,15 @@ class Dispatcher:
         self._queue.put_back(job)
         self.schedule()
 
-    def keep_alone(self, job: Job) -> None:
-        """A waiting job goes first, and with nobody else."""
-        self._grouped.add(job.id)
-        self._groups.append(_Group(jobs=(job,)))
-        self.schedule()
-
     def put_back_together(self, jobs: tuple[Job, ...]) -> None:
-        """Jobs in flight go first, and with nobody else."""
+        """Jobs in flight wait again, and as `keep_together` says."""
         for job in jobs:
             self._queue.put_back(job)
-            self._grouped.add(job.id)
+        self.keep_together(jobs)
+
+    def keep_together(self, jobs: tuple[Job, ...]) -> None:
+        """Waiting jobs go first, and with nobody else."""
+        self._grouped.update(job.id for job in jobs)
         self._groups.append(_Group(jobs=jobs))
         self.schedule()
 

@@ -307,7 +307,7 @@ class QueueManager:
             else:
                 self.dispatcher.add(job)
                 if self._is_last_attempt(job):
-                    self.dispatcher.keep_alone(job)
+                    self.dispatcher.keep_together((job,))
                 self._announcer.tell(Queued(job=job))
         self._recovered = True
         self._made_here.clear()
@@ -631,7 +631,7 @@ class QueueManager:
         nobody with it, and the others of its batch are served."""
         self.dispatcher.put_back(job, avoid=avoid)
         if self._is_last_attempt(job):
-            self.dispatcher.keep_alone(job)
+            self.dispatcher.keep_together((job,))
 
     def _is_last_attempt(self, job: Job) -> bool:
         return 0 < job.attempts == self._max_attempts - 1
