@@ -112,10 +112,10 @@ class GpuWorker:
             log.exception("The job store is lost; the worker stops", extra={"engine": self.slot.name})
         finally:
             self._manager.dispatcher.unregister(self.slot)
-            for task in watching:
+            ending = [*watching, *self._followers]
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
-            await self._stop_followers()
+            await asyncio.gather(*ending, return_exceptions=True)
             await self.engine.aclose()
 
     def drain(self) -> None:
@@ -511,8 +511,3 @@ class GpuWorker:
     async def _finish(self) -> None:
         while self._followers:
             await asyncio.wait(set(self._followers))
-
-    async def _stop_followers(self) -> None:
-        for task in self._followers:
-            task.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
