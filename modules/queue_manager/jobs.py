@@ -128,6 +128,10 @@ class Batch:
         """The row of the run in which the picture of job ``index`` is made."""
         return self.rows[index] if self.rows else index
 
+    def written(self) -> tuple[str, ...]:
+        """What people wrote for it, which is repeated to nobody else."""
+        return tuple(text for job in self.jobs for text in (job.request.prompt, job.request.negative))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
