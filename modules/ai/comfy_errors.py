@@ -46,6 +46,8 @@ class Untrusted(Unreachable):
 class ServerLacks(EngineUnavailable):
     """The server has not the node or the model file that a graph needs; another may have it."""
 
+    message_key = "error-server-lacks"
+
 
 @contextmanager
 def foreign_errors(server: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ BotError
 │   │   ├── EngineStalled           no progress for too long
 │   │   └── EngineForgot            restarted: it knows nothing of the run
 │   ├── OutOfMemory             (blame: size)
+│   ├── FusionRefused           (blame: fusion)   its jobs run again one by one
 │   ├── WorkflowRejected        (blame: content)  the graph or a value in it was refused
 │   ├── ExecutionFailed         (blame: content)  a node raised
 │   ├── NoOutput                (blame: content)  it ended without the picture
@@ -29,9 +30,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-Blame = Literal["server", "size", "content", "nobody"]
-"""Where a failed run's cause lies: the server (try another), the batch's size (try fewer), one of
-its jobs (split until it stands alone), or none of them (give up)."""
+Blame = Literal["server", "size", "fusion", "content", "nobody"]
+"""Where a failed run's cause lies: the server (try another), the batch's size (try fewer), its being a
+batch (try one by one), one of its jobs (split until it stands alone), or none of them (give up)."""
 
 
 class BotError(Exception):
@@ -192,6 +193,13 @@ class OutOfMemory(GenerationError):
 
     message_key = "error-out-of-memory"
     blame = "size"
+
+
+class FusionRefused(GenerationError):
+    """The run cannot be made as a batch, only one by one."""
+
+    message_key = "error-fusion-refused"
+    blame = "fusion"
 
 
 class WorkflowRejected(GenerationError):
