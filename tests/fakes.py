@@ -22,6 +22,7 @@ from modules.queue_manager.jobs import (
     Job,
     JobId,
     ModelOffer,
+    Origin,
     Picture,
     Size,
     SourceImage,
@@ -81,6 +82,7 @@ def request(
     guild: int = 1,
     locale: str = "en-US",
     age_restricted: bool = False,
+    origin: Origin | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -98,6 +100,7 @@ def request(
         sources=sources,
         variation=variation,
         age_restricted=age_restricted,
+        origin=origin,
     )
 
 

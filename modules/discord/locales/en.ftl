@@ -147,6 +147,8 @@ prompt-line = > { $prompt }
 ## The result
 
 result-line = { $model } · { $size } · seed `{ $seed }`
+made-upscaled = { $made }, upscaled ×{ $factor }
+made-edited = { $made }, edited by { $model }
 result-variation = variation `{ $seed }`
 result-waited = waited { $seconds } s
 result-gpu = GPU { $seconds } s for { $count }, { $each } s per picture

@@ -150,6 +150,8 @@ prompt-line = > { $prompt }
 ## El resultado
 
 result-line = { $model } · { $size } · semilla `{ $seed }`
+made-upscaled = { $made }, ampliada ×{ $factor }
+made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
 result-waited = esperó { $seconds } s
 result-gpu = GPU { $seconds } s para { $count }, { $each } s por imagen
