@@ -295,7 +295,7 @@ class Administration:
                 user=f"<@{request.user_id}>",
                 when=moment(record.queued_at),
                 model=made_by(self._desk.messages, locale, self._desk.offers, request),
-                size=str(request.size),
+                size="none" if record.size is None else str(record.size),
                 seed=str(request.maker.seed),
             ),
             self._text(locale, "prompt-line", prompt=quoted(request.prompt, 1500)),

@@ -81,6 +81,7 @@ def _line(
         number=str(record.number),
         when=moment(record.queued_at),
         model=made_by(messages, locale, offers, record.request),
+        size="none" if record.size is None else str(record.size),
         state=record.state if link or record.state != "delivered" else "deleted",
         link=link,
     )

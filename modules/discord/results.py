@@ -198,6 +198,7 @@ def _file(job: Job, picture: Picture) -> Enclosure:
         name=file_name(job.number, job.id, picture.media_type),
         data=picture.data,
         alt=plain(job.request.prompt, 1000),
+        size=picture.size,
     )
 
 

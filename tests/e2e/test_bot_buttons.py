@@ -138,6 +138,29 @@ async def test_the_buttons_of_an_upscaled_picture_act_on_what_made_it(tmp_path: 
             assert "Z-Image, upscaled ×2, upscaled ×2, 256×256, seed `5`" in found["content"]
 
 
+async def test_the_size_that_is_told_is_that_of_the_file_that_was_delivered(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            stand.engine.paints = WIDE
+            ana, admin = await stand.person(), await stand.person("admin")
+            await ana.command("imagine", stand.general, model="flux", prompt="a tower", seed=5)
+            result = await result_for(ana, "Flux · 128×64 · seed `5`")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            data = await ana.download(result["attachments"][0]["url"])
+            file = Image.open(io.BytesIO(data))
+            assert "Size: 128x64" in str(file.info["parameters"])
+            page = await (await ana.command("history", stand.general)).reply()
+            assert " · Flux · 128×64 · [open](" in page["content"]
+            found = await admin.command("admin find", stand.general, message=result["id"])
+            assert "Flux, 128×64, seed `5`" in (await found.reply())["content"]
+            await (await ana.click(result, "Share")).reply()
+            copy = await admin.wait_for_message(lambda m: "a tower" in m["content"], channel=gallery)
+            assert "Flux · 128×64 · seed `5`" in copy["content"]
+            form = await (await ana.click(result, "Prompt…")).modal()  # what was asked for is asked for again
+            assert "64×64" in str(form["components"])
+
+
 async def test_an_upscaled_edit_goes_back_to_the_edit_and_what_that_started_from(tmp_path: Path) -> None:
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()

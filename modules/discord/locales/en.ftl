@@ -243,7 +243,10 @@ queue-none-mine = Nothing of yours is in the queue.
 
 history-title = Your pictures
 history-empty = You have made no pictures yet.
-history-line = **#{ $number }** { $when } · { $model } · { $state ->
+history-line = **#{ $number }** { $when } · { $model } · { $size ->
+        [none] {""}
+       *[other] { $size } ·{" "}
+    }{ $state ->
         [delivered] [open]({ $link })
         [failed] did not work
         [cancelled] cancelled
@@ -357,7 +360,10 @@ admin-limits-role = { $role }: { $jobs } at once, { $daily ->
 admin-limits-cooldown = At least { $seconds } s between two requests.
 admin-limits-blocked = Blocked: { $users }
 admin-limits-nobody-blocked = Nobody is blocked.
-admin-found = **#{ $number }** by { $user }, { $when }: { $model }, { $size }, seed `{ $seed }`
+admin-found = **#{ $number }** by { $user }, { $when }: { $model }{ $size ->
+        [none] {""}
+       *[other] , { $size }
+    }, seed `{ $seed }`
 admin-reload-unavailable = Reading the settings again is not possible here.
 
 ## Errors

@@ -246,7 +246,10 @@ queue-none-mine = No tienes nada en la cola.
 
 history-title = Tus imágenes
 history-empty = Todavía no has creado imágenes.
-history-line = **#{ $number }** { $when } · { $model } · { $state ->
+history-line = **#{ $number }** { $when } · { $model } · { $size ->
+        [none] {""}
+       *[other] { $size } ·{" "}
+    }{ $state ->
         [delivered] [abrir]({ $link })
         [failed] no salió
         [cancelled] cancelada
@@ -360,7 +363,10 @@ admin-limits-role = { $role }: { $jobs } a la vez, { $daily ->
 admin-limits-cooldown = Al menos { $seconds } s entre dos peticiones.
 admin-limits-blocked = Bloqueados: { $users }
 admin-limits-nobody-blocked = No hay nadie bloqueado.
-admin-found = **#{ $number }** de { $user }, { $when }: { $model }, { $size }, semilla `{ $seed }`
+admin-found = **#{ $number }** de { $user }, { $when }: { $model }{ $size ->
+        [none] {""}
+       *[other] , { $size }
+    }, semilla `{ $seed }`
 admin-reload-unavailable = Aquí no se pueden leer los ajustes de nuevo.
 
 ## Errores
