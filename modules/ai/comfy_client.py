@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
@@ -73,9 +73,11 @@ class ComfyClient:
         prompt_id: str,
         client_id: str,
         titles: Mapping[str, str] | None = None,
+        written: Sequence[str] = (),
         extra: Mapping[str, JSON] | None = None,
     ) -> None:
-        """Queue a graph under our own id. Raises `WorkflowRejected`, or `ServerSilent` if it may be queued.
+        """Queue a graph under our own id. Raises `WorkflowRejected`, which repeats nothing of ``written``, or
+        `ServerSilent` if it may be queued.
 
         The same id twice is run twice: the server does not look. ComfyUI answers 200 also when one of
         several outputs is invalid; ours have one output, so any fault is a refusal.
@@ -92,7 +94,7 @@ class ComfyClient:
         told = await self.wire.json(answer)
         faulty = isinstance(told, dict) and told.get("node_errors")
         if answer.status == 400 or faulty:
-            error = refusal(told, titles or {})
+            error = refusal(told, titles or {}, written)
             if answer.status == 200:
                 await self.dequeue(prompt_id)
             raise error

@@ -94,6 +94,7 @@ class ComfyEngine:
                 prompt_id=batch.id,
                 client_id=self._stream.client_id,
                 titles=fused.titles(),
+                written=batch.written(),
                 extra={"preview_method": previews},
             )
         except BaseException as error:

@@ -85,7 +85,7 @@ def plain(
     card, graph = template.card, tailored(template, request)
     values: list[tuple[Place, JSON]] = [
         *((place, request.prompt) for place in card.places("prompt")),
-        *((place, request.negative) for place in card.places("negative") if card.negative != "none"),
+        *((place, request.negative) for place in _written_negative(template, request)),
         *((place, request.seed) for place in card.places("seed")),
         *((place, 1) for place in card.places("batch")),
         *zip(card.places("sources"), source_names, strict=False),
@@ -103,6 +103,12 @@ def plain(
         if graph[node_id].class_type in SAMPLERS | set(REFUSED_SAMPLERS)
     ]
     return FusedGraph(graph=graph, places=(SavedFile(SAVE_NODE, key),), samplers=tuple(order))
+
+
+def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[Place, ...]:
+    """Where the person's own negative prompt goes; without one, the graph keeps its author's."""
+    written = request.negative and template.card.negative != "none"
+    return template.card.places("negative") if written else ()
 
 
 def tailored(template: WorkflowTemplate, request: GenerationRequest) -> dict[str, Node]:

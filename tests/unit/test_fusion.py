@@ -134,7 +134,7 @@ def test_an_exported_workflow_fuses_by_itself(drawn: Exported, asked: list[tuple
     rows = sorted(tuple(json.loads(encoder["prompts"])) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
     expected = [tuple(prompt for prompt, _, _ in asked)]
     if drawn.negative != "none":
-        expected.append(tuple(request.negative for request in requests))
+        expected.append(tuple(request.negative or "a constant negative" for request in requests))
     elif len(rows) == 2:
         expected.append(("a constant negative",) * len(asked))
     assert rows == sorted(expected)
@@ -159,6 +159,65 @@ def test_the_plain_graph_of_an_exported_workflow_is_the_authors_own(
     stock = {node["class_type"] for node in drawn.graph.values()} | {"SaveImage"}
     assert {node.class_type for node in result.graph.values()} <= stock
     assert result.places == (SavedFile("fullet_save", KEYS[0]),)
+    if drawn.negative != "none":
+        texts = [one["text"] for one in of_class(write_graph(result.graph), "CLIPTextEncode")]
+        assert (prompt[::-1] or "a constant negative") in texts
+
+
+CONSTANT = {"5": node("CLIPTextEncode", clip=["2", 0], text="the author's own")}
+HELD = {
+    "n8": node("PrimitiveString", value="the author's own"),
+    "5": node("CLIPTextEncode", clip=["2", 0], text=["n8", 0]),
+}
+HELD_PROMPT = {**CONSTANT, "n8": HELD["n8"], "4": HELD["5"]}
+
+
+def with_negative(nodes: dict[str, Any], role: str, use: str = "own") -> Any:
+    """FLUX.2 Klein as somebody drew it who has a negative prompt."""
+    graph = {**write_graph(SHIPPED["flux"].graph), **nodes}
+    lines = [
+        'label = "Drawn"', 'kind = "imagine"', f'negative = "{use}"', 'default_size = "1024x1024"',
+        'sizes = ["1024x1024"]', "size_multiple = 16", "steps = 4", "[roles]", 'prompt = "4.text"',
+        f'negative = "{role}"', 'seed = "7.noise_seed"', 'batch = "6.batch_size"', 'output = "13.images"',
+    ]  # fmt: skip
+    return template(graph, "\n".join(lines))
+
+
+def encoded(model: Any, requests: list[GenerationRequest]) -> list[list[str]]:
+    """The rows of each text encoder."""
+    graph = fused(model, requests)
+    return sorted(json.loads(encoder["prompts"]) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
+
+
+@pytest.mark.parametrize("use", ["own", "shared"])
+@pytest.mark.parametrize(("nodes", "role"), [(CONSTANT, "5.text"), (HELD, "5.text"), (HELD, "n8.value")])
+def test_who_writes_no_negative_prompt_has_the_authors(use: str, nodes: dict[str, Any], role: str) -> None:
+    model = with_negative(nodes, role, use)
+    written = ["", "fog"] if use == "own" else ["", ""]
+    asked = [request(prompt=f"a {text}", negative=text) for text in written]
+    assert [text or "the author's own" for text in written] in encoded(model, asked)
+    alone = plain(model, asked[0], key=KEYS[0], source_names=[]).graph
+    assert "the author's own" in [value for one in alone.values() for value in one.inputs.values()]
+    named = plain(model, request(negative="fog"), key=KEYS[0], source_names=[]).graph
+    assert "fog" in [value for one in named.values() for value in one.inputs.values()]
+    assert "the author's own" not in str(write_graph(named)["5"])
+
+
+@pytest.mark.parametrize("nodes", [HELD, HELD_PROMPT])
+def test_a_text_that_is_linked_to_its_encoder_is_replaced_where_the_card_names_the_encoder(
+    nodes: dict[str, Any],
+) -> None:
+    """Else everybody would get the author's words, in silence."""
+    asked = [request(prompt=text, negative=f"no {text}") for text in ("a", "b")]
+    assert encoded(with_negative(nodes, "5.text"), asked) == [["a", "b"], ["no a", "no b"]]
+
+
+def test_a_negative_prompt_that_the_graph_computes_is_a_reason_to_run_one_by_one() -> None:
+    nodes = {
+        "n8": node("StringConcatenate", string_a="x", string_b="y", delimiter=""),
+        "5": node("CLIPTextEncode", clip=["2", 0], text=["n8", 0]),
+    }
+    assert "is computed in the graph" in (fusible(with_negative(nodes, "5.text")) or "")
 
 
 def test_a_graph_that_was_exported_with_a_batch_of_four_makes_one_picture_for_each_person() -> None:

@@ -132,8 +132,10 @@ class Executor:
 
     def _check_poison(self, inputs: Mapping[str, Any]) -> None:
         poison = self._bench.faults.poison
-        if poison and any(poison in text for text in _texts(inputs)):
-            raise NodeFailure("the text encoder raised on a token of this prompt", "RuntimeError")
+        for text in _texts(inputs):
+            if poison and poison in text:
+                # As real nodes do, it repeats what it was given.
+                raise NodeFailure(f"the text encoder raised on a token of {text!r}", "RuntimeError")
 
     def _shown(self, class_type: str, ui: dict[str, Any]) -> dict[str, Any]:
         """What the node shows, or, as a fault, what such a node showed before."""
