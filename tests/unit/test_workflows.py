@@ -176,7 +176,7 @@ def test_the_operator_is_told_once_what_runs_one_by_one(
     place(tmp_path, graph=graph)
     load_templates(tmp_path)
     (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.getMessage().startswith("flux makes pictures one by one: node 11")
+    assert told.getMessage().startswith("flux makes pictures one by one: node 8 (KSamplerSelect)")
     assert "dpm_adaptive chooses its steps" in told.getMessage()
 
 
