@@ -48,7 +48,10 @@ async def inspect(
     stats = await client.system_stats()
     version = await client.pack_version()
     usable = version is not None and compatible(version)
-    graphs = {name: _graphs(template, fused=usable) for name, template in templates.items()}
+    coarse = findings.coarse_attention(_system(stats, "argv"))
+    graphs = {
+        name: _graphs(template, fused=usable, masks=coarse is None) for name, template in templates.items()
+    }
     table = await _table(client, [graph for pair in graphs.values() for graph in pair if graph is not None])
     needs = {name: _needs(templates[name], graphs[name], table) for name in templates}
     fused = frozenset(name for name, (as_batch, _) in needs.items() if as_batch == [])
@@ -63,6 +66,7 @@ async def inspect(
         *_about_models(client, templates, limits, fused),
         *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
         *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
+        *([findings.about_attention(client.name, coarse)] if usable and coarse is not None else []),
         *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
     ]
     return ServerReport(findings=tuple(found), limits=limits, fused=fused)
@@ -95,17 +99,20 @@ def vram_gb(stats: Mapping[str, JSON]) -> float | None:
     return total / GIB
 
 
-def _graphs(template: WorkflowTemplate, *, fused: bool) -> tuple[Graph | None, Graph]:
-    """The graphs that would be sent: fused (None if that cannot be), and alone."""
+def _graphs(template: WorkflowTemplate, *, fused: bool, masks: bool) -> tuple[Graph | None, Graph]:
+    """The graphs that would be sent: fused (None if that cannot be), and alone. Without ``masks`` no
+    sampler run can be shared."""
     request = example(template)
     names = ["x.png"] * len(request.sources)
     alone = plain(template, request, key="0" * 32, source_names=names).graph
     if not fused:
         return None, alone
     try:
-        return fuse(template, [request], keys=["0" * 32], source_names=[names]).graph, alone
+        batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
     except Unfusible:
         return None, alone
+    sampled = any(node.class_type == pack.MODEL for node in batched.values())
+    return (None if sampled and not masks else batched), alone
 
 
 async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:

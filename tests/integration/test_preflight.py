@@ -122,6 +122,26 @@ async def test_a_missing_cache_flag_is_told_with_the_flag() -> None:
     assert (await report_of(ServerProfile(), templates=one)).notes == ()
 
 
+@pytest.mark.parametrize("flag", ["--use-sage-attention", "--use-sage", "--use-ck-attention"])
+async def test_a_server_whose_attention_is_too_coarse_shares_no_sampler_run(flag: str) -> None:
+    report = await report_of(ServerProfile(flags=(flag,), cache_lru=100))
+    assert report.limits == {"flux": 1, "flux_edit": 1, "upscale": 4, "z-image": 1}
+    assert report.fused == {"upscale"}
+    (note,) = report.notes
+    whole = "--use-ck-attention" if "ck" in flag else "--use-sage-attention"
+    assert f"was started with {whole}, so its models make pictures one by one" in note
+    assert note.endswith(f": start ComfyUI without {whole}")
+
+
+@pytest.mark.parametrize(
+    "flags", [("--fast",), ("--fast", "fp16_accumulation"), ("--use-flash-attention",), ("--use-pytorch",)]
+)
+async def test_a_server_that_is_fast_otherwise_goes_on_sharing_runs(flags: tuple[str, ...]) -> None:
+    report = await report_of(ServerProfile(flags=flags, cache_lru=100))
+    assert report.fused == set(SHIPPED)
+    assert report.notes == ()
+
+
 async def test_a_memory_that_holds_not_even_one_picture_is_told() -> None:
     report = await report_of(ServerProfile(vram_total=4 * GIB, cache_lru=100))
     assert "has 4.0 GB, and by its card flux wants 6.0 GB: expect it to be slow" in told(report)
