@@ -67,7 +67,10 @@ def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -
     names = tuple(models)
     cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(names)}"
     files = " and ".join(f"flujos/{name}.json" for name in names)
-    if not lack.input:
+    if lack.folder:
+        what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
+        mend = f"put it there, or choose another one in {files}"
+    elif not lack.input:
         what, mend = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
     else:
         what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
