@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +18,8 @@ from modules.queue_manager.errors import (
     EngineUnavailable,
     NoOutput,
 )
+
+_VIEWED = (200, 400, 403, 404, 500, 503)
 
 State = Literal["pending", "running", "finished", "unknown"]
 
@@ -171,6 +174,13 @@ class ComfyClient:
         query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
         return await self._picture("/view", query)
 
+    async def has(self, ref: ImageRef) -> bool:
+        """Whether a file is there; True as well where the server does not say."""
+        query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+        accept = (*_VIEWED, 405, 501)
+        answer = await self.wire.ask("HEAD", "/view", query=query, most=sys.maxsize, accept=accept)
+        return answer.status not in (400, 403, 404)
+
     async def kept_picture(self, key: str) -> bytes:
         """The bytes of a picture that the node pack keeps. Raises `NoOutput` if it does not know the key."""
         return await self._picture(pack.PICTURE_ROUTE + quote(key), {})
@@ -178,7 +188,7 @@ class ComfyClient:
     async def _picture(self, path: str, query: Mapping[str, str]) -> bytes:
         answer = await self.wire.ask(
             "GET", path, query=query, seconds=self.wire.limits.picture, most=self.wire.limits.picture_bytes,
-            accept=(200, 400, 403, 404, 500, 503),
+            accept=_VIEWED,
         )  # fmt: skip
         if answer.status == 503:
             raise ServerSilent(f"{self.name} is still encoding the picture")
