@@ -17,7 +17,6 @@ from modules.demo.comfy_server.faults import Faults
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.routes import routes
 from modules.demo.comfy_server.run import GpuSpan
-from modules.demo.comfy_server.values import Painting
 from modules.demo.comfy_server.workbench import Drawing, Workbench
 
 
@@ -71,12 +70,6 @@ class ComfyServer:
     def sampler_log(self) -> list[GpuSpan]:
         """What each run took of the GPU, by the monotonic clock; kept over restarts."""
         return self.bench.log
-
-    async def predraw(
-        self, prompt: str, seed: int, size: tuple[int, int], kind: str = "png", quality: int = 90
-    ) -> None:
-        """Draw now what a run will be asked for, so that drawing costs nothing then."""
-        await self.bench.predraw(Painting(prompt=prompt, seed=seed, size=size), kind, quality)
 
     async def start(self) -> None:
         """Listen, with an empty queue and history."""
