@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.demo.comfy_server.instant_nodes import Inputs, ksampler_sigmas
+from modules.demo.comfy_server.mishaps import check_rows
 from modules.demo.comfy_server.node_cache import Result
-from modules.demo.comfy_server.pack_inputs import NodeFailure, refusal
+from modules.demo.comfy_server.pack_inputs import refusal
 from modules.demo.comfy_server.run import Interrupted, Run
 from modules.demo.comfy_server.values import (
     Conditioning,
@@ -36,8 +37,6 @@ from modules.demo.comfy_server.values import (
 from modules.demo.comfy_server.workbench import Workbench
 
 TimedNode = Callable[[Workbench, Run, str, Inputs], Awaitable[Result]]
-
-OUT_OF_MEMORY = "torch.OutOfMemoryError"
 
 
 async def _load(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -136,7 +135,7 @@ class SamplerTask:
 
 async def _sample(bench: Workbench, run: Run, task: SamplerTask) -> Latent:
     model, rows = task.guider.model, len(task.latent.rows)
-    _check_memory(bench, model, rows)
+    check_rows(bench.faults, model.file, task.guider.positive.prompts, rows)
     painted = _painted(task)
     factor = 1 + bench.rng.uniform(-bench.timing.noise, bench.timing.noise)
     pace = bench.timing.sampling(steps=1, rows=rows, factor=factor)
@@ -223,16 +222,6 @@ def _sources(positive: Conditioning, row: Recipe | None, index: int) -> tuple[Re
     """The references of row ``index``, in order, or the picture that its own latent held."""
     references = tuple(batch[index % len(batch)] for batch in positive.references)
     return references or (() if row is None else (row,))
-
-
-def _check_memory(bench: Workbench, model: Model, rows: int) -> None:
-    faults = bench.faults
-    if faults.oom_above is None or rows <= faults.oom_above:
-        return
-    if faults.oom_models and not any(part in model.file for part in faults.oom_models):
-        return
-    message = "Allocation on device 0 would exceed allowed memory. (out of memory)"
-    raise NodeFailure(f"{message}\nRequested               : {rows}.00 GiB", OUT_OF_MEMORY)
 
 
 def _die(bench: Workbench, step: int) -> None:

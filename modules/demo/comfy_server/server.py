@@ -14,6 +14,7 @@ from modules.demo.comfy_server.broken_answers import guard, spoil
 from modules.demo.comfy_server.core import ServerCore
 from modules.demo.comfy_server.demo_routes import DemoRoutes
 from modules.demo.comfy_server.faults import Faults
+from modules.demo.comfy_server.mishaps import CURED_BY_RESTART
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.routes import routes
 from modules.demo.comfy_server.run import GpuSpan
@@ -24,7 +25,8 @@ class ComfyServer:
     """An async context manager; several may live in one process.
 
     ``port`` 0 takes a free one, which is kept over `stop`, `kill` and `start`. Its folders and faults
-    survive a restart; its queue, history, sockets, cache and the pack's pictures do not.
+    survive a restart (save those that a restart cures); its queue, history, sockets, cache and the pack's
+    pictures do not.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class ComfyServer:
 
     async def start(self) -> None:
         """Listen, with an empty queue and history."""
+        if self.faults.fail_with in CURED_BY_RESTART:
+            self.faults.set(fail_at=())
         self.bench.files.clear("temp")
         self.bench.shelf.clear()
         self._core = core = ServerCore(self.profile, self.bench)
