@@ -7,10 +7,12 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import (
     EngineForgot,
     EngineUnavailable,
     ExecutionFailed,
+    FusionRefused,
     NoOutput,
     OutOfMemory,
     StoreUnavailable,
@@ -112,6 +114,7 @@ class MemoryStore:
     where: dict[JobId, tuple[str, Batch]] = field(default_factory=dict)
     broken: bool = False
     delay: float = 0.0
+    taught: dict[str, dict[str, Learned]] = field(default_factory=dict)
     _next: int = 0
 
     async def next_numbers(self, count: int) -> Sequence[int]:
@@ -144,6 +147,12 @@ class MemoryStore:
 
     async def source(self, key: str) -> bytes:
         return self.sources[key]
+
+    async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
+        return {engine: dict(models) for engine, models in self.taught.items()}
+
+    async def learn(self, engine: str, model: str, learned: Learned) -> None:
+        self.taught.setdefault(engine, {})[model] = learned
 
     async def backlog(self) -> Backlog:
         living = [job for job in self.jobs.values() if job.id not in self.ended]
@@ -225,6 +234,7 @@ class FakeRun:
             noise = engine.random.uniform(1 - engine.noise, 1 + engine.noise)
             per_step = (engine.fixed + engine.each * len(batch.jobs)) / steps * noise
             await self._pass(load)
+            engine.check_health(batch)
             if len(batch.jobs) > engine.fits:
                 raise OutOfMemory("Allocation on device")
             for step in range(1, steps + 1):
@@ -283,7 +293,8 @@ class FakeEngine:
     ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,
     ``refused`` one with which no batch is taken;
     ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end,
-    ``hiccups`` how often it does not answer when asked what it can do.
+    ``hiccups`` how often it does not answer when asked what it can do; ``sick`` what every run fails with;
+    ``refuses`` a model that it does not fuse, ``breaks`` one of which it runs no batch of several.
     """
 
     name: str
@@ -301,6 +312,11 @@ class FakeEngine:
     unreadable: int = 0
     lost_pictures: int = 0
     hiccups: int = 0
+    sick: str = ""
+    refuses: str = ""
+    breaks: str = ""
+    cautious: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
     fetch_seconds: float = 0.02
     submit_seconds: float = 0.01
     stalling: bool = False
@@ -321,6 +337,15 @@ class FakeEngine:
         if self.dead.is_set():
             raise EngineUnavailable("connection refused")
 
+    def check_health(self, batch: Batch) -> None:
+        """Raise what a run ends with on a server that answers and cannot do it."""
+        if self.sick:
+            raise ExecutionFailed(self.sick)
+        if batch.fused and batch.key.model == self.refuses:
+            raise FusionRefused("FusedModel: input model: a patch is not known to be exact.")
+        if len(batch.jobs) > 1 and batch.key.model == self.breaks:
+            raise ExecutionFailed("The size of tensor a must match the size of tensor b")
+
     def die(self) -> None:
         """Everything it knew is lost."""
         self.dead.set()
@@ -337,7 +362,7 @@ class FakeEngine:
         if self.hiccups > 0:
             self.hiccups -= 1
             raise EngineUnavailable("no answer")
-        return Capabilities(batch_limits=self.limits)
+        return Capabilities(batch_limits=self.limits, cautious=self.cautious, versions=self.versions)
 
     async def submit(self, batch: Batch) -> FakeRun:
         await asyncio.sleep(self.submit_seconds)

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 
 import aiohttp
 
+from modules.ai import pack
 from modules.ai.graph import JSON
 from modules.ai.near_misses import did_you_mean
 from modules.queue_manager.errors import (
     EngineForgot,
     EngineUnavailable,
     ExecutionFailed,
+    FusionRefused,
     GenerationError,
     OutOfMemory,
     WorkflowRejected,
@@ -137,8 +139,22 @@ def _options(config: JSON, details: str) -> list[str]:
 # ── what a run ends with ────────────────────────────────────────────────────────────────────────
 
 _MEMORY = re.compile(
-    r"out of memory|not enough memory|can't allocate memory|allocation on device", re.IGNORECASE
+    r"out of memory|not enough (gpu video )?memory|can't allocate memory|allocation on device"
+    r"|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|UR_RESULT_ERROR_OUT_OF_(DEVICE|HOST)_MEMORY|OUT_OF_(DEVICE|HOST)_MEMORY"
+    r"|unable to allocate .{1,40} for an array",
+    re.IGNORECASE,
 )
+"""An allocation that failed, as CUDA, ROCm, DirectML, cuBLAS, cuDNN, Level Zero and NumPy say it."""
+
+_SERVER = re.compile(
+    r"\bos error (1455|112|28)\b|\[Errno 28\]|\[WinError (1455|112)\]|no space left on device"
+    r"|not enough space on the disk|paging file is too small",
+    re.IGNORECASE,
+)
+"""The machine's own trouble, whatever is run on it: a full disk, a paging file that is too small."""
+
+_REFUSAL = re.compile(rf"({'|'.join(pack.CLASSES)}): input ")
+"""How a sentence of the node pack begins that refuses what would not be exact."""
 
 
 def failure(data: JSON, titles: Mapping[str, str]) -> GenerationError:
@@ -148,7 +164,15 @@ def failure(data: JSON, titles: Mapping[str, str]) -> GenerationError:
     node_id = str(data.get("node_id"))
     where = titles.get(node_id) or f"node {node_id} ({data.get('node_type')})"
     reason = short(f"{where}: {kind.rpartition('.')[2] or 'error'}: {message.strip()}")
-    if kind.endswith("OutOfMemoryError") or kind == "MemoryError" or _MEMORY.search(message):
+    if kind.rpartition(".")[2] == "Refused" and _REFUSAL.match(message):
+        return FusionRefused(short(message.strip()))
+    if _SERVER.search(message):
+        return EngineUnavailable(reason)
+    if (
+        kind.endswith(("OutOfMemoryError", "ArrayMemoryError"))
+        or kind == "MemoryError"
+        or _MEMORY.search(message)
+    ):
         return OutOfMemory(reason)
     return ExecutionFailed(reason)
 

@@ -18,7 +18,7 @@ from modules.ai.runs import ComfyRun, RunTimes
 from modules.ai.samplers import Unfusible
 from modules.ai.sources import SourceNeeded
 from modules.ai.templates import WorkflowTemplate
-from modules.ai.whereabouts import FusedGraph, read_places
+from modules.ai.whereabouts import FusedGraph, SavedFile, read_places
 from modules.queue_manager.backports import gather_or_cancel
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Batch
@@ -73,7 +73,12 @@ class ComfyEngine:
         """See `ports.ImageEngine.probe`."""
         self._report = await inspect(self._client, self._templates, max_batch=self._max_batch)
         await self._stream.connect()
-        return Capabilities(batch_limits=self._report.limits, notes=self._report.notes)
+        return Capabilities(
+            batch_limits=self._report.limits,
+            cautious=self._report.cautious,
+            versions=self._report.versions,
+            notes=self._report.notes,
+        )
 
     async def submit(self, batch: Batch) -> ComfyRun:
         """See `ports.ImageEngine.submit`."""
@@ -81,8 +86,8 @@ class ComfyEngine:
         fused = await self._fused(template, batch)
         await self._stream.connect()
         run = self._run(batch, template, fused)
-        alone = not (self._report and batch.key.model in self._report.fused)
-        previews = "auto" if alone and self._preview_every else "none"
+        stock = isinstance(fused.places[0], SavedFile)
+        previews = "auto" if stock and self._preview_every else "none"
         try:
             await self._client.submit(
                 write_graph(fused.graph),
@@ -132,7 +137,7 @@ class ComfyEngine:
         keys = [secrets.token_hex(16) for _ in requests]
         names = await self._uploaded(batch)
         try:
-            if template.name in self._report.fused:
+            if batch.fused and template.name in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self._picture_format,
                     quality=self._quality, preview_every=self._previews(template),

@@ -93,9 +93,13 @@ def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> 
     return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card")
 
 
-def about_model(server: str, name: str, limit: int, why_alone: str | None) -> Finding:
-    """A model that the server can run."""
+def about_model(
+    server: str, name: str, limit: int, why_alone: str | None, *, untried: bool = False
+) -> Finding:
+    """A model that the server can run; ``untried``: how many pictures fit is not known yet."""
     if why_alone is not None:
         return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})")
     what = f"{server} can run {name}, {limit} at once"
+    if untried:
+        what = f"{server} can run {name}, one at once to begin with, up to {limit} as they prove to fit"
     return Finding(level="ok", what=what)

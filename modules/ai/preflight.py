@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,10 @@ from modules.queue_manager.backports import gather_or_cancel
 from modules.utils.inspection import Finding
 
 GIB = 2**30
+
+MOST_UNTRIED = 4
+"""Rows up to which a model grows by itself whose card does not say what fits."""
+
 _AT_ONCE = 4
 
 Table = Mapping[str, Mapping[str, JSON] | None]
@@ -26,11 +31,14 @@ Table = Mapping[str, Mapping[str, JSON] | None]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
     """What was found. ``limits`` holds each model that can run and the most rows of one run of it; those
-    in ``fused`` run fused, the others one by one on stock nodes."""
+    in ``fused`` run fused, the others one by one on stock nodes. Of those in ``cautious`` nobody knows how
+    many rows fit. ``versions`` names what the runs of each model depend on: template, node pack, server."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int] = field(default_factory=dict)
     fused: frozenset[str] = frozenset()
+    cautious: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -57,15 +65,22 @@ async def inspect(
         for name, (_, as_one) in needs.items()
         if name in fused or not as_one
     }
+    cautious = frozenset(
+        name for name in fused if fitting_rows(templates[name], vram_gb(stats), max_batch) is None
+    )
+    what_runs = f"{_system(stats, 'comfyui_version')} {version}"
+    versions = {name: _version(templates[name], what_runs) for name in limits}
     found = [
         *_about_server(client, stats, version, usable=usable),
         *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
-        *_about_models(client, templates, limits, fused),
+        *_about_models(client, templates, limits, fused, cautious),
         *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
         *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
         *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
     ]
-    return ServerReport(findings=tuple(found), limits=limits, fused=fused)
+    return ServerReport(
+        findings=tuple(found), limits=limits, fused=fused, cautious=cautious, versions=versions
+    )
 
 
 def compatible(version: str) -> bool:
@@ -74,15 +89,23 @@ def compatible(version: str) -> bool:
 
 
 def rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int:
-    """The most pictures of one run: the operator's number, else what fits; never more than the card says."""
-    card = template.card
+    """The most pictures of one run: the operator's number, else what fits, else `MOST_UNTRIED`; never more
+    than the card says."""
+    fitting = fitting_rows(template, memory_gb, max_batch) or MOST_UNTRIED
+    return max(1, min(fitting, template.card.max_batch or fitting))
+
+
+def fitting_rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int | None:
+    """The operator's number, else how many pictures fit by the card; None if that has to be tried."""
     if max_batch is not None:
-        fitting = max_batch
-    elif card.memory is not None and memory_gb is not None:
-        fitting = card.memory.rows(memory_gb)
-    else:
-        fitting = 1
-    return max(1, min(fitting, card.max_batch or fitting))
+        return max_batch
+    if template.card.memory is not None and memory_gb is not None:
+        return template.card.memory.rows(memory_gb)
+    return None
+
+
+def _version(template: WorkflowTemplate, server: str) -> str:
+    return hashlib.sha256(f"{server} {template.fingerprint}".encode()).hexdigest()[:32]
 
 
 def vram_gb(stats: Mapping[str, JSON]) -> float | None:
@@ -147,10 +170,11 @@ def _about_models(
     templates: Mapping[str, WorkflowTemplate],
     limits: Mapping[str, int],
     fused: frozenset[str],
+    cautious: frozenset[str],
 ) -> Iterable[Finding]:
     for name, limit in limits.items():
         why_alone = fusible(templates[name]) if name not in fused else None
-        yield findings.about_model(client.name, name, limit, why_alone)
+        yield findings.about_model(client.name, name, limit, why_alone, untried=name in cautious)
 
 
 def _about_memory(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 
 from modules.ai.cards import ModelCard
-from modules.ai.graph import Graph
+from modules.ai.graph import Graph, write_graph
 from modules.ai.node_table import FILE_ENDINGS
 from modules.queue_manager.jobs import ModelOffer
 
@@ -26,6 +28,12 @@ class WorkflowTemplate:
         values = (value for node in self.graph.values() for value in node.inputs.values())
         files = {value for value in values if isinstance(value, str) and value.lower().endswith(FILE_ENDINGS)}
         return " ".join(sorted(files)) or self.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one for another graph or card."""
+        text = json.dumps([asdict(self.card), write_graph(self.graph)], default=sorted, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def offer(self) -> ModelOffer:
         """What people may ask of the model."""

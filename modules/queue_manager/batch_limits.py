@@ -1,32 +1,72 @@
-"""How many rows an engine can take of each model: halved by an out-of-memory, grown back with care."""
+"""How many rows one engine can take of each model, learned from what its runs came to.
+
+A limit that is not known yet grows from one row by what came through. An out-of-memory at a size that never
+came through leads back to the largest size that did; at a size that did, to half of it. After each
+disappointment a larger size is tried more rarely. A model whose runs refuse to be fused takes one row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 PATIENCE = 8
-"""Full batches that must succeed before one row more is tried; doubled with each disappointment."""
+"""Full batches that must come through after an out-of-memory before one row more is tried; doubled with
+each further one."""
+
+ALONE_AFTER = 2
+"""Batches that failed although each of their jobs works alone, after which a model is fused no more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Limit:
-    now: int
-    successes: int = 0
-    patience: int = PATIENCE
+class Learned:
+    """What the runs of one model on one engine have taught. It survives a restart.
+
+    ``version`` names the template, node pack and server that it was learned of; ``rows`` the most rows to
+    try now (None: as many as the engine says); ``proven`` the most that ever came through; ``patience``
+    how many full batches must come through before one row more is tried; ``why_alone`` why the model is
+    not fused there (None: it is).
+    """
+
+    version: str = ""
+    rows: int | None = None
+    proven: int = 0
+    patience: int = 1
+    why_alone: str | None = None
 
 
 class BatchLimits:
-    """What was learned about one engine. Models that it was never told of have limit 0."""
+    """The limits of one engine. Models that it was never told of have limit 0.
 
-    def __init__(self) -> None:
-        self._told: dict[str, int] = {}
-        self._learned: dict[str, _Limit] = {}
+    ``known`` is what former runs taught, by model; ``on_learned`` hears what is to be remembered.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[str, Learned] | None = None,
+        on_learned: Callable[[str, Learned], None] | None = None,
+    ) -> None:
+        self._learned: dict[str, Learned] = dict(known or {})
+        self._on_learned = on_learned
+        self._told: Mapping[str, int] = {}
+        self._cautious: Collection[str] = ()
+        self._versions: Mapping[str, str] = {}
+        self._successes: dict[str, int] = {}
         self._signature: tuple[tuple[str, int], ...] | None = ()
 
-    def tell(self, limits: Mapping[str, int]) -> None:
-        """What the engine says it can take (from its probe). What an out-of-memory taught stays."""
-        self._told = dict(limits)
+    def tell(
+        self,
+        limits: Mapping[str, int],
+        *,
+        cautious: Collection[str] = (),
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        """What the engine says it can take (from its probe). What was learned stays, except of another
+        version; models in ``cautious`` begin with one row."""
+        self._told, self._cautious, self._versions = dict(limits), frozenset(cautious), dict(versions or {})
+        for model, learned in list(self._learned.items()):
+            if model in limits and learned.version != self._versions.get(model, ""):
+                del self._learned[model]
         self._signature = None
 
     @property
@@ -42,26 +82,59 @@ class BatchLimits:
 
     def of(self, model: str) -> int:
         """The most rows of ``model`` in one run; 0: it cannot run it."""
-        told = self._told.get(model, 0)
-        learned = self._learned.get(model)
-        return told if learned is None else min(told, learned.now)
+        told, learned = self._told.get(model, 0), self._of(model)
+        if learned.why_alone is not None:
+            return min(told, 1)
+        return told if learned.rows is None else min(told, learned.rows)
+
+    def proven(self, model: str) -> int:
+        """The most rows of ``model`` that ever came through; 0 if none did."""
+        return self._of(model).proven
+
+    def why_alone(self, model: str) -> str | None:
+        """Why the model is not fused on this engine; None if it is, as far as anybody knows."""
+        return self._of(model).why_alone
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the operator about what was learned."""
+        models = [model for model in self.models() if self._of(model).why_alone is not None]
+        return tuple(f"{model} runs one by one here: {self._of(model).why_alone}" for model in models)
 
     def out_of_memory(self, model: str, rows: int) -> int:
         """A run of ``rows`` did not fit. Returns the new limit, which is never below one: what else
         takes the memory may be gone the next time."""
-        self._signature = None
-        before = self._learned.get(model)
-        patience = PATIENCE if before is None else before.patience * 2
-        self._learned[model] = _Limit(now=max(rows // 2, 1), patience=patience)
-        return max(rows // 2, 1)
+        learned = self._of(model)
+        fits = learned.proven if 0 < learned.proven < rows else max(rows // 2, 1)
+        patience = PATIENCE if learned.patience < PATIENCE else 2 * learned.patience
+        self._successes.pop(model, None)
+        self._learn(model, replace(learned, rows=fits, proven=min(learned.proven, fits), patience=patience))
+        return fits
 
     def succeeded(self, model: str, rows: int) -> None:
         """A run of ``rows`` came through; enough full ones in a row allow one more."""
-        learned = self._learned.get(model)
-        if learned is None or rows < learned.now:
+        learned = self._of(model)
+        if rows > learned.proven:
+            self._learn(model, learned := replace(learned, proven=rows))
+        if learned.rows is None or rows < learned.rows:
             return
-        if learned.successes + 1 < learned.patience:
-            self._learned[model] = replace(learned, successes=learned.successes + 1)
-        elif learned.now < self._told.get(model, 0):
-            self._learned[model] = replace(learned, now=learned.now + 1, successes=0)
-            self._signature = None
+        self._successes[model] = self._successes.get(model, 0) + 1
+        if self._successes[model] >= learned.patience and learned.rows < self._told.get(model, 0):
+            self._successes[model] = 0
+            self._learn(model, replace(learned, rows=learned.rows + 1))
+
+    def run_alone(self, model: str, why: str) -> None:
+        """The model's runs cannot be fused on this engine, until its version changes."""
+        self._learn(model, replace(self._of(model), why_alone=why))
+
+    def _of(self, model: str) -> Learned:
+        learned = self._learned.get(model)
+        if learned is None:
+            rows = 1 if model in self._cautious else None
+            return Learned(version=self._versions.get(model, ""), rows=rows)
+        return learned
+
+    def _learn(self, model: str, learned: Learned) -> None:
+        self._learned[model] = learned
+        self._signature = None
+        if self._on_learned is not None:
+            self._on_learned(model, learned)

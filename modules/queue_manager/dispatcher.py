@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 
@@ -39,9 +39,10 @@ FASTEST_FOR = 1.0
 @dataclass(kw_only=True, slots=True)
 class _Group:
     """Jobs that must run together and before others: the halves of a batch that failed for its
-    content or its size."""
+    content or its size, on the engine ``because``."""
 
     jobs: tuple[Job, ...]
+    because: str | None = None
 
 
 class Dispatcher:
@@ -151,16 +152,23 @@ class Dispatcher:
         self._queue.put_back(job)
         self.schedule()
 
-    def put_back_together(self, jobs: tuple[Job, ...]) -> None:
-        """Jobs in flight wait again, and as `keep_together` says."""
+    def put_back_together(self, jobs: tuple[Job, ...], *, because: str, avoid: str | None = None) -> None:
+        """Jobs in flight wait again, and as `keep_together` says; ``avoid`` as for `put_back`."""
         for job in jobs:
-            self._queue.put_back(job)
-        self.keep_together(jobs)
+            self.put_back(job, avoid=avoid)
+        self.keep_together(jobs, because=because)
 
-    def keep_together(self, jobs: tuple[Job, ...]) -> None:
-        """Waiting jobs go first, and with nobody else."""
+    def keep_together(self, jobs: tuple[Job, ...], *, because: str | None = None) -> None:
+        """Waiting jobs go first, and with nobody else, since they failed on the engine ``because``."""
         self._grouped.update(job.id for job in jobs)
-        self._groups.append(_Group(jobs=jobs))
+        self._groups.append(_Group(jobs=jobs, because=because))
+        self.schedule()
+
+    def absolve(self, engine: str) -> None:
+        """What failed on ``engine`` was its own fault: those jobs wait like all others again."""
+        for group in [group for group in self._groups if group.because == engine]:
+            self._groups.remove(group)
+            self._grouped.difference_update(job.id for job in group.jobs)
         self.schedule()
 
     def made(self, job_id: JobId) -> None:
@@ -251,7 +259,12 @@ class Dispatcher:
         weights = self.weights(key)
         swapped = slot.warm != weights
         flight = Flight(
-            batch=Batch(id=str(uuid.uuid4()), key=key, jobs=tuple(jobs)),
+            batch=Batch(
+                id=str(uuid.uuid4()),
+                key=key,
+                jobs=tuple(jobs),
+                fused=slot.limits.why_alone(key.model) is None,
+            ),
             slot=slot,
             weights=weights,
             swapped=swapped,
@@ -270,7 +283,7 @@ class Dispatcher:
         for group in list(self._groups):
             jobs = [job for job in group.jobs if job.id in self._grouped]
             entries = [entry for job in jobs if (entry := self._queue.entry(job.id)) and entry.waiting]
-            limit = slot.limits.of(group.jobs[0].key.model)
+            limit = slot.rows(group.jobs[0].key.model)
             if not entries:
                 self._groups.remove(group)
             elif limit > 0 and self._may_run(entries[0].job, slot):
@@ -280,7 +293,7 @@ class Dispatcher:
                 at = self._groups.index(group)
                 del self._groups[at]
                 if left := tuple(entry.job for entry in entries[limit:]):
-                    self._groups.insert(at, _Group(jobs=left))
+                    self._groups.insert(at, _Group(jobs=left, because=group.because))
                 return taken
         return None
 
@@ -296,7 +309,7 @@ class Dispatcher:
         if choice is None:
             return []
         key = choice.key
-        limit = slot.limits.of(key.model)
+        limit = slot.rows(key.model)
         idle = 0 if slot.flights else self._takers.idle(key.model)
         rows = rows_for(self._queue.waiting_count(key), limit=limit, idle_engines=idle)
         jobs = self._queue.first(key, rows, accept=self._acceptor(slot))
@@ -328,10 +341,29 @@ class Dispatcher:
         avoid = self._avoid.get(job.id)
         if not avoid or slot.name not in avoid:
             return True
-        return not any(
-            other.living and other.name not in avoid and other.limits.of(job.key.model) > 0
+        if slot.sick and self._others_wait(slot):
+            return False  # whether it is well again is shown by a job that has not failed there
+        return not self.elsewhere(job, avoid)
+
+    def elsewhere(self, job: Job, avoid: Collection[str]) -> bool:
+        """Whether an engine besides those in ``avoid`` could run the job."""
+        return any(
+            other.living and not other.sick and other.name not in avoid and other.limits.of(job.key.model) > 0
             for other in self._slots.values()
         )
+
+    def _others_wait(self, slot: EngineSlot) -> bool:
+        """Whether jobs wait for ``slot`` that have not failed there."""
+        waiting = sum(
+            self._queue.waiting_count(key)
+            for key in self._queue.batch_keys()
+            if slot.limits.of(key.model) > 0
+        )
+        failed = sum(
+            slot.name in names and (entry := self._queue.entry(job_id)) is not None and entry.waiting
+            for job_id, names in self._avoid.items()
+        )
+        return waiting > failed
 
     def _left_to_others(self, slot: EngineSlot, candidates: list[Candidate], now: float) -> list[BatchKey]:
         """The keys that another engine has loaded and will have done by the time at which this one would,
@@ -342,7 +374,7 @@ class Dispatcher:
         own = next((c.key for c in candidates if c.weights == slot.warm), None)
         until = slot.free_in(now) or 0.0
         if own is not None:
-            turn = self._seconds(slot, own, slot.limits.of(own.model), swap=False)
+            turn = self._seconds(slot, own, slot.rows(own.model), swap=False)
             until += self._max_key_wait * (turn or 0.0)
         return [
             c.key
@@ -357,7 +389,7 @@ class Dispatcher:
         """Whether ``other``, which has the model loaded, may run the first job of ``key``, and will have done
         it in ``until`` seconds as far as anything is known."""
         head = self._queue.head(key)
-        able = not other.doubted and other.limits.of(key.model) > 0
+        able = other.reliable and other.limits.of(key.model) > 0
         if not able or head is None or not self._may_run(head.job, other):
             return False
         free_in = other.free_in(now)
@@ -401,13 +433,13 @@ class Dispatcher:
         fastest = self._fastest(key, rows, now)
         if fastest is None or mine <= SLOWER * fastest:
             return False
-        limit = slot.limits.of(key.model)
+        limit = slot.rows(key.model)
         if len(self._queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
             return False  # more than the others could do in that time, whoever they are
         others = [
             s
             for s in self._slots.values()
-            if s is not slot and s.living and not s.doubted and s.limits.of(key.model) > 0
+            if s is not slot and s.reliable and s.limits.of(key.model) > 0
             if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
@@ -427,7 +459,7 @@ class Dispatcher:
         seconds = [
             time
             for slot in self._slots.values()
-            if slot.living and slot.limits.of(key.model) > 0
+            if slot.living and not slot.sick and slot.limits.of(key.model) > 0
             if (time := self._seconds(slot, key, rows, swap=False)) is not None
         ]
         if len(self._fastest_known) > 1024:
@@ -461,7 +493,7 @@ class Dispatcher:
             name=slot.name,
             free_in=free_in,
             warm=slot.warm,
-            limit=slot.limits.of,
+            limit=slot.rows,
             seconds=lambda key, rows, swap: self._seconds(slot, key, rows, swap=swap),
         )
 

@@ -11,8 +11,10 @@ BotError
 │   ├── EngineUnavailable       (blame: server)   refused, unreachable, HTML instead of JSON
 │   │   ├── EngineUnauthorized      401 or 403
 │   │   ├── EngineStalled           no progress for too long
+│   │   ├── EngineSick              it answers, and fails every run
 │   │   └── EngineForgot            restarted: it knows nothing of the run
 │   ├── OutOfMemory             (blame: size)
+│   ├── FusionRefused           (blame: fusion)   the run cannot be made as a batch
 │   ├── WorkflowRejected        (blame: content)  the graph or a value in it was refused
 │   ├── ExecutionFailed         (blame: content)  a node raised
 │   ├── NoOutput                (blame: content)  it ended without the picture
@@ -29,9 +31,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-Blame = Literal["server", "size", "content", "nobody"]
-"""Where a failed run's cause lies: the server (try another), the batch's size (try fewer), one of
-its jobs (split until it stands alone), or none of them (give up)."""
+Blame = Literal["server", "size", "fusion", "content", "nobody"]
+"""Where a failed run's cause lies: the server (try another), the batch's size (try fewer), that it was
+fused (run its jobs one by one), one of its jobs (split until it stands alone), or none of them (give up)."""
 
 
 class BotError(Exception):
@@ -183,6 +185,10 @@ class EngineStalled(EngineUnavailable):
     """No progress for a multiple of the learned duration."""
 
 
+class EngineSick(EngineUnavailable):
+    """It answers, and the runs of several different people failed on it in a row."""
+
+
 class EngineForgot(EngineUnavailable):
     """The server knows nothing of a run it was given: it was restarted."""
 
@@ -192,6 +198,13 @@ class OutOfMemory(GenerationError):
 
     message_key = "error-out-of-memory"
     blame = "size"
+
+
+class FusionRefused(GenerationError):
+    """The run cannot be made as a batch, only one by one."""
+
+    message_key = "error-fusion-refused"
+    blame = "fusion"
 
 
 class WorkflowRejected(GenerationError):

@@ -31,9 +31,12 @@ Order = tuple[int, int, float, int]
 
 
 class QueueEntry:
-    """One active job's standing. ``waiting`` is false while a server has it."""
+    """One active job's standing. ``waiting`` is false while a server has it; ``failed_on`` names the servers
+    on which it failed alone, once for each time."""
 
-    __slots__ = ("__weakref__", "job", "landed", "lift_at", "sequence", "tag", "tier", "turn", "waiting")
+    __slots__ = (
+        "__weakref__", "failed_on", "job", "landed", "lift_at", "sequence", "tag", "tier", "turn", "waiting",
+    )  # fmt: skip
 
     def __init__(self, job: Job, *, sequence: int, tag: float, turn: int) -> None:
         self.job = job
@@ -44,6 +47,7 @@ class QueueEntry:
         self.lift_at = 0.0
         self.waiting = False
         self.landed = False
+        self.failed_on: tuple[str, ...] = ()
 
     @property
     def level(self) -> tuple[int, int]:

@@ -105,7 +105,7 @@ class Fleet:
             pictures=slot.pictures,
             busy_seconds=slot.busy_seconds,
             models=slot.limits.models(),
-            notes=slot.notes,
+            notes=(*slot.notes, *slot.limits.notes()),
             last_error=slot.last_error,
         )
 

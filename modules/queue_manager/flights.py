@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from modules.queue_manager.batch_limits import BatchLimits
 from modules.queue_manager.estimates import Duration, Observation
+from modules.queue_manager.failure_record import FailureRecord, FusionDoubts
 from modules.queue_manager.jobs import Batch, JobId
 from modules.queue_manager.status import EngineState
 
@@ -122,12 +123,18 @@ class Flight:
 class EngineSlot:
     """One engine as the dispatcher sees it. ``warm`` are the weights it has loaded, or will have once
     its flights are through; ``flights`` are at most two: one runs, one is handed over. ``doubted``
-    while it is asked whether it is still there."""
+    while it is asked whether it is still there; ``sick`` from the verdict on its ``record`` until a run comes
+    through: while it lives nevertheless, it may run one job at a time, to show that it is well again.
+    ``stir`` wakes its worker."""
 
     name: str
     limits: BatchLimits = field(default_factory=BatchLimits)
     state: EngineState = "starting"
+    record: FailureRecord = field(default_factory=FailureRecord)
+    fusion_doubts: FusionDoubts = field(default_factory=FusionDoubts)
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
     doubted: bool = False
+    sick: bool = False
     since: float = 0.0
     warm: str | None = None
     flights: list[Flight] = field(default_factory=list)
@@ -146,6 +153,16 @@ class EngineSlot:
     def living(self) -> bool:
         """Whether jobs may go there."""
         return self.state in ("idle", "busy")
+
+    @property
+    def reliable(self) -> bool:
+        """Whether it can be counted on for what others do not take."""
+        return self.living and not self.doubted and not self.sick
+
+    def rows(self, model: str) -> int:
+        """The most rows of ``model`` that may go there now."""
+        limit = self.limits.of(model)
+        return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:
         """Seconds until all its flights are through; None while that is not known."""

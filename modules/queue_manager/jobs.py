@@ -116,13 +116,15 @@ class Batch:
     """Jobs of one key that run as one. ``id`` is a canonical lower-case UUID and ComfyUI's ``prompt_id``.
 
     ``rows`` tells which row of the run each job has, where that is not simply its place among
-    ``jobs``: what is left of a former process's batch holds the jobs that still live.
+    ``jobs``: what is left of a former process's batch holds the jobs that still live. ``fused`` is false
+    where the model's own graph is to be run as it is, for the one job that the batch then has.
     """
 
     id: str
     key: BatchKey
     jobs: tuple[Job, ...]
     rows: tuple[int, ...] = ()
+    fused: bool = True
 
     def row(self, index: int) -> int:
         """The row of the run in which the picture of job ``index`` is made."""

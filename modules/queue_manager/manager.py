@@ -16,12 +16,14 @@ from dataclasses import replace
 from itertools import islice
 
 from modules.queue_manager.announcer import Announcer
+from modules.queue_manager.batch_limits import ALONE_AFTER, BatchLimits, Learned
 from modules.queue_manager.dispatcher import Dispatcher
 from modules.queue_manager.errors import (
     AttemptsExhausted,
     BadPrompt,
     BadSeed,
     BadSize,
+    EngineSick,
     GenerationError,
     LeaseLost,
     ModelUnavailable,
@@ -35,6 +37,7 @@ from modules.queue_manager.errors import (
     UserLimitReached,
 )
 from modules.queue_manager.estimates import DurationBook
+from modules.queue_manager.failure_record import SICK_AFTER
 from modules.queue_manager.fair_queue import FairQueue, QueueEntry
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.forecast import finish_times
@@ -78,6 +81,9 @@ PLAYED_THROUGH = 128
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds until a picture that could not be delivered is tried again, doubled each time."""
+
+TRIES_ON_SICK = 5
+"""How often a job may fail alone on servers that are held to be sick, before it is no longer believed."""
 
 DELIVERIES = 8
 """How often delivering may fail for no reason that is known, before the job does."""
@@ -138,6 +144,8 @@ class QueueManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._orphans: dict[str, tuple[Batch, ...]] = {}
         self._made_here: set[JobId] = set()
+        self._learned: dict[str, dict[str, Learned]] = {}
+        self._working: set[str] = set()  # models of which a run came through somewhere
         self._recovered = False
         self._closed: str | None = None
         self._rate: tuple[float, float | None] = (0.0, None)
@@ -291,6 +299,9 @@ class QueueManager:
     async def recover(self) -> None:
         """Take up what a former process left: waiting jobs in their order, and batches that engines
         may still have, which their workers will ask for."""
+        for engine, models in (await self._store.learned()).items():
+            self._learned.setdefault(engine, {}).update(models)
+            self._working.update(model for model, learned in models.items() if learned.proven)
         backlog = await self._store.backlog()
         dispatched = [
             job for batches in backlog.dispatched.values() for batch in batches for job in batch.jobs
@@ -349,6 +360,22 @@ class QueueManager:
 
     # ── what workers tell ───────────────────────────────────────────────────────────────────────
 
+    def limits(self, engine: str) -> BatchLimits:
+        """What is known of an engine's limits; what it learns from now on is remembered."""
+        known = self._learned.setdefault(engine, {})
+
+        def remember(model: str, learned: Learned) -> None:
+            known[model] = learned
+            self._spawn(self._remember(engine, model, learned), f"remember {model} on {engine}")
+
+        return BatchLimits(known, remember)
+
+    async def _remember(self, engine: str, model: str, learned: Learned) -> None:
+        try:
+            await self._store.learn(engine, model, learned)
+        except StoreError as error:
+            log.warning("Could not remember what was learned: %s", error, extra={"engine": engine})
+
     async def take(self, slot: EngineSlot) -> Flight:
         """The next batch for an engine, journaled as dispatched."""
         flight = await self.dispatcher.take(slot)
@@ -397,6 +424,7 @@ class QueueManager:
         seen = flight.observed()
         if seen is not None:
             self.durations.learn(seen)
+        self._learn_fusion(flight, failed=False)
         for job in self._aboard(flight):
             self.dispatcher.made(job.id)
         self.dispatcher.land(flight)
@@ -412,6 +440,16 @@ class QueueManager:
                 self._delivering.add(job.id)
                 self._spawn(self._hand_over(flight, index, job, report), f"deliver {job.id}")
 
+    def suspect(self, flight: Flight, error: GenerationError) -> bool:
+        """Note a failure that may be the engine's own. True if the engine is held to be sick."""
+        jobs = self._aboard(flight)
+        if error.blame == "content":
+            self._learn_fusion(flight, failed=True)
+        if jobs and (error.blame == "content" or (error.blame == "size" and len(jobs) == 1)):
+            flight.slot.record.failed(jobs, str(error), self._clock.now())
+            self._judge(flight.slot)
+        return flight.slot.sick
+
     async def failed(self, flight: Flight, error: GenerationError) -> None:
         """The run came to nothing. What becomes of its jobs is a matter of the error's blame."""
         self.dispatcher.land(flight)
@@ -424,18 +462,17 @@ class QueueManager:
             error,
             extra={"run": flight.batch.id, "engine": flight.slot.name, "blame": error.blame},
         )
-        if error.blame == "server":
+        slot, blame = flight.slot, error.blame
+        if slot.sick and blame in ("content", "size"):
             for job in jobs:
-                await self._retry(job, error, flight)
-        elif error.blame == "size" and len(jobs) > 1:
-            await self._split(jobs, error, max(1, flight.slot.limits.of(flight.batch.key.model)))
-        elif error.blame == "size":
-            await self._retry(jobs[0], error, flight)
-        elif error.blame == "content" and len(jobs) > 1:
-            await self._split(jobs, error, (len(jobs) + 1) // 2)
+                await self._wait_for_cure(job, error, slot)
+        elif len(jobs) > 1 and blame in ("content", "size"):
+            half = (len(jobs) + 1) // 2
+            size = half if blame == "content" else max(1, slot.limits.of(flight.batch.key.model))
+            await self._split(jobs, error, size, slot)
         else:
             for job in jobs:
-                await self._fail(job, error)
+                await self._run_again(job, error, flight)
 
     def returned(self, flight: Flight) -> None:
         """The batch was taken back before it began: its jobs wait again as if nothing had been."""
@@ -545,22 +582,23 @@ class QueueManager:
                 self._out_of_hand(job.id)
                 await self._fetch_failed(job, error, flight)
                 return
-            flight.slot.pictures += 1
+            self._came_through(flight, job)
             await self._deliver(Finished(job=job, picture=picture, report=report))
         self._handing_over += 0.2 * (self._clock.now() - ended - self._handing_over)
 
     async def _fetch_failed(self, job: Job, error: GenerationError, flight: Flight) -> None:
-        if error.blame == "content" and job.attempts == 0:
-            # Its picture alone was missing: one try by itself tells whether the job is to blame.
-            again = replace(job, attempts=1)
-            if not await self._requeue(again, error):
-                return
-            self.dispatcher.put_back_together((again,))
-            self._announcer.tell(Requeued(job=again, error=error))
-        elif error.blame == "content":
-            await self._fail(job, error)
-        else:
+        slot = flight.slot
+        if error.blame != "content":
             await self._retry(job, error, flight)
+            return
+        slot.record.failed((job,), str(error), self._clock.now())
+        if self._judge(slot):
+            await self._wait_for_cure(job, error, slot)
+        elif job.attempts == 0:
+            # Its picture alone was missing: one try by itself tells whether the job is to blame.
+            await self._run_apart(replace(job, attempts=1), error, slot)
+        else:
+            await self._fail(job, error)
 
     async def _deliver(self, finished: Finished) -> None:
         job = finished.job
@@ -636,15 +674,118 @@ class QueueManager:
     def _is_last_attempt(self, job: Job) -> bool:
         return 0 < job.attempts == self._max_attempts - 1
 
-    async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int) -> None:
+    async def _run_again(self, job: Job, error: GenerationError, flight: Flight) -> None:
+        """What becomes of a job by itself, or of one that is not at fault."""
+        if error.blame in ("server", "size"):
+            await self._retry(job, error, flight)
+        elif error.blame == "content":
+            await self._try_elsewhere(job, error, flight.slot)
+        elif error.blame == "fusion" and await self._requeue(job, error):
+            self._put_back(job)
+            self._announcer.tell(Requeued(job=job, error=error))
+        elif error.blame == "nobody":
+            await self._fail(job, error)
+
+    async def _try_elsewhere(self, job: Job, error: GenerationError, slot: EngineSlot) -> None:
+        """The job failed alone, for its content: once more on another engine, if there is one. What fails on
+        two engines that nothing else speaks against is at fault itself."""
+        entry = self._queue.entry(job.id)
+        if entry is None:
+            return
+        entry.failed_on = (*entry.failed_on, slot.name)
+        sound = sum(self._is_trusted(name, job) for name in set(entry.failed_on))
+        tried = len(entry.failed_on)
+        if sound < 2 and tried <= TRIES_ON_SICK and self.dispatcher.elsewhere(job, entry.failed_on):
+            await self._run_apart(job, error, slot)
+        else:
+            self._clear(job, entry.failed_on)
+            await self._fail(job, error)
+
+    async def _wait_for_cure(self, job: Job, error: GenerationError, slot: EngineSlot) -> None:
+        """The engine is held to be sick, so the job's failure is not its own, `TRIES_ON_SICK` times."""
+        entry = self._queue.entry(job.id)
+        if entry is None:
+            return
+        entry.failed_on = (*entry.failed_on, slot.name)
+        if len(entry.failed_on) > TRIES_ON_SICK:
+            await self._fail(job, error)
+            return
+        sick = EngineSick(slot.record.sentence())
+        if await self._requeue(job, sick):
+            self._put_back(job, avoid=slot.name)
+            self._announcer.tell(Requeued(job=job, error=sick))
+
+    async def _run_apart(self, job: Job, error: GenerationError, slot: EngineSlot) -> None:
+        """The job runs again with nobody else, on another engine if there is one."""
+        if await self._requeue(job, error):
+            self.dispatcher.put_back_together((job,), because=slot.name, avoid=slot.name)
+            self._announcer.tell(Requeued(job=job, error=error))
+
+    async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int, slot: EngineSlot) -> None:
         """Run the jobs again in smaller batches: what is to blame ends up alone."""
         for job in jobs:
             await self._requeue(job, error)
         alive = [job for job in jobs if self._queue.entry(job.id)]
         for start in range(0, len(alive), size):
-            self.dispatcher.put_back_together(tuple(alive[start : start + size]))
+            self.dispatcher.put_back_together(tuple(alive[start : start + size]), because=slot.name)
         for job in alive:
             self._announcer.tell(Requeued(job=job, error=error))
+
+    # ── inside: who is at fault ─────────────────────────────────────────────────────────────────
+
+    def _judge(self, slot: EngineSlot) -> bool:
+        """Whether the engine is held to be sick, by its record. It gets nothing more then, but for one job
+        at a time that shows whether it is well again."""
+        if not slot.sick and slot.record.culprits(self._working) >= SICK_AFTER:
+            slot.sick = True
+            log.error("Engine is held to be sick: %s", slot.record.sentence(), extra={"engine": slot.name})
+            self.dispatcher.absolve(slot.name)
+            slot.stir.set()
+        return slot.sick
+
+    def _is_trusted(self, engine: str, job: Job) -> bool:
+        """Whether nothing failed there lately but what ``job`` was part of."""
+        slot = self.dispatcher.slots.get(engine)
+        return slot is None or not (slot.sick or slot.record.failed_without(job.id))
+
+    def _came_through(self, flight: Flight, job: Job) -> None:
+        """The engine made the job's picture: it is sound, and the job innocent of what befell others."""
+        slot = flight.slot
+        slot.pictures += 1
+        slot.record.succeeded(self._clock.now())
+        if slot.sick:
+            slot.sick, slot.last_error = False, None
+            log.info("Engine is well again", extra={"engine": slot.name})
+            self.dispatcher.seen(slot)
+            slot.stir.set()
+        self._working.add(job.key.model)
+        for other in self.dispatcher.slots.values():
+            if other.record.runs:
+                other.record.innocent(job.id)
+                self._judge(other)
+
+    def _clear(self, job: Job, engines: Sequence[str]) -> None:
+        """The job failed on all of ``engines``, one of which made pictures meanwhile: it is to blame."""
+        slots = [slot for name in engines if (slot := self.dispatcher.slots.get(name)) is not None]
+        if any(a.record.succeeded_at >= b.record.since for a in slots for b in slots if a is not b):
+            for slot in slots:
+                slot.record.guilty(job.id)
+
+    def _learn_fusion(self, flight: Flight, *, failed: bool) -> None:
+        """Whether a model works alone on this engine, and not in a batch."""
+        slot, model = flight.slot, flight.batch.key.model
+        ids = [job.id for job in flight.batch.jobs]
+        if failed:
+            slot.fusion_doubts.failed(model, ids)
+        elif slot.fusion_doubts.succeeded(model, ids) >= ALONE_AFTER:
+            self.run_alone(slot, model, "its batches failed there, and each of their jobs worked alone")
+
+    def run_alone(self, slot: EngineSlot, model: str, why: str) -> None:
+        """The engine fuses ``model`` no more, until its template, the node pack or the server changes."""
+        if slot.limits.why_alone(model) is None:
+            slot.limits.run_alone(model, why)
+            log.warning("%s runs one by one from now on: %s", model, why, extra={"engine": slot.name})
+            self.dispatcher.seen(slot)
 
     async def _requeue(self, job: Job, error: GenerationError) -> bool:
         """Note that the job waits again; false if it was cancelled meanwhile."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Batch, Job, Picture
 
@@ -38,11 +39,15 @@ class Clock(Protocol):
 class Capabilities:
     """What a living server can do now.
 
-    ``batch_limits`` maps each model the server can run to the most rows it can take in one run;
+    ``batch_limits`` maps each model the server can run to the most rows it can take in one run; of those
+    in ``cautious`` nobody knows how many fit, so they begin with one. ``versions`` names, for each model,
+    what its runs depend on (template, node pack, server): what they taught holds for that version.
     ``notes`` are sentences for the operator (what is missing and the mend).
     """
 
     batch_limits: Mapping[str, int]
+    cautious: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -305,6 +310,14 @@ class JobStore(Protocol):
 
     async def backlog(self) -> Backlog:
         """What a former process left behind."""
+        ...
+
+    async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
+        """What runs have taught, by engine and model."""
+        ...
+
+    async def learn(self, engine: str, model: str, learned: Learned) -> None:
+        """Remember what runs have taught. Raises `StoreUnavailable` or `LeaseLost`."""
         ...
 
 

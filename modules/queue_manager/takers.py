@@ -17,6 +17,7 @@ class Sort(NamedTuple):
     """What makes engines alike."""
 
     busy: bool
+    sick: bool
     warm: str | None
     limits: tuple[tuple[str, int], ...]
 
@@ -34,7 +35,7 @@ class TakerPool:
 
     def add(self, slot: EngineSlot) -> None:
         """The engine waits. If it was there already, what makes its sort may have changed."""
-        sort = Sort(bool(slot.flights), slot.warm, slot.limits.signature)
+        sort = Sort(bool(slot.flights), slot.sick, slot.warm, slot.limits.signature)
         if self._sorts.get(slot.name) == sort:
             return
         self.remove(slot)
@@ -58,9 +59,9 @@ class TakerPool:
             del self._members[sort], self._heaps[sort]
 
     def sorts(self, head_weights: str | None) -> list[Sort]:
-        """Every sort, the best first for a job that needs ``head_weights``: idle engines, then those
-        that need not load."""
-        return sorted(self._members, key=lambda sort: (sort.busy, sort.warm != head_weights))
+        """Every sort, the best first for a job that needs ``head_weights``: sound engines, idle ones, then
+        those that need not load."""
+        return sorted(self._members, key=lambda sort: (sort.sick, sort.busy, sort.warm != head_weights))
 
     def of(self, sort: Sort, most: int) -> Iterator[EngineSlot]:
         """Up to ``most`` engines of a sort, the fastest first. The pool may change between them."""
@@ -79,9 +80,9 @@ class TakerPool:
                     heappush(heap, item)
 
     def idle(self, model: str) -> int:
-        """How many of them have nothing to do at all, and can run ``model``."""
+        """How many sound ones of them have nothing to do at all, and can run ``model``."""
         return sum(
             len(members)
             for sort, members in self._members.items()
-            if not sort.busy and any(name == model and rows > 0 for name, rows in sort.limits)
+            if not (sort.busy or sort.sick) and any(name == model and rows > 0 for name, rows in sort.limits)
         )

@@ -17,8 +17,10 @@ from typing import Any
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.breaker import CircuitBreaker
 from modules.queue_manager.errors import (
+    EngineSick,
     EngineStalled,
     EngineUnavailable,
+    FusionRefused,
     GenerationError,
     OutOfMemory,
     StoreError,
@@ -73,7 +75,7 @@ class GpuWorker:
         self, *, engine: ImageEngine, manager: QueueManager, clock: Clock, times: WorkerTimes | None = None
     ) -> None:
         self.engine = FencedEngine(engine)
-        self.slot = EngineSlot(name=engine.name)
+        self.slot = EngineSlot(name=engine.name, limits=manager.limits(engine.name))
         self._manager = manager
         self._clock = clock
         self._times = times or WorkerTimes()
@@ -83,8 +85,8 @@ class GpuWorker:
             seed=sum(engine.name.encode()),
         )
         self._followers: set[asyncio.Task[None]] = set()
-        self._trouble = self._doubt = False
-        self._stir = asyncio.Event()
+        self._trouble = self._doubt = self._on_trial = False
+        self._stir = self.slot.stir
         self._draining = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
@@ -172,7 +174,8 @@ class GpuWorker:
         except GenerationError as error:
             return self._is_not(error)
         self._learn(capabilities)
-        self.slot.last_error = None
+        if not self.slot.sick:
+            self.slot.last_error = None
         if not self._draining.is_set():
             self._trouble = False
         self._become("busy" if self.slot.flights else "idle")
@@ -183,7 +186,9 @@ class GpuWorker:
 
     def _learn(self, capabilities: Capabilities) -> None:
         self._probed_at = self._clock.now()
-        self.slot.limits.tell(capabilities.batch_limits)
+        self.slot.limits.tell(
+            capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
+        )
         if capabilities.notes != self.slot.notes:
             self.slot.notes = capabilities.notes
             for note in capabilities.notes:
@@ -219,6 +224,7 @@ class GpuWorker:
         await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, napping):
             task.cancel()
+        self._on_trial = self.slot.sick
 
     async def _take_up_orphans(self) -> None:
         for batch in self._manager.orphans(self.slot.name):
@@ -283,6 +289,8 @@ class GpuWorker:
                 if stirred.done():
                     self._stir.clear()
                     stirred = asyncio.ensure_future(self._stir.wait())
+                if self.slot.sick and not self._on_trial:
+                    self._fall_sick()
                 if work.done() or self.slot.flights or not (self._doubt or self._stale()):
                     continue
                 self._doubt = False
@@ -313,7 +321,7 @@ class GpuWorker:
 
     async def _room(self) -> None:
         """Return when the engine can be handed a batch: it is idle, or about to be."""
-        while len(self.slot.flights) >= 2:
+        while len(self.slot.flights) >= (1 if self.slot.sick else 2):
             await self._moved(self.slot.flights[0], None)
         while self.slot.flights:
             flight = self.slot.flights[0]
@@ -438,7 +446,8 @@ class GpuWorker:
         flight.ended_at = now
         self.slot.busy_seconds += now - flight.started_at
         self.slot.limits.succeeded(flight.batch.key.model, len(flight.batch.jobs))
-        self._breaker.succeeded()
+        if not self.slot.sick:  # else its pictures have to be there, too
+            self._breaker.succeeded()
         self._manager.landed(flight)
 
     async def _failed(self, flight: Flight, error: GenerationError) -> None:
@@ -450,16 +459,28 @@ class GpuWorker:
                 limit,
                 extra={"engine": self.slot.name, "model": flight.batch.key.model},
             )
+        if isinstance(error, FusionRefused):
+            self._manager.run_alone(self.slot, flight.batch.key.model, error.reason)
         wanted = not flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
         if isinstance(error, EngineUnavailable) and wanted:
             self._note(error)
-            self.slot.warm = None
-            self._become("down")
-            self._stop_serving()
-            self._call_back_the_other(flight)
+            self._leave_off(flight)
+        elif self._manager.suspect(flight, error):
+            self._fall_sick(flight)
         await self._manager.failed(flight, error)
 
-    def _call_back_the_other(self, lost: Flight) -> None:
+    def _fall_sick(self, last: Flight | None = None) -> None:
+        """The engine answers and fails every run: leave it alone for a while, then try it with one job."""
+        self._note(EngineSick(self.slot.record.sentence()))
+        self._leave_off(last)
+
+    def _leave_off(self, last: Flight | None) -> None:
+        self.slot.warm = None
+        self._become("down")
+        self._stop_serving()
+        self._call_back_the_other(last)
+
+    def _call_back_the_other(self, lost: Flight | None) -> None:
         """What was handed over to a server in trouble, and has not begun, is taken back."""
         for flight in self.slot.flights:
             if flight is not lost and flight.started_at is None:

@@ -15,7 +15,7 @@ def told() -> dict[str, Any]:
     stretch = {"model": HOSTILE, "size": 2, "from": 900.0, "to": 950.0, "good": False}
     engine = {
         "name": HOSTILE, "state": "down", "since": 950.0, "model": None, "pictures": 3, "busy": 0.4,
-        "batches": [stretch],
+        "trouble": f"8 runs failed in a row: {HOSTILE}", "batches": [stretch],
     }  # fmt: skip
     return {
         "now": 1000.0,
@@ -23,7 +23,7 @@ def told() -> dict[str, Any]:
         "window": 1800.0,
         "queue": {"waiting": 4, "running": 0, "users": 2},
         "figures": {"fairness": 0.5, "failed": 2, "requests": 10, "refused": 0},
-        "engines": [engine, {**engine, "name": "two", "state": "idle", "batches": []}],
+        "engines": [engine, {**engine, "name": "two", "state": "idle", "trouble": None, "batches": []}],
         "depth": [[990.0, 4, 0]],
         "waits": [[900.0, 12.5]],
     }
@@ -45,7 +45,8 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
 
         assert await said() == "Starting"
         with monitor.showing(view):
-            assert await said() == "Taking jobs; 1 of 2 GPUs cannot be reached"
+            assert await said() == "Taking jobs; 1 of 2 GPUs cannot be used"
+            assert await page.locator(".trouble").all_inner_texts() == [f"8 runs failed in a row: {HOSTILE}"]
             assert await page.locator("[data-engine] .name").first.inner_text() == HOSTILE
             assert await page.locator(".batch.failed").count() == 1
             assert await page.locator("img").count() == 0

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
+from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.queue_manager.jobs import MAX_SEED, Size, SourceImage, Variation
 from modules.queue_manager.ports import Cancelled, JobStore, Requeued
@@ -107,6 +108,21 @@ async def test_a_dispatched_batch_comes_back_with_what_is_left_of_it(opener: Ope
         assert batch.jobs == (two, four)
         assert [batch.row(index) for index in range(2)] == [1, 3]
         assert not backlog.waiting
+
+
+async def test_what_runs_have_taught_is_known_at_the_next_start(opener: Opener) -> None:
+    grown = Learned(version="1", rows=3, proven=3, patience=8)
+    alone = Learned(version="2", why_alone="its sampler is not one of ComfyUI's own \ud800")
+    async with opener() as store:
+        assert await store.learned() == {}
+        await store.learn("gpu:1", "mine", Learned(version="1", rows=2, proven=2))
+        await store.learn("gpu:1", "mine", grown)
+        await store.learn("gpu:2", "mine", alone)
+    async with opener() as store:
+        learned = await store.learned()
+    assert learned["gpu:1"] == {"mine": grown}
+    assert learned["gpu:2"]["mine"].rows is None
+    assert str(learned["gpu:2"]["mine"].why_alone).startswith("its sampler is not one of")
 
 
 async def test_what_was_put_back_waits_again_with_its_attempts(opener: Opener) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,33 @@ async def test_a_good_server_runs_everything_and_has_nothing_to_mend() -> None:
 async def test_memory_or_the_operator_sets_the_batch(gib: int, max_batch: int | None, flux: int) -> None:
     profile = ServerProfile(vram_total=int(gib * GIB * 0.99), cache_lru=100)
     assert (await report_of(profile, max_batch=max_batch)).limits["flux"] == flux
+
+
+async def test_a_card_that_does_not_say_what_fits_begins_with_care_unless_the_operator_says() -> None:
+    card = replace(SHIPPED["flux"].card, memory=None)
+    templates = {"flux": replace(SHIPPED["flux"], card=card), "z-image": SHIPPED["z-image"]}
+    report = await report_of(GOOD, templates=templates)
+    assert (report.limits["flux"], report.cautious) == (4, {"flux"})
+    assert any("one at once to begin with, up to 4" in str(finding) for finding in report.findings)
+    assert not (await report_of(GOOD, templates=templates, max_batch=3)).cautious
+
+
+async def test_another_card_graph_pack_or_server_is_another_version() -> None:
+    card = replace(SHIPPED["flux"].card, steps=5)
+    changed = {"flux": replace(SHIPPED["flux"], card=card), "z-image": SHIPPED["z-image"]}
+    here, same, other_card, other_pack, other_server = [
+        (await report_of(profile, templates=templates)).versions
+        for profile, templates in (
+            (GOOD, SHIPPED),
+            (GOOD, SHIPPED),
+            (GOOD, changed),
+            (replace(GOOD, pack_version="1.9.0"), SHIPPED),
+            (replace(GOOD, version="0.34.0"), SHIPPED),
+        )
+    ]
+    assert here == same
+    assert here["z-image"] == other_card["z-image"]
+    assert len({v["flux"] for v in (here, other_card, other_pack, other_server)}) == 4
 
 
 async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_where() -> None:

@@ -177,7 +177,7 @@ def test_any_refusal_is_one_of_our_errors_in_one_short_line(body: Any) -> None:
 
 @given(JSON | st.dictionaries(st.sampled_from(["exception_type", "exception_message", "node_id"]), JSON))
 def test_any_failure_is_one_of_our_errors(data: Any) -> None:
-    assert isinstance(failure(data, {}), OutOfMemory | ExecutionFailed)
+    assert isinstance(failure(data, {}), GenerationError)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +191,49 @@ def test_any_failure_is_one_of_our_errors(data: Any) -> None:
         ("RuntimeError", "MPS backend out of memory (MPS allocated: 5 GB)"),
         ("RuntimeError", "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
         ("MemoryError", ""),
+        (
+            "numpy._core._exceptions._ArrayMemoryError",
+            "Unable to allocate 9.0 GiB for an array with shape (3,)",
+        ),
+        (
+            "RuntimeError",
+            "Could not allocate tensor with 9437184 bytes. There is not enough GPU video memory",
+        ),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ("RuntimeError", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        ("RuntimeError", "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)"),
     ],
 )
 def test_out_of_memory_is_known_in_every_guise(kind: str, message: str) -> None:
     data = {"exception_type": kind, "exception_message": message, "node_id": "8", "node_type": "KSampler"}
     assert isinstance(failure(data, {}), OutOfMemory)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("OSError", "[Errno 28] No space left on device: '/output/fullet/a_00001_.png'"),
+        ("OSError", "The paging file is too small for this operation to complete. (os error 1455)"),
+        ("safetensors_rust.SafetensorError", "I/O error: (os error 112)"),
+    ],
+)
+def test_the_machines_own_trouble_is_the_servers_fault(kind: str, message: str) -> None:
+    data = {"exception_type": kind, "exception_message": message, "node_id": "8", "node_type": "SaveImage"}
+    assert failure(data, {}).blame == "server"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "blame"),
+    [
+        ("custom_nodes.fullet.inputs.Refused", "FusedModel: input model: EasyCache decides …", "fusion"),
+        ("Refused", "SamplerBatch: input sampler: it is not one of ComfyUI's own samplers.", "fusion"),
+        ("ValueError", "SamplerBatch: input sampler: it is not one of ComfyUI's own samplers.", "content"),
+        ("other.Refused", "I will not", "content"),
+    ],
+)
+def test_what_the_node_pack_refuses_is_told_from_other_failures(kind: str, message: str, blame: str) -> None:
+    data = {"exception_type": kind, "exception_message": message, "node_id": "8", "node_type": "KSampler"}
+    assert failure(data, {}).blame == blame
 
 
 def test_another_failure_names_node_and_exception() -> None:

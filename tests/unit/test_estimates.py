@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from modules.queue_manager.batch_limits import PATIENCE, BatchLimits
 from modules.queue_manager.breaker import CircuitBreaker
 from modules.queue_manager.estimates import DurationBook, Observation
 
@@ -79,32 +78,6 @@ def test_what_remains_follows_the_run_s_own_pace() -> None:
     assert duration.remaining(elapsed=2.2, step=2, since_step=0.5) == pytest.approx(2.0 - 0.5 + 0.3)
     assert duration.remaining(elapsed=6.0, step=3, since_step=0.0, pace=2.0) == pytest.approx(2.3)
     assert duration.remaining(elapsed=60.0, step=4, since_step=50.0) == 0.0
-
-
-def test_out_of_memory_halves_and_full_batches_grow_back() -> None:
-    limits = BatchLimits()
-    limits.tell({"flux": 4, "z-image": 8})
-    assert limits.out_of_memory("flux", 4) == 2
-    assert (limits.of("flux"), limits.of("z-image"), limits.of("unknown")) == (2, 8, 0)
-    for _ in range(PATIENCE):
-        limits.succeeded("flux", 1)  # not a full batch: says nothing
-    assert limits.of("flux") == 2
-    for _ in range(PATIENCE):
-        limits.succeeded("flux", 2)
-    assert limits.of("flux") == 3
-    assert limits.out_of_memory("flux", 3) == 1
-    for _ in range(2 * PATIENCE - 1):
-        limits.succeeded("flux", 1)
-    assert limits.of("flux") == 1  # more patience after each disappointment
-    limits.succeeded("flux", 1)
-    assert limits.of("flux") == 2
-
-
-def test_one_picture_may_always_be_tried_again() -> None:
-    limits = BatchLimits()
-    limits.tell({"flux": 1, "z-image": 0})
-    assert limits.out_of_memory("flux", 1) == 1
-    assert limits.models() == ("flux",)
 
 
 def test_the_breaker_waits_longer_each_time_and_forgets_after_a_run_that_came_through() -> None:

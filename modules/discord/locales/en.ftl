@@ -404,6 +404,7 @@ error-queue-closed = { $why ->
 error-generation = It did not work: { $reason }
 error-engine-unavailable = The GPU server could not be reached. Please try again.
 error-out-of-memory = The GPU's memory did not suffice, even for this picture alone. Try a smaller size.
+error-fusion-refused = This picture cannot be made together with others. It is made by itself now.
 error-workflow-rejected = The GPU server refused it: { $reason }
 error-execution-failed = It failed while being made: { $reason }
 error-no-output = It ended without a picture. Please try again.

@@ -407,6 +407,7 @@ error-queue-closed = { $why ->
 error-generation = No salió: { $reason }
 error-engine-unavailable = No se pudo alcanzar el servidor de GPU. Inténtalo de nuevo.
 error-out-of-memory = La memoria de la GPU no bastó ni para esta imagen sola. Prueba con un tamaño menor.
+error-fusion-refused = Esta imagen no se puede hacer junto con otras. Ahora se hace por separado.
 error-workflow-rejected = El servidor de GPU la rechazó: { $reason }
 error-execution-failed = Falló mientras se creaba: { $reason }
 error-no-output = Terminó sin imagen. Inténtalo de nuevo.

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import Batch, Job, JobId, Picture
 from modules.queue_manager.ports import (
@@ -35,9 +36,9 @@ from modules.utils.database.codec import (
     storable,
 )
 from modules.utils.database.connections import Connections
-from modules.utils.database.models import JobRow, JobSourceRow, SourceRow, StatusMessageRow
+from modules.utils.database.models import JobRow, JobSourceRow, LearnedRow, SourceRow, StatusMessageRow
 from modules.utils.database.pictures import PictureShelf
-from modules.utils.database.statements import insert_new
+from modules.utils.database.statements import insert_new, upsert
 from modules.utils.database.writer import GroupWriter, Rows
 
 ACCEPT_PATIENCE = 8.0
@@ -50,6 +51,7 @@ _INSERT_JOB = insert_new(JobRow)
 _INSERT_SOURCE = insert_new(SourceRow)
 _INSERT_NEED = insert_new(JobSourceRow)
 _INSERT_STATUS = insert_new(StatusMessageRow)
+_PUT_LEARNED = upsert(LearnedRow)
 
 _TURN = text(
     "UPDATE jobs SET state = :state, attempts = COALESCE(:attempts, attempts),"
@@ -172,6 +174,36 @@ class JobJournal:
         waiting, begun = await self._connections.read_at_last(_unended)
         jobs = [job async for job in _restored(waiting)]
         return Backlog(waiting=tuple(jobs), dispatched=await _batches(begun))
+
+    async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
+        """See `JobStore`. Waits out a database that is away."""
+        found: dict[str, dict[str, Learned]] = {}
+        for row in await self._connections.read_at_last(_all_learned):
+            found.setdefault(row.engine, {})[row.model] = Learned(
+                version=row.version,
+                rows=row.row_limit,
+                proven=row.proven,
+                patience=row.patience,
+                why_alone=row.why_alone,
+            )
+        return found
+
+    async def learn(self, engine: str, model: str, learned: Learned) -> None:
+        """See `JobStore`."""
+        values = {
+            "engine": storable(engine, 300),
+            "model": storable(model, 100),
+            "version": storable(learned.version, 64),
+            "row_limit": learned.rows,
+            "proven": learned.proven,
+            "patience": learned.patience,
+            "why_alone": None if learned.why_alone is None else storable(learned.why_alone, 500),
+        }
+
+        def change(connection: Connection) -> None:
+            connection.execute(_PUT_LEARNED, values)
+
+        await self._writer.write(change, patience=ACCEPT_PATIENCE)
 
     async def give_back_numbers(self) -> None:
         """At a clean end: let the next process go on with the first number that was not given."""
@@ -306,6 +338,10 @@ async def _unended(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence
         unended.where(JobRow.state != "queued").order_by(JobRow.handed_over, JobRow.slot)
     )
     return waiting.all(), begun.all()
+
+
+async def _all_learned(connection: AsyncConnection) -> Sequence[Any]:
+    return (await connection.execute(select(LearnedRow.__table__))).all()
 
 
 async def _restored(rows: Sequence[Any]) -> Any:

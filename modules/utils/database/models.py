@@ -139,6 +139,20 @@ class FactRow(Base):
     value: Mapped[str]
 
 
+class LearnedRow(Base):
+    """What the runs of one model on one server have taught (see `batch_limits.Learned`)."""
+
+    __tablename__ = "learned"
+
+    engine: Mapped[str] = mapped_column(String(300), primary_key=True)
+    model: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64))
+    row_limit: Mapped[int | None]
+    proven: Mapped[int]
+    patience: Mapped[int]
+    why_alone: Mapped[str | None]
+
+
 class StatusMessageRow(Base):
     """The message that shows a job's progress, to be mended after a crash."""
 

@@ -75,7 +75,7 @@ function drawState(told) {
   if (told.unready) {
     words = REASONS[told.unready] ?? told.unready[0].toUpperCase() + told.unready.slice(1);
     good = false;
-  } else if (down) words = `Taking jobs; ${down} of ${engines.length} GPUs cannot be reached`;
+  } else if (down) words = `Taking jobs; ${down} of ${engines.length} GPUs cannot be used`;
   $("state").textContent = words;
   $("state").className = good ? "good" : "bad";
 }
@@ -90,6 +90,7 @@ function lane(engine, told, from, width) {
     ` · ${engine.pictures} pictures · ${Math.round(engine.busy * 100)} % busy`,
   );
   label.append(about);
+  if (engine.trouble) label.append(element("div", { class: "about trouble", title: engine.trouble }, engine.trouble));
   const picture = shape("svg", { viewBox: `0 0 ${width} 44`, preserveAspectRatio: "none", role: "img" });
   picture.setAttribute("aria-label", `Batches of ${engine.name}`);
   const scale = width / (told.now - from);
