@@ -31,8 +31,6 @@ async def drive(
         drivers = [_Driver(session, gpu, model, first=1 + 10_000 * n) for n, gpu in enumerate(gpus)]
         try:
             await asyncio.gather(*(one.run([1] * runs) for one, runs in zip(drivers, skip, strict=True)))
-            for one, sizes in zip(drivers, batches, strict=True):
-                await one.draw(sizes)
             began = time.monotonic()
             ends = await asyncio.gather(
                 *(one.run(sizes) for one, sizes in zip(drivers, batches, strict=True))
@@ -46,7 +44,7 @@ async def drive(
 
 class _Driver:
     def __init__(self, session: aiohttp.ClientSession, gpu: GpuServer, model: str, *, first: int) -> None:
-        self._gpu, self._model, self._next = gpu, model, first
+        self._model, self._next = model, first
         self._engine = ComfyEngine(
             client=ComfyClient(session=session, url=gpu.url, api_key=None),
             templates=load_templates(ROOT / "flujos"),
@@ -54,11 +52,6 @@ class _Driver:
             clock=LoopClock(),
             max_batch=16,
         )
-
-    async def draw(self, sizes: Sequence[int]) -> None:
-        """Have the pictures of the next batches drawn."""
-        seeds = range(self._next, self._next + sum(sizes))
-        await self._gpu.predraw([(prompt_of(seed), seed) for seed in seeds])
 
     async def run(self, sizes: Sequence[int]) -> float:
         """Hand in all at once, fetch what is done; when the last picture was there."""

@@ -60,7 +60,6 @@ async def _measure(kind: str, fail: Break, seed: int) -> dict[str, float]:
             for s, made in zip(specs, [len(await gpu.spans()) for gpu in stand.gpus], strict=True)
         ]
         seeds = stand.new_seeds(USERS)
-        await stand.predraw(seeds)
         await stand.admin("pause")
         wishes = [(p, s, "flux") for p, s in zip(stand.people, seeds, strict=True)]
         await stand.ask_all(wishes)

@@ -43,7 +43,6 @@ async def _measure(
         skipped = [len(await gpu.spans()) for gpu in stand.gpus]
         await stand.admin("pause")
         seeds = stand.new_seeds(2 * batches * BATCH)
-        await stand.predraw(seeds)
         wishes = [(stand.people[n % users], seed, "flux") for n, seed in enumerate(seeds)]
         await stand.ask_all(wishes)
         began = time.monotonic()

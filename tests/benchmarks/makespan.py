@@ -24,7 +24,6 @@ async def measure_burst(run: int) -> Measurement:
         await stand.warm_up()
         gpus = await _to_come(stand, BURST_BATCH)
         seeds = stand.new_seeds(BURST_JOBS)
-        await stand.predraw(seeds)
         began = time.monotonic()
         asking = [
             asyncio.ensure_future(_at(began + 0.05 * n / BURST_JOBS, person.imagine(seed)))
@@ -114,7 +113,6 @@ def _dealt(stand: Rig, models: Sequence[str]) -> list[tuple[object, int, str]]:
 async def _full_queue(stand: Rig, wishes: list[tuple[object, int, str]]) -> float:
     """Let all wait, then begin: seconds from the first GPU's start to the last one's end."""
     await stand.admin("pause")
-    await stand.predraw([seed for _, seed, _ in wishes])
     await stand.ask_all(wishes)  # type: ignore[arg-type]
     began = time.monotonic()
     await stand.admin("resume")

@@ -91,11 +91,6 @@ class GpuServer:
             if span["start"] >= since and span["rows"]
         ]
 
-    async def predraw(self, pictures: Sequence[tuple[str, int]]) -> None:
-        """Have these (prompt, seed) drawn before the clock starts."""
-        body = [[prompt, seed, *SIZE, "png", 90] for prompt, seed in pictures]
-        await self.post("predraw", pictures=body)
-
     async def post(self, action: str, **body: Any) -> None:
         """Something is to happen to it: see the server's /demo routes."""
         async with self._session.post(f"{self.url}/demo/{action}", json=body) as response:
@@ -205,10 +200,6 @@ class Rig:
     def new_seeds(self, count: int) -> list[int]:
         """Seeds that no picture had before."""
         return [self.next_seed() for _ in range(count)]
-
-    async def predraw(self, seeds: Sequence[int]) -> None:
-        """On every GPU, since none is known to get a certain job."""
-        await asyncio.gather(*(gpu.predraw([(prompt_of(s), s) for s in seeds]) for gpu in self.gpus))
 
     async def admin(self, command: str) -> None:
         """``!command``, and the answer awaited."""

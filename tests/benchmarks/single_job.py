@@ -17,7 +17,6 @@ async def measure(run: int) -> Measurement:
     async with rig(specs, users=2) as stand:
         await stand.warm_up(rounds=2)
         seeds = stand.new_seeds(JOBS)
-        await stand.predraw(seeds)
         beyond, answered = [], []
         for seed in seeds:
             await asyncio.sleep(0.7)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.comfy_server import ComfyServer, Timing
+from modules.demo.comfy_server.mishaps import CURED_BY_RESTART, LACKS_OF_MEMORY
 from tests.integration.embedded_comfy import Listener, fused_graph, new_keys, stock_graph, zimage_graph
 
 
@@ -76,6 +77,106 @@ async def test_memory_may_lack_for_one_model_alone(comfy: ComfyServer, client: L
 
     assert fine[-3]["type"] == "execution_success"
     assert error_of(failed)["exception_type"] == "torch.OutOfMemoryError"
+
+
+@pytest.mark.parametrize("words", LACKS_OF_MEMORY)
+async def test_memory_lacks_in_each_backends_own_words(
+    comfy: ComfyServer, client: Listener, words: str
+) -> None:
+    comfy.faults.set(oom_above=1, oom_words=words)
+
+    _, failed = await client.run(stock_graph(rows=2))
+    _, fine = await client.run(stock_graph())
+
+    error = error_of(failed)
+    kind, message = LACKS_OF_MEMORY[words]
+    assert (error["exception_type"], error["node_id"]) == (kind, "11")
+    assert error["exception_message"].startswith(message)
+    assert fine[-3]["type"] == "execution_success"
+
+
+@pytest.mark.parametrize("words", sorted(CURED_BY_RESTART))
+async def test_a_cuda_error_meets_every_run_at_its_first_node_until_a_restart(
+    comfy: ComfyServer, client: Listener, words: str
+) -> None:
+    comfy.faults.set(fail_at=["*"], fail_with=words)
+    for seed in range(2):
+        _, events = await client.run(stock_graph(seed=seed))
+        error = error_of(events)
+        assert error["executed"] == []
+        assert "CUDA error: an illegal memory access was encountered" in error["exception_message"]
+    assert not comfy.sampler_log
+
+    await comfy.restart()
+    await client.connect()
+    _, events = await client.run(stock_graph())
+    assert events[-3]["type"] == "execution_success"
+
+
+async def test_a_full_disk_fails_each_run_where_it_saves_also_after_a_restart(
+    comfy: ComfyServer, client: Listener
+) -> None:
+    comfy.faults.set(fail_at=["SaveImage", "SaveImageBatch"], fail_with="disk full")
+    for graph in (stock_graph(), fused_graph(["a cat"], [1], new_keys(1))):
+        error = error_of((await client.run(graph))[1])
+        assert (error["node_id"], error["exception_type"]) == ("13", "OSError")
+        assert error["exception_message"].startswith("[Errno 28] No space left on device")
+
+    await comfy.restart()
+    await client.connect()
+    assert error_of((await client.run(stock_graph(seed=2)))[1])["node_id"] == "13"
+
+
+async def test_a_node_may_raise_in_every_run_while_others_run(comfy: ComfyServer, client: Listener) -> None:
+    comfy.faults.set(fail_at=["KSampler"])
+
+    assert error_of((await client.run(zimage_graph()))[1])["node_type"] == "KSampler"
+    assert (await client.run(stock_graph()))[1][-3]["type"] == "execution_success"
+
+
+async def test_what_the_pack_refuses_stock_nodes_run(comfy: ComfyServer, client: Listener) -> None:
+    comfy.faults.set(refused=["ModelSamplingAuraFlow"])
+    fused = fused_graph(["a cat"], [1], new_keys(1))
+    fused["20"] = {"class_type": "ModelSamplingAuraFlow", "inputs": {"model": ["1", 0], "shift": 3.0}}
+    fused["14"]["inputs"]["model"] = ["20", 0]
+
+    error = error_of((await client.run(fused))[1])
+
+    assert error["exception_type"].endswith(".Refused")
+    assert error["exception_message"].startswith("FusedModel: input model: ModelSamplingAuraFlow ")
+    assert (await client.run(zimage_graph()))[1][-3]["type"] == "execution_success"
+
+
+async def test_the_pack_may_refuse_a_sampler_by_its_name(comfy: ComfyServer, client: Listener) -> None:
+    comfy.faults.set(refused=["euler"])
+    fused = fused_graph(["a cat"], [1], new_keys(1))
+    fused["15"] = {"class_type": "SamplerBatch", "inputs": {"sampler": ["8", 0], "seeds": "[1]"}}
+    fused["11"]["inputs"]["sampler"] = ["15", 0]
+
+    error = error_of((await client.run(fused))[1])
+
+    assert error["exception_message"].startswith("SamplerBatch: input sampler: euler ")
+    assert (await client.run(stock_graph()))[1][-3]["type"] == "execution_success"
+
+
+async def test_a_model_may_run_lone_pictures_only(comfy: ComfyServer, client: Listener) -> None:
+    comfy.faults.set(lone_only=["flux"])
+
+    _, batch = await client.run(stock_graph(rows=2))
+    _, lone = await client.run(stock_graph())
+
+    assert "size of tensor a (2) must match" in error_of(batch)["exception_message"]
+    assert lone[-3]["type"] == "execution_success"
+
+
+async def test_a_poisoned_prompt_may_fail_in_the_sampler(comfy: ComfyServer, client: Listener) -> None:
+    comfy.faults.set(poison_in_sampler="venom")
+
+    _, events = await client.run(fused_graph(["a cat", "some venom"], [1, 2], new_keys(2)))
+    _, innocent = await client.run(fused_graph(["a cat"], [1], new_keys(1)))
+
+    assert error_of(events)["node_type"] == "SamplerCustomAdvanced"
+    assert innocent[-3]["type"] == "execution_success"
 
 
 async def test_a_poisoned_prompt_fails_where_it_is_encoded(comfy: ComfyServer, client: Listener) -> None:
@@ -280,6 +381,8 @@ async def test_a_model_or_node_that_went_away_is_gone_from_table_and_validation(
 def test_a_fault_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="no fault is called 'stal'"):
         ComfyServer().faults.set(stal=True)
+    with pytest.raises(ValueError, match="fail_with is one of "):
+        ComfyServer().faults.set(fail_at=["*"], fail_with="cudda")
 
 
 # ── time ────────────────────────────────────────────────────────────────────────────────────────

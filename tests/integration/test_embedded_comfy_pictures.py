@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -14,15 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from modules.ai.fusion import fuse, plain
+from modules.ai.graph import write_graph
 from modules.demo.comfy_server import (
     ComfyServer,
     NoMark,
+    ServerProfile,
     Timing,
     mark_of,
     picture_of,
     read_mark,
+    read_marks,
     variation_seed,
 )
+from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage
+from tests import workflow_graphs
+from tests.fakes import request
+from tests.integration import embedded_comfy
 from tests.integration.embedded_comfy import (
     Listener,
     fused_graph,
@@ -77,12 +86,13 @@ def test_the_mark_survives_encoding_and_scaling(
     assert read_mark(seen) == mark_of(prompt, seed)
 
 
-def test_a_picture_follows_from_prompt_seed_and_size() -> None:
+def test_a_picture_follows_from_all_that_made_it() -> None:
     one = picture_of("a cat", 1, (128, 128))
 
     assert one.tobytes() == picture_of("a cat", 1, (128, 128)).tobytes()
     others = [picture_of("a cat", 2, (128, 128)), picture_of("a dog", 1, (128, 128))]
-    assert len({one.tobytes(), *(other.tobytes() for other in others)}) == 3
+    others.append(picture_of("a cat", 1, (128, 128), making="by another model"))
+    assert len({one.tobytes(), *(other.tobytes() for other in others)}) == 4
 
 
 def test_a_picture_of_somebody_elses_has_no_mark() -> None:
@@ -104,15 +114,25 @@ async def test_each_row_of_a_fused_batch_is_its_owners(client: Listener) -> None
             assert mark_in_file(await response.read()) == mark_of(prompt, seed)
 
 
-@pytest.mark.parametrize("make", [stock_graph, zimage_graph])
-async def test_a_plain_graph_gives_the_same_picture_as_the_fused_one(client: Listener, make: Any) -> None:
-    prompt_id, _ = await client.run(make("a cat", 7))
+async def test_a_plain_graph_gives_the_same_picture_as_the_fused_one(client: Listener) -> None:
+    prompt_id, _ = await client.run(stock_graph("a cat", 7))
     key = new_keys(1)
     await client.run(fused_graph(["a cat"], [7], key))
 
     alone = opened((await client.pictures(prompt_id))[0])
     fused = opened(await client.read(f"/fullet/pictures/{key[0]}"))
     assert alone.convert("RGB").tobytes() == fused.convert("RGB").tobytes()
+
+
+async def test_two_models_paint_two_pictures_of_one_prompt_and_seed(client: Listener) -> None:
+    pixels = []
+    for graph in (stock_graph("a cat", 7), zimage_graph("a cat", 7)):
+        prompt_id, _ = await client.run(graph)
+        (data,) = await client.pictures(prompt_id)
+        assert mark_in_file(data) == mark_of("a cat", 7)
+        pixels.append(opened(data).convert("RGB").tobytes())
+
+    assert pixels[0] != pixels[1]
 
 
 async def test_only_the_first_row_of_a_stock_batch_is_what_its_seed_gives_alone(client: Listener) -> None:
@@ -377,3 +397,219 @@ async def test_an_upscaled_picture_is_still_its_owners(client: Listener) -> None
     image = opened((await client.pictures(prompt_id))[0])
     assert image.size == (384, 384)
     assert read_mark(image) == mark_of("a cat", 3)
+
+
+# ── all that makes a picture ────────────────────────────────────────────────────────────────────
+
+drawn = workflow_graphs.node
+# from a picture, with everything that people connect: checkpoint, LoRA, shift, guidance, two texts
+RICH = workflow_graphs.template(
+    {
+        "1": drawn("CheckpointLoaderSimple", ckpt_name="flux1-schnell-fp8.safetensors"),
+        "2": drawn(
+            "LoraLoader", model=["1", 0], clip=["1", 1], lora_name="one.safetensors", strength_model=0.5,
+            strength_clip=0.5,
+        ),
+        "3": drawn("ModelSamplingSD3", model=["2", 0], shift=3.0),
+        "4": drawn("CLIPTextEncode", clip=["2", 1], text=""),
+        "5": drawn("CLIPTextEncode", clip=["2", 1], text=""),
+        "6": drawn("FluxGuidance", conditioning=["4", 0], guidance=3.5),
+        "7": drawn("LoadImage", image="x.png"),
+        "8": drawn(
+            "ImageScaleToTotalPixels", image=["7", 0], upscale_method="lanczos", megapixels=0.1,
+            resolution_steps=16,
+        ),
+        "9": drawn("VAEEncode", pixels=["8", 0], vae=["1", 2]),
+        "10": drawn(
+            "KSampler", model=["3", 0], positive=["6", 0], negative=["5", 0], latent_image=["9", 0], seed=0,
+            steps=4, cfg=2.0, sampler_name="euler_ancestral", scheduler="simple", denoise=0.6,
+        ),
+        "11": drawn("VAEDecode", samples=["10", 0], vae=["1", 2]),
+        "12": drawn("SaveImage", images=["11", 0], filename_prefix="mine"),
+    },
+    """
+    label = "Rich"
+    kind = "edit"
+    steps = 4
+    negative = "own"
+    source_count = [1, 1]
+    [roles]
+    prompt = "4.text"
+    negative = "5.text"
+    seed = "10.seed"
+    sources = "7.image"
+    output = "12.images"
+    """,
+    "rich",
+)  # fmt: skip
+STOCKED = ServerProfile(
+    extra_models={
+        "checkpoints": ("another.safetensors",),
+        "loras": ("one.safetensors", "two.safetensors"),
+    }
+)
+Change = Callable[[embedded_comfy.Graph], None]
+
+
+def wish(number: int) -> GenerationRequest:
+    """Nothing of it is another's: prompt, negative, seed."""
+    return request(
+        kind="edit", model="rich", prompt=f"a cat, number {number}", negative=f"a dog, number {number}",
+        seed=100 + number, sources=(SourceImage(key=str(number), size=Size(width=200, height=200)),),
+    )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def stocked() -> AsyncIterator[tuple[Listener, list[str]]]:
+    """A client before a server that has all of `RICH`, and the names of three uploaded pictures."""
+    async with (
+        ComfyServer(profile=STOCKED, drawing="plain") as comfy,
+        aiohttp.ClientSession(comfy.url) as http,
+    ):
+        client = Listener(http)
+        await client.connect()
+        names = [await _upload(client, png((200, 200), (60 * n, 0, 0)), f"{n}.png") for n in range(3)]
+        yield client, names
+        await client.close()
+
+
+async def alone(client: Listener, number: int, name: str, change: Change = lambda graph: None) -> Any:
+    """What the plain graph, changed, gives for `wish(number)`: marks and pixels."""
+    made = write_graph(plain(RICH, wish(number), key="0" * 32, source_names=[name]).graph)
+    change(made)
+    prompt_id, _ = await client.run(made)
+    (data,) = await client.pictures(prompt_id)
+    return read_marks(opened(data)), opened(data).convert("RGB").tobytes()
+
+
+async def together(client: Listener, names: list[str], change: Change = lambda graph: None) -> list[Any]:
+    """What the fused graph, changed, gives for the first wishes: marks and pixels of each row."""
+    keys = new_keys(len(names))
+    wishes = [wish(number) for number in range(len(names))]
+    made = write_graph(fuse(RICH, wishes, keys=keys, source_names=[[name] for name in names]).graph)
+    change(made)
+    _, events = await client.run(made)
+    assert events[-3]["type"] == "execution_success", events
+    files = [opened(await client.read(f"/fullet/pictures/{key}")) for key in keys]
+    return [(read_marks(image), image.convert("RGB").tobytes()) for image in files]
+
+
+def write(class_type: str, name: str, value: Any) -> Change:
+    """Writes ``value`` into the one node of this class; a function is given what stands there."""
+
+    def change(graph: embedded_comfy.Graph) -> None:
+        (found,) = [each for each in graph.values() if each["class_type"] == class_type]
+        assert name in found["inputs"]
+        found["inputs"][name] = value(found["inputs"][name]) if callable(value) else value
+
+    return change
+
+
+async def test_each_row_of_a_rich_graph_is_the_picture_of_its_request_alone() -> None:
+    async with stocked() as (client, names):
+        fused = await together(client, names)
+        assert fused == [await alone(client, number, name) for number, name in enumerate(names)]
+    assert [marks[0] for marks, _ in fused] == [
+        mark_of(each.prompt, each.seed) for each in map(wish, range(3))
+    ]
+    assert len({marks for marks, _ in fused}) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        write("CheckpointLoaderSimple", "ckpt_name", "another.safetensors"),
+        write("LoraLoader", "lora_name", "two.safetensors"),
+        write("LoraLoader", "strength_model", 0.6),
+        write("LoraLoader", "strength_clip", 0.6),
+        write("ModelSamplingSD3", "shift", 3.1),
+        write("FluxGuidance", "guidance", 4.0),
+        write("ImageScaleToTotalPixels", "upscale_method", "area"),
+        write("KSampler", "steps", 5),
+        write("KSampler", "cfg", 2.5),
+        write("KSampler", "sampler_name", "euler"),
+        write("KSampler", "scheduler", "karras"),
+        write("KSampler", "denoise", 0.7),
+        write("KSampler", "seed", 7),
+        lambda graph: graph["4"]["inputs"].update(text="a wolf"),
+        lambda graph: graph["5"]["inputs"].update(text="a wolf"),
+        lambda graph: graph["10"]["inputs"].update(negative=["6", 0]),
+        lambda graph: graph["10"]["inputs"].update(positive=["4", 0]),
+    ],
+    ids=lambda change: getattr(change, "__name__", ""),
+)
+async def test_whatever_makes_a_picture_is_in_its_mark(change: Change) -> None:
+    async with stocked() as (client, names):
+        marks, pixels = await alone(client, 0, names[0])
+        other_marks, other_pixels = await alone(client, 0, names[0], change)
+    assert other_marks != marks
+    assert other_pixels != pixels
+
+
+async def test_another_original_makes_another_picture() -> None:
+    async with stocked() as (client, names):
+        (first, _), (second, _) = [await alone(client, 0, name) for name in names[:2]]
+    assert first != second
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+async def test_a_negative_counts_where_guidance_does(scale: float) -> None:
+    """At a scale of 1 a real server does not compute it."""
+
+    def guided(negative: str) -> Change:
+        def change(graph: embedded_comfy.Graph) -> None:
+            graph["10"]["inputs"].update(cfg=scale)
+            graph["5"]["inputs"].update(text=negative)
+
+        return change
+
+    async with stocked() as (client, names):
+        one = await alone(client, 0, names[0], guided("rain"))
+        two = await alone(client, 0, names[0], guided("snow"))
+    assert (one == two) == (scale == 1.0)
+
+
+def crossed(text: str) -> str:
+    """A JSON array whose first two entries have changed places."""
+    first, second, *rest = json.loads(text)
+    return json.dumps([second, first, *rest])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda graph: graph["4"]["inputs"].update(prompts=crossed(graph["4"]["inputs"]["prompts"])),
+        lambda graph: graph["5"]["inputs"].update(prompts=crossed(graph["5"]["inputs"]["prompts"])),
+        write("RandomNoiseBatch", "seeds", crossed),
+        write("SamplerBatch", "seeds", crossed),
+        write("LoadImageBatch", "names", crossed),
+        write("SaveImageBatch", "keys", crossed),
+    ],
+    ids=["prompts", "negatives", "start noise", "step noise", "originals", "keys"],
+)
+async def test_what_is_crossed_between_two_people_is_seen_in_their_pictures_alone(change: Change) -> None:
+    async with stocked() as (client, names):
+        right, wrong = await together(client, names), await together(client, names, change)
+    assert wrong[0][0] != right[0][0]
+    assert wrong[1][0] != right[1][0]
+    assert wrong[2] == right[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        write("CFGGuider", "cfg", 3.0),
+        write("CFGGuider", "negative", ["4", 0]),
+        write("SigmasLikeKSampler", "scheduler", "karras"),
+        write("SigmasLikeKSampler", "denoise", 0.7),
+        write("SigmasLikeKSampler", "sampler_name", "dpm_2"),
+        write("KSamplerSelect", "sampler_name", "dpmpp_2m_sde"),
+        lambda graph: graph["10"]["inputs"].update(sampler=["fullet_10_select", 0]),
+    ],
+    ids=["guidance", "negative", "scheduler", "denoise", "levels", "sampler", "shared step noise"],
+)
+async def test_what_a_fused_run_does_otherwise_is_seen_in_its_pictures(change: Change) -> None:
+    async with stocked() as (client, names):
+        right, wrong = await together(client, names), await together(client, names, change)
+    assert [marks for marks, _ in wrong][1:] != [marks for marks, _ in right][1:]
+    assert not {marks for marks, _ in wrong[1:]} & {marks for marks, _ in right[1:]}

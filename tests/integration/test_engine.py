@@ -425,7 +425,11 @@ def test_an_exported_workflow_gives_the_same_pictures_fused_and_alone(
 async def _fused_and_alone(drawn: Exported, prompts: list[str]) -> None:
     model = drawn.template
     loras = {"loras": ("one.safetensors", "two.safetensors")}
-    requests = [ask(prompt, n, model=model.name) for n, prompt in enumerate(prompts)]
+    negatives = [prompt[::-1] if drawn.negative != "none" else "" for prompt in prompts]
+    requests = [
+        ask(prompt, n, model=model.name, negative=negative)
+        for n, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True))
+    ]
     pixels = []
     for version in ("1.0.0", None):
         profile = ServerProfile(extra_models=loras, pack_version=version)

@@ -4,7 +4,7 @@ on demand."""
 from __future__ import annotations
 
 from modules.demo.comfy_server.faults import Faults
-from modules.demo.comfy_server.marks import NoMark, mark_of, read_mark
+from modules.demo.comfy_server.marks import NoMark, mark_of, read_mark, read_marks
 from modules.demo.comfy_server.pack_inputs import variation_seed
 from modules.demo.comfy_server.pictures import picture_of
 from modules.demo.comfy_server.profile import ServerProfile, Timing
@@ -23,5 +23,6 @@ __all__ = [
     "mark_of",
     "picture_of",
     "read_mark",
+    "read_marks",
     "variation_seed",
 ]

@@ -1,5 +1,5 @@
-"""Routes that no real ComfyUI has, for benchmarks and tests in other processes: what the GPU did, what
-shall go wrong, what to draw beforehand."""
+"""Routes that no real ComfyUI has, for benchmarks and tests in other processes: what the GPU did, and
+what shall go wrong."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ class DemoRoutes:
             web.post("/demo/kill", self.kill),
             web.post("/demo/unplug", self.unplug),
             web.post("/demo/drop_sockets", self.drop_sockets),
-            web.post("/demo/predraw", self.predraw),
         ]
 
     async def log(self, request: web.Request) -> web.Response:
@@ -68,13 +67,6 @@ class DemoRoutes:
     async def drop_sockets(self, request: web.Request) -> web.Response:
         """Close every WebSocket."""
         await self._server.drop_sockets()
-        return web.Response()
-
-    async def predraw(self, request: web.Request) -> web.Response:
-        """``{"pictures": [[prompt, seed, width, height, kind, quality], …]}``."""
-        body = await request.json()
-        for prompt, seed, width, height, kind, quality in body["pictures"]:
-            await self._server.predraw(prompt, seed, (width, height), kind, quality)
         return web.Response()
 
     async def _unplugged(self, back_after: float | None) -> None:

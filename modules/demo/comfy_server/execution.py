@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modules.demo.comfy_server.instant_nodes import INSTANT_NODES
+from modules.demo.comfy_server.mishaps import OUT_OF_MEMORY, check_node
 from modules.demo.comfy_server.node_cache import NodeCache, Result, signatures
 from modules.demo.comfy_server.pack_inputs import NodeFailure, strings
 from modules.demo.comfy_server.picture_nodes import PICTURE_NODES, annotated
 from modules.demo.comfy_server.prompt_queue import Graph
 from modules.demo.comfy_server.run import Interrupted, Run
-from modules.demo.comfy_server.sampling import GPU_NODES, OUT_OF_MEMORY
+from modules.demo.comfy_server.sampling import GPU_NODES
 from modules.demo.comfy_server.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Executor:
             raise Interrupted
         await run.start_node(node_id)
         inputs = {name: _resolve(value, results) for name, value in node["inputs"].items()}
-        self._check_poison(inputs)
+        check_node(self._bench.faults, run.prompt.graph, node_id, inputs, first=not run.executed)
         result = await self._call(run, node_id, node["class_type"], inputs)
         results[node_id] = result
         if node["class_type"] not in _NEVER_CACHED:
@@ -129,13 +129,6 @@ class Executor:
         node_type = run.prompt.graph[node_id]["class_type"]
         data = {"node_id": node_id, "node_type": node_type, "executed": list(run.executed)}
         await run.note("execution_interrupted", {"prompt_id": run.prompt.id, **data}, everybody=True)
-
-    def _check_poison(self, inputs: Mapping[str, Any]) -> None:
-        poison = self._bench.faults.poison
-        for text in _texts(inputs):
-            if poison and poison in text:
-                # As real nodes do, it repeats what it was given.
-                raise NodeFailure(f"the text encoder raised on a token of {text!r}", "RuntimeError")
 
     def _shown(self, class_type: str, ui: dict[str, Any]) -> dict[str, Any]:
         """What the node shows, or, as a fault, what such a node showed before."""
@@ -190,17 +183,3 @@ def _file_names(inputs: Mapping[str, Any]) -> list[str]:
 
 def _digest(data: bytes | None) -> str:
     return hashlib.blake2b(data or b"", digest_size=16).hexdigest()
-
-
-def _texts(inputs: Mapping[str, Any]) -> Iterator[str]:
-    """The texts among a node's inputs, those of a batch one by one, without JSON's escapes."""
-    for value in inputs.values():
-        if not isinstance(value, str):
-            continue
-        yield value
-        try:
-            items = json.loads(value)
-        except ValueError:
-            continue
-        if isinstance(items, list):
-            yield from (item for item in items if isinstance(item, str))

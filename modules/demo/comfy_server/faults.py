@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from modules.demo.comfy_server.mishaps import LACKS_OF_MEMORY, TROUBLES
+
+_CHOICES: Mapping[str, Collection[str]] = {"fail_with": TROUBLES, "oom_words": LACKS_OF_MEMORY}
 
 
 @dataclass(kw_only=True)
@@ -14,10 +18,16 @@ class Faults:
 
     Work: ``stall`` stops the sampler's steps until it is turned off. ``die_at_step`` kills the process,
     as it were, when a run reaches that step (once); ``back_after`` seconds later it is up again, empty
-    (None: it stays away). ``oom_above`` raises out of memory for more rows than that; ``oom_models``
-    narrows it to models whose file name contains one of them. ``poison`` raises in the text encoder if a
-    prompt contains it. ``foreign_outputs`` names an earlier run's files as this run's outputs.
+    (None: it stays away). ``foreign_outputs`` names an earlier run's files as this run's outputs.
     ``forget_history`` keeps finished runs out of the history. ``silent`` sends no events of a run.
+
+    Nodes (see `mishaps` for the words): ``fail_at`` are the classes of nodes that raise in every run
+    ("*": a run's first node), ``fail_with`` says what; a CUDA error is over after a restart.
+    ``oom_above`` raises out of memory for more rows than that, in the words of ``oom_words``;
+    ``oom_models`` narrows it to models whose file name contains one of them. ``lone_only`` are parts of
+    the file names of models that run no batches, lone pictures only. ``poison`` raises in the text
+    encoder if a prompt contains it, ``poison_in_sampler`` in the sampler. ``refused`` are the classes of
+    nodes, and the samplers' names, that the node pack refuses to run: stock nodes run them.
 
     Answers: ``no_socket`` refuses the WebSocket, which closes the open ones. ``html`` answers every
     request with a proxy's page under this status. ``unauthorized`` answers 401. ``status`` answers every
@@ -33,9 +43,15 @@ class Faults:
     stall: bool = False
     die_at_step: int | None = None
     back_after: float | None = None
+    fail_at: tuple[str, ...] = ()
+    fail_with: str = "broken install"
     oom_above: int | None = None
+    oom_words: str = "torch"
     oom_models: tuple[str, ...] = ()
+    lone_only: tuple[str, ...] = ()
     poison: str | None = None
+    poison_in_sampler: str | None = None
+    refused: tuple[str, ...] = ()
     foreign_outputs: bool = False
     forget_history: bool = False
     silent: bool = False
@@ -57,11 +73,13 @@ class Faults:
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False, compare=False)
 
     def set(self, **changes: Any) -> None:
-        """Turn switches by name. Raises ValueError for a name that is none."""
+        """Turn switches by name. Raises ValueError for a name, or words, that are none."""
         names = self._names()
         for name, value in changes.items():
             if name not in names:
                 raise ValueError(f"no fault is called {name!r}; there are {', '.join(sorted(names))}")
+            if name in _CHOICES and value not in _CHOICES[name]:
+                raise ValueError(f"{name} is one of {', '.join(sorted(_CHOICES[name]))}")
             default = names[name]
             collected = type(default)(value) if isinstance(default, frozenset | tuple) else value
             setattr(self, name, collected)

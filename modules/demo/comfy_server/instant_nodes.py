@@ -18,13 +18,17 @@ from modules.demo.comfy_server.values import (
     Recipe,
     Sampler,
     Sigmas,
+    guided,
     scaled,
+    told,
     with_reference,
 )
 
 Inputs = Mapping[str, Any]
 InstantNode = Callable[[Inputs], tuple[Any, ...]]
 
+# KSampler leaves out the last noise level but one for these
+_LESS_ONE_LEVEL = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 # its rows depend on each other, whatever their noise
 _NEVER_EXACT = "dpm_adaptive"
 
@@ -34,51 +38,69 @@ _NEVER_EXACT = "dpm_adaptive"
 
 def _clip(inputs: Inputs) -> tuple[Part]:
     names = [str(inputs[name]) for name in ("clip_name", "clip_name1", "clip_name2") if name in inputs]
-    return (Part(kind="clip", file="+".join(names)),)
+    return (Part(kind="clip", file="+".join(names), made=told("clip", inputs)),)
 
 
 def _vae(inputs: Inputs) -> tuple[Part]:
-    return (Part(kind="vae", file=inputs["vae_name"]),)
+    return (Part(kind="vae", file=inputs["vae_name"], made=told("vae", inputs)),)
 
 
 def _upscaler(inputs: Inputs) -> tuple[Part]:
-    return (Part(kind="upscale", file=inputs["model_name"]),)
+    return (Part(kind="upscale", file=inputs["model_name"], made=told("upscaler", inputs)),)
 
 
-def _same_model(inputs: Inputs) -> tuple[Any]:
-    return (inputs["model"],)
+def _patched(node: str) -> InstantNode:
+    def patch(inputs: Inputs) -> tuple[Any, ...]:
+        parts = (inputs["model"], inputs["clip"]) if "clip" in inputs else (inputs["model"],)
+        return tuple(replace(part, made=f"{part.made} > {told(node, inputs)}") for part in parts)
 
-
-def _lora(inputs: Inputs) -> tuple[Any, Any]:
-    return inputs["model"], inputs["clip"]
+    return patch
 
 
 # ── text ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _encode(inputs: Inputs) -> tuple[Conditioning]:
-    return (Conditioning(prompts=(inputs.get("text", inputs.get("prompt", "")),)),)
+    return (Conditioning(prompts=(inputs["text"],), made=inputs["clip"].made),)
 
 
 def _encode_batch(inputs: Inputs) -> tuple[Conditioning]:
-    return (Conditioning(prompts=strings("CLIPTextEncodeBatch", "prompts", inputs["prompts"])),)
+    prompts = strings("CLIPTextEncodeBatch", "prompts", inputs["prompts"])
+    return (Conditioning(prompts=prompts, made=inputs["clip"].made),)
+
+
+def _encode_edit(inputs: Inputs) -> tuple[Conditioning]:
+    image: Images | None = inputs.get("image")
+    references = () if image is None else (image.rows,)
+    made = f"{inputs['clip'].made} > TextEncodeQwenImageEdit"
+    return (Conditioning(prompts=(inputs["prompt"],), made=made, references=references),)
 
 
 def _zero_out(inputs: Inputs) -> tuple[Conditioning]:
     source: Conditioning = inputs["conditioning"]
-    return (replace(source, prompts=tuple("" for _ in source.prompts)),)
+    return (replace(source, prompts=("",) * len(source.prompts), made=f"{source.made} > zero"),)
 
 
-def _same_conditioning(inputs: Inputs) -> tuple[Any]:
-    return (inputs["conditioning"],)
+def _guidance(inputs: Inputs) -> tuple[Conditioning]:
+    source: Conditioning = inputs["conditioning"]
+    return (replace(source, made=f"{source.made} > {told('FluxGuidance', inputs)}"),)
 
 
-def _join(inputs: Inputs) -> tuple[Conditioning]:
-    names = ("conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from")
-    first, second = (inputs[name] for name in names if name in inputs)
-    rows = max(len(first.prompts), len(second.prompts))
-    pairs = zip(_repeated(first.prompts, rows), _repeated(second.prompts, rows), strict=True)
-    return (replace(first, prompts=tuple(" + ".join(pair) for pair in pairs)),)
+def _joined(node: str) -> InstantNode:
+    def join(inputs: Inputs) -> tuple[Conditioning]:
+        names = ("conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from")
+        first, second = (inputs[name] for name in names if name in inputs)
+        rows = max(len(first.prompts), len(second.prompts))
+        pairs = zip(_repeated(first.prompts, rows), _repeated(second.prompts, rows), strict=True)
+        return (
+            Conditioning(
+                prompts=tuple(" + ".join(pair) for pair in pairs),
+                made=f"{node}({first.made}, {second.made})",
+                references=first.references + second.references,
+            ),
+        )
+
+    return join
 
 
 def _reference(inputs: Inputs) -> tuple[Conditioning]:
@@ -114,13 +136,26 @@ def _sampler_batch(inputs: Inputs) -> tuple[Sampler]:
     return (replace(sampler, own=seeds("SamplerBatch", inputs["seeds"])),)
 
 
+def _flux2_schedule(inputs: Inputs) -> tuple[Sigmas]:
+    return (Sigmas(steps=int(inputs["steps"]), made=told("Flux2Scheduler", inputs)),)
+
+
 def _schedule(inputs: Inputs) -> tuple[Sigmas]:
-    denoise = float(inputs.get("denoise", 1.0))
-    return (Sigmas(steps=int(inputs["steps"]) if denoise > 0 else 0),)
+    steps, denoise = int(inputs["steps"]), float(inputs["denoise"])
+    made = repr((inputs["scheduler"], steps, denoise, inputs["model"].made))
+    return (Sigmas(steps=steps if denoise > 0 else 0, made=made),)
+
+
+def ksampler_sigmas(inputs: Inputs) -> tuple[Sigmas]:
+    """The schedule that KSampler makes of its own inputs."""
+    (sigmas,) = _schedule(inputs)
+    if inputs["sampler_name"] in _LESS_ONE_LEVEL:
+        sigmas = replace(sigmas, made=f"{sigmas.made} less one level")
+    return (sigmas,)
 
 
 def _cfg_guider(inputs: Inputs) -> tuple[Guider]:
-    return (Guider(model=inputs["model"], positive=inputs["positive"], negative=inputs["negative"]),)
+    return (guided(inputs["model"], inputs["positive"], inputs["negative"], inputs["cfg"]),)
 
 
 def _basic_guider(inputs: Inputs) -> tuple[Guider]:
@@ -128,7 +163,9 @@ def _basic_guider(inputs: Inputs) -> tuple[Guider]:
 
 
 def _dual_guider(inputs: Inputs) -> tuple[Guider]:
-    return (Guider(model=inputs["model"], positive=inputs["cond1"], negative=inputs["negative"]),)
+    others = (inputs["cond2"], inputs["negative"])
+    scale = told("DualCFGGuider", inputs)
+    return (Guider(model=inputs["model"], positive=inputs["cond1"], others=others, scale=scale),)
 
 
 # ── latents and pictures ────────────────────────────────────────────────────────────────────────
@@ -148,7 +185,8 @@ def _latent_size(inputs: Inputs) -> tuple[Latent]:
         size = (round(latent.size[0] * inputs["scale_by"]), round(latent.size[1] * inputs["scale_by"]))
     else:
         size = (inputs["width"] or latent.size[0], inputs["height"] or latent.size[1])
-    rows = tuple(None if row is None else scaled(row, size) for row in latent.rows)
+    way = f"latent {inputs['upscale_method']}"
+    rows = tuple(None if row is None else scaled(row, size, way) for row in latent.rows)
     return (Latent(size=size, rows=rows),)
 
 
@@ -171,7 +209,7 @@ def _vae_encode(inputs: Inputs) -> tuple[Latent]:
     images: Images = inputs["pixels"]
     width, height = images.size
     size = (width // 8 * 8, height // 8 * 8)
-    return (Latent(size=size, rows=tuple(scaled(row, size) for row in images.rows)),)
+    return (Latent(size=size, rows=tuple(scaled(row, size, "cut") for row in images.rows)),)
 
 
 def _image_scale(inputs: Inputs) -> tuple[Images]:
@@ -182,21 +220,22 @@ def _image_scale(inputs: Inputs) -> tuple[Images]:
         width or max(1, round(old_width * height / old_height)),
         height or max(1, round(old_height * width / old_width)),
     )
-    return (Images(rows=tuple(scaled(row, size) for row in images.rows)),)
+    return (Images(rows=tuple(scaled(row, size, inputs["upscale_method"]) for row in images.rows)),)
 
 
 def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
-    return (scaled_to_pixels(inputs["image"], inputs["megapixels"], inputs["resolution_steps"]),)
+    way, step = inputs["upscale_method"], inputs["resolution_steps"]
+    return (scaled_to_pixels(inputs["image"], inputs["megapixels"], step, way),)
 
 
-def scaled_to_pixels(images: Images, megapixels: float, step: int) -> Images:
+def scaled_to_pixels(images: Images, megapixels: float, step: int, way: str) -> Images:
     """Each picture at about so many times 1024² pixels, its sides rounded to multiples of ``step``."""
     rows: list[Recipe] = []
     for row in images.rows:
         width, height = row.size
         factor = (megapixels * 1024 * 1024 / (width * height)) ** 0.5
         size = (round(width * factor / step) * step, round(height * factor / step) * step)
-        rows.append(scaled(row, size))
+        rows.append(scaled(row, size, way))
     return Images(rows=tuple(rows))
 
 
@@ -208,7 +247,7 @@ def _image_size(inputs: Inputs) -> tuple[int, int, int]:
 def _image_join(inputs: Inputs) -> tuple[Images]:
     first: Images = inputs["image1"]
     second: Images = inputs["image2"]
-    return (Images(rows=(*first.rows, *(scaled(row, first.size) for row in second.rows))),)
+    return (Images(rows=(*first.rows, *(scaled(row, first.size, "bilinear") for row in second.rows))),)
 
 
 def _image_slice(inputs: Inputs) -> tuple[Images]:
@@ -223,27 +262,27 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "DualCLIPLoaderGGUF": _clip,
     "VAELoader": _vae,
     "UpscaleModelLoader": _upscaler,
-    "LoraLoader": _lora,
-    "LoraLoaderModelOnly": _same_model,
-    "ModelSamplingAuraFlow": _same_model,
-    "ModelSamplingFlux": _same_model,
-    "ModelSamplingSD3": _same_model,
+    "LoraLoader": _patched("LoraLoader"),
+    "LoraLoaderModelOnly": _patched("LoraLoaderModelOnly"),
+    "ModelSamplingAuraFlow": _patched("ModelSamplingAuraFlow"),
+    "ModelSamplingFlux": _patched("ModelSamplingFlux"),
+    "ModelSamplingSD3": _patched("ModelSamplingSD3"),
     "CLIPTextEncode": _encode,
-    "TextEncodeQwenImageEdit": _encode,
+    "TextEncodeQwenImageEdit": _encode_edit,
     "CLIPTextEncodeBatch": _encode_batch,
     "ConditioningZeroOut": _zero_out,
-    "ConditioningCombine": _join,
-    "ConditioningConcat": _join,
-    "FluxGuidance": _same_conditioning,
+    "ConditioningCombine": _joined("ConditioningCombine"),
+    "ConditioningConcat": _joined("ConditioningConcat"),
+    "FluxGuidance": _guidance,
     "ReferenceLatent": _reference,
     "FusedModel": _fused,
     "RandomNoise": _noise,
     "RandomNoiseBatch": _noise_batch,
     "KSamplerSelect": _sampler,
     "SamplerBatch": _sampler_batch,
-    "Flux2Scheduler": _schedule,
+    "Flux2Scheduler": _flux2_schedule,
     "BasicScheduler": _schedule,
-    "SigmasLikeKSampler": _schedule,
+    "SigmasLikeKSampler": ksampler_sigmas,
     "CFGGuider": _cfg_guider,
     "BasicGuider": _basic_guider,
     "DualCFGGuider": _dual_guider,

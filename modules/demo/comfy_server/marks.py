@@ -1,7 +1,7 @@
-"""A mark in a picture that says whose it is, and survives PNG, WebP, JPEG and scaling.
+"""A mark in a picture that says whose it is and how it was made, and survives PNG, WebP, JPEG and scaling.
 
-The mark is a strip of light and dark cells along the lower edge: 64 bits of a hash of prompt and
-seed, then a 16-bit check sum.
+The mark is a strip of light and dark cells along the lower edge: 32 bits of a hash of prompt and seed, 32
+bits of a hash of all else that made the picture, then a 16-bit check sum.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ class NoMark(ValueError):
 
 
 def mark_of(prompt: str, seed: int) -> int:
-    """The 64-bit mark of the picture that ``prompt`` and ``seed`` give."""
-    text = prompt.encode("utf-8", "surrogatepass") + b"\0" + str(seed).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+    """The 32-bit mark of whoever asked for ``prompt`` and ``seed``."""
+    return _bits_of(prompt.encode("utf-8", "surrogatepass") + b"\0" + str(seed).encode())
 
 
-def stamp(image: Image.Image, mark: int) -> None:
-    """Draw ``mark`` into ``image``, which must be RGB and at least 40 pixels wide and high."""
+def mark_of_making(making: str) -> int:
+    """The 32-bit mark of all else that made a picture; ``making`` tells it in words (see `values`)."""
+    return _bits_of(making.encode("utf-8", "surrogatepass"))
+
+
+def stamp(image: Image.Image, whose: int, making: int = 0) -> None:
+    """Draw both marks into ``image``, which must be RGB and at least 40 pixels wide and high."""
+    mark = whose << 32 | making
     columns, rows, height = _layouts(image.size)[0]
     width, top = image.width, image.height - height
     draw = ImageDraw.Draw(image)
@@ -44,13 +49,22 @@ def stamp(image: Image.Image, mark: int) -> None:
 
 
 def read_mark(image: Image.Image) -> int:
-    """The mark that ``image`` carries, also after lossy encoding or scaling. Raises `NoMark`."""
+    """Whose picture ``image`` is (see `mark_of`). Raises `NoMark`."""
+    return read_marks(image)[0]
+
+
+def read_marks(image: Image.Image) -> tuple[int, int]:
+    """Whose ``image`` is and how it was made, also after lossy encoding or scaling. Raises `NoMark`."""
     for layout in _layouts(image.size):
         bits = _read(image, layout)
         mark, check = bits >> 16, bits & 0xFFFF
         if check == _check(mark):
-            return mark
+            return mark >> 32, mark & 0xFFFFFFFF
     raise NoMark(f"no mark in a picture of {image.width}×{image.height}")
+
+
+def _bits_of(text: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big")
 
 
 def _check(mark: int) -> int:

@@ -32,7 +32,8 @@ async def _load_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) 
     names = pack_inputs.strings("LoadImageBatch", "names", inputs["names"])
     images = Images(rows=tuple(_photo(bench, name) for name in names))
     if inputs.get("megapixels", 0) > 0:
-        images = scaled_to_pixels(images, inputs["megapixels"], inputs.get("resolution_steps", 1))
+        step, way = inputs.get("resolution_steps", 1), inputs.get("upscale_method", "nearest-exact")
+        images = scaled_to_pixels(images, inputs["megapixels"], step, way)
     sizes = {f"{row.size[0]}×{row.size[1]}" for row in images.rows}
     if len(sizes) > 1:
         raise refusal(

@@ -1,5 +1,5 @@
-"""Draws the pictures that the embedded server makes: a landscape that follows from prompt and seed,
-with the prompt as legible text, so that a wrong delivery can be seen."""
+"""Draws the pictures that the embedded server makes: a landscape that follows from all that made it, with
+the prompt as legible text, so that a wrong delivery can be seen."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import random
 from PIL import Image, ImageDraw, ImageOps
 
 from modules.demo.comfy_server.lettering import write
-from modules.demo.comfy_server.marks import mark_of, stamp
+from modules.demo.comfy_server.marks import mark_of, mark_of_making, stamp
 from modules.demo.comfy_server.scenes import colour_of, gradient, landscape
 
 
 def picture_of(
-    prompt: str, seed: int, size: tuple[int, int], source: Image.Image | None = None
+    prompt: str, seed: int, size: tuple[int, int], source: Image.Image | None = None, *, making: str = ""
 ) -> Image.Image:
-    """The picture that ``prompt`` and ``seed`` give, always the same; ``size`` is width and height in pixels.
+    """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
+    ``size`` is width and height in pixels.
 
     With a ``source`` it is an edit: the source hangs in it, framed, under the new prompt's text.
     """
-    rng = random.Random(mark_of(prompt, seed))
+    whose, how = mark_of(prompt, seed), mark_of_making(making)
+    rng = random.Random(whose << 32 | how)
     image = _edited(source, size, rng) if source is not None else landscape(size, rng)
     write(image, prompt, seed)
-    stamp(image, mark_of(prompt, seed))
+    stamp(image, whose, how)
     return image
 
 
-def preview_of(image: Image.Image, mark: int, done: float) -> Image.Image:
+def preview_of(image: Image.Image, marks: tuple[int, int], done: float) -> Image.Image:
     """``image`` at no more than 256 pixels as it looks when ``done`` (0…1) of the steps are done."""
     small = image.copy()
     small.thumbnail((256, 256))
@@ -37,7 +39,7 @@ def preview_of(image: Image.Image, mark: int, done: float) -> Image.Image:
         )
         small = coarse.resize(small.size, Image.Resampling.BICUBIC)
     if min(small.size) >= 40:
-        stamp(small, mark)
+        stamp(small, *marks)
     return small
 
 

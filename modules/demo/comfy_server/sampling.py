@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modules.demo.comfy_server.instant_nodes import Inputs
+from modules.demo.comfy_server.instant_nodes import Inputs, ksampler_sigmas
+from modules.demo.comfy_server.mishaps import check_rows
 from modules.demo.comfy_server.node_cache import Result
-from modules.demo.comfy_server.pack_inputs import NodeFailure, refusal
+from modules.demo.comfy_server.pack_inputs import refusal
 from modules.demo.comfy_server.run import Interrupted, Run
 from modules.demo.comfy_server.values import (
     Conditioning,
@@ -26,14 +27,16 @@ from modules.demo.comfy_server.values import (
     Recipe,
     Sampler,
     Sigmas,
+    decoded,
+    guided,
+    identity,
     mixed_seed,
     scaled,
+    told,
 )
 from modules.demo.comfy_server.workbench import Workbench
 
 TimedNode = Callable[[Workbench, Run, str, Inputs], Awaitable[Result]]
-
-OUT_OF_MEMORY = "torch.OutOfMemoryError"
 
 
 async def _load(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -41,36 +44,41 @@ async def _load(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Res
     await bench.until(start + bench.timing.load / bench.timing.speed)
     file = str(inputs.get("unet_name", inputs.get("ckpt_name")))
     run.gpu(start).loaded = True
-    model = Model(file=file)
-    if "ckpt_name" in inputs:
-        return Result(outputs=(model, Part(kind="clip", file=file), Part(kind="vae", file=file)))
-    return Result(outputs=(model,))
+    made = told("model", inputs)
+    model = Model(file=file, made=made)
+    if "ckpt_name" not in inputs:
+        return Result(outputs=(model,))
+    return Result(outputs=(model, *(Part(kind=kind, file=file, made=made) for kind in ("clip", "vae"))))
 
 
 async def _ksampler(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
     task = SamplerTask(
         node_id=node_id,
-        guider=Guider(model=inputs["model"], positive=inputs["positive"]),
+        guider=_guided(inputs),
         noise=Noise(seed=inputs["seed"]),
         sampler=Sampler(name=inputs["sampler_name"]),
-        steps=inputs["steps"] if inputs["denoise"] > 0 else 0,
+        sigmas=ksampler_sigmas(inputs)[0],
         latent=inputs["latent_image"],
     )
     return Result(outputs=(await _sample(bench, run, task),))
 
 
 async def _sampler_custom(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
-    sigmas: Sigmas = inputs["sigmas"]
     task = SamplerTask(
         node_id=node_id,
-        guider=inputs.get("guider") or Guider(model=inputs["model"], positive=inputs["positive"]),
+        guider=inputs.get("guider") or _guided(inputs),
         noise=inputs.get("noise") or Noise(seed=inputs["noise_seed"]),
         sampler=inputs["sampler"],
-        steps=sigmas.steps,
+        sigmas=inputs["sigmas"],
         latent=inputs["latent_image"],
+        noisy=inputs.get("add_noise", True),
     )
     latent = await _sample(bench, run, task)
     return Result(outputs=(latent, latent))
+
+
+def _guided(inputs: Inputs) -> Guider:
+    return guided(inputs["model"], inputs["positive"], inputs["negative"], inputs["cfg"])
 
 
 async def _decode(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -79,7 +87,9 @@ async def _decode(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> R
     await bench.until(start + len(latent.rows) * bench.timing.decode / bench.timing.speed)
     run.gpu(start)
     empty = Painting(prompt="", seed=0, size=latent.size)
-    return Result(outputs=(Images(rows=tuple(empty if row is None else row for row in latent.rows)),))
+    node = told(run.prompt.graph[node_id]["class_type"], inputs)
+    by = f"{node} by {inputs['vae'].made}"
+    return Result(outputs=(Images(rows=tuple(decoded(row or empty, by) for row in latent.rows)),))
 
 
 async def _upscale(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -90,7 +100,7 @@ async def _upscale(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> 
     start = time.monotonic()
     await bench.until(start + len(images.rows) * bench.timing.row / bench.timing.speed)
     run.gpu(start).rows = len(images.rows)
-    rows = tuple(scaled(row, (row.size[0] * factor, row.size[1] * factor)) for row in images.rows)
+    rows = tuple(scaled(row, (row.size[0] * factor, row.size[1] * factor), model.made) for row in images.rows)
     return Result(outputs=(Images(rows=rows),))
 
 
@@ -112,24 +122,25 @@ GPU_NODES: Mapping[str, TimedNode] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplerTask:
-    """What a sampler node was given."""
+    """What a sampler node was given. ``noisy``: it starts from noise."""
 
     node_id: str
     guider: Guider
     noise: Noise
     sampler: Sampler
-    steps: int
+    sigmas: Sigmas
     latent: Latent
+    noisy: bool = True
 
 
 async def _sample(bench: Workbench, run: Run, task: SamplerTask) -> Latent:
     model, rows = task.guider.model, len(task.latent.rows)
-    _check_memory(bench, model, rows)
+    check_rows(bench.faults, model.file, task.guider.positive.prompts, rows)
     painted = _painted(task)
     factor = 1 + bench.rng.uniform(-bench.timing.noise, bench.timing.noise)
     pace = bench.timing.sampling(steps=1, rows=rows, factor=factor)
     start = deadline = time.monotonic()
-    for step in range(1, task.steps + 1):
+    for step in range(1, task.sigmas.steps + 1):
         deadline += pace
         await bench.until(deadline)
         if bench.faults.stall:
@@ -141,7 +152,7 @@ async def _sample(bench: Workbench, run: Run, task: SamplerTask) -> Latent:
         await _tell(bench, run, task, step, painted)
     span = run.gpu(start)
     span.sampling_start, span.sampling_end = start, span.end
-    span.rows, span.steps, span.model = rows, task.steps, model.file
+    span.rows, span.steps, span.model = rows, task.sigmas.steps, model.file
     return Latent(size=task.latent.size, rows=painted)
 
 
@@ -152,12 +163,40 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
     prompts = positive.prompts
     painted: list[Recipe] = []
     for index, row in enumerate(task.latent.rows):
-        seed = task.noise.row(index)
-        if index and task.sampler.noisy and task.sampler.own is None:
-            seed = mixed_seed("step noise", seed, index)
-        prompt, sources = prompts[index % len(prompts)], _sources(positive, row, index)
-        painted.append(Painting(prompt=prompt, seed=seed, size=task.latent.size, sources=sources))
+        painted.append(
+            Painting(
+                prompt=prompts[index % len(prompts)],
+                seed=_seed(task, index),
+                size=task.latent.size,
+                sources=_sources(positive, row, index),
+                making=_making(task, index),
+            )
+        )
     return tuple(painted)
+
+
+def _seed(task: SamplerTask, index: int) -> int:
+    """The seed that row ``index`` amounts to: its noise's, mixed with its step noise's if that is another."""
+    seed = task.noise.row(index)
+    if not task.sampler.noisy:
+        return seed
+    own = task.sampler.own
+    steps = own[index] if own is not None else (seed if index == 0 else mixed_seed(seed, index))
+    return seed if steps == seed else mixed_seed("step noise", seed, steps)
+
+
+def _making(task: SamplerTask, index: int) -> str:
+    """All that makes row ``index``, beside its prompt, its seed and its size."""
+    start = task.latent.rows[index]
+    return repr(
+        (
+            task.guider.row(index),
+            task.sampler.name,
+            task.sigmas.made,
+            task.noisy,
+            None if start is None else identity(start),
+        )
+    )
 
 
 def _check_rows(task: SamplerTask) -> None:
@@ -185,16 +224,6 @@ def _sources(positive: Conditioning, row: Recipe | None, index: int) -> tuple[Re
     return references or (() if row is None else (row,))
 
 
-def _check_memory(bench: Workbench, model: Model, rows: int) -> None:
-    faults = bench.faults
-    if faults.oom_above is None or rows <= faults.oom_above:
-        return
-    if faults.oom_models and not any(part in model.file for part in faults.oom_models):
-        return
-    message = "Allocation on device 0 would exceed allowed memory. (out of memory)"
-    raise NodeFailure(f"{message}\nRequested               : {rows}.00 GiB", OUT_OF_MEMORY)
-
-
 def _die(bench: Workbench, step: int) -> None:
     if bench.faults.die_at_step is not None and step >= bench.faults.die_at_step:
         bench.faults.set(die_at_step=None)
@@ -203,17 +232,17 @@ def _die(bench: Workbench, step: int) -> None:
 
 async def _tell(bench: Workbench, run: Run, task: SamplerTask, step: int, rows: tuple[Recipe, ...]) -> None:
     """Progress; a stock preview of row 0 if the prompt asked; each row's own if the pack was."""
-    done = step / task.steps
+    done, steps = step / task.sigmas.steps, task.sigmas.steps
     image = None
     if run.prompt.extra.get("preview_method", "none") not in ("none", "default"):
         image = (await bench.preview(rows[0], done), "image/jpeg")
-    await run.progress(task.node_id, step, task.steps, image)
+    await run.progress(task.node_id, step, steps, image)
     for keys, every in _preview_wishes(run):
         if step % every or len(keys) != len(rows):
             continue
         for key, row in zip(keys, rows, strict=True):
             data = base64.b64encode(await bench.preview(row, done)).decode()
-            place = {"prompt_id": run.prompt.id, "key": key, "step": step, "steps": task.steps}
+            place = {"prompt_id": run.prompt.id, "key": key, "step": step, "steps": steps}
             await run.send("fullet_preview", {**place, "image": data})
 
 

@@ -14,10 +14,10 @@ from modules.demo.comfy_server.broken_answers import guard, spoil
 from modules.demo.comfy_server.core import ServerCore
 from modules.demo.comfy_server.demo_routes import DemoRoutes
 from modules.demo.comfy_server.faults import Faults
+from modules.demo.comfy_server.mishaps import CURED_BY_RESTART
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.routes import routes
 from modules.demo.comfy_server.run import GpuSpan
-from modules.demo.comfy_server.values import Painting
 from modules.demo.comfy_server.workbench import Drawing, Workbench
 
 
@@ -25,7 +25,8 @@ class ComfyServer:
     """An async context manager; several may live in one process.
 
     ``port`` 0 takes a free one, which is kept over `stop`, `kill` and `start`. Its folders and faults
-    survive a restart; its queue, history, sockets, cache and the pack's pictures do not.
+    survive a restart (save those that a restart cures); its queue, history, sockets, cache and the pack's
+    pictures do not.
     """
 
     def __init__(
@@ -72,14 +73,10 @@ class ComfyServer:
         """What each run took of the GPU, by the monotonic clock; kept over restarts."""
         return self.bench.log
 
-    async def predraw(
-        self, prompt: str, seed: int, size: tuple[int, int], kind: str = "png", quality: int = 90
-    ) -> None:
-        """Draw now what a run will be asked for, so that drawing costs nothing then."""
-        await self.bench.predraw(Painting(prompt=prompt, seed=seed, size=size), kind, quality)
-
     async def start(self) -> None:
         """Listen, with an empty queue and history."""
+        if self.faults.fail_with in CURED_BY_RESTART:
+            self.faults.set(fail_at=())
         self.bench.files.clear("temp")
         self.bench.shelf.clear()
         self._core = core = ServerCore(self.profile, self.bench)

@@ -7,7 +7,6 @@ import functools
 import io
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
@@ -20,12 +19,10 @@ from modules.demo.comfy_server.picture_shelf import PictureShelf
 from modules.demo.comfy_server.pictures import preview_of
 from modules.demo.comfy_server.profile import Timing
 from modules.demo.comfy_server.run import GpuSpan
-from modules.demo.comfy_server.values import Recipe, encode, mark_in, render
+from modules.demo.comfy_server.values import Recipe, encode, marks_in, render
 
 Drawing = Literal["full", "plain"]
 """``full`` draws landscapes with text; ``plain`` a coloured plane with the mark, in a few milliseconds."""
-
-_KEPT = 512
 
 
 class Workbench:
@@ -42,28 +39,13 @@ class Workbench:
         self.log: list[GpuSpan] = []
         self.crash = crash
         self._drawing: Drawing = drawing
-        self._encoded: OrderedDict[tuple[Recipe, str, int], bytes] = OrderedDict()
 
     async def encoded(self, recipe: Recipe, kind: str, quality: int) -> bytes:
         """The picture as a file. Takes ``timing.encode`` or longer."""
         start = time.monotonic()
-        key = (recipe, kind, quality)
-        data = self._encoded.get(key)
-        if data is None:
-            data = await asyncio.to_thread(self._draw, recipe, kind, quality)
-            self.keep(recipe, kind, quality, data)
+        data = await asyncio.to_thread(self._draw, recipe, kind, quality)
         await self.until(start + self.timing.encode)
         return data
-
-    def keep(self, recipe: Recipe, kind: str, quality: int, data: bytes) -> None:
-        """Have a drawn picture at hand for when it is asked for."""
-        self._encoded[(recipe, kind, quality)] = data
-        while len(self._encoded) > _KEPT:
-            self._encoded.popitem(last=False)
-
-    async def predraw(self, recipe: Recipe, kind: str = "png", quality: int = 90) -> None:
-        """Draw before the clock starts what a run will want."""
-        self.keep(recipe, kind, quality, await asyncio.to_thread(self._draw, recipe, kind, quality))
 
     async def preview(self, recipe: Recipe, done: float) -> bytes:
         """A JPEG of how the picture looks when ``done`` (0…1) of its steps are done."""
@@ -82,9 +64,10 @@ class Workbench:
 def _image(recipe: Recipe, drawing: Drawing) -> Image.Image:
     if drawing == "full":
         return render(recipe)
-    mark = mark_in(recipe)
-    image = Image.new("RGB", recipe.size, (mark & 255, mark >> 8 & 255, mark >> 16 & 255))
-    stamp(image, mark)
+    whose, making = marks_in(recipe)
+    colour = whose ^ making
+    image = Image.new("RGB", recipe.size, (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
+    stamp(image, whose, making)
     return image
 
 
@@ -96,7 +79,7 @@ def _thumbnail(recipe: Recipe, drawing: Drawing) -> Image.Image:
 
 
 def _preview(recipe: Recipe, done: float, drawing: Drawing) -> bytes:
-    image = preview_of(_thumbnail(recipe, drawing), mark_in(recipe), done)
+    image = preview_of(_thumbnail(recipe, drawing), marks_in(recipe), done)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
