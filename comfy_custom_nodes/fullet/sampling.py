@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import comfy.samplers
@@ -43,6 +44,13 @@ class BatchNoise:
                 "RandomNoiseBatch",
                 "seeds",
                 f"{len(self.entries)} seeds for a batch of {samples.shape[0]} latents.",
+            )
+        mask = latent.get("noise_mask")
+        if mask is not None and samples.ndim == 5 and mask.numel() // math.prod(mask.shape[-2:]) > 1:
+            raise Refused(
+                "RandomNoiseBatch",
+                "seeds",
+                "ComfyUI would take the latent's noise masks, one a picture, for frames of a video.",
             )
         return start_noise(samples.shape[1:], samples.dtype, self.entries)
 
