@@ -8,7 +8,6 @@ from typing import Any
 
 import comfy.controlnet
 import comfy.hooks
-import comfy.ldm.modules.attention
 import comfy.model_management
 import nodes
 

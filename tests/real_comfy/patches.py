@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
@@ -29,6 +29,7 @@ import comfy.samplers
 import comfy.sd
 import nodes
 import torch
+from comfy.patcher_extension import WrappersMP
 from networks import Refused, Text, build, encoded, fused_model, merge, sampling
 
 STEPS = 3
@@ -69,7 +70,8 @@ LATENTS = {
     "SD3": (16, 8, 8),
 }
 EVERYWHERE = tuple(dict.fromkeys(way.network for way in WAYS if way.network != "SD3"))
-UNET, FLUX = ("SD 1.5",), ("Flux.1",)
+UNET, FLUX, NOT_UNET = ("SD 1.5",), ("Flux.1",), ("Flux.1", "Z-Image", "Qwen-Image")
+HIDING = ("key_mask", "masked_layout", "bucket", "own_mask")  # a control net would see what they hide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class Case:
     node: str = ""  # a module of comfy_extras and a class there
     inputs: dict[str, Any] = field(default_factory=dict)
     make: Callable[[Any], Any] | None = None  # instead of a node: patches a model
+    guider: str = ""  # as node, instead of CFGGuider
+    ways: tuple[str, ...] = ()  # these only
     extras: Extras | None = None  # of each conditioning, for these rows and latents of this shape
     noise_mask: bool = False
     steps: int = STEPS
@@ -239,8 +243,12 @@ EXACT = (
          node="attention_multiply.UNetTemporalAttentionMultiply"),
 )  # fmt: skip
 ROWS = (
-    Case(name="ControlNet, a hint each", extras=own_hints),
-    Case(name="ControlNet, one hint for all", extras=one_hint),
+    Case(name="BasicGuider", guider="custom_sampler.BasicGuider"),
+    Case(name="DualCFGGuider", guider="custom_sampler.DualCFGGuider"),
+    Case(name="ControlNet, a hint each", extras=own_hints, on=UNET),
+    Case(name="ControlNet, one hint for all", extras=one_hint, on=UNET),
+    Case(name="ControlNet, a hint each", extras=own_hints, on=NOT_UNET, ways=HIDING),
+    Case(name="ControlNet, one hint for all", extras=one_hint, on=NOT_UNET, ways=HIDING),
     Case(name="conditioning mask, one each", extras=own_masks),
     Case(name="noise mask, one each", noise_mask=True),
     Case(name="reference picture, one each", extras=references, on=FLUX),
@@ -250,6 +258,8 @@ ROWS = (
 WRONG = (
     Case(name="EasyCache", node="easycache.EasyCacheNode", on=UNET, inputs=_CACHE, steps=8),
     Case(name="LazyCache", node="easycache.LazyCacheNode", on=UNET, inputs=_CACHE, steps=8),
+    Case(name="PerpNegGuider", guider="perpneg.PerpNegGuider", on=UNET),
+    Case(name="DualModelGuider", guider="custom_sampler.DualModelGuider", on=UNET),
     Case(name="Mahiro", node="mahiro.Mahiro", on=UNET),
     Case(name="NAGuidance", node="nag.NAGuidance", on=FLUX,
          inputs={"nag_scale": 5.0, "nag_alpha": 0.5, "nag_tau": 1.5}),
@@ -301,8 +311,32 @@ def patched(case: Case, name: str, model: Any = None) -> Any:
     return getattr(node(), node.FUNCTION)(model, **inputs)[0]
 
 
+def guider_of(case: Case, model: Any, conds: list[Any], guidance: float) -> Any:
+    if not case.guider:
+        guider = comfy.samplers.CFGGuider(model)
+        guider.set_conds(*conds)
+        guider.set_cfg(guidance)
+        return guider
+    positive, negative = conds
+    inputs = {
+        "BasicGuider": {"conditioning": positive},
+        "DualCFGGuider": {
+            "cond1": positive, "cond2": negative, "negative": negative, "cfg_conds": guidance,
+            "cfg_cond2_negative": 2.0, "style": "nested",
+        },
+        "DualModelGuider": {
+            "model_negative": model, "positive": positive, "negative": negative, "cfg": guidance,
+        },
+        "PerpNegGuider": {
+            "positive": positive, "negative": negative, "empty_conditioning": negative, "cfg": guidance,
+            "neg_scale": 1.0,
+        },
+    }[case.name]  # fmt: skip
+    return node_class(case).execute(model=model, **inputs).args[0]
+
+
 def node_class(case: Case) -> Any:
-    module, _, name = case.node.partition(".")
+    module, _, name = (case.node or case.guider).partition(".")
     return getattr(import_module(f"comfy_extras.nodes_{module}"), name)
 
 
@@ -314,7 +348,7 @@ def conditioning(
     return [[text, {**options, **extras}]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Run:
     """What both the fused run and the lone ones are given, for some rows of a way."""
 
@@ -350,13 +384,21 @@ class Run:
         return [100 + row for row in rows]
 
     def alone(self, row: int) -> torch.Tensor:
-        """As KSampler makes it."""
+        """As stock nodes make it."""
         start, (seed,) = self.start([row]), self.seeds([row])
-        noise = comfy.sample.prepare_noise(start, seed)
-        return comfy.sample.sample(
-            patched(self.case, self.way.network), noise, self.case.steps, self.guidance, "euler", "simple",
-            *self.conds([row]), start, noise_mask=self.mask([row]), disable_pbar=True, seed=seed,
-        )  # fmt: skip
+        model, conds = patched(self.case, self.way.network), self.conds([row])
+        noise, mask = comfy.sample.prepare_noise(start, seed), self.mask([row])
+        if not self.case.guider:
+            return comfy.sample.sample(
+                model, noise, self.case.steps, self.guidance, "euler", "simple", *conds, start,
+                noise_mask=mask, disable_pbar=True, seed=seed,
+            )  # fmt: skip
+        sigmas = comfy.samplers.calculate_sigmas(
+            model.get_model_object("model_sampling"), "simple", self.case.steps
+        )
+        return guider_of(self.case, model, conds, self.guidance).sample(
+            noise, start, comfy.samplers.sampler_object("euler"), sigmas, mask, seed=seed, disable_pbar=True
+        )
 
     def together(
         self, rows: Sequence[int], *, vouched: Sequence[str] = (), later: bool = False
@@ -373,30 +415,32 @@ class Run:
         (noise,) = sampling.RandomNoiseBatch().make(told)
         (sampler,) = sampling.SamplerBatch().make(comfy.samplers.sampler_object("euler"), told)
         (sigmas,) = sampling.SigmasLikeKSampler().compute(fused, "euler", "simple", self.case.steps, 1.0)
-        guider = comfy.samplers.CFGGuider(fused)
-        guider.set_conds(*conds)
-        guider.set_cfg(self.guidance)
+        guider = guider_of(self.case, fused, conds, self.guidance)
         latent = {"samples": start} if mask is None else {"samples": start, "noise_mask": mask}
         return guider.sample(
             noise.generate_noise(latent), start, sampler, sigmas, mask, seed=noise.seed, disable_pbar=True
         )
 
-    def measured(self, solos: torch.Tensor, **how: Any) -> dict[str, Any]:
-        unknown = (
-            patch.object(fused_model, "family_of", lambda *_: "other") if self.way.other else nullcontext()
-        )
+    def measured(self, **how: Any) -> dict[str, Any]:
+        """A refusal, or how far each picture is from its own lone one and whether that is the nearest."""
+        family = patch.object(fused_model, "family_of", lambda *_: "other")
         try:
-            with unknown:
+            with family if self.way.other else nullcontext():
                 result = self.together(range(len(self.way.positive)), **how)
         except Refused as refused:
             return {"refused": str(refused)}
         except RuntimeError as error:
             return {"failed": str(error)}
-        apart = (result[:, None] - solos[None]).flatten(2).abs().amax(2)
+        apart = (result[:, None] - self.solos[None]).flatten(2).abs().amax(2)
         return {
             "latents": float(apart.diagonal().max()),
-            "own": apart.argmin(1).tolist() == list(range(len(solos))),
+            "largest": float(self.solos.abs().max()),
+            "own": apart.argmin(1).tolist() == list(range(len(result))),
         }
+
+    @cached_property
+    def solos(self) -> torch.Tensor:
+        return torch.cat([self.alone(row) for row in range(len(self.way.positive))])
 
 
 def ways_of(name: str) -> Iterator[Way]:
@@ -406,36 +450,68 @@ def ways_of(name: str) -> Iterator[Way]:
 
 
 def main() -> None:
-    only = os.environ.get("ONLY_CASES", "").split(",") if os.environ.get("ONLY_CASES") else None
+    print(
+        json.dumps({"version": networks.comfyui_version.__version__, "torch": torch.__version__}), flush=True
+    )
+    only = os.environ.get("ONLY_CASES", "").split("|") if os.environ.get("ONLY_CASES") else None
     comfy.model_management.in_training = True  # ComfyUI's fast kernels know no float64
     with torch.no_grad():
         for kind, cases in (("exact", EXACT), ("rows", ROWS), ("wrong", WRONG)):
             for case in cases:
                 if only is None or case.name in only:
                     tell(kind, case)
+        tell_ids()
 
 
 def tell(kind: str, case: Case) -> None:
     vouched = []
-    if case.node:
+    if case.node or case.guider:
         vouched = [case.name.partition(" (")[0]]
         nodes.NODE_CLASS_MAPPINGS[vouched[0]] = node_class(case)
     for name in case.on:
         for way in ways_of(name):
+            if case.ways and way.name not in case.ways:
+                continue
             # Guidance 1 skips the negative; what a node does to the guidance is nothing then.
             for guidance in (1.0, 4.0) if kind == "rows" or way.name in ("plain", "split") else (4.0,):
                 run = Run(case=case, way=way, guidance=guidance)
-                solos = torch.cat([run.alone(row) for row in range(len(way.positive))])
                 found = {
-                    "kind": kind, "case": case.name, "network": name, "way": way.name, "guidance": guidance,
-                    "largest": float(solos.abs().max()), **run.measured(solos),
+                    "kind": kind, "case": case.name, "node": case.node or case.guider, "network": name,
+                    "way": way.name, "guidance": guidance, **run.measured(),
                 }  # fmt: skip
                 if kind == "wrong":
-                    found["vouched"] = run.measured(solos, vouched=vouched)
-                    found["later"] = run.measured(solos, later=True)
-                if guidance > 1 and way.name in ("plain", "bucket", "own_mask"):
-                    found["lone"] = bool(torch.equal(run.together([0]), solos[:1]))
+                    found["vouched"] = run.measured(vouched=vouched)
+                    found["later"] = run.measured(later=True)
+                if guidance > 1 and way.name in ("plain", "bucket", "own_mask") and not case.ways:
+                    found["lone"] = bool(torch.equal(run.together([0]), run.alone(0)))
                 print(json.dumps(found), flush=True)
+
+
+class Recorder:
+    """Stands for a custom node; writes down under which ids it would keep its state."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, list[str]]] = []  # rows of one conditioning, ids
+
+    def __call__(self, executor: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        ids = [str(each) for each in kwargs["transformer_options"]["uuids"]]
+        self.seen.append((x.shape[0] // len(ids), ids))
+        return executor(x, *args, **kwargs)
+
+
+def tell_ids() -> None:
+    """Under which ids the model is called for the conditionings of a batch in sub-batches, step by step."""
+    nodes.NODE_CLASS_MAPPINGS["Recorder"] = Recorder
+    recorder = Recorder()
+
+    def recorded(model: Any) -> Any:
+        model = model.clone()
+        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "recorder", recorder)
+        return model
+
+    (way,) = (way for way in WAYS if (way.network, way.name) == ("SD 1.5", "split"))
+    Run(case=Case(name="recorder", make=recorded), way=way, guidance=4.0).measured(vouched=["Recorder"])
+    print(json.dumps({"ids": recorder.seen, "steps": STEPS}), flush=True)
 
 
 if __name__ == "__main__":
