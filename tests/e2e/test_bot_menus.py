@@ -135,16 +135,38 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             assert told == "That picture is no longer there. Please upload it again."
 
 
-async def test_where_nothing_edits_a_shared_enlargement_is_made_anew(tmp_path: Path) -> None:
-    offers = tuple(known for known in OFFERS if known.kind != "edit")
+async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) -> None:
     async with discord_server(rate_limits=False) as server:
         gallery = server.channel("gallery").id
-        async with bot_on(server, tmp_path, gallery_channel_id=gallery, offers=offers) as stand:
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
-            await ana.command("imagine", stand.general, model="flux", prompt="a crest")
+            await ana.command("imagine", stand.general, model="flux", prompt="a crest", seed=5)
             await (await ana.click(await result_for(ana, "a crest"), "Upscale")).reply()
             await (await ana.click(await result_for(ana, "128×128"), "Share")).reply()
-            copy = await ben.wait_for_message(lambda m: "128×128" in m["content"], channel=gallery)
+            copy = await ben.wait_for_message(
+                lambda m: "upscaled ×2 · 128×128" in m["content"], channel=gallery
+            )
+            made = {"prompt": "a crest", "seed": "5", "size": "64×64", "model": "Flux"}
+            assert filled(await form_of(ben, "Make again", copy)) == made
+            form = await (await ben.click(copy, "Prompt…")).modal()
+            assert filled(form) == made
+            await (await ben.submit_modal(form, prompt="a crown")).reply()
+            assert (await result_for(ben, "a crown"))["channel_id"] == await session_of(ben)
+
+
+async def test_where_nothing_edits_any_more_a_shared_edit_is_made_anew(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        options = {"gallery_channel_id": server.channel("gallery").id}
+        async with bot_on(server, tmp_path, **options) as stand:
+            ana = await stand.person("member-1")
+            photo = File(filename="me.png", data=painted("me", 0, WIDE))
+            await ana.command("edit", stand.general, prompt="as a statue", image=photo)
+            await (await ana.click(await result_for(ana, "as a statue"), "Share")).reply()
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        offers = tuple(known for known in OFFERS if known.kind != "edit")
+        async with bot_on(server, tmp_path, offers=offers, **options) as stand:
+            ben = await stand.person("member-2")
+            (copy,) = await ben.history(options["gallery_channel_id"])
             form = await (await ben.click(copy, "Prompt…")).modal()
             assert (form["title"], filled(form)) == ("Make again", {"prompt": None})
             await (await ben.submit_modal(form, prompt="a crown")).reply()
