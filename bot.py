@@ -243,7 +243,7 @@ async def _serve(
         cleaner = PictureCleaner()
         stack.push_async_callback(cleaner.aclose)
         queue = _queue(settings, offers(templates.values()), database, clock, [metrics, chronicle])
-        fleet = Fleet(manager=queue, make_engine=make_engine, clock=clock)
+        fleet = Fleet(runs=queue.runs, make_engine=make_engine, clock=clock)
         addresses = Addresses(on_urls=fleet.set_urls, clock=clock)
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock

@@ -171,7 +171,7 @@ async def bot_on(
             batch_window=0.01,
             **(queue_options or {}),
         )
-        fleet = Fleet(manager=queue, make_engine=lambda _: engine, clock=clock)
+        fleet = Fleet(runs=queue.runs, make_engine=lambda _: engine, clock=clock)
 
         async def begin() -> None:
             await queue.recover()

@@ -40,18 +40,24 @@ def dispatched(*jobs: Job, engine: str = "gpu:1") -> Dispatched:
 def finished(job: Job, data: bytes = b"pixels", engine: str = "gpu:1") -> Finished:
     """The job's picture is there."""
     report = RunReport(engine=engine, batch_size=2, started_at=100.0, ended_at=104.5)
-    return Finished(job=job, picture=Picture(data=data, media_type="image/png", size=SIZE), report=report)
+    return Finished(job=job, picture=_picture(data), report=report)
 
 
-def delivered(job: Job, message: int = 7, channel: int = 8, size: Size | None = None) -> Delivered:
+def delivered(
+    job: Job, message: int = 7, channel: int = 8, size: Size | None = None, data: bytes = b"pixels"
+) -> Delivered:
     """The job's picture was posted."""
     receipt = Receipt(where="channel", channel_id=channel, message_id=message, size=size)
-    return Delivered(job=job, receipt=receipt)
+    return Delivered(job=job, receipt=receipt, picture=_picture(data))
 
 
-def kept(job: Job) -> Delivered:
+def kept(job: Job, data: bytes = b"pixels") -> Delivered:
     """The job's picture could be posted nowhere."""
-    return Delivered(job=job, receipt=Receipt(where="kept"))
+    return Delivered(job=job, receipt=Receipt(where="kept"), picture=_picture(data))
+
+
+def _picture(data: bytes) -> Picture:
+    return Picture(data=data, media_type="image/png", size=SIZE)
 
 
 def failed(job: Job, reason: str = "no memory") -> Failed:

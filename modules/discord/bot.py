@@ -3,7 +3,7 @@
 How it is put together::
 
     queue = QueueManager(offers=offers, store=database.jobs, clock=clock, ...)
-    fleet = Fleet(manager=queue, make_engine=..., clock=clock)
+    fleet = Fleet(runs=queue.runs, make_engine=..., clock=clock)
     bot = ImageBot(queue=queue, fleet=fleet, database=database, cleaner=PictureCleaner(), session=session,
                    clock=clock, guild_id=..., begin=..., ...)   # gives the queue its delivery and listeners
     await bot.start(token)       # discord.py's own: log in and stay connected until closed

@@ -90,6 +90,8 @@ class Announcer:
         _log(event)
         if isinstance(event, Finished):
             event = replace(event, picture=replace(event.picture, data=b""))
+        elif isinstance(event, Delivered):
+            event = replace(event, picture=None)
         if not self._lines:
             self._lines = [_Line(listener) for listener in self._listeners]
         for line in self._lines:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from heapq import nsmallest
 
 from modules.queue_manager.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
+from modules.queue_manager.engine_registry import EngineRegistry, Remember
 from modules.queue_manager.estimates import DurationBook
 from modules.queue_manager.fair_queue import FairQueue
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId, ModelOffer
-from modules.queue_manager.ports import Clock
+from modules.queue_manager.ports import Clock, Run
 from modules.queue_manager.takers import TakerPool
 
 SLOWER = 1.2
@@ -57,6 +58,7 @@ class Dispatcher:
         clock: Clock,
         max_key_wait: int,
         window: float,
+        remember: Remember,
     ) -> None:
         self._queue = queue
         self._offers = offers
@@ -64,7 +66,9 @@ class Dispatcher:
         self._clock = clock
         self._max_key_wait = max_key_wait
         self._window = window
-        self._slots: dict[str, EngineSlot] = {}
+        self.engines = EngineRegistry(
+            clock=clock, on_change=self.seen, on_sick=self._absolve, remember=remember
+        )
         self._takers = TakerPool()
         self._warm: dict[str, str] = {}
         self._with_loaded: dict[str, dict[str, EngineSlot]] = {}
@@ -82,18 +86,9 @@ class Dispatcher:
 
     # ── engines ─────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def slots(self) -> Mapping[str, EngineSlot]:
-        """Every engine, living or not."""
-        return self._slots
-
-    def register(self, slot: EngineSlot) -> None:
-        """A worker came."""
-        self._slots[slot.name] = slot
-
     def unregister(self, slot: EngineSlot) -> None:
         """A worker went."""
-        self._slots.pop(slot.name, None)
+        self.engines.remove(slot)
         self._takers.remove(slot)
         self._note_warm(slot)
         self.schedule()
@@ -118,12 +113,38 @@ class Dispatcher:
 
     def seen(self, slot: EngineSlot) -> None:
         """Something about this engine may have changed: its state, its model, what it can do."""
+        if slot.state == "down":
+            slot.warm = None  # what was loaded may be loaded no more
         self._note_warm(slot)
         if slot.living and not slot.doubted and slot.taker is not None and not slot.taker.done():
             self._takers.add(slot)
         else:
             self._takers.remove(slot)
         self.schedule()
+
+    def adopt(self, batch: Batch, slot: EngineSlot, run: Run) -> Flight:
+        """A batch that a former process gave to the engine, and that the engine still has."""
+        now = self._clock.now()
+        flight = Flight(
+            batch=batch,
+            slot=slot,
+            weights=self.weights(batch.key),
+            swapped=True,
+            expected=None,
+            resumed=True,
+            taken_at=now,
+            heard_at=now,
+            run=run,
+        )
+        slot.flights.append(flight)
+        slot.warm = flight.weights
+        for job in batch.jobs:
+            entry = self._queue.entry(job.id)
+            if entry is not None:
+                entry.flight = flight
+            else:
+                flight.dropped.add(job.id)
+        return flight
 
     def land(self, flight: Flight) -> None:
         """The flight occupies its engine no longer."""
@@ -152,28 +173,18 @@ class Dispatcher:
         self._queue.put_back(job)
         self.schedule()
 
-    def put_back_together(self, jobs: tuple[Job, ...], *, because: str, avoid: str | None = None) -> None:
-        """Jobs in flight wait again, and as `keep_together` says; ``avoid`` as for `put_back`."""
-        for job in jobs:
-            self.put_back(job, avoid=avoid)
-        self.keep_together(jobs, because=because)
-
     def keep_together(self, jobs: tuple[Job, ...], *, because: str | None = None) -> None:
         """Waiting jobs go first, and with nobody else, since they failed on the engine ``because``."""
         self._grouped.update(job.id for job in jobs)
         self._groups.append(_Group(jobs=jobs, because=because))
         self.schedule()
 
-    def absolve(self, engine: str) -> None:
-        """What failed on ``engine`` was its own fault: those jobs wait like all others again."""
-        for group in [group for group in self._groups if group.because == engine]:
+    def _absolve(self, slot: EngineSlot) -> None:
+        """What failed on the engine was its own fault: those jobs wait like all others again."""
+        for group in [group for group in self._groups if group.because == slot.name]:
             self._groups.remove(group)
             self._grouped.difference_update(job.id for job in group.jobs)
         self.schedule()
-
-    def made(self, job_id: JobId) -> None:
-        """The job's picture is made, and on its way: no engine is busy with it any more."""
-        self._queue.land(job_id)
 
     def end(self, job_id: JobId) -> None:
         """The job is over."""
@@ -233,7 +244,7 @@ class Dispatcher:
 
     def _after_you(self, now: float) -> bool:
         """Where everybody stands back for somebody else and nobody is at work, the quickest goes."""
-        if not self._stood_back or any(slot.flights for slot in self._slots.values() if slot.living):
+        if not self._stood_back or any(slot.flights for slot in self.engines.slots.values() if slot.living):
             return False
         _, slot, jobs = min(self._stood_back.values(), key=lambda item: item[0])
         self._send(slot, jobs, now)
@@ -254,8 +265,6 @@ class Dispatcher:
         first = self._queue.head(key)
         if first is None or first.job in jobs:  # else who waits longest goes on doing so
             self._passes.pop(key, None)
-        for job in jobs:
-            self._queue.dispatch(job.id)
         weights = self.weights(key)
         swapped = slot.warm != weights
         flight = Flight(
@@ -272,6 +281,8 @@ class Dispatcher:
             taken_at=now,
             heard_at=now,
         )
+        for job in jobs:
+            self._queue.dispatch(job.id, flight)
         self._takers.remove(slot)
         slot.warm = weights
         self._note_warm(slot)
@@ -349,7 +360,7 @@ class Dispatcher:
         """Whether an engine besides those in ``avoid`` could run the job."""
         return any(
             other.living and not other.sick and other.name not in avoid and other.limits.of(job.key.model) > 0
-            for other in self._slots.values()
+            for other in self.engines.slots.values()
         )
 
     def _others_wait(self, slot: EngineSlot) -> bool:
@@ -398,7 +409,7 @@ class Dispatcher:
     def _note_warm(self, slot: EngineSlot) -> None:
         """Keep note of what is loaded on living engines."""
         before = self._warm.pop(slot.name, None)
-        now = slot.warm if slot.living and slot.name in self._slots else None
+        now = slot.warm if slot.living and slot.name in self.engines.slots else None
         if before is not None:
             loaded = self._with_loaded[before]
             del loaded[slot.name]
@@ -438,7 +449,7 @@ class Dispatcher:
             return False  # more than the others could do in that time, whoever they are
         others = [
             s
-            for s in self._slots.values()
+            for s in self.engines.slots.values()
             if s is not slot and s.reliable and s.limits.of(key.model) > 0
             if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
@@ -458,7 +469,7 @@ class Dispatcher:
             return known[1]
         seconds = [
             time
-            for slot in self._slots.values()
+            for slot in self.engines.slots.values()
             if slot.living and not slot.sick and slot.limits.of(key.model) > 0
             if (time := self._seconds(slot, key, rows, swap=False)) is not None
         ]

@@ -20,9 +20,12 @@ A job's place in this order only ever moves forward, except when somebody new co
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
+from modules.queue_manager.flights import Flight
+from modules.queue_manager.job_state import JobState
 from modules.queue_manager.jobs import BatchKey, Job, JobId
 from modules.queue_manager.sorted_blocks import SortedBlocks
 
@@ -31,11 +34,11 @@ Order = tuple[int, int, float, int]
 
 
 class QueueEntry:
-    """One active job's standing. ``waiting`` is false while a server has it; ``failed_on`` names the servers
-    on which it failed alone, once for each time."""
+    """One active job's standing. ``flight`` is the batch that it was given to a server in, unless it waits;
+    ``failed_on`` names the servers on which it failed alone, once for each time."""
 
     __slots__ = (
-        "__weakref__", "failed_on", "job", "landed", "lift_at", "sequence", "tag", "tier", "turn", "waiting",
+        "__weakref__", "failed_on", "flight", "job", "lift_at", "sequence", "state", "tag", "tier", "turn",
     )  # fmt: skip
 
     def __init__(self, job: Job, *, sequence: int, tag: float, turn: int) -> None:
@@ -45,9 +48,14 @@ class QueueEntry:
         self.turn = turn
         self.tier = job.request.tier
         self.lift_at = 0.0
-        self.waiting = False
-        self.landed = False
+        self.state: JobState = "taken"
+        self.flight: Flight | None = None
         self.failed_on: tuple[str, ...] = ()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is in the queue, and no server has it."""
+        return self.state == "waiting"
 
     @property
     def level(self) -> tuple[int, int]:
@@ -84,14 +92,18 @@ class FairQueue:
         self._by_key: dict[BatchKey, list[tuple[Order, JobId]]] = {}
         self._key_counts: dict[BatchKey, int] = {}
         self._lifts: list[tuple[float, JobId]] = []
-        self._waiting = 0
+        self._counts: Counter[JobState] = Counter()
         self.version = 0
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
     def __len__(self) -> int:
         """Jobs that wait."""
-        return self._waiting
+        return self._counts["waiting"]
+
+    def count(self, state: JobState) -> int:
+        """Active jobs in this state."""
+        return self._counts[state]
 
     @property
     def active(self) -> int:
@@ -181,32 +193,36 @@ class FairQueue:
         self._renumber(person)
         self._entries[job.id] = entry
         self._by_sequence[entry.sequence] = entry
+        self._counts[entry.state] += 1
         if entry.tier < self._top_tier:
             entry.lift_at = now + self._lift_after
             heappush(self._lifts, (entry.lift_at, job.id))
         self._insert(entry)
 
-    def dispatch(self, job_id: JobId) -> None:
-        """A waiting job goes to a server; it keeps its turn until it ends."""
+    def dispatch(self, job_id: JobId, flight: Flight | None = None) -> None:
+        """A waiting job goes to a server, in a batch; it keeps its turn until it ends."""
         entry = self._entries[job_id]
         self._virtual_time = max(self._virtual_time, entry.tag)
         self._withdraw(entry)
+        entry.flight = flight
+
+    def mark(self, job_id: JobId, state: JobState) -> None:
+        """How a job stands that does not wait. With one that is arriving no server is busy any more: the
+        person's later ones move up by a turn."""
+        entry = self._entries[job_id]
+        moves = "arriving" in (entry.state, state)
+        self._set(entry, state)
+        if moves:
+            self._renumber(self._people[entry.job.request.user_id])
 
     def put_back(self, job: Job) -> None:
         """A job in flight waits again, in its old place. ``job`` replaces what was known of it."""
         entry = self._entries[job.id]
-        entry.job = job
-        if entry.landed:
-            entry.landed = False
-            self._renumber(self._people[job.request.user_id])
+        entry.job, entry.flight = job, None
+        if entry.state == "arriving":
+            self.mark(job.id, "taken")
         if not entry.waiting:
             self._insert(entry)
-
-    def land(self, job_id: JobId) -> None:
-        """No server is busy with a job in flight any more: the person's later ones move up by a turn."""
-        entry = self._entries[job_id]
-        entry.landed = True
-        self._renumber(self._people[entry.job.request.user_id])
 
     def end(self, job_id: JobId) -> None:
         """The job is over: the person's later ones move up by a turn."""
@@ -214,6 +230,7 @@ class FairQueue:
         del self._by_sequence[entry.sequence]
         if entry.waiting:
             self._withdraw(entry)
+        self._counts[entry.state] -= 1
         user_id = entry.job.request.user_id
         person = self._people[user_id]
         person.entries.remove(entry)
@@ -244,7 +261,7 @@ class FairQueue:
     def _renumber(self, person: _Person) -> None:
         turn = 0
         for entry in person.entries:
-            if entry.landed:
+            if entry.state == "arriving":
                 continue
             if entry.turn != turn:
                 self._move(entry, turn)
@@ -268,8 +285,7 @@ class FairQueue:
         key = entry.job.key
         self._key_counts[key] = self._key_counts.get(key, 0) + 1
         heappush(self._by_key.setdefault(key, []), (entry.order, entry.job.id))
-        entry.waiting = True
-        self._waiting += 1
+        self._set(entry, "waiting")
         self.version += 1
 
     def _withdraw(self, entry: QueueEntry) -> None:
@@ -286,9 +302,13 @@ class FairQueue:
             self._sweep(key, left)
         else:
             del self._key_counts[key], self._by_key[key]
-        entry.waiting = False
-        self._waiting -= 1
+        self._set(entry, "taken")
         self.version += 1
+
+    def _set(self, entry: QueueEntry, state: JobState) -> None:
+        self._counts[entry.state] -= 1
+        self._counts[state] += 1
+        entry.state = state
 
     def _sweep(self, key: BatchKey, left: int) -> None:
         """Outdated items stay in the heap until they surface; rebuild it when they are the most."""

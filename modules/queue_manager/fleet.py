@@ -7,8 +7,8 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock, EngineFactory
+from modules.queue_manager.runs import Runs
 from modules.queue_manager.status import EngineStatus
 from modules.queue_manager.worker import GpuWorker, WorkerTimes
 
@@ -24,12 +24,12 @@ class Fleet:
     def __init__(
         self,
         *,
-        manager: QueueManager,
+        runs: Runs,
         make_engine: EngineFactory,
         clock: Clock,
         times: WorkerTimes | None = None,
     ) -> None:
-        self._manager = manager
+        self._runs = runs
         self._make_engine = make_engine
         self._clock = clock
         self._times = times or WorkerTimes()
@@ -47,11 +47,11 @@ class Fleet:
         for url in urls:
             if url not in self._workers and url not in self._drained:
                 self._start(url)
-        self._manager.release_orphans([worker.engine.name for worker in self._workers.values()])
+        self._runs.release_orphans([worker.engine.name for worker in self._workers.values()])
 
     def _start(self, url: str, *, pause: float = 0.0) -> None:
         worker = GpuWorker(
-            engine=self._make_engine(url), manager=self._manager, clock=self._clock, times=self._times
+            engine=self._make_engine(url), runs=self._runs, clock=self._clock, times=self._times
         )
         self._workers[url] = worker
         before = [task for task, other in self._tasks.items() if other.engine.name == worker.engine.name]
@@ -72,7 +72,7 @@ class Fleet:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
             for flight in list(worker.slot.flights):
-                self._manager.rescue(flight)
+                self._runs.rescue(flight)
             if self._workers.get(url) is worker:  # by a mistake of ours, which costs no server
                 self._start(url, pause=AFTER_A_MISTAKE)
 

@@ -1,6 +1,7 @@
 """Batches in flight: one `Flight` for each batch a server has, one `EngineSlot` for each server.
 
-Mutable, owned by the worker that flies them, read by the dispatcher. Times are of the injected clock.
+A `Flight` is owned by the worker that follows it, and read by the dispatcher. Times are of the injected
+clock.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from modules.queue_manager.batch_limits import BatchLimits
 from modules.queue_manager.estimates import Duration, Observation
 from modules.queue_manager.failure_record import FailureRecord, FusionDoubts
-from modules.queue_manager.jobs import Batch, JobId
+from modules.queue_manager.jobs import Batch, Job, JobId
 from modules.queue_manager.status import EngineState
 
 if TYPE_CHECKING:
@@ -82,6 +83,19 @@ class Flight:
             elapsed=now - self.started_at, step=self.step, since_step=since_step, pace=self._pace()
         )
 
+    def ends_in(self, now: float) -> float | None:
+        """Seconds until its engine is through with it, and with what it has before; None while that is not
+        known."""
+        total = 0.0
+        for other in self.slot.flights:
+            remaining = other.remaining(now)
+            if remaining is None:
+                return None
+            total += remaining
+            if other is self:
+                return total
+        return 0.0
+
     def _pace(self) -> float | None:
         if self.first_step_at is None or self.last_step_at is None or self.step < 3:
             return None
@@ -114,6 +128,11 @@ class Flight:
         )
 
     @property
+    def aboard(self) -> list[Job]:
+        """Its jobs that were not cancelled."""
+        return [job for job in self.batch.jobs if job.id not in self.dropped]
+
+    @property
     def abandoned(self) -> bool:
         """Every job of it was cancelled."""
         return len(self.dropped) == len(self.batch.jobs)
@@ -121,11 +140,14 @@ class Flight:
 
 @dataclass(kw_only=True, eq=False, slots=True)
 class EngineSlot:
-    """One engine as the dispatcher sees it. ``warm`` are the weights it has loaded, or will have once
-    its flights are through; ``flights`` are at most two: one runs, one is handed over. ``doubted``
-    while it is asked whether it is still there; ``sick`` from the verdict on its ``record`` until a run comes
-    through: while it lives nevertheless, it may run one job at a time, to show that it is well again.
-    ``stir`` wakes its worker."""
+    """One engine. What it is and has shown is written by the `EngineRegistry` alone, what it is given
+    (``warm``, ``flights``, ``taker``) by the `Dispatcher` alone.
+
+    ``warm`` are the weights it has loaded, or will have once its flights are through; ``flights`` are at most
+    two: one runs, one is handed over. ``doubted`` while it is asked whether it is still there; ``sick`` from
+    the verdict on its ``record`` until a run comes through: while it lives nevertheless, it may run one job
+    at a time, to show that it is well again. ``stir`` wakes its worker.
+    """
 
     name: str
     limits: BatchLimits = field(default_factory=BatchLimits)

@@ -205,10 +205,12 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivered:
-    """The owner has the picture, or it is kept for their next command."""
+    """The owner has the picture, or it is kept for their next command. ``picture`` is for the store alone,
+    as that of `Finished` is."""
 
     job: Job
     receipt: Receipt
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

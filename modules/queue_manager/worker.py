@@ -28,8 +28,6 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.fence import FencedEngine
 from modules.queue_manager.flights import EngineSlot, Flight
-from modules.queue_manager.jobs import Batch
-from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import (
     Capabilities,
     Clock,
@@ -40,6 +38,8 @@ from modules.queue_manager.ports import (
     RunProgress,
     RunStarted,
 )
+from modules.queue_manager.runs import Runs
+from modules.queue_manager.status import EngineState
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,13 @@ class GpuWorker:
     """Serves one engine until `drain` or cancellation. `run` is its whole life."""
 
     def __init__(
-        self, *, engine: ImageEngine, manager: QueueManager, clock: Clock, times: WorkerTimes | None = None
+        self, *, engine: ImageEngine, runs: Runs, clock: Clock, times: WorkerTimes | None = None
     ) -> None:
         self.engine = FencedEngine(engine)
-        self.slot = EngineSlot(name=engine.name, limits=manager.limits(engine.name))
-        self._manager = manager
+        self._runs = runs
+        self._dispatcher = runs.dispatcher
+        self._engines = runs.dispatcher.engines
+        self.slot = EngineSlot(name=engine.name, limits=self._engines.limits(engine.name))
         self._clock = clock
         self._times = times or WorkerTimes()
         self._breaker = CircuitBreaker(
@@ -97,7 +99,7 @@ class GpuWorker:
 
     async def run(self) -> None:
         """Serve until drained."""
-        self._manager.dispatcher.register(self.slot)
+        self._engines.add(self.slot)
         self._become("starting")
         watching = [
             asyncio.create_task(self._doubt_at_times()),
@@ -113,7 +115,7 @@ class GpuWorker:
         except StoreError:
             log.exception("The job store is lost; the worker stops", extra={"engine": self.slot.name})
         finally:
-            self._manager.dispatcher.unregister(self.slot)
+            self._dispatcher.unregister(self.slot)
             ending = [*watching, *self._followers]
             for task in ending:
                 task.cancel()
@@ -129,15 +131,8 @@ class GpuWorker:
             if flight.started_at is None:
                 flight.unwanted.set()
 
-    def _become(self, state: str) -> None:
-        slot = self.slot
-        if self._draining.is_set():
-            state = "draining"
-        if slot.state != state:
-            slot.state = state  # type: ignore[assignment]
-            slot.since = self._clock.unix()
-            log.info("Engine is %s", state, extra={"engine": slot.name})
-        self._manager.dispatcher.seen(slot)
+    def _become(self, state: EngineState) -> None:
+        self._engines.become(self.slot, "draining" if self._draining.is_set() else state)
 
     # ── health ──────────────────────────────────────────────────────────────────────────────────
 
@@ -157,7 +152,6 @@ class GpuWorker:
             with contextlib.suppress(GenerationError, asyncio.TimeoutError):
                 async with timeout(self._times.probe_limit):
                     self._learn(await self.engine.probe())
-                self._manager.dispatcher.seen(self.slot)
 
     def _stop_serving(self) -> None:
         self._trouble = True
@@ -174,8 +168,7 @@ class GpuWorker:
         except GenerationError as error:
             return self._is_not(error)
         self._learn(capabilities)
-        if not self.slot.sick:
-            self.slot.last_error = None
+        self._engines.available(self.slot)
         if not self._draining.is_set():
             self._trouble = False
         self._become("busy" if self.slot.flights else "idle")
@@ -186,13 +179,7 @@ class GpuWorker:
 
     def _learn(self, capabilities: Capabilities) -> None:
         self._probed_at = self._clock.now()
-        self.slot.limits.tell(
-            capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
-        )
-        if capabilities.notes != self.slot.notes:
-            self.slot.notes = capabilities.notes
-            for note in capabilities.notes:
-                log.warning("%s", note, extra={"engine": self.slot.name})
+        self._engines.told(self.slot, capabilities)
 
     async def _see_free(self) -> None:
         """Raise `EngineStalled` while the server is still at a run that had stalled and was interrupted: it
@@ -206,17 +193,14 @@ class GpuWorker:
         if self._orphaned:
             # Its server is away: nobody waits for it while another one lives.
             self._orphaned = False
-            for batch in self._manager.orphans(self.slot.name):
-                self._manager.return_batch(batch)
+            for batch in self._runs.orphans(self.slot.name):
+                self._runs.return_orphan(batch)
         return False
 
     def _note(self, error: GenerationError | StoreUnavailable) -> None:
-        if self.slot.last_error != str(error):
-            log.warning("Engine is not available: %s", error, extra={"engine": self.slot.name})
-        self.slot.last_error = str(error)
+        self._engines.unavailable(self.slot, str(error))
 
     async def _recuperate(self) -> None:
-        self.slot.warm = None
         self._become("down")
         pause = self._breaker.failed()
         draining = asyncio.ensure_future(self._draining.wait())
@@ -227,37 +211,19 @@ class GpuWorker:
         self._on_trial = self.slot.sick
 
     async def _take_up_orphans(self) -> None:
-        for batch in self._manager.orphans(self.slot.name):
+        for batch in self._runs.orphans(self.slot.name):
             try:
                 run = await self.engine.resume(batch)
             except GenerationError as error:
                 self._note(error)
                 run = None
             if run is None:
-                self._manager.return_batch(batch)
+                self._runs.return_orphan(batch)
                 continue
-            flight = self._flight_of(batch)
-            flight.run = run
-            self._manager.adopt(flight)
+            flight = self._dispatcher.adopt(batch, self.slot, run)
             if flight.abandoned:
                 flight.unwanted.set()
             self._spawn(flight)
-
-    def _flight_of(self, batch: Batch) -> Flight:
-        weights = self._manager.dispatcher.weights(batch.key)
-        flight = Flight(
-            batch=batch,
-            slot=self.slot,
-            weights=weights,
-            swapped=True,
-            expected=None,
-            resumed=True,
-            taken_at=self._clock.now(),
-            heard_at=self._clock.now(),
-        )
-        self.slot.flights.append(flight)
-        self.slot.warm = weights
-        return flight
 
     # ── serving ─────────────────────────────────────────────────────────────────────────────────
 
@@ -267,10 +233,10 @@ class GpuWorker:
             room = asyncio.ensure_future(self._room())
             if not await self._before_trouble(room):
                 return
-            taking = asyncio.ensure_future(self._manager.take(self.slot))
+            taking = asyncio.ensure_future(self._dispatcher.take(self.slot))
             if not await self._before_trouble(taking):
                 if not taking.cancelled():  # it came in the same instant
-                    self._manager.returned(taking.result())
+                    self._runs.returned(taking.result())
                 return
             await self._hand_over(taking.result())
 
@@ -308,13 +274,11 @@ class GpuWorker:
 
     async def _is_still_there(self) -> bool:
         """Ask an idle engine; meanwhile nothing is given to it that another one could take."""
-        self.slot.doubted = True
-        self._manager.dispatcher.seen(self.slot)
+        self._engines.doubt(self.slot, doubted=True)
         try:
             return await self._is_there()
         finally:
-            self.slot.doubted = False
-            self._manager.dispatcher.seen(self.slot)
+            self._engines.doubt(self.slot, doubted=False)
 
     def _stale(self) -> bool:
         return self._clock.now() - self._probed_at >= self._times.refresh
@@ -351,7 +315,7 @@ class GpuWorker:
 
     async def _hand_over(self, flight: Flight) -> None:
         """Journal, submit, follow."""
-        await self._manager.journal_dispatch(flight)
+        await self._runs.journal_dispatch(flight)
         if self.slot.state == "idle":
             self._become("busy")
         before = self._clock.now()
@@ -368,7 +332,7 @@ class GpuWorker:
             self._become("down")
             self._stop_serving()
         if flight.run is None:
-            self._manager.returned(flight)
+            self._runs.returned(flight)
             return
         self._submit_seconds += 0.2 * (self._clock.now() - before - self._submit_seconds)
         self._spawn(flight)
@@ -400,7 +364,7 @@ class GpuWorker:
                     self._stuck = self._stuck or flight.run
                     raise EngineStalled(f"no sign of life for {self._silence(flight):.0f} s")
             if withdrawn:
-                self._manager.returned(flight)
+                self._runs.returned(flight)
             else:
                 await listening
                 self._landed(flight)
@@ -425,14 +389,14 @@ class GpuWorker:
         now = self._clock.now()
         if isinstance(event, RunPreview):
             flight.hear(now)
-            self._manager.progressed(flight, preview=(event.index, event.image))
+            self._runs.progressed(flight, preview=(event.index, event.image))
             return
         if flight.started_at is None:
             flight.begin(now, self._clock.unix())
-            self._manager.started(flight)
+            self._runs.started(flight)
         if isinstance(event, RunProgress):
             flight.advance(event.step, event.steps, now)
-            self._manager.progressed(flight)
+            self._runs.progressed(flight)
         else:
             assert isinstance(event, RunStarted)
 
@@ -444,30 +408,22 @@ class GpuWorker:
                 self._clock.unix() - (now - flight.taken_at),
             )
         flight.ended_at = now
-        self.slot.busy_seconds += now - flight.started_at
-        self.slot.limits.succeeded(flight.batch.key.model, len(flight.batch.jobs))
         if not self.slot.sick:  # else its pictures have to be there, too
             self._breaker.succeeded()
-        self._manager.landed(flight)
+        self._runs.landed(flight)
 
     async def _failed(self, flight: Flight, error: GenerationError) -> None:
         if isinstance(error, OutOfMemory):
-            limit = self.slot.limits.out_of_memory(flight.batch.key.model, len(flight.batch.jobs))
-            log.warning(
-                "Out of memory with %d pictures; %d at most from now on",
-                len(flight.batch.jobs),
-                limit,
-                extra={"engine": self.slot.name, "model": flight.batch.key.model},
-            )
+            self._engines.out_of_memory(flight)
         if isinstance(error, FusionRefused):
-            self._manager.run_alone(self.slot, flight.batch.key.model, error.reason)
+            self._engines.run_alone(self.slot, flight.batch.key.model, error.reason)
         wanted = not flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
         if isinstance(error, EngineUnavailable) and wanted:
             self._note(error)
             self._leave_off(flight)
-        elif self._manager.suspect(flight, error):
+        elif self._engines.suspect(self.slot, flight.aboard, error):
             self._fall_sick(flight)
-        await self._manager.failed(flight, error)
+        await self._runs.failed(flight, error)
 
     def _fall_sick(self, last: Flight | None = None) -> None:
         """The engine answers and fails every run: leave it alone for a while, then try it with one job."""
@@ -475,7 +431,6 @@ class GpuWorker:
         self._leave_off(last)
 
     def _leave_off(self, last: Flight | None) -> None:
-        self.slot.warm = None
         self._become("down")
         self._stop_serving()
         self._call_back_the_other(last)
@@ -526,7 +481,7 @@ class GpuWorker:
             log.error("Following a run failed", exc_info=error, extra={"engine": self.slot.name})
             self._stop_serving()
             if not isinstance(error, StoreError):
-                self._manager.rescue(flight)
+                self._runs.rescue(flight)
                 flight.moved.set()
 
     async def _finish(self) -> None:

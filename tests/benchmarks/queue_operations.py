@@ -37,7 +37,7 @@ def _rate(waiting: int, users: int, seed: int) -> float:
 async def _operations(waiting: int, users: int, seed: int) -> float:
     """Submissions (with place and estimate) and takings a second while ``waiting`` jobs wait."""
     queue, slot = _queue(), _learned_slot()
-    queue.dispatcher.register(slot)
+    queue.dispatcher.engines.add(slot)
     drawn = random.Random(seed)
     for number in range(waiting):
         await queue.submit([request(user=number % users + 1, prompt="p", model=drawn.choice(MODELS))])
@@ -48,7 +48,7 @@ async def _operations(waiting: int, users: int, seed: int) -> float:
         assert queue.place(job.id) is not None
         if number % BATCH == BATCH - 1:
             slot.flights.clear()
-            flight = await queue.take(slot)
+            flight = await queue.dispatcher.take(slot)
             assert len(flight.batch.jobs) == BATCH
     return OPERATIONS / (time.process_time() - began)
 

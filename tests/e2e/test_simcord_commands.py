@@ -94,7 +94,7 @@ async def scene(folder: Path, *, seconds: float = 0.05) -> AsyncIterator[Scene]:
         cleaner = PictureCleaner()
         stack.push_async_callback(cleaner.aclose)
         queue = QueueManager(offers=OFFERS, store=database.jobs, clock=clock, batch_window=0.01)
-        fleet = Fleet(manager=queue, make_engine=lambda _: engine, clock=clock)
+        fleet = Fleet(runs=queue.runs, make_engine=lambda _: engine, clock=clock)
 
         async def begin() -> None:
             """The workers are the test's: the simulation would wait for them without end."""

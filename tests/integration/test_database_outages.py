@@ -144,8 +144,8 @@ async def test_a_full_disk_refuses_new_jobs_at_once_and_keeps_what_was_accepted(
         await database.jobs.record(finished(accepted, bytes(400_000)))
         await database.jobs.accept([filler := a_job(2, user=2)], {})
         await database.jobs.record(finished(filler, bytes(800_000)))
-        await database.jobs.record(kept(filler))
-        keeping = asyncio.ensure_future(database.jobs.record(kept(accepted)))
+        await database.jobs.record(kept(filler, bytes(800_000)))
+        keeping = asyncio.ensure_future(database.jobs.record(kept(accepted, bytes(400_000))))
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="full"):
             await database.jobs.accept([a_job(3, prompt="long " * 200_000)], {})

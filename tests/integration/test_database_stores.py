@@ -56,7 +56,7 @@ async def live(database: Database, job: Job, data: bytes = b"pixels", message: i
     await database.jobs.accept([job], {})
     await database.jobs.record(dispatched(job))
     await database.jobs.record(finished(job, data))
-    await database.jobs.record(delivered(job, message))
+    await database.jobs.record(delivered(job, message, data=data))
 
 
 async def stored(database: Database, job: Job) -> None:
@@ -156,7 +156,7 @@ async def test_a_picture_that_could_be_posted_nowhere_waits_for_its_owner(url: s
         for unposted, data in ((job, b"one"), (again, b"two")):
             await database.jobs.accept([unposted], {})
             await database.jobs.record(finished(unposted, data))
-            await database.jobs.record(kept(unposted))
+            await database.jobs.record(kept(unposted, data))
     async with Database.open(url) as database:
         waiting = await database.history.kept(1)
         assert [(record.job_id, picture.data) for record, picture in waiting] == [
@@ -203,7 +203,7 @@ async def test_forget_erases_every_word_and_picture_of_a_person(tmp_path: Path) 
         others = a_job(2, user=2, prompt="somebody else's")
         await database.jobs.accept([mine], {source.key: b"zebra-source"})
         await database.jobs.record(finished(mine, b"zebra-picture"))
-        await database.jobs.record(delivered(mine))
+        await database.jobs.record(delivered(mine, data=b"zebra-picture"))
         await stored(database, mine)
         await live(database, others, b"others")
         await database.preferences.put(1, UserPreferences(model="zebra-model"))

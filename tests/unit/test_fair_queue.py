@@ -26,7 +26,7 @@ def job(number: int, user: int, *, model: str = "flux", tier: int = 0) -> Job:
 def landed(queue: FairQueue, job: Job) -> bool:
     entry = queue.entry(job.id)
     assert entry is not None
-    return entry.landed
+    return entry.state == "arriving"
 
 
 def numbers(queue: FairQueue) -> list[int]:
@@ -59,7 +59,7 @@ def test_a_picture_on_its_way_to_its_owner_costs_no_turn() -> None:
     for number in (1, 2):
         queue.add(job(number, user=1), now=0.0)
     queue.dispatch(JobId(f"{1:032x}"))
-    queue.land(JobId(f"{1:032x}"))
+    queue.mark(JobId(f"{1:032x}"), "arriving")
     queue.add(job(3, user=2), now=0.0)
     assert numbers(queue) == [3, 2]  # equal turns; person 2 was served less
     queue.add(job(4, user=2), now=0.0)
@@ -127,7 +127,7 @@ def test_order_places_and_heads_agree_with_their_definition(steps: list[tuple[st
         elif chosen and entry and what == "back" and not entry.waiting:
             queue.put_back(chosen)
         elif chosen and entry and what == "land" and not entry.waiting:
-            queue.land(chosen.id)
+            queue.mark(chosen.id, "arriving")
         elif chosen and what == "end":
             queue.end(chosen.id)
             active.remove(chosen)
@@ -142,7 +142,7 @@ def test_order_places_and_heads_agree_with_their_definition(steps: list[tuple[st
             for o in active
             if o.request.user_id == j.request.user_id and o.number < j.number and not landed(queue, o)
         ]
-        assert entry.landed or entry.turn == len(earlier)
+        assert entry.state == "arriving" or entry.turn == len(earlier)
     expected = [e.job.number for e in sorted(waiting, key=lambda e: e.order)]
     assert numbers(queue) == expected
     assert [queue.ahead(JobId(f"{n:032x}")) for n in expected] == list(range(len(expected)))

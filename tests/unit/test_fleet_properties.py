@@ -95,7 +95,7 @@ class Play:
             for number, name in enumerate(NAMES)
         }
         self.fleet = Fleet(
-            manager=self.manager,
+            runs=self.manager.runs,
             make_engine=lambda url: self.engines[url],
             clock=self.clock,
             times=WorkerTimes(
@@ -142,7 +142,7 @@ class Play:
         except UserLimitReached:
             assert len(self.manager.active_jobs(user)) == self.limit
         except ModelUnavailable:
-            living = [slot for slot in self.manager.dispatcher.slots.values() if slot.living]
+            living = [slot for slot in self.manager.dispatcher.engines.slots.values() if slot.living]
             assert living
             assert all(slot.limits.of(model) == 0 for slot in living)
         else:
@@ -214,7 +214,7 @@ async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> N
             await play.do(what, number, name)
             status = play.manager.status()
             assert min(status.waiting, status.taken, status.running, status.arriving) >= 0
-            flights = [one for slot in play.manager.dispatcher.slots.values() for one in slot.flights]
+            flights = [one for slot in play.manager.dispatcher.engines.slots.values() for one in slot.flights]
             begun = [one for one in flights if one.started_at is not None]
             assert status.running == sum(len(one.batch.jobs) - len(one.dropped) for one in begun)
         await play.calm()

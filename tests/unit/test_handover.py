@@ -79,7 +79,7 @@ def play(
             listeners=[Listener()],
             pictures_at_once=AT_ONCE,
         )
-        fleet = Fleet(manager=queue, make_engine=lambda _: engine, clock=clock)
+        fleet = Fleet(runs=queue.runs, make_engine=lambda _: engine, clock=clock)
         await fleet.set_urls(["a"])
         for user in range(1, people + 1):
             await queue.submit([request(user, f"{user}/{n}") for n in range(each)], limit=each)

@@ -58,7 +58,9 @@ class House:
             listeners=[self.ear],
             **self.settings,
         )
-        self.fleet = Fleet(manager=self.manager, make_engine=self._engine, clock=self.clock, times=self.times)
+        self.fleet = Fleet(
+            runs=self.manager.runs, make_engine=self._engine, clock=self.clock, times=self.times
+        )
 
     def _engine(self, url: str) -> FakeEngine:
         if url not in self.engines:

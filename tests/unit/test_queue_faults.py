@@ -166,7 +166,7 @@ def test_a_picture_that_could_not_be_delivered_is_tried_again(error: Exception, 
         job = await house.submit()
         await house.ended(job, within=20_000.0)
         assert house.ear.of(job)[-1] == end
-        assert not house.manager._flying
+        assert house.manager.status().active == 0
         assert await house.submit(prompt="the place is free again")
 
     play(scene)
@@ -212,7 +212,7 @@ def test_a_batch_taken_in_the_instant_of_a_cancel_still_serves_the_others() -> N
         assert cancelling[0].done()
         assert house.ear.of(first)[-1] == "Cancelled"
         assert house.ear.of(second)[-1] == "Delivered"
-        assert all(not slot.flights for slot in house.manager.dispatcher.slots.values())
+        assert all(not slot.flights for slot in house.manager.dispatcher.engines.slots.values())
 
     play(scene)
 
@@ -351,13 +351,13 @@ def test_engines_that_come_and_go_leave_nothing_behind() -> None:
 @pytest.mark.parametrize("where", ["landed", "failed", "journal_dispatch", "started"])
 def test_a_mistake_of_ours_in_following_a_run_costs_neither_a_job_nor_the_engine(where: str) -> None:
     async def scene(house: House) -> None:
-        right = getattr(house.manager, where)
+        right = getattr(house.manager.runs, where)
 
         def wrong(*what: Any) -> Any:
-            setattr(house.manager, where, right)
+            setattr(house.manager.runs, where, right)
             raise KeyError("a mistake")
 
-        setattr(house.manager, where, wrong)
+        setattr(house.manager.runs, where, wrong)
         house.engines["a"].refused = "first" if where == "failed" else ""
         jobs = [await house.submit(n, f"first {n}") for n in range(3)]
         await asyncio.sleep(1.0)
@@ -390,7 +390,7 @@ def test_an_engine_that_answers_again_right_after_it_did_not_serves_on() -> None
 
 def test_a_batch_is_given_to_no_engine_that_stops_taking_in_the_same_instant() -> None:
     async def scene(house: House) -> None:
-        (slot,) = house.manager.dispatcher.slots.values()
+        (slot,) = house.manager.dispatcher.engines.slots.values()
         take = slot.taker
         assert take is not None
         job = await house.submit()

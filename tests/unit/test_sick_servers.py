@@ -28,7 +28,7 @@ def test_a_sick_gpu_beside_a_healthy_one_costs_no_picture_and_little_time(*, fre
 
     async def with_a_sick_one(house: House) -> None:
         if not fresh:
-            house.manager._working.add("flux")
+            house.manager.dispatcher.engines._working.add("flux")
         house.engines["sick"].sick = CUDA
         await crowd(house)
         status = {engine.name: engine for engine in house.fleet.engines()}
@@ -82,7 +82,7 @@ def test_a_broken_model_takes_no_server_from_the_others() -> None:
         await house.ended(*jobs)
         assert {house.ear.of(job)[-1] for job in jobs} == {"Failed"}
         assert [status.state for status in house.fleet.engines()] == ["idle", "idle"]
-        assert not any(slot.sick for slot in house.manager.dispatcher.slots.values())
+        assert not any(slot.sick for slot in house.manager.dispatcher.engines.slots.values())
 
     play(scene, "a", "b")
 
@@ -106,7 +106,7 @@ def test_a_server_without_room_for_files_is_found_out_by_the_pictures_that_are_m
         jobs = [await house.submit(n % 6, f"p{n}") for n in range(12)]
         await house.ended(*jobs)
         assert {house.ear.of(job)[-1] for job in jobs} == {"Delivered"}
-        assert house.manager.dispatcher.slots["a"].sick
+        assert house.manager.dispatcher.engines.slots["a"].sick
 
     play(scene, "a", "b", max_jobs_per_user=9)
 
@@ -134,7 +134,7 @@ def test_nobody_pays_for_a_sick_server_or_for_somebody_elses_job(
         await house.ended(*(job for job, _ in jobs), within=3600.0)
         for job, bad in jobs:
             assert house.ear.of(job)[-1] == ("Failed" if bad else "Delivered")
-        slots = house.manager.dispatcher.slots
+        slots = house.manager.dispatcher.engines.slots
         assert not any(slot.sick for name, slot in slots.items() if name not in sick)
 
     play(scene, "a", "b", "c", max_jobs_per_user=30)
@@ -146,35 +146,30 @@ def test_nobody_pays_for_a_sick_server_or_for_somebody_elses_job(
 def test_a_refusal_of_the_node_pack_costs_no_job_and_is_remembered() -> None:
     store = MemoryStore()
 
-    async def scene(house: House) -> None:
-        house.store = house.manager._store = store  # type: ignore[assignment]
-        house.engines["a"].refuses = "flux"
-        jobs = [await house.submit(n, f"p{n}") for n in range(4)]
-        other = await house.submit(9, model="z-image")
-        await house.ended(*jobs, other)
-        assert {house.ear.of(job)[-1] for job in (*jobs, other)} == {"Delivered"}
-        assert all(job.attempts == 0 for job in jobs)
-        assert {len(batch) for batch in house.batches()} == {1}
-        (status,) = house.fleet.engines()
-        assert status.notes == (
-            "flux runs one by one here: FusedModel: input model: a patch is not known to be exact.",
-        )
-
-    play(scene)
-
-    async def restart() -> None:
+    async def life(*, first: bool) -> None:
         house = House(store=store, engine_settings={"refuses": "flux"})
         await house.manager.recover()
         await house.fleet.set_urls(["a"])
         await asyncio.sleep(0.01)
         jobs = [await house.submit(n, f"p{n}") for n in range(4)]
-        await house.ended(*jobs)
-        assert not any(batch.fused for batch in house.engines["a"].submitted)
-        assert not any(isinstance(event, Requeued) for event in house.ear.events)
+        other = await house.submit(9, model="z-image")
+        await house.ended(*jobs, other)
+        assert {house.ear.of(job)[-1] for job in (*jobs, other)} == {"Delivered"}
+        assert all(event.job.attempts == 0 for event in house.ear.events)
+        assert {len(batch) for batch in house.batches()} == {1}
+        tried = [batch for batch in house.engines["a"].submitted if batch.fused and batch.key == jobs[0].key]
+        assert bool(tried) == first
+        assert any(isinstance(event, Requeued) for event in house.ear.events) == first
+        (status,) = house.fleet.engines()
+        assert status.notes == (
+            "flux runs one by one here: FusedModel: input model: a patch is not known to be exact.",
+        )
         await house.fleet.aclose(60.0)
+        await house.manager.settle(5.0)
         await house.manager.aclose()
 
-    run_virtual(restart())
+    run_virtual(life(first=True))
+    run_virtual(life(first=False))
 
 
 def test_what_fails_in_batches_and_works_alone_runs_alone_from_then_on() -> None:
@@ -188,7 +183,7 @@ def test_what_fails_in_batches_and_works_alone_runs_alone_from_then_on() -> None
         await house.ended(*later)
         assert {house.ear.of(job)[-1] for job in (*first, *later)} == {"Delivered"}
         assert [len(batch.jobs) for batch in engine.submitted[before:]] == [1] * 8
-        assert not house.manager.dispatcher.slots["a"].sick
+        assert not house.manager.dispatcher.engines.slots["a"].sick
 
     play(scene)
 

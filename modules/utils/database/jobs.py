@@ -16,8 +16,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.batch_limits import Learned
-from modules.queue_manager.errors import StoreError
-from modules.queue_manager.jobs import Batch, Job, JobId, Picture
+from modules.queue_manager.jobs import Batch, Job, JobId
 from modules.queue_manager.ports import (
     Backlog,
     Cancelled,
@@ -121,7 +120,6 @@ class JobJournal:
         self._next_number, self._last_number = 1, 0
         self._reserving = asyncio.Lock()
         self._handed_over = 0
-        self._undelivered: dict[JobId, Picture] = {}
 
     async def next_numbers(self, count: int) -> Sequence[int]:
         """See `JobStore`. Raises `StoreUnavailable`, `LeaseLost`."""
@@ -151,8 +149,6 @@ class JobJournal:
 
     async def record(self, turn: JobTurn) -> None:
         """See `JobStore`."""
-        if isinstance(turn, Finished):
-            self._undelivered[turn.job.id] = turn.picture
         if isinstance(turn, Dispatched):
             await self._writer.write([Rows(rank=3, statement=_TURN, parameters=self._dispatch_values(turn))])
             return
@@ -221,7 +217,7 @@ class JobJournal:
 
     async def _end(self, turn: Delivered | Failed | Cancelled) -> None:
         job = turn.job
-        picture = self._undelivered.get(job.id)
+        picture = turn.picture if isinstance(turn, Delivered) else None
         change = [
             Rows(rank=3, statement=_TURN, parameters=[{**_turn_values(turn), "ended_at": self._unix()}])
         ]
@@ -231,12 +227,7 @@ class JobJournal:
             change.append(_to_be_told(job))
         if not self._keep_sources:
             change.extend(_source_drops(source.key for source in job.request.sources))
-        try:
-            await self._writer.write(change)
-        except StoreError:
-            self._undelivered.pop(job.id, None)
-            raise
-        self._undelivered.pop(job.id, None)
+        await self._writer.write(change)
         if isinstance(turn, Delivered) and turn.receipt.where != "kept" and picture is not None:
             self._shelf.offer(job, picture)
 

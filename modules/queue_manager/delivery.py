@@ -1,0 +1,106 @@
+"""From a run that came through to its owners: fetch a picture, write it down, deliver it, write that down."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from modules.queue_manager.announcer import Announcer
+from modules.queue_manager.dispatcher import Dispatcher
+from modules.queue_manager.errors import GenerationError, LeaseLost, StoreUnavailable
+from modules.queue_manager.fair_queue import FairQueue
+from modules.queue_manager.flights import Flight
+from modules.queue_manager.handover import Handover
+from modules.queue_manager.jobs import Job
+from modules.queue_manager.journal import Journal
+from modules.queue_manager.ports import Clock, Delivered, Finished, PictureDelivery, Receipt, RunReport
+from modules.queue_manager.retry import Retry
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds until a picture that could not be delivered is tried again, doubled each time."""
+
+DELIVERIES = 8
+"""How often delivering may fail for no reason that is known, before the job does."""
+
+
+class Deliveries:
+    """``pictures_at_once``: those that are fetched and delivered, and so in memory, at any time."""
+
+    def __init__(
+        self,
+        *,
+        queue: FairQueue,
+        dispatcher: Dispatcher,
+        delivery: PictureDelivery | None,
+        retry: Retry,
+        journal: Journal,
+        announcer: Announcer,
+        clock: Clock,
+        pictures_at_once: int,
+    ) -> None:
+        self._queue = queue
+        self._dispatcher = dispatcher
+        self.delivery = delivery
+        self._retry = retry
+        self._journal = journal
+        self._announcer = announcer
+        self._clock = clock
+        self._limiter = Handover(pictures=pictures_at_once, per_person=max(1, pictures_at_once // 8))
+        self.seconds = 0.0
+        """How long it takes from a run's end to its owner, so far."""
+
+    async def bring(self, flight: Flight, index: int, job: Job, report: RunReport) -> None:
+        """See the picture of the run's job ``index`` to its owner."""
+        assert flight.run is not None
+        ended = self._clock.now()
+        async with self._limiter.place(job.request.user_id):
+            try:
+                picture = await flight.run.fetch(index)
+            except GenerationError as error:
+                self._queue.mark(job.id, "taken")  # its picture is not on its way after all
+                await self._retry.fetch_failed(job, error, flight)
+                return
+            self._dispatcher.engines.came_through(flight.slot, job)
+            await self._deliver(Finished(job=job, picture=picture, report=report))
+        self.seconds += 0.2 * (self._clock.now() - ended - self.seconds)
+
+    async def _deliver(self, finished: Finished) -> None:
+        job = finished.job
+        await self._journal.record(finished)
+        self._announcer.tell(finished)
+        try:
+            receipt = await self._receipt(finished)
+        except GenerationError as error:
+            await self._retry.fail(job, error)
+            return
+        delivered = Delivered(job=job, receipt=receipt, picture=finished.picture)
+        await self._journal.record(delivered)
+        self._dispatcher.end(job.id)  # only now: a picture that was posted can be cancelled no more
+        self._announcer.tell(delivered)
+
+    async def _receipt(self, finished: Finished) -> Receipt:
+        """Deliver, again and again in growing pauses: forever while the store is away, `DELIVERIES` times
+        if delivering itself is at fault. Whether the picture was posted is looked up before each new try.
+
+        Raises `GenerationError` when it is given up, `LeaseLost`.
+        """
+        assert self.delivery is not None
+        tries, pause = 0, FIRST_PAUSE
+        while True:
+            try:
+                return await self.delivery.deliver(finished)
+            except LeaseLost:
+                self._journal.lost.set()
+                raise
+            except StoreUnavailable as error:
+                log.warning("Could not deliver: %s", error, extra={"job": finished.job.id})
+            except Exception as error:
+                tries += 1
+                log.exception("Could not deliver", extra={"job": finished.job.id})
+                if tries == DELIVERIES:
+                    raise GenerationError("the picture was made, but could not be delivered") from error
+            await self._clock.sleep(pause)
+            pause = min(2.0 * pause, LONGEST_PAUSE)
+            finished = replace(finished, job=replace(finished.job, maybe_posted=True))
