@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .inputs import Refused
 from .known import home, module_name, package, parts, unknown
 
 _NODE = "FusedModel"
+_FOLDERS = re.compile(r".*[\\/]")
 # A LoRA, and models that are only loaded: the same for every row.
 _STEADY_HOOKS = (comfy.hooks.WeightHook, comfy.hooks.AdditionalModelsHook)
 _OWN = __name__.rpartition(".")[0]
@@ -84,11 +86,11 @@ def _check(part: Any, trusted: frozenset[str], how: str, *, sub_batches: bool) -
 def _name(part: Any) -> str:
     """The node if it can be told, else the class or function, and where it comes from."""
     module, owner = home(part)
-    here = [
-        name for name, node in nodes.NODE_CLASS_MAPPINGS.items() if module_name(node.__module__) == module
-    ]
-    named = [name for name in here if nodes.NODE_CLASS_MAPPINGS[name].__name__ == owner]
-    return f"{' or '.join(named or here[:2]) or owner} ({module.rpartition('/')[2]})"
+    classes = nodes.NODE_CLASS_MAPPINGS
+    here = [name for name, node in classes.items() if module_name(node.__module__) == module]
+    named = [name for name in here if classes[name].__name__ == owner]
+    told = " or ".join(named or here) if len(named or here) in (1, 2) else owner
+    return f"{told} ({_FOLDERS.sub('', module)})"
 
 
 def _packages(vouched: Sequence[str]) -> frozenset[str]:

@@ -427,7 +427,7 @@ async def _fused_and_alone(drawn: Exported, prompts: list[str]) -> None:
     loras = {"loras": ("one.safetensors", "two.safetensors")}
     requests = [ask(prompt, n, model=model.name) for n, prompt in enumerate(prompts)]
     pixels = []
-    for version in ("1.0.0", None):
+    for version in ("1.1.0", None):
         profile = ServerProfile(extra_models=loras, pack_version=version)
         async with comfy_rig(profile=profile, templates={model.name: model}) as rig:
             engine = rig.engine()

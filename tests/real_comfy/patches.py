@@ -304,14 +304,14 @@ def patched(case: Case, name: str, model: Any = None) -> Any:
     node = node_class(case)
     inputs = dict(case.inputs)
     if case.name == "PerpNeg":
-        inputs["empty_conditioning"] = [list(encoded(network_of(name), 77, 999))]
+        inputs["empty_conditioning"] = [list(encoded(network_of(name), 7, 999))]
     if hasattr(node, "execute"):
         out = node.execute(model=model, **inputs)
         return out[0] if isinstance(out, tuple) else out.args[0]
     return getattr(node(), node.FUNCTION)(model, **inputs)[0]
 
 
-def guider_of(case: Case, model: Any, conds: list[Any], guidance: float) -> Any:
+def guider_of(case: Case, name: str, model: Any, conds: list[Any], guidance: float) -> Any:
     if not case.guider:
         guider = comfy.samplers.CFGGuider(model)
         guider.set_conds(*conds)
@@ -328,8 +328,8 @@ def guider_of(case: Case, model: Any, conds: list[Any], guidance: float) -> Any:
             "model_negative": model, "positive": positive, "negative": negative, "cfg": guidance,
         },
         "PerpNegGuider": {
-            "positive": positive, "negative": negative, "empty_conditioning": negative, "cfg": guidance,
-            "neg_scale": 1.0,
+            "positive": positive, "negative": negative, "cfg": guidance, "neg_scale": 1.0,
+            "empty_conditioning": [list(encoded(network_of(name), 7, 999))],
         },
     }[case.name]  # fmt: skip
     return node_class(case).execute(model=model, **inputs).args[0]
@@ -396,7 +396,7 @@ class Run:
         sigmas = comfy.samplers.calculate_sigmas(
             model.get_model_object("model_sampling"), "simple", self.case.steps
         )
-        return guider_of(self.case, model, conds, self.guidance).sample(
+        return guider_of(self.case, self.way.network, model, conds, self.guidance).sample(
             noise, start, comfy.samplers.sampler_object("euler"), sigmas, mask, seed=seed, disable_pbar=True
         )
 
@@ -415,7 +415,7 @@ class Run:
         (noise,) = sampling.RandomNoiseBatch().make(told)
         (sampler,) = sampling.SamplerBatch().make(comfy.samplers.sampler_object("euler"), told)
         (sigmas,) = sampling.SigmasLikeKSampler().compute(fused, "euler", "simple", self.case.steps, 1.0)
-        guider = guider_of(self.case, fused, conds, self.guidance)
+        guider = guider_of(self.case, name, fused, conds, self.guidance)
         latent = {"samples": start} if mask is None else {"samples": start, "noise_mask": mask}
         return guider.sample(
             noise.generate_noise(latent), start, sampler, sigmas, mask, seed=noise.seed, disable_pbar=True
@@ -494,7 +494,10 @@ class Recorder:
         self.seen: list[tuple[int, list[str]]] = []  # rows of one conditioning, ids
 
     def __call__(self, executor: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        ids = [str(each) for each in kwargs["transformer_options"]["uuids"]]
+        (options,) = (
+            each for each in (*args, *kwargs.values()) if isinstance(each, dict) and "uuids" in each
+        )
+        ids = [str(each) for each in options["uuids"]]
         self.seen.append((x.shape[0] // len(ids), ids))
         return executor(x, *args, **kwargs)
 

@@ -23,7 +23,7 @@ class ServerProfile:
     device: str = "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync"
     vram_total: int = 24 * GIB
     cache_lru: int = 0
-    pack_version: str | None = "1.0.0"
+    pack_version: str | None = "1.1.0"
     gguf: bool = True
     missing_models: frozenset[str] = frozenset()
     missing_nodes: frozenset[str] = frozenset()
