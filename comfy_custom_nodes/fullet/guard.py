@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -94,8 +95,16 @@ def _name(part: Any) -> str:
 
 
 def _packages(vouched: Sequence[str]) -> frozenset[str]:
-    found = [nodes.NODE_CLASS_MAPPINGS.get(name) for name in vouched]
-    return frozenset(package(node.__module__) for node in found if node is not None)
+    """Where vouched nodes' patches may come from: their pack, and ComfyUI's compiler if they import it."""
+    trusted = set()
+    for name in vouched:
+        node = nodes.NODE_CLASS_MAPPINGS.get(name)
+        if node is not None:
+            trusted.add(package(node.__module__))
+            names = vars(sys.modules.get(node.__module__, node)).values()
+            used = {str(getattr(each, "__module__", "")) for each in names}
+            trusted |= {each for each in used if each.startswith("comfy_api.torch_helpers.")}
+    return frozenset(trusted)
 
 
 def _check_conditioning(kind: str, cond: Mapping[str, Any], rows: int, dimensions: int) -> None:

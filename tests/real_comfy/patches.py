@@ -22,6 +22,7 @@ import networks  # first: it finds ComfyUI
 # isort: split
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.hooks
 import comfy.model_management
 import comfy.ops
 import comfy.sample
@@ -30,6 +31,7 @@ import comfy.sd
 import nodes
 import torch
 from comfy.patcher_extension import WrappersMP
+from fullet_nodes import guard
 from networks import Refused, Text, build, encoded, fused_model, merge, sampling
 
 STEPS = 3
@@ -161,12 +163,17 @@ def lora() -> dict[str, torch.Tensor]:
     }
 
 
+@cache
+def lora_hooks() -> Any:
+    return comfy.hooks.create_hook_lora(lora(), 0.5, 0.0)
+
+
+def hooked(rows: Sequence[int], latent: tuple[int, ...]) -> dict[str, Any]:
+    return {"hooks": lora_hooks()}
+
+
 def with_lora(model: Any) -> Any:
     return comfy.sd.load_lora_for_models(model, None, lora(), 0.5, 0)[0]
-
-
-def with_bypass_lora(model: Any) -> Any:
-    return comfy.sd.load_bypass_lora_for_models(model, None, lora(), 0.5, 0)[0]
 
 
 _TIMES = {"start_percent": 0.0, "end_percent": 1.0}
@@ -253,6 +260,7 @@ ROWS = (
     Case(name="noise mask, one each", noise_mask=True),
     Case(name="reference picture, one each", extras=references, on=FLUX),
     Case(name="inpainting picture, one each", extras=inpainting, on=("SD 1.5 inpainting",)),
+    Case(name="LoRA as a hook", extras=hooked, on=UNET),
     Case(name="conditioning for an area", parts=True, on=UNET),
 )
 WRONG = (
@@ -461,6 +469,7 @@ def main() -> None:
                 if only is None or case.name in only:
                     tell(kind, case)
         tell_ids()
+    tell_trusted()
 
 
 def tell(kind: str, case: Case) -> None:
@@ -515,6 +524,14 @@ def tell_ids() -> None:
     (way,) = (way for way in WAYS if (way.network, way.name) == ("SD 1.5", "split"))
     Run(case=Case(name="recorder", make=recorded), way=way, guidance=4.0).measured(vouched=["Recorder"])
     print(json.dumps({"ids": recorder.seen, "steps": STEPS}), flush=True)
+
+
+def tell_trusted() -> None:
+    """What may patch a model that torch.compile was vouched for."""
+    nodes.NODE_CLASS_MAPPINGS["TorchCompileModel"] = import_module(
+        "comfy_extras.nodes_torch_compile"
+    ).TorchCompileModel
+    print(json.dumps({"trusted": sorted(guard._packages(["TorchCompileModel", "NoSuchNode"]))}), flush=True)
 
 
 if __name__ == "__main__":

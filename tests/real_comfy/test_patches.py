@@ -101,6 +101,11 @@ def test_what_the_operator_vouches_for_is_not_refused(measured: Measurements) ->
     assert not any("not known" in row.get("refused", "") for row in vouched)
 
 
+def test_who_vouches_for_torch_compile_vouches_for_comfyuis_own_compiler(printed: Measurements) -> None:
+    (told,) = (row for row in printed if "trusted" in row)
+    assert told["trusted"] == ["comfy_api.torch_helpers.torch_compile", "comfy_extras.nodes_torch_compile"]
+
+
 def test_step_caches_are_wrong_in_a_batch_and_so_rightly_refused(measured: Measurements) -> None:
     for name in ("EasyCache", "LazyCache"):
         rows = [row for row in measured if row["case"] == name]
