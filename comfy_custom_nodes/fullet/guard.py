@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from .inputs import Refused
 from .known import home, module_name, package, parts, unknown
 
 _NODE = "FusedModel"
+_FOLDERS = re.compile(r".*[\\/]")
 # A LoRA, and models that are only loaded: the same for every row.
 _STEADY_HOOKS = (comfy.hooks.WeightHook, comfy.hooks.AdditionalModelsHook)
 _OWN = __name__.rpartition(".")[0]
@@ -84,16 +87,24 @@ def _check(part: Any, trusted: frozenset[str], how: str, *, sub_batches: bool) -
 def _name(part: Any) -> str:
     """The node if it can be told, else the class or function, and where it comes from."""
     module, owner = home(part)
-    here = [
-        name for name, node in nodes.NODE_CLASS_MAPPINGS.items() if module_name(node.__module__) == module
-    ]
-    named = [name for name in here if nodes.NODE_CLASS_MAPPINGS[name].__name__ == owner]
-    return f"{' or '.join(named or here[:2]) or owner} ({module.rpartition('/')[2]})"
+    classes = nodes.NODE_CLASS_MAPPINGS
+    here = [name for name, node in classes.items() if module_name(node.__module__) == module]
+    named = [name for name in here if classes[name].__name__ == owner]
+    told = " or ".join(named or here) if len(named or here) in (1, 2) else owner
+    return f"{told} ({_FOLDERS.sub('', module)})"
 
 
 def _packages(vouched: Sequence[str]) -> frozenset[str]:
-    found = [nodes.NODE_CLASS_MAPPINGS.get(name) for name in vouched]
-    return frozenset(package(node.__module__) for node in found if node is not None)
+    """Where vouched nodes' patches may come from: their pack, and ComfyUI's compiler if they import it."""
+    trusted = set()
+    for name in vouched:
+        node = nodes.NODE_CLASS_MAPPINGS.get(name)
+        if node is not None:
+            trusted.add(package(node.__module__))
+            names = vars(sys.modules.get(node.__module__, node)).values()
+            used = {str(getattr(each, "__module__", "")) for each in names}
+            trusted |= {each for each in used if each.startswith("comfy_api.torch_helpers.")}
+    return frozenset(trusted)
 
 
 def _check_conditioning(kind: str, cond: Mapping[str, Any], rows: int, dimensions: int) -> None:

@@ -22,6 +22,7 @@ import networks  # first: it finds ComfyUI
 # isort: split
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.hooks
 import comfy.model_management
 import comfy.ops
 import comfy.sample
@@ -30,6 +31,7 @@ import comfy.sd
 import nodes
 import torch
 from comfy.patcher_extension import WrappersMP
+from fullet_nodes import guard
 from networks import Refused, Text, build, encoded, fused_model, merge, sampling
 
 STEPS = 3
@@ -161,12 +163,17 @@ def lora() -> dict[str, torch.Tensor]:
     }
 
 
+@cache
+def lora_hooks() -> Any:
+    return comfy.hooks.create_hook_lora(lora(), 0.5, 0.0)
+
+
+def hooked(rows: Sequence[int], latent: tuple[int, ...]) -> dict[str, Any]:
+    return {"hooks": lora_hooks()}
+
+
 def with_lora(model: Any) -> Any:
     return comfy.sd.load_lora_for_models(model, None, lora(), 0.5, 0)[0]
-
-
-def with_bypass_lora(model: Any) -> Any:
-    return comfy.sd.load_bypass_lora_for_models(model, None, lora(), 0.5, 0)[0]
 
 
 _TIMES = {"start_percent": 0.0, "end_percent": 1.0}
@@ -253,6 +260,7 @@ ROWS = (
     Case(name="noise mask, one each", noise_mask=True),
     Case(name="reference picture, one each", extras=references, on=FLUX),
     Case(name="inpainting picture, one each", extras=inpainting, on=("SD 1.5 inpainting",)),
+    Case(name="LoRA as a hook", extras=hooked, on=UNET),
     Case(name="conditioning for an area", parts=True, on=UNET),
 )
 WRONG = (
@@ -304,14 +312,14 @@ def patched(case: Case, name: str, model: Any = None) -> Any:
     node = node_class(case)
     inputs = dict(case.inputs)
     if case.name == "PerpNeg":
-        inputs["empty_conditioning"] = [list(encoded(network_of(name), 77, 999))]
+        inputs["empty_conditioning"] = [list(encoded(network_of(name), 7, 999))]
     if hasattr(node, "execute"):
         out = node.execute(model=model, **inputs)
         return out[0] if isinstance(out, tuple) else out.args[0]
     return getattr(node(), node.FUNCTION)(model, **inputs)[0]
 
 
-def guider_of(case: Case, model: Any, conds: list[Any], guidance: float) -> Any:
+def guider_of(case: Case, name: str, model: Any, conds: list[Any], guidance: float) -> Any:
     if not case.guider:
         guider = comfy.samplers.CFGGuider(model)
         guider.set_conds(*conds)
@@ -328,8 +336,8 @@ def guider_of(case: Case, model: Any, conds: list[Any], guidance: float) -> Any:
             "model_negative": model, "positive": positive, "negative": negative, "cfg": guidance,
         },
         "PerpNegGuider": {
-            "positive": positive, "negative": negative, "empty_conditioning": negative, "cfg": guidance,
-            "neg_scale": 1.0,
+            "positive": positive, "negative": negative, "cfg": guidance, "neg_scale": 1.0,
+            "empty_conditioning": [list(encoded(network_of(name), 7, 999))],
         },
     }[case.name]  # fmt: skip
     return node_class(case).execute(model=model, **inputs).args[0]
@@ -396,7 +404,7 @@ class Run:
         sigmas = comfy.samplers.calculate_sigmas(
             model.get_model_object("model_sampling"), "simple", self.case.steps
         )
-        return guider_of(self.case, model, conds, self.guidance).sample(
+        return guider_of(self.case, self.way.network, model, conds, self.guidance).sample(
             noise, start, comfy.samplers.sampler_object("euler"), sigmas, mask, seed=seed, disable_pbar=True
         )
 
@@ -415,7 +423,7 @@ class Run:
         (noise,) = sampling.RandomNoiseBatch().make(told)
         (sampler,) = sampling.SamplerBatch().make(comfy.samplers.sampler_object("euler"), told)
         (sigmas,) = sampling.SigmasLikeKSampler().compute(fused, "euler", "simple", self.case.steps, 1.0)
-        guider = guider_of(self.case, fused, conds, self.guidance)
+        guider = guider_of(self.case, name, fused, conds, self.guidance)
         latent = {"samples": start} if mask is None else {"samples": start, "noise_mask": mask}
         return guider.sample(
             noise.generate_noise(latent), start, sampler, sigmas, mask, seed=noise.seed, disable_pbar=True
@@ -461,6 +469,7 @@ def main() -> None:
                 if only is None or case.name in only:
                     tell(kind, case)
         tell_ids()
+    tell_trusted()
 
 
 def tell(kind: str, case: Case) -> None:
@@ -494,7 +503,10 @@ class Recorder:
         self.seen: list[tuple[int, list[str]]] = []  # rows of one conditioning, ids
 
     def __call__(self, executor: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        ids = [str(each) for each in kwargs["transformer_options"]["uuids"]]
+        (options,) = (
+            each for each in (*args, *kwargs.values()) if isinstance(each, dict) and "uuids" in each
+        )
+        ids = [str(each) for each in options["uuids"]]
         self.seen.append((x.shape[0] // len(ids), ids))
         return executor(x, *args, **kwargs)
 
@@ -512,6 +524,14 @@ def tell_ids() -> None:
     (way,) = (way for way in WAYS if (way.network, way.name) == ("SD 1.5", "split"))
     Run(case=Case(name="recorder", make=recorded), way=way, guidance=4.0).measured(vouched=["Recorder"])
     print(json.dumps({"ids": recorder.seen, "steps": STEPS}), flush=True)
+
+
+def tell_trusted() -> None:
+    """What may patch a model that torch.compile was vouched for."""
+    nodes.NODE_CLASS_MAPPINGS["TorchCompileModel"] = import_module(
+        "comfy_extras.nodes_torch_compile"
+    ).TorchCompileModel
+    print(json.dumps({"trusted": sorted(guard._packages(["TorchCompileModel", "NoSuchNode"]))}), flush=True)
 
 
 if __name__ == "__main__":

@@ -89,16 +89,21 @@ def test_what_is_not_known_to_be_exact_is_refused_by_its_name(measured: Measurem
     wrong = [row for row in measured if row["kind"] == "wrong"]
     assert len({row["case"] for row in wrong}) > 10
     for row in wrong:
-        name = row["case"].partition(" (")[0]
+        module = row["node"].partition(".")[0]
         for refused in (row["refused"], row["later"]["refused"]):
             assert refused.startswith("FusedModel: input model: it is "), row
-            assert name in refused or "easycache" in refused or "perpneg" in refused, row
+            assert f"(comfy_extras.nodes_{module})" in refused, row
             assert refused.endswith("which is not known to keep the pictures of a batch apart."), row
 
 
 def test_what_the_operator_vouches_for_is_not_refused(measured: Measurements) -> None:
     vouched = [row["vouched"] for row in measured if row["kind"] == "wrong"]
     assert not any("not known" in row.get("refused", "") for row in vouched)
+
+
+def test_who_vouches_for_torch_compile_vouches_for_comfyuis_own_compiler(printed: Measurements) -> None:
+    (told,) = (row for row in printed if "trusted" in row)
+    assert told["trusted"] == ["comfy_api.torch_helpers.torch_compile", "comfy_extras.nodes_torch_compile"]
 
 
 def test_step_caches_are_wrong_in_a_batch_and_so_rightly_refused(measured: Measurements) -> None:

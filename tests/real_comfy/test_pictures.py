@@ -36,10 +36,10 @@ def png_chunks(content: bytes) -> set[str]:
 
 async def test_the_pack_says_that_it_is_there(comfy: Comfy) -> None:
     told = await comfy.json("/fullet/version")
-    assert told["version"] == "1.0.0"
+    assert told["version"] == "1.1.0"
     table = await comfy.json("/object_info")
     assert set(told["nodes"]) <= set(table)
-    assert table["SaveImageBatch"]["description"].startswith("FuLLet 1.0.0")
+    assert table["SaveImageBatch"]["description"].startswith("FuLLet 1.1.0")
 
 
 async def test_fifty_batches_deliver_their_pixels_and_nothing_else(comfy: Comfy) -> None:

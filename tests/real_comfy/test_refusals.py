@@ -86,3 +86,47 @@ async def test_a_model_fused_twice_is_fused_once(comfy: Comfy) -> None:
     twice["guider"]["inputs"]["model"] = ["again", 0]
     latents = [await comfy.latent(await comfy.run(graph), "latents") for graph in (once, twice)]
     assert latents[0].values == latents[1].values
+
+
+CACHE = {"reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95, "verbose": False}
+
+
+def patched_by(node: str, inputs: dict[str, object], *, later: bool) -> Graph:
+    """Two prompts through a model that a node patches, before FusedModel or after it."""
+    graph = two()
+    patched, after = ("guider", "model") if later else ("model", "patched")
+    graph["patched"] = {"class_type": node, "inputs": {**inputs, "model": graph[patched]["inputs"]["model"]}}
+    graph[patched]["inputs"]["model"] = ["patched", 0]
+    assert graph[after]["inputs"]["model"] != ["patched", 0]
+    return graph
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_patch_that_is_not_known_is_refused_by_its_nodes_name(comfy: Comfy, later: bool) -> None:
+    for node, inputs in (("EasyCache", CACHE), ("Mahiro", {})):
+        with pytest.raises(RunFailed, match=rf"FusedModel: input model: it is patched by {node}"):
+            await comfy.run(patched_by(node, inputs, later=later))
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_comfyuis_own_exact_patches_are_known_as_the_server_loads_them(
+    comfy: Comfy, later: bool
+) -> None:
+    for node, inputs in (("CFGZeroStar", {}), ("ModelSamplingAuraFlow", {"shift": 2.0})):
+        await comfy.run(patched_by(node, inputs, later=later))
+
+
+async def test_a_node_that_the_operator_vouches_for_passes(comfy: Comfy) -> None:
+    graph = patched_by("Mahiro", {}, later=False)
+    graph["model"]["inputs"]["vouched"] = json.dumps(["Mahiro", "NoSuchNode"])
+    await comfy.run(graph)
+
+
+async def test_a_person_alone_may_have_any_patch(comfy: Comfy) -> None:
+    graph = fused(SMALL, [Wish(prompt="fox", seed=1, key=uuid.uuid4().hex)])
+    graph["patched"] = {
+        "class_type": "EasyCache",
+        "inputs": {**CACHE, "model": graph["model"]["inputs"]["model"]},
+    }
+    graph["model"]["inputs"]["model"] = ["patched", 0]
+    await comfy.run(graph)

@@ -67,7 +67,7 @@ class NodeTable:
             if name in gone_nodes or not _has(profile, name):
                 continue
             if name == "SaveImageBatch":
-                entry["description"] = entry["description"].replace("1.0.0", str(profile.pack_version))
+                entry["description"] = entry["description"].replace("1.1.0", str(profile.pack_version))
             self._stock(name, entry, gone_models, profile.extra_models)
             self.nodes[name] = entry
 
