@@ -76,15 +76,17 @@ class PaintingRun(FakeRun):
 
     async def fetch(self, index: int) -> Picture:
         job = self._batch.jobs[self.rows.row(index)]
-        data = painted(job.request.prompt, job.request.seed, job.request.size)
-        return Picture(data=data, media_type="image/png", size=job.request.size)
+        size = self._engine.paints or job.request.size  # type: ignore[attr-defined]
+        data = painted(job.request.prompt, job.request.seed, size)
+        return Picture(data=data, media_type="image/png", size=size)
 
 
 @dataclass
 class PaintingEngine(FakeEngine):
-    """See `PaintingRun`."""
+    """See `PaintingRun`. ``paints``: a size that it makes whatever was asked for."""
 
     previews: bool = False
+    paints: Size | None = None
 
     async def submit(self, batch: Batch) -> FakeRun:
         self.check_alive()

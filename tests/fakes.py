@@ -24,6 +24,7 @@ from modules.queue_manager.jobs import (
     Job,
     JobId,
     ModelOffer,
+    Origin,
     Picture,
     Size,
     SourceImage,
@@ -83,6 +84,7 @@ def request(
     guild: int = 1,
     locale: str = "en-US",
     age_restricted: bool = False,
+    origin: Origin | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -100,6 +102,7 @@ def request(
         sources=sources,
         variation=variation,
         age_restricted=age_restricted,
+        origin=origin,
     )
 
 

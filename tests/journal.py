@@ -43,9 +43,10 @@ def finished(job: Job, data: bytes = b"pixels", engine: str = "gpu:1") -> Finish
     return Finished(job=job, picture=Picture(data=data, media_type="image/png", size=SIZE), report=report)
 
 
-def delivered(job: Job, message: int = 7, channel: int = 8) -> Delivered:
+def delivered(job: Job, message: int = 7, channel: int = 8, size: Size | None = None) -> Delivered:
     """The job's picture was posted."""
-    return Delivered(job=job, receipt=Receipt(where="channel", channel_id=channel, message_id=message))
+    receipt = Receipt(where="channel", channel_id=channel, message_id=message, size=size)
+    return Delivered(job=job, receipt=receipt)
 
 
 def kept(job: Job) -> Delivered:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from modules.queue_manager.errors import (
     EngineUnavailable,
     NoOutput,
 )
+
+_VIEWED = (200, 400, 403, 404, 500, 503)
 
 State = Literal["pending", "running", "finished", "unknown"]
 
@@ -73,9 +76,11 @@ class ComfyClient:
         prompt_id: str,
         client_id: str,
         titles: Mapping[str, str] | None = None,
+        written: Sequence[str] = (),
         extra: Mapping[str, JSON] | None = None,
     ) -> None:
-        """Queue a graph under our own id. Raises `WorkflowRejected`, or `ServerSilent` if it may be queued.
+        """Queue a graph under our own id. Raises `WorkflowRejected`, which repeats nothing of ``written``, or
+        `ServerSilent` if it may be queued.
 
         The same id twice is run twice: the server does not look. ComfyUI answers 200 also when one of
         several outputs is invalid; ours have one output, so any fault is a refusal.
@@ -92,7 +97,7 @@ class ComfyClient:
         told = await self.wire.json(answer)
         faulty = isinstance(told, dict) and told.get("node_errors")
         if answer.status == 400 or faulty:
-            error = refusal(told, titles or {})
+            error = refusal(told, titles or {}, written)
             if answer.status == 200:
                 await self.dequeue(prompt_id)
             raise error
@@ -169,6 +174,13 @@ class ComfyClient:
         query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
         return await self._picture("/view", query)
 
+    async def has(self, ref: ImageRef) -> bool:
+        """Whether a file is there; True as well where the server does not say."""
+        query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+        accept = (*_VIEWED, 405, 501)
+        answer = await self.wire.ask("HEAD", "/view", query=query, most=sys.maxsize, accept=accept)
+        return answer.status not in (400, 403, 404)
+
     async def kept_picture(self, key: str) -> bytes:
         """The bytes of a picture that the node pack keeps. Raises `NoOutput` if it does not know the key."""
         return await self._picture(pack.PICTURE_ROUTE + quote(key), {})
@@ -176,7 +188,7 @@ class ComfyClient:
     async def _picture(self, path: str, query: Mapping[str, str]) -> bytes:
         answer = await self.wire.ask(
             "GET", path, query=query, seconds=self.wire.limits.picture, most=self.wire.limits.picture_bytes,
-            accept=(200, 400, 403, 404, 500, 503),
+            accept=_VIEWED,
         )  # fmt: skip
         if answer.status == 503:
             raise ServerSilent(f"{self.name} is still encoding the picture")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import aiohttp
@@ -26,6 +27,11 @@ _LONGEST = 300
 _SECRET_INPUTS = frozenset({"text", "prompt", "prompts", "clip_l", "t5xxl", "value", "string"})
 """Inputs that hold what people wrote; their values are repeated nowhere."""
 
+_RUN = 12
+"""So many characters in a row of what somebody wrote are not repeated."""
+_SHORTEST = 4
+"""What somebody wrote in fewer characters than this tells nothing about them."""
+
 
 class ServerSilent(EngineUnavailable):
     """No answer in time: the server may be busy, and may have done what it was asked."""
@@ -41,6 +47,8 @@ class Untrusted(Unreachable):
 
 class ServerLacks(EngineUnavailable):
     """The server has not the node or the model file that a graph needs; another may have it."""
+
+    message_key = "error-server-lacks"
 
 
 @contextmanager
@@ -67,16 +75,16 @@ def foreign_errors(server: str) -> Iterator[None]:
 # ── what POST /prompt refuses ───────────────────────────────────────────────────────────────────
 
 
-def refusal(body: JSON, titles: Mapping[str, str]) -> GenerationError:
+def refusal(body: JSON, titles: Mapping[str, str], written: Iterable[str] = ()) -> GenerationError:
     """What ComfyUI's answer 400 says, as a sentence: which node, which input, what is allowed.
 
     A node or a model file that the server lacks is the server's fault: another may have it.
-    ``titles`` gives the nodes of the graph the names that people know.
+    ``titles`` gives the nodes of the graph the names that people know; ``written`` is what is not to be
+    repeated.
     """
     faults = list(_faults(body, titles))
-    reason = short(
-        "; ".join(sentence for sentence, _ in faults) or "the server refused the graph without a reason"
-    )
+    told = "; ".join(sentence for sentence, _ in faults)
+    reason = struck_out(short(told or "the server refused the graph without a reason"), written)
     if faults and all(lacking for _, lacking in faults):
         return ServerLacks(reason)
     return WorkflowRejected(reason)
@@ -157,15 +165,16 @@ _REFUSAL = re.compile(rf"({'|'.join(pack.CLASSES)}): input ")
 """How a sentence of the node pack begins that refuses what would not be exact."""
 
 
-def failure(data: JSON, titles: Mapping[str, str]) -> GenerationError:
-    """What the data of ``execution_error`` say."""
+def failure(data: JSON, titles: Mapping[str, str], written: Iterable[str] = ()) -> GenerationError:
+    """What the data of ``execution_error`` say; ``written`` is what is not to be repeated."""
     data = data if isinstance(data, dict) else {}
     kind, message = str(data.get("exception_type") or ""), str(data.get("exception_message") or "")
     node_id = str(data.get("node_id"))
     where = titles.get(node_id) or f"node {node_id} ({data.get('node_type')})"
-    reason = short(f"{where}: {kind.rpartition('.')[2] or 'error'}: {message.strip()}")
+    told = short(f"{where}: {kind.rpartition('.')[2] or 'error'}: {message.strip()}")
+    reason = struck_out(told, written)
     if kind.rpartition(".")[2] == "Refused" and _REFUSAL.match(message):
-        return FusionRefused(short(message.strip()))
+        return FusionRefused(struck_out(short(message.strip()), written))
     if _SERVER.search(message):
         return EngineUnavailable(reason)
     if (
@@ -180,6 +189,42 @@ def failure(data: JSON, titles: Mapping[str, str]) -> GenerationError:
 def interruption() -> GenerationError:
     """The run was stopped at the server: by us, or by whoever sits there."""
     return EngineForgot("the run was interrupted at the server")
+
+
+def struck_out(text: str, written: Iterable[str]) -> str:
+    """``text`` (one line) with "…" for what it repeats of what people wrote, whatever its case and however it
+    is escaped."""
+    forms = {form for one in written for form in _forms(one)}
+    while hidden := _repeated(_folded(text), forms):
+        text = "".join(
+            char if at not in hidden else "" if at - 1 in hidden else "…" for at, char in enumerate(text)
+        )
+    return text
+
+
+def _repeated(line: str, forms: Iterable[str]) -> set[int]:
+    """The places in ``line`` that repeat one of the forms."""
+    places: set[int] = set()
+    for form in forms:
+        length = min(_RUN, len(form))
+        for start in range(len(line) - length + 1):
+            if line[start : start + length] in form:
+                places.update(range(start, start + length))
+    return places
+
+
+def _forms(written: str) -> set[str]:
+    """How it may stand in a foreign text: as it is, or as one or two languages write it as a constant."""
+    forms = {written}
+    for _ in range(2):
+        forms |= {write(form)[1:-1] for form in forms for write in (repr, ascii, json.dumps)}
+    lines = {_folded(" ".join(form.split())) for form in forms}
+    return {line for line in lines if len(line) >= _SHORTEST}
+
+
+def _folded(text: str) -> str:
+    """In lower case, each character in its place."""
+    return "".join(low if len(low := char.lower()) == 1 else char for char in text)
 
 
 def short(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modules.ai import pack
 from modules.ai.graph import Graph, Link, Node, Place, consumers, named, upstream
@@ -19,15 +19,19 @@ STRINGS = {"PrimitiveString": "value", "PrimitiveStringMultiline": "value", "Str
 def batch_encoded(
     graph: Graph, template: WorkflowTemplate, requests: Sequence[GenerationRequest]
 ) -> dict[str, Node]:
-    """The batch encoders: one text a row, also where all rows have the same, so that shapes agree."""
+    """The batch encoders: one text a row, also where all rows have the same, so that shapes agree.
+
+    Who writes no negative prompt has the graph's own.
+    """
     card = template.card
     texts = {place: [request.prompt for request in requests] for place in card.places("prompt")}
     if card.negative != "none":
-        texts |= {place: [request.negative for request in requests] for place in card.places("negative")}
+        for role in card.places("negative"):
+            texts[role] = [request.negative or _own_text(graph, role) for request in requests]
     fed = _conditioned(graph)
     encoders: dict[str, Node] = {}
     for node_id, node in graph.items():
-        place = _text_place(graph, node_id)
+        place = _text_place(graph, node_id, texts)
         if node.class_type == ENCODER and place is not None and (node_id in fed or place in texts):
             rows = texts.get(place) or [str(graph[place.node].inputs[place.input])] * len(requests)
             inputs = {"clip": node.inputs.get("clip"), "prompts": json.dumps(rows)}
@@ -44,11 +48,23 @@ def _conditioned(graph: Graph) -> set[str]:
     return upstream(graph, samplers)
 
 
-def _text_place(graph: Graph, node_id: str) -> Place | None:
-    """Where the text of an encoder stands as a constant: in itself, or in a node that only holds a text."""
-    text = graph[node_id].inputs.get("text")
-    if isinstance(text, str):
-        return Place(node_id, "text")
+def _own_text(graph: Graph, place: Place) -> str:
+    """The text that the graph's author left there."""
+    if place.node not in graph:
+        return ""
+    held = place if place.input != "text" else _text_place(graph, place.node, {})
+    text = None if held is None else graph[held.node].inputs.get(held.input)
+    if not isinstance(text, str):
+        raise Unfusible(f"{named(graph, place.node)}: what stands in {place.input} is computed in the graph")
+    return text
+
+
+def _text_place(graph: Graph, node_id: str, texts: Mapping[Place, object]) -> Place | None:
+    """Where the text of an encoder stands: in itself, where it is a constant or is among ``texts``, or in a
+    node that only holds a text."""
+    text, own = graph[node_id].inputs.get("text"), Place(node_id, "text")
+    if isinstance(text, str) or own in texts:
+        return own
     if isinstance(text, Link) and graph[text.node].class_type in STRINGS:
         return Place(text.node, STRINGS[graph[text.node].class_type])
     return None

@@ -13,6 +13,7 @@ from modules.ai.comfy_errors import ServerLacks, Unreachable
 from modules.ai.comfy_socket import EventStream
 from modules.ai.fusion import PictureFormat, fuse, plain
 from modules.ai.graph import write_graph
+from modules.ai.node_table import respelled
 from modules.ai.preflight import ServerReport, inspect
 from modules.ai.runs import ComfyRun, RunTimes
 from modules.ai.samplers import Unfusible
@@ -90,10 +91,11 @@ class ComfyEngine:
         previews = "auto" if stock and self._preview_every else "none"
         try:
             await self._client.submit(
-                write_graph(fused.graph),
+                write_graph(respelled(fused.graph, self._report.spellings if self._report else {})),
                 prompt_id=batch.id,
                 client_id=self._stream.client_id,
                 titles=fused.titles(),
+                written=batch.written(),
                 extra={"preview_method": previews},
             )
         except BaseException as error:

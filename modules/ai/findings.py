@@ -11,6 +11,15 @@ from modules.ai.node_table import Lack
 from modules.utils.inspection import Finding
 
 OLDEST_COMFYUI = (0, 18)
+
+COARSE_ATTENTION = ("--use-sage-attention", "--use-ck-attention")
+"""Flags for attention in 8 bits. Prompts of unequal length share a run behind masks. Sage attention of older
+ComfyUIs leaves masks out (measured); that of newer ones computes what has a mask by another kernel than the
+lone picture, which has none; and both kinds scale their 8 bits by the tokens they are given, a neighbour's
+filling among them. So on such a server no sampler run is shared. Not among them: Flash attention and
+xformers, which compute what the default does; ``--fast``, whose fp16 sums, cuBLAS and autotuning round
+otherwise as any batch does, and whose fp8 products scale by a constant."""
+
 _GGUF = ("GGUF", "GGUFAdvanced")
 _COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and start it again"
 
@@ -58,7 +67,10 @@ def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -
     names = tuple(models)
     cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(names)}"
     files = " and ".join(f"flujos/{name}.json" for name in names)
-    if not lack.input:
+    if lack.folder:
+        what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
+        mend = f"put it there, or choose another one in {files}"
+    elif not lack.input:
         what, mend = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
     else:
         what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
@@ -85,6 +97,21 @@ def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding
         return []
     what = f"{server} loads its models anew whenever people change between them"
     return [Finding(level="hint", what=what, mend="start ComfyUI with --cache-lru 100")]
+
+
+def coarse_attention(argv: JSON) -> str | None:
+    """The flag of the server's command line that makes its attention too coarse to share a run."""
+    given = [flag for flag in argv if isinstance(flag, str)] if isinstance(argv, list) else []
+    for name in COARSE_ATTENTION:  # argparse takes abbreviations, too
+        if any(len(flag) > len("--use-") and name.startswith(flag) for flag in given):
+            return name
+    return None
+
+
+def about_attention(server: str, flag: str) -> Finding:
+    """The server attends too coarsely for pictures of several people in one sampler run."""
+    what = f"{server} was started with {flag}, so its models make pictures one by one"
+    return Finding(level="hint", what=what, mend=f"start ComfyUI without {flag}")
 
 
 def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> Finding:

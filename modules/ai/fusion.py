@@ -54,7 +54,7 @@ def fuse(
         graph = batch_loaded(graph, loader, [names[position] for names in source_names])
     order = [node_id for node_id in in_order(graph) if graph[node_id].class_type in SAMPLERS]
     roomy = _batched(graph, template, len(requests), order, loaders)
-    samplers = _sampled(graph, template, requests, order)
+    samplers = _vouched(_sampled(graph, template, requests, order), template)
     save = Node(
         class_type=pack.SAVE,
         inputs={
@@ -67,8 +67,7 @@ def fuse(
     )
     graph = {**graph, **roomy, **samplers, SAVE_NODE: save}
     graph = only(graph, upstream(graph, [SAVE_NODE]))
-    replaced = {*varied, *loaders, *roomy, *samplers, SAVE_NODE}
-    refuse_mixing(graph, template, replaced)
+    refuse_mixing(graph, template)
     _refuse_stray_seeds(graph, template, set(samplers))
     return FusedGraph(graph=graph, places=tuple(map(KeptPicture, keys)), samplers=tuple(order))
 
@@ -85,7 +84,7 @@ def plain(
     card, graph = template.card, tailored(template, request)
     values: list[tuple[Place, JSON]] = [
         *((place, request.prompt) for place in card.places("prompt")),
-        *((place, request.negative) for place in card.places("negative") if card.negative != "none"),
+        *((place, request.negative) for place in _written_negative(template, request)),
         *((place, request.seed) for place in card.places("seed")),
         *((place, 1) for place in card.places("batch")),
         *zip(card.places("sources"), source_names, strict=False),
@@ -103,6 +102,12 @@ def plain(
         if graph[node_id].class_type in SAMPLERS | set(REFUSED_SAMPLERS)
     ]
     return FusedGraph(graph=graph, places=(SavedFile(SAVE_NODE, key),), samplers=tuple(order))
+
+
+def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[Place, ...]:
+    """Where the person's own negative prompt goes; without one, the graph keeps its author's."""
+    written = request.negative and template.card.negative != "none"
+    return template.card.places("negative") if written else ()
 
 
 def tailored(template: WorkflowTemplate, request: GenerationRequest) -> dict[str, Node]:
@@ -166,6 +171,17 @@ def _sampled(
     for node_id in order:
         nodes |= fused_sampler(graph, node_id, _seeds(graph, template, requests, node_id))
     return nodes
+
+
+def _vouched(nodes: dict[str, Node], template: WorkflowTemplate) -> dict[str, Node]:
+    """The nodes with what the card vouches for told to those of the pack that look at the model's patches."""
+    if not template.card.rowwise:  # older packs do not know the input
+        return nodes
+    names = json.dumps(sorted(template.card.rowwise))
+    return {
+        node_id: node.having(vouched=names) if node.class_type == pack.MODEL else node
+        for node_id, node in nodes.items()
+    }
 
 
 def _seeds(

@@ -85,10 +85,11 @@ def _read_node(node_id: str, data: JSON) -> Node:
 
 
 def _read_value(value: JSON) -> Link | JSON:
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(part, str | int) for part in value):
+    # as ComfyUI reads it: two numbers, such as a size, are a constant
+    if isinstance(value, list) and len(value) == 2:
         node_id, slot = value
-        if isinstance(slot, int):
-            return Link(str(node_id), slot)
+        if isinstance(node_id, str) and isinstance(slot, int) and not isinstance(slot, bool):
+            return Link(node_id, slot)
     return value
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from modules.ai import findings, pack
-from modules.ai.comfy_client import ComfyClient
+from modules.ai.comfy_client import ComfyClient, ImageRef
 from modules.ai.comfy_errors import short
 from modules.ai.fusion import example, fuse, fusible, plain
 from modules.ai.graph import JSON, Graph
-from modules.ai.node_table import Lack, lacks
+from modules.ai.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
 from modules.ai.samplers import Unfusible
 from modules.ai.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel
@@ -25,20 +25,20 @@ MOST_UNTRIED = 4
 
 _AT_ONCE = 4
 
-Table = Mapping[str, Mapping[str, JSON] | None]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
     """What was found. ``limits`` holds each model that can run and the most rows of one run of it; those
     in ``fused`` run fused, the others one by one on stock nodes. Of those in ``cautious`` nobody knows how
-    many rows fit. ``versions`` names what the runs of each model depend on: template, node pack, server."""
+    many rows fit. ``versions`` names what the runs of each model depend on: template, node pack, server.
+    ``spellings`` are the server's own of the files that the graphs write with other separators."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int] = field(default_factory=dict)
     fused: frozenset[str] = frozenset()
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
+    spellings: Mapping[Choice, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -56,9 +56,13 @@ async def inspect(
     stats = await client.system_stats()
     version = await client.pack_version()
     usable = version is not None and compatible(version)
-    graphs = {name: _graphs(template, fused=usable) for name, template in templates.items()}
+    coarse = findings.coarse_attention(_system(stats, "argv"))
+    graphs = {
+        name: _graphs(template, fused=usable, masks=coarse is None) for name, template in templates.items()
+    }
     table = await _table(client, [graph for pair in graphs.values() for graph in pair if graph is not None])
-    needs = {name: _needs(templates[name], graphs[name], table) for name in templates}
+    absent = await _absent(client, templates, graphs, table)
+    needs = {name: _needs(templates[name], graphs[name], table, absent) for name in templates}
     fused = frozenset(name for name, (as_batch, _) in needs.items() if as_batch == [])
     limits = {
         name: rows(templates[name], vram_gb(stats), max_batch) if name in fused else 1
@@ -76,10 +80,22 @@ async def inspect(
         *_about_models(client, templates, limits, fused, cautious),
         *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
         *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
+        *([findings.about_attention(client.name, coarse)] if usable and coarse is not None else []),
         *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
     ]
+    spellings = {
+        choice: own
+        for name, pair in graphs.items()
+        for graph in pair
+        for choice, own in respellings(graph or {}, table, templates[name].card.places("sources"))
+    }
     return ServerReport(
-        findings=tuple(found), limits=limits, fused=fused, cautious=cautious, versions=versions
+        findings=tuple(found),
+        limits=limits,
+        fused=fused,
+        cautious=cautious,
+        versions=versions,
+        spellings=spellings,
     )
 
 
@@ -118,17 +134,20 @@ def vram_gb(stats: Mapping[str, JSON]) -> float | None:
     return total / GIB
 
 
-def _graphs(template: WorkflowTemplate, *, fused: bool) -> tuple[Graph | None, Graph]:
-    """The graphs that would be sent: fused (None if that cannot be), and alone."""
+def _graphs(template: WorkflowTemplate, *, fused: bool, masks: bool) -> tuple[Graph | None, Graph]:
+    """The graphs that would be sent: fused (None if that cannot be), and alone. Without ``masks`` no
+    sampler run can be shared."""
     request = example(template)
     names = ["x.png"] * len(request.sources)
     alone = plain(template, request, key="0" * 32, source_names=names).graph
     if not fused:
         return None, alone
     try:
-        return fuse(template, [request], keys=["0" * 32], source_names=[names]).graph, alone
+        batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
     except Unfusible:
         return None, alone
+    sampled = any(node.class_type == pack.MODEL for node in batched.values())
+    return (None if sampled and not masks else batched), alone
 
 
 async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
@@ -143,16 +162,48 @@ async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
     return dict(zip(names, await gather_or_cancel(map(ask, names)), strict=True))
 
 
+async def _absent(
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    graphs: Mapping[str, tuple[Graph | None, Graph]],
+    table: Table,
+) -> set[Lack]:
+    """Of the pictures that the templates themselves use, those that the server has not."""
+    named = {
+        picture: None
+        for name, pair in graphs.items()
+        for graph in pair
+        for picture in pictures(graph or {}, table, templates[name].card.places("sources"))
+    }
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def there(picture: Lack) -> bool:
+        async with gate:
+            return await client.has(_ref(picture))
+
+    found = await gather_or_cancel(map(there, named))
+    return {picture for picture, is_there in zip(named, found, strict=True) if not is_there}
+
+
+def _ref(picture: Lack) -> ImageRef:
+    subfolder, _, filename = annotated(picture.value)[0].replace("\\", "/").rpartition("/")
+    return ImageRef(filename=filename, subfolder=subfolder, type=picture.folder)
+
+
 def _needs(
-    template: WorkflowTemplate, graphs: tuple[Graph | None, Graph], table: Table
+    template: WorkflowTemplate, graphs: tuple[Graph | None, Graph], table: Table, absent: set[Lack]
 ) -> tuple[list[Lack] | None, list[Lack]]:
     """What is missing to run it fused (None: it cannot be), and alone."""
     batched, alone = graphs
     sources = template.card.places("sources")
-    return (
-        None if batched is None else list(lacks(batched, table, sources)),
-        list(lacks(alone, table, sources)),
-    )
+
+    def missing(graph: Graph) -> list[Lack]:
+        return [
+            *lacks(graph, table, sources),
+            *(picture for picture in pictures(graph, table, sources) if picture in absent),
+        ]
+
+    return None if batched is None else missing(batched), missing(alone)
 
 
 def _about_server(

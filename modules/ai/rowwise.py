@@ -1,51 +1,237 @@
-"""Which nodes keep the pictures of a batch apart, so that nobody's can reach another's."""
+"""Which nodes keep the pictures of a batch apart, so that nobody's can reach another's.
+
+A node that nobody knows is a reason to run one by one, wherever it stands: a picture that is wrong in
+silence is the worst that can happen. Each group below says why its classes are known.
+"""
 
 from __future__ import annotations
 
-from modules.ai.graph import Graph, downstream, in_order, named
-from modules.ai.samplers import Unfusible
+from modules.ai import pack
+from modules.ai.graph import Graph, in_order, named
+from modules.ai.samplers import ADVANCED, GUIDERS, Unfusible, refuse_choices
 from modules.ai.templates import WorkflowTemplate
 
-ROWWISE = frozenset({
+# Nothing of a row passes through them: they read files, and give weights or a tokenizer.
+_LOADERS = frozenset({
+    "CLIPLoader",
+    "CLIPLoaderGGUF",
+    "CheckpointLoader",
+    "CheckpointLoaderSimple",
+    "DiffusersLoader",
+    "DualCLIPLoader",
+    "DualCLIPLoaderGGUF",
+    "ImageOnlyCheckpointLoader",
+    "QuadrupleCLIPLoader",
+    "QuadrupleCLIPLoaderGGUF",
+    "TripleCLIPLoader",
+    "TripleCLIPLoaderGGUF",
+    "UNETLoader",
+    "UnetLoaderGGUF",
+    "UnetLoaderGGUFAdvanced",
+    "UpscaleModelLoader",
+    "VAELoader",
+    "unCLIPCheckpointLoader",
+})  # fmt: skip
+
+# They change weights, or how a text encoder reads one text, before any row is there. (The loader of
+# rgthree calls LoraLoader for each of its LoRAs.)
+_WEIGHTS = frozenset({
+    "CLIPMergeAdd",
+    "CLIPMergeSimple",
+    "CLIPMergeSubtract",
+    "CLIPSetLastLayer",
+    "LoraLoader",
+    "LoraLoaderModelOnly",
+    "ModelMergeAdd",
+    "ModelMergeBlocks",
+    "ModelMergeFlux1",
+    "ModelMergeQwenImage",
+    "ModelMergeSD1",
+    "ModelMergeSD2",
+    "ModelMergeSD35_Large",
+    "ModelMergeSD3_2B",
+    "ModelMergeSDXL",
+    "ModelMergeSimple",
+    "ModelMergeSubtract",
+    "Power Lora Loader (rgthree)",
+})  # fmt: skip
+
+# Values that stand in the graph, and what is computed from them alone: all rows have the same. (A picture
+# of the template's own is such a value, too.)
+_CONSTANTS = frozenset({
+    "BOOLConstant",
+    "ComfyAndNode",
+    "ComfyMathExpression",
+    "ComfyNotNode",
+    "ComfyNumberConvert",
+    "ComfyOrNode",
+    "EmptyImage",
+    "FloatConstant",
+    "INTConstant",
+    "LoadImage",
+    "PrimitiveBoolean",
+    "PrimitiveFloat",
+    "PrimitiveInt",
+    "PrimitiveString",
+    "PrimitiveStringMultiline",
+    "ResolutionSelector",
+    "StringConstant",
+})  # fmt: skip
+
+# Noise levels, computed from constants, a size and a model's own table of them.
+_SCHEDULERS = frozenset({
+    "AlignYourStepsScheduler",
     "BasicScheduler",
+    "BetaSamplingScheduler",
+    "ExponentialScheduler",
+    "ExtendIntermediateSigmas",
+    "FlipSigmas",
+    "Flux2Scheduler",
+    "GITSScheduler",
+    "Ideogram4Scheduler",
+    "KarrasScheduler",
+    "LaplaceScheduler",
+    "ManualSigmas",
+    "OptimalStepsScheduler",
+    "PolyexponentialScheduler",
+    "SDTurboScheduler",
+    "SamplingPercentToSigma",
+    "SetFirstSigma",
+    "SplitSigmas",
+    "SplitSigmasDenoise",
+    "VPScheduler",
+})  # fmt: skip
+
+# They name one of ComfyUI's own samplers, each of which SamplerBatch makes exact (docs/fidelity.md). Left
+# out are SamplerLCM and SamplerEulerCFGpp, which SamplerBatch refuses with some of their settings.
+_SAMPLER_CHOICES = frozenset({
+    "KSamplerSelect",
+    "SamplerDPMPP_2M_SDE",
+    "SamplerDPMPP_2S_Ancestral",
+    "SamplerDPMPP_3M_SDE",
+    "SamplerDPMPP_SDE",
+    "SamplerER_SDE",
+    "SamplerEulerAncestral",
+    "SamplerEulerAncestralCFGPP",
+    "SamplerLMS",
+    "SamplerSASolver",
+    "SamplerSEEDS2",
+})  # fmt: skip
+
+# They work on each row by itself, by how they are made: element by element, or along other dimensions
+# than the first. (LatentInterpolate looks like one of them and divides rows by each other's lengths.)
+_BY_ROW = frozenset({
+    "ComfySwitchNode",
     "ConditioningSetTimestepRange",
     "ConditioningZeroOut",
+    "DisableNoise",
+    "EmptyChromaRadianceLatentImage",
     "EmptyFlux2LatentImage",
     "EmptyHunyuanImageLatent",
     "EmptyLatentImage",
     "EmptySD3LatentImage",
-    "Flux2Scheduler",
+    "FluxDisableGuidance",
     "FluxGuidance",
     "FluxKontextImageScale",
     "FluxKontextMultiReferenceLatentMethod",
     "GetImageSize",
+    "ImageCrop",
+    "ImageFlip",
     "ImageInvert",
+    "ImageRotate",
     "ImageScale",
     "ImageScaleBy",
     "ImageScaleToMaxDimension",
     "ImageScaleToTotalPixels",
     "ImageSharpen",
+    "ImageStitch",
     "ImageUpscaleWithModel",
+    "LatentCrop",
+    "LatentFlip",
+    "LatentRotate",
     "LatentUpscale",
     "LatentUpscaleBy",
-    "ModelSamplingFlux",
     "ReferenceLatent",
     "VAEDecode",
     "VAEDecodeTiled",
     "VAEEncode",
     "VAEEncodeTiled",
+    ADVANCED,
+    *GUIDERS,
 })  # fmt: skip
-"""Classes that treat each row of a batch by itself, so that nobody's picture can reach another's. Whatever
-else stands between the first thing that differs and the saved picture makes a template run one by one,
-unless its card vouches for the class (``rowwise``)."""
+
+# Patches of the model that were measured on a real server's networks (docs/fidelity.md), whole batches
+# and sub-batches; those named ModelSampling only change the model's table of noise levels.
+_PATCHES = frozenset({
+    "APG",
+    "CFGNorm",
+    "CFGZeroStar",
+    "DifferentialDiffusion",
+    "FreSca",
+    "FreeU",
+    "FreeU_V2",
+    "ModelComputeDtype",
+    "ModelNoiseScale",
+    "ModelSamplingAuraFlow",
+    "ModelSamplingContinuousEDM",
+    "ModelSamplingContinuousV",
+    "ModelSamplingDiscrete",
+    "ModelSamplingFlux",
+    "ModelSamplingSD3",
+    "PatchModelAddDownscale",
+    "PerturbedAttentionGuidance",
+    "RescaleCFG",
+    "ScaleROPE",
+    "SkipLayerGuidanceDiT",
+    "SkipLayerGuidanceDiTSimple",
+    "SkipLayerGuidanceSD3",
+    "TCFG",
+})  # fmt: skip
+
+ROWWISE = (
+    _LOADERS | _WEIGHTS | _CONSTANTS | _SCHEDULERS | _SAMPLER_CHOICES | _BY_ROW | _PATCHES
+) | frozenset(pack.CLASSES)
+"""Classes that treat each row of a batch by itself. Whatever else stands in a graph makes its template run
+one by one, unless its card vouches for the class (``rowwise``)."""
+
+_SKIPS = "it decides for the whole batch which steps are computed"
+_ONE_STREAM = "it draws from one random stream for the whole batch"
+_MEASURES = "it measures the whole batch"
+_MASKLESS = "it leaves out the masks that keep prompts of unequal length apart"
+
+MIXING = {
+    "ApplyFBCacheOnModel": _SKIPS,
+    "ApplyTeaCachePatch": _SKIPS,
+    "EasyCache": _SKIPS,
+    "HyperTile": _ONE_STREAM,
+    "LazyCache": _SKIPS,
+    "Mahiro": _MEASURES,
+    "NAGuidance": "a longer prompt in the batch changes what it does to the others",
+    "PathchSageAttentionKJ": _MASKLESS,
+    "RenormCFG": _MEASURES,
+    "SamplerDPMAdaptative": "it chooses its steps from the whole batch",
+    "SamplerLCMUpscale": _ONE_STREAM,
+    "SelfAttentionGuidance": "it cannot run prompts of unequal length in one batch",
+    "TeaCache": _SKIPS,
+    "TeaCacheForImgGen": _SKIPS,
+    "TomePatchModel": _ONE_STREAM,
+    "VideoLinearCFGGuidance": "it gives each picture of a batch another guidance",
+    "VideoTriangleCFGGuidance": "it gives each picture of a batch another guidance",
+}
+"""Classes that were seen to mix the pictures of a batch, and how; no card can vouch for them."""
 
 
-def refuse_mixing(graph: Graph, template: WorkflowTemplate, replaced: set[str]) -> None:
-    known = ROWWISE | template.card.rowwise
-    varied = downstream(graph, replaced & set(graph)) - replaced
+def refuse_mixing(graph: Graph, template: WorkflowTemplate) -> None:
+    """Raise `Unfusible` for the first node of ``graph``, as it would be sent, that might mix rows."""
+    vouched = template.card.rowwise
     for node_id in in_order(graph):
-        if node_id in varied and graph[node_id].class_type not in known:
+        class_type = graph[node_id].class_type
+        if class_type in MIXING:
+            raise Unfusible(f"{named(graph, node_id)}: {MIXING[class_type]}")
+        if class_type not in ROWWISE | vouched:
             raise Unfusible(
                 f"{named(graph, node_id)}: it is not known to keep the pictures of a batch apart; "
                 f"if it does, add it to rowwise in {template.name}.toml"
             )
+        if class_type not in vouched:
+            refuse_choices(graph, node_id)

@@ -150,7 +150,7 @@ class ComfyRun:
 
     def _heard(self, event: ComfyEvent) -> list[RunEvent]:
         if isinstance(event, ExecutionFailedAt):
-            raise failure(event.data, self._titles)
+            raise failure(event.data, self._titles, self._batch.written())
         if isinstance(event, ExecutionInterrupted):
             raise interruption()
         if isinstance(event, ExecutionSucceeded):
@@ -183,7 +183,7 @@ class ComfyRun:
         for message in messages if isinstance(messages, list) else ():
             kind, data = message if isinstance(message, list) and len(message) == 2 else (None, None)
             if kind == "execution_error":
-                raise failure(data, self._titles)
+                raise failure(data, self._titles, self._batch.written())
             if kind == "execution_interrupted":
                 raise interruption()
         if status.get("status_str") == "error":

@@ -17,8 +17,27 @@ REFUSED_SAMPLERS = {
     "KSamplerAdvanced": "its range of steps and its leftover noise have no equivalent for each picture; "
     "use KSampler or SamplerCustomAdvanced",
 }
-_GUIDERS = {"CFGGuider": ("positive", "negative"), "BasicGuider": ("conditioning", None)}
-_UNFUSIBLE_NAME = "dpm_adaptive"
+GUIDERS = {"CFGGuider": ("positive", "negative"), "BasicGuider": ("conditioning", None)}
+"""The guiders that are known to be exact, and the inputs of their conditionings."""
+
+STOCK_SAMPLERS = frozenset({
+    "ddim", "ddpm", "deis", "dpm_2", "dpm_2_ancestral", "dpm_fast", "dpmpp_2m", "dpmpp_2m_cfg_pp",
+    "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "dpmpp_2s_ancestral",
+    "dpmpp_2s_ancestral_cfg_pp", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "dpmpp_sde", "dpmpp_sde_gpu", "er_sde",
+    "euler", "euler_ancestral", "euler_ancestral_cfg_pp", "euler_cfg_pp", "exp_heun_2_x0",
+    "exp_heun_2_x0_sde", "gradient_estimation", "gradient_estimation_cfg_pp", "heun", "heunpp2", "ipndm",
+    "ipndm_v", "lcm", "lms", "res_multistep", "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp",
+    "res_multistep_cfg_pp", "sa_solver", "sa_solver_pece", "seeds_2", "seeds_3", "uni_pc", "uni_pc_bh2",
+})  # fmt: skip
+"""ComfyUI's own samplers that are exact for each row; those that other packs add are not known to be."""
+
+SCHEDULES = frozenset({
+    "beta", "ddim_uniform", "exponential", "karras", "kl_optimal", "linear_quadratic", "normal",
+    "sgm_uniform", "simple",
+})  # fmt: skip
+"""ComfyUI's own schedules: computed from the number of steps and the model's table of noise levels."""
+
+_STOCK = {"sampler_name": STOCK_SAMPLERS, "scheduler": SCHEDULES}
 
 Seed = int | list[int | float]
 """An entry of RandomNoiseBatch's seeds: a seed, or [seed, variation seed, strength]."""
@@ -53,7 +72,7 @@ def fused_sampler(graph: Graph, node_id: str, seeds: Sequence[Seed]) -> dict[str
 def _from_ksampler(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
     # KSampler computes its sigmas itself and drops the last but one for some samplers: so does this node.
     sigmas = _inputs(graph, node_id, "model", "sampler_name", "scheduler", "steps", "denoise")
-    _refuse_name(graph, node_id, sigmas["sampler_name"])
+    refuse_choices(graph, node_id)
     select, sigma_id = f"fullet_{node_id}_select", f"fullet_{node_id}_sigmas"
     return {
         select: Node(class_type="KSamplerSelect", inputs={"sampler_name": sigmas["sampler_name"]}),
@@ -67,7 +86,6 @@ def _from_custom(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
     node = graph[node_id]
     if node.inputs.get("add_noise") is not True:
         raise Unfusible(f"{named(graph, node_id)}: add_noise is not true")
-    _refuse_chosen(graph, node_id)
     sampler, sigmas = _link(graph, node_id, "sampler"), _link(graph, node_id, "sigmas")
     return {
         **_with_guider(graph, node_id),
@@ -77,14 +95,13 @@ def _from_custom(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
 
 def _from_advanced(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
     node = graph[node_id]
-    _refuse_chosen(graph, node_id)
     guider_id = _link(graph, node_id, "guider").node
     guider = graph[guider_id]
-    if guider.class_type not in _GUIDERS:
+    if guider.class_type not in GUIDERS:
         raise Unfusible(
-            f"{named(graph, guider_id)}: of the guiders only {' and '.join(_GUIDERS)} are known to be exact"
+            f"{named(graph, guider_id)}: of the guiders only {' and '.join(GUIDERS)} are known to be exact"
         )
-    positive, negative = _GUIDERS[guider.class_type]
+    positive, negative = GUIDERS[guider.class_type]
     fused = f"fullet_{guider_id}_model"
     model = _fused_model(graph, guider_id, positive, negative)
     changed: dict[str, Link] = {"sampler": Link(f"fullet_{node_id}_sampler", 0)}
@@ -99,6 +116,17 @@ def _from_advanced(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
         changed["noise"] = Link(f"fullet_{node_id}_noise", 0)
         nodes[changed["noise"].node] = Node(class_type=pack.NOISE, inputs={"seeds": seeds})
     return {**nodes, node_id: node.having(**changed)}
+
+
+def refuse_choices(graph: Graph, node_id: str) -> None:
+    """Raise `Unfusible` if a node names a sampler or a schedule that is not one of ComfyUI's exact ones."""
+    for name, known in _STOCK.items():
+        value = graph[node_id].inputs.get(name)
+        if value is None or (isinstance(value, str) and value in known):
+            continue
+        if value == "dpm_adaptive":
+            raise Unfusible(f"{named(graph, node_id)}: {value} chooses its steps from the whole batch")
+        raise Unfusible(f"{named(graph, node_id)}: its {name} is not known to be exact in a batch")
 
 
 _REWRITERS: Mapping[str, Callable[[Graph, str, str], dict[str, Node]]] = {
@@ -144,16 +172,6 @@ def _assembled(graph: Graph, node_id: str, seeds: str, *, sampler: Link, sigmas:
             title=graph[node_id].title,
         ),
     }
-
-
-def _refuse_chosen(graph: Graph, node_id: str) -> None:
-    chosen = _linked(graph, node_id, "sampler")
-    _refuse_name(graph, node_id, chosen.inputs.get("sampler_name"))
-
-
-def _refuse_name(graph: Graph, node_id: str, name: JSON) -> None:
-    if name == _UNFUSIBLE_NAME:
-        raise Unfusible(f"{named(graph, node_id)}: {name} chooses its steps from the whole batch")
 
 
 def _inputs(graph: Graph, node_id: str, *names: str) -> dict[str, JSON]:

@@ -19,9 +19,9 @@ from modules.discord.pacing import Priority
 from modules.discord.people import Person
 from modules.discord.prose import plain, quoted
 from modules.discord.rejections import NoPictureHere, PictureForgotten, SharingNotSetUp, SharingRefused
-from modules.discord.results import is_nsfw, label_of
+from modules.discord.results import is_nsfw, label_of, made_of
 from modules.queue_manager.errors import BadSourceImage, NotAllowedHere, NotYourJob, UnknownJob
-from modules.queue_manager.jobs import MAX_SEED, Job, JobId, Variation
+from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Size, Variation
 
 VARIATION_STRENGTH = 0.15
 """How much of a second noise Vary mixes in: the composition stays, details change."""
@@ -87,16 +87,26 @@ class JobActions:
     # ── one method a button ─────────────────────────────────────────────────────────────────────
 
     async def _again(self, interaction: discord.Interaction, job: Job) -> None:
-        await self._repeat(interaction, job, seed=None, variation=None)
+        made = job.request.maker
+        # An enlargement of which the origin is not known is the same with any seed.
+        seed = made.seed if made.kind == "upscale" else None
+        await self._repeat(interaction, made, seed=seed, variation=None)
 
     async def _vary(self, interaction: discord.Interaction, job: Job) -> None:
+        made = job.request.maker
+        if made.kind == "upscale":
+            raise PictureForgotten
         variation = Variation(seed=secrets.randbelow(MAX_SEED + 1), strength=VARIATION_STRENGTH)
-        await self._repeat(interaction, job, seed=job.request.seed, variation=variation)
+        await self._repeat(interaction, made, seed=made.seed, variation=variation)
 
     async def _repeat(
-        self, interaction: discord.Interaction, job: Job, *, seed: int | None, variation: Variation | None
+        self,
+        interaction: discord.Interaction,
+        request: GenerationRequest,
+        *,
+        seed: int | None,
+        variation: Variation | None,
     ) -> None:
-        request = job.request
         wish = Wish(
             kind=request.kind,
             prompt=request.prompt,
@@ -105,8 +115,9 @@ class JobActions:
             seed=seed,
             negative=request.negative,
             variation=variation,
-            sources=await self._desk.sources(job),
+            sources=await self._desk.sources(request),
             age_restricted=request.age_restricted,
+            origin=request.origin,
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
@@ -118,6 +129,7 @@ class JobActions:
             seed=job.request.seed,
             sources=(picture,),
             age_restricted=is_nsfw(self._desk.offers, job.request),
+            origin=job.request.as_origin("upscale"),
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
@@ -126,42 +138,43 @@ class JobActions:
         await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
-        person, message = await self._desk.person(interaction), interaction.message
-        if job.request.sources and job.request.user_id != person.user_id and message is not None:
+        person, message, made = await self._desk.person(interaction), interaction.message, job.request.maker
+        if made.sources and made.user_id != person.user_id and message is not None:
             # What an edit started from stays its owner's; what it became is there for everybody.
             form = edit_form if any(offer.kind == "edit" for offer in self._desk.offers) else again_form
             about = f"{message.channel.id}-{message.id}"
             await interaction.response.send_modal(form(self._desk.messages, person.locale, about))
             return
-        offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
-        await interaction.response.send_modal(prompt_form(self._desk.messages, person.locale, job, offer))
+        await interaction.response.send_modal(self.form_about(job, person, message))
+
+    def form_about(self, job: Job, person: Person, message: discord.Message | None) -> discord.ui.Modal:
+        """Everything that the picture was made from; of an enlargement of which the origin is not known,
+        nothing but new words can be asked for."""
+        messages, made = self._desk.messages, job.request.maker
+        if made.kind == "upscale" and message is not None:
+            return again_form(messages, person.locale, f"{message.channel.id}-{message.id}")
+        offer = next((offer for offer in self._desk.offers if offer.name == made.model), None)
+        return prompt_form(messages, person.locale, job, offer)
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
         desk, gallery = self._desk, self._desk.gallery_channel_id
         if gallery is None:
             raise SharingNotSetUp
-        model = job.request.model
         restricted = is_nsfw(desk.offers, job.request)
         if restricted and not desk.channels.is_age_restricted(job.request.guild_id, gallery):
-            raise NotAllowedHere(model=label_of(desk.offers, model))
+            raise NotAllowedHere(model=label_of(desk.offers, job.request.model))
         message = interaction.message
         if message is None or not message.attachments:
             raise NoPictureHere
         file = message.attachments[0]
         data = await desk.reader.read(file.url)
+        size = Size(width=file.width, height=file.height) if file.width and file.height else job.request.size
         guild_locale = str(interaction.guild_locale) if interaction.guild_locale else None
         text = "\n".join(
             [
                 desk.messages.text(guild_locale, "shared-by", name=quoted(interaction.user.display_name, 80)),
                 desk.messages.text(guild_locale, "prompt-line", prompt=quoted(job.request.prompt)),
-                "-# "
-                + desk.messages.text(
-                    guild_locale,
-                    "result-line",
-                    model=label_of(desk.offers, model),
-                    size=str(job.request.size),
-                    seed=str(job.request.seed),
-                ),
+                "-# " + " · ".join(made_of(desk.messages, guild_locale, desk.offers, job.request, size)),
             ]
         )
         note = Note(
@@ -215,6 +228,7 @@ class JobActions:
             prompt=values.get("prompt", ""),
             sources=(picture,),
             age_restricted=is_nsfw(self._desk.offers, job.request),
+            origin=job.request.as_origin("edit"),
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 
@@ -224,18 +238,23 @@ class JobActions:
         """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
         await self._desk.acknowledger.defer(interaction)
         job = await self._desk.job(job_id)
-        request = job.request
+        request = job.request.maker
+        if request.kind == "upscale":  # a form of before, which offered words that change nothing
+            raise PictureForgotten
         if request.sources and interaction.user.id != request.user_id:
             raise BadSourceImage("gone")  # what an edit started from stays its owner's
+        seed = seed_of(values.get("seed"))
         wish = Wish(
             kind=request.kind,
             prompt=values.get("prompt", ""),
             negative=values.get("negative", ""),
             model=values.get("model") or request.model,
             shape=values.get("size") or None,
-            seed=seed_of(values.get("seed")),
-            sources=await self._desk.sources(job),
+            seed=seed,
+            variation=request.variation if seed == request.seed else None,
+            sources=await self._desk.sources(request),
             age_restricted=request.age_restricted,
+            origin=request.origin,
         )
         await self.submit(interaction, await self._desk.person(interaction), wish)
 

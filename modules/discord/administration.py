@@ -21,7 +21,7 @@ from modules.discord.pacing import Traffic
 from modules.discord.prose import fitting, message_ids, moment, quoted, seconds
 from modules.discord.registration import Registration
 from modules.discord.rejections import NoSuchGpu, PictureForgotten
-from modules.discord.results import label_of
+from modules.discord.results import label_of, made_by
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
 from modules.queue_manager.ports import Clock
@@ -294,9 +294,9 @@ class Administration:
                 number=str(record.number),
                 user=f"<@{request.user_id}>",
                 when=moment(record.queued_at),
-                model=label_of(self._desk.offers, request.model),
-                size=str(request.size),
-                seed=str(request.seed),
+                model=made_by(self._desk.messages, locale, self._desk.offers, request),
+                size="none" if record.size is None else str(record.size),
+                seed=str(request.maker.seed),
             ),
             self._text(locale, "prompt-line", prompt=quoted(request.prompt, 1500)),
         ]

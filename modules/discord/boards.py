@@ -32,12 +32,18 @@ Hindrance = Literal["paused", "no-server"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Board:
-    """All that a status message tells. Times are Unix seconds; ``step`` 0: the sampler has not begun."""
+    """All that a status message tells. Times are Unix seconds; ``step`` 0: the sampler has not begun.
+
+    ``served``: a living server can make it; ``together``: how many were in its last run, 0 if none began;
+    ``error``: why it failed, or is tried again.
+    """
 
     job: Job
     stage: Stage = "queued"
     place: Place | None = None
     hindrance: Hindrance | None = None
+    served: bool = True
+    together: int = 0
     started_at: float | None = None
     step: int = 0
     steps: int = 0
@@ -68,11 +74,22 @@ def _headline(messages: Messages, board: Board) -> str:
         fields["waiting"] = board.place.waiting if board.place else 1
     elif stage == "started":
         fields["since"] = moment(board.started_at or 0)
+    elif stage == "retrying":
+        fields["why"] = _setback(board)
     elif stage == "failed":
         fields["owner"] = f"<@{request.user_id}>"
         error = board.error or GenerationError("")
         fields["why"] = messages.error(request.locale, error)
     return messages.text(request.locale, f"status-{stage}", **fields)
+
+
+def _setback(board: Board) -> str:
+    """Which of the sentences about a run that came to nothing is true."""
+    error = board.error or GenerationError("")
+    if error.blame == "server":
+        lacking = error.message_key == "error-server-lacks"
+        return ("lacks" if lacking else "server") + ("" if board.served else "-none")
+    return "size-alone" if error.blame == "size" and board.together == 1 else error.blame
 
 
 def standing(place: Place | None) -> str | int:
@@ -94,6 +111,8 @@ def _running(messages: Messages, board: Board) -> list[str]:
 
 def _waiting(messages: Messages, board: Board) -> list[str]:
     locale = board.job.request.locale
+    if board.stage == "retrying" and not board.served and board.hindrance == "no-server":
+        return []  # the headline says so
     if board.hindrance is not None:
         return [messages.text(locale, f"status-{board.hindrance}")]
     expected = board.place.expected_at if board.place else None

@@ -60,6 +60,7 @@ from modules.discord.words import BannedWords
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import RequestRejected, StoreError
 from modules.queue_manager.fleet import Fleet
+from modules.queue_manager.jobs import Job
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock, JobListener
 from modules.utils.database.engine import Database
@@ -211,6 +212,7 @@ class ImageBot(commands.Bot):
             clock=clock,
             place=queue.place,
             hindrance=self.hindrance,
+            served=self.served,
             tell_elsewhere=failures.tell,
             interval=status_interval,
         )
@@ -290,6 +292,13 @@ class ImageBot(commands.Bot):
         if all(engine.state in ("down", "draining") for engine in engines):
             return "no-server"
         return None
+
+    def served(self, job: Job) -> bool:
+        """Whether a server that lives can make it."""
+        return any(
+            engine.state in ("idle", "busy") and job.request.model in engine.models
+            for engine in self._fleet.engines()
+        )
 
     async def _locale_of(self, user_id: int) -> str | None:
         """The language that somebody chose, or that of their last picture, if there is one."""

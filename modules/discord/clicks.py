@@ -16,6 +16,7 @@ from modules.discord.rejections import NoPictureHere
 from modules.discord.results import is_nsfw
 from modules.queue_manager.errors import NotYourJob
 from modules.queue_manager.jobs import JobId
+from modules.utils.database.records import JobRecord
 
 
 class Clicks:
@@ -64,17 +65,23 @@ class Clicks:
         if kind == "edit":
             self._check_sees(interaction, channel_id)
             picture = await self._desk.posted_picture(channel_id, message_id)
-            restricted = await self._is_restricted(channel_id, message_id)
-            wish = Wish(kind="edit", prompt=prompt, sources=(picture,), age_restricted=restricted)
+            record = await self._desk.database.history.by_message(message_id)
+            own = record is not None and record.request.user_id == interaction.user.id
+            wish = Wish(
+                kind="edit",
+                prompt=prompt,
+                sources=(picture,),
+                age_restricted=self._is_restricted(record, channel_id),
+                origin=record.request.as_origin("edit") if record is not None and own else None,
+            )
         else:
             wish = Wish(kind="imagine", prompt=prompt)
         await self._actions.submit(interaction, await self._desk.person(interaction), wish)
 
-    async def _is_restricted(self, channel_id: int, message_id: int) -> bool:
+    def _is_restricted(self, record: JobRecord | None, channel_id: int) -> bool:
         """Whether a message's picture is for age-restricted channels alone: of a result that is known by its
         model, else by where it stands."""
         desk, home = self._desk, self._desk.home()
-        record = await desk.database.history.by_message(message_id)
         if record is not None:
             return is_nsfw(desk.offers, record.request)
         return home is not None and desk.channels.is_age_restricted(home.id, channel_id)

@@ -19,6 +19,7 @@ from discord.http import HTTPClient, MultipartParameters, Route, handle_message_
 from modules.discord.buckets import Buckets
 from modules.discord.pacing import Priority, priority
 from modules.queue_manager.backports import timeout
+from modules.queue_manager.jobs import Size
 from modules.queue_manager.ports import Clock
 
 TIME_LIMIT = 60.0
@@ -72,11 +73,12 @@ class DiscordAway(CourierError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enclosure:
-    """A file to send; ``alt`` describes it to those who cannot see it."""
+    """A file to send; ``alt`` describes it to those who cannot see it, ``size`` is that of a picture."""
 
     name: str
     data: bytes
     alt: str = ""
+    size: Size | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +92,11 @@ class Note:
     files: tuple[Enclosure, ...] | None = None
     view: discord.ui.View | None = None
     mention: int | None = None
+
+    @property
+    def picture_size(self) -> Size | None:
+        """The size of the picture that it carries, if it does."""
+        return next((file.size for file in self.files or ()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from modules.discord.courier import (
     Courier,
     CourierError,
     DiscordAway,
+    Note,
     Posted,
     Refused,
     TooLarge,
@@ -94,7 +95,7 @@ class ChannelDelivery:
         started, pause = self._clock.now(), 1.0
         while True:
             try:
-                posted = await self._post(finished, destination, wanted)
+                return await self._post(finished, destination, wanted)
             except AlreadyDeleted:
                 # It was delivered, and its owner has deleted it since.
                 return Receipt(where=destination.where, channel_id=destination.channel_id)
@@ -107,17 +108,13 @@ class ChannelDelivery:
             except CourierError as error:
                 log.info("job %s not to %s: %s", finished.job.id, destination.where, error)
                 return None
-            else:
-                return Receipt(
-                    where=destination.where, channel_id=posted.channel_id, message_id=posted.message_id
-                )
 
-    async def _post(self, finished: Finished, destination: _Destination, wanted: UserPreferences) -> Posted:
+    async def _post(self, finished: Finished, destination: _Destination, wanted: UserPreferences) -> Receipt:
         job, channel_id = finished.job, destination.channel_id
         note = await self._notes.of(finished, where=destination.where, limit=destination.limit, wanted=wanted)
         once = nonce(job.id, channel_id, "result")
         try:
-            return await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+            posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
         except TooLarge:
             limit = FILE_LIMIT // 2
             note = await self._notes.of(finished, where=destination.where, limit=limit, wanted=wanted)
@@ -125,8 +122,11 @@ class ChannelDelivery:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
             note = without_prompt(note)
+        else:
+            return _receipt(destination, note, posted)
         once = nonce(job.id, channel_id, "second")
-        return await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+        posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+        return _receipt(destination, note, posted)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
         """Where to try, in order. Direct messages know no age restriction."""
@@ -197,3 +197,12 @@ class ChannelDelivery:
                 pause = min(pause * 2, LONGEST_PAUSE)
             except CourierError:
                 return None
+
+
+def _receipt(destination: _Destination, note: Note, posted: Posted) -> Receipt:
+    return Receipt(
+        where=destination.where,
+        channel_id=posted.channel_id,
+        message_id=posted.message_id,
+        size=note.picture_size,
+    )

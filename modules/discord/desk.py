@@ -24,7 +24,7 @@ from modules.discord.recalled import job_of
 from modules.discord.rejections import PictureForgotten
 from modules.queue_manager.errors import BadSourceImage, NoSourceImage
 from modules.queue_manager.fleet import Fleet
-from modules.queue_manager.jobs import Job, JobId, Kind, ModelOffer
+from modules.queue_manager.jobs import GenerationRequest, Job, JobId, Kind, ModelOffer
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.engine import Database
 from modules.utils.images import CleanPicture, PictureCleaner
@@ -118,10 +118,10 @@ class Desk:
             raise NoSourceImage
         return job_of(record)
 
-    async def sources(self, job: Job) -> tuple[CleanPicture, ...]:
+    async def sources(self, request: GenerationRequest) -> tuple[CleanPicture, ...]:
         """What an edit started from, as long as it is kept. Raises `BadSourceImage`."""
         found = []
-        for source in job.request.sources:
+        for source in request.sources:
             try:
                 data = await self.database.jobs.source(source.key)
             except KeyError as error:

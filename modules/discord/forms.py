@@ -38,8 +38,8 @@ def again_form(messages: Messages, locale: str, about: str) -> discord.ui.Modal:
 
 
 def prompt_form(messages: Messages, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
-    """Everything that a picture was made from, to be changed."""
-    request = job.request
+    """Everything that what a picture shows was made from, to be changed; ``offer`` is that model's."""
+    request = job.request.maker
     form = _form(messages, locale, "form-prompt", f"prompt:{job.id}")
     form.add_item(_field(messages, locale, "prompt", request.prompt, long=True))
     if offer is not None and offer.negative != "none":

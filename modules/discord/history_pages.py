@@ -12,7 +12,7 @@ from modules.discord.buttons import Component, button, menu
 from modules.discord.messages import Messages
 from modules.discord.people import Person
 from modules.discord.prose import message_link, moment, plain, quoted
-from modules.discord.results import label_of
+from modules.discord.results import made_by
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.records import JobRecord
 
@@ -80,7 +80,8 @@ def _line(
         "history-line",
         number=str(record.number),
         when=moment(record.queued_at),
-        model=plain(label_of(offers, record.request.model), 40),
+        model=made_by(messages, locale, offers, record.request),
+        size="none" if record.size is None else str(record.size),
         state=record.state if link or record.state != "delivered" else "deleted",
         link=link,
     )

@@ -33,6 +33,7 @@ from modules.queue_manager.jobs import (
     Job,
     Kind,
     ModelOffer,
+    Origin,
     Size,
     SourceImage,
     Variation,
@@ -52,7 +53,7 @@ class Wish:
 
     ``model`` None: the one they prefer, or the first of the kind; ``shape`` a word or ``832x1216``;
     ``seed`` None: a new one; of ``count`` pictures each has the next seed. ``age_restricted``: the
-    ``sources`` are.
+    ``sources`` are; ``origin``: where the first of them came from.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class Wish:
     variation: Variation | None = None
     sources: tuple[CleanPicture, ...] = ()
     age_restricted: bool = False
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,6 +209,7 @@ class Intake:
                 ),
                 tier=allowance.tier,
                 age_restricted=wish.age_restricted,
+                origin=wish.origin,
             )
             for index in range(wish.count)
         ]

@@ -75,9 +75,9 @@ class Kept:
         note = await self._notes.of(finished, where="channel", limit=FILE_LIMIT, wanted=person.preferences)
         # A former process may have posted it and died before it could note so.
         since = record.ended_at or record.queued_at
-        message_id = await find_result(self._courier, channel_id, record.job_id, since=since)
+        message_id, size = await find_result(self._courier, channel_id, record.job_id, since=since), None
         if message_id is None:
             once = nonce(record.job_id, channel_id, "kept")
             posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
-            message_id = posted.message_id
-        await self._history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id)
+            message_id, size = posted.message_id, note.picture_size
+        await self._history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id, size=size)

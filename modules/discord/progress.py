@@ -96,8 +96,9 @@ class _Message:
 
 
 class ProgressMessages:
-    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a waiting job stands;
-    ``tell_elsewhere`` tells a failure that cannot be told in its status message."""
+    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` ask how a waiting job stands, and
+    whether a living server can make it; ``tell_elsewhere`` tells a failure that cannot be told in its status
+    message."""
 
     def __init__(
         self,
@@ -109,12 +110,13 @@ class ProgressMessages:
         clock: Clock,
         place: Callable[[JobId], Place | None],
         hindrance: Callable[[], Hindrance | None],
+        served: Callable[[Job], bool],
         tell_elsewhere: Callable[[Board], Awaitable[None]],
         interval: float = INTERVAL,
     ) -> None:
         self._courier, self._store = courier, store
         self._preferences, self._messages, self._clock = preferences, messages, clock
-        self._place, self._hindrance = place, hindrance
+        self._place, self._hindrance, self._served = place, hindrance, served
         self._tell_elsewhere, self._interval = tell_elsewhere, interval
         self._traces = StatusTraces(courier=courier, clock=clock)
         self._all: dict[JobId, _Message] = {}
@@ -142,7 +144,9 @@ class ProgressMessages:
         if isinstance(event, (Finished, Delivered, Failed, Cancelled)):
             return _ending(board, event)
         waiting = replace(board, started_at=None, step=0)
-        return self._placed(replace(waiting, stage="retrying" if isinstance(event, Requeued) else "queued"))
+        if isinstance(event, Requeued):
+            return self._placed(replace(waiting, stage="retrying", error=event.error))
+        return self._placed(replace(waiting, stage="queued"))
 
     def _running(self, board: Board, event: Started | Progressed) -> Board:
         if isinstance(event, Progressed):
@@ -156,10 +160,20 @@ class ProgressMessages:
             )
         place = self._place(event.job.id)
         expected_at = place.expected_at if place is not None else None
-        return replace(board, stage="started", started_at=self._clock.unix(), step=0, expected_at=expected_at)
+        return replace(
+            board,
+            stage="started",
+            started_at=self._clock.unix(),
+            step=0,
+            expected_at=expected_at,
+            together=event.batch_size,
+        )
 
     def _placed(self, board: Board) -> Board:
-        return replace(board, place=self._place(board.job.id), hindrance=self._hindrance())
+        job = board.job
+        return replace(
+            board, place=self._place(job.id), hindrance=self._hindrance(), served=self._served(job)
+        )
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 
@@ -338,9 +352,9 @@ class ProgressMessages:
             self._all[job_id] = message  # to the end of the line
             placed = self._placed(message.board)
             old = message.board
-            if old.hindrance != placed.hindrance or worth_telling(
-                old.place, placed.place, now=self._clock.unix()
-            ):
+            now = self._clock.unix()
+            other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
+            if other or worth_telling(old.place, placed.place, now=now):
                 message.board = placed
                 self._send_soon(message)
 

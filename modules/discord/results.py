@@ -12,7 +12,7 @@ from modules.discord.courier import Enclosure, Note
 from modules.discord.messages import Messages
 from modules.discord.prose import plain, quoted, seconds
 from modules.queue_manager.errors import NoOutput
-from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture
+from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture, Size
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.records import UserPreferences
 from modules.utils.images import OutputFormat, OwnMetadata, PictureCleaner
@@ -59,7 +59,8 @@ class ResultNotes:
                 self._messages,
                 job,
                 finished.report,
-                model=label_of(self._offers, job.request.model),
+                offers=self._offers,
+                size=(picture or finished.picture).size,
                 mention=wanted.notify,
                 remarks=remarks,
             ),
@@ -103,7 +104,8 @@ def result_text(
     job: Job,
     report: RunReport,
     *,
-    model: str,
+    offers: Sequence[ModelOffer],
+    size: Size,
     mention: bool,
     remarks: Sequence[str] = (),
 ) -> str:
@@ -113,19 +115,44 @@ def result_text(
     lines = [f"{number} <@{request.user_id}>" if mention else number]
     if request.prompt.strip():
         lines.append(messages.text(locale, "prompt-line", prompt=quoted(request.prompt)))
-    facts = [
-        messages.text(
-            locale, "result-line", model=plain(model, 60), size=str(request.size), seed=str(request.seed)
-        )
-    ]
-    if request.variation is not None:
-        facts.append(messages.text(locale, "result-variation", seed=str(request.variation.seed)))
+    facts = made_of(messages, locale, offers, request, size)
     waited = max(0.0, report.started_at - job.queued_at)
     facts.append(messages.text(locale, "result-waited", seconds=seconds(waited)))
     facts.append(_gpu_time(messages, report, locale))
     lines.append("-# " + " · ".join(facts))
     lines += [f"-# {remark}" for remark in remarks]
     return "\n".join(lines)
+
+
+def made_of(
+    messages: Messages,
+    locale: str | None,
+    offers: Sequence[ModelOffer],
+    request: GenerationRequest,
+    size: Size,
+) -> list[str]:
+    """What a picture was made of, by what and with which seeds; ``size`` is its own."""
+    made = request.maker
+    model = made_by(messages, locale, offers, request)
+    facts = [messages.text(locale, "result-line", model=model, size=str(size), seed=str(made.seed))]
+    if made.variation is not None:
+        facts.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
+    return facts
+
+
+def made_by(
+    messages: Messages, locale: str | None, offers: Sequence[ModelOffer], request: GenerationRequest
+) -> str:
+    """The models that a picture went through, the oldest first."""
+    first, *later = request.models
+    told = plain(label_of(offers, first), 60)
+    for name in later:
+        offer = next((offer for offer in offers if offer.name == name), None)
+        if offer is not None and offer.kind == "upscale":
+            told = messages.text(locale, "made-upscaled", made=told, factor=f"{offer.upscale:g}")
+        else:
+            told = messages.text(locale, "made-edited", made=told, model=plain(label_of(offers, name), 60))
+    return told
 
 
 def _gpu_time(messages: Messages, report: RunReport, locale: str) -> str:
@@ -149,15 +176,15 @@ def without_prompt(note: Note) -> Note:
 
 def own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     """What the file says about itself: nothing but what its owner asked for."""
-    request = job.request
+    made, models = job.request.maker, job.request.models
     return OwnMetadata(
-        prompt=request.prompt,
-        negative=request.negative,
-        seed=request.seed,
-        model=label_of(offers, request.model),
-        size=request.size,
-        steps=next((offer.steps for offer in offers if offer.name == request.model), None),
-        variation=request.variation,
+        prompt=job.request.prompt,
+        negative=made.negative,
+        seed=made.seed,
+        model=label_of(offers, made.model),
+        models=tuple(label_of(offers, name) for name in models) if len(models) > 1 else (),
+        steps=next((offer.steps for offer in offers if offer.name == made.model), None),
+        variation=made.variation,
     )
 
 
@@ -171,6 +198,7 @@ def _file(job: Job, picture: Picture) -> Enclosure:
         name=file_name(job.number, job.id, picture.media_type),
         data=picture.data,
         alt=plain(job.request.prompt, 1000),
+        size=picture.size,
     )
 
 

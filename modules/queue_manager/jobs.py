@@ -52,6 +52,22 @@ class SourceImage:
     size: Size
 
 
+MOST_MODELS = 6
+"""Of the models that a picture went through, so many are remembered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where the first picture that a request starts from came from.
+
+    ``models``: the last models it went through, the oldest first; ``request``: what made what it shows, where
+    the new picture shows the same (an upscale). That one starts from no such request itself.
+    """
+
+    models: tuple[str, ...]
+    request: GenerationRequest | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationRequest:
     """All that matters about one picture somebody wants.
@@ -59,7 +75,8 @@ class GenerationRequest:
     ``channel_id`` is the session channel where the result belongs; ``size`` the size of the result
     (for edits: of the scaled first source, see `ModelOffer.result_size`); ``tier`` the priority
     (0 is everybody, higher goes first); ``locale`` a Discord locale such as ``es-ES``;
-    ``age_restricted``: what it starts from may be shown only to adults, and so may what comes of it.
+    ``age_restricted``: what it starts from may be shown only to adults, and so may what comes of it;
+    ``origin``: where what it starts from came from, if that was here.
     """
 
     user_id: int
@@ -76,6 +93,22 @@ class GenerationRequest:
     sources: tuple[SourceImage, ...] = ()
     tier: int = 0
     age_restricted: bool = False
+    origin: Origin | None = None
+
+    @property
+    def maker(self) -> GenerationRequest:
+        """What made what the picture shows: of an upscaled one, the request that it goes back to."""
+        before = self.origin.request if self.origin is not None else None
+        return self if before is None else before
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that the picture went through, the oldest first."""
+        return (*(self.origin.models if self.origin is not None else ()), self.model)
+
+    def as_origin(self, kind: Kind) -> Origin:
+        """What a request of this kind remembers that starts from this one's picture."""
+        return Origin(models=self.models[-MOST_MODELS:], request=self.maker if kind == "upscale" else None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +162,10 @@ class Batch:
     def row(self, index: int) -> int:
         """The row of the run in which the picture of job ``index`` is made."""
         return self.rows[index] if self.rows else index
+
+    def written(self) -> tuple[str, ...]:
+        """What people wrote for it, which is repeated to nobody else."""
+        return tuple(text for job in self.jobs for text in (job.request.prompt, job.request.negative))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.jobs import Batch, Job, Picture
+from modules.queue_manager.jobs import Batch, Job, Picture, Size
 
 
 class Clock(Protocol):
@@ -240,11 +240,13 @@ class JobListener(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """Where a picture went. ``where`` kept: nowhere could be posted, the store keeps the bytes."""
+    """Where a picture went, and the ``size`` of the file, if known. ``where`` kept: nowhere could be posted,
+    the store keeps the bytes."""
 
     where: Literal["channel", "new-channel", "direct-message", "kept"]
     channel_id: int | None = None
     message_id: int | None = None
+    size: Size | None = None
 
 
 class PictureDelivery(Protocol):

@@ -50,8 +50,8 @@ def _rewrite_png(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Size
             (crc,) = struct.unpack_from(">I", data, end - 4)
             if zlib.crc32(view[at + 4 : end - 4]) != crc:
                 raise NotRewritable("a PNG chunk is damaged")
-            if kind == b"IDAT" and kind not in seen and metadata:
-                parts.append(png_chunks(metadata))
+            if kind == b"IDAT" and kind not in seen and metadata and size:
+                parts.append(png_chunks(metadata, size))
             parts.append(view[at:end])
             seen.add(kind)
         if size is None:
@@ -77,10 +77,7 @@ _JPEG_NEEDED = frozenset({*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDD})
 
 
 def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Size]:
-    parts: list[bytes] = [b"\xff\xd8", _JFIF]
-    if metadata:
-        body = b"Exif\0\0" + exif_block(metadata)
-        parts.append(b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body)
+    parts: list[bytes] = []
     at, size = 2, None
     while True:
         if data[at] != 0xFF:
@@ -108,7 +105,11 @@ def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
         at = end
     if size is None:
         raise NotRewritable("a JPEG without a frame")
-    return b"".join([*parts, b"\xff\xd9"]), size
+    head = b"\xff\xd8" + _JFIF
+    if metadata:
+        body = b"Exif\0\0" + exif_block(metadata, size)
+        head += b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    return b"".join([head, *parts, b"\xff\xd9"]), size
 
 
 def _is_adobe(marker: int, data: bytes, at: int) -> bool:
@@ -136,7 +137,7 @@ def _rewrite_webp(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
     if (b"VP8 " in kept) == (b"VP8L" in kept):
         raise NotRewritable("a WebP without one picture")
     size, alpha = _webp_size(kept)
-    return _webp_file(kept, size, alpha, exif_block(metadata) if metadata else None), size
+    return _webp_file(kept, size, alpha, exif_block(metadata, size) if metadata else None), size
 
 
 def _webp_size(kept: dict[bytes, bytes]) -> tuple[Size, bool]:

@@ -22,25 +22,30 @@ EXIF_LIMIT = 60_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnMetadata:
-    """What a person's own file may say about itself (``METADATA=own``)."""
+    """What a person's own file may say about itself (``METADATA=own``), beside its size.
+
+    ``models``: all that the picture went through, the oldest first, if that is more than ``model``.
+    """
 
     prompt: str
     seed: int
     model: str
-    size: Size
+    models: tuple[str, ...] = ()
     negative: str = ""
     steps: int | None = None
     variation: Variation | None = None
 
 
-def parameters_text(metadata: OwnMetadata) -> str:
+def parameters_text(metadata: OwnMetadata, size: Size) -> str:
     """The text as the AUTOMATIC1111 web UI made it common: prompt, negative, one line of fields."""
     fields: dict[str, object] = {}
     if metadata.steps is not None:
         fields["Steps"] = metadata.steps
     fields["Seed"] = metadata.seed
-    fields["Size"] = f"{metadata.size.width}x{metadata.size.height}"
+    fields["Size"] = f"{size.width}x{size.height}"
     fields["Model"] = metadata.model
+    if metadata.models:
+        fields["Models"] = ", ".join(metadata.models)
     if metadata.variation:
         fields["Variation seed"] = metadata.variation.seed
         fields["Variation seed strength"] = metadata.variation.strength
@@ -52,7 +57,7 @@ def parameters_text(metadata: OwnMetadata) -> str:
     return _clean("\n".join(lines))
 
 
-def json_text(metadata: OwnMetadata) -> str:
+def json_text(metadata: OwnMetadata, size: Size) -> str:
     """The same as JSON in ASCII."""
     value: dict[str, object] = {
         "software": SOFTWARE,
@@ -60,9 +65,11 @@ def json_text(metadata: OwnMetadata) -> str:
         "negative": metadata.negative,
         "seed": metadata.seed,
         "model": metadata.model,
-        "width": metadata.size.width,
-        "height": metadata.size.height,
+        "width": size.width,
+        "height": size.height,
     }
+    if metadata.models:
+        value["models"] = list(metadata.models)
     if metadata.steps is not None:
         value["steps"] = metadata.steps
     if metadata.variation:
@@ -70,17 +77,17 @@ def json_text(metadata: OwnMetadata) -> str:
     return json.dumps(value)
 
 
-def png_chunks(metadata: OwnMetadata) -> bytes:
-    """Two text chunks, to stand before the first IDAT."""
-    return _text_chunk("parameters", parameters_text(metadata)) + _text_chunk(
-        JSON_KEYWORD, json_text(metadata)
+def png_chunks(metadata: OwnMetadata, size: Size) -> bytes:
+    """Two text chunks, to stand before the first IDAT of a picture of this size."""
+    return _text_chunk("parameters", parameters_text(metadata, size)) + _text_chunk(
+        JSON_KEYWORD, json_text(metadata, size)
     )
 
 
-def exif_block(metadata: OwnMetadata) -> bytes:
+def exif_block(metadata: OwnMetadata, size: Size) -> bytes:
     """A TIFF structure: the text as UserComment, the JSON as ImageDescription; at most `EXIF_LIMIT`."""
-    comment = b"UNICODE\0" + parameters_text(metadata).encode("utf-16-be")
-    description = json_text(metadata).encode("ascii") + b"\0"
+    comment = b"UNICODE\0" + parameters_text(metadata, size).encode("utf-16-be")
+    description = json_text(metadata, size).encode("ascii") + b"\0"
     if len(comment) + len(description) > EXIF_LIMIT:
         description = b"\0"
         # An even cut: half a UTF-16 unit would shift what a reader makes of it.

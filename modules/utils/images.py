@@ -120,7 +120,8 @@ class PictureCleaner:
     async def _encoded(
         self, picture: Picture, metadata: OwnMetadata | None, output_format: str, max_bytes: int
     ) -> Picture:
-        room = 0 if metadata is None else METADATA_ROOM + 12 * (len(metadata.prompt) + len(metadata.negative))
+        written = metadata and (metadata.prompt, metadata.negative, *metadata.models)
+        room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
         wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room, **self._keep}
         try:
             answer, pixels = await self._ask(wanted, picture.data)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.queue_manager.backports import timeout
+from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,7 +98,7 @@ async def start_bot(env_file: Path) -> BotProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(ROOT / "bot.py"), "--env-file", str(env_file),
             cwd=env_file.parent, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=HEARING_INTERRUPTS,
         )  # fmt: skip
     return BotProcess(process.pid, log, process.wait, began)
 
@@ -108,6 +109,7 @@ async def nursery(folder: Path) -> AsyncIterator[Start]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.chaos.nursery", str(folder),
         cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        preexec_fn=HEARING_INTERRUPTS,
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None

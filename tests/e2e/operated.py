@@ -21,6 +21,7 @@ from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
 from tests.free_port import free_port
+from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
@@ -72,6 +73,7 @@ async def run_bot(env_file: Path, *, root: Path = ROOT, **environ: str) -> Async
         env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=HEARING_INTERRUPTS,
     )  # fmt: skip
     bot = Bot(process)
     reading = asyncio.create_task(bot.read())

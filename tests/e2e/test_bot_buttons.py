@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,7 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
 
             await (await ana.click(first, "Upscale")).reply()
             await stand.until(lambda: len(stand.engine.submitted) == 5)
-            larger = await result_for(ana, "128×128")
+            larger = await result_for(ana, "Flux, upscaled ×2 · 128×128 · seed `5`")
             picture = Image.open(io.BytesIO(await ana.download(larger["attachments"][0]["url"])))
             assert picture.size == (128, 128)
 
@@ -71,6 +73,134 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
 
             await (await ana.click(first, "Delete")).reply()
             assert ana.message(first["id"]) is None
+
+
+async def test_the_buttons_of_an_upscaled_picture_act_on_what_made_it(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command(
+                "imagine", stand.general, model="z-image", prompt="a tower", negative="fog", seed=5
+            )
+            first = await result_for(ana, "seed `5`")
+            await (await ana.click(first, "Vary")).reply()
+            varied = await result_for(ana, "variation `")
+            variation = stand.engine.submitted[-1].jobs[0].request.variation
+            assert variation is not None
+            told = f"seed `5` · variation `{variation.seed}`"
+            await (await ana.click(varied, "Upscale")).reply()
+            larger = await result_for(ana, f"Z-Image, upscaled ×2 · 128×128 · {told}")
+            await (await ana.click(larger, "Upscale")).reply()
+            largest = await result_for(ana, f"Z-Image, upscaled ×2, upscaled ×2 · 256×256 · {told}")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        async with bot_on(server, tmp_path) as stand:  # it is remembered
+            ana = await stand.person()
+            await ana.history(largest["channel_id"])
+            form = await (await ana.click(largest, "Prompt…")).modal()
+            fields = {
+                part["component"]["custom_id"]: part["component"].get("value") for part in form["components"]
+            }
+            assert fields == {
+                "prompt": "a tower",
+                "negative": "fog",
+                "seed": "5",
+                "size": "64×64",
+                "model": "Z-Image",
+            }
+            await (await ana.submit_modal(form, prompt="a bridge")).reply()
+            reworded = await result_for(ana, "a bridge")
+            assert f"Z-Image · 64×64 · {told}" in reworded["content"]
+            data = await ana.download(reworded["attachments"][0]["url"])
+            assert pixel(data) == colour_of("a bridge", 5)
+
+            await (await ana.click(largest, "Again")).reply()
+            await stand.until(lambda: len(stand.engine.submitted) == 2)
+            again = stand.engine.submitted[-1].jobs[0].request
+            assert (again.model, again.prompt, again.negative, again.variation, again.sources) == (
+                "z-image", "a tower", "fog", None, (),
+            )  # fmt: skip
+            await result_for(ana, f"Z-Image · 64×64 · seed `{again.seed}`")
+            await (await ana.click(largest, "Vary")).reply()
+            await stand.until(lambda: len(stand.engine.submitted) == 3)
+            vary = stand.engine.submitted[-1].jobs[0].request
+            assert (vary.model, vary.seed, vary.negative) == ("z-image", 5, "fog")
+            assert vary.variation not in (None, variation)
+
+            form = await (await ana.click(largest, "Edit")).modal()
+            await (await ana.submit_modal(form, prompt="at night")).reply()
+            edited = await result_for(ana, "at night")
+            assert "Z-Image, upscaled ×2, upscaled ×2, edited by Flux_Edit · " in edited["content"]
+            page = await (await ana.command("history", stand.general)).reply()
+            assert "Z-Image, upscaled ×2, upscaled ×2 · " in page["content"]
+            admin = await stand.person("admin")
+            asked = await admin.command("admin find", stand.general, message=largest["id"])
+            found = await asked.reply()
+            assert "Z-Image, upscaled ×2, upscaled ×2, 256×256, seed `5`" in found["content"]
+
+
+async def test_the_size_that_is_told_is_that_of_the_file_that_was_delivered(tmp_path: Path) -> None:
+    async with discord_server(rate_limits=False) as server:
+        gallery = server.channel("gallery").id
+        async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
+            stand.engine.paints = WIDE
+            ana, admin = await stand.person(), await stand.person("admin")
+            await ana.command("imagine", stand.general, model="flux", prompt="a tower", seed=5)
+            result = await result_for(ana, "Flux · 128×64 · seed `5`")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            data = await ana.download(result["attachments"][0]["url"])
+            file = Image.open(io.BytesIO(data))
+            assert "Size: 128x64" in str(file.info["parameters"])
+            page = await (await ana.command("history", stand.general)).reply()
+            assert " · Flux · 128×64 · [open](" in page["content"]
+            found = await admin.command("admin find", stand.general, message=result["id"])
+            assert "Flux, 128×64, seed `5`" in (await found.reply())["content"]
+            await (await ana.click(result, "Share")).reply()
+            copy = await admin.wait_for_message(lambda m: "a tower" in m["content"], channel=gallery)
+            assert "Flux · 128×64 · seed `5`" in copy["content"]
+            form = await (await ana.click(result, "Prompt…")).modal()  # what was asked for is asked for again
+            assert "64×64" in str(form["components"])
+
+
+async def test_an_upscaled_edit_goes_back_to_the_edit_and_what_that_started_from(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        photo = File(filename="me.png", data=painted("me", 0, WIDE))
+        await ana.command("edit", stand.general, prompt="as a statue", image=photo, seed=3)
+        first = await result_for(ana, "seed `3`")
+        (source,) = stand.engine.submitted[-1].jobs[0].request.sources
+        await (await ana.click(first, "Upscale")).reply()
+        larger = await result_for(ana, "Flux_Edit, upscaled ×2")
+        await (await ana.click(larger, "Again")).reply()
+        await stand.until(lambda: len(stand.engine.submitted) == 3)
+        again = stand.engine.submitted[-1].jobs[0].request
+        assert (again.kind, again.prompt, again.sources) == ("edit", "as a statue", (source,))
+
+
+async def test_an_upscaled_picture_of_before_promises_nothing_that_it_cannot_keep(tmp_path: Path) -> None:
+    """Its row does not say what it was made of."""
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a tower", seed=5)
+            await (await ana.click(await result_for(ana, "seed `5`"), "Upscale")).reply()
+            larger = await result_for(ana, "upscaled ×2")
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+            database.execute("UPDATE jobs SET request = json_remove(request, '$.origin')")
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.history(larger["channel_id"])
+            form = await (await ana.click(larger, "Prompt…")).modal()
+            assert [part["component"]["custom_id"] for part in form["components"]] == ["prompt"]
+            await (await ana.submit_modal(form, prompt="a bridge")).reply()
+            assert await result_for(ana, "a bridge")
+            assert stand.engine.submitted[-1].jobs[0].request.kind == "imagine"
+            await (await ana.click(larger, "Again")).reply()
+            await stand.until(lambda: len(stand.engine.submitted) == 2)
+            again = stand.engine.submitted[-1].jobs[0].request
+            assert (again.kind, again.seed) == ("upscale", 5)
+            gone = await (await ana.click(larger, "Vary")).reply()
+            assert gone["content"] == "That picture is no longer in my memory."
 
 
 async def test_an_edit_is_made_again_and_varied_from_what_it_started_from(tmp_path: Path) -> None:

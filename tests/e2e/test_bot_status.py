@@ -180,7 +180,7 @@ async def test_that_no_gpu_is_there_is_told_with_the_answer_and_kept_true(tmp_pa
         await result_for(ana, "an oasis")
 
 
-async def test_retrying_on_another_gpu_is_told(tmp_path: Path) -> None:
+async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path) -> None:
     engine = make_engine(0.5)
     async with whole_room(tmp_path, engine=engine, queue_options={"max_attempts": 100}) as stand:
         ana = await stand.person()
@@ -188,9 +188,27 @@ async def test_retrying_on_another_gpu_is_told(tmp_path: Path) -> None:
         await ana.command("imagine", stand.general, model="flux", prompt="a raven")
         await status_with(ana, "being made")
         engine.die()
-        await ana.until(lambda: any("Retrying" in text for text in history_of(ana, "a raven")), 20)
+        failed = "failed, and no other can make it now. It waits until one can; your place is kept."
+        await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")), 20)
+        assert not any("No GPU is there" in text for text in history_of(ana, "a raven"))
         engine.live()
         await result_for(ana, "a raven", timeout=40)
+
+
+async def test_that_a_batch_is_made_again_because_of_one_of_it_is_told(tmp_path: Path) -> None:
+    engine = make_engine(0.3)
+    engine.poison = "cursed"
+    async with whole_room(tmp_path, engine=engine) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        ben.keep_events = True
+        stand.queue.pause()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a cursed ring")).reply()
+        await (await ben.command("imagine", stand.general, model="flux", prompt="a raven")).reply()
+        stand.queue.resume()
+        await result_for(ben, "a raven")
+        assert [len(batch.jobs) for batch in engine.submitted] == [2, 1, 1]
+        failed = "in a smaller group or alone, to find the cause; your place is kept."
+        assert any(failed in text for text in history_of(ben, "a raven"))
 
 
 async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path: Path) -> None:

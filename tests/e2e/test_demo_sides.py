@@ -21,6 +21,7 @@ from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
 from tests.e2e.demo_command import demo_command
+from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
 KEY = "painter:hunter2-hunter2"
@@ -72,6 +73,7 @@ async def demo(temporary: Path, *flags: str, **environ: str) -> AsyncIterator[De
         env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", "TMPDIR": str(temporary), **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=HEARING_INTERRUPTS,
     )  # fmt: skip
     try:
         yield Demo(process)

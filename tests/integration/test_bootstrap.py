@@ -18,6 +18,7 @@ import pytest
 
 from bot import main
 from modules.utils import bootstrap
+from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -160,6 +161,7 @@ def test_ctrl_c_while_the_environment_is_made_ends_quietly_and_leaves_no_half_of
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=HEARING_INTERRUPTS,  # noqa: PLW1509 (takes no lock)
     )
     assert process.stdout is not None
     assert "Making .venv" in process.stdout.readline().decode()

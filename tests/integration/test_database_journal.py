@@ -16,11 +16,11 @@ from sqlalchemy.exc import IntegrityError
 
 from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import MAX_SEED, Size, SourceImage, Variation
+from modules.queue_manager.jobs import MAX_SEED, Size, SourceImage, Variation, batch_key
 from modules.queue_manager.ports import Cancelled, JobStore, Requeued
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
-from tests.fakes import MemoryStore, request
+from tests.fakes import MemoryStore, offer, request
 from tests.journal import a_batch, a_job, delivered, dispatched, failed, finished, kept
 
 Opener = Callable[[], AbstractAsyncContextManager[JobStore]]
@@ -341,15 +341,47 @@ _REQUESTS = st.builds(
     | st.builds(Variation, seed=st.integers(0, MAX_SEED), strength=st.floats(0, 1, allow_nan=False)),
     age_restricted=st.booleans(),
 )
+_WITH_ORIGINS = st.builds(
+    lambda wanted, before, kind, models: replace(
+        wanted, origin=before and replace(before.as_origin(kind), models=models)
+    ),
+    _REQUESTS,
+    st.none() | _REQUESTS,
+    st.sampled_from(["edit", "upscale"]),
+    st.lists(st.text(max_size=9), min_size=1, max_size=6).map(tuple),
+)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_REQUESTS)
+@given(_WITH_ORIGINS)
 def test_requests_and_keys_survive_their_text(wanted: object) -> None:
     assert request_from_text(request_to_text(wanted)) == wanted  # type: ignore[arg-type]
     key = a_job(1, wanted).key  # type: ignore[arg-type]
     assert key_from_text(key_to_text(key)) == key
     assert request_to_text(wanted).isascii()  # type: ignore[arg-type]
+
+
+def test_a_request_that_an_earlier_version_wrote_is_read() -> None:
+    written = (
+        '{"user_id":1,"guild_id":2,"channel_id":3,"locale":"en","kind":"upscale","model":"upscale",'
+        '"prompt":"a fox","size":[128,128],"seed":5,"sources":[["ab",64,64]]}'
+    )
+    old = request_from_text(written)
+    assert (old.origin, old.maker, old.models) == (None, old, ("upscale",))
+    assert request_to_text(old) == written
+
+
+def test_where_a_picture_came_from_keeps_nobody_apart_and_stays_small() -> None:
+    model = offer("upscale", kind="upscale")
+    asked = chain = request(prompt="a fox" * 1000, size=Size(width=64, height=64))
+    for _ in range(40):
+        chain = request(model="upscale", kind="upscale", origin=chain.as_origin("upscale"))
+        chain = request(model="flux_edit", kind="edit", prompt="x", origin=chain.as_origin("edit"))
+    upscaled = request(model="upscale", kind="upscale", origin=chain.as_origin("upscale"))
+    assert batch_key(upscaled, model) == batch_key(replace(upscaled, origin=None), model)
+    assert len(request_to_text(upscaled)) < 1000
+    assert upscaled.maker is chain
+    assert request(kind="upscale", origin=asked.as_origin("upscale")).maker is asked
 
 
 def test_a_batch_keeps_its_jobs_in_order() -> None:

@@ -13,11 +13,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from modules.queue_manager.errors import BadSettings, StartupError
+from modules.queue_manager.jobs import Size
 from modules.utils.database import schema
 from modules.utils.database.engine import Database
 from modules.utils.database.models import Base
+from tests.journal import a_job, delivered
 from tests.postgres import Postgres
 
 OPEN = """
@@ -60,6 +63,28 @@ def test_the_newest_revision_is_the_one_that_is_looked_for() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
     assert ScriptDirectory.from_config(config).get_current_head() == schema.NEWEST
+
+
+async def test_what_was_stored_before_the_sizes_were_is_kept(url: str) -> None:
+    job, later = a_job(1), a_job(2)
+    async with Database.open(url) as database:
+        await database.jobs.accept([job], {})
+        await database.jobs.record(delivered(job, message=1))
+
+        def as_before(connection: Any) -> None:
+            for column in ("width", "height"):
+                connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+        await database.writer.write(as_before)
+    async with Database.open(url) as database:
+        await database.jobs.accept([later], {})
+        await database.jobs.record(delivered(later, message=2, size=Size(width=12, height=34)))
+        old, new = [await database.history.by_message(number) for number in (1, 2)]
+        assert old is not None
+        assert (old.request, old.size) == (job.request, None)
+        assert new is not None
+        assert new.size == Size(width=12, height=34)
 
 
 async def test_of_processes_that_start_together_one_migrates(url: str) -> None:

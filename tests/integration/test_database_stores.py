@@ -163,11 +163,12 @@ async def test_a_picture_that_could_be_posted_nowhere_waits_for_its_owner(url: s
             (job.id, b"one"),
             (again.id, b"two"),
         ]
-        await database.history.kept_done(job.id, channel_id=5, message_id=6)
+        await database.history.kept_done(job.id, channel_id=5, message_id=6, size=Size(width=12, height=34))
         assert [record.job_id for record, _ in await database.history.kept(1)] == [again.id]
         record = await database.history.by_message(6)
         assert record is not None
         assert (record.job_id, record.state) == (job.id, "delivered")
+        assert record.size == Size(width=12, height=34)
 
 
 async def test_recent_prompts_are_found_by_a_part_whatever_its_case(database: Database) -> None:

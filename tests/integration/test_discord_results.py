@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -71,6 +73,44 @@ def test_a_button_is_there_only_where_somebody_can_serve_it() -> None:
     assert shared == ("again", "vary", "edit", "prompt", "upscale", "share", "delete")
     assert result_actions([FLUX], gallery=False, nsfw=False) == ("again", "vary", "prompt", "delete")
     assert "share" not in result_actions(whole, gallery=True, nsfw=True)
+
+
+def chained() -> Finished:
+    """A picture that was varied, edited and enlarged twice."""
+    asked = request(7, "a red fox", variation=Variation(seed=99, strength=0.15), size=SIDE, seed=5)
+    edit = request(
+        7, "at night", model="flux_edit", kind="edit", seed=6, size=SIDE, origin=asked.as_origin("edit")
+    )
+    chain = edit
+    for _ in range(2):
+        chain = request(7, "at night", model="upscale", kind="upscale", origin=chain.as_origin("upscale"))
+    done = finished(noise(), 1)
+    return replace(done, job=replace(done.job, request=chain))
+
+
+async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cleaner: PictureCleaner) -> None:
+    offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=offers)
+    note = await notes.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
+    assert "Flux, edited by Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in note.text
+    assert note.files is not None
+    said = json.loads(Image.open(io.BytesIO(note.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
+    assert (said["model"], said["seed"], said["steps"]) == ("Flux_Edit", 6, 7)
+    assert said["models"] == ["Flux", "Flux_Edit", "Upscale", "Upscale"]
+
+
+async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -> None:
+    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    asked = replace(finished(noise()).job.request, size=Size(width=1024, height=1024))
+    done = replace(finished(noise()), job=replace(finished(noise()).job, request=asked))
+    for limit in (10**7, 12_000):
+        note = await notes.of(done, where="channel", limit=limit, wanted=UserPreferences())
+        assert note.files is not None
+        file = Image.open(io.BytesIO(note.files[0].data))
+        said = json.loads(file.info["fullet"] if limit > 12_000 else file.getexif()[0x010E])
+        assert f" · {file.width}×{file.height} · " in note.text
+        assert (said["width"], said["height"]) == file.size
+        assert (file.width < 256) == (limit == 12_000)
 
 
 async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:

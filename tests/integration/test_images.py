@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import json
 import random
 import signal
 import struct
@@ -24,7 +25,7 @@ from modules.utils.images import OwnMetadata, PictureCleaner
 
 GPS = "SECRET-PLACE"
 SIZE = Size(width=400, height=300)
-OWN = OwnMetadata(prompt="a fox", seed=3, model="flux", size=SIZE)
+OWN = OwnMetadata(prompt="a fox", seed=3, model="flux")
 
 
 @pytest.fixture
@@ -265,6 +266,9 @@ async def test_a_result_that_is_too_large_is_made_to_fit(cleaner: PictureCleaner
             assert len(shown.data) <= limit
             assert shown.media_type == "image/webp"
             assert (shown.size.width < 600) == smaller
+            if metadata:  # what the file says of itself is so
+                said = json.loads(opened(shown.data).getexif()[0x010E])
+                assert (said["width"], said["height"]) == opened(shown.data).size
 
 
 async def test_a_servers_nonsense_is_no_output(cleaner: PictureCleaner) -> None:

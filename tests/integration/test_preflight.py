@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from modules.ai.cards import read_card
+from modules.ai.graph import read_graph, write_graph
 from modules.ai.preflight import ServerReport, inspect
 from modules.ai.templates import WorkflowTemplate
 from modules.demo.comfy_server import ServerProfile
 from modules.queue_manager.errors import EngineUnavailable
 from modules.utils.inspection import Finding
-from tests.integration.comfy_rig import comfy_rig
+from tests.integration.comfy_rig import ask, comfy_rig, heard, is_of, pictures
 from tests.workflow_graphs import SHIPPED, node, template
 
 GIB = 2**30
@@ -150,6 +153,26 @@ async def test_a_missing_cache_flag_is_told_with_the_flag() -> None:
     assert (await report_of(ServerProfile(), templates=one)).notes == ()
 
 
+@pytest.mark.parametrize("flag", ["--use-sage-attention", "--use-sage", "--use-ck-attention"])
+async def test_a_server_whose_attention_is_too_coarse_shares_no_sampler_run(flag: str) -> None:
+    report = await report_of(ServerProfile(flags=(flag,), cache_lru=100))
+    assert report.limits == {"flux": 1, "flux_edit": 1, "upscale": 4, "z-image": 1}
+    assert report.fused == {"upscale"}
+    (note,) = report.notes
+    whole = "--use-ck-attention" if "ck" in flag else "--use-sage-attention"
+    assert f"was started with {whole}, so its models make pictures one by one" in note
+    assert note.endswith(f": start ComfyUI without {whole}")
+
+
+@pytest.mark.parametrize(
+    "flags", [("--fast",), ("--fast", "fp16_accumulation"), ("--use-flash-attention",), ("--use-pytorch",)]
+)
+async def test_a_server_that_is_fast_otherwise_goes_on_sharing_runs(flags: tuple[str, ...]) -> None:
+    report = await report_of(ServerProfile(flags=flags, cache_lru=100))
+    assert report.fused == set(SHIPPED)
+    assert report.notes == ()
+
+
 async def test_a_memory_that_holds_not_even_one_picture_is_told() -> None:
     report = await report_of(ServerProfile(vram_total=4 * GIB, cache_lru=100))
     assert "has 4.0 GB, and by its card flux wants 6.0 GB: expect it to be slow" in told(report)
@@ -199,3 +222,62 @@ async def test_a_server_that_is_not_there_is_told_by_address() -> None:
 def test_a_finding_reads_as_a_sentence() -> None:
     assert str(Finding(level="hint", what="it is slow", mend="buy another")) == "it is slow: buy another"
     assert not Finding(level="fault", what="it is broken").ok
+
+
+# ── pictures and spellings ──────────────────────────────────────────────────────────────────────
+
+
+def with_picture(name: str) -> WorkflowTemplate:
+    """FLUX.2 with a reference that is part of the template."""
+    graph = write_graph(SHIPPED["flux"].graph)
+    graph["50"] = node("LoadImage", image=name)
+    graph["51"] = node("VAEEncode", pixels=["50", 0], vae=["3", 0])
+    graph["52"] = node("ReferenceLatent", conditioning=["4", 0], latent=["51", 0])
+    graph["10"]["inputs"]["positive"] = ["52", 0]
+    return WorkflowTemplate(name="mine", card=SHIPPED["flux"].card, graph=read_graph(graph))
+
+
+@pytest.mark.parametrize("folder", ["", "pasted", "clipspace/deep"])
+async def test_a_picture_of_the_templates_own_is_looked_for_wherever_it_lies(folder: str) -> None:
+    name = f"{folder}/image.png" if folder else "image.png"
+    mine = {"mine": with_picture(name)}
+    async with comfy_rig(profile=GOOD, templates=mine) as rig:
+        absent = await inspect(rig.client(), mine, max_batch=2)
+        assert (absent.limits, absent.fused) == ({}, frozenset())
+        (note,) = absent.notes
+        assert f"flujos/mine.json uses the picture {name}, which is not in the input folder of" in note
+        assert note.endswith(": put it there, or choose another one in flujos/mine.json")
+
+        out = io.BytesIO()
+        Image.new("RGB", (64, 64), "teal").save(out, "PNG")
+        assert await rig.client().upload(out.getvalue(), "image.png", folder) == name
+        there = await inspect(rig.client(), mine, max_batch=2)
+        assert (there.limits, there.fused, there.notes) == ({"mine": 2}, {"mine"}, ())
+        asked = [ask("one", model="mine"), ask("two", 2, model="mine")]
+        run = await rig.engine(max_batch=2).submit(rig.batch(*asked))
+        await heard(run)
+        assert all(map(is_of, await pictures(run), asked))
+
+
+async def test_a_picture_in_the_output_folder_is_looked_for_there() -> None:
+    mine = {"mine": with_picture("kept/x.png [output]")}
+    async with comfy_rig(profile=GOOD, templates=mine) as rig:
+        (note,) = (await inspect(rig.client(), mine, max_batch=1)).notes
+        assert "uses the picture kept/x.png [output], which is not in the output folder of" in note
+        rig.server.bench.files.write("output", "kept", "x.png", b"a picture")
+        assert (await inspect(rig.client(), mine, max_batch=1)).notes == ()
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("sub/own.safetensors", "sub\\own.safetensors"),
+                                              ("sub\\own.safetensors", "sub/own.safetensors")])  # fmt: skip
+async def test_a_file_is_asked_for_as_the_server_spells_it(ours: str, theirs: str) -> None:
+    graph = write_graph(SHIPPED["flux"].graph)
+    graph["3"]["inputs"]["vae_name"] = ours
+    mine = {"mine": WorkflowTemplate(name="mine", card=SHIPPED["flux"].card, graph=read_graph(graph))}
+    profile = ServerProfile(cache_lru=100, extra_models={"vae": (theirs,)})
+    async with comfy_rig(profile=profile, templates=mine) as rig:
+        engine = rig.engine(max_batch=2)
+        assert (await engine.probe()).notes == ()
+        run = await engine.submit(rig.batch(ask("one", model="mine")))
+        await heard(run)
+        assert len(await pictures(run)) == 1

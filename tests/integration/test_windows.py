@@ -14,6 +14,7 @@ import pytest
 
 import bot
 from modules.utils import bootstrap
+from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pretends to be Windows on another system")
@@ -60,6 +61,7 @@ def test_a_command_waits_for_the_process_that_goes_on_for_it_and_ends_as_it_does
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=HEARING_INTERRUPTS,  # noqa: PLW1509 (takes no lock)
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"child\n"

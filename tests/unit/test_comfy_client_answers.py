@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modules.ai.comfy_errors import failure, refusal, short
+from modules.ai.comfy_errors import failure, refusal, short, struck_out
 from modules.ai.comfy_events import (
     ExecutionEnded,
     ExecutionFailedAt,
@@ -259,6 +259,59 @@ def test_a_refusal_without_nodes_keeps_its_own_words() -> None:
     error = refusal(body, {})
     assert isinstance(error, WorkflowRejected)
     assert str(error) == "Prompt has no outputs"
+
+
+WRITTEN = st.lists(st.text(max_size=40) | st.text(alphabet="aB…ñ\"'\\\n ", max_size=40), max_size=4)
+WRITERS = st.sampled_from([str, repr, ascii, json.dumps, str.upper, lambda text: repr(json.dumps([text]))])
+
+
+@settings(max_examples=300)
+@given(WRITTEN, st.data())
+def test_nothing_that_people_wrote_is_left_of_a_foreign_text(written: list[str], data: st.DataObject) -> None:
+    parts = st.sampled_from(["node 4: bad token in ", "…", ""]) | st.text(max_size=9)
+    pieces = [data.draw(parts)]
+    for text in written:
+        part = text[data.draw(st.integers(0, len(text))) :]
+        pieces += [data.draw(WRITERS)(part), data.draw(parts)]
+    told = struck_out(short("".join(pieces)), written).lower()
+    for line in (" ".join(text.split()).lower() for text in written):
+        windows = {line[at : at + 12] for at in range(max(1, len(line) - 11))}
+        assert not [window for window in windows if len(window) >= 4 and window in told]
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        ("bad token in 'A red fox, at \"home\"'", "bad token in '…'"),
+        ("bad token in 'a red fox, at \\\\\"home'", "bad token in '…'"),
+        ("bad token in 'RED FOX, AT \"H'", "bad token in '…'"),
+        ("unknown <lora:m\u00fcller:1>", "unknown <…>"),
+        ("a red hat", "a red hat"),
+        ("expected 4 channels", "expected 4 channels"),
+    ],
+)
+def test_a_failure_tells_what_happened_without_what_was_written(message: str, left: str) -> None:
+    data = {
+        "exception_type": "ValueError",
+        "exception_message": message,
+        "node_id": "4",
+        "node_type": "Encode",
+    }
+    error = failure(data, {}, ['a red fox, at "home"', "lora:müller:1", "a", ""])
+    assert str(error) == f"node 4 (Encode): ValueError: {left}"
+
+
+def test_a_refusal_does_not_repeat_what_was_written() -> None:
+    fault = {
+        "type": "custom_validation_failed",
+        "message": "Custom validation failed for node",
+        "details": "wildcard - no such file: the secret garden",
+        "extra_info": {"input_name": "wildcard", "received_value": "the secret garden"},
+    }
+    body = {"error": {}, "node_errors": {"8": {"class_type": "Wildcards", "errors": [fault]}}}
+    assert str(refusal(body, {}, ["The Secret Garden"])) == (
+        "node 8 (Wildcards), input wildcard: Custom validation failed for node (wildcard - no such file: …)"
+    )
 
 
 def test_foreign_texts_are_cut() -> None:

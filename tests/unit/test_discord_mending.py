@@ -43,7 +43,7 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
     parts: Any = dict.fromkeys(
-        ("courier", "preferences", "messages", "clock", "place", "hindrance", "tell_elsewhere")
+        ("courier", "preferences", "messages", "clock", "place", "hindrance", "served", "tell_elsewhere")
     )
     messages = ProgressMessages(store=shelf, **parts)  # type: ignore[arg-type]
 
@@ -112,7 +112,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     fault: Exception, gap: int, state: Any, left: list[int]
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
-    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "tell_elsewhere"))
+    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "tell_elsewhere"))
     messages = ProgressMessages(
         store=shelf,  # type: ignore[arg-type]
         courier=channel,  # type: ignore[arg-type]

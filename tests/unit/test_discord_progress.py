@@ -13,11 +13,19 @@ from typing import Any
 import pytest
 from discord.utils import time_snowflake
 
+from modules.ai.comfy_errors import ServerLacks
 from modules.discord.courier import Note, Posted
 from modules.discord.messages import Messages
 from modules.discord.pacing import Line, Priority
 from modules.discord.progress import ProgressMessages
-from modules.queue_manager.errors import GenerationError, StoreUnavailable
+from modules.queue_manager.errors import (
+    EngineStalled,
+    ExecutionFailed,
+    FusionRefused,
+    GenerationError,
+    OutOfMemory,
+    StoreUnavailable,
+)
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -26,6 +34,7 @@ from modules.queue_manager.ports import (
     Progressed,
     Queued,
     Receipt,
+    Requeued,
     Started,
 )
 from modules.utils.database.records import UserPreferences
@@ -115,6 +124,7 @@ class Stand:
     def __init__(self) -> None:
         self.turns, self.notes, self.choices = Turns(), Notes(), Choices()
         self.told: list[Any] = []
+        self.served = True
         self.messages = ProgressMessages(
             courier=self.turns,  # type: ignore[arg-type]
             store=self.notes,  # type: ignore[arg-type]
@@ -123,6 +133,7 @@ class Stand:
             clock=self.turns.clock,
             place=lambda _: None,
             hindrance=lambda: None,
+            served=lambda _: self.served,
             tell_elsewhere=self._tell,
         )
         self.job: Job = a_job(1)
@@ -270,3 +281,53 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
     stand = play(scene)
     shown = [[file.data[-1] for file in files or ()] for files in stand.turns.files]
     assert shown == [[], [1], [], [3]]
+
+
+# ── a run that came to nothing ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("error", "together", "served", "words"),
+    [
+        (EngineStalled("x"), 2, True, "the GPU server failed. One that works makes it next"),
+        (EngineStalled("x"), 2, False, "no other can make it now. It waits until one can"),
+        (ServerLacks("x"), 0, True, "lacks a file or a node of this model. One that has it makes it next"),
+        (ServerLacks("x"), 0, False, "and no other has it now. It waits until one has"),
+        (OutOfMemory("x"), 4, True, "ran out of memory. It is made again with fewer at once"),
+        (OutOfMemory("x"), 1, True, "ran out of memory. It is tried again"),
+        (ExecutionFailed("x"), 4, True, "made again in a smaller group or alone, to find the cause"),
+        (FusionRefused("x"), 4, True, "cannot be made together. Each is made by itself now"),
+        (GenerationError("x"), 1, True, "the run failed. It is tried again"),
+    ],
+)
+def test_what_became_of_a_run_is_told_as_it_is(
+    error: GenerationError, together: int, served: bool, words: str
+) -> None:
+    async def scene(stand: Stand) -> None:
+        stand.served = served
+        await stand.queued()
+        await stand.turns.give()
+        if together:
+            await stand.messages.on_event(Started(job=stand.job, engine="gpu-1", batch_size=together))
+            await stand.turns.give()
+        await stand.messages.on_event(Requeued(job=stand.job, error=error))
+        await stand.turns.give()
+        assert words in stand.turns.said[-1]
+        assert "your place is kept." in stand.turns.said[-1]
+
+    run_virtual(scene(Stand()))
+
+
+def test_a_server_that_can_make_it_after_all_is_told() -> None:
+    async def scene(stand: Stand) -> None:
+        stand.served = False
+        await stand.queued()
+        await stand.turns.give()
+        await stand.messages.on_event(Requeued(job=stand.job, error=EngineStalled("x")))
+        await stand.turns.give()
+        stand.served = True
+        stand.messages.look_at_places()
+        await stand.turns.give()
+        assert "One that works makes it next" in stand.turns.said[-1]
+
+    run_virtual(scene(Stand()))

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.ai.fusion import fuse, fusible, plain
-from modules.ai.graph import Link, write_graph
+from modules.ai.graph import Link, Node, read_graph, upstream, write_graph
+from modules.ai.rowwise import MIXING, ROWWISE, refuse_mixing
 from modules.ai.samplers import Unfusible
 from modules.ai.whereabouts import KeptPicture, SavedFile, read_places
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation
@@ -134,7 +135,7 @@ def test_an_exported_workflow_fuses_by_itself(drawn: Exported, asked: list[tuple
     rows = sorted(tuple(json.loads(encoder["prompts"])) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
     expected = [tuple(prompt for prompt, _, _ in asked)]
     if drawn.negative != "none":
-        expected.append(tuple(request.negative for request in requests))
+        expected.append(tuple(request.negative or "a constant negative" for request in requests))
     elif len(rows) == 2:
         expected.append(("a constant negative",) * len(asked))
     assert rows == sorted(expected)
@@ -159,6 +160,65 @@ def test_the_plain_graph_of_an_exported_workflow_is_the_authors_own(
     stock = {node["class_type"] for node in drawn.graph.values()} | {"SaveImage"}
     assert {node.class_type for node in result.graph.values()} <= stock
     assert result.places == (SavedFile("fullet_save", KEYS[0]),)
+    if drawn.negative != "none":
+        texts = [one["text"] for one in of_class(write_graph(result.graph), "CLIPTextEncode")]
+        assert (prompt[::-1] or "a constant negative") in texts
+
+
+CONSTANT = {"5": node("CLIPTextEncode", clip=["2", 0], text="the author's own")}
+HELD = {
+    "n8": node("PrimitiveString", value="the author's own"),
+    "5": node("CLIPTextEncode", clip=["2", 0], text=["n8", 0]),
+}
+HELD_PROMPT = {**CONSTANT, "n8": HELD["n8"], "4": HELD["5"]}
+
+
+def with_negative(nodes: dict[str, Any], role: str, use: str = "own") -> Any:
+    """FLUX.2 Klein as somebody drew it who has a negative prompt."""
+    graph = {**write_graph(SHIPPED["flux"].graph), **nodes}
+    lines = [
+        'label = "Drawn"', 'kind = "imagine"', f'negative = "{use}"', 'default_size = "1024x1024"',
+        'sizes = ["1024x1024"]', "size_multiple = 16", "steps = 4", "[roles]", 'prompt = "4.text"',
+        f'negative = "{role}"', 'seed = "7.noise_seed"', 'batch = "6.batch_size"', 'output = "13.images"',
+    ]  # fmt: skip
+    return template(graph, "\n".join(lines))
+
+
+def encoded(model: Any, requests: list[GenerationRequest]) -> list[list[str]]:
+    """The rows of each text encoder."""
+    graph = fused(model, requests)
+    return sorted(json.loads(encoder["prompts"]) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
+
+
+@pytest.mark.parametrize("use", ["own", "shared"])
+@pytest.mark.parametrize(("nodes", "role"), [(CONSTANT, "5.text"), (HELD, "5.text"), (HELD, "n8.value")])
+def test_who_writes_no_negative_prompt_has_the_authors(use: str, nodes: dict[str, Any], role: str) -> None:
+    model = with_negative(nodes, role, use)
+    written = ["", "fog"] if use == "own" else ["", ""]
+    asked = [request(prompt=f"a {text}", negative=text) for text in written]
+    assert [text or "the author's own" for text in written] in encoded(model, asked)
+    alone = plain(model, asked[0], key=KEYS[0], source_names=[]).graph
+    assert "the author's own" in [value for one in alone.values() for value in one.inputs.values()]
+    named = plain(model, request(negative="fog"), key=KEYS[0], source_names=[]).graph
+    assert "fog" in [value for one in named.values() for value in one.inputs.values()]
+    assert "the author's own" not in str(write_graph(named)["5"])
+
+
+@pytest.mark.parametrize("nodes", [HELD, HELD_PROMPT])
+def test_a_text_that_is_linked_to_its_encoder_is_replaced_where_the_card_names_the_encoder(
+    nodes: dict[str, Any],
+) -> None:
+    """Else everybody would get the author's words, in silence."""
+    asked = [request(prompt=text, negative=f"no {text}") for text in ("a", "b")]
+    assert encoded(with_negative(nodes, "5.text"), asked) == [["a", "b"], ["no a", "no b"]]
+
+
+def test_a_negative_prompt_that_the_graph_computes_is_a_reason_to_run_one_by_one() -> None:
+    nodes = {
+        "n8": node("StringConcatenate", string_a="x", string_b="y", delimiter=""),
+        "5": node("CLIPTextEncode", clip=["2", 0], text=["n8", 0]),
+    }
+    assert "is computed in the graph" in (fusible(with_negative(nodes, "5.text")) or "")
 
 
 def test_a_graph_that_was_exported_with_a_batch_of_four_makes_one_picture_for_each_person() -> None:
@@ -324,6 +384,128 @@ def test_a_node_that_might_mix_pictures_is_refused_unless_the_card_vouches_for_i
     )
     vouched = _card().replace("[roles]", 'rowwise = ["ImageGrid"]\n[roles]')
     assert fusible(template(graph, vouched)) is None
+
+
+# ── known, or alone ─────────────────────────────────────────────────────────────────────────────
+
+UNKNOWN = st.sampled_from(["SomebodysPatch", "LatentInterpolate", "ImageGrid", "SamplerLCM", *sorted(MIXING)])
+
+
+@settings(max_examples=250)
+@given(exported(), UNKNOWN, st.data())
+def test_a_class_that_nobody_knows_is_refused_wherever_the_output_depends_on_it(
+    drawn: Exported, unknown: str, data: st.DataObject
+) -> None:
+    """Put into any link of any workflow: before the sampler, after it, in the model's or the text's path."""
+    graph = json.loads(json.dumps(drawn.graph))
+    output = drawn.template.card.places("output")[0].node
+    used = upstream(read_graph(graph), [output])
+    links = [(n, name) for n in sorted(used) for name, _ in read_graph(graph)[n].links()]
+    user, name = data.draw(st.sampled_from(links))
+    graph["unknown"] = node(unknown, anything=graph[user]["inputs"][name])
+    graph[user]["inputs"][name] = ["unknown", 0]
+    model = template(graph, drawn.card)
+    why = fusible(model)
+    assert why is not None
+    assert f"({unknown})" in why or f"a {unknown}" in why or name in ("clip", "latent_image", "guider")
+    alone = plain(model, request(), key=KEYS[0], source_names=[]).graph
+    assert unknown in {n.class_type for n in alone.values()}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(ROWWISE)), st.integers(0, 5)), min_size=1), UNKNOWN, st.data()
+)
+def test_refusing_depends_on_the_classes_alone(
+    drawn: list[tuple[str, int]], unknown: str, data: st.DataObject
+) -> None:
+    """Any graph of known classes passes; with one unknown class in any place it does not."""
+
+    def graph(classes: list[str]) -> dict[str, Node]:
+        return {
+            str(n): Node(class_type=name, inputs={"x": Link(str(n - 1 - back % n), 0)} if n else {})
+            for n, (name, (_, back)) in enumerate(zip(classes, drawn, strict=True))
+        }
+
+    classes = [name for name, _ in drawn]
+    refuse_mixing(graph(classes), SHIPPED["flux"])
+    classes[data.draw(st.integers(0, len(classes) - 1))] = unknown
+    with pytest.raises(Unfusible, match=unknown):
+        refuse_mixing(graph(classes), SHIPPED["flux"])
+
+
+@pytest.mark.parametrize(
+    ("patch", "reason"),
+    [
+        ("EasyCache", "decides for the whole batch which steps"), ("LazyCache", "which steps"),
+        ("TeaCache", "which steps"), ("PathchSageAttentionKJ", "masks"), ("Mahiro", "measures"),
+        ("HyperTile", "one random stream"), ("TomePatchModel", "one random stream"),
+        ("NAGuidance", "a longer prompt"), ("RenormCFG", "measures"), ("CLIPHooks", "not known"),
+        ("SetClipHooks", "not known"), ("ModelAttentionBackend", "not known"),
+    ],
+)  # fmt: skip
+def test_what_patches_the_model_is_known_or_runs_one_by_one(patch: str, reason: str) -> None:
+    graph = _changed("z-image", n50=node(patch, model=["7", 0]))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    why = _why(graph, _card(SHIPPED["z-image"]))
+    assert why.startswith(f"node 50 ({patch}): ")
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "LoraLoaderModelOnly", "ModelSamplingSD3", "ModelSamplingFlux", "CFGNorm", "RescaleCFG", "FreeU_V2",
+        "PerturbedAttentionGuidance", "SkipLayerGuidanceDiT", "CFGZeroStar", "Power Lora Loader (rgthree)",
+    ],
+)  # fmt: skip
+def test_what_was_measured_goes_on_running_together(patch: str) -> None:
+    graph = _changed("z-image", n50=node(patch, model=["7", 0]))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    assert fusible(template(graph, _card(SHIPPED["z-image"]))) is None
+
+
+@pytest.mark.parametrize(
+    ("of", "at", "name", "value"),
+    [
+        ("flux", "8", "sampler_name", "res_2s"), ("flux", "8", "sampler_name", ["9", 0]),
+        ("flux", "8", "sampler_name", ["euler"]), ("z-image", "8", "sampler_name", "res_2s"),
+        ("z-image", "8", "scheduler", "bong_tangent"),
+    ],
+)  # fmt: skip
+def test_samplers_and_schedules_that_other_packs_add_run_one_by_one(
+    of: str, at: str, name: str, value: Any
+) -> None:
+    graph = write_graph(SHIPPED[of].graph)
+    graph[at]["inputs"][name] = value
+    assert f"node {at} (" in (why := _why(graph, _card(SHIPPED[of])))
+    assert f"its {name} is not known to be exact in a batch" in why
+
+
+@pytest.mark.parametrize(
+    "sampler", ["SamplerDPMAdaptative", "SamplerLCMUpscale", "SamplerRES4LYF", "ClownSampler"]
+)
+def test_a_sampler_that_is_not_one_of_comfyuis_exact_ones_runs_one_by_one(sampler: str) -> None:
+    assert f"node 8 ({sampler}): " in _why(_changed("flux", n8=node(sampler)), _card())
+
+
+def test_the_pack_is_told_what_the_card_vouches_for_and_nothing_if_it_vouches_for_nothing() -> None:
+    graph = _changed("z-image", n50=node("SomebodysPatch", model=["7", 0]))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    card = _card(SHIPPED["z-image"])
+    vouched = card.replace("[roles]", 'rowwise = ["SomebodysPatch", "ImageGrid"]\n[roles]')
+    sent = fused(template(graph, vouched), [request()])
+    assert json.loads(of_class(sent, "FusedModel")[0]["vouched"]) == ["ImageGrid", "SomebodysPatch"]
+    assert "vouched" not in of_class(fused(SHIPPED["z-image"], [request()]), "FusedModel")[0]
+
+
+def test_nobody_can_vouch_for_what_was_seen_to_mix_pictures() -> None:
+    graph = _changed("z-image", n50=node("EasyCache", model=["7", 0]))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    card = _card(SHIPPED["z-image"]).replace("[roles]", 'rowwise = ["EasyCache"]\n[roles]')
+    assert "node 50 (EasyCache)" in _why(graph, card)
+
+
+# ── what else is refused ────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

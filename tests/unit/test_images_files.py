@@ -25,10 +25,13 @@ OWN = OwnMetadata(
     negative="blurry",
     seed=2**53 - 1,
     model="flux",
-    size=Size(width=37, height=23),
+    models=("flux", "Upscale ×2"),
     steps=4,
     variation=Variation(seed=7, strength=0.2),
 )
+
+
+SIDES = Size(width=37, height=23)
 
 
 def canvas(mode: str = "RGB") -> Image.Image:
@@ -111,7 +114,7 @@ def test_the_owners_own_words_are_read_back_by_others(kind: str) -> None:
     text, value = read_back(rewrite(encoded(canvas(), kind), OWN)[0])
     assert text == (
         "a lighthouse, 100% ñandú 🦊\nNegative prompt: blurry\n"
-        "Steps: 4, Seed: 9007199254740991, Size: 37x23, Model: flux, "
+        'Steps: 4, Seed: 9007199254740991, Size: 37x23, Model: flux, Models: "flux, Upscale ×2", '
         "Variation seed: 7, Variation seed strength: 0.2, Version: FuLLet"
     )
     assert value == {
@@ -120,6 +123,7 @@ def test_the_owners_own_words_are_read_back_by_others(kind: str) -> None:
         "negative": "blurry",
         "seed": OWN.seed,
         "model": "flux",
+        "models": ["flux", "Upscale ×2"],
         "width": 37,
         "height": 23,
         "steps": 4,
@@ -135,16 +139,16 @@ def test_the_owners_own_words_are_read_back_by_others(kind: str) -> None:
     kind=st.sampled_from(FORMATS),
 )
 def test_any_words_survive_in_any_format(prompt: str, negative: str, model: str, kind: str) -> None:
-    own = OwnMetadata(prompt=prompt, negative=negative, seed=1, model=model, size=OWN.size)
+    own = OwnMetadata(prompt=prompt, negative=negative, seed=1, model=model)
     text, value = read_back(rewrite(encoded(canvas(), kind), own)[0])
-    assert text == parameters_text(own)
-    assert value == json.loads(json_text(own))
+    assert text == parameters_text(own, SIDES)
+    assert value == json.loads(json_text(own, SIDES))
     assert value["prompt"] == prompt
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_prompt_too_long_for_a_segment_is_cut_and_the_picture_is_whole(kind: str) -> None:
-    own = OwnMetadata(prompt="🦊" * 40_000, seed=1, model="m", size=OWN.size)
+    own = OwnMetadata(prompt="🦊" * 40_000, seed=1, model="m")
     data = encoded(canvas(), kind)
     written, _ = rewrite(data, own)
     assert pixels(written) == pixels(data)

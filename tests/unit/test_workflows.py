@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from modules.ai.card_proposals import NoProposal, propose_card
 from modules.ai.cards import Memory, read_card
-from modules.ai.graph import read_graph, write_graph
+from modules.ai.graph import Link, read_graph, write_graph
 from modules.ai.workflows import cardless, load_template, load_templates, offers
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import Size
@@ -126,6 +126,13 @@ def test_a_file_that_is_no_graph_is_told(tmp_path: Path, graph: Any, told: str) 
         load_template(place(tmp_path, graph=graph))
 
 
+def test_two_numbers_are_a_size_and_a_name_with_a_number_is_a_link(tmp_path: Path) -> None:
+    graph = write_graph(SHIPPED["flux"].graph)
+    graph["50"] = node("SomebodysSize", size=[1024, 1024], flag=["4", True], link=["4", 0])
+    (kept,) = [n for n in load_template(place(tmp_path, graph=graph)).graph.values() if "size" in n.inputs]
+    assert kept.inputs == {"size": [1024, 1024], "flag": ["4", True], "link": Link("4", 0)}
+
+
 def test_all_faults_are_told_together_and_a_missing_graph_by_name(tmp_path: Path) -> None:
     place(tmp_path, "flux", card=CARD.replace("steps = 4", "steps = 9"))
     place(tmp_path, "z-image")
@@ -176,7 +183,7 @@ def test_the_operator_is_told_once_what_runs_one_by_one(
     place(tmp_path, graph=graph)
     load_templates(tmp_path)
     (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.getMessage().startswith("flux makes pictures one by one: node 11")
+    assert told.getMessage().startswith("flux makes pictures one by one: node 8 (KSamplerSelect)")
     assert "dpm_adaptive chooses its steps" in told.getMessage()
 
 

@@ -72,8 +72,9 @@ def check_node(faults: Faults, graph: Graph, node_id: str, inputs: Mapping[str, 
     if class_type in faults.fail_at or (first and "*" in faults.fail_at):
         kind, message = TROUBLES[faults.fail_with]
         raise NodeFailure(message, kind)
-    if faults.poison and any(faults.poison in text for text in _texts(inputs)):
-        raise NodeFailure("the text encoder raised on a token of this prompt", "RuntimeError")
+    for text in _texts(inputs):
+        if faults.poison and faults.poison in text:  # some encoders repeat what they fail on
+            raise NodeFailure(f"the text encoder raised on a token of {text!r}", "RuntimeError")
     if class_type in _WATCHFUL and faults.refused:
         _check_refused(faults, graph, node_id, _WATCHFUL[class_type])
 

@@ -13,7 +13,8 @@ class ServerProfile:
     """The server's traits as a client can see them.
 
     ``cache_lru`` 0 is the default cache, which keeps the last prompt's nodes only; any other number is
-    the server's flag ``--cache-lru``. ``pack_version`` None is a plain server without the node pack.
+    the server's flag ``--cache-lru``; ``flags`` are any others. ``pack_version`` None is a plain server
+    without the node pack.
     ``extra_models`` adds file names to a folder (such as ``loras``). ``api_key`` is asked for as a Bearer
     token, or as HTTP Basic when it holds a colon. With ``ngrok`` every request without the header that
     skips ngrok's warning page gets that page.
@@ -23,6 +24,7 @@ class ServerProfile:
     device: str = "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync"
     vram_total: int = 24 * GIB
     cache_lru: int = 0
+    flags: tuple[str, ...] = ()
     pack_version: str | None = "1.0.0"
     gguf: bool = True
     missing_models: frozenset[str] = frozenset()
@@ -34,7 +36,7 @@ class ServerProfile:
     @property
     def argv(self) -> list[str]:
         """The command line as /system_stats shows it."""
-        line = ["main.py", "--listen", "127.0.0.1", "--port", "8188", "--disable-auto-launch"]
+        line = ["main.py", "--listen", "127.0.0.1", "--port", "8188", "--disable-auto-launch", *self.flags]
         return [*line, "--cache-lru", str(self.cache_lru)] if self.cache_lru else line
 
 

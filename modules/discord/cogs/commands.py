@@ -11,7 +11,7 @@ from modules.discord.answers import answer
 from modules.discord.autocomplete import prompt_choices, shape_choices
 from modules.discord.buttons import menu, rows
 from modules.discord.desk import Desk
-from modules.discord.forms import again_form, edit_form, prompt_form
+from modules.discord.forms import again_form, edit_form
 from modules.discord.intake import Wish
 from modules.discord.overviews import help_text, queue_text
 from modules.discord.prose import plain
@@ -91,6 +91,7 @@ class Commands(commands.Cog):
             seed=seed,
             sources=tuple(uploads),
             age_restricted=last is not None and is_nsfw(self._desk.offers, last.request),
+            origin=last.request.as_origin("edit") if last is not None else None,
         )
         await self._actions.submit(interaction, person, wish)
 
@@ -141,12 +142,11 @@ class Commands(commands.Cog):
         _check_picture(message)
         person, messages = await self._desk.person(interaction), self._desk.messages
         job = await self._actions.job_of(message)
-        if job is None or (job.request.sources and job.request.user_id != person.user_id):
+        if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
             about = f"{message.channel.id}-{message.id}"
             await interaction.response.send_modal(again_form(messages, person.locale, about))
             return
-        offer = next((offer for offer in self._desk.offers if offer.name == job.request.model), None)
-        await interaction.response.send_modal(prompt_form(messages, person.locale, job, offer))
+        await interaction.response.send_modal(self._actions.form_about(job, person, message))
 
     # ── what is offered while they type ─────────────────────────────────────────────────────────
 

@@ -120,7 +120,17 @@ status-no-server = No GPU is there just now. Your place is kept.
 status-paused = The queue is paused just now. Your place is kept.
 status-started = **#{ $number }** is being made, begun { $since }.
 status-steps = { $bar } { $step } of { $steps } steps
-status-retrying = **#{ $number }**: that GPU failed. Retrying on another; your place is kept.
+status-retrying = **#{ $number }**: { $why ->
+        [server] the GPU server failed. One that works makes it next
+        [server-none] the GPU server failed, and no other can make it now. It waits until one can
+        [lacks] that GPU server lacks a file or a node of this model. One that has it makes it next
+        [lacks-none] the GPU server lacks a file or a node of this model, and no other has it now. It waits until one has
+        [size] the GPU ran out of memory. It is made again with fewer at once
+        [size-alone] the GPU ran out of memory. It is tried again
+        [content] the run failed. It is made again in a smaller group or alone, to find the cause
+        [fusion] the pictures of that run cannot be made together. Each is made by itself now
+       *[nobody] the run failed. It is tried again
+    }; your place is kept.
 status-finishing = **#{ $number }** is made and on its way to you.
 status-restarting = **#{ $number }**: the bot is restarting, your place is kept.
 status-cancelled = **#{ $number }** was cancelled.
@@ -137,6 +147,8 @@ prompt-line = > { $prompt }
 ## The result
 
 result-line = { $model } · { $size } · seed `{ $seed }`
+made-upscaled = { $made }, upscaled ×{ $factor }
+made-edited = { $made }, edited by { $model }
 result-variation = variation `{ $seed }`
 result-waited = waited { $seconds } s
 result-gpu = GPU { $seconds } s for { $count }, { $each } s per picture
@@ -231,7 +243,10 @@ queue-none-mine = Nothing of yours is in the queue.
 
 history-title = Your pictures
 history-empty = You have made no pictures yet.
-history-line = **#{ $number }** { $when } · { $model } · { $state ->
+history-line = **#{ $number }** { $when } · { $model } · { $size ->
+        [none] {""}
+       *[other] { $size } ·{" "}
+    }{ $state ->
         [delivered] [open]({ $link })
         [failed] did not work
         [cancelled] cancelled
@@ -345,7 +360,10 @@ admin-limits-role = { $role }: { $jobs } at once, { $daily ->
 admin-limits-cooldown = At least { $seconds } s between two requests.
 admin-limits-blocked = Blocked: { $users }
 admin-limits-nobody-blocked = Nobody is blocked.
-admin-found = **#{ $number }** by { $user }, { $when }: { $model }, { $size }, seed `{ $seed }`
+admin-found = **#{ $number }** by { $user }, { $when }: { $model }{ $size ->
+        [none] {""}
+       *[other] , { $size }
+    }, seed `{ $seed }`
 admin-reload-unavailable = Reading the settings again is not possible here.
 
 ## Errors
@@ -402,13 +420,14 @@ error-queue-closed = { $why ->
        *[other] Nothing is taken just now. Please try again later.
     }
 error-generation = It did not work: { $reason }
-error-engine-unavailable = The GPU server could not be reached. Please try again.
+error-engine-unavailable = The GPU server failed or could not be reached. Please try again.
+error-server-lacks = The GPU server lacks something that the model needs: { $reason }
 error-out-of-memory = The GPU's memory did not suffice, even for this picture alone. Try a smaller size.
 error-fusion-refused = This picture cannot be made together with others. It is made by itself now.
 error-workflow-rejected = The GPU server refused it: { $reason }
 error-execution-failed = It failed while being made: { $reason }
 error-no-output = It ended without a picture. Please try again.
-error-attempts-exhausted = Several tries on the GPU servers failed. Please try again later. ({ $reason })
+error-attempts-exhausted = Every try on a GPU server failed. Please try again later. ({ $reason })
 error-store = The bot's memory cannot be reached just now. Please try again in a minute.
 error-permissions = I may not do that here. Please ask an administrator to give me the permission: { $permissions }.
 error-form-number = “{ $value }” is no number.

@@ -123,7 +123,17 @@ status-no-server = Ahora no hay ninguna GPU. Tu puesto se conserva.
 status-paused = La cola está en pausa. Tu puesto se conserva.
 status-started = **#{ $number }** se está creando, empezó { $since }.
 status-steps = { $bar } paso { $step } de { $steps }
-status-retrying = **#{ $number }**: esa GPU falló. Se intenta en otra; tu puesto se conserva.
+status-retrying = **#{ $number }**: { $why ->
+        [server] el servidor de GPU falló. La creará uno que funcione
+        [server-none] el servidor de GPU falló y ahora ningún otro puede crearla. Espera hasta que uno pueda
+        [lacks] a ese servidor de GPU le falta un archivo o un nodo de este modelo. La creará uno que lo tenga
+        [lacks-none] al servidor de GPU le falta un archivo o un nodo de este modelo y ahora ningún otro lo tiene. Espera hasta que uno lo tenga
+        [size] la GPU se quedó sin memoria. Se crea de nuevo con menos a la vez
+        [size-alone] la GPU se quedó sin memoria. Se intenta de nuevo
+        [content] la tanda falló. Se crea de nuevo en un grupo menor o sola, para dar con la causa
+        [fusion] las imágenes de esa tanda no se pueden crear juntas. Ahora se crea cada una por separado
+       *[nobody] la tanda falló. Se intenta de nuevo
+    }; tu puesto se conserva.
 status-finishing = **#{ $number }** está hecha y va hacia ti.
 status-restarting = **#{ $number }**: el bot se reinicia, tu puesto se conserva.
 status-cancelled = **#{ $number }** se canceló.
@@ -140,6 +150,8 @@ prompt-line = > { $prompt }
 ## El resultado
 
 result-line = { $model } · { $size } · semilla `{ $seed }`
+made-upscaled = { $made }, ampliada ×{ $factor }
+made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
 result-waited = esperó { $seconds } s
 result-gpu = GPU { $seconds } s para { $count }, { $each } s por imagen
@@ -234,7 +246,10 @@ queue-none-mine = No tienes nada en la cola.
 
 history-title = Tus imágenes
 history-empty = Todavía no has creado imágenes.
-history-line = **#{ $number }** { $when } · { $model } · { $state ->
+history-line = **#{ $number }** { $when } · { $model } · { $size ->
+        [none] {""}
+       *[other] { $size } ·{" "}
+    }{ $state ->
         [delivered] [abrir]({ $link })
         [failed] no salió
         [cancelled] cancelada
@@ -348,7 +363,10 @@ admin-limits-role = { $role }: { $jobs } a la vez, { $daily ->
 admin-limits-cooldown = Al menos { $seconds } s entre dos peticiones.
 admin-limits-blocked = Bloqueados: { $users }
 admin-limits-nobody-blocked = No hay nadie bloqueado.
-admin-found = **#{ $number }** de { $user }, { $when }: { $model }, { $size }, semilla `{ $seed }`
+admin-found = **#{ $number }** de { $user }, { $when }: { $model }{ $size ->
+        [none] {""}
+       *[other] , { $size }
+    }, semilla `{ $seed }`
 admin-reload-unavailable = Aquí no se pueden leer los ajustes de nuevo.
 
 ## Errores
@@ -405,13 +423,14 @@ error-queue-closed = { $why ->
        *[other] Ahora no se acepta nada. Prueba más tarde.
     }
 error-generation = No salió: { $reason }
-error-engine-unavailable = No se pudo alcanzar el servidor de GPU. Inténtalo de nuevo.
+error-engine-unavailable = El servidor de GPU falló o no se pudo alcanzar. Inténtalo de nuevo.
+error-server-lacks = Al servidor de GPU le falta algo que el modelo necesita: { $reason }
 error-out-of-memory = La memoria de la GPU no bastó ni para esta imagen sola. Prueba con un tamaño menor.
 error-fusion-refused = Esta imagen no se puede hacer junto con otras. Ahora se hace por separado.
 error-workflow-rejected = El servidor de GPU la rechazó: { $reason }
 error-execution-failed = Falló mientras se creaba: { $reason }
 error-no-output = Terminó sin imagen. Inténtalo de nuevo.
-error-attempts-exhausted = Fallaron varios intentos en los servidores de GPU. Prueba más tarde. ({ $reason })
+error-attempts-exhausted = Fallaron todos los intentos en un servidor de GPU. Prueba más tarde. ({ $reason })
 error-store = Ahora no se alcanza la memoria del bot. Prueba de nuevo en un minuto.
 error-permissions = Aquí no puedo hacer eso. Pide a un administrador que me dé el permiso: { $permissions }.
 error-form-number = «{ $value }» no es un número.

@@ -7,15 +7,33 @@ or UTF-8. What a later version adds has a default, so that older rows stay reada
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, cast
 
-from modules.queue_manager.jobs import BatchKey, GenerationRequest, Kind, Size, SourceImage, Variation
+from modules.queue_manager.jobs import (
+    BatchKey,
+    GenerationRequest,
+    Kind,
+    Origin,
+    Size,
+    SourceImage,
+    Variation,
+)
 
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def request_to_text(request: GenerationRequest) -> str:
     """The request as JSON; what stands at its default is left out."""
+    return _dump(_request_value(request))
+
+
+def request_from_text(text: str) -> GenerationRequest:
+    """The request that `request_to_text` wrote."""
+    return _request(json.loads(text))
+
+
+def _request_value(request: GenerationRequest) -> dict[str, Any]:
     value: dict[str, Any] = {
         "user_id": request.user_id,
         "guild_id": request.guild_id,
@@ -37,13 +55,14 @@ def request_to_text(request: GenerationRequest) -> str:
         value["tier"] = request.tier
     if request.age_restricted:
         value["age_restricted"] = True
-    return _dump(value)
+    if request.origin:
+        before = request.origin.request
+        value["origin"] = [request.origin.models, before and _request_value(before)]
+    return value
 
 
-def request_from_text(text: str) -> GenerationRequest:
-    """The request that `request_to_text` wrote."""
-    value = json.loads(text)
-    variation = value.get("variation")
+def _request(value: Mapping[str, Any]) -> GenerationRequest:
+    variation, origin = value.get("variation"), value.get("origin")
     return GenerationRequest(
         user_id=value["user_id"],
         guild_id=value["guild_id"],
@@ -62,6 +81,7 @@ def request_from_text(text: str) -> GenerationRequest:
         ),
         tier=value.get("tier", 0),
         age_restricted=value.get("age_restricted", False),
+        origin=Origin(models=tuple(origin[0]), request=origin[1] and _request(origin[1])) if origin else None,
     )
 
 

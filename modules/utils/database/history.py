@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, delete, exists, not_, select, update
 
-from modules.queue_manager.jobs import JobId, Picture
+from modules.queue_manager.jobs import JobId, Picture, Size
 from modules.queue_manager.ports import RunReport
 from modules.utils.database.codec import request_from_text
 from modules.utils.database.connections import Connections
@@ -29,7 +29,7 @@ PROMPTS_LOOKED_THROUGH = 200
 _COLUMNS = (
     JobRow.id, JobRow.number, JobRow.request, JobRow.state, JobRow.queued_at, JobRow.posted_in,
     JobRow.message_id, JobRow.ended_at, JobRow.engine, JobRow.batch_size, JobRow.run_started_at,
-    JobRow.run_ended_at, JobRow.error_key, JobRow.error_reason,
+    JobRow.run_ended_at, JobRow.error_key, JobRow.error_reason, JobRow.width, JobRow.height,
 )  # fmt: skip
 _WITH_PICTURE = JobRow.state.in_(("delivered", "kept"))
 
@@ -104,10 +104,17 @@ class History:
         return [(record, picture) for record, picture in found if picture is not None]
 
     async def kept_done(
-        self, job_id: JobId, *, channel_id: int | None = None, message_id: int | None = None
+        self,
+        job_id: JobId,
+        *,
+        channel_id: int | None = None,
+        message_id: int | None = None,
+        size: Size | None = None,
     ) -> None:
-        """A kept picture reached its owner, there."""
-        posted = {"state": "delivered", "posted_in": channel_id, "message_id": message_id}
+        """A kept picture reached its owner, there, in this size."""
+        posted: dict[str, object] = {"state": "delivered", "posted_in": channel_id, "message_id": message_id}
+        if size is not None:
+            posted |= {"width": size.width, "height": size.height}
         job = update(JobRow).where(JobRow.id == job_id, JobRow.state == "kept").values(**posted)
         picture = update(PictureRow).where(PictureRow.job_id == job_id).values(kept=False)
         await self._write(job, picture)
@@ -185,4 +192,5 @@ def _record(row: Any) -> JobRecord:
         report=report,
         error_key=row.error_key,
         error_reason=row.error_reason,
+        size=Size(width=row.width, height=row.height) if row.width and row.height else None,
     )

@@ -61,6 +61,7 @@ _TURN = text(
     " run_started_at = COALESCE(:run_started_at, run_started_at),"
     " run_ended_at = COALESCE(:run_ended_at, run_ended_at),"
     " posted_in = COALESCE(:posted_in, posted_in), message_id = COALESCE(:message_id, message_id),"
+    " width = COALESCE(:width, width), height = COALESCE(:height, height),"
     " ended_at = COALESCE(:ended_at, ended_at), error_key = COALESCE(:error_key, error_key),"
     " error_reason = COALESCE(:error_reason, error_reason)"
     # What has ended is not begun again by a turn that was overtaken.
@@ -78,6 +79,8 @@ _TURN_COLUMNS = [
     "run_ended_at",
     "posted_in",
     "message_id",
+    "width",
+    "height",
     "ended_at",
     "error_key",
     "error_reason",
@@ -296,6 +299,8 @@ def _turn_values(turn: Requeued | Finished | Delivered | Failed | Cancelled) -> 
         receipt = turn.receipt
         state = "kept" if receipt.where == "kept" else "delivered"
         values.update(state=state, posted_in=receipt.channel_id, message_id=receipt.message_id)
+        if receipt.size is not None:
+            values.update(width=receipt.size.width, height=receipt.size.height)
     elif isinstance(turn, Failed):
         values.update(
             state="failed", error_key=turn.error.message_key, error_reason=storable(turn.error.reason, 500)

@@ -13,7 +13,8 @@ class Base(DeclarativeBase):
 
 
 class JobRow(Base):
-    """One accepted job. ``request`` and ``key`` are JSON in ASCII, so that any text fits either database."""
+    """One accepted job. ``request`` and ``key`` are JSON in ASCII, so that any text fits either database;
+    ``width`` and ``height`` are those of the delivered file."""
 
     __tablename__ = "jobs"
 
@@ -34,6 +35,8 @@ class JobRow(Base):
     run_ended_at: Mapped[float | None]
     posted_in: Mapped[int | None]
     message_id: Mapped[int | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
     ended_at: Mapped[float | None]
     error_key: Mapped[str | None]
     error_reason: Mapped[str | None]

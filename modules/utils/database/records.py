@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from modules.queue_manager.jobs import GenerationRequest, JobId
+from modules.queue_manager.jobs import GenerationRequest, JobId, Size
 from modules.queue_manager.ports import RunReport
 
 JobState = Literal["queued", "dispatched", "finished", "delivered", "kept", "deleted", "failed", "cancelled"]
@@ -34,7 +34,7 @@ class JobRecord:
 
     ``channel_id`` and ``message_id`` say where the result was posted; times are Unix seconds;
     ``report`` is there once a run made the picture; ``error_key`` is the failed job's message key
-    and ``error_reason`` its reason, cut.
+    and ``error_reason`` its reason, cut; ``size`` is that of the delivered file, if that is known.
     """
 
     job_id: JobId
@@ -48,6 +48,7 @@ class JobRecord:
     report: RunReport | None = None
     error_key: str | None = None
     error_reason: str | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,17 @@
+"""The size of the file that was delivered, which may be another than what was asked for."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Two columns more; of what was delivered before, the size is not known."""
+    op.add_column("jobs", sa.Column("width", sa.BigInteger))
+    op.add_column("jobs", sa.Column("height", sa.BigInteger))
