@@ -12,6 +12,7 @@ from .inputs import Refused
 
 LENGTHS = "fullet_lengths"  # in a conditioning's options: name -> (dimension, each row's true size there)
 GUARD = "fullet_guard"  # in a conditioning's model_conds: refuses to be sampled without FusedModel
+WHOLE = frozenset({"additional_models", "control", "hooks", "model_conds", "uuid"})  # of a conditioning
 TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
 
 Lengths = dict[str, tuple[int, tuple[int, ...]]]
@@ -76,12 +77,17 @@ def key_mask(lengths: Sequence[int] | torch.Tensor, text: int, keys: int, like: 
     return mask.masked_fill_(~seen[:, None, :], torch.finfo(like.dtype).min)
 
 
-def rows_of(options: Mapping[str, Any], rows: Sequence[int], batch: int) -> dict[str, Any]:
+def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: int) -> dict[str, Any]:
     """A converted conditioning for some rows of a batch, each merged tensor cut to those rows' true size.
 
-    Rows must be of equal true sizes. Tensors that are shared by the batch (first dimension not `batch`) stay.
+    Rows must be of equal true sizes. A tensor holds one row for each of the batch, or one for all; whatever
+    else than plain data has no known rows and is refused. What stands for itself (WHOLE) stays.
     """
-    out = {name: _rows(value, rows, batch) for name, value in options.items() if name != LENGTHS}
+    out = {
+        name: value if name in WHOLE else _rows(kind, name, value, rows, batch)
+        for name, value in options.items()
+        if name != LENGTHS
+    }
     for name, (dim, sizes) in options.get(LENGTHS, {}).items():
         if out.get(name) is not None:
             size = sizes[rows[0]] if len(sizes) == batch else sizes[0]
@@ -89,12 +95,24 @@ def rows_of(options: Mapping[str, Any], rows: Sequence[int], batch: int) -> dict
     return out
 
 
-def _rows(value: Any, rows: Sequence[int], batch: int) -> Any:
-    if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == batch:
+def _rows(kind: str, name: str, value: Any, rows: Sequence[int], batch: int) -> Any:
+    if isinstance(value, torch.Tensor):
+        # One dimension is never rows; a mask of two is one for all.
+        if value.ndim < 2 or (name == "mask" and value.ndim == 2) or value.shape[0] == 1:
+            return value
+        if value.shape[0] != batch:
+            raise Refused(
+                "FusedModel", kind, f"its '{name}' has {value.shape[0]} rows for a batch of {batch}."
+            )
         return value[list(rows)]
-    if isinstance(value, list) and value and all(isinstance(each, torch.Tensor) for each in value):
-        return [_rows(each, rows, batch) for each in value]
-    return value
+    if isinstance(value, (list, tuple)):
+        found = [_rows(kind, name, each, rows, batch) for each in value]
+        return found if isinstance(value, list) else tuple(found)
+    if isinstance(value, dict):
+        return {key: _rows(kind, name, each, rows, batch) for key, each in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise Refused("FusedModel", kind, f"its '{name}' ({type(value).__name__}) cannot be told apart by rows.")
 
 
 def _merge_extra(name: str, values: list[Any], lengths: Lengths) -> Any:

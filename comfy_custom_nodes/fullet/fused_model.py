@@ -3,21 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import comfy.conds
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from . import previews, split
+from . import guard, previews, split
 from .conditioning import GUARD, LENGTHS, TEXT, key_mask, left_zeros, repeated, text_lengths, valid
-from .inputs import Refused
+from .inputs import Refused, classes_of, verdict
 from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan
 from .zimage import own_layout
 
 # Each row's text length: in a laid out conditioning, and (long [B]) among the arguments of a model call.
 _ROWS = "fullet_rows"
+_VOUCHED = "fullet_vouched"  # in transformer_options: the node classes that the operator vouches for
 _MASKS = "fullet_masks"  # in transformer_options: (rows, text length, masks made so far)
 
 
@@ -33,15 +34,28 @@ class FusedModel:
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {"model": ("MODEL",), "positive": ("CONDITIONING",)},
-            "optional": {"negative": ("CONDITIONING",)},
+            "optional": {
+                "negative": ("CONDITIONING",),
+                "vouched": ("STRING", {"default": "[]", "multiline": True}),
+            },
         }
 
-    def patch(self, model: Any, positive: Any, negative: Any = None) -> tuple[Any]:
+    @classmethod
+    def VALIDATE_INPUTS(cls, vouched: str | None = None) -> bool | str:
+        return verdict(classes_of, "FusedModel", vouched)
+
+    def patch(self, model: Any, positive: Any, negative: Any = None, vouched: str = "[]") -> tuple[Any]:
+        trusted = classes_of("FusedModel", vouched)
         family, multiple = _family(model)
-        for kind, conditioning in (("positive", positive), ("negative", negative or [])):
-            for text, options in conditioning:
-                _plan(kind, text, options, family, multiple)
+        plans = [
+            _plan(kind, text, options, family, multiple)
+            for kind, conditioning in (("positive", positive), ("negative", negative or []))
+            for text, options in conditioning
+        ]
+        if any(len(each.rows) > 1 for each in plans if each):
+            guard.check_model(model, model.model_options, trusted, sub_batches=_splits(plans))
         fused = model.clone()
+        fused.model_options["transformer_options"][_VOUCHED] = trusted
         patched = fused.model_options["transformer_options"].get("patches", {}).get("attn1_patch", [])
         if family in ("flux", "flux2") and _hide_keys not in patched:
             fused.set_model_attn1_patch(_hide_keys)
@@ -52,9 +66,15 @@ class FusedModel:
 
 
 def _family(patcher: Any) -> tuple[str, int]:
+    if not guard.exact_attention():
+        return "other", 1  # nothing is hidden or repeated: only prompts of equal length run together
     network = getattr(patcher.model, "diffusion_model", None)
     multiple = getattr(network, "pad_tokens_multiple", None)
     return family_of(type(patcher.model).__name__, type(network).__name__, multiple), multiple or 1
+
+
+def _splits(plans: Iterable[Plan | None]) -> bool:
+    return any(each is not None and each.kind == "split" for each in plans)
 
 
 def _plan(
@@ -108,9 +128,14 @@ def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
             if chosen is not None:
                 _check_batch(kind, chosen, noise)
                 plans.append((cond, chosen))
-    if any(chosen.kind == "split" for _, chosen in plans):
+    splits = _splits(chosen for _, chosen in plans)
+    run = guider.model_options["transformer_options"]
+    # Again, after the node: what patches the model may come after it, and is complete only here.
+    guard.check_run(guider, noise.shape[0], noise.ndim - 2, run.get(_VOUCHED, ()), sub_batches=splits)
+    if splits:
         for cond, _ in plans:
             _lift_guard(cond)
+        run[split.RAW] = {kind: list(conditionings) for kind, conditionings in guider.conds.items()}
     else:
         for cond, chosen in plans:
             _lay_out_one(cond, chosen)
@@ -173,16 +198,16 @@ def _split(  # noqa: PLR0917 - ComfyUI calls it so
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """A SAMPLER_SAMPLE wrapper: where a conditioning needs sub-batches, prepares them."""
-    conds = [cond for conditionings in guider.conds.values() for cond in conditionings]
-    if any(_ROWS not in cond and text_lengths(cond) is not None for cond in conds):
+    """A SAMPLER_SAMPLE wrapper: prepares the sub-batches of a run that needs them."""
+    raw = extra_args["model_options"]["transformer_options"].get(split.RAW)
+    if raw is not None:
         extra = {
             "noise": noise,
             "latent_image": latent_image,
             "denoise_mask": denoise_mask,
             "seed": extra_args.get("seed"),
         }
-        split.prepare(guider, extra)
+        split.prepare(guider, raw, extra)
     return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *args, **kwargs)
 
 

@@ -59,6 +59,17 @@ def names_of(node: str, text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def classes_of(node: str, text: str) -> tuple[str, ...]:
+    """`vouched`: a JSON array, which may be empty, of names of node classes."""
+    try:
+        names = json.loads(text)
+    except (TypeError, ValueError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise Refused(node, "vouched", "must be a JSON array of names of node classes.")
+    return tuple(names)
+
+
 def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
 

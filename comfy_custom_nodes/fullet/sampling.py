@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import comfy.samplers
@@ -43,6 +44,13 @@ class BatchNoise:
                 "RandomNoiseBatch",
                 "seeds",
                 f"{len(self.entries)} seeds for a batch of {samples.shape[0]} latents.",
+            )
+        mask = latent.get("noise_mask")
+        if mask is not None and samples.ndim == 5 and mask.numel() // math.prod(mask.shape[-2:]) > 1:
+            raise Refused(
+                "RandomNoiseBatch",
+                "seeds",
+                "ComfyUI would take the latent's noise masks, one a picture, for frames of a video.",
             )
         return start_noise(samples.shape[1:], samples.dtype, self.entries)
 
@@ -176,10 +184,11 @@ def _check(sampler: Any) -> None:
             "SamplerBatch", "sampler", f"{type(sampler).__name__} is not one of ComfyUI's own samplers."
         )
     function = sampler.sampler_function
-    if function.__name__ in _NEVER_EXACT:
-        raise Refused("SamplerBatch", "sampler", _NEVER_EXACT[function.__name__])
+    name = getattr(function, "__name__", type(function).__name__)  # a custom node's may be any callable
+    if name in _NEVER_EXACT:
+        raise Refused("SamplerBatch", "sampler", _NEVER_EXACT[name])
     if function.__module__ not in _KNOWN_MODULES:
-        raise Refused("SamplerBatch", "sampler", f"{function.__name__} is not one of ComfyUI's own samplers.")
+        raise Refused("SamplerBatch", "sampler", f"{name} is not one of ComfyUI's own samplers.")
     for option, why in _WHOLE_BATCH_OPTIONS.items():
         if sampler.extra_options.get(option):
             raise Refused("SamplerBatch", "sampler", why)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import aiohttp
@@ -75,7 +74,7 @@ def foreign_errors(server: str) -> Iterator[None]:
 # ── what POST /prompt refuses ───────────────────────────────────────────────────────────────────
 
 
-def refusal(body: JSON, titles: Mapping[str, str], written: Iterable[str] = ()) -> GenerationError:
+def refusal(body: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) -> GenerationError:
     """What ComfyUI's answer 400 says, as a sentence: which node, which input, what is allowed.
 
     A node or a model file that the server lacks is the server's fault: another may have it.
@@ -165,7 +164,7 @@ _REFUSAL = re.compile(rf"({'|'.join(pack.CLASSES)}): input ")
 """How a sentence of the node pack begins that refuses what would not be exact."""
 
 
-def failure(data: JSON, titles: Mapping[str, str], written: Iterable[str] = ()) -> GenerationError:
+def failure(data: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) -> GenerationError:
     """What the data of ``execution_error`` say; ``written`` is what is not to be repeated."""
     data = data if isinstance(data, dict) else {}
     kind, message = str(data.get("exception_type") or ""), str(data.get("exception_message") or "")
@@ -191,40 +190,62 @@ def interruption() -> GenerationError:
     return EngineForgot("the run was interrupted at the server")
 
 
-def struck_out(text: str, written: Iterable[str]) -> str:
-    """``text`` (one line) with "…" for what it repeats of what people wrote, whatever its case and however it
-    is escaped."""
-    forms = {form for one in written for form in _forms(one)}
-    while hidden := _repeated(_folded(text), forms):
+def struck_out(text: str, written: Sequence[str]) -> str:
+    """``text`` with "…" for what it repeats of what people wrote, whatever its case and its escapes."""
+    forms = [(token, [_read(one, token)[0].strip() for one in written]) for token in (_AS_IS, _ESCAPED)]
+    while hidden := {place for token, lines in forms for place in _repeated(text, token, lines)}:
         text = "".join(
             char if at not in hidden else "" if at - 1 in hidden else "…" for at, char in enumerate(text)
         )
     return text
 
 
-def _repeated(line: str, forms: Iterable[str]) -> set[int]:
-    """The places in ``line`` that repeat one of the forms."""
-    places: set[int] = set()
-    for form in forms:
-        length = min(_RUN, len(form))
-        for start in range(len(line) - length + 1):
-            if line[start : start + length] in form:
-                places.update(range(start, start + length))
-    return places
+def _repeated(text: str, token: re.Pattern[str], lines: Iterable[str]) -> Iterator[int]:
+    """The places in ``text`` that repeat one of the lines."""
+    own, spans = _read(text, token)
+    for line in lines:
+        length = min(_RUN, len(line))
+        for start in range(len(own) - length + 1 if length >= _SHORTEST else 0):
+            if own[start : start + length] in line:
+                yield from range(spans[start][0], spans[start + length - 1][1])
 
 
-def _forms(written: str) -> set[str]:
-    """How it may stand in a foreign text: as it is, or as one or two languages write it as a constant."""
-    forms = {written}
-    for _ in range(2):
-        forms |= {write(form)[1:-1] for form in forms for write in (repr, ascii, json.dumps)}
-    lines = {_folded(" ".join(form.split())) for form in forms}
-    return {line for line in lines if len(line) >= _SHORTEST}
+_AS_IS = re.compile("(?P<char>.)", re.DOTALL)
+_ESCAPED = re.compile(
+    r"\\+(?:u(?P<u>[0-9a-fA-F]{4})|U(?P<U>000[0-9a-fA-F]{5}|0010[0-9a-fA-F]{4})|x(?P<x>[0-9a-fA-F]{2})"
+    r"|(?P<space>[nrtvf])|(?P<other>.)?)|(?P<char>.)",
+    re.DOTALL,
+)
+"""A character as languages write it in a constant, escaped any number of times."""
 
 
-def _folded(text: str) -> str:
-    """In lower case, each character in its place."""
-    return "".join(low if len(low := char.lower()) == 1 else char for char in text)
+def _read(text: str, token: re.Pattern[str]) -> tuple[str, list[tuple[int, int]]]:
+    """The characters that ``text`` stands for, and where each of them stands: in lower case, white space as
+    one space, and those beyond 16 bits as two, since JSON escapes them so."""
+    line: list[str] = []
+    spans: list[tuple[int, int]] = []
+    for match in token.finditer(text):
+        kind, found = match.lastgroup, match[match.lastgroup or 0]
+        if kind in ("u", "U", "x"):
+            found = chr(int(found, 16))
+        elif kind is None:  # backslashes at the end
+            continue
+        for unit in _units(" " if kind == "space" or found.isspace() else found):
+            if unit == " " and line[-1:] == [" "]:
+                spans[-1] = spans[-1][0], match.end()
+            else:
+                line.append(unit)
+                spans.append(match.span())
+    return "".join(line), spans
+
+
+def _units(char: str) -> Iterator[str]:
+    low = char.lower()
+    code = ord(low if len(low) == 1 else char)
+    if code > 0xFFFF:
+        yield chr(0xD7C0 + (code >> 10))
+        code = 0xDC00 + (code & 0x3FF)
+    yield chr(code)
 
 
 def short(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-PACK_VERSION = "1.0.0"
+PACK_VERSION = "1.1.0"
 
 TEXT = "CLIPTextEncodeBatch"
 MODEL = "FusedModel"

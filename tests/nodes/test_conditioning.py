@@ -137,13 +137,51 @@ def test_a_sub_batch_is_what_a_batch_of_its_own_would_be() -> None:
     text, options = merge(prompts)
     shared, references = torch.randn((1, 4)), [torch.randn((3, 2, 2, 2))]
     cond = {**options, "cross_attn": text, "shared": shared, "reference_latents": references, "guidance": 3.5}
-    part = rows_of(cond, (0, 2), 3)
+    part = rows_of("positive", cond, (0, 2), 3)
     assert torch.equal(part["cross_attn"], torch.cat([prompts[0][0], prompts[2][0]]))
     assert part["attention_mask"].shape == (2, 3)
     assert part["shared"] is shared
     assert torch.equal(part["reference_latents"][0], references[0][[0, 2]])
     assert part["guidance"] == 3.5
     assert LENGTHS not in part
+
+
+def test_a_sub_batch_has_its_own_rows_of_whatever_a_conditioning_holds() -> None:
+    frames = [torch.arange(3.0).reshape(3, 1, 1), torch.zeros((1, 2, 2))]
+    cond = {
+        "mask": torch.arange(12.0).reshape(3, 2, 2),
+        "nested": {"frames": frames, "strengths": [1.0, 0.5]},
+        "area": (8, 8, 0, 0),
+        "t5xxl_ids": torch.arange(3),
+        "hooks": object(),
+    }
+    part = rows_of("positive", cond, (2, 1), 3)
+    assert torch.equal(part["mask"], cond["mask"][[2, 1]])
+    assert part["nested"]["frames"][0].flatten().tolist() == [2.0, 1.0]
+    assert part["nested"]["frames"][1] is frames[1]
+    assert part["nested"]["strengths"] == [1.0, 0.5]
+    assert part["area"] == (8, 8, 0, 0)
+    assert part["t5xxl_ids"] is cond["t5xxl_ids"]
+    assert part["hooks"] is cond["hooks"]
+
+
+def test_a_mask_of_two_dimensions_is_one_for_all_even_if_it_is_as_high_as_the_batch_is_long() -> None:
+    mask = torch.rand((3, 7))
+    assert rows_of("positive", {"mask": mask}, (1,), 3)["mask"] is mask
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (torch.zeros((2, 4, 4)), "its 'extra' has 2 rows for a batch of 3"),
+        ([torch.zeros((2, 4))], "its 'extra' has 2 rows for a batch of 3"),
+        (object(), r"its 'extra' \(object\) cannot be told apart by rows"),
+        ({"picture": object()}, r"its 'extra' \(object\) cannot be told apart by rows"),
+    ],
+)
+def test_what_has_no_row_for_each_is_refused(value: object, why: str) -> None:
+    with pytest.raises(Refused, match=f"^FusedModel: input negative: {why}"):
+        rows_of("negative", {"extra": value}, (0,), 3)
 
 
 def test_valid_marks_each_rows_own_tokens() -> None:

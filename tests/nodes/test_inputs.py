@@ -8,7 +8,16 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fullet_nodes.inputs import Refused, SeedEntry, keys_of, names_of, prompts_of, seeds_of, verdict
+from fullet_nodes.inputs import (
+    Refused,
+    SeedEntry,
+    classes_of,
+    keys_of,
+    names_of,
+    prompts_of,
+    seeds_of,
+    verdict,
+)
 from fullet_nodes.prompt_graph import find_watch
 from fullet_nodes.version import too_old
 
@@ -131,3 +140,14 @@ def test_previews_go_to_the_pictures_behind_the_sampler() -> None:
     assert find_watch(graph, "s2", 2) is None
     assert find_watch({**graph, "b": save([KEY_B], ["d2", 0], 0)}, "s2", 1) is None
     assert find_watch({**graph, "b": save(["no key"], ["d2", 0], 1)}, "s2", 1) is None
+
+
+def test_node_classes_are_an_array_that_may_be_empty() -> None:
+    assert classes_of("FusedModel", "[]") == ()
+    assert classes_of("FusedModel", '["EasyCache", "Epsilon Scaling"]') == ("EasyCache", "Epsilon Scaling")
+
+
+@pytest.mark.parametrize("text", ["", "EasyCache", "null", '{"a": 1}', "[1]", '[""]'])
+def test_other_than_an_array_of_class_names_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match=r"^FusedModel: input vouched: must be a JSON array of names"):
+        classes_of("FusedModel", text)

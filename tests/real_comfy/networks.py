@@ -368,4 +368,5 @@ def main() -> None:
             print(json.dumps(measure_sampler(network, model, sampler)), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

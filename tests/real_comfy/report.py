@@ -68,6 +68,44 @@ def stock_batch(rows: list[dict[str, Any]]) -> float:
     return max(row["stock"] for row in rows if row["dtype"] == "float32" and row["stock"] is not None)
 
 
+def patches_table(rows: list[dict[str, Any]]) -> str:
+    """Of patches.py's measurements: one line for each case."""
+    lines = [
+        "| what | networks | as a batch | in sub-batches | largest difference | of values up to |",
+        "|---|---|---|---|--:|--:|",
+    ]
+    cases: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        cases.setdefault(row["case"], []).append(row)
+    for name, case in cases.items():
+        wrong = case[0]["kind"] == "wrong"
+        tried = [row["vouched"] if wrong else row for row in case]
+        found = [row for row in tried if "latents" in row]
+        worst = max(found, key=lambda row: row["latents"], default=None)
+        batch, parts = (
+            _verdict([row for row in case if (row["way"] == "split") == split]) for split in (False, True)
+        )
+        lines.append(
+            f"| {name} | {', '.join(dict.fromkeys(row['network'] for row in case))} | {batch} | {parts} | "
+            + ("fails |  |" if worst is None else f"{worst['latents']:.1e} | {worst['largest']:.0f} |")
+        )
+    return "\n".join(lines)
+
+
+def _verdict(rows: list[dict[str, Any]]) -> str:
+    told = dict.fromkeys(
+        f"refused ({row['way']})"
+        if "refused" in row and row["way"] != "split"
+        else "refused"
+        if "refused" in row
+        else "exact"
+        for row in rows
+    )
+    if not any(name == "exact" for name in told) and told:
+        return "refused"
+    return ", ".join(told) or "–"
+
+
 def _floor(floor: float | None) -> str:
     if floor is None:
         return "–"

@@ -286,6 +286,8 @@ def test_nothing_that_people_wrote_is_left_of_a_foreign_text(written: list[str],
         ("bad token in 'a red fox, at \\\\\"home'", "bad token in '…'"),
         ("bad token in 'RED FOX, AT \"H'", "bad token in '…'"),
         ("unknown <lora:m\u00fcller:1>", "unknown <…>"),
+        ('bad token in "[\\\\"a red fox, at \\\\\\\\\\\\\\\\"home"', 'bad token in "[\\\\"…'),
+        ("at C:\\\\new\\\\file-\\\\ud83e\\\\udd8a.png", "at …"),
         ("a red hat", "a red hat"),
         ("expected 4 channels", "expected 4 channels"),
     ],
@@ -297,7 +299,7 @@ def test_a_failure_tells_what_happened_without_what_was_written(message: str, le
         "node_id": "4",
         "node_type": "Encode",
     }
-    error = failure(data, {}, ['a red fox, at "home"', "lora:müller:1", "a", ""])
+    error = failure(data, {}, ['a red fox, at "home"', "lora:müller:1", "C:\\new\\file-🦊.png", "a", ""])
     assert str(error) == f"node 4 (Encode): ValueError: {left}"
 
 

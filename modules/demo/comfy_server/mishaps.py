@@ -73,7 +73,8 @@ def check_node(faults: Faults, graph: Graph, node_id: str, inputs: Mapping[str, 
         kind, message = TROUBLES[faults.fail_with]
         raise NodeFailure(message, kind)
     for text in _texts(inputs):
-        if faults.poison and faults.poison in text:  # some encoders repeat what they fail on
+        if faults.poison and faults.poison in text:
+            # As real nodes do, it repeats what it was given.
             raise NodeFailure(f"the text encoder raised on a token of {text!r}", "RuntimeError")
     if class_type in _WATCHFUL and faults.refused:
         _check_refused(faults, graph, node_id, _WATCHFUL[class_type])
