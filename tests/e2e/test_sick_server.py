@@ -319,7 +319,7 @@ async def test_a_model_without_a_word_of_memory_grows_into_batches_and_keeps_its
         await crowd.get(first)
         assert failed(await crowd.ended(len(first))) == 0
         assert await bot.end() == 0
-    rows = [span.rows for span in gpu.sampler_log]
+    rows = [span.rows for span in gpu.sampler_log if span.rows]  # without those that did not fit
     assert rows[0] == 1
     assert sum(rows[2:]) / len(rows[2:]) >= 2, rows
     assert max(rows) == 3
@@ -331,6 +331,6 @@ async def test_a_model_without_a_word_of_memory_grows_into_batches_and_keeps_its
         await crowd.told("!resume")
         await crowd.get(later)
         assert failed(await crowd.ended(len(later))) == 0
-    again = [span.rows for span in gpu.sampler_log][len(rows) :]
+    again = [span.rows for span in gpu.sampler_log if span.rows][len(rows) :]
     assert again[0] >= 2, again
     assert sum(again) / len(again) >= 2, again
