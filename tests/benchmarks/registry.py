@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks import (
+    cautious_growth,
     discord_load,
     estimates,
     failover,
@@ -11,6 +12,7 @@ from tests.benchmarks import (
     journal,
     makespan,
     queue_operations,
+    sick_gpu,
     simulated_fleet,
     single_job,
     startup,
@@ -25,6 +27,8 @@ SUBJECTS = (
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
     failover.SUBJECT,
+    sick_gpu.SUBJECT,
+    cautious_growth.SUBJECT,
     discord_load.ANSWERS,
     discord_load.RESULTS,
     journal.SUBJECT,

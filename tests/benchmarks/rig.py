@@ -21,6 +21,7 @@ import aiohttp
 from modules.demo.run import ROOT, server_process
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
+from tests.bare_cards import bot_without_memory
 from tests.benchmarks.relay import Relay, relay
 
 SIZE = (1024, 1024)
@@ -259,12 +260,14 @@ async def gpu_servers(specs: Sequence[GpuSpec]) -> AsyncIterator[list[GpuServer]
 
 
 @asynccontextmanager
-async def bot_process(folder: Path, values: Mapping[str, str]) -> AsyncIterator[BotProcess]:
-    """``python bot.py`` with these settings in its .env file."""
+async def bot_process(
+    folder: Path, values: Mapping[str, str], root: Path = ROOT
+) -> AsyncIterator[BotProcess]:
+    """``python bot.py`` of the folder ``root`` with these settings in its .env file."""
     env_file = folder / ".env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "bot.py"), "--env-file", str(env_file),
+        sys.executable, str(root / "bot.py"), "--env-file", str(env_file),
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"},
         stdout=asyncio.subprocess.PIPE,
@@ -295,9 +298,11 @@ async def rig(
     limit: int = 2,
     discord_options: Sequence[str] = (),
     relayed: int | None = None,
+    bare_cards: bool = False,
     **settings: str,
 ) -> AsyncIterator[Rig]:
-    """Everything, started and connected; the GPU number ``relayed`` stands behind a `Relay`."""
+    """Everything, started and connected; the GPU number ``relayed`` stands behind a `Relay`. With
+    ``bare_cards`` the models' cards say nothing of memory."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fullet-bench-")))
         gpus = await stack.enter_async_context(gpu_servers(specs))
@@ -321,7 +326,8 @@ async def rig(
             "SHUTDOWN_GRACE_SECONDS": "0",
             **settings,
         }
-        bot = await stack.enter_async_context(bot_process(folder, values))
+        root = bot_without_memory(folder / "bare") if bare_cards else ROOT
+        bot = await stack.enter_async_context(bot_process(folder, values, root))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=60), connector=aiohttp.TCPConnector(limit=0)

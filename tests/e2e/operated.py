@@ -64,10 +64,11 @@ class Bot:
 
 
 @asynccontextmanager
-async def run_bot(env_file: Path, **environ: str) -> AsyncIterator[Bot]:
+async def run_bot(env_file: Path, *, root: Path = ROOT, **environ: str) -> AsyncIterator[Bot]:
+    """``python bot.py`` of the folder ``root`` with these settings."""
     audioop = "ignore:'audioop' is deprecated:DeprecationWarning"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-W", audioop, str(ROOT / "bot.py"), "--env-file", str(env_file),
+        sys.executable, "-W", "error", "-W", audioop, str(root / "bot.py"), "--env-file", str(env_file),
         cwd=env_file.parent,
         env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **environ},
         stdout=asyncio.subprocess.PIPE,

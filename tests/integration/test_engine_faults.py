@@ -11,12 +11,14 @@ import pytest
 
 from modules.ai.comfy_wire import Limits
 from modules.demo.comfy_server import ServerProfile, Timing
+from modules.demo.comfy_server.mishaps import LACKS_OF_MEMORY
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineForgot,
     EngineUnauthorized,
     EngineUnavailable,
     ExecutionFailed,
+    FusionRefused,
     GenerationError,
     NoOutput,
     OutOfMemory,
@@ -179,6 +181,41 @@ async def test_a_node_that_raises_is_named(no_socket: bool) -> None:
             await heard(await engine.submit(rig.batch(ask("some venom"), ask("sweet secret"))))
         assert "secret" not in str(caught.value)
         await heard(await engine.submit(rig.batch(ask("sweet"))))
+
+
+@pytest.mark.parametrize("words", LACKS_OF_MEMORY)
+async def test_a_lack_of_memory_is_known_in_every_backends_words(words: str) -> None:
+    async with comfy_rig() as rig:
+        rig.server.faults.set(oom_above=1, oom_words=words)
+        with pytest.raises(OutOfMemory):
+            await heard(await rig.engine().submit(rig.batch(ask("p0"), ask("p1"))))
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("disk full", EngineUnavailable),
+        ("paging file", EngineUnavailable),
+        ("cuda", ExecutionFailed),
+        ("cuda, older", ExecutionFailed),
+        ("broken install", ExecutionFailed),
+    ],
+)
+async def test_the_machines_own_trouble_is_told_from_what_may_be_the_jobs(
+    words: str, error: type[GenerationError]
+) -> None:
+    async with comfy_rig() as rig:
+        rig.server.faults.set(fail_at=["SaveImageBatch"], fail_with=words)
+        with pytest.raises(error) as caught:
+            await heard(await rig.engine().submit(rig.batch(ask())))
+        assert type(caught.value) is error
+
+
+async def test_what_the_node_pack_refuses_is_no_failure_of_anybodys_job() -> None:
+    async with comfy_rig() as rig:
+        rig.server.faults.set(refused=["euler"])
+        with pytest.raises(FusionRefused, match="SamplerBatch: input sampler: euler "):
+            await heard(await rig.engine().submit(rig.batch(ask("p0"), ask("p1"))))
 
 
 # ── submissions in doubt ────────────────────────────────────────────────────────────────────────
