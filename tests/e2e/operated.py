@@ -63,10 +63,10 @@ class Bot:
 
 
 @asynccontextmanager
-async def run_bot(env_file: Path, **environ: str) -> AsyncIterator[Bot]:
+async def run_bot(env_file: Path, *, program: Path = ROOT / "bot.py", **environ: str) -> AsyncIterator[Bot]:
     audioop = "ignore:'audioop' is deprecated:DeprecationWarning"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-W", audioop, str(ROOT / "bot.py"), "--env-file", str(env_file),
+        sys.executable, "-W", "error", "-W", audioop, str(program), "--env-file", str(env_file),
         cwd=env_file.parent,
         env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **environ},
         stdout=asyncio.subprocess.PIPE,

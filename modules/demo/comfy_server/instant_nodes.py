@@ -26,7 +26,7 @@ Inputs = Mapping[str, Any]
 InstantNode = Callable[[Inputs], tuple[Any, ...]]
 
 # its rows depend on each other, whatever their noise
-_NEVER_EXACT = "dpm_adaptive"
+_NEVER_EXACT = ("dpm_adaptive", "lcm_upscale")
 
 
 # ── loaders ─────────────────────────────────────────────────────────────────────────────────────
@@ -47,6 +47,10 @@ def _upscaler(inputs: Inputs) -> tuple[Part]:
 
 def _same_model(inputs: Inputs) -> tuple[Any]:
     return (inputs["model"],)
+
+
+def _mixing_model(inputs: Inputs) -> tuple[Any]:
+    return (replace(inputs["model"], mixing=True),)
 
 
 def _lora(inputs: Inputs) -> tuple[Any, Any]:
@@ -107,10 +111,14 @@ def _sampler(inputs: Inputs) -> tuple[Sampler]:
     return (Sampler(name=inputs["sampler_name"]),)
 
 
+def _named_sampler(name: str) -> InstantNode:
+    return lambda inputs: (Sampler(name=name),)
+
+
 def _sampler_batch(inputs: Inputs) -> tuple[Sampler]:
     sampler: Sampler = inputs["sampler"]
-    if sampler.name == _NEVER_EXACT:
-        raise refusal("SamplerBatch", "sampler", f"{_NEVER_EXACT} chooses its steps from the whole batch.")
+    if sampler.name in _NEVER_EXACT:
+        raise refusal("SamplerBatch", "sampler", f"{sampler.name} makes each picture from the whole batch.")
     return (replace(sampler, own=seeds("SamplerBatch", inputs["seeds"])),)
 
 
@@ -228,6 +236,15 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "ModelSamplingAuraFlow": _same_model,
     "ModelSamplingFlux": _same_model,
     "ModelSamplingSD3": _same_model,
+    "CFGNorm": _same_model,
+    "EasyCache": _mixing_model,
+    "HyperTile": _mixing_model,
+    "LazyCache": _mixing_model,
+    "Mahiro": _mixing_model,
+    "NAGuidance": _mixing_model,
+    "RenormCFG": _mixing_model,
+    "SamplerDPMAdaptative": _named_sampler("dpm_adaptive"),
+    "SamplerLCMUpscale": _named_sampler("lcm_upscale"),
     "CLIPTextEncode": _encode,
     "TextEncodeQwenImageEdit": _encode,
     "CLIPTextEncodeBatch": _encode_batch,

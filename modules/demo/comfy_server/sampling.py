@@ -153,7 +153,7 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
     painted: list[Recipe] = []
     for index, row in enumerate(task.latent.rows):
         seed = task.noise.row(index)
-        if index and task.sampler.noisy and task.sampler.own is None:
+        if index and (task.guider.model.mixing or (task.sampler.noisy and task.sampler.own is None)):
             seed = mixed_seed("step noise", seed, index)
         prompt, sources = prompts[index % len(prompts)], _sources(positive, row, index)
         painted.append(Painting(prompt=prompt, seed=seed, size=task.latent.size, sources=sources))

@@ -105,10 +105,12 @@ def mixed_seed(*parts: str | float) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """A diffusion model by its file. ``fused_for`` are the prompts whose unequal lengths it handles."""
+    """A diffusion model by its file. ``fused_for`` are the prompts whose unequal lengths it handles; with
+    ``mixing`` it has a patch that lets the rows of a batch change each other."""
 
     file: str
     fused_for: tuple[str, ...] | None = None
+    mixing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
