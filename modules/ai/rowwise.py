@@ -11,18 +11,32 @@ from modules.ai.graph import Graph, in_order, named
 from modules.ai.samplers import ADVANCED, GUIDERS, Unfusible, refuse_choices
 from modules.ai.templates import WorkflowTemplate
 
-# Nothing of a row passes through them: they read files, and give weights or a tokenizer.
+# Nothing of a row passes through them: they read files, and give weights or a tokenizer. (What then uses a
+# control net, a style or another model beside the main one is judged by itself.)
 _LOADERS = frozenset({
     "CLIPLoader",
     "CLIPLoaderGGUF",
+    "CLIPVisionLoader",
     "CheckpointLoader",
     "CheckpointLoaderSimple",
+    "ControlNetLoader",
+    "DiffControlNetLoader",
     "DiffusersLoader",
     "DualCLIPLoader",
     "DualCLIPLoaderGGUF",
+    "GLIGENLoader",
     "ImageOnlyCheckpointLoader",
+    "LatentUpscaleModelLoader",
+    "LoadBackgroundRemovalModel",
+    "LoadDA3Model",
+    "LoadMediaPipeFaceLandmarker",
+    "LoadMoGeModel",
+    "ModelPatchLoader",
+    "PhotoMakerLoader",
     "QuadrupleCLIPLoader",
     "QuadrupleCLIPLoaderGGUF",
+    "SetUnionControlNetType",
+    "StyleModelLoader",
     "TripleCLIPLoader",
     "TripleCLIPLoaderGGUF",
     "UNETLoader",
@@ -78,6 +92,7 @@ _CONSTANTS = frozenset({
     "FloatConstant",
     "INTConstant",
     "LoadImage",
+    "LotusConditioning",
     "PrimitiveBoolean",
     "PrimitiveFloat",
     "PrimitiveInt",
@@ -129,8 +144,10 @@ _SAMPLER_CHOICES = frozenset({
 })  # fmt: skip
 
 # They work on each row by itself, by how they are made: element by element, or along other dimensions
-# than the first. (LatentInterpolate looks like one of them and divides rows by each other's lengths.)
+# than the first. (Canny and ResizeImageMaskNode gave the same bits in a batch of 5 as alone.
+# LatentInterpolate looks like one of them and divides rows by each other's lengths.)
 _BY_ROW = frozenset({
+    "Canny",
     "ComfySwitchNode",
     "ConditioningSetTimestepRange",
     "ConditioningZeroOut",
@@ -162,6 +179,7 @@ _BY_ROW = frozenset({
     "LatentUpscale",
     "LatentUpscaleBy",
     "ReferenceLatent",
+    "ResizeImageMaskNode",
     "VAEDecode",
     "VAEDecodeTiled",
     "VAEEncode",
@@ -184,6 +202,7 @@ _PATCHES = frozenset({
     "FreSca",
     "FreeU",
     "FreeU_V2",
+    "ModelAttentionBackend",
     "ModelComputeDtype",
     "ModelNoiseScale",
     "ModelSamplingAuraFlow",
@@ -210,12 +229,13 @@ ROWWISE = (
 one by one, unless its card vouches for the class (``rowwise``)."""
 
 _ONLY = {
+    "ModelAttentionBackend": ("attention", "pytorch attention"),
     "SamplerEulerCFGpp": ("version", "regular"),
     "SamplerLCM": ("noise_clip_std", 0),
     "SkipLayerGuidanceDiT": ("rescaling_scale", 0),
 }
-"""Classes that are known with one value of an input; with another they measure the whole batch, or use a
-sampler that is not known."""
+"""Classes that are known with one value of an input; with another they measure the whole batch, or use
+something that is not known."""
 
 _SKIPS = "it decides for the whole batch which steps are computed"
 _ONE_STREAM = "it draws from one random stream for the whole batch"

@@ -381,7 +381,7 @@ def test_refusing_depends_on_the_classes_alone(
         ("TeaCache", "which steps"), ("PathchSageAttentionKJ", "masks"), ("Mahiro", "measures"),
         ("HyperTile", "one random stream"), ("TomePatchModel", "one random stream"),
         ("NAGuidance", "a longer prompt"), ("RenormCFG", "measures"), ("CLIPHooks", "not known"),
-        ("SetClipHooks", "not known"), ("ModelAttentionBackend", "not known"),
+        ("SetClipHooks", "not known"), ("TorchCompileModel", "not known"),
     ],
 )  # fmt: skip
 def test_what_patches_the_model_is_known_or_runs_one_by_one(patch: str, reason: str) -> None:
@@ -445,12 +445,22 @@ def test_a_sampler_that_is_exact_with_some_settings_alone_is_known_with_those(
     assert (why is None) if known else (f"known only with {name}" in (why or ""))
 
 
-def test_layer_skipping_that_rescales_runs_one_by_one() -> None:
-    for scale, reason in ((0.0, None), (0.3, "known only with rescaling_scale 0")):
-        graph = _changed("z-image", n50=node("SkipLayerGuidanceDiT", model=["7", 0], rescaling_scale=scale))
-        graph["8"]["inputs"]["model"] = ["50", 0]
-        why = fusible(template(graph, _card(SHIPPED["z-image"])))
-        assert (why is None) if reason is None else (reason in (why or ""))
+@pytest.mark.parametrize(
+    ("patch", "name", "value", "known"),
+    [
+        ("SkipLayerGuidanceDiT", "rescaling_scale", 0.0, True),
+        ("SkipLayerGuidanceDiT", "rescaling_scale", 0.3, False),
+        ("ModelAttentionBackend", "attention", "pytorch attention", True),
+        ("ModelAttentionBackend", "attention", "sage", False),
+    ],
+)
+def test_a_patch_that_is_exact_with_some_settings_alone_is_known_with_those(
+    patch: str, name: str, value: Any, *, known: bool
+) -> None:
+    graph = _changed("z-image", n50=node(patch, model=["7", 0], **{name: value}))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    why = fusible(template(graph, _card(SHIPPED["z-image"])))
+    assert (why is None) if known else (f"known only with {name}" in (why or ""))
 
 
 def test_the_pack_is_told_what_the_card_vouches_for_and_nothing_if_it_vouches_for_nothing() -> None:
