@@ -11,18 +11,32 @@ from modules.ai.graph import Graph, in_order, named
 from modules.ai.samplers import ADVANCED, GUIDERS, Unfusible, refuse_choices
 from modules.ai.templates import WorkflowTemplate
 
-# Nothing of a row passes through them: they read files, and give weights or a tokenizer.
+# Nothing of a row passes through them: they read files, and give weights or a tokenizer. (What then uses a
+# control net, a style or another model beside the main one is judged by itself.)
 _LOADERS = frozenset({
     "CLIPLoader",
     "CLIPLoaderGGUF",
+    "CLIPVisionLoader",
     "CheckpointLoader",
     "CheckpointLoaderSimple",
+    "ControlNetLoader",
+    "DiffControlNetLoader",
     "DiffusersLoader",
     "DualCLIPLoader",
     "DualCLIPLoaderGGUF",
+    "GLIGENLoader",
     "ImageOnlyCheckpointLoader",
+    "LatentUpscaleModelLoader",
+    "LoadBackgroundRemovalModel",
+    "LoadDA3Model",
+    "LoadMediaPipeFaceLandmarker",
+    "LoadMoGeModel",
+    "ModelPatchLoader",
+    "PhotoMakerLoader",
     "QuadrupleCLIPLoader",
     "QuadrupleCLIPLoaderGGUF",
+    "SetUnionControlNetType",
+    "StyleModelLoader",
     "TripleCLIPLoader",
     "TripleCLIPLoaderGGUF",
     "UNETLoader",
@@ -36,15 +50,21 @@ _LOADERS = frozenset({
 # They change weights, or how a text encoder reads one text, before any row is there. (The loader of
 # rgthree calls LoraLoader for each of its LoRAs.)
 _WEIGHTS = frozenset({
+    "CLIPAttentionMultiply",
     "CLIPMergeAdd",
     "CLIPMergeSimple",
     "CLIPMergeSubtract",
     "CLIPSetLastLayer",
     "LoraLoader",
     "LoraLoaderModelOnly",
+    "LoraModelLoader",
     "ModelMergeAdd",
+    "ModelMergeAuraflow",
     "ModelMergeBlocks",
+    "ModelMergeCosmosPredict2_14B",
+    "ModelMergeCosmosPredict2_2B",
     "ModelMergeFlux1",
+    "ModelMergeKrea2",
     "ModelMergeQwenImage",
     "ModelMergeSD1",
     "ModelMergeSD2",
@@ -54,6 +74,9 @@ _WEIGHTS = frozenset({
     "ModelMergeSimple",
     "ModelMergeSubtract",
     "Power Lora Loader (rgthree)",
+    "UNetCrossAttentionMultiply",
+    "UNetSelfAttentionMultiply",
+    "UNetTemporalAttentionMultiply",
 })  # fmt: skip
 
 # Values that stand in the graph, and what is computed from them alone: all rows have the same. (A picture
@@ -69,6 +92,7 @@ _CONSTANTS = frozenset({
     "FloatConstant",
     "INTConstant",
     "LoadImage",
+    "LotusConditioning",
     "PrimitiveBoolean",
     "PrimitiveFloat",
     "PrimitiveInt",
@@ -102,8 +126,7 @@ _SCHEDULERS = frozenset({
     "VPScheduler",
 })  # fmt: skip
 
-# They name one of ComfyUI's own samplers, each of which SamplerBatch makes exact (docs/fidelity.md). Left
-# out are SamplerLCM and SamplerEulerCFGpp, which SamplerBatch refuses with some of their settings.
+# They name one of ComfyUI's own samplers, each of which SamplerBatch makes exact (docs/fidelity.md).
 _SAMPLER_CHOICES = frozenset({
     "KSamplerSelect",
     "SamplerDPMPP_2M_SDE",
@@ -113,14 +136,18 @@ _SAMPLER_CHOICES = frozenset({
     "SamplerER_SDE",
     "SamplerEulerAncestral",
     "SamplerEulerAncestralCFGPP",
+    "SamplerEulerCFGpp",
+    "SamplerLCM",
     "SamplerLMS",
     "SamplerSASolver",
     "SamplerSEEDS2",
 })  # fmt: skip
 
 # They work on each row by itself, by how they are made: element by element, or along other dimensions
-# than the first. (LatentInterpolate looks like one of them and divides rows by each other's lengths.)
+# than the first. (Canny and ResizeImageMaskNode gave the same bits in a batch of 5 as alone.
+# LatentInterpolate looks like one of them and divides rows by each other's lengths.)
 _BY_ROW = frozenset({
+    "Canny",
     "ComfySwitchNode",
     "ConditioningSetTimestepRange",
     "ConditioningZeroOut",
@@ -152,6 +179,7 @@ _BY_ROW = frozenset({
     "LatentUpscale",
     "LatentUpscaleBy",
     "ReferenceLatent",
+    "ResizeImageMaskNode",
     "VAEDecode",
     "VAEDecodeTiled",
     "VAEEncode",
@@ -160,16 +188,21 @@ _BY_ROW = frozenset({
     *GUIDERS,
 })  # fmt: skip
 
-# Patches of the model that were measured on a real server's networks (docs/fidelity.md), whole batches
-# and sub-batches; those named ModelSampling only change the model's table of noise levels.
+# Patches of the model that were measured on small networks in a real ComfyUI, in whole batches and in
+# sub-batches of equal length: at most 5e-6 of a latent's value off. ModelComputeDtype (8e-4) and TCFG (3e-4)
+# are off by the rounding of the type and of the decomposition that they compute in. Those named
+# ModelSampling only change the model's table of noise levels.
 _PATCHES = frozenset({
     "APG",
     "CFGNorm",
+    "CFGOverride",
     "CFGZeroStar",
     "DifferentialDiffusion",
+    "Epsilon Scaling",
     "FreSca",
     "FreeU",
     "FreeU_V2",
+    "ModelAttentionBackend",
     "ModelComputeDtype",
     "ModelNoiseScale",
     "ModelSamplingAuraFlow",
@@ -178,6 +211,7 @@ _PATCHES = frozenset({
     "ModelSamplingDiscrete",
     "ModelSamplingFlux",
     "ModelSamplingSD3",
+    "ModelSamplingStableCascade",
     "PatchModelAddDownscale",
     "PerturbedAttentionGuidance",
     "RescaleCFG",
@@ -194,6 +228,15 @@ ROWWISE = (
 """Classes that treat each row of a batch by itself. Whatever else stands in a graph makes its template run
 one by one, unless its card vouches for the class (``rowwise``)."""
 
+_ONLY = {
+    "ModelAttentionBackend": ("attention", "pytorch attention"),
+    "SamplerEulerCFGpp": ("version", "regular"),
+    "SamplerLCM": ("noise_clip_std", 0),
+    "SkipLayerGuidanceDiT": ("rescaling_scale", 0),
+}
+"""Classes that are known with one value of an input; with another they measure the whole batch, or use
+something that is not known."""
+
 _SKIPS = "it decides for the whole batch which steps are computed"
 _ONE_STREAM = "it draws from one random stream for the whole batch"
 _MEASURES = "it measures the whole batch"
@@ -203,17 +246,20 @@ MIXING = {
     "ApplyFBCacheOnModel": _SKIPS,
     "ApplyTeaCachePatch": _SKIPS,
     "EasyCache": _SKIPS,
+    "FluxKVCache": "it keeps keys and values of a whole batch",
     "HyperTile": _ONE_STREAM,
     "LazyCache": _SKIPS,
     "Mahiro": _MEASURES,
     "NAGuidance": "a longer prompt in the batch changes what it does to the others",
     "PathchSageAttentionKJ": _MASKLESS,
+    "PerpNeg": _MEASURES,
     "RenormCFG": _MEASURES,
     "SamplerDPMAdaptative": "it chooses its steps from the whole batch",
     "SamplerLCMUpscale": _ONE_STREAM,
     "SelfAttentionGuidance": "it cannot run prompts of unequal length in one batch",
     "TeaCache": _SKIPS,
     "TeaCacheForImgGen": _SKIPS,
+    "TemporalScoreRescaling": _MEASURES,
     "TomePatchModel": _ONE_STREAM,
     "VideoLinearCFGGuidance": "it gives each picture of a batch another guidance",
     "VideoTriangleCFGGuidance": "it gives each picture of a batch another guidance",
@@ -235,3 +281,6 @@ def refuse_mixing(graph: Graph, template: WorkflowTemplate) -> None:
             )
         if class_type not in vouched:
             refuse_choices(graph, node_id)
+            name, known = _ONLY.get(class_type, ("", None))
+            if graph[node_id].inputs.get(name, known) != known:
+                raise Unfusible(f"{named(graph, node_id)}: it is known only with {name} {known}")

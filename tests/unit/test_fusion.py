@@ -388,10 +388,10 @@ def test_a_node_that_might_mix_pictures_is_refused_unless_the_card_vouches_for_i
 
 # ── known, or alone ─────────────────────────────────────────────────────────────────────────────
 
-UNKNOWN = st.sampled_from(["SomebodysPatch", "LatentInterpolate", "ImageGrid", "SamplerLCM", *sorted(MIXING)])
+UNKNOWN = st.sampled_from(["SomebodysPatch", "LatentInterpolate", "ImageGrid", *sorted(MIXING)])
 
 
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(exported(), UNKNOWN, st.data())
 def test_a_class_that_nobody_knows_is_refused_wherever_the_output_depends_on_it(
     drawn: Exported, unknown: str, data: st.DataObject
@@ -440,7 +440,7 @@ def test_refusing_depends_on_the_classes_alone(
         ("TeaCache", "which steps"), ("PathchSageAttentionKJ", "masks"), ("Mahiro", "measures"),
         ("HyperTile", "one random stream"), ("TomePatchModel", "one random stream"),
         ("NAGuidance", "a longer prompt"), ("RenormCFG", "measures"), ("CLIPHooks", "not known"),
-        ("SetClipHooks", "not known"), ("ModelAttentionBackend", "not known"),
+        ("SetClipHooks", "not known"), ("TorchCompileModel", "not known"),
     ],
 )  # fmt: skip
 def test_what_patches_the_model_is_known_or_runs_one_by_one(patch: str, reason: str) -> None:
@@ -486,6 +486,40 @@ def test_samplers_and_schedules_that_other_packs_add_run_one_by_one(
 )
 def test_a_sampler_that_is_not_one_of_comfyuis_exact_ones_runs_one_by_one(sampler: str) -> None:
     assert f"node 8 ({sampler}): " in _why(_changed("flux", n8=node(sampler)), _card())
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name", "value", "known"),
+    [
+        ("SamplerLCM", "noise_clip_std", 0.0, True), ("SamplerLCM", "noise_clip_std", 1.5, False),
+        ("SamplerEulerCFGpp", "version", "regular", True),
+        ("SamplerEulerCFGpp", "version", "alternative", False),
+        ("SamplerEulerCFGpp", "version", ["9", 0], False),
+    ],
+)  # fmt: skip
+def test_a_sampler_that_is_exact_with_some_settings_alone_is_known_with_those(
+    sampler: str, name: str, value: Any, *, known: bool
+) -> None:
+    why = fusible(template(_changed("flux", n8=node(sampler, **{name: value})), _card()))
+    assert (why is None) if known else (f"known only with {name}" in (why or ""))
+
+
+@pytest.mark.parametrize(
+    ("patch", "name", "value", "known"),
+    [
+        ("SkipLayerGuidanceDiT", "rescaling_scale", 0.0, True),
+        ("SkipLayerGuidanceDiT", "rescaling_scale", 0.3, False),
+        ("ModelAttentionBackend", "attention", "pytorch attention", True),
+        ("ModelAttentionBackend", "attention", "sage", False),
+    ],
+)
+def test_a_patch_that_is_exact_with_some_settings_alone_is_known_with_those(
+    patch: str, name: str, value: Any, *, known: bool
+) -> None:
+    graph = _changed("z-image", n50=node(patch, model=["7", 0], **{name: value}))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    why = fusible(template(graph, _card(SHIPPED["z-image"])))
+    assert (why is None) if known else (f"known only with {name}" in (why or ""))
 
 
 def test_the_pack_is_told_what_the_card_vouches_for_and_nothing_if_it_vouches_for_nothing() -> None:

@@ -30,7 +30,7 @@ InstantNode = Callable[[Inputs], tuple[Any, ...]]
 # KSampler leaves out the last noise level but one for these
 _LESS_ONE_LEVEL = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 # its rows depend on each other, whatever their noise
-_NEVER_EXACT = "dpm_adaptive"
+_NEVER_EXACT = ("dpm_adaptive", "lcm_upscale")
 
 
 # ── loaders ─────────────────────────────────────────────────────────────────────────────────────
@@ -53,6 +53,13 @@ def _patched(node: str) -> InstantNode:
     def patch(inputs: Inputs) -> tuple[Any, ...]:
         parts = (inputs["model"], inputs["clip"]) if "clip" in inputs else (inputs["model"],)
         return tuple(replace(part, made=f"{part.made} > {told(node, inputs)}") for part in parts)
+
+    return patch
+
+
+def _mixing(node: str) -> InstantNode:
+    def patch(inputs: Inputs) -> tuple[Any]:
+        return (replace(inputs["model"], mixing=True, made=f"{inputs['model'].made} > {told(node, inputs)}"),)
 
     return patch
 
@@ -129,10 +136,14 @@ def _sampler(inputs: Inputs) -> tuple[Sampler]:
     return (Sampler(name=inputs["sampler_name"]),)
 
 
+def _named_sampler(name: str) -> InstantNode:
+    return lambda inputs: (Sampler(name=name),)
+
+
 def _sampler_batch(inputs: Inputs) -> tuple[Sampler]:
     sampler: Sampler = inputs["sampler"]
-    if sampler.name == _NEVER_EXACT:
-        raise refusal("SamplerBatch", "sampler", f"{_NEVER_EXACT} chooses its steps from the whole batch.")
+    if sampler.name in _NEVER_EXACT:
+        raise refusal("SamplerBatch", "sampler", f"{sampler.name} makes each picture from the whole batch.")
     return (replace(sampler, own=seeds("SamplerBatch", inputs["seeds"])),)
 
 
@@ -267,6 +278,15 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "ModelSamplingAuraFlow": _patched("ModelSamplingAuraFlow"),
     "ModelSamplingFlux": _patched("ModelSamplingFlux"),
     "ModelSamplingSD3": _patched("ModelSamplingSD3"),
+    "CFGNorm": _patched("CFGNorm"),
+    "EasyCache": _mixing("EasyCache"),
+    "HyperTile": _mixing("HyperTile"),
+    "LazyCache": _mixing("LazyCache"),
+    "Mahiro": _mixing("Mahiro"),
+    "NAGuidance": _mixing("NAGuidance"),
+    "RenormCFG": _mixing("RenormCFG"),
+    "SamplerDPMAdaptative": _named_sampler("dpm_adaptive"),
+    "SamplerLCMUpscale": _named_sampler("lcm_upscale"),
     "CLIPTextEncode": _encode,
     "TextEncodeQwenImageEdit": _encode_edit,
     "CLIPTextEncodeBatch": _encode_batch,

@@ -178,6 +178,8 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
 def _seed(task: SamplerTask, index: int) -> int:
     """The seed that row ``index`` amounts to: its noise's, mixed with its step noise's if that is another."""
     seed = task.noise.row(index)
+    if index and task.guider.model.mixing:
+        seed = mixed_seed("mixed", seed, index)
     if not task.sampler.noisy:
         return seed
     own = task.sampler.own

@@ -140,11 +140,13 @@ def mixed_seed(*parts: str | float) -> int:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
     """A diffusion model by its file, and by all that was done to it. ``fused_for`` are the prompts whose
-    unequal lengths it handles."""
+    unequal lengths it handles; with ``mixing`` it has a patch that lets the rows of a batch change each
+    other."""
 
     file: str
     made: str
     fused_for: tuple[str, ...] | None = None
+    mixing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
