@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import (
     EngineForgot,
+    EngineSick,
     EngineUnavailable,
     ExecutionFailed,
     FusionRefused,
@@ -296,8 +297,9 @@ class FakeEngine:
     ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,
     ``refused`` one with which no batch is taken;
     ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end,
-    ``hiccups`` how often it does not answer when asked what it can do; ``sick`` what every run fails with;
-    ``refuses`` a model that it does not fuse, ``breaks`` one of which it runs no batch of several.
+    ``hiccups`` how often it does not answer when asked what it can do; ``sick`` what every run fails with,
+    ``full`` that its disk is; ``refuses`` a model that it does not fuse, ``breaks`` one of
+    which it runs no batch of several.
     """
 
     name: str
@@ -316,6 +318,7 @@ class FakeEngine:
     lost_pictures: int = 0
     hiccups: int = 0
     sick: str = ""
+    full: bool = False
     refuses: str = ""
     breaks: str = ""
     cautious: frozenset[str] = frozenset()
@@ -342,6 +345,8 @@ class FakeEngine:
 
     def check_health(self, batch: Batch) -> None:
         """Raise what a run ends with on a server that answers and cannot do it."""
+        if self.full:
+            raise EngineSick("no space left on device")
         if self.sick:
             raise ExecutionFailed(self.sick)
         if batch.fused and batch.key.model == self.refuses:

@@ -14,6 +14,7 @@ from modules.ai.graph import JSON
 from modules.ai.near_misses import did_you_mean
 from modules.queue_manager.errors import (
     EngineForgot,
+    EngineSick,
     EngineUnavailable,
     ExecutionFailed,
     FusionRefused,
@@ -175,7 +176,7 @@ def failure(data: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) 
     if kind.rpartition(".")[2] == "Refused" and _REFUSAL.match(message):
         return FusionRefused(struck_out(short(message.strip()), written))
     if _SERVER.search(message):
-        return EngineUnavailable(reason)
+        return EngineSick(reason)
     if (
         kind.endswith(("OutOfMemoryError", "ArrayMemoryError"))
         or kind == "MemoryError"

@@ -1,7 +1,7 @@
 """How many rows one engine can take of each model, learned from what its runs came to.
 
-A limit that is not known yet grows from one row by what came through. An out-of-memory at a size that never
-came through leads back to the largest size that did; at a size that did, to half of it. After each
+A limit that is not known yet grows from one row by what came through. An out-of-memory halves it, but
+not below a smaller size that came through before. After each
 disappointment a larger size is tried more rarely. A model whose runs refuse to be fused takes one row.
 """
 
@@ -104,7 +104,9 @@ class BatchLimits:
         """A run of ``rows`` did not fit. Returns the new limit, which is never below one: what else
         takes the memory may be gone the next time."""
         learned = self._of(model)
-        fits = learned.proven if 0 < learned.proven < rows else max(rows // 2, 1)
+        fits = max(rows // 2, 1)
+        if learned.proven < rows:
+            fits = max(fits, learned.proven)
         patience = PATIENCE if learned.patience < PATIENCE else 2 * learned.patience
         self._successes.pop(model, None)
         self._learn(model, replace(learned, rows=fits, proven=min(learned.proven, fits), patience=patience))

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from modules.queue_manager.batch_limits import ALONE_AFTER, BatchLimits, Learned
-from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.errors import EngineSick, GenerationError
 from modules.queue_manager.failure_record import SICK_AFTER
 from modules.queue_manager.flights import EngineSlot, Flight
 from modules.queue_manager.jobs import Job
@@ -138,13 +138,16 @@ class EngineRegistry:
     # ── whether it is to be trusted ─────────────────────────────────────────────────────────────
 
     def suspect(self, slot: EngineSlot, jobs: Sequence[Job], error: GenerationError) -> bool:
-        """A run of ``jobs`` failed. True if the engine is held to be sick: it gets nothing more then, but for
-        one job at a time that shows whether it is well again."""
+        """A run of ``jobs`` failed. True if the engine is held to be sick, by its record or by what the error
+        says: it gets nothing more then, but for one job at a time that shows whether it is well again."""
         if error.blame == "content" and jobs:
             slot.fusion_doubts.failed(jobs[0].key.model, [job.id for job in jobs])
         if jobs and (error.blame == "content" or (error.blame == "size" and len(jobs) == 1)):
             slot.record.failed(jobs, str(error), self._clock.now())
             self._judge(slot)
+        elif jobs and isinstance(error, EngineSick):
+            slot.record.failed(jobs, str(error), self._clock.now())
+            self._condemn(slot)
         return slot.sick
 
     def came_through(self, slot: EngineSlot, job: Job) -> None:
@@ -174,8 +177,13 @@ class EngineRegistry:
                 slot.record.guilty(job.id)
 
     def _judge(self, slot: EngineSlot) -> None:
-        if not slot.sick and slot.record.culprits(self._working) >= SICK_AFTER:
-            slot.sick = True
-            log.error("Engine is held to be sick: %s", slot.record.sentence(), extra={"engine": slot.name})
-            self._on_sick(slot)
-            slot.stir.set()
+        if slot.record.culprits(self._working) >= SICK_AFTER:
+            self._condemn(slot)
+
+    def _condemn(self, slot: EngineSlot) -> None:
+        if slot.sick:
+            return
+        slot.sick = True
+        log.error("Engine is held to be sick: %s", slot.record.sentence(), extra={"engine": slot.name})
+        self._on_sick(slot)
+        slot.stir.set()

@@ -186,7 +186,8 @@ class EngineStalled(EngineUnavailable):
 
 
 class EngineSick(EngineUnavailable):
-    """It answers, and the runs of several different people failed on it in a row."""
+    """It answers, and fails whatever it is given: its disk is full, or the runs of several different people
+    failed on it in a row."""
 
 
 class EngineForgot(EngineUnavailable):

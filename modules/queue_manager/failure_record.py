@@ -84,7 +84,8 @@ class FailureRecord:
 
     def sentence(self) -> str:
         """What the operator is told."""
-        return f"{self.runs} runs failed in a row: {self.reason}"
+        many = f"{self.runs} runs failed in a row" if self.runs > 1 else "the last run failed"
+        return f"{many}: {self.reason}"
 
 
 class FusionDoubts:

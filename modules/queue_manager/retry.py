@@ -47,7 +47,7 @@ class Retry:
             return
         extra = {"run": flight.batch.id, "engine": slot.name, "blame": blame}
         log.warning("Run failed: %s", error, extra=extra)
-        if slot.sick and blame in ("content", "size"):
+        if slot.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
             for job in jobs:
                 await self._wait_for_cure(job, error, slot)
         elif len(jobs) > 1 and blame in ("content", "size"):

@@ -418,7 +418,7 @@ class GpuWorker:
         if isinstance(error, FusionRefused):
             self._engines.run_alone(self.slot, flight.batch.key.model, error.reason)
         wanted = not flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
-        if isinstance(error, EngineUnavailable) and wanted:
+        if isinstance(error, EngineUnavailable) and not isinstance(error, EngineSick) and wanted:
             self._note(error)
             self._leave_off(flight)
         elif self._engines.suspect(self.slot, flight.aboard, error):

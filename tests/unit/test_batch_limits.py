@@ -38,6 +38,13 @@ def test_a_failed_trial_leads_back_to_what_came_through_and_is_made_more_rarely(
     assert limits.of("flux") == 3
 
 
+def test_one_lone_picture_that_came_through_does_not_make_a_batch_too_large_by_more_than_half() -> None:
+    limits = BatchLimits()
+    limits.tell({"flux": 4})
+    limits.succeeded("flux", 1)
+    assert limits.out_of_memory("flux", 4) == 2
+
+
 def test_what_came_through_once_and_fits_no_more_is_halved() -> None:
     limits = BatchLimits()
     limits.tell({"flux": 4})

@@ -62,6 +62,21 @@ def test_the_only_server_falls_sick_and_jobs_wait_until_it_is_well() -> None:
     play(scene)
 
 
+def test_a_full_disk_fails_nobody_and_is_told_until_there_is_room() -> None:
+    async def scene(house: House) -> None:
+        house.engines["a"].full = True
+        jobs = [await house.submit(n, f"p{n}") for n in range(4)]
+        await asyncio.sleep(5.0)
+        (status,) = house.fleet.engines()
+        assert "failed in a row: no space left on device" in str(status.last_error)
+        house.engines["a"].full = False
+        await house.ended(*jobs)
+        assert {house.ear.of(job)[-1] for job in jobs} == {"Delivered"}
+        assert all(event.job.attempts == 0 for event in house.ear.events)
+
+    play(scene)
+
+
 def test_jobs_do_not_wait_for_ever_for_a_server_that_stays_sick() -> None:
     async def scene(house: House) -> None:
         engine = house.engines["a"]
