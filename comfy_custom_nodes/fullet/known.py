@@ -19,6 +19,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PLAIN_NAMES = ("dtype", "device", "UUID")
 # ComfyUI's own closures around somebody else's function, which is what counts.
 _AROUND = {"comfy.model_patcher.ModelPatcher"}
+_PACKAGE = re.compile(r"(?:.*[\\/])?[^.]*")  # a custom node's module begins with its path, dots and all
 _EXTRA = re.compile(r"[\\/]comfy_extras[\\/](\w+)$")
 
 
@@ -93,7 +94,9 @@ def module_name(module: str) -> str:
 def package(module: str) -> str:
     """What is vouched for together: a custom node pack, or one of ComfyUI's own modules."""
     name = module_name(module)
-    return name if name.split(".")[0] in ("comfy", "comfy_extras", "comfy_api") else name.split(".")[0]
+    if name.split(".")[0] in ("comfy", "comfy_extras", "comfy_api"):
+        return name
+    return _PACKAGE.match(name)[0]  # type: ignore[index] - it matches every text
 
 
 def parts(value: object) -> Iterator[Any]:

@@ -101,6 +101,8 @@ def test_all_that_is_not_plain_is_found_however_deep_it_lies() -> None:
 
 def test_a_pack_is_vouched_for_as_a_whole_and_comfyuis_nodes_file_by_file() -> None:
     assert package("/srv/custom_nodes/Pack_x_1.nodes.cache") == package("/srv/custom_nodes/Pack_x_1")
+    assert package("/home/me/.comfy/custom_nodes/one") != package("/home/me/.comfy/custom_nodes/two")
+    assert package(r"C:\me.comfy\custom_nodes\Pack.nodes") == r"C:\me.comfy\custom_nodes\Pack"
     assert package("/srv/comfy/comfy_extras/nodes_nag") == "comfy_extras.nodes_nag"
     assert package("comfy.samplers") != package("comfy.model_base")
 

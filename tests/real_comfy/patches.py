@@ -54,7 +54,7 @@ WAYS = (
     Way(network="SD 1.5", name="repeat", positive=(7, 14, 21), negative=(7, 7, 14)),
     Way(network="SD 1.5", name="split", positive=(35, 49, 35, 7), negative=(7, 7, 7, 14)),
     Way(network="Flux.1", name="plain", positive=(30, 30), negative=(30, 30)),
-    Way(network="Flux.1", name="key_mask", positive=(30, 90), negative=(45, 30)),
+    Way(network="Flux.1", name="key_mask", positive=(30, 90), negative=(30, 45)),
     Way(network="Flux.1", name="split", positive=(30, 40, 30), negative=(30, 30, 30), other=True),
     Way(network="Z-Image", name="bucket", positive=(8, 14, 30), negative=(9, 3, 14)),
     Way(network="Z-Image", name="masked_layout", positive=(8, 40, 70), negative=(9, 40, 14)),
@@ -67,10 +67,11 @@ WAYS = (
 LATENTS = {
     "SD 1.5": (4, 12, 12),
     "Flux.1": (16, 8, 10),
-    "Z-Image": (16, 8, 8),
+    "Z-Image": (16, 6, 8),
     "Qwen-Image": (16, 1, 8, 8),
     "SD3": (16, 8, 8),
 }
+SMALLER = {"Z-Image": {"n_layers": 1}}
 EVERYWHERE = tuple(dict.fromkeys(way.network for way in WAYS if way.network != "SD3"))
 UNET, FLUX, NOT_UNET = ("SD 1.5",), ("Flux.1",), ("Flux.1", "Z-Image", "Qwen-Image")
 HIDING = ("key_mask", "masked_layout", "bucket", "own_mask")  # a control net would see what they hide
@@ -290,7 +291,7 @@ WRONG = (
 def network_of(name: str) -> networks.Network:
     plain = name.removesuffix(" inpainting")
     (network,) = (each for each in networks.NETWORKS if each.name == plain)
-    return replace(network, latent=LATENTS[plain])
+    return replace(network, latent=LATENTS[plain], unet={**network.unet, **SMALLER.get(plain, {})})
 
 
 @cache
@@ -482,7 +483,7 @@ def tell(kind: str, case: Case) -> None:
             if case.ways and way.name not in case.ways:
                 continue
             # Guidance 1 skips the negative; what a node does to the guidance is nothing then.
-            for guidance in (1.0, 4.0) if kind == "rows" or way.name in ("plain", "split") else (4.0,):
+            for guidance in (1.0, 4.0) if kind == "rows" or way.name == "split" else (4.0,):
                 run = Run(case=case, way=way, guidance=guidance)
                 found = {
                     "kind": kind, "case": case.name, "node": case.node or case.guider, "network": name,
@@ -492,7 +493,8 @@ def tell(kind: str, case: Case) -> None:
                     found["vouched"] = run.measured(vouched=vouched)
                     found["later"] = run.measured(later=True)
                 if guidance > 1 and way.name in ("plain", "bucket", "own_mask") and not case.ways:
-                    found["lone"] = bool(torch.equal(run.together([0]), run.alone(0)))
+                    solo = run.solos[:1] if "latents" in found else run.alone(0)
+                    found["lone"] = bool(torch.equal(run.together([0]), solo))
                 print(json.dumps(found), flush=True)
 
 
@@ -522,7 +524,8 @@ def tell_ids() -> None:
         return model
 
     (way,) = (way for way in WAYS if (way.network, way.name) == ("SD 1.5", "split"))
-    Run(case=Case(name="recorder", make=recorded), way=way, guidance=4.0).measured(vouched=["Recorder"])
+    run = Run(case=Case(name="recorder", make=recorded), way=way, guidance=4.0)
+    run.together(range(len(way.positive)), vouched=["Recorder"])
     print(json.dumps({"ids": recorder.seen, "steps": STEPS}), flush=True)
 
 

@@ -93,17 +93,10 @@ def patches_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _verdict(rows: list[dict[str, Any]]) -> str:
-    told = dict.fromkeys(
-        f"refused ({row['way']})"
-        if "refused" in row and row["way"] != "split"
-        else "refused"
-        if "refused" in row
-        else "exact"
-        for row in rows
-    )
-    if not any(name == "exact" for name in told) and told:
+    refused = dict.fromkeys(f"{row['network']} {row['way']}" for row in rows if "refused" in row)
+    if rows and all("refused" in row for row in rows):
         return "refused"
-    return ", ".join(told) or "–"
+    return f"exact; refused: {', '.join(refused)}" if refused else "exact" if rows else "–"
 
 
 def _floor(floor: float | None) -> str:

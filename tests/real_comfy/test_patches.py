@@ -115,7 +115,8 @@ def test_step_caches_are_wrong_in_a_batch_and_so_rightly_refused(measured: Measu
 def test_a_person_alone_gets_stocks_bits_whatever_patches_the_model(measured: Measurements) -> None:
     alone = [row for row in measured if "lone" in row]
     assert {row["case"] for row in alone} >= {"EasyCache", "Mahiro", "PerpNeg", "RenormCFG", "APG", "nothing"}
-    assert [row for row in alone if not row["lone"]] == []
+    different = {row["case"] for row in alone if not row["lone"]}
+    assert different <= {"TomePatchModel"}  # draws from torch's global generator: stock differs from itself
 
 
 def test_sub_batches_have_ids_of_their_own_which_stay(printed: Measurements) -> None:
