@@ -189,9 +189,9 @@ _BY_ROW = frozenset({
 })  # fmt: skip
 
 # Patches of the model that were measured on small networks in a real ComfyUI, in whole batches and in
-# sub-batches of equal length: at most 5e-6 of a latent's value off. ModelComputeDtype (8e-4) and TCFG (3e-4)
-# are off by the rounding of the type and of the decomposition that they compute in. Those named
-# ModelSampling only change the model's table of noise levels.
+# sub-batches of equal length: at most 5e-6 of a latent's value off, but for ModelComputeDtype (8e-4, it
+# computes in a coarser type) and TCFG (3e-4). Those named ModelSampling only change the model's table of
+# noise levels.
 _PATCHES = frozenset({
     "APG",
     "CFGNorm",
@@ -264,7 +264,7 @@ MIXING = {
     "VideoLinearCFGGuidance": "it gives each picture of a batch another guidance",
     "VideoTriangleCFGGuidance": "it gives each picture of a batch another guidance",
 }
-"""Classes that were seen to mix the pictures of a batch, and how; no card can vouch for them."""
+"""Classes that are known to mix the pictures of a batch, and how; no card can vouch for them."""
 
 
 def refuse_mixing(graph: Graph, template: WorkflowTemplate) -> None:

@@ -532,7 +532,7 @@ def test_the_pack_is_told_what_the_card_vouches_for_and_nothing_if_it_vouches_fo
     assert "vouched" not in of_class(fused(SHIPPED["z-image"], [request()]), "FusedModel")[0]
 
 
-def test_nobody_can_vouch_for_what_was_seen_to_mix_pictures() -> None:
+def test_nobody_can_vouch_for_what_is_known_to_mix_pictures() -> None:
     graph = _changed("z-image", n50=node("EasyCache", model=["7", 0]))
     graph["8"]["inputs"]["model"] = ["50", 0]
     card = _card(SHIPPED["z-image"]).replace("[roles]", 'rowwise = ["EasyCache"]\n[roles]')
