@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from modules.ai.templates import WorkflowTemplate
-    from modules.discord.administration import Reload
+    from modules.ai.workflows.templates import WorkflowTemplate
     from modules.discord.bot import ImageBot
     from modules.discord.inspection import Ask
-    from modules.queue_manager.fleet import Fleet
+    from modules.discord.interactions.administration import Reload
     from modules.queue_manager.jobs import ModelOffer
     from modules.queue_manager.manager import QueueManager
     from modules.queue_manager.ports import Clock, JobListener
+    from modules.queue_manager.workers.fleet import Fleet
     from modules.utils.database.engine import Database
     from modules.utils.database.lease import Lease
-    from modules.utils.images import PictureCleaner
+    from modules.utils.images.cleaner import PictureCleaner
     from modules.utils.inspection import Finding, Section
-    from modules.utils.monitor import Monitor
-    from modules.utils.settings import Settings
+    from modules.utils.monitoring.health_server import Monitor
+    from modules.utils.settings.settings import Settings
 
 OLDEST = (3, 10)
 ROOT = Path(__file__).resolve().parent
@@ -82,7 +82,8 @@ def main(arguments: "Sequence[str]") -> int:
 def _run(arguments: "Sequence[str]") -> int:
     options = _settings_options("run", "Run the bot.").parse_args(arguments)
     from modules.queue_manager.errors import StartupError
-    from modules.utils import log, settings
+    from modules.utils.monitoring import log
+    from modules.utils.settings import settings
 
     try:
         written = settings.read_file(options.env_file)
@@ -120,7 +121,7 @@ def _until_signalled(work: "Coroutine[None, None, int]") -> int:
 
 async def _live(settings: "Settings", env_file: Path) -> int:
     """Serve, seen by the operator from the first moment on."""
-    from modules.utils.monitor import Monitor
+    from modules.utils.monitoring.health_server import Monitor
 
     monitor, port = Monitor(), settings.metrics_port
     if not port:
@@ -139,7 +140,7 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
     import discord
 
     from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-    from modules.utils.monitor import View
+    from modules.utils.monitoring.health_server import View
 
     message_content, pause, patience = True, 1.0, 30.0
     while True:
@@ -186,17 +187,17 @@ async def _serve(
 
     import aiohttp
 
-    from modules.ai.comfy_client import ComfyClient
-    from modules.ai.engine import ComfyEngine
-    from modules.ai.workflows import load_templates, offers
+    from modules.ai.comfy.client import ComfyClient
+    from modules.ai.engines import ComfyEngine
+    from modules.ai.models.loading import load_templates, offers
     from modules.queue_manager.clock import LoopClock
-    from modules.queue_manager.fleet import Fleet
-    from modules.utils.addresses import Addresses
-    from modules.utils.chronicle import Chronicle
-    from modules.utils.environment import EnvironmentFile
-    from modules.utils.images import PictureCleaner
-    from modules.utils.metrics import JobMetrics
-    from modules.utils.monitor import View
+    from modules.queue_manager.workers.fleet import Fleet
+    from modules.utils.images.cleaner import PictureCleaner
+    from modules.utils.monitoring.health_server import View
+    from modules.utils.monitoring.metrics import JobMetrics
+    from modules.utils.monitoring.status_history import Chronicle
+    from modules.utils.settings.env_file import EnvironmentFile
+    from modules.utils.settings.server_discovery import Addresses
 
     clock, templates = LoopClock(), load_templates(ROOT / "flujos")
     metrics = JobMetrics(
@@ -286,7 +287,7 @@ def _database(
 ) -> "AbstractAsyncContextManager[Database]":
     """The database of ``settings``, to be entered; ``note_seconds`` hears how long each commit took."""
     from modules.utils.database.engine import Database
-    from modules.utils.database.records import Retention
+    from modules.utils.database.rows import Retention
 
     return Database.open(
         settings.database_url,
@@ -339,9 +340,9 @@ def _image_bot(
 ) -> "ImageBot":
     """The bot as ``settings`` want it, towards the Discord that they name."""
     from modules.discord.bot import ImageBot
-    from modules.discord.connection import redirect
     from modules.discord.inspection import asking_by
-    from modules.discord.limits import Limits
+    from modules.discord.requests.limits import Limits
+    from modules.discord.transport.api_address import redirect
 
     simulated = (
         redirect(api_base=settings.discord_api_base, gateway_url=settings.discord_gateway_url)
@@ -520,9 +521,9 @@ def _check(arguments: "Sequence[str]") -> int:
     parser = _settings_options("check", "Go through what can be wrong before a user meets it.")
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(arguments)
-    from modules.utils import log
     from modules.utils.inspection import Section, as_json, as_text, sound
-    from modules.utils.settings_inspection import inspect_settings
+    from modules.utils.monitoring import log
+    from modules.utils.settings.inspection import inspect_settings
 
     given, found = inspect_settings(options.env_file, os.environ)
     log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
@@ -586,12 +587,12 @@ async def _inspect_database(settings: "Settings") -> "tuple[Finding, ...]":
 async def _inspect_servers(
     settings: "Settings", session: "aiohttp.ClientSession", templates: "Mapping[str, WorkflowTemplate]"
 ) -> "tuple[Finding, ...]":
-    from modules.ai.comfy_client import ComfyClient
+    from modules.ai.comfy.client import ComfyClient
     from modules.ai.inspection import inspect_server
     from modules.queue_manager.backports import gather_or_cancel
     from modules.queue_manager.clock import LoopClock
-    from modules.utils.addresses import Addresses
     from modules.utils.inspection import Finding
+    from modules.utils.settings.server_discovery import Addresses
 
     urls = []  # type: list[str]
 
@@ -617,7 +618,7 @@ async def _inspect_servers(
 
 
 def _demo(arguments: "Sequence[str]") -> int:
-    from modules.utils import bootstrap
+    from modules.app import bootstrap
 
     python = _environment(RUNNING)
     if not bootstrap.running_in(ROOT):
@@ -636,8 +637,9 @@ def _demo(arguments: "Sequence[str]") -> int:
 async def _demonstrate(options: "Namespace") -> int:
     """The real bot, between sides of which at least one is simulated."""
     from modules.demo.stage import stage
-    from modules.utils import log, settings
-    from modules.utils.monitor import Monitor
+    from modules.utils.monitoring import log
+    from modules.utils.monitoring.health_server import Monitor
+    from modules.utils.settings import settings
 
     # without a real side, the operator's own settings are nobody's business, whatever state they are in
     real = options.real_discord or options.comfy_urls
@@ -699,7 +701,7 @@ def _lint(arguments: "Sequence[str]") -> int:
 
 def _environment(requirements: str, folder: str = ".venv") -> Path:
     """The Python of the environment that a command needs, or the end of the process with one line."""
-    from modules.utils import bootstrap
+    from modules.app import bootstrap
 
     try:
         return bootstrap.prepare(ROOT, requirements, folder=folder)
@@ -709,7 +711,7 @@ def _environment(requirements: str, folder: str = ".venv") -> Path:
 
 
 def _go_on(python: Path, arguments: "Sequence[str]") -> int:
-    from modules.utils import bootstrap
+    from modules.app import bootstrap
 
     return bootstrap.hand_over(python, arguments, ROOT)
 

@@ -18,15 +18,15 @@ from PIL import Image
 from modules.demo.discord_server import DiscordServer, WorldSpec, default_world
 from modules.demo.users import SimulatedUser
 from modules.discord.bot import ImageBot
-from modules.discord.connection import host_of
+from modules.discord.transport.api_address import host_of
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Batch, ModelOffer, Picture, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import RunPreview
+from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
-from modules.utils.images import PictureCleaner
+from modules.utils.images.cleaner import PictureCleaner
 from tests.discord_wiring import openapi_file, running, wired
 from tests.fakes import FakeEngine, FakeRun, offer
 

@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import (
     EngineForgot,
     EngineSick,
@@ -48,6 +47,7 @@ from modules.queue_manager.ports import (
     RunProgress,
     RunStarted,
 )
+from modules.queue_manager.scheduling.batch_limits import Learned
 
 SQUARE = Size(width=1024, height=1024)
 

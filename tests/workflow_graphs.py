@@ -9,14 +9,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from modules.ai.cards import read_card
-from modules.ai.graph import read_graph, write_graph
-from modules.ai.sources import scaling
-from modules.ai.templates import WorkflowTemplate
-from modules.ai.workflows import load_templates
-from modules.demo.comfy_server.node_table import NodeTable
+from modules.ai.fusion.sources import scaling
+from modules.ai.models.loading import load_templates
+from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.graph import read_graph, write_graph
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.demo.comfy_server.nodes.node_table import NodeTable
+from modules.demo.comfy_server.nodes.validation import validate
 from modules.demo.comfy_server.profile import ServerProfile
-from modules.demo.comfy_server.validation import validate
 
 FLUJOS = Path(__file__).parent.parent / "flujos"
 SHIPPED = load_templates(FLUJOS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from modules.ai.card_proposals import NoProposal, propose_card
-from modules.ai.comfy_client import ComfyClient
-from modules.ai.comfy_errors import ServerSilent, Unreachable, Untrusted
-from modules.ai.fusion import fusible
-from modules.ai.preflight import inspect
-from modules.ai.templates import WorkflowTemplate
-from modules.ai.workflows import cardless, load_graph, load_template
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.comfy.errors import ServerSilent, Unreachable, Untrusted
+from modules.ai.comfy.preflight import inspect
+from modules.ai.fusion.fuse import fusible
+from modules.ai.models.loading import cardless, load_graph, load_template
+from modules.ai.models.proposals import NoProposal, propose_card
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow, EngineUnauthorized, EngineUnavailable
 from modules.utils.inspection import Finding
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from modules.demo.comfy_server.marks import NoMark, mark_of, read_mark
+from modules.demo.comfy_server.drawing.marks import NoMark, mark_of, read_mark
 from modules.demo.users import File, InvocationFailed, SimulatedUser
 
 SUBJECTS = (

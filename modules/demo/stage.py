@@ -18,8 +18,8 @@ from urllib.parse import quote
 from modules.demo.run import SimulatedDiscord, simulated_discord, simulated_gpus
 from modules.demo.script import Script, commands_are_there, play
 from modules.queue_manager.errors import StartupError
-from modules.utils import settings
-from modules.utils.settings import Settings
+from modules.utils.settings import settings
+from modules.utils.settings.settings import Settings
 
 
 def read_options(arguments: Sequence[str]) -> Namespace:

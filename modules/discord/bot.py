@@ -28,43 +28,43 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from modules.discord.acknowledging import Acknowledger
-from modules.discord.actions import JobActions
-from modules.discord.administration import Administration, Inspect, Reload
-from modules.discord.answers import fenced, tell_error
-from modules.discord.attachments import AttachmentReader
-from modules.discord.boards import Hindrance
-from modules.discord.buckets import Buckets
-from modules.discord.buttons import TEMPLATE, Component
-from modules.discord.channels import SessionChannels
-from modules.discord.clicks import Clicks
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin, AdminSlash
 from modules.discord.cogs.commands import Commands
 from modules.discord.cogs.sessions import Sessions
-from modules.discord.courier import DISCORD_ERRORS, Courier
-from modules.discord.delivery import ChannelDelivery
-from modules.discord.desk import Desk
-from modules.discord.failures import FailureNotices
-from modules.discord.guard import GuildGuard
-from modules.discord.intake import Intake, Refunds
-from modules.discord.kept import Kept
-from modules.discord.limits import Cooldown, Limits
-from modules.discord.messages import Messages
-from modules.discord.open_answers import OpenAnswers
-from modules.discord.pacing import Pacer, Traffic
-from modules.discord.progress import INTERVAL, ProgressMessages
-from modules.discord.registration import Registration
-from modules.discord.results import ResultNotes
-from modules.discord.words import BannedWords
+from modules.discord.delivery.failure_notices import FailureNotices
+from modules.discord.delivery.picture_delivery import ChannelDelivery
+from modules.discord.delivery.result_message import ResultNotes
+from modules.discord.delivery.status_messages import INTERVAL, ProgressMessages
+from modules.discord.delivery.status_text import Hindrance
+from modules.discord.delivery.undelivered import Kept
+from modules.discord.interactions.administration import Administration, Inspect, Reload
+from modules.discord.interactions.component_router import Clicks
+from modules.discord.interactions.deferral import Acknowledger
+from modules.discord.interactions.desk import Desk
+from modules.discord.interactions.job_actions import JobActions
+from modules.discord.interactions.replies import fenced, tell_error
+from modules.discord.interactions.request_replies import OpenAnswers
+from modules.discord.requests.banned_words import BannedWords
+from modules.discord.requests.guild_guard import GuildGuard
+from modules.discord.requests.limits import Cooldown, Limits
+from modules.discord.requests.submission import Intake, Refunds
+from modules.discord.sessions.channels import SessionChannels
+from modules.discord.transport.attachments import AttachmentReader
+from modules.discord.transport.command_sync import Registration
+from modules.discord.transport.message_client import DISCORD_ERRORS, Courier
+from modules.discord.transport.rate_limit_buckets import Buckets
+from modules.discord.transport.rate_limiter import Pacer, Traffic
+from modules.discord.ui.components import TEMPLATE, Component
+from modules.discord.ui.translations import Messages
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import RequestRejected, StoreError
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock, JobListener
+from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
-from modules.utils.images import OutputFormat, PictureCleaner
+from modules.utils.images.cleaner import OutputFormat, PictureCleaner
 
 log = getLogger(__name__)
 

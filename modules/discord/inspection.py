@@ -10,7 +10,7 @@ import aiohttp
 import discord
 from discord.http import HTTPClient, Route
 
-from modules.discord.permissions import NEEDED, in_channel, invite_link, member_permissions, names
+from modules.discord.transport.permissions import NEEDED, in_channel, invite_link, member_permissions, names
 from modules.utils.inspection import Finding
 
 API_BASE = "https://discord.com/api/v10"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from modules.queue_manager.announcer import Announcer
-from modules.queue_manager.dispatcher import Dispatcher
+from modules.queue_manager.delivery_limiter import Handover
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreUnavailable
-from modules.queue_manager.fair_queue import FairQueue
-from modules.queue_manager.flights import Flight
-from modules.queue_manager.handover import Handover
+from modules.queue_manager.event_publisher import Announcer
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import Clock, Delivered, Finished, PictureDelivery, Receipt, RunReport
 from modules.queue_manager.retry import Retry
+from modules.queue_manager.scheduling.dispatcher import Dispatcher
+from modules.queue_manager.scheduling.fair_queue import FairQueue
+from modules.queue_manager.scheduling.in_flight import Flight
 
 log = logging.getLogger(__name__)
 

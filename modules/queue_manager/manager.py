@@ -14,10 +14,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
-from modules.queue_manager.announcer import Announcer
-from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.delivery import Deliveries
-from modules.queue_manager.dispatcher import Dispatcher
 from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
@@ -31,9 +28,7 @@ from modules.queue_manager.errors import (
     UnknownModel,
     UserLimitReached,
 )
-from modules.queue_manager.estimates import DurationBook
-from modules.queue_manager.fair_queue import FairQueue, QueueEntry
-from modules.queue_manager.forecast import finish_times
+from modules.queue_manager.event_publisher import Announcer
 from modules.queue_manager.jobs import (
     MAX_SEED,
     GenerationRequest,
@@ -53,7 +48,12 @@ from modules.queue_manager.ports import (
     Queued,
 )
 from modules.queue_manager.retry import Retry
-from modules.queue_manager.runs import Runs
+from modules.queue_manager.run_tracker import Runs
+from modules.queue_manager.scheduling.batch_limits import Learned
+from modules.queue_manager.scheduling.dispatcher import Dispatcher
+from modules.queue_manager.scheduling.estimates import DurationBook
+from modules.queue_manager.scheduling.eta import finish_times
+from modules.queue_manager.scheduling.fair_queue import FairQueue, QueueEntry
 from modules.queue_manager.status import Place, QueueStatus
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from modules.queue_manager.batch_limits import Learned
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Batch, Job, Picture, Size
+from modules.queue_manager.scheduling.batch_limits import Learned
 
 
 class Clock(Protocol):

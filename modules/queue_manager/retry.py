@@ -6,14 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from modules.queue_manager.announcer import Announcer
-from modules.queue_manager.dispatcher import Dispatcher
 from modules.queue_manager.errors import AttemptsExhausted, EngineSick, GenerationError, OutOfMemory
-from modules.queue_manager.fair_queue import FairQueue
-from modules.queue_manager.flights import EngineSlot, Flight
+from modules.queue_manager.event_publisher import Announcer
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import Cancelled, Failed, Requeued
+from modules.queue_manager.scheduling.dispatcher import Dispatcher
+from modules.queue_manager.scheduling.fair_queue import FairQueue
+from modules.queue_manager.scheduling.in_flight import EngineSlot, Flight
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from modules.ai.comfy_client import ComfyClient
-from modules.ai.engine import ComfyEngine
-from modules.ai.workflows import load_templates, offers
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.engines import ComfyEngine
+from modules.ai.models.loading import load_templates, offers
 from modules.demo.run import ROOT
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.jobs import Batch, Job, JobId, Size, batch_key

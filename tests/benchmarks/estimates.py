@@ -7,10 +7,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Finished
+from modules.queue_manager.workers.fleet import Fleet
 from tests.benchmarks.core import PACES, Doorstep, NoJournal, TwoModelEngine
 from tests.benchmarks.oracles import relative_error
 from tests.benchmarks.subject import Figure, Measurement, Subject, in_fresh_process

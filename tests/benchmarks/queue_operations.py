@@ -9,8 +9,8 @@ import time
 import tracemalloc
 
 from modules.queue_manager.clock import LoopClock
-from modules.queue_manager.flights import EngineSlot
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.scheduling.in_flight import EngineSlot
 from tests.benchmarks.core import Doorstep, NoJournal
 from tests.benchmarks.subject import Figure, Measurement, Subject, in_fresh_process
 from tests.fakes import offer, request

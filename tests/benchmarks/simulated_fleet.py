@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from modules.queue_manager.errors import UserLimitReached
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Finished
+from modules.queue_manager.workers.fleet import Fleet
 from tests.benchmarks.core import Doorstep, NoJournal
 from tests.benchmarks.oracles import jain
 from tests.benchmarks.subject import Figure, Measurement, Subject, in_fresh_process

@@ -21,9 +21,9 @@ from typing import Any
 READ_AHEAD = (
     "aiosqlite", "asyncpg", "discord", "PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin",
     "PIL.WebPImagePlugin", "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.dialects.sqlite.aiosqlite",
-    "modules.ai.engine", "modules.discord.bot", "modules.discord.connection", "modules.queue_manager.fleet",
-    "modules.utils.addresses", "modules.utils.database.engine", "modules.utils.environment",
-    "modules.utils.images", "modules.utils.metrics", "modules.utils.monitor", "modules.utils.log",
+    "modules.ai.engines", "modules.discord.bot", "modules.discord.transport.api_address", "modules.queue_manager.workers.fleet",
+    "modules.utils.settings.server_discovery", "modules.utils.database.engine", "modules.utils.settings.env_file",
+    "modules.utils.images.cleaner", "modules.utils.monitoring.metrics", "modules.utils.monitoring.health_server", "modules.utils.monitoring.log",
 )  # fmt: skip
 
 

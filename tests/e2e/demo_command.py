@@ -7,7 +7,7 @@ import sys
 _CODE = """
 import sys
 import bot
-from modules.utils import bootstrap
+from modules.app import bootstrap
 bootstrap.prepare = lambda root, requirements, folder: None
 bootstrap.running_in = lambda root: True
 {before}

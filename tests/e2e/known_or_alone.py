@@ -19,9 +19,9 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageStat
 
-from modules.ai import pack
+from modules.ai import node_pack as pack
 from modules.demo.discord_server import DiscordServer
-from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import SimulatedUser
 from tests.discord_wiring import openapi_file
 from tests.e2e.operated import ROOT, TOKEN, run_bot

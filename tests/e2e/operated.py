@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
-from modules.demo.comfy_server.workbench import Drawing
+from modules.demo.comfy_server.nodes.workbench import Drawing
 from modules.demo.discord_server import DiscordServer
-from modules.demo.discord_server.world import BotSpec, WorldSpec, default_world
+from modules.demo.discord_server.state.world import BotSpec, WorldSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file

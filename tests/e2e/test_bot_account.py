@@ -12,11 +12,11 @@ import pytest
 
 from modules.demo.discord_server import default_world
 from modules.demo.users import SimulatedUser
-from modules.discord.limits import Limits
+from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
-from modules.utils.database.records import UserPreferences
-from modules.utils.setting_values import RoleLimit
+from modules.utils.database.rows import UserPreferences
+from modules.utils.settings.values import RoleLimit
 from tests.discord_stand import (
     OFFERS,
     SMALL,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modules.demo.discord_server import GuildSpec
-from modules.demo.discord_server.permissions import ATTACH_FILES, BOT_DEFAULT
+from modules.demo.discord_server.state.permissions import ATTACH_FILES, BOT_DEFAULT
 from modules.demo.users import InvocationFailed, SimulatedUser
 from modules.discord.inspection import asking_by, inspect_discord
 from modules.utils.inspection import Section

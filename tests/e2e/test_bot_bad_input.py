@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from modules.demo.comfy_server import Timing, mark_of, read_mark
-from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import File, InvocationFailed, Payload, SimulatedUser, is_ephemeral
-from modules.utils.image_metadata import chunk
+from modules.utils.images.metadata import chunk
 from tests.e2e.operated import TOKEN, Bot, Stage, person, result_of, run_bot, staged
 
 PLACE = b"SECRET-PLACE"

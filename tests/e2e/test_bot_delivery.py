@@ -11,14 +11,14 @@ import pytest
 
 from modules.demo.discord_server import DiscordServer, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.bodies.messages import CreateMessage
-from modules.demo.discord_server.messages import create_message
-from modules.discord.courier import Note, Refused
-from modules.discord.pacing import Priority
+from modules.demo.discord_server.state.messages import create_message
+from modules.discord.transport.message_client import Note, Refused
+from modules.discord.transport.rate_limiter import Priority
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Job, Picture
 from modules.queue_manager.ports import Finished, RunReport
-from modules.utils.database.history import History
+from modules.utils.database.stores.history import History
 from tests.discord_stand import (
     SMALL,
     Stand,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modules.discord import delivery
+from modules.discord.delivery import picture_delivery as delivery
 from modules.queue_manager.jobs import Batch, Picture, Size
 from tests.discord_stand import OFFERS, PaintingEngine, PaintingRun, make_engine, result_for, whole_room
 from tests.fakes import FakeRun, offer

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.users import is_ephemeral
-from modules.discord.limits import Limits
+from modules.discord.requests.limits import Limits
 from modules.queue_manager.ports import Finished, Receipt
 from tests.discord_stand import colour_of, make_engine, pixel, result_for, session_of, whole_room
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modules.demo.discord_server import DiscordServer
 from modules.demo.users import File, Payload, SimulatedUser
-from modules.utils.database.records import UserPreferences
+from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     OFFERS,
     SMALL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from modules.ai.workflows import load_templates, offers
+from modules.ai.models.loading import load_templates, offers
 from tests.discord_stand import colour_of, make_engine, pixel, result_for, whole_room
 
 FLUJOS = Path(__file__).parents[2] / "flujos"

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.demo.discord_server import default_world
-from modules.discord.limits import Limits
-from modules.utils.database.records import UserPreferences
+from modules.discord.requests.limits import Limits
+from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     OFFERS,
     SMALL,

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from modules.demo.users import SimulatedUser
-from modules.discord.progress import INTERVAL
-from modules.utils.database.records import UserPreferences
+from modules.discord.delivery.status_messages import INTERVAL
+from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     bot_on,
     colour_of,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.acting import fault_of
-from modules.demo.comfy_server.marks import mark_of, stamp
+from modules.demo.comfy_server.drawing.marks import mark_of, stamp
 from modules.demo.discord_server import DiscordServer, default_world
 from modules.demo.script import wrong_requests
 from tests.e2e.demo_command import demo_command

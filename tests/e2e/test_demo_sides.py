@@ -15,7 +15,7 @@ import pytest
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile
 from modules.demo.discord_server import DiscordServer
-from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.stage import read_options
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from modules.demo.comfy_server import Timing
-from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.e2e.chromium import launched

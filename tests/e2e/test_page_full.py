@@ -15,7 +15,7 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, FilePayload, Locator, Page, expect
 
-from modules.demo.comfy_server.marks import mark_of, read_mark
+from modules.demo.comfy_server.drawing.marks import mark_of, read_mark
 from modules.queue_manager.backports import timeout
 from tests.e2e.chromium import launched, opened
 from tests.e2e.demo_command import demo_command

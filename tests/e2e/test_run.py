@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.discord_server import DiscordServer
-from modules.demo.discord_server.world import BotSpec, default_world
+from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file

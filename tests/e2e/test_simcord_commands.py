@@ -20,10 +20,10 @@ from modules.discord.bot import ImageBot
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import RequestRejected
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
-from modules.utils.images import PictureCleaner
+from modules.utils.images.cleaner import PictureCleaner
 from tests import fakes
 from tests.discord_stand import OFFERS, PaintingEngine, colour_of, make_engine, pixel
 

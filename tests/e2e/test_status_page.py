@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.utils.monitor import Monitor, View
+from modules.utils.monitoring.health_server import Monitor, View
 from tests.e2e.chromium import launched
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
-from modules.ai.comfy_client import ComfyClient
-from modules.ai.comfy_wire import Limits
-from modules.ai.engine import ComfyEngine
-from modules.ai.runs import ComfyRun, RunTimes
-from modules.ai.templates import WorkflowTemplate
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.comfy.http import Limits
+from modules.ai.comfy.runs import ComfyRun, RunTimes
+from modules.ai.engines import ComfyEngine
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing, mark_of, read_mark
-from modules.demo.comfy_server.workbench import Drawing
+from modules.demo.comfy_server.nodes.workbench import Drawing
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.jobs import (

@@ -23,14 +23,14 @@ import bot
 from modules.ai.inspection import inspect_models
 from modules.demo.comfy_server import ComfyServer, ServerProfile
 from modules.demo.discord_server import DiscordServer
-from modules.demo.discord_server.world import BotSpec, WorldSpec, default_world
-from modules.discord.permissions import NEEDED, invite_link, names
-from modules.utils import settings
+from modules.demo.discord_server.state.world import BotSpec, WorldSpec, default_world
+from modules.discord.transport.permissions import NEEDED, invite_link, names
 from modules.utils.database.engine import Database
 from modules.utils.database.inspection import inspect_database
 from modules.utils.inspection import Finding, Section, as_text, of_level
-from modules.utils.monitor import Monitor
-from modules.utils.settings_inspection import inspect_settings
+from modules.utils.monitoring.health_server import Monitor
+from modules.utils.settings import settings
+from modules.utils.settings.inspection import inspect_settings
 from tests.postgres import Postgres
 from tests.postgres_relay import Authority, relaying
 

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from modules.ai.comfy_client import ComfyClient
-from modules.ai.comfy_errors import ServerLacks
-from modules.ai.comfy_wire import Limits, authorization, split_url
-from modules.ai.graph import write_graph
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.comfy.errors import ServerLacks
+from modules.ai.comfy.http import Limits, authorization, split_url
+from modules.ai.workflows.graph import write_graph
 from modules.demo.comfy_server import ServerProfile
 from modules.queue_manager.errors import (
     EngineUnauthorized,

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from modules.queue_manager.errors import StoreUnavailable
-from modules.utils.database import channels, writer
-from modules.utils.database import jobs as journal
+from modules.utils.database import write_channel as channels
+from modules.utils.database import writer
 from modules.utils.database.engine import Database
+from modules.utils.database.stores import jobs as journal
 from tests.journal import a_job, delivered, dispatched, finished, kept
 from tests.postgres import Postgres
 from tests.postgres_relay import relaying

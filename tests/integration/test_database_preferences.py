@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.errors import StoreUnavailable
-from modules.utils.database import preferences
 from modules.utils.database.connections import Connections
 from modules.utils.database.engine import Database
-from modules.utils.database.records import UserPreferences
+from modules.utils.database.rows import UserPreferences
+from modules.utils.database.stores import preferences
 from modules.utils.database.writer import GroupWriter
 
 SPANISH = UserPreferences(locale="es-ES", previews=False)

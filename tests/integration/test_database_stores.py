@@ -15,8 +15,8 @@ from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Job, Size, SourceImage
 from modules.queue_manager.ports import RunReport
 from modules.utils.database.engine import Database
-from modules.utils.database.records import Retention, SessionRecord, StatusMessageRecord, UserPreferences
 from modules.utils.database.retention import Janitor
+from modules.utils.database.rows import Retention, SessionRecord, StatusMessageRecord, UserPreferences
 from tests.journal import a_job, delivered, dispatched, failed, finished, kept
 
 DAY = 86_400.0

@@ -15,7 +15,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.discord.attachments import CDN_HOSTS, AttachmentReader
+from modules.discord.transport.attachments import CDN_HOSTS, AttachmentReader
 from modules.queue_manager.errors import BadSourceImage
 
 MEGABYTE = 2**20

@@ -13,9 +13,9 @@ import pytest
 from discord.http import HTTPClient, Route
 
 from modules.demo.discord_server import DiscordServer, default_world
-from modules.discord.buckets import Buckets
-from modules.discord.courier import Courier, Enclosure, Note, Posted
-from modules.discord.pacing import Pacer, Priority, Traffic
+from modules.discord.transport.message_client import Courier, Enclosure, Note, Posted
+from modules.discord.transport.rate_limit_buckets import Buckets
+from modules.discord.transport.rate_limiter import Pacer, Priority, Traffic
 from modules.queue_manager.clock import LoopClock
 from tests.discord_wiring import wired
 

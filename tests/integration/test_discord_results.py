@@ -11,12 +11,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from modules.discord.messages import Messages
-from modules.discord.results import ResultNotes, result_actions, without_prompt
+from modules.discord.delivery.result_message import ResultNotes, result_actions, without_prompt
+from modules.discord.ui.translations import Messages
 from modules.queue_manager.jobs import Job, JobId, Picture, Size, Variation, batch_key
 from modules.queue_manager.ports import Finished, RunReport
-from modules.utils.database.records import UserPreferences
-from modules.utils.images import PictureCleaner
+from modules.utils.database.rows import UserPreferences
+from modules.utils.images.cleaner import PictureCleaner
 from tests.fakes import offer, request
 
 SIDE = Size(width=256, height=256)

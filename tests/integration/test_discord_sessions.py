@@ -10,13 +10,13 @@ import discord
 import pytest
 
 from modules.demo.discord_server import ChannelSpec, GuildSpec, UserSpec, WorldSpec, default_world
-from modules.demo.discord_server.permissions import BOT_MODERATOR
-from modules.demo.discord_server.world import DEFAULT_CHANNELS, BotSpec
+from modules.demo.discord_server.state.permissions import BOT_MODERATOR
+from modules.demo.discord_server.state.world import DEFAULT_CHANNELS, BotSpec
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
-from modules.utils.database.records import SessionRecord
-from modules.utils.database.sessions import SessionStore
+from modules.utils.database.rows import SessionRecord
+from modules.utils.database.stores.sessions import SessionStore
 from tests.discord_stand import Stand, bot_on, discord_server, make_engine, result_for, session_of, whole_room
 
 CATEGORY, TEXT = 4, 0

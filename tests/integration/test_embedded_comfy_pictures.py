@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modules.ai.fusion import fuse, plain
-from modules.ai.graph import write_graph
+from modules.ai.fusion.fuse import fuse, plain
+from modules.ai.workflows.graph import write_graph
 from modules.demo.comfy_server import (
     ComfyServer,
     NoMark,

@@ -21,7 +21,7 @@ from modules.demo.discord_server import (
     UserSpec,
     default_world,
 )
-from modules.demo.discord_server.permissions import BOT_MODERATOR
+from modules.demo.discord_server.state.permissions import BOT_MODERATOR
 from modules.demo.users import File, InvocationFailed, SimulatedUser, is_ephemeral
 from tests.discord_wiring import openapi_file, running, wired
 

@@ -19,10 +19,10 @@ from modules.demo.discord_server import (
     WorldSpec,
     default_world,
 )
-from modules.demo.discord_server import permissions as p
 from modules.demo.discord_server.bodies.messages import CreateMessage
-from modules.demo.discord_server.messages import create_message
-from modules.demo.discord_server.world import DEFAULT_CHANNELS
+from modules.demo.discord_server.state import permissions as p
+from modules.demo.discord_server.state.messages import create_message
+from modules.demo.discord_server.state.world import DEFAULT_CHANNELS
 from tests.discord_wiring import openapi_file
 from tests.embedded_discord import Rest
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modules.ai.runs import ComfyRun
+from modules.ai.comfy.runs import ComfyRun
 from modules.demo.comfy_server import ServerProfile, Timing, mark_of, read_mark, variation_seed
 from modules.queue_manager.errors import EngineForgot, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Size, Variation

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from modules.ai.comfy_wire import Limits
+from modules.ai.comfy.http import Limits
 from modules.demo.comfy_server import ServerProfile, Timing
-from modules.demo.comfy_server.mishaps import LACKS_OF_MEMORY
+from modules.demo.comfy_server.nodes.mishaps import LACKS_OF_MEMORY
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineForgot,

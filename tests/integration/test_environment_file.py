@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modules.utils import settings
-from modules.utils.environment import EnvironmentFile
-from modules.utils.settings import Settings
+from modules.utils.settings import settings
+from modules.utils.settings.env_file import EnvironmentFile
+from modules.utils.settings.settings import Settings
 
 GOOD = "DISCORD_TOKEN=a.b.c\nCOMFY_URLS=http://a:1\n"
 

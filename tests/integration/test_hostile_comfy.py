@@ -17,10 +17,10 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modules.ai.comfy_client import ComfyClient, ImageRef
-from modules.ai.comfy_socket import EventStream
-from modules.ai.comfy_wire import Limits
-from modules.ai.preflight import inspect
+from modules.ai.comfy.client import ComfyClient, ImageRef
+from modules.ai.comfy.http import Limits
+from modules.ai.comfy.preflight import inspect
+from modules.ai.comfy.socket import EventStream
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import GenerationError

@@ -29,9 +29,9 @@ from modules.queue_manager.ports import (
     Started,
 )
 from modules.queue_manager.status import EngineStatus, Place, QueueStatus
-from modules.utils.chronicle import Chronicle
-from modules.utils.metrics import JobMetrics, jain
-from modules.utils.monitor import Monitor, View
+from modules.utils.monitoring.health_server import Monitor, View
+from modules.utils.monitoring.metrics import JobMetrics, jain
+from modules.utils.monitoring.status_history import Chronicle
 
 SIZE = Size(width=64, height=64)
 

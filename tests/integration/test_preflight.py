@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from modules.ai.cards import read_card
-from modules.ai.graph import read_graph, write_graph
-from modules.ai.preflight import ServerReport, inspect
-from modules.ai.templates import WorkflowTemplate
+from modules.ai.comfy.preflight import ServerReport, inspect
+from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.graph import read_graph, write_graph
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.comfy_server import ServerProfile
 from modules.queue_manager.errors import EngineUnavailable
 from modules.utils.inspection import Finding

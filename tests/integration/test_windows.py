@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bot
-from modules.utils import bootstrap
+from modules.app import bootstrap
 from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ time.sleep(30)
 PARENT = """
 import sys
 from pathlib import Path
-from modules.utils import bootstrap
+from modules.app import bootstrap
 bootstrap.WINDOWS = True
 sys.exit(bootstrap.hand_over(Path(sys.executable), ["-c", sys.argv[1]], Path.cwd()))
 """

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modules.ai.card_proposals import propose_card
-from modules.ai.cards import read_card
-from modules.ai.fusion import example, fuse, fusible, plain
-from modules.ai.graph import Graph, read_graph, write_graph
-from modules.ai.templates import WorkflowTemplate
-from modules.ai.workflows import load_templates
+from modules.ai.fusion.fuse import example, fuse, fusible, plain
+from modules.ai.models.loading import load_templates
+from modules.ai.models.proposals import propose_card
+from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.graph import Graph, read_graph, write_graph
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest, SourceImage
 from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
 from tests.real_comfy.graphs import FAMILIES, FLUX1, KLEIN, Family, Settings, Wish, stock

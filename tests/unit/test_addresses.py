@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from modules.utils.addresses import Addresses, look_up
+from modules.utils.settings.server_discovery import Addresses, look_up
 
 
 class Beat:

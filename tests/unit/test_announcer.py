@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from modules.queue_manager.announcer import Announcer
+from modules.queue_manager.event_publisher import Announcer
 from modules.queue_manager.ports import Delivered, Finished, JobEvent, Receipt
 from tests.fakes import Listener
 from tests.journal import a_job, finished

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.batch_limits import PATIENCE, BatchLimits, Learned
+from modules.queue_manager.scheduling.batch_limits import PATIENCE, BatchLimits, Learned
 
 
 def test_out_of_memory_halves_and_full_batches_grow_back() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from modules.queue_manager.jobs import BatchKey, GenerationRequest, Size, SourceImage, Variation, batch_key
+from modules.queue_manager.scheduling.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from tests.fakes import SQUARE, offer, request
 
 KEYS = {name: BatchKey(model=name, kind="imagine", size=SQUARE) for name in "abcd"}

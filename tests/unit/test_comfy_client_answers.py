@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modules.ai.comfy_errors import failure, refusal, short, struck_out
-from modules.ai.comfy_events import (
+from modules.ai.comfy.errors import failure, refusal, short, struck_out
+from modules.ai.comfy.events import (
     ExecutionEnded,
     ExecutionFailedAt,
     FirstPreview,
@@ -24,13 +24,13 @@ from modules.ai.comfy_events import (
     read_frame,
     read_text,
 )
-from modules.ai.near_misses import did_you_mean, nearest
-from modules.ai.node_table import choices, inputs_of
-from modules.ai.outputs import checked, saved_file
-from modules.ai.picture_header import picture_size, whole
-from modules.ai.preflight import vram_gb
-from modules.ai.sampling_progress import SamplingProgress
-from modules.ai.whereabouts import SavedFile
+from modules.ai.comfy.outputs import checked, saved_file
+from modules.ai.comfy.picture_header import picture_size, whole
+from modules.ai.comfy.preflight import vram_gb
+from modules.ai.comfy.sampling_progress import SamplingProgress
+from modules.ai.fusion.output_locations import SavedFile
+from modules.ai.workflows.node_table import choices, inputs_of
+from modules.ai.workflows.suggestions import did_you_mean, nearest
 from modules.queue_manager.errors import (
     ExecutionFailed,
     GenerationError,
@@ -39,7 +39,7 @@ from modules.queue_manager.errors import (
     WorkflowRejected,
 )
 from modules.queue_manager.jobs import Size
-from modules.utils.media_types import media_type
+from modules.utils.images.media_types import media_type
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),

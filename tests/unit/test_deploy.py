@@ -21,10 +21,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.status import EngineStatus, QueueStatus
-from modules.utils import settings
-from modules.utils.metrics import JobMetrics
-from modules.utils.monitor import Monitor, View
-from modules.utils.settings import Settings
+from modules.utils.monitoring.health_server import Monitor, View
+from modules.utils.monitoring.metrics import JobMetrics
+from modules.utils.settings import settings
+from modules.utils.settings.settings import Settings
 from tests.virtual_time import VirtualClock
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from modules.discord.acknowledging import AT_ONCE, Acknowledger
+from modules.discord.interactions.deferral import AT_ONCE, Acknowledger
 from tests.virtual_time import run_virtual
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.discord.limits import Cooldown, Limits, day_of
-from modules.discord.words import BannedWords, holds, skeleton
+from modules.discord.requests.banned_words import BannedWords, holds, skeleton
+from modules.discord.requests.limits import Cooldown, Limits, day_of
 from modules.queue_manager.errors import BannedWord, CoolingDown
-from modules.utils.setting_values import RoleLimit
+from modules.utils.settings.values import RoleLimit
 
 
 class SteppedClock:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from discord.utils import time_snowflake
 
-from modules.discord.buttons import custom_id
-from modules.discord.courier import Note, Posted
-from modules.discord.messages import Messages
-from modules.discord.progress import ProgressMessages
+from modules.discord.delivery.status_messages import ProgressMessages
+from modules.discord.transport.message_client import Note, Posted
+from modules.discord.ui.components import custom_id
+from modules.discord.ui.translations import Messages
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.queue_manager.jobs import JobId
-from modules.utils.database.records import JobRecord
+from modules.utils.database.rows import JobRecord
 from tests.fakes import request
 from tests.virtual_time import VirtualClock, run_virtual
 

@@ -10,12 +10,12 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from modules.discord.boards import standing
-from modules.discord.messages import LOCALES, Messages
-from modules.discord.people import Person
-from modules.discord.prose import seconds
-from modules.discord.registration import localised
-from modules.discord.settings_menus import settings_view
+from modules.discord.delivery.status_text import standing
+from modules.discord.interactions.settings_view import settings_view
+from modules.discord.requests.requester import Person
+from modules.discord.transport.command_sync import localised
+from modules.discord.ui.formatting import seconds
+from modules.discord.ui.translations import LOCALES, Messages
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError
 from modules.queue_manager.status import Place

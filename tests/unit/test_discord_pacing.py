@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.demo.discord_server.buckets import OTHER, RateLimiter
-from modules.discord.pacing import Pacer, Priority
+from modules.discord.transport.rate_limiter import Pacer, Priority
 from tests.virtual_time import VirtualClock, run_virtual
 
 LEVELS = st.sampled_from(list(Priority))

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.demo.discord_server.buckets import MESSAGES, Limit, RateLimiter
-from modules.discord.buckets import Bucket, Buckets
-from modules.discord.pacing import Pacer, Priority
+from modules.discord.transport.rate_limit_buckets import Bucket, Buckets
+from modules.discord.transport.rate_limiter import Pacer, Priority
 from tests.unit.test_discord_pacing import FarClock
 from tests.virtual_time import VirtualClock, run_virtual
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from discord.utils import time_snowflake
 
-from modules.ai.comfy_errors import ServerLacks
-from modules.discord.courier import Note, Posted
-from modules.discord.messages import Messages
-from modules.discord.pacing import Line, Priority
-from modules.discord.progress import ProgressMessages
+from modules.ai.comfy.errors import ServerLacks
+from modules.discord.delivery.status_messages import ProgressMessages
+from modules.discord.transport.message_client import Note, Posted
+from modules.discord.transport.rate_limiter import Line, Priority
+from modules.discord.ui.translations import Messages
 from modules.queue_manager.errors import (
     EngineStalled,
     ExecutionFailed,
@@ -37,7 +37,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.utils.database.records import UserPreferences
+from modules.utils.database.rows import UserPreferences
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 

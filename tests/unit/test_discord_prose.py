@@ -10,19 +10,15 @@ from discord import Object, PermissionOverwrite, Role
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.discord.autocomplete import model_choices
-from modules.discord.boards import worth_telling
-from modules.discord.buttons import TEMPLATE, custom_id
-from modules.discord.charts import bar_chart
-from modules.discord.connection import redirect
-from modules.discord.forms import seed_of, values_of
-from modules.discord.guard import judge
-from modules.discord.intake import find_offer
-from modules.discord.messages import Messages
-from modules.discord.people import Person
-from modules.discord.prose import bar, channel_name, fitting, message_ids, nonce, plain, quoted
+from modules.discord.delivery.status_text import worth_telling
+from modules.discord.interactions.autocomplete import model_choices
+from modules.discord.interactions.charts import bar_chart
+from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
-from modules.discord.session_rules import (
+from modules.discord.requests.guild_guard import judge
+from modules.discord.requests.requester import Person
+from modules.discord.requests.submission import find_offer
+from modules.discord.sessions.rules import (
     closing_time,
     is_private_to,
     longest_idle,
@@ -30,12 +26,16 @@ from modules.discord.session_rules import (
     next_step,
     owner_of,
 )
-from modules.discord.settings_menus import changed
-from modules.discord.shapes import choose_size, shape_of, sizes_by_shape
+from modules.discord.transport.api_address import redirect
+from modules.discord.ui.aspect_ratios import choose_size, shape_of, sizes_by_shape
+from modules.discord.ui.components import TEMPLATE, custom_id
+from modules.discord.ui.formatting import bar, channel_name, fitting, message_ids, nonce, plain, quoted
+from modules.discord.ui.modals import seed_of, values_of
+from modules.discord.ui.translations import Messages
 from modules.queue_manager.errors import BadSettings, BadSize, UnknownModel
 from modules.queue_manager.jobs import JobId, Size
 from modules.queue_manager.status import Place
-from modules.utils.database.records import SessionRecord, UserPreferences
+from modules.utils.database.rows import SessionRecord, UserPreferences
 from tests.fakes import offer
 
 JOB = JobId("0123456789abcdef" * 2)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.demo.discord_server.clock import EPOCH_MS
-from modules.discord.buttons import custom_id
-from modules.discord.courier import PAGE_SIZE
-from modules.discord.traces import CLOCKS_APART, PAGES, StatusTraces, find_result
+from modules.demo.discord_server.state.clock import EPOCH_MS
+from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusTraces, find_result
+from modules.discord.transport.message_client import PAGE_SIZE
+from modules.discord.ui.components import custom_id
 from modules.queue_manager.jobs import JobId
 from tests.journal import a_job
 

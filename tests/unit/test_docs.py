@@ -9,16 +9,16 @@ import discord
 import pytest
 
 import bot
-from modules.ai import cards
-from modules.discord import attachments
-from modules.discord.channels import _OWNER_MAY
+from modules.ai.workflows import cards
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin, AdminSlash
 from modules.discord.cogs.commands import Commands
-from modules.discord.messages import Messages
-from modules.discord.permissions import NEEDED, invite_link
-from modules.utils import settings
-from modules.utils.images import PictureCleaner
+from modules.discord.sessions.channels import _OWNER_MAY
+from modules.discord.transport import attachments
+from modules.discord.transport.permissions import NEEDED, invite_link
+from modules.discord.ui.translations import Messages
+from modules.utils.images.cleaner import PictureCleaner
+from modules.utils.settings import settings
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))

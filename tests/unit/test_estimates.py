@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from modules.queue_manager.breaker import CircuitBreaker
-from modules.queue_manager.estimates import DurationBook, Observation
+from modules.queue_manager.scheduling.estimates import DurationBook, Observation
+from modules.queue_manager.workers.backoff import CircuitBreaker
 
 
 def seen(

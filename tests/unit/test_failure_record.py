@@ -8,8 +8,8 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.failure_record import SICK_AFTER, FailureRecord, FusionDoubts
 from modules.queue_manager.jobs import BatchKey, Job, JobId
+from modules.queue_manager.scheduling.failure_record import SICK_AFTER, FailureRecord, FusionDoubts
 from tests.fakes import SQUARE, request
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.fair_queue import FairQueue
 from modules.queue_manager.jobs import Job, JobId, batch_key
+from modules.queue_manager.scheduling.fair_queue import FairQueue
 from tests.fakes import offer, request
 
 

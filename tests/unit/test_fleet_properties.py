@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modules.queue_manager.errors import ModelUnavailable, UnknownJob, UserLimitReached
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Job, JobId, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Delivered, Failed
-from modules.queue_manager.worker import WorkerTimes
+from modules.queue_manager.workers.fleet import Fleet
+from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import SQUARE, FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.ai.fusion import fuse, fusible, plain
-from modules.ai.graph import Link, Node, read_graph, upstream, write_graph
-from modules.ai.rowwise import MIXING, ROWWISE, refuse_mixing
-from modules.ai.samplers import Unfusible
-from modules.ai.whereabouts import KeptPicture, SavedFile, read_places
+from modules.ai.fusion.fuse import fuse, fusible, plain
+from modules.ai.fusion.output_locations import KeptPicture, SavedFile, read_places
+from modules.ai.fusion.row_safety import MIXING, ROWWISE, refuse_mixing
+from modules.ai.fusion.samplers import Unfusible
+from modules.ai.workflows.graph import Link, Node, read_graph, upstream, write_graph
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation
 from tests.fakes import request
 from tests.workflow_graphs import SHIPPED, Exported, exported, node, refusals, template

@@ -6,10 +6,10 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import Batch, Job, JobId, Picture
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Finished, Receipt
+from modules.queue_manager.workers.fleet import Fleet
 from tests.fakes import FakeEngine, FakeRun, Listener, MemoryStore, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from modules.ai.comfy_client import ComfyClient
-from modules.ai.findings import about_way
-from modules.utils.hosts import is_private
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.comfy.findings import about_way
+from modules.utils.private_hosts import is_private
 
 
 @pytest.mark.parametrize(

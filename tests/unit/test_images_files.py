@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from modules.queue_manager.jobs import Size, Variation
-from modules.utils.image_files import NotRewritable, rewrite
-from modules.utils.image_metadata import OwnMetadata, chunk, json_text, parameters_text
-from modules.utils.media_types import media_type
+from modules.utils.images.files import NotRewritable, rewrite
+from modules.utils.images.media_types import media_type
+from modules.utils.images.metadata import OwnMetadata, chunk, json_text, parameters_text
 
 FOREIGN = "SOMEBODY-ELSES-PROMPT"
 FORMATS = ("PNG", "JPEG", "WEBP")

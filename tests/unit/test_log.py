@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.utils import log
+from modules.utils.monitoring import log
 
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t"
 KEY = "me:hunter2!"

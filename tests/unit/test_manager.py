@@ -26,11 +26,11 @@ from modules.queue_manager.errors import (
     UnknownModel,
     UserLimitReached,
 )
-from modules.queue_manager.fleet import Fleet
 from modules.queue_manager.jobs import MAX_SEED, Job, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
-from modules.queue_manager.worker import WorkerTimes
+from modules.queue_manager.workers.fleet import Fleet
+from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.ai import pack
+from modules.ai import node_pack as pack
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "comfy_custom_nodes" / "fullet"

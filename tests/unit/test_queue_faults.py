@@ -17,7 +17,6 @@ from modules.queue_manager.errors import (
     UnknownJob,
     WorkflowRejected,
 )
-from modules.queue_manager.flights import EngineSlot
 from modules.queue_manager.jobs import Batch, Job
 from modules.queue_manager.ports import (
     Capabilities,
@@ -28,7 +27,8 @@ from modules.queue_manager.ports import (
     Requeued,
     RunEvent,
 )
-from modules.queue_manager.takers import TakerPool
+from modules.queue_manager.scheduling.idle_engines import TakerPool
+from modules.queue_manager.scheduling.in_flight import EngineSlot
 from tests.fakes import FakeRun, request
 from tests.unit.test_manager import House, play
 from tests.virtual_time import run_virtual

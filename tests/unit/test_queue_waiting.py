@@ -11,7 +11,7 @@ import pytest
 from modules.queue_manager.errors import EngineUnavailable
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Capabilities, RunEvent, RunProgress
-from modules.queue_manager.worker import WorkerTimes
+from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import FakeRun
 from tests.unit.test_manager import House, play
 from tests.virtual_time import run_virtual

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.demo.discord_server.permissions import BOT_DEFAULT
+from modules.demo.discord_server.state.permissions import BOT_DEFAULT
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ import pytest
 
 import bot
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.utils import settings
-from modules.utils.monitor import Monitor
+from modules.utils.monitoring.health_server import Monitor
+from modules.utils.settings import settings
 
 
 @pytest.mark.parametrize(

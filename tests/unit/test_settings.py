@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.queue_manager.errors import BadSettings
-from modules.utils import settings
-from modules.utils.setting_values import RoleLimit
-from modules.utils.settings import Settings
+from modules.utils.settings import settings
+from modules.utils.settings.settings import Settings
+from modules.utils.settings.values import RoleLimit
 
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
 NEEDED = {"DISCORD_TOKEN": TOKEN, "COMFY_URLS": "http://127.0.0.1:8188"}

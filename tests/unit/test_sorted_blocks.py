@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.sorted_blocks import SortedBlocks
+from modules.queue_manager.scheduling.sorted_blocks import SortedBlocks
 
 
 @given(st.lists(st.tuples(st.sampled_from("+-"), st.integers(0, 60))))

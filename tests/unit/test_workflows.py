@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from modules.ai.card_proposals import NoProposal, propose_card
-from modules.ai.cards import Memory, read_card
-from modules.ai.graph import Link, read_graph, write_graph
-from modules.ai.workflows import cardless, load_template, load_templates, offers
+from modules.ai.models.loading import cardless, load_template, load_templates, offers
+from modules.ai.models.proposals import NoProposal, propose_card
+from modules.ai.workflows.cards import Memory, read_card
+from modules.ai.workflows.graph import Link, read_graph, write_graph
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import Size
 from tests.workflow_graphs import FLUJOS, SHIPPED, Exported, exported, node, refusals

@@ -11,15 +11,15 @@ from typing import Any
 
 from aiohttp import web
 
-from modules.demo.comfy_server.execution import Executor
-from modules.demo.comfy_server.node_table import NodeTable
-from modules.demo.comfy_server.picture_nodes import check_inputs
+from modules.demo.comfy_server.nodes.execution import Executor
+from modules.demo.comfy_server.nodes.node_table import NodeTable
+from modules.demo.comfy_server.nodes.picture_nodes import check_inputs
+from modules.demo.comfy_server.nodes.validation import Problem, problem, validate
+from modules.demo.comfy_server.nodes.workbench import Workbench
 from modules.demo.comfy_server.profile import ServerProfile
 from modules.demo.comfy_server.prompt_queue import Prompt, PromptQueue
+from modules.demo.comfy_server.routes.listeners import SocketHub
 from modules.demo.comfy_server.run import Run
-from modules.demo.comfy_server.sockets import SocketHub
-from modules.demo.comfy_server.validation import Problem, problem, validate
-from modules.demo.comfy_server.workbench import Workbench
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Route = tuple[str, str, Handler]

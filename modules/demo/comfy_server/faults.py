@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from modules.demo.comfy_server.mishaps import LACKS_OF_MEMORY, TROUBLES
+from modules.demo.comfy_server.nodes.mishaps import LACKS_OF_MEMORY, TROUBLES
 
 _CHOICES: Mapping[str, Collection[str]] = {"fail_with": TROUBLES, "oom_words": LACKS_OF_MEMORY}
 

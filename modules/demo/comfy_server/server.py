@@ -10,15 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
-from modules.demo.comfy_server.broken_answers import guard, spoil
 from modules.demo.comfy_server.core import ServerCore
-from modules.demo.comfy_server.demo_routes import DemoRoutes
 from modules.demo.comfy_server.faults import Faults
-from modules.demo.comfy_server.mishaps import CURED_BY_RESTART
+from modules.demo.comfy_server.nodes.mishaps import CURED_BY_RESTART
+from modules.demo.comfy_server.nodes.workbench import Drawing, Workbench
 from modules.demo.comfy_server.profile import ServerProfile, Timing
-from modules.demo.comfy_server.routes import routes
+from modules.demo.comfy_server.routes.broken_answers import guard, spoil
+from modules.demo.comfy_server.routes.demo import DemoRoutes
+from modules.demo.comfy_server.routes.table import routes
 from modules.demo.comfy_server.run import GpuSpan
-from modules.demo.comfy_server.workbench import Drawing, Workbench
 
 
 class ComfyServer:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modules.demo.discord_server.clock import ServerClock
 from modules.demo.discord_server.server import DiscordServer
-from modules.demo.discord_server.world import (
+from modules.demo.discord_server.state.clock import ServerClock
+from modules.demo.discord_server.state.world import (
     BotSpec,
     ChannelSpec,
     GuildSpec,

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from modules.demo.discord_server.server import DiscordServer
-from modules.demo.discord_server.world import default_world
+from modules.demo.discord_server.state.world import default_world
 
 
 def main() -> None:

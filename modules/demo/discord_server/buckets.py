@@ -10,7 +10,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-from modules.demo.discord_server.clock import ServerClock
+from modules.demo.discord_server.state.clock import ServerClock
 
 GLOBAL_LIMIT, GLOBAL_SECONDS = 50, 1.0
 CLEAN_AT = 10_000

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
 
-from modules.demo.discord_server.people import Payload
-from modules.demo.discord_server.permissions import VIEW_CHANNEL
-from modules.demo.discord_server.places import Channel, Guild
+from modules.demo.discord_server.state.guilds import Channel, Guild
+from modules.demo.discord_server.state.people import Payload
+from modules.demo.discord_server.state.permissions import VIEW_CHANNEL
 
 if TYPE_CHECKING:
-    from modules.demo.discord_server.hub import Hub
+    from modules.demo.discord_server.state.hub import Hub
 
 log = logging.getLogger(__name__)
 

@@ -26,11 +26,13 @@ from modules.demo.discord_server.bodies.interactions import (
     ModalData,
 )
 from modules.demo.discord_server.bodies.messages import WebhookMessage
-from modules.demo.discord_server.files import Upload
 from modules.demo.discord_server.gateway import ALWAYS
-from modules.demo.discord_server.hub import Hub
-from modules.demo.discord_server.message_files import DM_FILE_LIMIT
-from modules.demo.discord_server.messages import (
+from modules.demo.discord_server.refusals import Refusal, invalid_field
+from modules.demo.discord_server.state.files import Upload
+from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.message_files import DM_FILE_LIMIT
+from modules.demo.discord_server.state.messages import (
     Origin,
     announce,
     create_message,
@@ -38,9 +40,8 @@ from modules.demo.discord_server.messages import (
     edit_message,
     keep_message,
 )
-from modules.demo.discord_server.people import Payload, User
-from modules.demo.discord_server.places import Channel
-from modules.demo.discord_server.posts import (
+from modules.demo.discord_server.state.people import Payload, User
+from modules.demo.discord_server.state.posts import (
     CONTEXT_MENU,
     DEFAULT,
     EPHEMERAL,
@@ -49,7 +50,6 @@ from modules.demo.discord_server.posts import (
     SLASH_COMMAND,
     Message,
 )
-from modules.demo.discord_server.refusals import Refusal, invalid_field
 
 COMMAND, COMPONENT, COMMAND_AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 """Interaction types (Receiving and Responding, Interaction Type)."""

@@ -15,9 +15,9 @@ from aiohttp.multipart import parse_content_disposition
 
 from modules.demo.discord_server.bodies.base import Body, read_body
 from modules.demo.discord_server.buckets import OTHER, Limit
-from modules.demo.discord_server.files import LARGEST_REQUEST, Upload
-from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.refusals import Refusal, invalid_field
+from modules.demo.discord_server.state.files import LARGEST_REQUEST, Upload
+from modules.demo.discord_server.state.hub import Hub
 
 log = logging.getLogger(__name__)
 

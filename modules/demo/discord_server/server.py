@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 from aiohttp import BodyPartReader, web
 from aiohttp.typedefs import Handler
 
-from modules.demo.discord_server import guild_life
-from modules.demo.discord_server.channels import delete_channel
-from modules.demo.discord_server.client_frames import receive_frame
-from modules.demo.discord_server.clock import ServerClock
-from modules.demo.discord_server.commands import CommandBook
+from modules.demo.discord_server.clients.frames import receive_frame
 from modules.demo.discord_server.control import Control
-from modules.demo.discord_server.faults import Faults
-from modules.demo.discord_server.files import LARGEST_REQUEST, Upload, check_sizes
 from modules.demo.discord_server.gateway import Gateway
-from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.interactions import Interactions
-from modules.demo.discord_server.message_files import DM_FILE_LIMIT
-from modules.demo.discord_server.messages import delete_messages
-from modules.demo.discord_server.people import User
-from modules.demo.discord_server.places import Channel, Guild
-from modules.demo.discord_server.posts import Message
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.discord_server.rest import PREFIX, BodyCheck, RestDoor
 from modules.demo.discord_server.routes import account, channels, commands, guilds, interactions, messages
-from modules.demo.discord_server.world import GuildSpec, UserSpec, WorldSpec, default_world
+from modules.demo.discord_server.state import guild_life
+from modules.demo.discord_server.state.channels import delete_channel
+from modules.demo.discord_server.state.clock import ServerClock
+from modules.demo.discord_server.state.commands import CommandBook
+from modules.demo.discord_server.state.faults import Faults
+from modules.demo.discord_server.state.files import LARGEST_REQUEST, Upload, check_sizes
+from modules.demo.discord_server.state.guilds import Channel, Guild
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.message_files import DM_FILE_LIMIT
+from modules.demo.discord_server.state.messages import delete_messages
+from modules.demo.discord_server.state.people import User
+from modules.demo.discord_server.state.posts import Message
+from modules.demo.discord_server.state.world import GuildSpec, UserSpec, WorldSpec, default_world
 
 if TYPE_CHECKING:
     from typing_extensions import Self

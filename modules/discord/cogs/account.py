@@ -9,15 +9,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from modules.discord.answers import answer
-from modules.discord.buttons import button, job_row, rows
-from modules.discord.desk import Desk
-from modules.discord.history_pages import history_page
-from modules.discord.intake import find_offer
-from modules.discord.people import Person
-from modules.discord.prose import quoted
-from modules.discord.results import is_nsfw, result_actions
-from modules.discord.settings_menus import changed, settings_view
+from modules.discord.delivery.result_message import is_nsfw, result_actions
+from modules.discord.interactions.desk import Desk
+from modules.discord.interactions.history_view import history_page
+from modules.discord.interactions.replies import answer
+from modules.discord.interactions.settings_view import changed, settings_view
+from modules.discord.requests.requester import Person
+from modules.discord.requests.submission import find_offer
+from modules.discord.ui.components import button, job_row, rows
+from modules.discord.ui.formatting import quoted
 from modules.queue_manager.errors import NotYourJob, UnknownJob
 from modules.queue_manager.jobs import JobId
 

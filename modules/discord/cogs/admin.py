@@ -9,12 +9,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from modules.discord.administration import Administration
-from modules.discord.answers import answer, sentence
-from modules.discord.courier import mentions
-from modules.discord.desk import Desk
-from modules.discord.guard import GuildGuard
+from modules.discord.interactions.administration import Administration
+from modules.discord.interactions.desk import Desk
+from modules.discord.interactions.replies import answer, sentence
 from modules.discord.rejections import ForAdministrators
+from modules.discord.requests.guild_guard import GuildGuard
+from modules.discord.transport.message_client import mentions
 from modules.queue_manager.errors import RequestRejected, UnknownJob
 
 log = getLogger(__name__)

@@ -6,17 +6,17 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from modules.discord.actions import JobActions
-from modules.discord.answers import answer
-from modules.discord.autocomplete import prompt_choices, shape_choices
-from modules.discord.buttons import menu, rows
-from modules.discord.desk import Desk
-from modules.discord.forms import again_form, edit_form
-from modules.discord.intake import Wish
-from modules.discord.overviews import help_text, queue_text
-from modules.discord.prose import plain
+from modules.discord.delivery.result_message import is_nsfw
+from modules.discord.interactions.autocomplete import prompt_choices, shape_choices
+from modules.discord.interactions.desk import Desk
+from modules.discord.interactions.job_actions import JobActions
+from modules.discord.interactions.queue_view import help_text, queue_text
+from modules.discord.interactions.replies import answer
 from modules.discord.rejections import NoPictureHere
-from modules.discord.results import is_nsfw
+from modules.discord.requests.submission import Wish
+from modules.discord.ui.components import menu, rows
+from modules.discord.ui.formatting import plain
+from modules.discord.ui.modals import again_form, edit_form
 from modules.queue_manager.jobs import Kind
 
 Choices = list[app_commands.Choice[str]]

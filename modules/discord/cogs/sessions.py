@@ -7,10 +7,10 @@ from logging import getLogger
 import discord
 from discord.ext import commands
 
-from modules.discord.courier import DISCORD_ERRORS
-from modules.discord.desk import Desk
-from modules.discord.pacing import Priority, priority
-from modules.discord.session_rules import owner_of
+from modules.discord.interactions.desk import Desk
+from modules.discord.sessions.rules import owner_of
+from modules.discord.transport.message_client import DISCORD_ERRORS
+from modules.discord.transport.rate_limiter import Priority, priority
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import RequestRejected, StoreError
 from modules.queue_manager.ports import Clock

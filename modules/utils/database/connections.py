@@ -31,9 +31,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
-from modules.utils.database.channels import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
 from modules.utils.database.faults import POOLER_CODES, said, sqlstate, store_faults
 from modules.utils.database.tls import tls_context
+from modules.utils.database.write_channel import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
 
 log = logging.getLogger(__name__)
 

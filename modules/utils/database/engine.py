@@ -16,20 +16,20 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
-from modules.utils.database.facts import Facts
 from modules.utils.database.faults import StoreLocked
 from modules.utils.database.file_lock import FileGround
-from modules.utils.database.history import History
-from modules.utils.database.jobs import JobJournal
 from modules.utils.database.lease import LENGTH_SECONDS, Lease, RowGround
-from modules.utils.database.members import Members
-from modules.utils.database.pictures import PictureShelf
-from modules.utils.database.preferences import Preferences
-from modules.utils.database.records import Retention
 from modules.utils.database.retention import Janitor
+from modules.utils.database.rows import Retention
 from modules.utils.database.schema import bring_up_to_date
-from modules.utils.database.sessions import SessionStore
-from modules.utils.database.status_messages import StatusMessages
+from modules.utils.database.stores.history import History
+from modules.utils.database.stores.jobs import JobJournal
+from modules.utils.database.stores.key_values import Facts
+from modules.utils.database.stores.members import Members
+from modules.utils.database.stores.pictures import PictureShelf
+from modules.utils.database.stores.preferences import Preferences
+from modules.utils.database.stores.sessions import SessionStore
+from modules.utils.database.stores.status_messages import StatusMessages
 from modules.utils.database.writer import CommitObserver, GroupWriter
 
 log = logging.getLogger(__name__)

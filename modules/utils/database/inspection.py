@@ -19,8 +19,8 @@ from modules.utils.database.address import Address, PostgresAddress, SqliteAddre
 from modules.utils.database.connections import Connections, explain_start_failure
 from modules.utils.database.engine import ROOT
 from modules.utils.database.schema import NEWEST, revision
-from modules.utils.hosts import is_private
 from modules.utils.inspection import Finding
+from modules.utils.private_hosts import is_private
 
 ROOM_MB = 256
 """Less than this beside the pictures that are kept is told."""

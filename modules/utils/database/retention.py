@@ -21,7 +21,7 @@ from modules.utils.database.models import (
     SourceRow,
     StatusMessageRow,
 )
-from modules.utils.database.records import Retention
+from modules.utils.database.rows import Retention
 from modules.utils.database.writer import GroupWriter
 
 log = logging.getLogger(__name__)

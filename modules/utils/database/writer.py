@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import Connection, Executable
 
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.utils.database.channels import WriteChannel
 from modules.utils.database.faults import StoreFull
+from modules.utils.database.write_channel import WriteChannel
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from modules.demo.discord_server.bodies.channels import CreateDm
-from modules.demo.discord_server.guild_life import bot_leaves
-from modules.demo.discord_server.hub import Hub
-from modules.demo.discord_server.people import Payload
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.discord_server.rest import Call, Reply, Route
+from modules.demo.discord_server.state.guild_life import bot_leaves
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.people import Payload
 
 CONTENT_FLAG, MEMBERS_FLAG = 1 << 19, 1 << 15
 """Application flags of privileged intents for bots in few guilds (Application Resource)."""

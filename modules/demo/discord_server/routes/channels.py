@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from modules.demo.discord_server.bodies.channels import EditChannel, PutOverwrite
 from modules.demo.discord_server.buckets import CHANNEL_NAME, MESSAGES
-from modules.demo.discord_server.channels import (
+from modules.demo.discord_server.refusals import Refusal
+from modules.demo.discord_server.rest import Call, Reply, Route
+from modules.demo.discord_server.state.channels import (
     delete_channel,
     delete_overwrite,
     edit_channel,
     put_overwrite,
 )
-from modules.demo.discord_server.hub import Hub
-from modules.demo.discord_server.permissions import (
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.permissions import (
     MANAGE_CHANNELS,
     MANAGE_ROLES,
     MEMBER,
@@ -19,8 +21,6 @@ from modules.demo.discord_server.permissions import (
     SEND_MESSAGES,
     Overwrite,
 )
-from modules.demo.discord_server.refusals import Refusal
-from modules.demo.discord_server.rest import Call, Reply, Route
 
 
 def _channel(hub: Hub, call: Call) -> Reply:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter, ValidationError
 
 from modules.demo.discord_server.bodies.commands import CommandBody
-from modules.demo.discord_server.commands import Scope
-from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.refusals import Refusal, invalid_body
 from modules.demo.discord_server.rest import Call, Reply, Route
+from modules.demo.discord_server.state.commands import Scope
+from modules.demo.discord_server.state.hub import Hub
 
 _BODIES = TypeAdapter(list[CommandBody])
 

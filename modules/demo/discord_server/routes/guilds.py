@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import TypeAdapter, ValidationError
 
 from modules.demo.discord_server.bodies.channels import CreateChannel, MoveChannel
-from modules.demo.discord_server.channels import create_channel, find_parent, tell_changed
-from modules.demo.discord_server.hub import Hub
-from modules.demo.discord_server.permissions import MANAGE_CHANNELS
-from modules.demo.discord_server.places import Guild
 from modules.demo.discord_server.refusals import Refusal, invalid_body
 from modules.demo.discord_server.rest import Call, Reply, Route
+from modules.demo.discord_server.state.channels import create_channel, find_parent, tell_changed
+from modules.demo.discord_server.state.guilds import Guild
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.permissions import MANAGE_CHANNELS
 
 MOST_MEMBERS = 1000
 _MOVES = TypeAdapter(list[MoveChannel])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from modules.demo.discord_server.bodies.interactions import AUTOCOMPLETE, MODAL
 from modules.demo.discord_server.bodies.messages import WebhookMessage
 from modules.demo.discord_server.buckets import OTHER, WEBHOOK
-from modules.demo.discord_server.hub import Hub
 from modules.demo.discord_server.interactions import Interaction
-from modules.demo.discord_server.people import Payload
-from modules.demo.discord_server.posts import LOADING
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.discord_server.rest import Call, Reply, Route
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.people import Payload
+from modules.demo.discord_server.state.posts import LOADING
 
 
 def _callback(hub: Hub, call: Call) -> Reply:

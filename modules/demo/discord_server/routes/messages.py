@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from modules.demo.discord_server.bodies.messages import BulkDelete, CreateMessage, EditMessage
 from modules.demo.discord_server.buckets import MESSAGES, OLD_EDITS
-from modules.demo.discord_server.hub import Hub
-from modules.demo.discord_server.messages import (
+from modules.demo.discord_server.refusals import Refusal, invalid_field
+from modules.demo.discord_server.rest import Call, Reply, Route
+from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.messages import (
     Origin,
     content_is_free,
     create_message,
@@ -13,19 +16,16 @@ from modules.demo.discord_server.messages import (
     edit_message,
     redacted,
 )
-from modules.demo.discord_server.nonces import remember_nonce, remembered_nonce
-from modules.demo.discord_server.people import Payload
-from modules.demo.discord_server.permissions import (
+from modules.demo.discord_server.state.nonces import remember_nonce, remembered_nonce
+from modules.demo.discord_server.state.people import Payload
+from modules.demo.discord_server.state.permissions import (
     ATTACH_FILES,
     MANAGE_MESSAGES,
     READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
 )
-from modules.demo.discord_server.places import Channel
-from modules.demo.discord_server.posts import DEFAULT, REPLY, Message
-from modules.demo.discord_server.refusals import Refusal, invalid_field
-from modules.demo.discord_server.rest import Call, Reply, Route
-from modules.demo.discord_server.world import CATEGORY
+from modules.demo.discord_server.state.posts import DEFAULT, REPLY, Message
+from modules.demo.discord_server.state.world import CATEGORY
 
 OLD_MESSAGE_SECONDS = 3600.0
 """Edits of messages older than an hour are limited more tightly (code 30046)."""

@@ -1,0 +1,235 @@
+"""One ComfyUI server's routes and those of the node pack, as methods of typed values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+import aiohttp
+
+from modules.ai import node_pack as pack
+from modules.ai.comfy.errors import ServerSilent, refusal, short
+from modules.ai.comfy.http import ComfyWire, Limits
+from modules.ai.workflows.graph import JSON
+from modules.queue_manager.errors import (
+    EngineUnavailable,
+    NoOutput,
+)
+
+_VIEWED = (200, 400, 403, 404, 500, 503)
+
+State = Literal["pending", "running", "finished", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRef:
+    """A file on the server, as ``/view`` asks for it and node outputs name it."""
+
+    filename: str
+    subfolder: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptState:
+    """Where a prompt stands. ``graph`` is what the server keeps of it, ``client_id`` whose socket hears of
+    it, ``outputs`` and ``status`` what the history says; all of them as they came: to be mistrusted."""
+
+    state: State
+    graph: JSON = None
+    client_id: JSON = None
+    outputs: JSON = None
+    status: JSON = None
+
+
+class ComfyClient:
+    """Speaks with the server at ``url`` over a shared session, which must not store cookies.
+
+    ``api_key`` with a colon is sent as HTTP Basic, else as Bearer. Raises ValueError for a URL that is
+    none. Every method raises `EngineUnavailable` (or a child) when the server is not to be had.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        url: str,
+        api_key: str | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.wire = ComfyWire(session=session, url=url, api_key=api_key, limits=limits or Limits())
+
+    @property
+    def name(self) -> str:
+        """Host, port and path, without credentials."""
+        return self.wire.name
+
+    # ── prompts ─────────────────────────────────────────────────────────────────────────────────
+
+    async def submit(
+        self,
+        graph: Mapping[str, JSON],
+        *,
+        prompt_id: str,
+        client_id: str,
+        titles: Mapping[str, str] | None = None,
+        written: Sequence[str] = (),
+        extra: Mapping[str, JSON] | None = None,
+    ) -> None:
+        """Queue a graph under our own id. Raises `WorkflowRejected`, which repeats nothing of ``written``, or
+        `ServerSilent` if it may be queued.
+
+        The same id twice is run twice: the server does not look. ComfyUI answers 200 also when one of
+        several outputs is invalid; ours have one output, so any fault is a refusal.
+        """
+        body = {
+            "prompt": graph,
+            "prompt_id": prompt_id,
+            "client_id": client_id,
+            "extra_data": dict(extra or {}),
+        }
+        answer = await self.wire.ask(
+            "POST", "/prompt", seconds=self.wire.limits.submit, body=body, accept=(200, 400)
+        )
+        told = await self.wire.json(answer)
+        faulty = isinstance(told, dict) and told.get("node_errors")
+        if answer.status == 400 or faulty:
+            error = refusal(told, titles or {}, written)
+            if answer.status == 200:
+                await self.dequeue(prompt_id)
+            raise error
+        if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
+            raise EngineUnavailable(f"{self.name} answered a prompt with something else than its id")
+
+    async def look_up(self, prompt_id: str) -> PromptState:
+        """Where a prompt stands: the history first, then the queue, then the history again, since a prompt
+        may end between the two."""
+        for last in (False, True):
+            entry = await self._history(prompt_id)
+            if entry is not None:
+                return entry
+            if not last:
+                queued = await self._queued(prompt_id)
+                if queued is not None:
+                    return queued
+        return PromptState(state="unknown")
+
+    async def _history(self, prompt_id: str) -> PromptState | None:
+        path, most = f"/history/{quote(prompt_id)}", self.wire.limits.history_bytes
+        told = await self.wire.json(await self.wire.ask("GET", path, most=most))
+        if not isinstance(told, dict):
+            raise EngineUnavailable(f"{self.name} answered {path[:9]} with something else than an object")
+        entry = told.get(prompt_id)
+        if not isinstance(entry, dict):
+            return None
+        return PromptState(
+            state="finished",
+            graph=_part(entry.get("prompt"), 2),
+            outputs=entry.get("outputs"),
+            status=entry.get("status"),
+        )
+
+    async def _queued(self, prompt_id: str) -> PromptState | None:
+        told = await self.wire.json(await self.wire.ask("GET", "/queue", most=self.wire.limits.history_bytes))
+        if not isinstance(told, dict):
+            raise EngineUnavailable(f"{self.name} answered /queue with something else than an object")
+        names: tuple[tuple[str, State], ...] = (("queue_running", "running"), ("queue_pending", "pending"))
+        for name, state in names:
+            items = told.get(name)
+            for item in items if isinstance(items, list) else ():
+                if isinstance(item, list) and len(item) > 2 and item[1] == prompt_id:
+                    extra = _part(item, 3)
+                    client_id = extra.get("client_id") if isinstance(extra, dict) else None
+                    return PromptState(state=state, graph=_part(item, 2), client_id=client_id)
+        return None
+
+    async def dequeue(self, prompt_id: str) -> None:
+        """Take a waiting prompt out of the queue; one that runs goes on."""
+        await self.wire.ask("POST", "/queue", body={"delete": [prompt_id]})
+
+    async def interrupt(self, prompt_id: str) -> None:
+        """Stop the prompt at its next step if it runs. Never without an id: that would stop anybody's."""
+        await self.wire.ask("POST", "/interrupt", body={"prompt_id": prompt_id})
+
+    # ── files ───────────────────────────────────────────────────────────────────────────────────
+
+    async def upload(self, data: bytes, filename: str, folder: str) -> str:
+        """Upload a picture and return the name under which graphs can load it (``folder/name``)."""
+        form = aiohttp.FormData()
+        form.add_field("image", data, filename=filename, content_type="application/octet-stream")
+        form.add_field("subfolder", folder)
+        form.add_field("type", "input")
+        answer = await self.wire.ask("POST", "/upload/image", seconds=self.wire.limits.upload, form=form)
+        told = await self.wire.json(answer)
+        name, sub = (told.get("name"), told.get("subfolder")) if isinstance(told, dict) else (None, None)
+        if not isinstance(name, str) or not name or not isinstance(sub, str):
+            raise EngineUnavailable(f"{self.name} took an upload and did not tell its name")
+        return f"{sub}/{name}" if sub else name
+
+    async def view(self, ref: ImageRef) -> bytes:
+        """The bytes of a file. Raises `NoOutput` if it is not there."""
+        query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+        return await self._picture("/view", query)
+
+    async def has(self, ref: ImageRef) -> bool:
+        """Whether a file is there; True as well where the server does not say."""
+        query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+        accept = (*_VIEWED, 405, 501)
+        answer = await self.wire.ask("HEAD", "/view", query=query, most=sys.maxsize, accept=accept)
+        return answer.status not in (400, 403, 404)
+
+    async def kept_picture(self, key: str) -> bytes:
+        """The bytes of a picture that the node pack keeps. Raises `NoOutput` if it does not know the key."""
+        return await self._picture(pack.PICTURE_ROUTE + quote(key), {})
+
+    async def _picture(self, path: str, query: Mapping[str, str]) -> bytes:
+        answer = await self.wire.ask(
+            "GET", path, query=query, seconds=self.wire.limits.picture, most=self.wire.limits.picture_bytes,
+            accept=_VIEWED,
+        )  # fmt: skip
+        if answer.status == 503:
+            raise ServerSilent(f"{self.name} is still encoding the picture")
+        if answer.status != 200:
+            raise NoOutput(f"the picture is not there (the server answered {answer.status})")
+        return answer.body
+
+    # ── inventory ───────────────────────────────────────────────────────────────────────────────
+
+    async def system_stats(self) -> Mapping[str, JSON]:
+        """Version, command line and devices."""
+        return await self._object("/system_stats")
+
+    async def object_info(self, class_type: str) -> Mapping[str, JSON] | None:
+        """What the server says of one node class, None if it has none of this name."""
+        told = await self._object(f"/object_info/{quote(class_type, safe='')}")
+        entry = told.get(class_type)
+        return entry if isinstance(entry, dict) else None
+
+    async def models(self, folder: str) -> list[str]:
+        """The model files in one of the server's folders (empty for a folder that it does not know)."""
+        answer = await self.wire.ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))
+        told = await self.wire.json(answer) if answer.status == 200 else []
+        return [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
+
+    async def pack_version(self) -> str | None:
+        """The version of the node pack, None if it is not there."""
+        answer = await self.wire.ask("GET", pack.VERSION_ROUTE, accept=(200, 404, 405))
+        if answer.status != 200:
+            return None
+        told = await self.wire.json(answer)
+        version = told.get("version") if isinstance(told, dict) else None
+        return short(version)[:40] if isinstance(version, str) else "unknown"
+
+    async def _object(self, path: str) -> Mapping[str, JSON]:
+        told = await self.wire.json(await self.wire.ask("GET", path))
+        if not isinstance(told, dict):
+            raise EngineUnavailable(f"{self.name} answered {path} with something else than an object")
+        return told
+
+
+def _part(item: JSON, index: int) -> JSON:
+    # (number, prompt id, graph, extra data, outputs, …)
+    return item[index] if isinstance(item, list) and len(item) > index else None

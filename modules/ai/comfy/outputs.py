@@ -1,0 +1,44 @@
+"""Gets a run's pictures, and nothing that is not its own, from a server that is not to be trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from modules.ai.comfy.client import ComfyClient, ImageRef
+from modules.ai.comfy.picture_header import picture_size, whole
+from modules.ai.fusion.output_locations import SAVE_FOLDER, KeptPicture, SavedFile, Whereabouts
+from modules.ai.workflows.graph import JSON
+from modules.queue_manager.errors import NoOutput
+from modules.queue_manager.jobs import Picture
+from modules.utils.images.media_types import media_type
+
+LARGEST_PIXELS = 2**26
+
+
+async def download(client: ComfyClient, place: Whereabouts, outputs: Mapping[str, JSON]) -> Picture:
+    """The picture at ``place``. ``outputs`` is what the run's nodes show, by node id. Raises `NoOutput`."""
+    if isinstance(place, KeptPicture):
+        return checked(await client.kept_picture(place.key))
+    return checked(await client.view(saved_file(place, outputs.get(place.node))))
+
+
+def saved_file(place: SavedFile, output: JSON) -> ImageRef:
+    """The file among a save node's output that bears our own prefix: others' names are not looked at."""
+    images = output.get("images") if isinstance(output, dict) else None
+    ours = re.compile(re.escape(place.prefix) + r"_\d{1,10}_?\.png")
+    for image in images[:100] if isinstance(images, list) else ():
+        name = image.get("filename") if isinstance(image, dict) else None
+        if isinstance(name, str) and ours.fullmatch(name):
+            return ImageRef(filename=name, subfolder=SAVE_FOLDER, type="output")
+    raise NoOutput("the run ended, and no picture of its own was saved")
+
+
+def checked(data: bytes, largest_pixels: int = LARGEST_PIXELS) -> Picture:
+    """The picture, if it is a whole one of bearable size by what its header says. Raises `NoOutput`."""
+    kind, size = media_type(data), picture_size(data)
+    if kind is None or size is None or not whole(data):
+        raise NoOutput("what the server sent is no whole picture")
+    if size.width * size.height > largest_pixels:
+        raise NoOutput(f"the picture claims {size} pixels, more than anybody asked for")
+    return Picture(data=data, media_type=kind, size=size)

@@ -1,0 +1,256 @@
+"""What a server can run: nodes, model files, node pack, memory and flags, asked of the server itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from modules.ai import node_pack as pack
+from modules.ai.comfy import findings
+from modules.ai.comfy.client import ComfyClient, ImageRef
+from modules.ai.comfy.errors import short
+from modules.ai.fusion.fuse import example, fuse, fusible, plain
+from modules.ai.fusion.samplers import Unfusible
+from modules.ai.workflows.graph import JSON, Graph
+from modules.ai.workflows.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.queue_manager.backports import gather_or_cancel
+from modules.utils.inspection import Finding
+
+GIB = 2**30
+
+MOST_UNTRIED = 4
+"""Rows up to which a model grows by itself whose card does not say what fits."""
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerReport:
+    """What was found. ``limits`` holds each model that can run and the most rows of one run of it; those
+    in ``fused`` run fused, the others one by one on stock nodes. Of those in ``cautious`` nobody knows how
+    many rows fit. ``versions`` names what the runs of each model depend on: template, node pack, server.
+    ``spellings`` are the server's own of the files that the graphs write with other separators."""
+
+    findings: tuple[Finding, ...]
+    limits: Mapping[str, int] = field(default_factory=dict)
+    fused: frozenset[str] = frozenset()
+    cautious: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    spellings: Mapping[Choice, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the operator should mend."""
+        return tuple(str(finding) for finding in self.findings if finding.level != "ok")
+
+
+async def inspect(
+    client: ComfyClient, templates: Mapping[str, WorkflowTemplate], *, max_batch: int | None
+) -> ServerReport:
+    """Ask a server what it can run. ``max_batch`` None: as its memory and the cards say.
+
+    Raises `EngineUnavailable` if it is not there.
+    """
+    stats = await client.system_stats()
+    version = await client.pack_version()
+    usable = version is not None and compatible(version)
+    coarse = findings.coarse_attention(_system(stats, "argv"))
+    graphs = {
+        name: _graphs(template, fused=usable, masks=coarse is None) for name, template in templates.items()
+    }
+    table = await _table(client, [graph for pair in graphs.values() for graph in pair if graph is not None])
+    absent = await _absent(client, templates, graphs, table)
+    needs = {name: _needs(templates[name], graphs[name], table, absent) for name in templates}
+    fused = frozenset(name for name, (as_batch, _) in needs.items() if as_batch == [])
+    limits = {
+        name: rows(templates[name], vram_gb(stats), max_batch) if name in fused else 1
+        for name, (_, as_one) in needs.items()
+        if name in fused or not as_one
+    }
+    cautious = frozenset(
+        name for name in fused if fitting_rows(templates[name], vram_gb(stats), max_batch) is None
+    )
+    what_runs = f"{_system(stats, 'comfyui_version')} {version}"
+    versions = {name: _version(templates[name], what_runs) for name in limits}
+    found = [
+        *_about_server(client, stats, version, usable=usable),
+        *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
+        *_about_models(client, templates, limits, fused, cautious),
+        *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
+        *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
+        *([findings.about_attention(client.name, coarse)] if usable and coarse is not None else []),
+        *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
+    ]
+    spellings = {
+        choice: own
+        for name, pair in graphs.items()
+        for graph in pair
+        for choice, own in respellings(graph or {}, table, templates[name].card.places("sources"))
+    }
+    return ServerReport(
+        findings=tuple(found),
+        limits=limits,
+        fused=fused,
+        cautious=cautious,
+        versions=versions,
+        spellings=spellings,
+    )
+
+
+def compatible(version: str) -> bool:
+    """Whether a pack of this version understands our graphs: its first number is ours."""
+    return version.partition(".")[0] == pack.PACK_VERSION.partition(".")[0]
+
+
+def rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int:
+    """The most pictures of one run: the operator's number, else what fits, else `MOST_UNTRIED`; never more
+    than the card says."""
+    fitting = fitting_rows(template, memory_gb, max_batch) or MOST_UNTRIED
+    return max(1, min(fitting, template.card.max_batch or fitting))
+
+
+def fitting_rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int | None:
+    """The operator's number, else how many pictures fit by the card; None if that has to be tried."""
+    if max_batch is not None:
+        return max_batch
+    if template.card.memory is not None and memory_gb is not None:
+        return template.card.memory.rows(memory_gb)
+    return None
+
+
+def _version(template: WorkflowTemplate, server: str) -> str:
+    return hashlib.sha256(f"{server} {template.fingerprint}".encode()).hexdigest()[:32]
+
+
+def vram_gb(stats: Mapping[str, JSON]) -> float | None:
+    """The memory of the server's first device in GiB."""
+    devices = stats.get("devices")
+    first = devices[0] if isinstance(devices, list) and devices else None
+    total = first.get("vram_total") if isinstance(first, dict) else None
+    if isinstance(total, bool) or not isinstance(total, int | float) or total <= 0:
+        return None
+    return total / GIB
+
+
+def _graphs(template: WorkflowTemplate, *, fused: bool, masks: bool) -> tuple[Graph | None, Graph]:
+    """The graphs that would be sent: fused (None if that cannot be), and alone. Without ``masks`` no
+    sampler run can be shared."""
+    request = example(template)
+    names = ["x.png"] * len(request.sources)
+    alone = plain(template, request, key="0" * 32, source_names=names).graph
+    if not fused:
+        return None, alone
+    try:
+        batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
+    except Unfusible:
+        return None, alone
+    sampled = any(node.class_type == pack.MODEL for node in batched.values())
+    return (None if sampled and not masks else batched), alone
+
+
+async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
+    """What the server says of each class. One by one, since all of a large installation is megabytes."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(name: str) -> Mapping[str, JSON] | None:
+        async with gate:
+            return await client.object_info(name)
+
+    names = sorted({node.class_type for graph in graphs for node in graph.values()})
+    return dict(zip(names, await gather_or_cancel(map(ask, names)), strict=True))
+
+
+async def _absent(
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    graphs: Mapping[str, tuple[Graph | None, Graph]],
+    table: Table,
+) -> set[Lack]:
+    """Of the pictures that the templates themselves use, those that the server has not."""
+    named = {
+        picture: None
+        for name, pair in graphs.items()
+        for graph in pair
+        for picture in pictures(graph or {}, table, templates[name].card.places("sources"))
+    }
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def there(picture: Lack) -> bool:
+        async with gate:
+            return await client.has(_ref(picture))
+
+    found = await gather_or_cancel(map(there, named))
+    return {picture for picture, is_there in zip(named, found, strict=True) if not is_there}
+
+
+def _ref(picture: Lack) -> ImageRef:
+    subfolder, _, filename = annotated(picture.value)[0].replace("\\", "/").rpartition("/")
+    return ImageRef(filename=filename, subfolder=subfolder, type=picture.folder)
+
+
+def _needs(
+    template: WorkflowTemplate, graphs: tuple[Graph | None, Graph], table: Table, absent: set[Lack]
+) -> tuple[list[Lack] | None, list[Lack]]:
+    """What is missing to run it fused (None: it cannot be), and alone."""
+    batched, alone = graphs
+    sources = template.card.places("sources")
+
+    def missing(graph: Graph) -> list[Lack]:
+        return [
+            *lacks(graph, table, sources),
+            *(picture for picture in pictures(graph, table, sources) if picture in absent),
+        ]
+
+    return None if batched is None else missing(batched), missing(alone)
+
+
+def _about_server(
+    client: ComfyClient, stats: Mapping[str, JSON], version: str | None, *, usable: bool
+) -> Iterable[Finding]:
+    comfyui = short(str(_system(stats, "comfyui_version")))[:40]
+    yield from findings.about_version(client.name, comfyui, vram_gb(stats))
+    wire = client.wire
+    yield findings.about_way(client.name, encrypted=wire.encrypted, key=wire.has_key, private=wire.private)
+    yield findings.about_pack(client.name, version, usable=usable)
+
+
+def _about_models(
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    limits: Mapping[str, int],
+    fused: frozenset[str],
+    cautious: frozenset[str],
+) -> Iterable[Finding]:
+    for name, limit in limits.items():
+        why_alone = fusible(templates[name]) if name not in fused else None
+        yield findings.about_model(client.name, name, limit, why_alone, untried=name in cautious)
+
+
+def _about_memory(
+    client: ComfyClient, templates: Iterable[WorkflowTemplate], memory_gb: float | None
+) -> Iterable[Finding]:
+    for template in templates:
+        memory = template.card.memory
+        if memory is not None and memory_gb is not None and memory.needed_gb > memory_gb:
+            yield findings.about_memory(client.name, template.name, memory.needed_gb, memory_gb)
+
+
+def _about_lacks(
+    client: ComfyClient, missing: Mapping[str, list[Lack]], limits: Mapping[str, int]
+) -> Iterable[Finding]:
+    """One finding for each thing that is missing, whichever models need it."""
+    needed_by: dict[Lack, dict[str, None]] = {}
+    for name, found in missing.items():
+        for lack in found:
+            needed_by.setdefault(lack, {})[name] = None
+    for lack, names in needed_by.items():
+        fatal = any(name not in limits for name in names)
+        yield findings.about_lack(client.name, lack, names, fatal=fatal)
+
+
+def _system(stats: Mapping[str, JSON], name: str) -> JSON:
+    system = stats.get("system")
+    return system.get(name) if isinstance(system, dict) else None

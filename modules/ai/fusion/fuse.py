@@ -1,0 +1,242 @@
+"""From a template and the requests of several people to one graph, and where each picture will be found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from modules.ai import node_pack as pack
+from modules.ai.fusion.encoders import batch_encoded
+from modules.ai.fusion.output_locations import SAVE_FOLDER, SAVE_NODE, FusedGraph, KeptPicture, SavedFile
+from modules.ai.fusion.row_safety import refuse_mixing
+from modules.ai.fusion.samplers import REFUSED_SAMPLERS, SAMPLERS, Seed, Unfusible, fused_sampler, seed_place
+from modules.ai.fusion.sources import LOADER, batch_loaded, scaling, without_source
+from modules.ai.workflows.graph import (
+    JSON,
+    Graph,
+    Link,
+    Node,
+    Place,
+    consumers,
+    in_order,
+    named,
+    only,
+    upstream,
+)
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.queue_manager.jobs import GenerationRequest, SourceImage
+
+PictureFormat = Literal["png", "webp", "jpeg"]
+
+
+def fuse(
+    template: WorkflowTemplate,
+    requests: Sequence[GenerationRequest],
+    *,
+    keys: Sequence[str],
+    source_names: Sequence[Sequence[str]],
+    picture_format: PictureFormat = "png",
+    quality: int = 90,
+    preview_every: int = 0,
+) -> FusedGraph:
+    """One graph for all ``requests`` (of one batch key), in their order. Raises `Unfusible`.
+
+    ``keys`` are fresh 32-digit keys, one a request; ``source_names[i]`` the uploaded names of request
+    i's sources. ``preview_every`` n asks for a preview of each picture at every n-th step.
+    """
+    graph = tailored(template, requests[0])
+    varied = batch_encoded(graph, template, requests)
+    graph = {**graph, **varied}
+    loaders = [place.node for place in template.card.places("sources")[: len(requests[0].sources)]]
+    for position, loader in enumerate(loaders):
+        _refuse_unstackable(graph, template, loader)
+        graph = batch_loaded(graph, loader, [names[position] for names in source_names])
+    order = [node_id for node_id in in_order(graph) if graph[node_id].class_type in SAMPLERS]
+    roomy = _batched(graph, template, len(requests), order, loaders)
+    samplers = _vouched(_sampled(graph, template, requests, order), template)
+    save = Node(
+        class_type=pack.SAVE,
+        inputs={
+            "images": _output(graph, template),
+            "keys": json.dumps(list(keys)),
+            "format": picture_format,
+            "quality": quality,
+            "preview_every": preview_every,
+        },
+    )
+    graph = {**graph, **roomy, **samplers, SAVE_NODE: save}
+    graph = only(graph, upstream(graph, [SAVE_NODE]))
+    refuse_mixing(graph, template)
+    _refuse_stray_seeds(graph, template, set(samplers))
+    return FusedGraph(graph=graph, places=tuple(map(KeptPicture, keys)), samplers=tuple(order))
+
+
+def plain(
+    template: WorkflowTemplate, request: GenerationRequest, *, key: str, source_names: Sequence[str]
+) -> FusedGraph:
+    """The template's own graph with one request in it, of stock nodes only: the same picture as from `fuse`.
+
+    Raises `Unfusible` for what stock nodes cannot do (a variation's mixed noise).
+    """
+    if request.variation is not None:
+        raise Unfusible("a variation needs the node pack on the server")
+    card, graph = template.card, tailored(template, request)
+    values: list[tuple[Place, JSON]] = [
+        *((place, request.prompt) for place in card.places("prompt")),
+        *((place, request.negative) for place in _written_negative(template, request)),
+        *((place, request.seed) for place in card.places("seed")),
+        *((place, 1) for place in card.places("batch")),
+        *zip(card.places("sources"), source_names, strict=False),
+    ]
+    graph = _with_values(graph, values)
+    prefix = f"{SAVE_FOLDER}/{key}"
+    save = Node(
+        class_type="SaveImage", inputs={"images": _output(graph, template), "filename_prefix": prefix}
+    )
+    graph = {**graph, SAVE_NODE: save}
+    graph = only(graph, upstream(graph, [SAVE_NODE]))
+    order = [
+        node_id
+        for node_id in in_order(graph)
+        if graph[node_id].class_type in SAMPLERS | set(REFUSED_SAMPLERS)
+    ]
+    return FusedGraph(graph=graph, places=(SavedFile(SAVE_NODE, key),), samplers=tuple(order))
+
+
+def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[Place, ...]:
+    """Where the person's own negative prompt goes; without one, the graph keeps its author's."""
+    written = request.negative and template.card.negative != "none"
+    return template.card.places("negative") if written else ()
+
+
+def tailored(template: WorkflowTemplate, request: GenerationRequest) -> dict[str, Node]:
+    """The template's graph in the request's size, without the sources that it does not give, and without
+    what the output does not depend on."""
+    card = template.card
+    output = card.places("output")[0].node
+    graph: dict[str, Node] = only(template.graph, upstream(template.graph, [output]))
+    for place in card.places("sources")[len(request.sources) :]:
+        graph = without_source(graph, place.node, output)
+    values = [
+        *((place, request.size.width) for place in card.places("width")),
+        *((place, request.size.height) for place in card.places("height")),
+    ]
+    graph = _with_values(graph, values)
+    return only(graph, upstream(graph, [output]))
+
+
+def fusible(template: WorkflowTemplate) -> str | None:
+    """Why the template cannot be fused at all (then it runs one by one), or None if it can."""
+    least, most = template.card.source_count
+    for count in range(least, most + 1):
+        request = example(template, count)
+        names = ["x.png"] * count
+        try:
+            fuse(template, [request] * 2, keys=["0" * 32, "1" * 32], source_names=[names, names])
+        except Unfusible as reason:
+            return str(reason)
+    return None
+
+
+def example(template: WorkflowTemplate, source_count: int | None = None) -> GenerationRequest:
+    """A request that the template can serve, for trying it without anybody having asked."""
+    count = template.card.source_count[1] if source_count is None else source_count
+    size = template.card.default_size
+    return GenerationRequest(
+        user_id=0, guild_id=0, channel_id=0, locale="en", kind=template.card.kind, model=template.name,
+        prompt="", size=size, seed=0, sources=(SourceImage(key="", size=size),) * count,
+    )  # fmt: skip
+
+
+# ── the parts of fuse ───────────────────────────────────────────────────────────────────────────
+
+
+def _refuse_unstackable(graph: Graph, template: WorkflowTemplate, loader: str) -> None:
+    if graph[loader].class_type != LOADER:
+        raise Unfusible(f"{named(graph, loader)}: only {LOADER} can load a picture for each row")
+    if any(slot != 0 for _, slot in consumers(graph, loader)):
+        raise Unfusible(f"{named(graph, loader)}: its mask is used")
+    if template.source_megapixels is not None and scaling(graph, loader) is None:
+        raise Unfusible(f"{named(graph, loader)}: it is used before it is scaled, so pictures do not stack")
+
+
+def _sampled(
+    graph: Graph, template: WorkflowTemplate, requests: Sequence[GenerationRequest], order: Sequence[str]
+) -> dict[str, Node]:
+    for node_id, node in graph.items():
+        if node.class_type in REFUSED_SAMPLERS:
+            raise Unfusible(f"{named(graph, node_id)}: {REFUSED_SAMPLERS[node.class_type]}")
+    nodes: dict[str, Node] = {}
+    for node_id in order:
+        nodes |= fused_sampler(graph, node_id, _seeds(graph, template, requests, node_id))
+    return nodes
+
+
+def _vouched(nodes: dict[str, Node], template: WorkflowTemplate) -> dict[str, Node]:
+    """The nodes with what the card vouches for told to those of the pack that look at the model's patches."""
+    if not template.card.rowwise:  # older packs do not know the input
+        return nodes
+    names = json.dumps(sorted(template.card.rowwise))
+    return {
+        node_id: node.having(vouched=names) if node.class_type == pack.MODEL else node
+        for node_id, node in nodes.items()
+    }
+
+
+def _seeds(
+    graph: Graph, template: WorkflowTemplate, requests: Sequence[GenerationRequest], node_id: str
+) -> list[Seed]:
+    place = seed_place(graph, node_id)
+    value = 0 if place is None else graph[place.node].inputs.get(place.input)
+    roles = template.card.places("seed")
+    linked = isinstance(value, Link) and value.node in {role.node for role in roles}
+    if place in roles or linked:
+        return [_seed(request) for request in requests]
+    if isinstance(value, int):
+        return [value] * len(requests)
+    raise Unfusible(f"{named(graph, node_id)}: its seed is not the one that the card names")
+
+
+def _seed(request: GenerationRequest) -> Seed:
+    if request.variation is None:
+        return request.seed
+    return [request.seed, request.variation.seed, request.variation.strength]
+
+
+def _batched(
+    graph: Graph, template: WorkflowTemplate, rows: int, samplers: Sequence[str], loaders: Sequence[str]
+) -> dict[str, Node]:
+    """The nodes that make room for the rows, in as many rows as there are requests."""
+    places = [place for place in template.card.places("batch") if place.node in graph]
+    roomy = {place.node for place in places} | set(loaders)
+    for node_id in samplers:
+        latent = graph[node_id].inputs.get("latent_image")
+        if not isinstance(latent, Link) or not roomy & upstream(graph, [latent.node]):
+            raise Unfusible(
+                f"{named(graph, node_id)}: the card's role batch names nothing that its latent comes from"
+            )
+    changed = _with_values(graph, [(place, rows) for place in places])
+    return {place.node: changed[place.node] for place in places}
+
+
+def _refuse_stray_seeds(graph: Graph, template: WorkflowTemplate, replaced: set[str]) -> None:
+    for place in template.card.places("seed"):
+        if place.node in graph and place.node not in replaced:
+            raise Unfusible(f"{named(graph, place.node)}: the seed goes elsewhere than into the noise alone")
+
+
+def _with_values(graph: Graph, values: Sequence[tuple[Place, JSON]]) -> dict[str, Node]:
+    result = dict(graph)
+    for place, value in values:
+        if place.node in result:
+            result[place.node] = result[place.node].having(**{place.input: value})
+    return result
+
+
+def _output(graph: Graph, template: WorkflowTemplate) -> Link:
+    place = template.card.places("output")[0]
+    link = graph[place.node].inputs[place.input]
+    if not isinstance(link, Link):
+        raise Unfusible(f"{named(graph, place.node)}: nothing is connected to {place.input}")
+    return link

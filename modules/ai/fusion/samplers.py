@@ -1,0 +1,193 @@
+"""Samplers as a graph has them, and their exact equivalents that give each row its own noise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from modules.ai import node_pack as pack
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, Place, named
+
+KSAMPLER = "KSampler"
+CUSTOM = "SamplerCustom"
+ADVANCED = "SamplerCustomAdvanced"
+SAMPLERS = frozenset({KSAMPLER, CUSTOM, ADVANCED})
+
+REFUSED_SAMPLERS = {
+    "KSamplerAdvanced": "its range of steps and its leftover noise have no equivalent for each picture; "
+    "use KSampler or SamplerCustomAdvanced",
+}
+GUIDERS = {"CFGGuider": ("positive", "negative"), "BasicGuider": ("conditioning", None)}
+"""The guiders that are known to be exact, and the inputs of their conditionings."""
+
+STOCK_SAMPLERS = frozenset({
+    "ddim", "ddpm", "deis", "dpm_2", "dpm_2_ancestral", "dpm_fast", "dpmpp_2m", "dpmpp_2m_cfg_pp",
+    "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "dpmpp_2s_ancestral",
+    "dpmpp_2s_ancestral_cfg_pp", "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "dpmpp_sde", "dpmpp_sde_gpu", "er_sde",
+    "euler", "euler_ancestral", "euler_ancestral_cfg_pp", "euler_cfg_pp", "exp_heun_2_x0",
+    "exp_heun_2_x0_sde", "gradient_estimation", "gradient_estimation_cfg_pp", "heun", "heunpp2", "ipndm",
+    "ipndm_v", "lcm", "lms", "res_multistep", "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp",
+    "res_multistep_cfg_pp", "sa_solver", "sa_solver_pece", "seeds_2", "seeds_3", "uni_pc", "uni_pc_bh2",
+})  # fmt: skip
+"""ComfyUI's own samplers that are exact for each row; those that other packs add are not known to be."""
+
+SCHEDULES = frozenset({
+    "beta", "ddim_uniform", "exponential", "karras", "kl_optimal", "linear_quadratic", "normal",
+    "sgm_uniform", "simple",
+})  # fmt: skip
+"""ComfyUI's own schedules: computed from the number of steps and the model's table of noise levels."""
+
+_STOCK = {"sampler_name": STOCK_SAMPLERS, "scheduler": SCHEDULES}
+
+Seed = int | list[int | float]
+"""An entry of RandomNoiseBatch's seeds: a seed, or [seed, variation seed, strength]."""
+
+
+class Unfusible(Exception):
+    """The graph cannot serve several people in one run; the message says which node is in the way."""
+
+
+def seed_place(graph: Graph, node_id: str) -> Place | None:
+    """The input that seeds a sampler's noise, or None if it draws none."""
+    node = graph[node_id]
+    if node.class_type == KSAMPLER:
+        return Place(node_id, "seed")
+    if node.class_type == CUSTOM:
+        return Place(node_id, "noise_seed")
+    noise = _linked(graph, node_id, "noise")
+    if noise.class_type == "DisableNoise":
+        return None
+    if noise.class_type != "RandomNoise":
+        raise Unfusible(
+            f"{named(graph, node_id)}: its noise comes from a {noise.class_type}, not from RandomNoise"
+        )
+    return Place(_link(graph, node_id, "noise").node, "noise_seed")
+
+
+def fused_sampler(graph: Graph, node_id: str, seeds: Sequence[Seed]) -> dict[str, Node]:
+    """The nodes that stand in for the sampler ``node_id`` (itself among them, under its own id)."""
+    return _REWRITERS[graph[node_id].class_type](graph, node_id, json.dumps(list(seeds)))
+
+
+def _from_ksampler(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
+    # KSampler computes its sigmas itself and drops the last but one for some samplers: so does this node.
+    sigmas = _inputs(graph, node_id, "model", "sampler_name", "scheduler", "steps", "denoise")
+    refuse_choices(graph, node_id)
+    select, sigma_id = f"fullet_{node_id}_select", f"fullet_{node_id}_sigmas"
+    return {
+        select: Node(class_type="KSamplerSelect", inputs={"sampler_name": sigmas["sampler_name"]}),
+        sigma_id: Node(class_type=pack.SIGMAS, inputs=sigmas),
+        **_with_guider(graph, node_id),
+        **_assembled(graph, node_id, seeds, sampler=Link(select, 0), sigmas=Link(sigma_id, 0)),
+    }
+
+
+def _from_custom(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
+    node = graph[node_id]
+    if node.inputs.get("add_noise") is not True:
+        raise Unfusible(f"{named(graph, node_id)}: add_noise is not true")
+    sampler, sigmas = _link(graph, node_id, "sampler"), _link(graph, node_id, "sigmas")
+    return {
+        **_with_guider(graph, node_id),
+        **_assembled(graph, node_id, seeds, sampler=sampler, sigmas=sigmas),
+    }
+
+
+def _from_advanced(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
+    node = graph[node_id]
+    guider_id = _link(graph, node_id, "guider").node
+    guider = graph[guider_id]
+    if guider.class_type not in GUIDERS:
+        raise Unfusible(
+            f"{named(graph, guider_id)}: of the guiders only {' and '.join(GUIDERS)} are known to be exact"
+        )
+    positive, negative = GUIDERS[guider.class_type]
+    fused = f"fullet_{guider_id}_model"
+    model = _fused_model(graph, guider_id, positive, negative)
+    changed: dict[str, Link] = {"sampler": Link(f"fullet_{node_id}_sampler", 0)}
+    nodes = {
+        fused: model,
+        guider_id: guider.having(model=Link(fused, 0)),
+        changed["sampler"].node: Node(
+            class_type=pack.SAMPLER, inputs={"sampler": _link(graph, node_id, "sampler"), "seeds": seeds}
+        ),
+    }
+    if seed_place(graph, node_id) is not None:
+        changed["noise"] = Link(f"fullet_{node_id}_noise", 0)
+        nodes[changed["noise"].node] = Node(class_type=pack.NOISE, inputs={"seeds": seeds})
+    return {**nodes, node_id: node.having(**changed)}
+
+
+def refuse_choices(graph: Graph, node_id: str) -> None:
+    """Raise `Unfusible` if a node names a sampler or a schedule that is not one of ComfyUI's exact ones."""
+    for name, known in _STOCK.items():
+        value = graph[node_id].inputs.get(name)
+        if value is None or (isinstance(value, str) and value in known):
+            continue
+        if value == "dpm_adaptive":
+            raise Unfusible(f"{named(graph, node_id)}: {value} chooses its steps from the whole batch")
+        raise Unfusible(f"{named(graph, node_id)}: its {name} is not known to be exact in a batch")
+
+
+_REWRITERS: Mapping[str, Callable[[Graph, str, str], dict[str, Node]]] = {
+    KSAMPLER: _from_ksampler,
+    CUSTOM: _from_custom,
+    ADVANCED: _from_advanced,
+}
+
+
+def _with_guider(graph: Graph, node_id: str) -> dict[str, Node]:
+    fused, guider = f"fullet_{node_id}_model", f"fullet_{node_id}_guider"
+    inputs = _inputs(graph, node_id, "positive", "negative", "cfg")
+    return {
+        fused: _fused_model(graph, node_id, "positive", "negative"),
+        guider: Node(class_type="CFGGuider", inputs={"model": Link(fused, 0), **inputs}),
+    }
+
+
+def _fused_model(graph: Graph, node_id: str, positive: str, negative: str | None) -> Node:
+    inputs: dict[str, JSON] = {
+        "model": _link(graph, node_id, "model"),
+        "positive": _link(graph, node_id, positive),
+    }
+    if negative is not None:
+        inputs["negative"] = _link(graph, node_id, negative)
+    return Node(class_type=pack.MODEL, inputs=inputs)
+
+
+def _assembled(graph: Graph, node_id: str, seeds: str, *, sampler: Link, sigmas: Link) -> dict[str, Node]:
+    noise, batch = f"fullet_{node_id}_noise", f"fullet_{node_id}_sampler"
+    return {
+        noise: Node(class_type=pack.NOISE, inputs={"seeds": seeds}),
+        batch: Node(class_type=pack.SAMPLER, inputs={"sampler": sampler, "seeds": seeds}),
+        node_id: Node(
+            class_type=ADVANCED,
+            inputs={
+                "noise": Link(noise, 0),
+                "guider": Link(f"fullet_{node_id}_guider", 0),
+                "sampler": Link(batch, 0),
+                "sigmas": sigmas,
+                "latent_image": _link(graph, node_id, "latent_image"),
+            },
+            title=graph[node_id].title,
+        ),
+    }
+
+
+def _inputs(graph: Graph, node_id: str, *names: str) -> dict[str, JSON]:
+    node = graph[node_id]
+    for name in names:
+        if name not in node.inputs:
+            raise Unfusible(f"{named(graph, node_id)}: its input {name} is missing")
+    return {name: node.inputs[name] for name in names}
+
+
+def _link(graph: Graph, node_id: str, name: str) -> Link:
+    link = graph[node_id].inputs.get(name)
+    if not isinstance(link, Link):
+        raise Unfusible(f"{named(graph, node_id)}: its input {name} is not connected")
+    return link
+
+
+def _linked(graph: Graph, node_id: str, name: str) -> Node:
+    return graph[_link(graph, node_id, name).node]

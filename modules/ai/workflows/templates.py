@@ -1,0 +1,47 @@
+"""A model as the bot knows it: its card and its graph."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from modules.ai.workflows.cards import ModelCard
+from modules.ai.workflows.graph import Graph, write_graph
+from modules.ai.workflows.node_table import FILE_ENDINGS
+from modules.queue_manager.jobs import ModelOffer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkflowTemplate:
+    """``name`` is that of its files; ``source_megapixels`` what the graph scales its sources to, None if it
+    does not."""
+
+    name: str
+    card: ModelCard
+    graph: Graph
+    source_megapixels: float | None = None
+
+    @property
+    def weights(self) -> str:
+        """The files that the graph loads: models of equal weights need no loading in between."""
+        values = (value for node in self.graph.values() for value in node.inputs.values())
+        files = {value for value in values if isinstance(value, str) and value.lower().endswith(FILE_ENDINGS)}
+        return " ".join(sorted(files)) or self.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one for another graph or card."""
+        text = json.dumps([asdict(self.card), write_graph(self.graph)], default=sorted, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def offer(self) -> ModelOffer:
+        """What people may ask of the model."""
+        card = self.card
+        return ModelOffer(
+            name=self.name, label=card.label, kind=card.kind, description=card.description, sizes=card.sizes,
+            default_size=card.default_size, steps=card.steps, negative=card.negative,
+            source_count=card.source_count, source_megapixels=self.source_megapixels,
+            size_multiple=card.size_multiple, upscale=card.upscale, max_batch=card.max_batch, nsfw=card.nsfw,
+            weights=self.weights,
+        )  # fmt: skip

@@ -1,0 +1,332 @@
+"""The nodes that take no time worth counting: pure functions from a node's inputs to its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from modules.demo.comfy_server.nodes.pack_inputs import refusal, seeds, strings
+from modules.demo.comfy_server.nodes.values import (
+    Conditioning,
+    Guider,
+    Images,
+    Latent,
+    Model,
+    Noise,
+    Part,
+    Recipe,
+    Sampler,
+    Sigmas,
+    guided,
+    scaled,
+    told,
+    with_reference,
+)
+
+Inputs = Mapping[str, Any]
+InstantNode = Callable[[Inputs], tuple[Any, ...]]
+
+# KSampler leaves out the last noise level but one for these
+_LESS_ONE_LEVEL = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
+# its rows depend on each other, whatever their noise
+_NEVER_EXACT = ("dpm_adaptive", "lcm_upscale")
+
+
+# ── loaders ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _clip(inputs: Inputs) -> tuple[Part]:
+    names = [str(inputs[name]) for name in ("clip_name", "clip_name1", "clip_name2") if name in inputs]
+    return (Part(kind="clip", file="+".join(names), made=told("clip", inputs)),)
+
+
+def _vae(inputs: Inputs) -> tuple[Part]:
+    return (Part(kind="vae", file=inputs["vae_name"], made=told("vae", inputs)),)
+
+
+def _upscaler(inputs: Inputs) -> tuple[Part]:
+    return (Part(kind="upscale", file=inputs["model_name"], made=told("upscaler", inputs)),)
+
+
+def _patched(node: str) -> InstantNode:
+    def patch(inputs: Inputs) -> tuple[Any, ...]:
+        parts = (inputs["model"], inputs["clip"]) if "clip" in inputs else (inputs["model"],)
+        return tuple(replace(part, made=f"{part.made} > {told(node, inputs)}") for part in parts)
+
+    return patch
+
+
+def _mixing(node: str) -> InstantNode:
+    def patch(inputs: Inputs) -> tuple[Any]:
+        return (replace(inputs["model"], mixing=True, made=f"{inputs['model'].made} > {told(node, inputs)}"),)
+
+    return patch
+
+
+# ── text ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _encode(inputs: Inputs) -> tuple[Conditioning]:
+    return (Conditioning(prompts=(inputs["text"],), made=inputs["clip"].made),)
+
+
+def _encode_batch(inputs: Inputs) -> tuple[Conditioning]:
+    prompts = strings("CLIPTextEncodeBatch", "prompts", inputs["prompts"])
+    return (Conditioning(prompts=prompts, made=inputs["clip"].made),)
+
+
+def _encode_edit(inputs: Inputs) -> tuple[Conditioning]:
+    image: Images | None = inputs.get("image")
+    references = () if image is None else (image.rows,)
+    made = f"{inputs['clip'].made} > TextEncodeQwenImageEdit"
+    return (Conditioning(prompts=(inputs["prompt"],), made=made, references=references),)
+
+
+def _zero_out(inputs: Inputs) -> tuple[Conditioning]:
+    source: Conditioning = inputs["conditioning"]
+    return (replace(source, prompts=("",) * len(source.prompts), made=f"{source.made} > zero"),)
+
+
+def _guidance(inputs: Inputs) -> tuple[Conditioning]:
+    source: Conditioning = inputs["conditioning"]
+    return (replace(source, made=f"{source.made} > {told('FluxGuidance', inputs)}"),)
+
+
+def _joined(node: str) -> InstantNode:
+    def join(inputs: Inputs) -> tuple[Conditioning]:
+        names = ("conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from")
+        first, second = (inputs[name] for name in names if name in inputs)
+        rows = max(len(first.prompts), len(second.prompts))
+        pairs = zip(_repeated(first.prompts, rows), _repeated(second.prompts, rows), strict=True)
+        return (
+            Conditioning(
+                prompts=tuple(" + ".join(pair) for pair in pairs),
+                made=f"{node}({first.made}, {second.made})",
+                references=first.references + second.references,
+            ),
+        )
+
+    return join
+
+
+def _reference(inputs: Inputs) -> tuple[Conditioning]:
+    latent = inputs.get("latent")
+    return (inputs["conditioning"] if latent is None else with_reference(inputs["conditioning"], latent),)
+
+
+def _fused(inputs: Inputs) -> tuple[Model]:
+    model: Model = inputs["model"]
+    positive: Conditioning = inputs["positive"]
+    return (replace(model, fused_for=positive.prompts),)
+
+
+# ── noise, sampler, schedule, guider ────────────────────────────────────────────────────────────
+
+
+def _noise(inputs: Inputs) -> tuple[Noise]:
+    return (Noise(seed=inputs["noise_seed"]),)
+
+
+def _noise_batch(inputs: Inputs) -> tuple[Noise]:
+    return (Noise(own=seeds("RandomNoiseBatch", inputs["seeds"])),)
+
+
+def _sampler(inputs: Inputs) -> tuple[Sampler]:
+    return (Sampler(name=inputs["sampler_name"]),)
+
+
+def _named_sampler(name: str) -> InstantNode:
+    return lambda inputs: (Sampler(name=name),)
+
+
+def _sampler_batch(inputs: Inputs) -> tuple[Sampler]:
+    sampler: Sampler = inputs["sampler"]
+    if sampler.name in _NEVER_EXACT:
+        raise refusal("SamplerBatch", "sampler", f"{sampler.name} makes each picture from the whole batch.")
+    return (replace(sampler, own=seeds("SamplerBatch", inputs["seeds"])),)
+
+
+def _flux2_schedule(inputs: Inputs) -> tuple[Sigmas]:
+    return (Sigmas(steps=int(inputs["steps"]), made=told("Flux2Scheduler", inputs)),)
+
+
+def _schedule(inputs: Inputs) -> tuple[Sigmas]:
+    steps, denoise = int(inputs["steps"]), float(inputs["denoise"])
+    made = repr((inputs["scheduler"], steps, denoise, inputs["model"].made))
+    return (Sigmas(steps=steps if denoise > 0 else 0, made=made),)
+
+
+def ksampler_sigmas(inputs: Inputs) -> tuple[Sigmas]:
+    """The schedule that KSampler makes of its own inputs."""
+    (sigmas,) = _schedule(inputs)
+    if inputs["sampler_name"] in _LESS_ONE_LEVEL:
+        sigmas = replace(sigmas, made=f"{sigmas.made} less one level")
+    return (sigmas,)
+
+
+def _cfg_guider(inputs: Inputs) -> tuple[Guider]:
+    return (guided(inputs["model"], inputs["positive"], inputs["negative"], inputs["cfg"]),)
+
+
+def _basic_guider(inputs: Inputs) -> tuple[Guider]:
+    return (Guider(model=inputs["model"], positive=inputs["conditioning"]),)
+
+
+def _dual_guider(inputs: Inputs) -> tuple[Guider]:
+    others = (inputs["cond2"], inputs["negative"])
+    scale = told("DualCFGGuider", inputs)
+    return (Guider(model=inputs["model"], positive=inputs["cond1"], others=others, scale=scale),)
+
+
+# ── latents and pictures ────────────────────────────────────────────────────────────────────────
+
+
+def _empty_latent(step: int) -> InstantNode:
+    def node(inputs: Inputs) -> tuple[Latent]:
+        size = (inputs["width"] // step * step, inputs["height"] // step * step)
+        return (Latent(size=size, rows=(None,) * inputs["batch_size"]),)
+
+    return node
+
+
+def _latent_size(inputs: Inputs) -> tuple[Latent]:
+    latent: Latent = inputs["samples"]
+    if "scale_by" in inputs:
+        size = (round(latent.size[0] * inputs["scale_by"]), round(latent.size[1] * inputs["scale_by"]))
+    else:
+        size = (inputs["width"] or latent.size[0], inputs["height"] or latent.size[1])
+    way = f"latent {inputs['upscale_method']}"
+    rows = tuple(None if row is None else scaled(row, size, way) for row in latent.rows)
+    return (Latent(size=size, rows=rows),)
+
+
+def _latent_slice(inputs: Inputs) -> tuple[Latent]:
+    latent: Latent = inputs["samples"]
+    return (replace(latent, rows=_slice(latent.rows, inputs["batch_index"], inputs["length"])),)
+
+
+def _latent_join(inputs: Inputs) -> tuple[Latent]:
+    first, second = inputs["samples1"], inputs["samples2"]
+    return (replace(first, rows=(*first.rows, *second.rows)),)
+
+
+def _latent_repeat(inputs: Inputs) -> tuple[Latent]:
+    latent: Latent = inputs["samples"]
+    return (replace(latent, rows=latent.rows * inputs["amount"]),)
+
+
+def _vae_encode(inputs: Inputs) -> tuple[Latent]:
+    images: Images = inputs["pixels"]
+    width, height = images.size
+    size = (width // 8 * 8, height // 8 * 8)
+    return (Latent(size=size, rows=tuple(scaled(row, size, "cut") for row in images.rows)),)
+
+
+def _image_scale(inputs: Inputs) -> tuple[Images]:
+    images: Images = inputs["image"]
+    width, height = inputs["width"], inputs["height"]
+    old_width, old_height = images.size
+    size = (
+        width or max(1, round(old_width * height / old_height)),
+        height or max(1, round(old_height * width / old_width)),
+    )
+    return (Images(rows=tuple(scaled(row, size, inputs["upscale_method"]) for row in images.rows)),)
+
+
+def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
+    way, step = inputs["upscale_method"], inputs["resolution_steps"]
+    return (scaled_to_pixels(inputs["image"], inputs["megapixels"], step, way),)
+
+
+def scaled_to_pixels(images: Images, megapixels: float, step: int, way: str) -> Images:
+    """Each picture at about so many times 1024² pixels, its sides rounded to multiples of ``step``."""
+    rows: list[Recipe] = []
+    for row in images.rows:
+        width, height = row.size
+        factor = (megapixels * 1024 * 1024 / (width * height)) ** 0.5
+        size = (round(width * factor / step) * step, round(height * factor / step) * step)
+        rows.append(scaled(row, size, way))
+    return Images(rows=tuple(rows))
+
+
+def _image_size(inputs: Inputs) -> tuple[int, int, int]:
+    images: Images = inputs["image"]
+    return (*images.size, len(images.rows))
+
+
+def _image_join(inputs: Inputs) -> tuple[Images]:
+    first: Images = inputs["image1"]
+    second: Images = inputs["image2"]
+    return (Images(rows=(*first.rows, *(scaled(row, first.size, "bilinear") for row in second.rows))),)
+
+
+def _image_slice(inputs: Inputs) -> tuple[Images]:
+    images: Images = inputs["image"]
+    return (Images(rows=_slice(images.rows, inputs["batch_index"], inputs["length"])),)
+
+
+INSTANT_NODES: Mapping[str, InstantNode] = {
+    "CLIPLoader": _clip,
+    "CLIPLoaderGGUF": _clip,
+    "DualCLIPLoader": _clip,
+    "DualCLIPLoaderGGUF": _clip,
+    "VAELoader": _vae,
+    "UpscaleModelLoader": _upscaler,
+    "LoraLoader": _patched("LoraLoader"),
+    "LoraLoaderModelOnly": _patched("LoraLoaderModelOnly"),
+    "ModelSamplingAuraFlow": _patched("ModelSamplingAuraFlow"),
+    "ModelSamplingFlux": _patched("ModelSamplingFlux"),
+    "ModelSamplingSD3": _patched("ModelSamplingSD3"),
+    "CFGNorm": _patched("CFGNorm"),
+    "EasyCache": _mixing("EasyCache"),
+    "HyperTile": _mixing("HyperTile"),
+    "LazyCache": _mixing("LazyCache"),
+    "Mahiro": _mixing("Mahiro"),
+    "NAGuidance": _mixing("NAGuidance"),
+    "RenormCFG": _mixing("RenormCFG"),
+    "SamplerDPMAdaptative": _named_sampler("dpm_adaptive"),
+    "SamplerLCMUpscale": _named_sampler("lcm_upscale"),
+    "CLIPTextEncode": _encode,
+    "TextEncodeQwenImageEdit": _encode_edit,
+    "CLIPTextEncodeBatch": _encode_batch,
+    "ConditioningZeroOut": _zero_out,
+    "ConditioningCombine": _joined("ConditioningCombine"),
+    "ConditioningConcat": _joined("ConditioningConcat"),
+    "FluxGuidance": _guidance,
+    "ReferenceLatent": _reference,
+    "FusedModel": _fused,
+    "RandomNoise": _noise,
+    "RandomNoiseBatch": _noise_batch,
+    "KSamplerSelect": _sampler,
+    "SamplerBatch": _sampler_batch,
+    "Flux2Scheduler": _flux2_schedule,
+    "BasicScheduler": _schedule,
+    "SigmasLikeKSampler": ksampler_sigmas,
+    "CFGGuider": _cfg_guider,
+    "BasicGuider": _basic_guider,
+    "DualCFGGuider": _dual_guider,
+    "EmptyFlux2LatentImage": _empty_latent(16),
+    "EmptySD3LatentImage": _empty_latent(8),
+    "EmptyLatentImage": _empty_latent(8),
+    "LatentUpscale": _latent_size,
+    "LatentUpscaleBy": _latent_size,
+    "LatentFromBatch": _latent_slice,
+    "LatentBatch": _latent_join,
+    "RepeatLatentBatch": _latent_repeat,
+    "VAEEncode": _vae_encode,
+    "ImageScale": _image_scale,
+    "ImageScaleToTotalPixels": _scale_to_pixels,
+    "GetImageSize": _image_size,
+    "ImageBatch": _image_join,
+    "ImageFromBatch": _image_slice,
+}
+
+
+def _repeated(rows: tuple[str, ...], count: int) -> tuple[str, ...]:
+    return tuple(rows[index % len(rows)] for index in range(count))
+
+
+def _slice(rows: tuple[Any, ...], start: int, length: int) -> tuple[Any, ...]:
+    start = max(0, min(len(rows) - 1, start if start >= 0 else start + len(rows)))
+    return rows[start : start + length]

@@ -1,0 +1,152 @@
+"""The nodes that read pictures from the input folder and put finished ones where clients find them."""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import secrets
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from modules.demo.comfy_server.files import OutsideFolder
+from modules.demo.comfy_server.nodes import pack_inputs
+from modules.demo.comfy_server.nodes.instant_nodes import Inputs, scaled_to_pixels
+from modules.demo.comfy_server.nodes.node_cache import Result
+from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal
+from modules.demo.comfy_server.nodes.sampling import TimedNode
+from modules.demo.comfy_server.nodes.values import Images, Photo, photo_of
+from modules.demo.comfy_server.nodes.workbench import Workbench
+from modules.demo.comfy_server.run import Interrupted, Run
+
+
+async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    return Result(outputs=(Images(rows=(_photo(bench, inputs["image"]),)), None))
+
+
+async def _load_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    names = pack_inputs.strings("LoadImageBatch", "names", inputs["names"])
+    images = Images(rows=tuple(_photo(bench, name) for name in names))
+    if inputs.get("megapixels", 0) > 0:
+        step, way = inputs.get("resolution_steps", 1), inputs.get("upscale_method", "nearest-exact")
+        images = scaled_to_pixels(images, inputs["megapixels"], step, way)
+    sizes = {f"{row.size[0]}×{row.size[1]}" for row in images.rows}
+    if len(sizes) > 1:
+        raise refusal(
+            "LoadImageBatch", "names", f"the pictures have several sizes: {', '.join(sorted(sizes))}."
+        )
+    return Result(outputs=(images,))
+
+
+async def _save(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    return await _save_into(bench, run, inputs["images"], "output", inputs["filename_prefix"])
+
+
+async def _preview(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    letters = "".join(secrets.choice("abcdefghijklmnopqrstupvxyz") for _ in range(5))
+    return await _save_into(bench, run, inputs["images"], "temp", f"ComfyUI_temp_{letters}")
+
+
+async def _save_into(bench: Workbench, run: Run, images: Images, kind: str, prefix: str) -> Result:
+    """One PNG after another, in the sampler's way, each with the whole prompt in it, as ComfyUI does."""
+    try:
+        folder, stem, number = bench.files.next_name(kind, prefix)
+    except OutsideFolder as error:
+        message = "**** ERROR: Saving image outside the output folder is not allowed."
+        where = f"\n full_output_folder: {posixpath.dirname(prefix)}\n         output_dir: output"
+        raise NodeFailure(message + where, "Exception") from error
+    graph = json.dumps(run.prompt.graph)
+    workflow = run.prompt.extra.get("extra_pnginfo") or {}
+    texts = {"prompt": graph, **{key: json.dumps(value) for key, value in workflow.items()}}
+    shown = []
+    for index, row in enumerate(images.rows):
+        data = with_texts(await bench.encoded(row, "png", 90), texts)
+        name = f"{stem.replace('%batch_num%', str(index))}_{number + index:05}_.png"
+        bench.files.write(kind, folder, name, data)
+        bench.files.count(kind, folder, stem, number + index)
+        shown.append({"filename": name, "subfolder": folder, "type": kind})
+        if run.interrupted:
+            raise Interrupted
+    return Result(outputs=(images,), ui={"images": shown})
+
+
+async def _save_websocket(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    images: Images = inputs["images"]
+    for index, row in enumerate(images.rows):
+        data = await bench.encoded(row, "png", 90)
+        await run.progress(node_id, index, len(images.rows), (data, "image/png"))
+    return Result(outputs=())
+
+
+async def _save_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    """Hands every picture to an encoder beside the sampler and ends at once."""
+    images: Images = inputs["images"]
+    keys = pack_inputs.keys("SaveImageBatch", inputs["keys"])
+    if len(keys) != len(images.rows):
+        raise refusal("SaveImageBatch", "keys", f"{len(keys)} keys for {len(images.rows)} pictures.")
+    kind, quality = inputs["format"], inputs["quality"]
+    for key, row in zip(keys, images.rows, strict=True):
+        bench.shelf.put(key, f"image/{kind}", bench.encoded(row, kind, quality))
+    return Result(outputs=(), ui={"fullet": [{"key": key, "url": f"/fullet/pictures/{key}"} for key in keys]})
+
+
+PICTURE_NODES: Mapping[str, TimedNode] = {
+    "LoadImage": _load_image,
+    "LoadImageBatch": _load_batch,
+    "SaveImage": _save,
+    "PreviewImage": _preview,
+    "SaveImageWebsocket": _save_websocket,
+    "SaveImageBatch": _save_batch,
+}
+
+
+def annotated(name: str) -> tuple[str, str, str]:
+    """Folder type, subfolder and name of what LoadImage calls ``sub/name.png [output]``."""
+    for kind in ("output", "input", "temp"):
+        if name.endswith(f" [{kind}]"):
+            name = name[: -len(kind) - 3]
+            break
+    else:
+        kind = "input"
+    return kind, posixpath.dirname(name), posixpath.basename(name)
+
+
+def check_inputs(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Before the run: (input, what is wrong) where a node itself has something against its inputs."""
+    if class_type == "LoadImage":
+        name = inputs.get("image")
+        if isinstance(name, str) and bench.files.read(*annotated(name)) is None:
+            return "image", f"Invalid image file: {name}"
+    wrong = pack_inputs.check(class_type, inputs)
+    if wrong is None and class_type == "LoadImageBatch" and isinstance(inputs.get("names"), str):
+        for name in pack_inputs.strings(class_type, "names", inputs["names"]):
+            if bench.files.read(*annotated(name)) is None:
+                return "names", str(refusal(class_type, "names", f"nothing was uploaded as {name!r}."))
+    return wrong
+
+
+def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
+    """``png`` with a tEXt chunk for each of ``texts`` (ASCII), after its header."""
+    header = 8 + 25  # the signature and the IHDR chunk
+    chunks = b""
+    for key, text in texts.items():
+        body = b"tEXt" + key.encode("latin-1") + b"\0" + text.encode("ascii")
+        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:header] + chunks + png[header:]
+
+
+def _photo(bench: Workbench, name: str) -> Photo:
+    data = bench.files.read(*annotated(name))
+    if data is None:
+        raise NodeFailure(f"[Errno 2] No such file or directory: 'input/{name}'", "FileNotFoundError")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return photo_of(ImageOps.exif_transpose(image))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise NodeFailure(
+            f"cannot identify image file 'input/{name}'", "PIL.UnidentifiedImageError"
+        ) from error

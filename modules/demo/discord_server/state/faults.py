@@ -1,0 +1,61 @@
+"""What goes wrong on demand: outages, slowness, forbidden channels, answers lost after the deed."""
+
+from __future__ import annotations
+
+from modules.demo.discord_server.state.clock import ServerClock
+
+
+class Faults:
+    """Switches for tests; all are off at the start. Durations are in server seconds."""
+
+    def __init__(self, clock: ServerClock) -> None:
+        self._clock = clock
+        self._refuse_until = 0.0
+        self._hang_up_until = 0.0
+        self._slow_until = 0.0
+        self._delay = 0.0
+        self._lost_answers = 0
+        self.forbidden_channels: set[int] = set()
+        self.write_limited_channels: set[int] = set()
+
+    def refuse(self, seconds: float) -> None:
+        """Every REST call is answered 503, and nothing is done; 0 ends it."""
+        self._refuse_until = self._clock.now() + seconds
+
+    def hang_up(self, seconds: float) -> None:
+        """Every REST call ends without an answer, and nothing is done; 0 ends it."""
+        self._hang_up_until = self._clock.now() + seconds
+
+    def slow(self, delay: float, seconds: float) -> None:
+        """Every REST call takes `delay` real seconds longer."""
+        self._delay = delay
+        self._slow_until = self._clock.now() + seconds
+
+    def lose_answers(self, times: int = 1) -> None:
+        """The next messages are created, but their answer is a 502: a repeat needs its nonce."""
+        self._lost_answers = times
+
+    def forbid(self, channel_id: int) -> None:
+        """403 (50001) for everything in a channel; `allow` ends it."""
+        self.forbidden_channels.add(channel_id)
+
+    def allow(self, channel_id: int) -> None:
+        self.forbidden_channels.discard(channel_id)
+
+    @property
+    def refusing(self) -> bool:
+        return self._clock.now() < self._refuse_until
+
+    @property
+    def hanging_up(self) -> bool:
+        return self._clock.now() < self._hang_up_until
+
+    @property
+    def delay(self) -> float:
+        return self._delay if self._clock.now() < self._slow_until else 0.0
+
+    def take_lost_answer(self) -> bool:
+        if self._lost_answers <= 0:
+            return False
+        self._lost_answers -= 1
+        return True

@@ -1,0 +1,263 @@
+"""Creating, editing and deleting messages, with the events that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modules.demo.discord_server.bodies.components import check_components, with_ids
+from modules.demo.discord_server.bodies.embeds import check_embeds
+from modules.demo.discord_server.bodies.messages import (
+    AllowedMentions,
+    CreateMessage,
+    EditMessage,
+    WebhookMessage,
+)
+from modules.demo.discord_server.gateway import DIRECT_MESSAGES, GUILD_MESSAGES
+from modules.demo.discord_server.refusals import Refusal, invalid_field
+from modules.demo.discord_server.state.files import Upload
+from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.mentions import (
+    CHANNEL_DEFAULT,
+    INTERACTION_DEFAULT,
+    check_mentions,
+    find_mentions,
+)
+from modules.demo.discord_server.state.message_files import (
+    AnyMessageBody,
+    attachments_after,
+    check_references,
+    drop_files,
+)
+from modules.demo.discord_server.state.people import Payload, User
+from modules.demo.discord_server.state.permissions import MENTION_EVERYONE
+from modules.demo.discord_server.state.posts import (
+    COMPONENTS_V2,
+    DEFAULT,
+    EPHEMERAL,
+    LOADING,
+    SUPPRESS_EMBEDS,
+    SUPPRESS_NOTIFICATIONS,
+    Message,
+)
+
+SETTABLE_FLAGS = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a message is besides its body: its type, the interaction it answers, who alone may see it."""
+
+    kind: int = DEFAULT
+    interaction: Payload | None = None
+    ephemeral_to: int | None = None
+    reference: Message | None = None
+    flags: int = 0
+
+
+CHANNEL_MESSAGE = Origin()
+
+
+def create_message(
+    hub: Hub,
+    channel: Channel,
+    author: User,
+    body: CreateMessage | WebhookMessage,
+    *,
+    uploads: Sequence[Upload] = (),
+    origin: Origin = CHANNEL_MESSAGE,
+) -> Message:
+    """Check the body, store the message and tell everyone who sees it."""
+    message = Message(id=hub.ids.make(), channel=channel, author=author, kind=origin.kind)
+    message.interaction, message.reference = origin.interaction, origin.reference
+    message.ephemeral_to = origin.ephemeral_to
+    message.flags = origin.flags | ((body.flags or 0) & (SETTABLE_FLAGS | EPHEMERAL))
+    if author.bot:
+        message.application_id = hub.bot.id
+    if isinstance(body, CreateMessage):
+        message.nonce = body.nonce
+    _check_automod(channel, body.content or "")
+    attachments = attachments_after(hub, message, body, list(uploads))
+    try:
+        _fill(hub, message, body)
+        message.attachments = attachments
+        if message.is_empty and not message.flags & LOADING:
+            raise Refusal(50006)
+        check_references(message)
+    except Refusal:
+        drop_files(hub, attachments)
+        raise
+    keep_message(hub, message)
+    announce(hub, message, "MESSAGE_CREATE")
+    return message
+
+
+def keep_message(hub: Hub, message: Message) -> None:
+    """Put a message where it is found again: in its channel, or among the ephemeral ones."""
+    if message.ephemeral_to is not None:
+        hub.ephemerals[message.id] = message
+        return
+    message.channel.messages[message.id] = message
+    message.channel.last_message_id = message.id
+    hub.counters["messages"] += 1
+
+
+def edit_message(
+    hub: Hub, message: Message, body: EditMessage | WebhookMessage, uploads: Sequence[Upload] = ()
+) -> None:
+    """Apply an edit and tell of it. Filling a deferred answer is no edit: it shows no "(edited)"."""
+    _check_automod(message.channel, body.content or "")
+    fills = bool(message.flags & LOADING)
+    before = list(message.attachments)
+    attachments = attachments_after(hub, message, body, list(uploads))
+    snapshot = (message.content, message.embeds, message.components, message.flags)
+    try:
+        _fill(hub, message, body)
+        message.attachments = attachments
+        message.flags &= ~LOADING
+        if message.is_empty:
+            raise Refusal(50006)
+        check_references(message)
+    except Refusal:
+        message.content, message.embeds, message.components, message.flags = snapshot
+        message.attachments = before
+        drop_files(hub, [each for each in attachments if each not in before])
+        raise
+    kept = {attachment.id for attachment in attachments}
+    drop_files(hub, [attachment for attachment in before if attachment.id not in kept])
+    if not fills:
+        message.edited_at = hub.clock.now()
+    announce(hub, message, "MESSAGE_UPDATE")
+
+
+def delete_messages(hub: Hub, channel: Channel, messages: Sequence[Message], *, bulk: bool = False) -> None:
+    """Remove messages and their files, and tell everyone who saw them."""
+    guild = {"guild_id": str(channel.guild.id)} if channel.guild else {}
+    intents = GUILD_MESSAGES if channel.guild else DIRECT_MESSAGES
+    public = [message for message in messages if message.ephemeral_to is None]
+    for message in messages:
+        channel.messages.pop(message.id, None)
+        hub.ephemerals.pop(message.id, None)
+        drop_files(hub, message.attachments)
+        gone = {"id": str(message.id), "channel_id": str(channel.id)}
+        hub.clients.tell(viewers_of(hub, message), "MESSAGE_DELETE", gone)
+        if message.ephemeral_to is None and not bulk:
+            hub.gateway.dispatch("MESSAGE_DELETE", {**gone, **guild}, intents=intents, channel=channel)
+    if bulk and public:
+        ids = [str(message.id) for message in public]
+        data = {"ids": ids, "channel_id": str(channel.id), **guild}
+        hub.gateway.dispatch("MESSAGE_DELETE_BULK", data, intents=intents, channel=channel)
+
+
+def announce(hub: Hub, message: Message, event: str) -> None:
+    """Tell the page's users who see the message, and the bot unless it is ephemeral."""
+    payload = message.payload(hub.files, with_nonce=event == "MESSAGE_CREATE")
+    hub.clients.tell(viewers_of(hub, message), event, payload)
+    if message.ephemeral_to is not None:
+        return
+    channel = message.channel
+    full = dict(payload)
+    if channel.guild is not None:
+        full["guild_id"] = str(channel.guild.id)
+        member = channel.guild.members.get(message.author.id)
+        if member is not None:
+            full["member"] = member.payload(with_user=False)
+    full["channel_type"] = channel.kind
+    hub.gateway.dispatch(
+        event,
+        full,
+        intents=GUILD_MESSAGES if channel.guild else DIRECT_MESSAGES,
+        channel=channel,
+        redacted=None if content_is_free(hub, message) else redacted(full),
+    )
+
+
+def viewers_of(hub: Hub, message: Message) -> frozenset[int]:
+    if message.ephemeral_to is not None:
+        return frozenset((message.ephemeral_to,))
+    return hub.viewers(message.channel)
+
+
+def content_is_free(hub: Hub, message: Message) -> bool:
+    """Content comes without MESSAGE_CONTENT in DMs, in mentions of the bot and in its own messages.
+
+    Discord docs, Gateway, Message Content Intent.
+    """
+    return message.channel.is_dm or message.author is hub.bot or hub.bot in message.mentions
+
+
+def redacted(payload: Payload) -> Payload:
+    return {**payload, "content": "", "embeds": [], "attachments": [], "components": []}
+
+
+def _fill(hub: Hub, message: Message, body: AnyMessageBody) -> None:
+    """Put what the body sets into the message; what it leaves out stays."""
+    given = body.model_fields_set
+    if "flags" in given and isinstance(body, EditMessage):
+        keep = message.flags & ~SUPPRESS_EMBEDS
+        message.flags = keep | ((body.flags or 0) & (SUPPRESS_EMBEDS | COMPONENTS_V2))
+    elif "flags" in given:
+        message.flags |= (body.flags or 0) & (SUPPRESS_EMBEDS | COMPONENTS_V2)
+    if "embeds" in given:
+        embeds = body.embeds or ()
+        check_embeds(embeds)
+        message.embeds = [{"type": "rich", **embed.model_dump(exclude_none=True)} for embed in embeds]
+    if "components" in given:
+        components = [each.model_dump(exclude_none=True) for each in body.components or ()]
+        check_components(components, v2=bool(message.flags & COMPONENTS_V2))
+        message.components = with_ids(_ids_as_text(components))
+    if "content" in given:
+        message.content = body.content or ""
+        _mention(hub, message, body)
+    if message.flags & COMPONENTS_V2 and (message.content or message.embeds):
+        raise invalid_field(
+            "content",
+            "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
+            "The 'content' and 'embeds' fields cannot be used with components V2.",
+        )
+
+
+def _ids_as_text(value: object) -> list[Payload]:
+    """Snowflakes inside components (emoji, default values) as the strings that the API gives."""
+
+    def convert(item: object, key: str = "") -> object:
+        if isinstance(item, dict):
+            nested = key in {"emoji", "default_values"}
+            return {
+                name: str(each) if name == "sku_id" or (nested and name == "id") else convert(each, name)
+                for name, each in item.items()
+            }
+        if isinstance(item, list | tuple):
+            return [convert(each, key) for each in item]
+        return item
+
+    converted = convert(value)
+    if not isinstance(converted, list):
+        raise TypeError("components are a list")
+    return converted
+
+
+def _mention(hub: Hub, message: Message, body: AnyMessageBody) -> None:
+    default = INTERACTION_DEFAULT if isinstance(body, WebhookMessage) else CHANNEL_DEFAULT
+    allowed: AllowedMentions = body.allowed_mentions or default
+    check_mentions(allowed)
+    guild = message.channel.guild
+    granted = hub.permissions(message.author.id, message.channel)
+    found = find_mentions(
+        message.content,
+        allowed,
+        may_mention_all=guild is not None and bool(granted & MENTION_EVERYONE),
+        replied_to=message.reference.author.id if message.reference else None,
+    )
+    people = {**hub.users, hub.bot.id: hub.bot}
+    message.mentions = [people[user] for user in found.users if user in people]
+    message.mention_roles = [role for role in found.roles if guild is not None and role in guild.roles]
+    message.mention_everyone = found.everyone
+
+
+def _check_automod(channel: Channel, content: str) -> None:
+    """200000 where a guild's AutoMod forbids a word (Opcodes and Status Codes)."""
+    words = channel.guild.automod_words if channel.guild else ()
+    if any(word in content.lower() for word in words):
+        raise Refusal(200000)

@@ -1,0 +1,123 @@
+"""Tells a failure whose status message is gone: in the person's channel, in a new one, by direct message, or
+at their next command."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from logging import getLogger
+
+from modules.discord.delivery.result_message import is_nsfw
+from modules.discord.delivery.status_messages import NOWHERE_YET
+from modules.discord.delivery.status_text import Board, actions, render
+from modules.discord.sessions.channels import SessionChannels
+from modules.discord.transport.message_client import (
+    BLOCKED_BY_AUTOMOD,
+    DISCORD_ERRORS,
+    AlreadyDeleted,
+    Courier,
+    CourierError,
+    Note,
+    Refused,
+)
+from modules.discord.transport.rate_limiter import Priority
+from modules.discord.ui.components import job_row
+from modules.discord.ui.formatting import nonce
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.errors import StoreError, TooManyChannels
+from modules.queue_manager.jobs import JobId, ModelOffer
+from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
+
+log = getLogger(__name__)
+
+
+class FailureNotices:
+    """See the module. What could be told nowhere stays noted in ``store`` as a status message that is
+    still to be posted, by which the next process finds it."""
+
+    def __init__(
+        self,
+        *,
+        courier: Courier,
+        channels: SessionChannels,
+        store: StatusMessageStore,
+        messages: Messages,
+        offers: Sequence[ModelOffer],
+    ) -> None:
+        self._courier, self._channels, self._store = courier, channels, store
+        self._messages, self._offers = messages, tuple(offers)
+        self._kept: defaultdict[int, dict[JobId, Board]] = defaultdict(dict)
+
+    async def tell(self, board: Board) -> None:
+        """Tell a failed job's owner, or keep it for their next command."""
+        async for channel_id, shown in self._destinations(board):
+            if await self._post(channel_id, shown):
+                return
+        job = board.job
+        log.warning("failure of job %s could be told nowhere and is kept", job.id, extra={"job": job.id})
+        self._kept[job.request.user_id][job.id] = board
+        with suppress(StoreError):
+            await self._store.put(job.id, job.request.channel_id, NOWHERE_YET)
+
+    def waits_for(self, user_id: int) -> bool:
+        """Whether something is to be told them."""
+        return user_id in self._kept
+
+    async def show(self, user_id: int, channel_id: int) -> None:
+        """Tell there what could be told nowhere; what cannot be told now either stays kept."""
+        for job_id, board in list(self._kept.pop(user_id, {}).items()):
+            if await self._post(channel_id, board):
+                with suppress(StoreError):
+                    await self._store.remove(job_id)
+            else:
+                self._kept[user_id][job_id] = board
+
+    def forget(self, user_id: int) -> None:
+        """They want nothing to be remembered."""
+        self._kept.pop(user_id, None)
+
+    async def _destinations(self, board: Board) -> AsyncIterator[tuple[int, Board]]:
+        """Where to try, in order, and what to say there. Direct messages know no age restriction."""
+        request = board.job.request
+        nsfw = is_nsfw(self._offers, request)
+        yield request.channel_id, board
+        try:
+            another = await self._channels.reopen(
+                request.guild_id,
+                request.user_id,
+                avoid=request.channel_id,
+                locale=request.locale,
+                age_restricted=nsfw,
+            )
+        except (TooManyChannels, StoreError, *DISCORD_ERRORS) as error:
+            log.info("no new channel to tell of job %s: %s", board.job.id, error)
+        else:
+            if another is not None:
+                yield another, board
+        try:
+            direct = await self._courier.direct_channel(request.user_id)
+        except CourierError as error:
+            log.info("no direct messages with %s: %s", request.user_id, error)
+        else:
+            yield direct, replace(board, with_prompt=board.with_prompt and not nsfw)
+
+    async def _post(self, channel_id: int, board: Board) -> bool:
+        job = board.job
+        note = Note(
+            text=render(self._messages, board),
+            view=job_row(self._messages, job.request.locale, job.id, actions(board)),
+            mention=job.request.user_id,
+        )
+        once = nonce(job.id, channel_id, "failed" if board.with_prompt else "failed, in short")
+        try:
+            await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+        except AlreadyDeleted:
+            return True
+        except CourierError as error:
+            if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and board.with_prompt:
+                return await self._post(channel_id, replace(board, with_prompt=False))
+            log.info("failure of job %s not told in %s: %s", job.id, channel_id, error)
+            return False
+        return True

@@ -1,0 +1,26 @@
+"""Pure: jobs that have ended, made of what the database remembers, so that they can be shown again."""
+
+from __future__ import annotations
+
+from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.jobs import BatchKey, Job
+from modules.utils.database.rows import JobRecord
+
+
+def job_of(record: JobRecord) -> Job:
+    """The job as it is shown. Its key is not that of a run any more."""
+    request = record.request
+    return Job(
+        id=record.job_id,
+        number=record.number,
+        request=request,
+        key=BatchKey(model=request.model, kind=request.kind, size=request.size),
+        queued_at=record.queued_at,
+    )
+
+
+def error_of(record: JobRecord) -> GenerationError:
+    """Why the job failed."""
+    error = GenerationError(record.error_reason or "")
+    error.message_key = record.error_key or error.message_key  # type: ignore[misc]
+    return error

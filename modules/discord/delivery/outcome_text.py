@@ -1,0 +1,65 @@
+"""Pure: what became of a job, in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modules.discord.delivery.job_records import error_of
+from modules.discord.ui.formatting import message_link
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.jobs import Job
+from modules.queue_manager.ports import Cancelled, Delivered, Failed
+from modules.utils.database.rows import JobRecord
+
+Ending = Delivered | Failed | Cancelled
+
+
+def told(messages: Messages, locale: str, ending: Ending) -> str:
+    """What has just happened."""
+    job = ending.job
+    number = str(job.number)
+    if isinstance(ending, Failed):
+        return _failed(messages, locale, number, ending.error)
+    if isinstance(ending, Cancelled):
+        others = ending.by is not None and ending.by != job.request.user_id
+        return messages.text(
+            locale, "status-cancelled-by-other" if others else "status-cancelled", number=number
+        )
+    receipt = ending.receipt
+    if receipt.where == "kept" or receipt.channel_id is None:
+        return messages.text(locale, "status-kept", number=number)
+    guild_id = 0 if receipt.where == "direct-message" else job.request.guild_id
+    return _ready(messages, locale, number, (guild_id, receipt.channel_id, receipt.message_id))
+
+
+def remembered(
+    messages: Messages, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
+) -> str:
+    """What the database knows of a job that is not in the queue, or cannot be taken back any more.
+
+    ``guild_of`` tells a channel's guild, 0 for direct messages.
+    """
+    number = str(job.number)
+    if record is None or record.state in ("queued", "dispatched", "finished"):
+        return messages.text(locale, "status-finishing", number=number)
+    if record.state == "failed":
+        return _failed(messages, locale, number, error_of(record))
+    if record.state == "delivered" and record.channel_id is not None:
+        where = (guild_of(record.channel_id), record.channel_id, record.message_id)
+        return _ready(messages, locale, number, where)
+    if record.state in ("delivered", "deleted"):
+        return messages.text(locale, "ended-deleted", number=number)
+    return messages.text(locale, f"status-{record.state}", number=number)
+
+
+def _failed(messages: Messages, locale: str, number: str, error: GenerationError) -> str:
+    return messages.text(locale, "ended-failed", number=number, why=messages.error(locale, error))
+
+
+def _ready(messages: Messages, locale: str, number: str, where: tuple[int, int, int | None]) -> str:
+    guild_id, channel_id, message_id = where
+    if message_id is None:
+        return messages.text(locale, "ended-delivered-in", number=number, channel=f"<#{channel_id}>")
+    link = message_link(guild_id, channel_id, message_id)
+    return messages.text(locale, "ended-delivered", number=number, link=link)

@@ -1,0 +1,470 @@
+"""Keeps one status message per job true: its place, its steps, its picture forming, its end.
+
+What is sent is always the newest state: edits that were overtaken while they waited for their turn are
+never sent. At most one edit every two seconds for one job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from logging import getLogger
+from typing import Any, Literal
+
+import discord
+
+from modules.discord.delivery.job_records import error_of, job_of
+from modules.discord.delivery.message_search import StatusTraces
+from modules.discord.delivery.status_text import ENDED, Board, Hindrance, actions, render, worth_telling
+from modules.discord.transport.message_client import (
+    BLOCKED_BY_AUTOMOD,
+    OLD_MESSAGE_EDITS,
+    Courier,
+    CourierError,
+    DiscordAway,
+    Enclosure,
+    Note,
+    Posted,
+    Refused,
+)
+from modules.discord.transport.rate_limiter import Priority
+from modules.discord.ui.components import job_row
+from modules.discord.ui.formatting import nonce, plain
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.backports import gather_or_cancel, timeout
+from modules.queue_manager.errors import StoreError, StoreUnavailable
+from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.ports import (
+    Cancelled,
+    Clock,
+    Delivered,
+    Failed,
+    Finished,
+    JobEvent,
+    Progressed,
+    Requeued,
+    Started,
+)
+from modules.queue_manager.status import Place
+from modules.utils.database.rows import JobRecord
+from modules.utils.database.stores.preferences import Preferences
+from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
+from modules.utils.images.media_types import EXTENSIONS, media_type
+
+log = getLogger(__name__)
+
+INTERVAL = 2.0
+"""Seconds between two edits of one message."""
+
+EDITABLE_FOR = 3300.0
+"""Seconds after which a message is replaced: edits of those older than an hour are limited (30046)."""
+
+PLACES_AT_ONCE = 50
+"""Waiting jobs whose place is looked at in one interval; the others follow in turn."""
+
+GOODBYE_LIMIT = 5.0
+
+NOWHERE_YET = 0
+"""Stands for the id of a message that is about to be posted."""
+
+
+_Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
+"""What is to be done next about a message, and how urgent it is."""
+
+
+@dataclass(slots=True)
+class _Message:
+    """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
+    a former process or by a request of which the answer never came, and nobody knows where it stands.
+    ``waits_for``: the step for which its task waits to have its turn, and which may still be overtaken."""
+
+    board: Board
+    posted: Posted | None = None
+    sought: bool = False
+    shown: str = ""
+    shown_preview: bytes | None = None
+    preview: bytes | None = None
+    wants_preview: bool = False
+    sent_at: float = float("-inf")
+    changed: bool = False
+    unreachable: bool = False
+    task: asyncio.Task[None] | None = None
+    waits_for: _Step | None = None
+
+
+class ProgressMessages:
+    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` ask how a waiting job stands, and
+    whether a living server can make it; ``tell_elsewhere`` tells a failure that cannot be told in its status
+    message."""
+
+    def __init__(
+        self,
+        *,
+        courier: Courier,
+        store: StatusMessageStore,
+        preferences: Preferences,
+        messages: Messages,
+        clock: Clock,
+        place: Callable[[JobId], Place | None],
+        hindrance: Callable[[], Hindrance | None],
+        served: Callable[[Job], bool],
+        tell_elsewhere: Callable[[Board], Awaitable[None]],
+        interval: float = INTERVAL,
+    ) -> None:
+        self._courier, self._store = courier, store
+        self._preferences, self._messages, self._clock = preferences, messages, clock
+        self._place, self._hindrance, self._served = place, hindrance, served
+        self._tell_elsewhere, self._interval = tell_elsewhere, interval
+        self._traces = StatusTraces(courier=courier, clock=clock)
+        self._all: dict[JobId, _Message] = {}
+        self._left: dict[JobId, Posted | None] = {}
+        self._leaving = False
+        self.editable_for = EDITABLE_FOR
+
+    async def on_event(self, event: JobEvent) -> None:
+        """Take note; sending happens in a task of each message's own."""
+        message = self._all.get(event.job.id)
+        if message is None:
+            sought = event.job.id in self._left and self._left[event.job.id] is None
+            left = self._left.pop(event.job.id, None)
+            message = _Message(board=Board(job=event.job), posted=left, sought=sought)
+            self._all[event.job.id] = message
+        if isinstance(event, Progressed) and event.preview is not None:
+            message.preview = event.preview
+        message.board = self._after(replace(message.board, job=event.job), event)
+        self._send_soon(message)
+
+    def _after(self, board: Board, event: JobEvent) -> Board:
+        """The board once ``event`` has happened."""
+        if isinstance(event, (Started, Progressed)):
+            return self._running(board, event)
+        if isinstance(event, (Finished, Delivered, Failed, Cancelled)):
+            return _ending(board, event)
+        waiting = replace(board, started_at=None, step=0)
+        if isinstance(event, Requeued):
+            return self._placed(replace(waiting, stage="retrying", error=event.error))
+        return self._placed(replace(waiting, stage="queued"))
+
+    def _running(self, board: Board, event: Started | Progressed) -> Board:
+        if isinstance(event, Progressed):
+            return replace(
+                board,
+                stage="started",
+                started_at=board.started_at or self._clock.unix(),
+                step=event.step,
+                steps=event.steps,
+                expected_at=event.expected_at or board.expected_at,
+            )
+        place = self._place(event.job.id)
+        expected_at = place.expected_at if place is not None else None
+        return replace(
+            board,
+            stage="started",
+            started_at=self._clock.unix(),
+            step=0,
+            expected_at=expected_at,
+            together=event.batch_size,
+        )
+
+    def _placed(self, board: Board) -> Board:
+        job = board.job
+        return replace(
+            board, place=self._place(job.id), hindrance=self._hindrance(), served=self._served(job)
+        )
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────
+
+    def _send_soon(self, message: _Message) -> None:
+        message.changed = True
+        if message.task is not None and message.waits_for not in (None, _step(message)):
+            message.task.cancel()  # what it waits for is not to be done any more, or is urgent by now
+            message.task = message.waits_for = None
+        if message.task is None and not self._leaving:
+            message.task = asyncio.create_task(self._keep(message), name=f"status {message.board.job.id}")
+
+    async def _keep(self, message: _Message) -> None:
+        try:
+            while message.changed and not self._leaving:
+                message.waits_for = step = _step(message)
+                if step[0] == "nothing":  # it was overtaken before it was ever shown
+                    message.changed = False
+                    break
+                wait = message.sent_at + self._interval - self._clock.now()
+                if wait > 0:
+                    await self._clock.sleep(wait)
+                message.changed = False
+                await self._bring_up_to_date(message)
+        finally:
+            if message.task is asyncio.current_task():  # else another one has taken over
+                message.task = message.waits_for = None
+                if message.board.stage in ENDED and not message.changed:
+                    self._all.pop(message.board.job.id, None)
+
+    async def _bring_up_to_date(self, message: _Message) -> None:
+        """Show how the job stands, unless nothing can be shown there any more: then tell a failure
+        elsewhere."""
+        if not message.unreachable:
+            await self._show(message)
+        if message.unreachable and message.board.stage == "failed":
+            await self._tell_elsewhere(message.board)
+
+    async def _show(self, message: _Message) -> None:
+        """Bring the message up to date."""
+        try:
+            if message.sought:
+                await self._find(message)
+            if message.board.stage == "delivered":
+                await self._remove(message)
+            else:
+                await self._update(message)
+        except (DiscordAway, StoreError) as error:
+            log.info("status of job %s waits: %s", message.board.job.id, error)
+            message.sent_at = self._clock.now() + self._interval
+            message.changed = True
+        except Refused as error:
+            if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
+                message.posted, message.changed = None, True
+            elif error.code == BLOCKED_BY_AUTOMOD and message.board.with_prompt:
+                message.board, message.changed = replace(message.board, with_prompt=False), True
+            else:
+                log.warning("status of job %s refused: %s", message.board.job.id, error)
+        except CourierError as error:
+            log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
+            message.unreachable = True
+            with suppress(StoreError):  # then the next process finds out as this one did
+                await self._store.remove(message.board.job.id)
+
+    async def _update(self, message: _Message) -> None:
+        if message.preview is not None and message.board.stage not in ENDED:
+            chosen = await self._preferences.get(message.board.job.request.user_id)
+            message.wants_preview = chosen.previews
+        if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
+            await self._send(message)
+        if message.board.stage in ENDED and not message.changed:
+            await self._store.remove(message.board.job.id)
+
+    async def _send(self, message: _Message) -> None:
+        """Wait for the message's turn, and say what is so then."""
+        posted = message.posted
+        if posted is not None and self._age(posted) > self.editable_for:
+            await self._courier.delete(posted, level=Priority.STATUS)
+            message.posted = posted = None
+        level, channel_id = _urgency(message.board), message.board.job.request.channel_id
+        if posted is None:
+            async with self._courier.turn_to_post(channel_id, level=level):
+                self._begin(message)
+                await self._post(message)
+        else:
+            async with self._courier.turn_to_edit(posted, level=level):
+                self._begin(message)
+                await self._edit(message, posted)
+
+    def _begin(self, message: _Message) -> None:
+        """The turn has come: what is known now is shown, what comes later is for the next time."""
+        message.changed, message.waits_for = False, None
+
+    def _look(self, message: _Message) -> tuple[str, bytes | None]:
+        """What the message should show: its text and its preview."""
+        board = message.board
+        preview = message.preview if message.wants_preview and board.stage not in ENDED else None
+        return render(self._messages, board), preview
+
+    async def _edit(self, message: _Message, posted: Posted) -> None:
+        """Say the newest; the turn for it has come."""
+        text, preview = self._look(message)
+        message.sent_at = self._clock.now()
+        await self._courier.edit_now(posted, self._note(message.board, text, preview, message.shown_preview))
+        message.shown, message.shown_preview = text, preview
+
+    async def _post(self, message: _Message) -> None:
+        """Post it so that it is found again: that it will be there is noted before it is. The turn for it
+        has come."""
+        job_id, channel_id = message.board.job.id, message.board.job.request.channel_id
+        await self._store.put(job_id, channel_id, NOWHERE_YET)
+        if message.board.stage == "delivered":
+            await self._store.remove(job_id)
+            return
+        text, preview = self._look(message)
+        note = self._note(message.board, text, preview, None)
+        message.sent_at = self._clock.now()
+        message.sought = True
+        try:
+            once = nonce(job_id, channel_id, "status")
+            message.posted = await self._courier.post_now(channel_id, note, nonce=once)
+        except BaseException:
+            self._traces.forget(channel_id)  # it may stand there since
+            raise
+        message.shown, message.shown_preview = text, preview
+        await self._store.put(job_id, channel_id, message.posted.message_id)
+        message.sought = False
+
+    async def _find(self, message: _Message) -> None:
+        """Learn where the job's status message stands, if it does."""
+        job = message.board.job
+        message.posted = await self._traces.find(job)
+        if message.posted is not None:
+            # Noted before it is changed: it may lose the button by which it was found.
+            await self._store.put(job.id, message.posted.channel_id, message.posted.message_id)
+        message.sought = False
+
+    def _note(self, board: Board, text: str, preview: bytes | None, shown: bytes | None) -> Note:
+        locale = board.job.request.locale
+        files: tuple[Enclosure, ...] | None = None
+        if preview is not None and preview is not shown:
+            alt = plain(board.job.request.prompt, 1000) if board.with_prompt else ""
+            ending = EXTENSIONS.get(media_type(preview) or "", "jpg")
+            files = (Enclosure(name=f"preview.{ending}", data=preview, alt=alt),)
+        elif preview is None and shown is not None:
+            files = ()
+        return Note(
+            text=text,
+            files=files,
+            view=job_row(self._messages, locale, board.job.id, actions(board)),
+            mention=board.job.request.user_id if board.stage == "failed" else None,
+        )
+
+    async def _remove(self, message: _Message) -> None:
+        if message.posted is not None:
+            await self._courier.delete(message.posted, level=Priority.STATUS)
+        await self._store.remove(message.board.job.id)
+
+    def _age(self, posted: Posted) -> float:
+        return self._clock.unix() - discord.utils.snowflake_time(posted.message_id).timestamp()
+
+    # ── time passes, processes come and go ──────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Keep the places of those who wait true, until cancelled."""
+        while True:
+            await self._clock.sleep(self._interval)
+            self.look_at_places()
+
+    def look_at_places(self) -> None:
+        """Compare what some of the waiting messages say with the queue; the others come next time."""
+        waiting = (
+            job_id for job_id, message in self._all.items() if message.board.stage in ("queued", "retrying")
+        )
+        for job_id in list(islice(waiting, PLACES_AT_ONCE)):
+            message = self._all.pop(job_id)
+            self._all[job_id] = message  # to the end of the line
+            placed = self._placed(message.board)
+            old = message.board
+            now = self._clock.unix()
+            other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
+            if other or worth_telling(old.place, placed.place, now=now):
+                message.board = placed
+                self._send_soon(message)
+
+    async def recall(self) -> None:
+        """Learn which messages a former process left behind; before the queue takes up its jobs."""
+        self._left = {
+            record.job_id: Posted(channel_id=record.channel_id, message_id=record.message_id)
+            if record.message_id != NOWHERE_YET
+            else None
+            for record in await self._store.all()
+        }
+
+    async def mend(
+        self,
+        active: Callable[[JobId], Job | None],
+        ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]],
+    ) -> None:
+        """Bring up to date what was recalled and of which nothing has been heard since.
+
+        ``active`` finds a job that lives, ``ended`` what is known of one that does not.
+        """
+        for job_id, posted in list(self._left.items()):
+            job = active(job_id)
+            record = await self._ended(ended, job_id) if job is None else None
+            if job_id not in self._left:
+                continue  # an event came meanwhile
+            board = Board(job=job) if job is not None else _ended_board(record)
+            if board is None and record is not None:
+                continue  # its end is being journaled just now: the event is about to come
+            del self._left[job_id]
+            if board is None:
+                await self._store.remove(job_id)
+                continue
+            shown = self._placed(board) if job is not None else board
+            message = self._all[job_id] = _Message(board=shown, posted=posted, sought=posted is None)
+            self._send_soon(message)
+
+    async def _ended(
+        self, ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]], job_id: JobId
+    ) -> JobRecord | None:
+        while True:
+            try:
+                return await ended(job_id)
+            except StoreUnavailable as error:
+                log.info("status of job %s waits: %s", job_id, error)
+                await self._clock.sleep(self._interval)
+
+    async def say_goodbye(self) -> None:
+        """Let the messages of all jobs that live say that their place is kept, and those of the others
+        how they ended."""
+        await self.aclose()
+        try:
+            async with timeout(GOODBYE_LIMIT):
+                await gather_or_cancel(self._part(message) for message in list(self._all.values()))
+        except asyncio.TimeoutError:
+            log.warning("not every status message could be told of the restart")
+
+    async def aclose(self) -> None:
+        """Send nothing more."""
+        self._leaving = True
+        tasks = [message.task for message in self._all.values() if message.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _part(self, message: _Message) -> None:
+        if message.board.stage in ENDED:
+            await self._bring_up_to_date(message)
+            return
+        board = replace(message.board, stage="restarting")
+        note = self._note(board, render(self._messages, board), None, message.shown_preview)
+        try:
+            if message.sought:
+                await self._find(message)
+            if message.posted is None or message.unreachable:
+                return
+            await self._courier.edit(message.posted, note, level=Priority.DELIVER)
+        except (CourierError, StoreError) as error:
+            log.info("status of job %s not updated: %s", board.job.id, error)
+
+
+def _ending(board: Board, event: Finished | Delivered | Failed | Cancelled) -> Board:
+    if isinstance(event, Finished):
+        return replace(board, stage="finishing")
+    if isinstance(event, Failed):
+        return replace(board, stage="failed", error=event.error)
+    if isinstance(event, Delivered):
+        return replace(board, stage="kept" if event.receipt.where == "kept" else "delivered")
+    others = event.by is not None and event.by != event.job.request.user_id
+    return replace(board, stage="cancelled-by-other" if others else "cancelled")
+
+
+def _step(message: _Message) -> _Step:
+    level = _urgency(message.board)
+    if message.sought:
+        return "find", level
+    if message.board.stage == "delivered":
+        return "nothing" if message.posted is None else "remove", level
+    return "post" if message.posted is None else "edit", level
+
+
+def _urgency(board: Board) -> Priority:
+    return Priority.DELIVER if board.stage in ("failed", "kept") else Priority.STATUS
+
+
+def _ended_board(record: JobRecord | None) -> Board | None:
+    """What the message of a job that ended in a former process should say."""
+    if record is None or record.state not in ("delivered", "deleted", "kept", "failed", "cancelled"):
+        return None
+    job = job_of(record)
+    if record.state == "failed":
+        return Board(job=job, stage="failed", error=error_of(record))
+    return Board(job=job, stage="delivered" if record.state == "deleted" else record.state)

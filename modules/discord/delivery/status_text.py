@@ -1,0 +1,140 @@
+"""Pure: what a job's status message says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modules.discord.ui.components import Action
+from modules.discord.ui.formatting import bar, moment, quoted
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.jobs import Job
+from modules.queue_manager.status import Place
+
+Stage = Literal[
+    "queued",
+    "started",
+    "retrying",
+    "finishing",
+    "restarting",
+    "delivered",
+    "kept",
+    "failed",
+    "cancelled",
+    "cancelled-by-other",
+]
+
+ENDED: frozenset[Stage] = frozenset({"delivered", "kept", "failed", "cancelled", "cancelled-by-other"})
+
+Hindrance = Literal["paused", "no-server"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Board:
+    """All that a status message tells. Times are Unix seconds; ``step`` 0: the sampler has not begun.
+
+    ``served``: a living server can make it; ``together``: how many were in its last run, 0 if none began;
+    ``error``: why it failed, or is tried again.
+    """
+
+    job: Job
+    stage: Stage = "queued"
+    place: Place | None = None
+    hindrance: Hindrance | None = None
+    served: bool = True
+    together: int = 0
+    started_at: float | None = None
+    step: int = 0
+    steps: int = 0
+    expected_at: float | None = None
+    error: GenerationError | None = None
+    with_prompt: bool = True
+
+
+def render(messages: Messages, board: Board) -> str:
+    """The text of the status message."""
+    request = board.job.request
+    prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
+    lines = [_headline(messages, board)]
+    if board.with_prompt and request.prompt.strip():
+        lines.append(prompt)
+    if board.stage == "started":
+        lines += _running(messages, board)
+    elif board.stage in ("queued", "retrying"):
+        lines += _waiting(messages, board)
+    return "\n".join(lines)
+
+
+def _headline(messages: Messages, board: Board) -> str:
+    request, stage = board.job.request, board.stage
+    fields: dict[str, str | int] = {"number": str(board.job.number)}
+    if stage == "queued":
+        fields["ahead"] = standing(board.place)
+        fields["waiting"] = board.place.waiting if board.place else 1
+    elif stage == "started":
+        fields["since"] = moment(board.started_at or 0)
+    elif stage == "retrying":
+        fields["why"] = _setback(board)
+    elif stage == "failed":
+        fields["owner"] = f"<@{request.user_id}>"
+        error = board.error or GenerationError("")
+        fields["why"] = messages.error(request.locale, error)
+    return messages.text(request.locale, f"status-{stage}", **fields)
+
+
+def _setback(board: Board) -> str:
+    """Which of the sentences about a run that came to nothing is true."""
+    error = board.error or GenerationError("")
+    if error.blame == "server":
+        lacking = error.message_key == "error-server-lacks"
+        return ("lacks" if lacking else "server") + ("" if board.served else "-none")
+    return "size-alone" if error.blame == "size" and board.together == 1 else error.blame
+
+
+def standing(place: Place | None) -> str | int:
+    """How many are before a job, or ``taken``: a GPU has it, begun or behind what that one is making."""
+    if place is None:
+        return 0
+    return "taken" if place.running else place.ahead
+
+
+def _running(messages: Messages, board: Board) -> list[str]:
+    locale, lines = board.job.request.locale, []
+    if board.steps:
+        drawn = bar(board.step, board.steps)
+        lines.append(messages.text(locale, "status-steps", bar=drawn, step=board.step, steps=board.steps))
+    if board.expected_at is not None:
+        lines.append(messages.text(locale, "status-expected", when=moment(board.expected_at)))
+    return lines
+
+
+def _waiting(messages: Messages, board: Board) -> list[str]:
+    locale = board.job.request.locale
+    if board.stage == "retrying" and not board.served and board.hindrance == "no-server":
+        return []  # the headline says so
+    if board.hindrance is not None:
+        return [messages.text(locale, f"status-{board.hindrance}")]
+    expected = board.place.expected_at if board.place else None
+    return [messages.text(locale, "status-expected", when=moment(expected))] if expected is not None else []
+
+
+def actions(board: Board) -> tuple[Action, ...]:
+    """The buttons that make sense now."""
+    if board.stage == "failed":
+        return ("again", "prompt")
+    return () if board.stage in ENDED or board.stage == "finishing" else ("cancel",)
+
+
+def worth_telling(old: Place | None, new: Place | None, *, now: float) -> bool:
+    """Whether a waiting job's place has changed enough to edit its message.
+
+    The countdown runs by itself; it is corrected when it was off by a fifth and five seconds.
+    """
+    if old is None or new is None:
+        return old is not new
+    if (old.running, old.ahead) != (new.running, new.ahead):
+        return True
+    if old.expected_at is None or new.expected_at is None:
+        return old.expected_at is not new.expected_at
+    return abs(old.expected_at - new.expected_at) > max(5.0, 0.2 * (old.expected_at - now))

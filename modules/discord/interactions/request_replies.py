@@ -1,0 +1,122 @@
+"""Keeps the answers to accepted requests true until their pictures have ended.
+
+An answer can be changed for as long as its interaction's token lives, fifteen minutes. Later, and after a
+restart, it stays as it is; a click on a Cancel that is left there is told what became of the picture.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from logging import getLogger
+
+import discord
+
+from modules.discord.delivery.outcome_text import told
+from modules.discord.delivery.status_text import Hindrance
+from modules.discord.interactions.replies import answer, cancel_buttons, queued_text
+from modules.discord.requests.requester import Person
+from modules.discord.requests.submission import Accepted
+from modules.discord.transport.message_client import DISCORD_ERRORS
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import LeaseLost
+from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.ports import Cancelled, Delivered, Failed, JobEvent
+from modules.queue_manager.status import Place
+
+log = getLogger(__name__)
+
+AT_ONCE = 4
+"""Answers that are changed at one time: what is posted goes before."""
+
+TIME_LIMIT = 20.0
+
+
+@dataclass(slots=True, eq=False)
+class _Answer:
+    """One request's answer: what still lives of it, and a line for each picture that has ended."""
+
+    interaction: discord.Interaction
+    person: Person
+    channel_id: int
+    living: dict[JobId, Job]
+    ended: dict[int, str] = field(default_factory=dict)
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class OpenAnswers:
+    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a job stands."""
+
+    def __init__(
+        self,
+        *,
+        messages: Messages,
+        place: Callable[[JobId], Place | None],
+        hindrance: Callable[[], Hindrance | None],
+    ) -> None:
+        self._messages, self._place, self._hindrance = messages, place, hindrance
+        self._by_job: dict[JobId, _Answer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._doors = asyncio.Semaphore(AT_ONCE)
+        self._leaving = False
+
+    async def give(self, interaction: discord.Interaction, person: Person, accepted: Accepted) -> None:
+        """Answer with places and times. The interaction must be deferred, and nothing have been awaited
+        since the jobs were accepted: none may end unheard."""
+        given = _Answer(
+            interaction=interaction,
+            person=person,
+            channel_id=accepted.channel_id,
+            living={job.id: job for job in accepted.jobs},
+        )
+        self._by_job |= dict.fromkeys(given.living, given)
+        async with given.sending:
+            await self._send(given)
+
+    async def on_event(self, event: JobEvent) -> None:
+        """Take note of an end; the answer is changed in a task of its own."""
+        if not isinstance(event, (Delivered, Failed, Cancelled)):
+            return
+        given = self._by_job.pop(event.job.id, None)
+        if given is None:
+            return
+        del given.living[event.job.id]
+        given.ended[event.job.number] = told(self._messages, given.person.locale, event)
+        if self._leaving:
+            return  # what is still delivered then has nobody to tell it
+        task = asyncio.create_task(self._correct(given, len(given.living)), name="an answer")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Change nothing more."""
+        self._leaving = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _correct(self, given: _Answer, living: int) -> None:
+        async with given.sending, self._doors:
+            if living != len(given.living) or given.interaction.is_expired():
+                return  # another picture has ended since, or it is too late
+            try:
+                async with timeout(TIME_LIMIT):
+                    await self._send(given)
+            except (LeaseLost, *DISCORD_ERRORS) as error:
+                log.info("an answer stays as it is: %s", error)
+
+    async def _send(self, given: _Answer) -> None:
+        messages, person, jobs = self._messages, given.person, list(given.living.values())
+        lines = [line for _, line in sorted(given.ended.items())]
+        view = None
+        if jobs:
+            place, hindrance = self._place(jobs[0].id), self._hindrance()
+            lines.append(
+                queued_text(
+                    messages, person, jobs, channel_id=given.channel_id, place=place, hindrance=hindrance
+                )
+            )
+            view = cancel_buttons(messages, person.locale, [(job.id, job.number) for job in jobs])
+        await answer(given.interaction, "\n".join(lines), view=view)

@@ -1,0 +1,90 @@
+"""Pure: the menus of /settings, and what a choice in them means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import discord
+
+from modules.discord.requests.requester import Person
+from modules.discord.ui.aspect_ratios import SHAPES
+from modules.discord.ui.components import menu, rows
+from modules.discord.ui.formatting import plain
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.jobs import ModelOffer
+from modules.utils.database.rows import UserPreferences
+
+AUTO = "auto"
+"""The choice of no choice: the model's own shape, Discord's language."""
+
+SWITCHES = ("previews", "notify", "direct")
+
+
+def settings_view(messages: Messages, person: Person, offers: Sequence[ModelOffer]) -> discord.ui.View:
+    """All menus, each showing what holds now. One holds the switches: what is chosen in it is on."""
+    chosen, locale = person.preferences, person.locale
+    by_default = (AUTO, messages.text(locale, "aspect-default"))
+    models = [
+        (offer.name, offer.label)
+        for offer in offers
+        if offer.kind == "imagine" and (person.age_restricted or not offer.nsfw or offer.name == chosen.model)
+    ]
+    models.sort(key=lambda choice: choice[0] != chosen.model)  # a menu shows the first 25
+    aspects = [by_default, *((shape, messages.text(locale, f"aspect-{shape}")) for shape in SHAPES)]
+    languages = [
+        (AUTO, messages.text(locale, "settings-locale-auto")),
+        *((name, messages.text(name, "language-name")) for name in messages.languages),
+    ]
+    on = {
+        "previews": chosen.previews,
+        "notify": chosen.notify,
+        "direct": chosen.direct_message,
+    }
+    switches = [(name, messages.text(locale, f"settings-{name}")) for name in SWITCHES]
+    menus: list[tuple[str, Sequence[tuple[str, str]], Collection[str | None]]] = [
+        ("model", models, {chosen.model}),
+        ("aspect", aspects, {chosen.aspect or AUTO}),
+        ("locale", languages, {chosen.locale or AUTO}),
+    ]
+    items = [
+        menu("setting", name, messages.text(locale, f"settings-{name}"), _options(choices, now))
+        for name, choices, now in menus
+        if choices
+    ]
+    marked = {name for name, is_on in on.items() if is_on}
+    items.append(
+        menu(
+            "setting",
+            "switches",
+            messages.text(locale, "settings-switches"),
+            _options(switches, marked),
+            least=0,
+            most=len(SWITCHES),
+        )
+    )
+    return rows(items)
+
+
+def _options(choices: Sequence[tuple[str, str]], now: Collection[str | None]) -> list[discord.SelectOption]:
+    return [
+        discord.SelectOption(label=plain(label, 100), value=value, default=value in now)
+        for value, label in choices
+    ]
+
+
+def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -> UserPreferences:
+    """The preferences after a choice; an unknown setting changes nothing."""
+    if setting == "switches":
+        return replace(
+            preferences,
+            previews="previews" in values,
+            notify="notify" in values,
+            direct_message="direct" in values,
+        )
+    value = None if not values or values[0] == AUTO else values[0]
+    if setting == "model":
+        return replace(preferences, model=value)
+    if setting == "aspect":
+        return replace(preferences, aspect=value)
+    return replace(preferences, locale=value) if setting == "locale" else preferences

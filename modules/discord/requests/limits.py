@@ -1,0 +1,89 @@
+"""What a person may have: jobs at once, pictures a day, priority, and how soon they may ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from math import ceil
+
+from modules.queue_manager.errors import CoolingDown
+from modules.queue_manager.ports import Clock
+from modules.utils.settings.values import RoleLimit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allowance:
+    """What one person may have. ``pictures_a_day`` None: as many as they like."""
+
+    jobs: int
+    pictures_a_day: int | None
+    tier: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """The community's rules. Of several roles a person has, each figure is the most generous one."""
+
+    jobs: int = 2
+    pictures_a_day: int | None = None
+    roles: tuple[tuple[int, RoleLimit], ...] = ()
+    priority_roles: tuple[int, ...] = ()
+
+    def of(self, role_ids: Iterable[int]) -> Allowance:
+        """What somebody with these roles may have."""
+        held = frozenset(role_ids)
+        rules = [rule for role, rule in self.roles if role in held]
+        daily = [self.pictures_a_day]
+        daily += [rule.pictures_a_day for rule in rules if rule.pictures_a_day is not None]
+        return Allowance(
+            jobs=max([self.jobs, *(rule.jobs for rule in rules)]),
+            pictures_a_day=None if None in daily else max(count for count in daily if count is not None),
+            tier=max(
+                [int(any(role in held for role in self.priority_roles)), *(rule.tier for rule in rules)]
+            ),
+        )
+
+
+class Cooldown:
+    """At least so many seconds between one person's requests."""
+
+    def __init__(self, *, clock: Clock, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+        self._last: dict[int, float] = {}
+
+    def check(self, user_id: int, last_asked_at: float | None = None) -> None:
+        """Take note of a request, or raise `CoolingDown`.
+
+        ``last_asked_at`` (Unix seconds) is what the journal remembers from before this process.
+        """
+        if self._seconds <= 0:
+            return
+        now = self._clock.unix()
+        last = max(self._last.get(user_id, float("-inf")), last_asked_at or float("-inf"))
+        if now - last < self._seconds:
+            raise CoolingDown(seconds=ceil(self._seconds - (now - last)))
+        self._forget_old(now)
+        self._last[user_id] = now
+
+    def knows(self, user_id: int) -> bool:
+        """Whether nothing needs to be read from the journal."""
+        return self._seconds <= 0 or user_id in self._last
+
+    def undo(self, user_id: int) -> None:
+        """The request was not taken: it does not count."""
+        self._last.pop(user_id, None)
+
+    def _forget_old(self, now: float) -> None:
+        if len(self._last) > 10_000:
+            self._last = {user: at for user, at in self._last.items() if now - at < self._seconds}
+
+
+def day_of(unix: float) -> str:
+    """The day (UTC, as YYYY-MM-DD) that a request of this time is counted in."""
+    return datetime.fromtimestamp(unix, timezone.utc).date().isoformat()
+
+
+def is_whole(text: str) -> bool:
+    """Whether ``text`` is a whole number that is not negative, written in digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 30

@@ -1,0 +1,67 @@
+"""Who is asking, as plain values: read once from an interaction, so that nothing below needs Discord."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import discord
+
+from modules.discord.rejections import NotAMember
+from modules.discord.transport.rate_limiter import Priority, priority
+from modules.queue_manager.backports import timeout
+from modules.utils.database.rows import UserPreferences
+from modules.utils.database.stores.preferences import Preferences
+
+TIME_LIMIT = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """``locale`` is what they chose, or their client's; ``age_restricted``: they asked in such a channel."""
+
+    user_id: int
+    name: str
+    guild_id: int
+    locale: str
+    role_ids: tuple[int, ...] = ()
+    age_restricted: bool = False
+    preferences: UserPreferences = field(default_factory=UserPreferences)
+
+
+async def person_of(
+    interaction: discord.Interaction, preferences: Preferences, home: discord.Guild | None
+) -> Person:
+    """The person behind an interaction. One in direct messages is looked up in the ``home`` guild.
+
+    Raises `NotAMember`.
+    """
+    user = interaction.user
+    if interaction.guild_id is None:
+        user = await _member(home, user.id)
+    chosen = await preferences.get(user.id)
+    return Person(
+        user_id=user.id,
+        name=user.display_name,
+        guild_id=interaction.guild_id or (home.id if home is not None else 0),
+        locale=chosen.locale or str(interaction.locale),
+        role_ids=tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else (),
+        age_restricted=_age_restricted(interaction.channel),
+        preferences=chosen,
+    )
+
+
+async def _member(home: discord.Guild | None, user_id: int) -> discord.Member:
+    if home is None:
+        raise NotAMember
+    try:
+        with priority(Priority.ACKNOWLEDGE):
+            async with timeout(TIME_LIMIT):
+                return await home.fetch_member(user_id)
+    except discord.NotFound as error:
+        raise NotAMember from error
+
+
+def _age_restricted(channel: object) -> bool:
+    if isinstance(channel, (discord.TextChannel, discord.VoiceChannel, discord.Thread)):
+        return channel.is_nsfw()
+    return False

@@ -1,0 +1,255 @@
+"""Takes what a person wishes for: checks it against every rule, gives it a channel, hands it to the queue.
+
+The one way in, for commands, buttons and forms alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from logging import getLogger
+
+from modules.discord.rejections import NegativeUnknown, RestrictedPicture, WrongSourceCount
+from modules.discord.requests.banned_words import BannedWords
+from modules.discord.requests.limits import Allowance, Cooldown, Limits, day_of
+from modules.discord.requests.requester import Person
+from modules.discord.sessions.channels import SessionChannels
+from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
+from modules.queue_manager.errors import (
+    BadPrompt,
+    BadSeed,
+    Blocked,
+    DailyLimitReached,
+    NotAllowedHere,
+    QueueClosed,
+    UnknownModel,
+    UserLimitReached,
+)
+from modules.queue_manager.jobs import (
+    MAX_SEED,
+    GenerationRequest,
+    Job,
+    Kind,
+    ModelOffer,
+    Origin,
+    Size,
+    SourceImage,
+    Variation,
+)
+from modules.queue_manager.manager import MAX_PROMPT, QueueManager
+from modules.queue_manager.ports import Cancelled, Clock, Failed, JobEvent
+from modules.utils.database.stores.history import History
+from modules.utils.database.stores.members import Members
+from modules.utils.images.cleaner import CleanPicture
+
+log = getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """What somebody wants, before anything is checked.
+
+    ``model`` None: the one they prefer, or the first of the kind; ``shape`` a word or ``832x1216``;
+    ``seed`` None: a new one; of ``count`` pictures each has the next seed. ``age_restricted``: the
+    ``sources`` are; ``origin``: where the first of them came from.
+    """
+
+    kind: Kind
+    prompt: str
+    model: str | None = None
+    shape: str | None = None
+    size: Size | None = None
+    seed: int | None = None
+    negative: str = ""
+    count: int = 1
+    variation: Variation | None = None
+    sources: tuple[CleanPicture, ...] = ()
+    age_restricted: bool = False
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """The jobs that a wish became, and the channel in which they will appear."""
+
+    jobs: tuple[Job, ...]
+    channel_id: int
+
+
+class Intake:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        queue: QueueManager,
+        channels: SessionChannels,
+        members: Members,
+        history: History,
+        limits: Limits,
+        cooldown: Cooldown,
+        banned: BannedWords,
+        clock: Clock,
+    ) -> None:
+        self._queue, self._channels = queue, channels
+        self._members, self._history = members, history
+        self._limits, self._cooldown, self._banned, self._clock = limits, cooldown, banned, clock
+
+    @property
+    def offers(self) -> Sequence[ModelOffer]:
+        """What can be asked for."""
+        return self._queue.offers
+
+    def allowance(self, person: Person) -> Allowance:
+        """What this person may have."""
+        return self._limits.of(person.role_ids)
+
+    async def take(self, person: Person, wish: Wish) -> Accepted:
+        """Queue what is wished for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
+        closed = self._queue.status().closed_because
+        if closed is not None:
+            raise QueueClosed(closed)
+        if await self._members.is_blocked(person.user_id):
+            raise Blocked
+        offer = self._offer(person, wish)
+        self._check(person, wish, offer)
+        await self._banned.check(wish.prompt, wish.negative)
+        allowance = self.allowance(person)
+        self._check_places(person, wish, allowance)
+        await self._cool_down(person)
+        day = day_of(self._clock.unix())
+        try:
+            await self._spend(person, wish, allowance, day)
+        except BaseException:
+            self._cooldown.undo(person.user_id)
+            raise
+        try:
+            return await self._submit(person, wish, offer, allowance)
+        except BaseException:
+            self._cooldown.undo(person.user_id)
+            if allowance.pictures_a_day is not None:
+                await self._members.refund(person.user_id, day, wish.count)
+            raise
+
+    def _offer(self, person: Person, wish: Wish) -> ModelOffer:
+        """The model asked for, or the preferred one if it can do this at all."""
+        preferred = person.preferences.model
+        if wish.model is None and preferred is not None:
+            try:
+                return find_offer(self.offers, wish.kind, preferred)
+            except UnknownModel:
+                log.debug("the preferred model does something else")
+        return find_offer(self.offers, wish.kind, wish.model)
+
+    def _check(self, person: Person, wish: Wish, offer: ModelOffer) -> None:
+        length = max(len(wish.prompt), len(wish.negative))
+        if offer.kind != "upscale" and not wish.prompt.strip():
+            raise BadPrompt(length=0, limit=MAX_PROMPT)
+        if length > MAX_PROMPT:
+            raise BadPrompt(length=length, limit=MAX_PROMPT)
+        if wish.seed is not None and not 0 <= wish.seed <= MAX_SEED:
+            raise BadSeed(seed=str(wish.seed))
+        if wish.negative.strip() and offer.negative == "none":
+            raise NegativeUnknown(model=offer.label)
+        if offer.nsfw and not person.age_restricted:
+            raise NotAllowedHere(model=offer.label)
+        if wish.age_restricted and not person.age_restricted:
+            raise RestrictedPicture
+        least, most = offer.source_count
+        if not least <= len(wish.sources) <= most:
+            count = f"{most}" if least == most else f"{least}–{most}"
+            raise WrongSourceCount(model=offer.label, count=count)
+
+    def _check_places(self, person: Person, wish: Wish, allowance: Allowance) -> None:
+        """The queue counts again, atomically; this spares who is over the limit a new channel."""
+        active = len(self._queue.active_jobs(person.user_id))
+        if active + wish.count > allowance.jobs:
+            raise UserLimitReached(active=active, limit=allowance.jobs, asked=wish.count)
+
+    async def _cool_down(self, person: Person) -> None:
+        before = None
+        if not self._cooldown.knows(person.user_id):
+            before = await self._history.last_queued_at(person.user_id)
+        self._cooldown.check(person.user_id, before)
+
+    async def _spend(self, person: Person, wish: Wish, allowance: Allowance, day: str) -> None:
+        limit = allowance.pictures_a_day
+        if limit is not None and not await self._members.spend(person.user_id, day, wish.count, limit):
+            raise DailyLimitReached(limit=limit)
+
+    async def _submit(self, person: Person, wish: Wish, offer: ModelOffer, allowance: Allowance) -> Accepted:
+        size = _result_size(wish, offer, person)
+        channel = await self._channels.open(
+            person.guild_id,
+            person.user_id,
+            name=person.name,
+            locale=person.locale,
+            age_restricted=offer.nsfw or wish.age_restricted,
+        )
+        keys = [hashlib.sha256(source.data).hexdigest() for source in wish.sources]
+        first = secrets.randbelow(MAX_SEED + 1) if wish.seed is None else wish.seed
+        requests = [
+            GenerationRequest(
+                user_id=person.user_id,
+                guild_id=person.guild_id,
+                channel_id=channel.id,
+                locale=person.locale,
+                kind=wish.kind,
+                model=offer.name,
+                prompt=wish.prompt.strip(),
+                negative=wish.negative.strip(),
+                size=size,
+                seed=(first + index) % (MAX_SEED + 1),
+                variation=wish.variation,
+                sources=tuple(
+                    SourceImage(key=key, size=source.size)
+                    for key, source in zip(keys, wish.sources, strict=True)
+                ),
+                tier=allowance.tier,
+                age_restricted=wish.age_restricted,
+                origin=wish.origin,
+            )
+            for index in range(wish.count)
+        ]
+        sources = {key: source.data for key, source in zip(keys, wish.sources, strict=True)}
+        jobs = await self._queue.submit(requests, sources=sources, limit=allowance.jobs)
+        return Accepted(jobs=jobs, channel_id=channel.id)
+
+
+class Refunds:
+    """A `JobListener`: what came to nothing does not count against the pictures of its day."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    async def on_event(self, event: JobEvent) -> None:
+        """Give back what failed or was cancelled."""
+        if isinstance(event, (Failed, Cancelled)):
+            await self._members.refund(event.job.request.user_id, day_of(event.job.queued_at), 1)
+
+
+def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> ModelOffer:
+    """The model that ``name`` (or label, whatever its case) means; without one, the first of the kind.
+
+    Raises `UnknownModel`.
+    """
+    fitting = [offer for offer in offers if offer.kind == kind]
+    if name is None and fitting:
+        return fitting[0]
+    wanted = (name or "").strip().casefold()
+    for offer in fitting:
+        if wanted in (offer.name.casefold(), offer.label.casefold()):
+            return offer
+    raise UnknownModel(model=(name or kind)[:80])
+
+
+def _result_size(wish: Wish, offer: ModelOffer, person: Person) -> Size:
+    if wish.kind != "imagine":
+        return offer.result_size(wish.sources[0].size)
+    if wish.size is not None:
+        return choose_size(offer, str(wish.size))
+    if wish.shape is None and person.preferences.aspect is not None:
+        return sizes_by_shape(offer).get(person.preferences.aspect, offer.default_size)
+    return choose_size(offer, wish.shape)

@@ -1,0 +1,329 @@
+"""Private channels: a person's own is found or made, handed to nobody else, and closed when unused.
+
+A channel belongs to a user's id, which stands in the database and in the channel's topic, never to a
+name. People rename themselves, and two may have one name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from logging import getLogger
+from weakref import WeakValueDictionary
+
+import discord
+
+from modules.discord.sessions.rules import (
+    CATEGORY_SIZE,
+    GUILD_SIZE,
+    PREFIX,
+    Step,
+    closing_time,
+    is_private_to,
+    longest_idle,
+    marker,
+    next_step,
+    owner_of,
+)
+from modules.discord.transport.message_client import DISCORD_ERRORS, Courier, CourierError, Note
+from modules.discord.transport.rate_limiter import Priority, priority
+from modules.discord.ui.formatting import channel_name, moment
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import TooManyChannels
+from modules.queue_manager.ports import Clock
+from modules.utils.database.rows import SessionRecord
+from modules.utils.database.stores.sessions import SessionStore
+
+log = getLogger(__name__)
+
+TIME_LIMIT = 30.0
+TOO_MANY_CHANNELS = 30013
+CATEGORY = "FuLLet"
+
+_OWNER_MAY = {
+    "view_channel": True,
+    "send_messages": True,
+    "read_message_history": True,
+    "attach_files": True,
+    "embed_links": True,
+}
+
+
+class SessionChannels:
+    """See the module.
+
+    ``guild`` finds a guild that the bot is in; ``has_jobs`` tells whether a job of a person lives, and
+    ``locale_of`` in which language they are spoken to, if that is known;
+    ``idle`` and ``notice`` are seconds (see `session_rules.next_step`).
+    """
+
+    def __init__(
+        self,
+        *,
+        guild: Callable[[int], discord.Guild | None],
+        has_jobs: Callable[[int], bool],
+        locale_of: Callable[[int], Awaitable[str | None]],
+        store: SessionStore,
+        courier: Courier,
+        messages: Messages,
+        clock: Clock,
+        idle: float = 1800.0,
+        notice: float | None = None,
+    ) -> None:
+        self._guild, self._has_jobs, self._locale_of = guild, has_jobs, locale_of
+        self._store, self._courier, self._messages, self._clock = store, courier, messages, clock
+        self._idle = idle
+        self._notice = min(300.0, idle / 3) if notice is None else notice
+        self._category_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._owner_locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
+        self._reserved: defaultdict[int, int] = defaultdict(int)
+
+    async def open(
+        self,
+        guild_id: int,
+        user_id: int,
+        *,
+        name: str,
+        locale: str,
+        age_restricted: bool = False,
+        avoid: int | None = None,
+    ) -> discord.TextChannel:
+        """The person's own channel, found or made, counted as used now.
+
+        ``age_restricted``: the channel must be so; ``avoid``: a channel that does not work. Raises
+        `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
+        """
+        guild = self._guild(guild_id)
+        if guild is None:
+            raise TooManyChannels("the guild is not known")
+        async with self._owner_lock(guild_id, user_id):
+            record = await self._store.get(guild_id, user_id)
+            channel = self._known(guild, record) or self._by_topic(guild, user_id)
+            if channel is not None and channel.id == avoid:
+                channel = None
+            if channel is None:
+                channel = await self._make(guild, user_id, name=name, locale=locale, nsfw=age_restricted)
+            elif age_restricted and not channel.nsfw:
+                channel = await self._restrict(channel)
+            if record is None or record.channel_id != channel.id:
+                await self._store.put(self._used(guild_id, user_id, channel.id, self._clock.unix()))
+            else:
+                await self._store.touch(guild_id, user_id, self._clock.unix())
+            return channel
+
+    async def adopt(self, guild: discord.Guild) -> None:
+        """Take note of sessions that the database does not know, so that they too are closed in time."""
+        known = {record.user_id for record in await self._store.of_guild(guild.id)}
+        for channel in guild.text_channels:
+            owner = owner_of(channel.name, channel.topic)
+            if owner is not None and owner not in known and self._is_theirs(channel, owner):
+                known.add(owner)
+                last = discord.utils.snowflake_time(channel.last_message_id or channel.id).timestamp()
+                await self._store.put(self._used(guild.id, owner, channel.id, last))
+
+    async def reopen(
+        self, guild_id: int, user_id: int, *, locale: str, age_restricted: bool, avoid: int | None
+    ) -> int | None:
+        """A channel other than ``avoid`` for somebody whose own will not do; None if they have left.
+
+        Raises as `open` does.
+        """
+        guild = self._guild(guild_id)
+        if guild is None:
+            return None
+        try:
+            with priority(Priority.DELIVER):
+                async with timeout(TIME_LIMIT):
+                    member = await guild.fetch_member(user_id)
+        except discord.NotFound:
+            return None
+        channel = await self.open(
+            guild_id,
+            user_id,
+            name=member.display_name,
+            locale=locale,
+            age_restricted=age_restricted,
+            avoid=avoid,
+        )
+        return channel.id
+
+    async def current(self, guild_id: int, user_id: int) -> int | None:
+        """The id of the person's channel as the database has it."""
+        record = await self._store.get(guild_id, user_id)
+        return record.channel_id if record is not None else None
+
+    def file_limit(self, guild_id: int) -> int | None:
+        """Bytes that a file in this guild may have, if the guild is known."""
+        guild = self._guild(guild_id)
+        return guild.filesize_limit if guild is not None else None
+
+    def is_age_restricted(self, guild_id: int, channel_id: int) -> bool:
+        """Whether this is a channel of the guild where models of that kind may show."""
+        guild = self._guild(guild_id)
+        channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
+        return channel is not None and channel.is_nsfw()
+
+    async def touch(self, guild_id: int, user_id: int) -> None:
+        """The person used their channel."""
+        await self._store.touch(guild_id, user_id, self._clock.unix())
+
+    async def forget_channel(self, channel_id: int) -> SessionRecord | None:
+        """The channel is gone. Whose it was, if it was a session."""
+        record = await self._store.by_channel(channel_id)
+        if record is not None:
+            await self._store.remove(record.guild_id, record.user_id)
+        return record
+
+    async def close(self, guild_id: int, user_id: int) -> bool:
+        """Delete the person's channel, if they have one."""
+        record = await self._store.get(guild_id, user_id)
+        if record is None:
+            return False
+        await self._close(record)
+        return True
+
+    async def sweep(self, guild_id: int) -> None:
+        """Warn and close what nobody uses. To be called now and then, and once at the start."""
+        for record in await self._store.of_guild(guild_id):
+            step = self._step(record)
+            if step == "close":
+                await self._close_unused(record)
+            elif step == "warn":
+                await self._warn(record)
+
+    def _step(self, record: SessionRecord) -> Step:
+        busy = self._has_jobs(record.user_id)
+        return next_step(record, now=self._clock.unix(), busy=busy, idle=self._idle, notice=self._notice)
+
+    async def _close_unused(self, seen: SessionRecord) -> None:
+        """Unless it is being used just now, or was since it was ``seen``."""
+        async with self._owner_lock(seen.guild_id, seen.user_id):
+            record = await self._store.get(seen.guild_id, seen.user_id)
+            if record is not None and self._step(record) == "close":
+                await self._close(record)
+
+    def _owner_lock(self, guild_id: int, user_id: int) -> asyncio.Lock:
+        return self._owner_locks.setdefault((guild_id, user_id), asyncio.Lock())
+
+    def _known(self, guild: discord.Guild, record: SessionRecord | None) -> discord.TextChannel | None:
+        channel = guild.get_channel(record.channel_id) if record is not None else None
+        if record is None or not isinstance(channel, discord.TextChannel):
+            return None
+        return channel if self._is_theirs(channel, record.user_id) else None
+
+    def _by_topic(self, guild: discord.Guild, user_id: int) -> discord.TextChannel | None:
+        for channel in guild.text_channels:
+            if owner_of(channel.name, channel.topic) == user_id and self._is_theirs(channel, user_id):
+                return channel
+        return None
+
+    def _is_theirs(self, channel: discord.TextChannel, user_id: int) -> bool:
+        guild = channel.guild
+        return is_private_to(
+            channel.overwrites, user_id=user_id, bot_id=guild.me.id, everyone_id=guild.default_role.id
+        )
+
+    async def _make(
+        self, guild: discord.Guild, user_id: int, *, name: str, locale: str, nsfw: bool
+    ) -> discord.TextChannel:
+        category = await self._category(guild)
+        topic = self._messages.text(
+            locale, "session-topic", marker=marker(user_id), minutes=max(1, round(self._idle / 60))
+        )
+        try:
+            with priority(Priority.ACKNOWLEDGE):
+                async with timeout(TIME_LIMIT):
+                    return await guild.create_text_channel(
+                        PREFIX + channel_name(name, str(user_id)),
+                        category=category,
+                        topic=topic,
+                        **({"nsfw": True} if nsfw else {}),
+                        overwrites=self._overwrites(guild, user_id),
+                        reason="a person's first use",
+                    )
+        except discord.HTTPException as error:
+            if error.code == TOO_MANY_CHANNELS:
+                raise TooManyChannels from error
+            raise
+        finally:
+            self._reserved[category.id] -= 1
+
+    def _overwrites(
+        self, guild: discord.Guild, user_id: int
+    ) -> dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite]:
+        return {
+            guild.default_role: discord.PermissionOverwrite(view_channel=False),
+            discord.Object(user_id, type=discord.Member): discord.PermissionOverwrite(**_OWNER_MAY),
+            # Hiding everyone hides the bot too.
+            guild.me: discord.PermissionOverwrite(**_OWNER_MAY),
+        }
+
+    async def _category(self, guild: discord.Guild) -> discord.CategoryChannel:
+        """A category with room, a place in it reserved until the channel is there."""
+        async with self._category_locks[guild.id]:
+            if len(guild.channels) + sum(self._reserved.values()) >= GUILD_SIZE:
+                await self._make_room(guild)
+            ours = [category for category in guild.categories if category.name.startswith(CATEGORY)]
+            for category in ours:
+                if len(category.channels) + self._reserved[category.id] < CATEGORY_SIZE:
+                    break
+            else:
+                category = await self._make_category(guild, len(ours) + 1)
+            self._reserved[category.id] += 1
+            return category
+
+    async def _make_category(self, guild: discord.Guild, number: int) -> discord.CategoryChannel:
+        name = CATEGORY if number == 1 else f"{CATEGORY} {number}"
+        with priority(Priority.ACKNOWLEDGE):
+            async with timeout(TIME_LIMIT):
+                return await guild.create_category(name, reason="private channels of this bot")
+
+    async def _make_room(self, guild: discord.Guild) -> None:
+        records = await self._store.of_guild(guild.id)
+        busy = frozenset(record.user_id for record in records if self._has_jobs(record.user_id))
+        record = longest_idle(records, busy)
+        if record is None:
+            raise TooManyChannels
+        await self._close(record)
+
+    async def _restrict(self, channel: discord.TextChannel) -> discord.TextChannel:
+        with priority(Priority.ACKNOWLEDGE):
+            async with timeout(TIME_LIMIT):
+                return await channel.edit(nsfw=True) or channel
+
+    async def _warn(self, seen: SessionRecord) -> None:
+        closes = closing_time(seen, now=self._clock.unix(), idle=self._idle, notice=self._notice)
+        guild, locale = self._guild(seen.guild_id), await self._locale_of(seen.user_id)
+        if locale is None and guild is not None:
+            locale = str(guild.preferred_locale)
+        owner = f"<@{seen.user_id}>"
+        text = self._messages.text(locale, "session-closing", owner=owner, when=moment(closes))
+        try:
+            await self._courier.post(seen.channel_id, Note(text=text), level=Priority.REST)
+        except CourierError as error:
+            log.info("no warning in channel %s: %s", seen.channel_id, error)
+        async with self._owner_lock(seen.guild_id, seen.user_id):
+            if await self._store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
+                await self._store.put(replace(seen, last_used_at=closes - self._idle, warned=True))
+
+    async def _close(self, record: SessionRecord) -> None:
+        """Row first: a channel that could not be deleted is found again by its topic."""
+        await self._store.remove(record.guild_id, record.user_id)
+        guild = self._guild(record.guild_id)
+        channel = guild.get_channel(record.channel_id) if guild is not None else None
+        if channel is None:
+            return
+        try:
+            async with timeout(TIME_LIMIT):
+                await channel.delete(reason="unused private channel")
+        except discord.NotFound:
+            return
+        except DISCORD_ERRORS as error:
+            log.warning("channel %s cannot be deleted: %s", record.channel_id, error)
+
+    @staticmethod
+    def _used(guild_id: int, user_id: int, channel_id: int, at: float) -> SessionRecord:
+        return SessionRecord(guild_id=guild_id, user_id=user_id, channel_id=channel_id, last_used_at=at)

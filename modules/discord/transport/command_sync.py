@@ -1,0 +1,139 @@
+"""Registers the slash commands, localised from the catalogues, and only when they have changed:
+Discord allows 200 creations a day in a guild."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from logging import getLogger
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.backports import timeout
+from modules.utils.database.stores.key_values import Facts
+
+log = getLogger(__name__)
+
+TIME_LIMIT = 60.0
+
+DISCORD_LOCALES: Mapping[str, tuple[str, ...]] = {"en": ("en-US", "en-GB"), "es": ("es-ES", "es-419")}
+"""The locales of Discord's clients that a catalogue serves, where they are not its bare name."""
+
+CLEARED = "cleared"
+
+
+class Registration:
+    """See the module. ``tree`` holds the commands of the code."""
+
+    def __init__(
+        self, *, client: discord.Client, tree: app_commands.CommandTree[Any], messages: Messages, facts: Facts
+    ) -> None:
+        self._client, self._tree, self._messages, self._facts = client, tree, messages, facts
+
+    def payload(self) -> list[dict[str, Any]]:
+        """The commands as they are registered."""
+        commands = self._tree.get_commands(type=None)
+        return [localised(command.to_dict(self._tree), self._messages) for command in commands]
+
+    async def sync(self, guild_id: int) -> int:
+        """Register the commands in the guild, whatever was there. How many there are."""
+        payload = self.payload()
+        await self._put(guild_id, payload)
+        await self._facts.put(_fact(guild_id), digest(payload))
+        log.info("slash commands registered", extra={"commands": len(payload)})
+        return len(payload)
+
+    async def sync_if_changed(self, guild_id: int) -> bool:
+        """Register the commands if they are others than last time."""
+        wanted, known = digest(self.payload()), await self._facts.get(_fact(guild_id))
+        if known in (wanted, f"{CLEARED}:{wanted}"):
+            return False
+        await self.sync(guild_id)
+        return True
+
+    async def clear(self, guild_id: int) -> None:
+        """Remove this bot's commands, global ones and the guild's; they stay away until they change or
+        are synced."""
+        await self._put(guild_id, [])
+        application_id = self._application_id()
+        async with timeout(TIME_LIMIT):
+            await self._client.http.bulk_upsert_global_commands(application_id, payload=[])
+        await self._facts.put(_fact(guild_id), f"{CLEARED}:{digest(self.payload())}")
+
+    async def _put(self, guild_id: int, payload: list[dict[str, Any]]) -> None:
+        async with timeout(TIME_LIMIT):
+            await self._client.http.bulk_upsert_guild_commands(
+                self._application_id(), guild_id, payload=payload
+            )
+
+    def _application_id(self) -> int:
+        if self._client.application_id is None:
+            raise asyncio.InvalidStateError("not logged in yet")
+        return self._client.application_id
+
+
+def digest(payload: list[dict[str, Any]]) -> str:
+    """What tells one set of commands from another."""
+    return hashlib.sha256(json.dumps(payload, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _fact(guild_id: int) -> str:
+    return f"command-tree:{guild_id}"
+
+
+def message_key(path: tuple[str, ...]) -> str:
+    """The catalogue's key for a command: ``command-admin-sync``, ``command-edit-picture``."""
+    return "command-" + "-".join(part.casefold().replace(" ", "-") for part in path)
+
+
+def localised(command: dict[str, Any], messages: Messages, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The command's payload with the names and descriptions of every language."""
+    path = (*path, command["name"])
+    key = message_key(path)
+    named = dict(command)
+    translated = _by_locale(messages, key, None)
+    translated = {locale: name for locale, name in translated.items() if name != command["name"]}
+    if translated:
+        named["name_localizations"] = translated
+    if command.get("description"):
+        named |= _described(messages, key, "description")
+    if command.get("options"):
+        named["options"] = [_option(option, messages, path) for option in command["options"]]
+    return named
+
+
+def _option(option: dict[str, Any], messages: Messages, path: tuple[str, ...]) -> dict[str, Any]:
+    if option["type"] in (1, 2):  # a subcommand, or a group of them
+        return localised(option, messages, path)
+    key, named = message_key(path), dict(option)
+    translated = _by_locale(messages, key, option["name"])
+    translated = {locale: name for locale, name in translated.items() if name != option["name"]}
+    if translated:
+        named["name_localizations"] = translated
+    return named | _described(messages, key, f"{option['name']}-description")
+
+
+def _described(messages: Messages, key: str, attribute: str) -> dict[str, Any]:
+    described = messages.attribute("en", key, attribute)
+    if described is None:
+        raise KeyError(f"{key}.{attribute} is missing in the catalogue")
+    others = _by_locale(messages, key, attribute)
+    return {
+        "description": described,
+        "description_localizations": {locale: text for locale, text in others.items() if text != described},
+    }
+
+
+def _by_locale(messages: Messages, key: str, attribute: str | None) -> dict[str, str]:
+    found = {}
+    for language in messages.languages:
+        text = messages.attribute(language, key, attribute) if attribute else messages.text(language, key)
+        for locale in DISCORD_LOCALES.get(language, (language,)):
+            if text is not None:
+                found[locale] = text
+    return found

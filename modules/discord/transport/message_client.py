@@ -1,0 +1,252 @@
+"""Posts, edits and deletes messages by ids alone: nothing here depends on what is cached.
+
+discord.py's errors become ours here, so that who delivers only has to know what to do next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import discord
+from discord.http import HTTPClient, MultipartParameters, Route, handle_message_parameters
+
+from modules.discord.transport.rate_limit_buckets import Buckets
+from modules.discord.transport.rate_limiter import Priority, priority
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.jobs import Size
+from modules.queue_manager.ports import Clock
+
+TIME_LIMIT = 60.0
+"""Seconds for one request, discord.py's own retries included."""
+
+DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a request by discord.py can end with: a refusal, or no answer."""
+
+FORGIVEN_AFTER = 600.0
+"""Seconds after which a channel that refused is tried again: an administrator may have mended it."""
+
+PAGE_SIZE = 100
+"""Most messages that Discord gives at once (Get Channel Messages)."""
+
+_MESSAGES = "/channels/{channel_id}/messages"
+_MESSAGE = "/channels/{channel_id}/messages/{message_id}"
+
+UNKNOWN_MESSAGE = 10008
+TOO_LARGE = 40005
+BLOCKED_BY_AUTOMOD = 200000
+OLD_MESSAGE_EDITS = 30046
+
+
+class CourierError(Exception):
+    """A message could not be brought where it should go."""
+
+
+class Unreachable(CourierError):
+    """The channel or message is not there, or not for us: never try again."""
+
+
+class AlreadyDeleted(CourierError):
+    """The message of this nonce was posted before and has been deleted since."""
+
+
+class TooLarge(CourierError):
+    """The file is larger than this place allows."""
+
+
+class Refused(CourierError):
+    """Discord does not want this message; ``code`` is its error code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+
+
+class DiscordAway(CourierError):
+    """Discord cannot be reached or is broken just now: try again later."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enclosure:
+    """A file to send; ``alt`` describes it to those who cannot see it, ``size`` is that of a picture."""
+
+    name: str
+    data: bytes
+    alt: str = ""
+    size: Size | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """A message to be. Only ``mention`` (a user's id) is pinged, whatever the text says.
+
+    ``files`` None: what an edited message has stays.
+    """
+
+    text: str
+    files: tuple[Enclosure, ...] | None = None
+    view: discord.ui.View | None = None
+    mention: int | None = None
+
+    @property
+    def picture_size(self) -> Size | None:
+        """The size of the picture that it carries, if it does."""
+        return next((file.size for file in self.files or ()), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posted:
+    """Where a message stands."""
+
+    channel_id: int
+    message_id: int
+
+
+class Courier:
+    """See the module. One for the whole bot."""
+
+    def __init__(self, *, http: HTTPClient, buckets: Buckets, clock: Clock) -> None:
+        self._http, self._buckets, self._clock = http, buckets, clock
+        self._refused: dict[int, float] = {}
+        self._direct: dict[int, int] = {}
+
+    async def post(self, channel_id: int, note: Note, *, level: Priority, nonce: str | None = None) -> Posted:
+        """Post ``note``; a repeat of the same ``nonce`` within minutes gives the first message back.
+
+        Raises a `CourierError`.
+        """
+        async with self.turn_to_post(channel_id, level=level):
+            return await self.post_now(channel_id, note, nonce=nonce)
+
+    async def edit(self, where: Posted, note: Note, *, level: Priority) -> None:
+        """Change a message of ours. Raises a `CourierError`."""
+        async with self.turn_to_edit(where, level=level):
+            await self.edit_now(where, note)
+
+    def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
+        """Inside, `post_now` is sent at once, for those who decide only then what to say.
+
+        Raises a `CourierError`.
+        """
+        return self._turn("POST", _MESSAGES, level, channel_id=channel_id)
+
+    def turn_to_edit(self, where: Posted, *, level: Priority) -> AbstractAsyncContextManager[None]:
+        """The same for `edit_now`."""
+        return self._turn("PATCH", _MESSAGE, level, channel_id=where.channel_id, message_id=where.message_id)
+
+    async def post_now(self, channel_id: int, note: Note, *, nonce: str | None = None) -> Posted:
+        """See `post`; to be called within `turn_to_post`."""
+        with _parameters(note, nonce) as params, self._translated(channel_id):
+            async with timeout(TIME_LIMIT):
+                data = await self._http.send_message(channel_id, params=params)
+        if int(data["channel_id"]) != channel_id:
+            # Nonces are unique per author, not per channel: what came back is another message.
+            raise Refused(0, "the nonce belongs to another channel")
+        return Posted(channel_id=channel_id, message_id=int(data["id"]))
+
+    async def edit_now(self, where: Posted, note: Note) -> None:
+        """See `edit`; to be called within `turn_to_edit`."""
+        with _parameters(note, None) as params, self._translated(where.channel_id, where.message_id):
+            async with timeout(TIME_LIMIT):
+                await self._http.edit_message(where.channel_id, where.message_id, params=params)
+
+    async def delete(self, where: Posted, *, level: Priority) -> None:
+        """Delete a message of ours; one that is gone already is well. Raises a `CourierError`."""
+        self._check(where.channel_id)
+        # discord.py alone knows which of several limits a deletion falls under.
+        with priority(level), suppress(Unreachable), self._translated(where.channel_id, where.message_id):
+            async with timeout(TIME_LIMIT):
+                await self._http.delete_message(where.channel_id, where.message_id)
+
+    async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
+        """The channel's last `PAGE_SIZE` messages as Discord's API describes them, or the first ones
+        ``after`` an id. Raises a `CourierError`."""
+        async with self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id):
+            with self._translated(channel_id):
+                async with timeout(TIME_LIMIT):
+                    return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
+
+    async def message(self, where: Posted) -> dict[str, Any]:
+        """One message as Discord's API describes it. Raises a `CourierError`."""
+        ids = {"channel_id": where.channel_id, "message_id": where.message_id}
+        async with self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, **ids):
+            with self._translated(where.channel_id, where.message_id):
+                async with timeout(TIME_LIMIT):
+                    return await self._http.get_message(where.channel_id, where.message_id)  # type: ignore[return-value]
+
+    async def direct_channel(self, user_id: int) -> int:
+        """The channel for direct messages with somebody. Raises a `CourierError`."""
+        if user_id not in self._direct:
+            async with self._buckets.turn(Route("POST", "/users/@me/channels"), Priority.DELIVER):
+                with self._translated(user_id):
+                    async with timeout(TIME_LIMIT):
+                        data = await self._http.start_private_message(user_id)
+            self._direct[user_id] = int(data["id"])
+        return self._direct[user_id]
+
+    @asynccontextmanager
+    async def _turn(self, method: str, path: str, level: Priority, **ids: int) -> AsyncIterator[None]:
+        """Time limits begin within: how long others take is not the fault of Discord."""
+        self._check(ids["channel_id"])
+        async with self._buckets.turn(Route(method, path, metadata=None, **ids), level):
+            yield
+
+    def _check(self, channel_id: int) -> None:
+        refused_at = self._refused.get(channel_id)
+        if refused_at is not None and self._clock.now() - refused_at < FORGIVEN_AFTER:
+            raise Unreachable(f"channel {channel_id} refused before")
+
+    @contextmanager
+    def _translated(self, channel_id: int, message_id: int | None = None) -> Iterator[None]:
+        try:
+            yield
+        except (discord.Forbidden, discord.NotFound) as error:
+            if error.code == UNKNOWN_MESSAGE:
+                raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
+            self._remember_refusal(channel_id)
+            raise Unreachable(str(error)) from error
+        except discord.DiscordServerError as error:
+            raise DiscordAway(str(error)) from error
+        except discord.HTTPException as error:
+            if error.code == UNKNOWN_MESSAGE and message_id is None:
+                raise AlreadyDeleted(str(error)) from error
+            if error.status == 413 or error.code == TOO_LARGE:
+                raise TooLarge(str(error)) from error
+            if error.status == 429:
+                raise DiscordAway(str(error)) from error
+            raise Refused(error.code, error.text) from error
+        except (discord.RateLimited, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise DiscordAway(str(error) or type(error).__name__) from error
+
+    def _remember_refusal(self, channel_id: int) -> None:
+        if len(self._refused) > 10_000:
+            self._refused.clear()
+        self._refused[channel_id] = self._clock.now()
+
+
+def mentions(user_id: int | None) -> discord.AllowedMentions:
+    """Nobody is pinged, or this one person."""
+    users = [discord.Object(user_id)] if user_id is not None else []
+    return discord.AllowedMentions(everyone=False, roles=False, users=users or False, replied_user=False)
+
+
+@contextmanager
+def _parameters(note: Note, nonce: str | None) -> Iterator[MultipartParameters]:
+    options: dict[str, Any] = {"view": note.view, "allowed_mentions": mentions(note.mention)}
+    with ExitStack() as closing:
+        if note.files is not None:
+            options["attachments"] = [_file(enclosure, closing) for enclosure in note.files]
+        with handle_message_parameters(content=note.text, nonce=nonce, **options) as params:
+            yield params
+
+
+def _file(enclosure: Enclosure, closing: ExitStack) -> discord.File:
+    # discord.py leaves a reference from the stream to itself, which would keep the bytes until the garbage
+    # collector comes by.
+    stream = closing.enter_context(io.BytesIO(enclosure.data))
+    return discord.File(stream, filename=enclosure.name, description=enclosure.alt[:1024] or None)

@@ -1,0 +1,131 @@
+"""What a button, a menu or a form says in its ``custom_id``, and how the bot's messages carry them.
+
+A ``custom_id`` names what to do and for which job, person or page; nothing about it is kept in memory,
+so that it works after any restart and for as long as its message stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, cast
+
+import discord
+
+from modules.discord.ui.translations import Messages
+from modules.queue_manager.jobs import JobId
+
+Action = Literal["again", "vary", "edit", "prompt", "upscale", "share", "delete", "cancel"]
+
+TEMPLATE = re.compile(r"fullet:(?P<what>[a-z]+)(?::(?P<about>[0-9a-z:-]+))?")
+
+_STYLES: dict[str, discord.ButtonStyle] = {
+    "again": discord.ButtonStyle.primary,
+    "delete": discord.ButtonStyle.danger,
+    "cancel": discord.ButtonStyle.danger,
+}
+
+
+class ComponentHandler(Protocol):
+    """Who answers clicks: the bot."""
+
+    async def on_component(self, interaction: discord.Interaction, what: str, about: str) -> None:
+        """Somebody used the button or menu ``fullet:what:about``."""
+        ...
+
+
+class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE):
+    """Any button or menu of this bot. Only its ``custom_id`` is needed to answer it."""
+
+    @classmethod
+    async def from_custom_id(
+        cls, _: discord.Interaction, item: discord.ui.Item[Any], __: re.Match[str], /
+    ) -> Component:
+        return cls(item)
+
+    async def callback(self, interaction: discord.Interaction) -> None:
+        """Hand the click over to the bot."""
+        match = TEMPLATE.fullmatch(self.custom_id)
+        if match is not None:
+            handler = cast(ComponentHandler, interaction.client)
+            await handler.on_component(interaction, match["what"], match["about"] or "")
+
+
+def custom_id(what: str, about: object = "") -> str:
+    """The ``custom_id`` that comes back to `ComponentHandler.on_component`."""
+    return f"fullet:{what}:{about}" if about != "" else f"fullet:{what}"
+
+
+def buttons_of(message: Mapping[str, Any]) -> list[str]:
+    """The ``custom_id`` of each button on a message as Discord's API describes it."""
+    return [
+        str(item.get("custom_id", ""))
+        for row in message.get("components", ())
+        for item in row.get("components", ())
+    ]
+
+
+def jobs_named(custom_ids: Iterable[str]) -> Iterator[JobId]:
+    """The jobs that buttons of this bot are about."""
+    for match in map(TEMPLATE.fullmatch, custom_ids):
+        if match is not None and match["about"]:
+            yield JobId(match["about"])
+
+
+def button(
+    label: str,
+    what: str,
+    about: object = "",
+    *,
+    style: discord.ButtonStyle = discord.ButtonStyle.secondary,
+    disabled: bool = False,
+) -> Component:
+    """A button of this bot."""
+    return Component(
+        discord.ui.Button(label=label[:80], style=style, custom_id=custom_id(what, about), disabled=disabled)
+    )
+
+
+def menu(
+    what: str,
+    about: object,
+    placeholder: str,
+    options: Sequence[discord.SelectOption],
+    *,
+    least: int = 1,
+    most: int = 1,
+) -> Component:
+    """A menu of this bot; of more than 25 options the first are shown."""
+    shown = list(options[:25])
+    return Component(
+        discord.ui.Select(
+            custom_id=custom_id(what, about),
+            placeholder=placeholder[:150],
+            options=shown,
+            min_values=least,
+            max_values=min(most, len(shown)),
+        )
+    )
+
+
+def rows(items: Iterable[Component]) -> discord.ui.View:
+    """A message's buttons and menus."""
+    view = discord.ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
+    return view
+
+
+def job_button(
+    messages: Messages, locale: str | None, job_id: JobId, action: Action, suffix: str = ""
+) -> Component:
+    """A button about a job; ``suffix`` tells it from others of its kind in the same message."""
+    label = messages.text(locale, f"button-{action}") + suffix
+    return button(label, action, job_id, style=_STYLES.get(action, discord.ButtonStyle.secondary))
+
+
+def job_row(
+    messages: Messages, locale: str | None, job_id: JobId, actions: Iterable[Action]
+) -> discord.ui.View:
+    """The buttons under a job's picture or status message, in this order, five a row."""
+    return rows(job_button(messages, locale, job_id, action) for action in actions)

@@ -1,0 +1,157 @@
+"""What workers tell of the batches that their engines have, and what follows for the jobs in them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Coroutine, Mapping
+
+from modules.queue_manager.delivery import Deliveries
+from modules.queue_manager.errors import GenerationError
+from modules.queue_manager.event_publisher import Announcer
+from modules.queue_manager.jobs import Batch, ModelOffer
+from modules.queue_manager.journal import Journal
+from modules.queue_manager.ports import Clock, Dispatched, Progressed, Queued, RunReport, Started
+from modules.queue_manager.retry import Retry
+from modules.queue_manager.scheduling.dispatcher import Dispatcher
+from modules.queue_manager.scheduling.estimates import DurationBook
+from modules.queue_manager.scheduling.fair_queue import FairQueue
+from modules.queue_manager.scheduling.in_flight import Flight
+
+log = logging.getLogger(__name__)
+
+Spawn = Callable[[Coroutine[None, None, None], str], None]
+"""Starts a task of the queue's, under a name."""
+
+
+class Runs:
+    """The way of a batch: taken, written down, begun, ended; then its pictures are delivered, or its jobs
+    wait again."""
+
+    def __init__(
+        self,
+        *,
+        queue: FairQueue,
+        dispatcher: Dispatcher,
+        deliveries: Deliveries,
+        retry: Retry,
+        journal: Journal,
+        announcer: Announcer,
+        durations: DurationBook,
+        offers: Mapping[str, ModelOffer],
+        clock: Clock,
+        spawn: Spawn,
+    ) -> None:
+        self._queue = queue
+        self.dispatcher = dispatcher
+        self._deliveries = deliveries
+        self._retry = retry
+        self._journal = journal
+        self._announcer = announcer
+        self._durations = durations
+        self._offers = offers
+        self._clock = clock
+        self._spawn = spawn
+        self._orphans: dict[str, tuple[Batch, ...]] = {}
+
+    # ── the way of a batch ──────────────────────────────────────────────────────────────────────
+
+    async def journal_dispatch(self, flight: Flight) -> None:
+        """Note where the batch goes, before it goes there."""
+        await self._journal.record(Dispatched(batch=flight.batch, engine=flight.slot.name))
+        for job in flight.aboard:
+            log.info("Dispatched", extra={"job": job.id, "run": flight.batch.id, "engine": flight.slot.name})
+
+    def started(self, flight: Flight) -> None:
+        """The engine began the batch."""
+        for job in flight.aboard:
+            self._queue.mark(job.id, "running")
+            self._announcer.tell(Started(job=job, engine=flight.slot.name, batch_size=len(flight.batch.jobs)))
+
+    def progressed(self, flight: Flight, *, preview: tuple[int, bytes] | None = None) -> None:
+        """A step more is done, or a preview came for the job at an index."""
+        seconds = flight.ends_in(self._clock.now())
+        expected = None if seconds is None else self._clock.unix() + seconds + self._deliveries.seconds
+        for index, job in enumerate(flight.batch.jobs):
+            if job.id in flight.dropped or (preview is not None and preview[0] != index):
+                continue
+            self._announcer.tell(
+                Progressed(
+                    job=job,
+                    step=flight.step,
+                    steps=flight.steps,
+                    expected_at=expected,
+                    preview=preview[1] if preview else None,
+                )
+            )
+
+    def landed(self, flight: Flight) -> None:
+        """The run ended well: learn from it, and deliver while the engine goes on."""
+        assert flight.started_at is not None
+        assert flight.ended_at is not None
+        seen = flight.observed()
+        if seen is not None:
+            self._durations.learn(seen)
+        self.dispatcher.engines.run_ended(flight, flight.ended_at - flight.started_at)
+        for job in flight.aboard:
+            self._queue.mark(job.id, "arriving")
+        self.dispatcher.land(flight)
+        report = RunReport(
+            engine=flight.slot.name,
+            batch_size=len(flight.batch.jobs),
+            started_at=flight.started_unix,
+            ended_at=self._clock.unix(),
+        )
+        for index, job in enumerate(flight.batch.jobs):
+            if job.id not in flight.dropped:
+                self._spawn(self._deliveries.bring(flight, index, job, report), f"deliver {job.id}")
+
+    async def failed(self, flight: Flight, error: GenerationError) -> None:
+        """The run came to nothing. What becomes of its jobs is a matter of the error's blame."""
+        self._leave(flight)
+        await self._retry.run_failed(flight, error)
+
+    def returned(self, flight: Flight) -> None:
+        """The batch was taken back before it began: its jobs wait again as if nothing had been."""
+        self._leave(flight)
+        self._retry.put_back(flight.aboard)
+
+    def rescue(self, flight: Flight) -> None:
+        """Whoever followed the flight came to grief by a mistake of ours: those of its jobs that nobody else
+        has now wait again."""
+        self.dispatcher.land(flight)
+        for job in flight.aboard:
+            entry = self._queue.entry(job.id)
+            if entry is not None and entry.flight is flight and entry.state != "arriving":
+                self._retry.put_back([entry.job])
+
+    def _leave(self, flight: Flight) -> None:
+        """The engine has the batch no longer, and where its jobs go is not decided yet."""
+        self.dispatcher.land(flight)
+        for job in flight.aboard:
+            self._queue.mark(job.id, "taken")
+
+    # ── batches of a former process ─────────────────────────────────────────────────────────────
+
+    def inherit(self, orphans: Mapping[str, tuple[Batch, ...]]) -> None:
+        """What a former process gave to engines, by their names."""
+        self._orphans = dict(orphans)
+
+    def orphans(self, engine: str) -> tuple[Batch, ...]:
+        """Batches that a former process gave to ``engine``; asked for once, by its worker. Those of which
+        every job was cancelled since are among them: the server has to be told."""
+        batches = self._orphans.pop(engine, ())
+        return tuple(batch for batch in batches if batch.key.model in self._offers)
+
+    def release_orphans(self, engines: Collection[str]) -> None:
+        """The fleet consists of ``engines``: what a former process gave to others waits again."""
+        for name in [name for name in self._orphans if name not in engines]:
+            for batch in self.orphans(name):
+                self.return_orphan(batch)
+
+    def return_orphan(self, batch: Batch) -> None:
+        """A former process's batch is nowhere any more: its jobs wait again, in their places."""
+        for job in batch.jobs:
+            entry = self._queue.entry(job.id)
+            if entry is not None and entry.state == "taken" and entry.flight is None:
+                self._retry.put_back([job])
+                self._announcer.tell(Queued(job=job))

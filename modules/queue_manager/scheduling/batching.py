@@ -1,0 +1,130 @@
+"""What goes together, and on which engine: pure decisions over plain values.
+
+The rules, in the order in which they bind:
+
+1. Only jobs of one `BatchKey` share a run.
+2. A job that is first in the fair order is passed over for its key at most ``max_key_wait`` times;
+   within that bound an engine goes on with the model it has loaded (a *warm* one), and leaves to
+   another engine the models that are warm there, as long as that one is through with them before the
+   bound would make this one change. So several engines specialise by themselves.
+3. An engine leaves jobs that the others would finish sooner, all their work considered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from modules.queue_manager.jobs import BatchKey
+from modules.queue_manager.scheduling.fair_queue import Order
+
+DurationOf = Callable[[BatchKey, int, bool], "float | None"]
+"""Seconds that a run of (key, rows, with a change of model) takes on one engine; None: unknown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """Waiting jobs of one key that an engine could take. ``weights`` tells what must be loaded for
+    them (keys of equal weights need no change of model); ``order`` is that of the first of them."""
+
+    key: BatchKey
+    weights: str
+    order: Order
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The key to go on with, and the key that was first in line but passed over for it, if one was."""
+
+    key: BatchKey
+    passed_over: BatchKey | None = None
+
+
+def choose_key(
+    candidates: Sequence[Candidate],
+    *,
+    warm: str | None,
+    left: Collection[BatchKey],
+    passes: Mapping[BatchKey, int],
+    max_key_wait: int,
+) -> Choice | None:
+    """Which key an engine with ``warm`` loaded goes on with; None if there is nothing it can run.
+
+    ``left`` are the keys that are left to other engines, which have their models loaded; ``passes`` counts
+    how often each key was passed over while it was first in line.
+    """
+    if not candidates:
+        return None
+    own = _first(c for c in candidates if c.weights == warm)
+    foreign = _first(c for c in candidates if c.weights != warm and c.key not in left)
+    if own is None:
+        first = foreign or _first(candidates)
+        return Choice(key=first.key) if first else None
+    if foreign is None or own.order < foreign.order:
+        return Choice(key=own.key)
+    if passes.get(foreign.key, 0) >= max_key_wait:
+        return Choice(key=foreign.key)
+    return Choice(key=own.key, passed_over=foreign.key)
+
+
+def _first(candidates: Iterable[Candidate]) -> Candidate | None:
+    return min(candidates, key=lambda candidate: candidate.order, default=None)
+
+
+def rows_for(waiting: int, *, limit: int, idle_engines: int) -> int:
+    """How many of ``waiting`` jobs one of ``idle_engines`` equal engines takes: its even share, at
+    most ``limit``, so that no engine stands idle beside one that took everything."""
+    share = -(-waiting // max(idle_engines, 1))
+    return max(0, min(waiting, limit, share))
+
+
+@dataclass(kw_only=True, slots=True)
+class Lane:
+    """An engine as the planner sees it: free again in ``free_in`` seconds, with ``warm`` loaded."""
+
+    name: str
+    free_in: float
+    warm: str | None
+    limit: Callable[[str], int]
+    seconds: DurationOf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """``count`` waiting jobs of one key, in fair order among other work."""
+
+    key: BatchKey
+    weights: str
+    count: int
+
+
+def finish_by(lanes: Sequence[Lane], work: Sequence[Work], *, within: float = inf) -> float | None:
+    """Seconds until ``lanes`` would have finished all of ``work``, by list scheduling: each batch
+    goes to the lane that ends it first (Graham, "Bounds on multiprocessing timing anomalies", 1969).
+    None if some of it can run on no lane, a duration is unknown, or it takes longer than ``within``."""
+    free = [lane.free_in for lane in lanes]
+    warm = [lane.warm for lane in lanes]
+    end = 0.0
+    for item in work:
+        left = item.count
+        while left > 0:
+            best: tuple[float, int, int] | None = None
+            for at, lane in enumerate(lanes):
+                rows = min(left, lane.limit(item.key.model))
+                if rows <= 0:
+                    continue
+                seconds = lane.seconds(item.key, rows, warm[at] != item.weights)
+                if seconds is None:
+                    return None
+                ends = free[at] + seconds
+                if best is None or ends < best[0]:
+                    best = (ends, at, rows)
+            if best is None:
+                return None
+            end = max(end, best[0])
+            if end > within:
+                return None
+            free[best[1]], warm[best[1]] = best[0], item.weights
+            left -= best[2]
+    return end

@@ -1,0 +1,197 @@
+"""Batches in flight: one `Flight` for each batch a server has, one `EngineSlot` for each server.
+
+A `Flight` is owned by the worker that follows it, and read by the dispatcher. Times are of the injected
+clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from modules.queue_manager.jobs import Batch, Job, JobId
+from modules.queue_manager.scheduling.batch_limits import BatchLimits
+from modules.queue_manager.scheduling.estimates import Duration, Observation
+from modules.queue_manager.scheduling.failure_record import FailureRecord, FusionDoubts
+from modules.queue_manager.status import EngineState
+
+if TYPE_CHECKING:
+    from modules.queue_manager.ports import Run
+
+
+@dataclass(kw_only=True, eq=False, slots=True)
+class Flight:
+    """One batch on one engine, from the moment it was taken until its pictures are on their way.
+
+    ``expected`` is what was predicted when it was taken; ``resumed`` marks a batch of a former process,
+    whose beginning nobody here has seen.
+    """
+
+    batch: Batch
+    slot: EngineSlot
+    weights: str
+    swapped: bool
+    expected: Duration | None
+    taken_at: float
+    resumed: bool = False
+    started_at: float | None = None
+    started_unix: float = 0.0
+    ended_at: float | None = None
+    step: int = 0
+    steps: int = 0
+    first_step_at: float | None = None
+    last_step_at: float | None = None
+    heard_at: float = 0.0
+    run: Run | None = None
+    dropped: set[JobId] = field(default_factory=set)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    unwanted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self, now: float, unix: float) -> None:
+        """The engine began it."""
+        if self.started_at is None:
+            self.started_at, self.started_unix = now, unix
+        self.hear(now)
+
+    def advance(self, step: int, steps: int, now: float) -> None:
+        """``step`` of ``steps`` are done."""
+        if step > self.step or steps != self.steps:
+            self.first_step_at = now if self.first_step_at is None and step > 0 else self.first_step_at
+            self.last_step_at = now if step > 0 else self.last_step_at
+        self.step, self.steps = step, steps
+        self.hear(now)
+
+    def hear(self, now: float) -> None:
+        """The engine gave a sign of life."""
+        self.heard_at = now
+        self.moved.set()
+
+    def remaining(self, now: float) -> float | None:
+        """Seconds until the engine is free of it; None while nothing is known."""
+        if self.ended_at is not None:
+            return 0.0
+        expected = self.expected
+        if expected is None:
+            expected = self._from_own_pace()
+            if expected is None:
+                return None
+        if self.started_at is None:
+            return expected.total
+        since_step = now - self.last_step_at if self.last_step_at is not None else 0.0
+        return expected.remaining(
+            elapsed=now - self.started_at, step=self.step, since_step=since_step, pace=self._pace()
+        )
+
+    def ends_in(self, now: float) -> float | None:
+        """Seconds until its engine is through with it, and with what it has before; None while that is not
+        known."""
+        total = 0.0
+        for other in self.slot.flights:
+            remaining = other.remaining(now)
+            if remaining is None:
+                return None
+            total += remaining
+            if other is self:
+                return total
+        return 0.0
+
+    def _pace(self) -> float | None:
+        if self.first_step_at is None or self.last_step_at is None or self.step < 3:
+            return None
+        return (self.last_step_at - self.first_step_at) / max(self.step - 1, 1)
+
+    def _from_own_pace(self) -> Duration | None:
+        """A model never run before: its own first steps tell how long the others take."""
+        if self.started_at is None or self.step < 2 or self.first_step_at is None:
+            return None
+        assert self.last_step_at is not None
+        pace = (self.last_step_at - self.first_step_at) / (self.step - 1)
+        return Duration(load=0.0, before=0.0, step=pace, after=pace, steps=self.steps)
+
+    def observed(self) -> Observation | None:
+        """What it took, once it has ended well."""
+        if self.resumed or self.started_at is None or self.ended_at is None:
+            return None
+        done = self.steps > 0 and self.step >= self.steps
+        first = self.first_step_at if done else None
+        last = self.last_step_at if done else None
+        return Observation(
+            engine=self.slot.name,
+            model=self.batch.key.model,
+            batch_size=len(self.batch.jobs),
+            swapped=self.swapped,
+            steps=max(self.steps, 1),
+            first_step=None if first is None else first - self.started_at,
+            last_step=None if last is None else last - self.started_at,
+            total=self.ended_at - self.started_at,
+        )
+
+    @property
+    def aboard(self) -> list[Job]:
+        """Its jobs that were not cancelled."""
+        return [job for job in self.batch.jobs if job.id not in self.dropped]
+
+    @property
+    def abandoned(self) -> bool:
+        """Every job of it was cancelled."""
+        return len(self.dropped) == len(self.batch.jobs)
+
+
+@dataclass(kw_only=True, eq=False, slots=True)
+class EngineSlot:
+    """One engine. What it is and has shown is written by the `EngineRegistry` alone, what it is given
+    (``warm``, ``flights``, ``taker``) by the `Dispatcher` alone.
+
+    ``warm`` are the weights it has loaded, or will have once its flights are through; ``flights`` are at most
+    two: one runs, one is handed over. ``doubted`` while it is asked whether it is still there; ``sick`` from
+    the verdict on its ``record`` until a run comes through: while it lives nevertheless, it may run one job
+    at a time, to show that it is well again. ``stir`` wakes its worker.
+    """
+
+    name: str
+    limits: BatchLimits = field(default_factory=BatchLimits)
+    state: EngineState = "starting"
+    record: FailureRecord = field(default_factory=FailureRecord)
+    fusion_doubts: FusionDoubts = field(default_factory=FusionDoubts)
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    doubted: bool = False
+    sick: bool = False
+    since: float = 0.0
+    warm: str | None = None
+    flights: list[Flight] = field(default_factory=list)
+    taker: asyncio.Future[Flight] | None = None
+    notes: tuple[str, ...] = ()
+    last_error: str | None = None
+    pictures: int = 0
+    busy_seconds: float = 0.0
+
+    @property
+    def pace(self) -> float:
+        """Seconds of work for a picture, so far."""
+        return self.busy_seconds / self.pictures if self.pictures else 0.0
+
+    @property
+    def living(self) -> bool:
+        """Whether jobs may go there."""
+        return self.state in ("idle", "busy")
+
+    @property
+    def reliable(self) -> bool:
+        """Whether it can be counted on for what others do not take."""
+        return self.living and not self.doubted and not self.sick
+
+    def rows(self, model: str) -> int:
+        """The most rows of ``model`` that may go there now."""
+        limit = self.limits.of(model)
+        return min(limit, 1) if self.sick else limit
+
+    def free_in(self, now: float) -> float | None:
+        """Seconds until all its flights are through; None while that is not known."""
+        total = 0.0
+        for flight in self.flights:
+            remaining = flight.remaining(now)
+            if remaining is None:
+                return None
+            total += remaining
+        return total

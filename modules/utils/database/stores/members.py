@@ -1,0 +1,101 @@
+"""Who may not use the bot, and what each person has used up today."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Connection, delete, select, text
+
+from modules.utils.database.codec import storable
+from modules.utils.database.connections import Connections
+from modules.utils.database.models import BlockRow
+from modules.utils.database.rows import BlockRecord
+from modules.utils.database.statements import upsert
+from modules.utils.database.writer import GroupWriter
+
+_BLOCK = upsert(BlockRow)
+_BEGIN_DAY = text("INSERT INTO quotas (user_id, day, used) VALUES (:user_id, :day, 0) ON CONFLICT DO NOTHING")
+_SPEND = text(
+    "UPDATE quotas SET used = used + :count"
+    " WHERE user_id = :user_id AND day = :day AND used + :count <= :limit"
+)
+_REFUND = text(
+    "UPDATE quotas SET used = CASE WHEN used > :count THEN used - :count ELSE 0 END"
+    " WHERE user_id = :user_id AND day = :day"
+)
+
+
+class Members:
+    """Blocks and daily quotas. ``day`` is such as ``2026-01-31``. Methods raise `StoreUnavailable`."""
+
+    def __init__(
+        self,
+        *,
+        writer: GroupWriter,
+        connections: Connections,
+        patience: float = 8.0,
+        unix: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer = writer
+        self._connections = connections
+        self._patience = patience
+        self._unix = unix
+
+    async def block(self, user_id: int, *, by: int | None = None, reason: str = "") -> None:
+        """The person may not use the bot from now on."""
+        values = {
+            "user_id": user_id,
+            "blocked_at": self._unix(),
+            "blocked_by": by,
+            "reason": storable(reason, 500),
+        }
+
+        def change(connection: Connection) -> None:
+            connection.execute(_BLOCK, values)
+
+        await self._writer.write(change, patience=self._patience)
+
+    async def unblock(self, user_id: int) -> bool:
+        """The person may use the bot again; False if they were not blocked."""
+
+        def change(connection: Connection) -> bool:
+            done = connection.execute(delete(BlockRow).where(BlockRow.user_id == user_id))
+            return done.rowcount > 0
+
+        return bool(await self._writer.write(change, patience=self._patience))
+
+    async def is_blocked(self, user_id: int) -> bool:
+        """Whether the person may not use the bot."""
+        async with self._connections.reading() as connection:
+            found = await connection.execute(select(BlockRow.user_id).where(BlockRow.user_id == user_id))
+            return found.scalar() is not None
+
+    async def blocked(self) -> list[BlockRecord]:
+        """Everybody who is blocked, the latest first."""
+        columns = (BlockRow.user_id, BlockRow.blocked_at, BlockRow.blocked_by, BlockRow.reason)
+        async with self._connections.reading() as connection:
+            rows = await connection.execute(select(*columns).order_by(BlockRow.blocked_at.desc()))
+            return [
+                BlockRecord(user_id=user_id, blocked_at=at, by=by, reason=reason)
+                for user_id, at, by, reason in rows
+            ]
+
+    async def spend(self, user_id: int, day: str, count: int, limit: int) -> bool:
+        """Take ``count`` of the person's ``limit`` pictures of ``day``: all of them, or none and False."""
+
+        def change(connection: Connection) -> bool:
+            who = {"user_id": user_id, "day": day}
+            connection.execute(_BEGIN_DAY, who)
+            done = connection.execute(_SPEND, {**who, "count": count, "limit": limit})
+            return done.rowcount > 0
+
+        return bool(await self._writer.write(change, patience=self._patience))
+
+    async def refund(self, user_id: int, day: str, count: int) -> None:
+        """Give back what came to nothing."""
+
+        def change(connection: Connection) -> None:
+            connection.execute(_REFUND, {"user_id": user_id, "day": day, "count": count})
+
+        await self._writer.write(change)

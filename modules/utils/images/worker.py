@@ -1,0 +1,208 @@
+"""Decodes and encodes pictures for ``images.py``, in a process of its own that may die of what it reads.
+
+Started as ``python -m modules.utils.images.worker LIMITS``. A request and an answer are each a length
+(4 bytes, big-endian), so much JSON, and the payload whose length the JSON's ``bytes`` names.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import sys
+import warnings
+import zlib
+from typing import Any, BinaryIO
+
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+
+_ENCODERS: dict[str, dict[str, Any]] = {
+    # Matching runs alone: after PNG's filters it makes files as small as level 4 does, in 40 % of the time.
+    "png": {"format": "PNG", "compress_level": 1, "compress_type": zlib.Z_RLE},
+    "webp": {"format": "WEBP", "quality": 90, "method": 2},
+    "jpeg": {"format": "JPEG", "quality": 92, "subsampling": 0},
+}
+
+_LADDER = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 75), (0.25, 70), (0.12, 60))
+"""Scale and WebP quality, tried in turn until a picture fits."""
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a picture of each EXIF orientation (CIPA DC-008) upright."""
+
+
+class Refused(Exception):
+    """The bytes are no picture we take; the argument is `BadSourceImage`'s problem."""
+
+
+def main() -> None:
+    """Answer requests from stdin until it ends."""
+    limits = json.loads(sys.argv[1])
+    _bind(limits["memory_mb"])
+    warnings.simplefilter("ignore")
+    Image.MAX_IMAGE_PIXELS = None  # checked here, by our own limit, before anything is decoded
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while (request := _read(source)) is not None:
+        header, payload = request
+        _write(sink, *_answer(header, payload, limits["max_pixels"]))
+
+
+def _bind(memory_mb: int) -> None:
+    """Let the system enforce the limits that a decoder might not keep. Windows has no such limits."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 (not there on Windows)
+
+    for limit, value in (
+        (resource.RLIMIT_AS, memory_mb * 1_000_000),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    os.nice(5)
+
+
+def _answer(header: dict[str, Any], payload: bytes, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+    try:
+        if header["do"] == "clean":
+            return _cleaned(_open(payload, max_pixels), header)
+        # The engine's own file may be an enlargement.
+        return _encoded(_open(payload, 2 * max_pixels), header)
+    except Refused as error:
+        return {"problem": str(error)}, b""
+    except MemoryError:
+        return {"problem": "too-many-pixels"}, b""
+    except Exception as error:  # noqa: BLE001 (fence: decoders raise all kinds of things at broken files)
+        return {"problem": "truncated", "why": type(error).__name__}, b""
+
+
+def _open(data: bytes, max_pixels: int) -> Image.Image:
+    """The first frame, not yet loaded; its size is within the limit."""
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise Refused("truncated" if data.startswith(_MAGIC) else "not-image") from None
+    if picture.width * picture.height > max_pixels:
+        raise Refused("too-many-pixels")
+    return picture
+
+
+def _cleaned(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Upright, sRGB, opaque, at most ``keep_pixels``; a JPEG stays one, everything else becomes a PNG."""
+    kind = "jpeg" if picture.format in ("JPEG", "MPO") else "png"
+    plain = _plain(picture, header["keep_pixels"])
+    data = _encode(plain, kind, quality=95)
+    if kind == "png" and len(data) > header["keep_bytes"]:
+        kind, data = "jpeg", _encode(plain, "jpeg", quality=95)
+    return _described(plain, kind), data
+
+
+def _encoded(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """In the wanted format, or, if that does not fit, as WebP, then smaller."""
+    plain = _plain(picture, header["keep_pixels"])
+    wanted, most = header["format"], header["max_bytes"]
+    data = _encode(plain, wanted)
+    if len(data) <= most:
+        return _described(plain, wanted), data
+    for scale, quality in _LADDER:
+        smaller = plain if scale == 1.0 else _scaled(plain, scale)
+        data = _encode(smaller, "webp", quality=quality)
+        if len(data) <= most:
+            return _described(smaller, "webp"), data
+    raise Refused("too-many-bytes")
+
+
+def _plain(picture: Image.Image, keep_pixels: int) -> Image.Image:
+    """Nothing but 8-bit RGB pixels, the way a viewer sees them; transparency lies on white."""
+    profile = picture.info.get("icc_profile")
+    orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    loaded = _loaded(picture, keep_pixels)
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    upright = loaded if turn is None else loaded.transpose(turn)
+    if upright.mode in ("I;16", "I;16B", "I;16L", "I"):
+        # 16-bit grey: the upper byte is what an 8-bit viewer shows.
+        upright = upright.convert("I").point(lambda value: value / 256).convert("L")
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        layer = upright.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, "white")
+        upright = Image.alpha_composite(ground, layer).convert("RGB")
+    elif profile and upright.mode in ("RGB", "CMYK", "L"):
+        upright = _to_srgb(upright, profile)
+    rgb = upright.convert("RGB")
+    # A fresh object: whatever the decoder noted beside the pixels stays behind.
+    bare = Image.new("RGB", rgb.size)
+    bare.paste(rgb)
+    return bare
+
+
+def _loaded(picture: Image.Image, keep_pixels: int) -> Image.Image:
+    """Decoded, and at once made as small as it may be, so that one large copy of it exists at most."""
+    excess = picture.width * picture.height / keep_pixels
+    if excess > 1:
+        picture.draft("RGB", (int(picture.width / excess**0.5), int(picture.height / excess**0.5)))
+    picture.load()
+    excess = picture.width * picture.height / keep_pixels
+    if excess <= 1:
+        return picture
+    if picture.mode == "P":
+        return _scaled(picture.convert("RGBA" if "transparency" in picture.info else "RGB"), excess**-0.5)
+    return _scaled(picture, excess**-0.5)
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        changed = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return picture  # a damaged profile, or one for another kind of pixels
+    return changed if changed is not None else picture
+
+
+def _scaled(picture: Image.Image, factor: float) -> Image.Image:
+    size = (max(1, int(picture.width * factor)), max(1, int(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _encode(picture: Image.Image, kind: str, quality: int | None = None) -> bytes:
+    options = dict(_ENCODERS[kind])
+    if quality is not None and kind != "png":
+        options["quality"] = quality
+    buffer = io.BytesIO()
+    picture.save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _described(picture: Image.Image, kind: str) -> dict[str, Any]:
+    return {"media_type": f"image/{kind}", "width": picture.width, "height": picture.height}
+
+
+def _read(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+    prefix = source.read(4)
+    if len(prefix) < 4:
+        return None
+    header: dict[str, Any] = json.loads(source.read(struct.unpack(">I", prefix)[0]))
+    return header, source.read(header["bytes"])
+
+
+def _write(sink: BinaryIO, header: dict[str, Any], payload: bytes) -> None:
+    text = json.dumps({**header, "bytes": len(payload)}).encode()
+    sink.write(struct.pack(">I", len(text)) + text)
+    sink.write(payload)
+    sink.flush()
+
+
+if __name__ == "__main__":
+    main()

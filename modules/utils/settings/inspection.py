@@ -1,0 +1,111 @@
+"""What ``check`` says of the settings: each variable that is given, and what looks like a slip of the pen."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from modules.queue_manager.errors import BadSettings
+from modules.utils.inspection import Finding
+from modules.utils.monitoring.health_server import SERVER
+from modules.utils.settings.settings import ALIAS, Settings, gather, given, read_file, unknown_names
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, tuple[Finding, ...]]:
+    """The settings as far as they can be read (an empty token, no addresses, else defaults, where they
+    cannot), and what is to be said of each variable."""
+    found: list[Finding] = list(_about_file(path))
+    try:
+        written = read_file(path)
+    except BadSettings as fault:
+        written = {}
+        found.append(_fault(str(fault)))
+    values, faults = gather(environ, written)
+    found += [_fault(line) for line in faults]
+    found += _about_each(environ, written, values)
+    found += [Finding(level="hint", what=line, mend="correct its name") for line in unknown_names(written)]
+    settings = Settings(**{"discord_token": "", "comfy_urls": (), **values})  # type: ignore[arg-type]
+    found += _about_values(settings)
+    return settings, tuple(found)
+
+
+def _fault(line: str) -> Finding:
+    what, _, mend = line.partition("; ")
+    name, colon, rest = what.partition(": ")
+    return Finding(level="fault", what=f"{name} {rest}" if colon else what, mend=mend)
+
+
+def _about_file(path: Path) -> Iterator[Finding]:
+    if not path.exists():
+        mend = "copy .env.example to .env, unless all is given as environment variables"
+        yield Finding(level="hint", what=f"there is no {path.name}", mend=mend)
+    elif os.name != "nt" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        what = f"other users of this machine may read {path.name}, and the token in it"
+        yield Finding(level="hint", what=what, mend=f"chmod 600 {path.name}")
+
+
+def _about_each(
+    environ: Mapping[str, str], written: Mapping[str, str], values: Mapping[str, object]
+) -> Iterator[Finding]:
+    for setting in fields(Settings):
+        name = setting.name.upper()
+        if setting.name not in values:
+            continue
+        _, text = given(name, environ, written)
+        in_environment = bool(given(name, environ, {})[1])
+        shown = text if setting.repr else "set"
+        where = "in the environment" if in_environment else "in .env"
+        yield Finding(level="ok", what=f"{name} is {shown[:200]} ({where})")
+        if in_environment and given(name, {}, written)[1] not in ("", text):
+            mend = f"remove one of the two ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
+            what = f"{name} in .env is hidden by the environment variable of that name"
+            yield Finding(level="hint", what=what, mend=mend or "remove one of the two")
+
+
+def _about_values(settings: Settings) -> Iterator[Finding]:
+    words = settings.banned_words_file
+    if words and not os.access(words, os.R_OK):
+        what = f"BANNED_WORDS_FILE {words} cannot be read"
+        yield Finding(level="fault", what=what, mend="correct the path, or make the file readable")
+    if settings.metrics_port and settings.metrics_host not in LOOPBACK:
+        what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
+        yield Finding(level="hint", what=what, mend="leave it empty unless a firewall is before it")
+    if settings.metrics_port:
+        yield from _about_port(settings.metrics_host, settings.metrics_port)
+
+
+def _about_port(host: str, port: int) -> Iterator[Finding]:
+    """Whether figures and the status page can be served there."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address, family=family):
+            return
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        if taken and _is_a_bot(host, port):
+            return
+        why = "is another program's" if taken else f"cannot be had ({error.strerror})"
+        what = f"METRICS_PORT {port} of METRICS_HOST {host} {why}"
+        mend = "choose another port" if taken else "correct METRICS_HOST, or choose a port above 1023"
+        yield Finding(level="hint" if taken else "fault", what=what, mend=mend)
+
+
+def _is_a_bot(host: str, port: int) -> bool:
+    """Whether what listens there is a bot such as this one, which may well run during the check."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    try:
+        connection = HTTPConnection(anywhere.get(host, host), port, timeout=2)
+        with contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().headers["Server"] == SERVER
+    except (OSError, HTTPException):
+        return False
