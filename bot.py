@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from modules.utils.database.lease import Lease
     from modules.utils.images.cleaner import PictureCleaner
     from modules.utils.inspection import Finding, Section
-    from modules.utils.monitoring.health_server import Monitor
+    from modules.utils.monitoring.health_server import HealthServer
     from modules.utils.settings.settings import Settings
 
 OLDEST = (3, 10)
@@ -121,17 +121,17 @@ def _until_signalled(work: "Coroutine[None, None, int]") -> int:
 
 async def _live(settings: "Settings", env_file: Path) -> int:
     """Serve, seen by the operator from the first moment on."""
-    from modules.utils.monitoring.health_server import Monitor
+    from modules.utils.monitoring.health_server import HealthServer
 
-    monitor, port = Monitor(), settings.metrics_port
+    health_server, port = HealthServer(), settings.metrics_port
     if not port:
-        return await _keep_serving(settings, env_file, monitor)
-    async with monitor.serving(host=settings.metrics_host, port=port):
-        return await _keep_serving(settings, env_file, monitor)
+        return await _keep_serving(settings, env_file, health_server)
+    async with health_server.serving(host=settings.metrics_host, port=port):
+        return await _keep_serving(settings, env_file, health_server)
     raise AssertionError("no part swallows an error")
 
 
-async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor") -> int:
+async def _keep_serving(settings: "Settings", env_file: Path, health_server: "HealthServer") -> int:
     """Serve; begin anew when Discord or the database is away, Discord forbids something, or another process
     took over."""
     import asyncio
@@ -148,7 +148,7 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
             return await _serve(
                 settings,
                 env_file,
-                monitor,
+                health_server,
                 message_content=message_content,
                 database_patience=patience,
             )
@@ -167,7 +167,7 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
             if isinstance(error, StoreUnavailable):
                 patience = float("inf")  # as above
             _warn([f"{error}; trying again in {pause:.0f} s"])
-            with monitor.showing(View(unready=partial(str, error))):
+            with health_server.showing(View(unready=partial(str, error))):
                 await asyncio.sleep(pause)
             pause = min(pause * 2, 60)
 
@@ -175,7 +175,7 @@ async def _keep_serving(settings: "Settings", env_file: Path, monitor: "Monitor"
 async def _serve(
     settings: "Settings",
     env_file: Path,
-    monitor: "Monitor",
+    health_server: "HealthServer",
     *,
     message_content: bool = True,
     database_patience: float = 30.0,
@@ -195,9 +195,9 @@ async def _serve(
     from modules.utils.images.cleaner import PictureCleaner
     from modules.utils.monitoring.health_server import View
     from modules.utils.monitoring.metrics import JobMetrics
-    from modules.utils.monitoring.status_history import Chronicle
+    from modules.utils.monitoring.status_history import StatusHistory
     from modules.utils.settings.env_file import EnvironmentFile
-    from modules.utils.settings.server_discovery import Addresses
+    from modules.utils.settings.server_discovery import ServerDiscovery
 
     clock, templates = LoopClock(), load_templates(ROOT / "flujos")
     metrics = JobMetrics(
@@ -208,7 +208,7 @@ async def _serve(
         requests=lambda: {str(status): count for status, count in bot.traffic.answers.items()},
     )
 
-    chronicle = Chronicle(
+    status_history = StatusHistory(
         clock=clock,
         queue=lambda: queue.status(),  # noqa: PLW0108
         engines=lambda: fleet.engines(),  # noqa: PLW0108
@@ -243,9 +243,9 @@ async def _serve(
         )
         cleaner = PictureCleaner()
         stack.push_async_callback(cleaner.aclose)
-        queue = _queue(settings, offers(templates.values()), database, clock, [metrics, chronicle])
+        queue = _queue(settings, offers(templates.values()), database, clock, [metrics, status_history])
         fleet = Fleet(runs=queue.runs, make_engine=make_engine, clock=clock)
-        addresses = Addresses(on_urls=fleet.set_urls, clock=clock)
+        addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock)
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
         )
@@ -264,9 +264,9 @@ async def _serve(
         view = View(
             unready=lambda: _unready(bot, queue, fleet, lease),
             metrics=metrics.text,
-            status=chronicle.snapshot,
+            status=status_history.snapshot,
         )
-        stack.enter_context(monitor.showing(view))
+        stack.enter_context(health_server.showing(view))
         await _stand_by(lease, queue, stack)
         # Winding down closes the connection last, so that people are answered until then.
         connection = asyncio.ensure_future(_stay_connected(bot, settings.discord_token))
@@ -592,7 +592,7 @@ async def _inspect_servers(
     from modules.queue_manager.backports import gather_or_cancel
     from modules.queue_manager.clock import LoopClock
     from modules.utils.inspection import Finding
-    from modules.utils.settings.server_discovery import Addresses
+    from modules.utils.settings.server_discovery import ServerDiscovery
 
     urls = []  # type: list[str]
 
@@ -601,7 +601,7 @@ async def _inspect_servers(
 
     if not settings.comfy_urls:
         return _not_asked("COMFY_URLS")
-    addresses = Addresses(on_urls=keep, clock=LoopClock())
+    addresses = ServerDiscovery(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
     if not urls:
         what = f"no server is found under {', '.join(settings.comfy_urls)}"
@@ -638,7 +638,7 @@ async def _demonstrate(options: "Namespace") -> int:
     """The real bot, between sides of which at least one is simulated."""
     from modules.demo.stage import stage
     from modules.utils.monitoring import log
-    from modules.utils.monitoring.health_server import Monitor
+    from modules.utils.monitoring.health_server import HealthServer
     from modules.utils.settings import settings
 
     # without a real side, the operator's own settings are nobody's business, whatever state they are in
@@ -647,7 +647,7 @@ async def _demonstrate(options: "Namespace") -> int:
     async with stage(options, own) as set_up:
         given = set_up.settings
         log.configure(level=given.log_level, secrets=given.secrets())
-        return await _serve(given, set_up.folder / ".env", Monitor(), meanwhile=set_up.meanwhile)
+        return await _serve(given, set_up.folder / ".env", HealthServer(), meanwhile=set_up.meanwhile)
     raise AssertionError("no part swallows an error")
 
 

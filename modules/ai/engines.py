@@ -14,7 +14,7 @@ from modules.ai.comfy.preflight import ServerReport, inspect
 from modules.ai.comfy.runs import ComfyRun, RunTimes
 from modules.ai.comfy.socket import EventStream
 from modules.ai.fusion.fuse import PictureFormat, fuse, plain
-from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_places
+from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_locations
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import SourceNeeded
 from modules.ai.workflows.graph import write_graph
@@ -108,7 +108,7 @@ class ComfyEngine:
         """See `ports.ImageEngine.resume`. The graph that the server keeps says where the pictures are."""
         template = self._templates.get(batch.key.model)
         standing = await self._client.look_up(batch.id)
-        fused = read_places(standing.graph, [batch.row(index) for index in range(len(batch.jobs))])
+        fused = read_locations(standing.graph, [batch.row(index) for index in range(len(batch.jobs))])
         if template is None or fused is None:
             return None
         await self._stream.connect()

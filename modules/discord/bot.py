@@ -34,29 +34,29 @@ from modules.discord.cogs.commands import Commands
 from modules.discord.cogs.sessions import Sessions
 from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
-from modules.discord.delivery.result_message import ResultNotes
-from modules.discord.delivery.status_messages import INTERVAL, ProgressMessages
+from modules.discord.delivery.result_message import ResultMessages
+from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
 from modules.discord.delivery.status_text import Hindrance
-from modules.discord.delivery.undelivered import Kept
+from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.interactions.administration import Administration, Inspect, Reload
-from modules.discord.interactions.component_router import Clicks
-from modules.discord.interactions.deferral import Acknowledger
+from modules.discord.interactions.component_router import ComponentRouter
+from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.desk import Desk
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.replies import fenced, tell_error
-from modules.discord.interactions.request_replies import OpenAnswers
+from modules.discord.interactions.request_replies import RequestReplies
 from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.guild_guard import GuildGuard
 from modules.discord.requests.limits import Cooldown, Limits
-from modules.discord.requests.submission import Intake, Refunds
+from modules.discord.requests.submission import Refunds, Submissions
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.attachments import AttachmentReader
-from modules.discord.transport.command_sync import Registration
-from modules.discord.transport.message_client import DISCORD_ERRORS, Courier
-from modules.discord.transport.rate_limit_buckets import Buckets
-from modules.discord.transport.rate_limiter import Pacer, Traffic
+from modules.discord.transport.command_sync import CommandSync
+from modules.discord.transport.message_client import DISCORD_ERRORS, MessageClient
+from modules.discord.transport.rate_limit_buckets import RateLimitBuckets
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Traffic
 from modules.discord.ui.components import TEMPLATE, Component
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import RequestRejected, StoreError
 from modules.queue_manager.jobs import Job
@@ -159,7 +159,7 @@ class ImageBot(commands.Bot):
             http_trace=self.traffic.trace(),
         )
         self.guard = GuildGuard(guild_id)
-        self.messages = Messages.load()
+        self.messages = Translations.load()
         self.failure: BaseException | None = None
         self._queue, self._fleet, self._database, self._begin = queue, fleet, database, begin
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,20 +167,20 @@ class ImageBot(commands.Bot):
         self._serving = False
         self._said: str | None = None
 
-        self.pacer = Pacer(clock=clock, per_second=requests_per_second)
-        self._buckets = Buckets(http=self.http, pacer=self.pacer, clock=clock)
-        self.courier = Courier(http=self.http, buckets=self._buckets, clock=clock)
+        self.pacer = DiscordRateLimiter(clock=clock, per_second=requests_per_second)
+        self._buckets = RateLimitBuckets(http=self.http, pacer=self.pacer, clock=clock)
+        self.message_client = MessageClient(http=self.http, buckets=self._buckets, clock=clock)
         self.channels = SessionChannels(
             guild=self.get_guild,
             has_jobs=lambda user_id: bool(queue.active_jobs(user_id)),
             locale_of=self._locale_of,
             store=database.sessions,
-            courier=self.courier,
+            message_client=self.message_client,
             messages=self.messages,
             clock=clock,
             idle=session_idle_minutes * 60,
         )
-        notes = ResultNotes(
+        notes = ResultMessages(
             cleaner=cleaner,
             messages=self.messages,
             offers=queue.offers,
@@ -189,7 +189,7 @@ class ImageBot(commands.Bot):
             gallery=gallery_channel_id is not None,
         )
         self.delivery = ChannelDelivery(
-            courier=self.courier,
+            message_client=self.message_client,
             channels=self.channels,
             preferences=database.preferences,
             notes=notes,
@@ -198,14 +198,14 @@ class ImageBot(commands.Bot):
             patience=patience,
         )
         failures = FailureNotices(
-            courier=self.courier,
+            message_client=self.message_client,
             channels=self.channels,
             store=database.status_messages,
             messages=self.messages,
             offers=queue.offers,
         )
-        self.progress = ProgressMessages(
-            courier=self.courier,
+        self.progress = LiveStatusMessages(
+            message_client=self.message_client,
             store=database.status_messages,
             preferences=database.preferences,
             messages=self.messages,
@@ -216,15 +216,17 @@ class ImageBot(commands.Bot):
             tell_elsewhere=failures.tell,
             interval=status_interval,
         )
-        self._open_answers = OpenAnswers(messages=self.messages, place=queue.place, hindrance=self.hindrance)
-        listeners: list[JobListener] = [self.progress, self._open_answers, Refunds(database.members)]
+        self._request_replies = RequestReplies(
+            messages=self.messages, place=queue.place, hindrance=self.hindrance
+        )
+        listeners: list[JobListener] = [self.progress, self._request_replies, Refunds(database.members)]
         queue.deliver_with(self.delivery, listeners)
         limits = limits or Limits()
         desk = self._desk = Desk(
             queue=queue,
             fleet=fleet,
             database=database,
-            intake=Intake(
+            submissions=Submissions(
                 queue=queue,
                 channels=self.channels,
                 members=database.members,
@@ -235,26 +237,26 @@ class ImageBot(commands.Bot):
                 clock=clock,
             ),
             channels=self.channels,
-            courier=self.courier,
+            message_client=self.message_client,
             reader=AttachmentReader(session=lambda: session, extra_host=attachment_host),
             cleaner=cleaner,
             messages=self.messages,
-            kept=Kept(
+            kept=UndeliveredPictures(
                 history=database.history,
                 failures=failures,
                 channels=self.channels,
                 notes=notes,
                 offers=queue.offers,
-                courier=self.courier,
+                message_client=self.message_client,
             ),
             failures=failures,
-            open_answers=self._open_answers,
-            acknowledger=Acknowledger(),
+            request_replies=self._request_replies,
+            deferrals=Deferrals(),
             hindrance=self.hindrance,
             home=lambda: self.get_guild(guild_id) if guild_id is not None else None,
             gallery_channel_id=gallery_channel_id,
         )
-        self.registration = Registration(
+        self.registration = CommandSync(
             client=self, tree=self.tree, messages=self.messages, facts=database.facts
         )
         administration = Administration(
@@ -268,7 +270,7 @@ class ImageBot(commands.Bot):
             inspect=inspect,
         )
         actions, account = JobActions(desk), Account(desk)
-        self._clicks = Clicks(desk, actions, account)
+        self._clicks = ComponentRouter(desk, actions, account)
         self._sessions = Sessions(self, desk, clock=clock, sweep_every=sweep_every)
         self._cogs_to_load: tuple[commands.Cog, ...] = (
             Admin(desk, administration, self.guard),
@@ -430,7 +432,7 @@ class ImageBot(commands.Bot):
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         await self.progress.aclose()
-        await self._open_answers.aclose()
+        await self._request_replies.aclose()
         await self._buckets.aclose()
         await super().close()
 

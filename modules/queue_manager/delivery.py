@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from modules.queue_manager.delivery_limiter import Handover
+from modules.queue_manager.delivery_limiter import DeliveryLimiter
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreUnavailable
-from modules.queue_manager.event_publisher import Announcer
+from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import Clock, Delivered, Finished, PictureDelivery, Receipt, RunReport
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.fair_queue import FairQueue
-from modules.queue_manager.scheduling.in_flight import Flight
+from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Deliveries:
         delivery: PictureDelivery | None,
         retry: Retry,
         journal: Journal,
-        announcer: Announcer,
+        publisher: EventPublisher,
         clock: Clock,
         pictures_at_once: int,
     ) -> None:
@@ -45,31 +45,31 @@ class Deliveries:
         self.delivery = delivery
         self._retry = retry
         self._journal = journal
-        self._announcer = announcer
+        self._publisher = publisher
         self._clock = clock
-        self._limiter = Handover(pictures=pictures_at_once, per_person=max(1, pictures_at_once // 8))
+        self._limiter = DeliveryLimiter(pictures=pictures_at_once, per_person=max(1, pictures_at_once // 8))
         self.seconds = 0.0
         """How long it takes from a run's end to its owner, so far."""
 
-    async def bring(self, flight: Flight, index: int, job: Job, report: RunReport) -> None:
+    async def bring(self, in_flight: InFlightBatch, index: int, job: Job, report: RunReport) -> None:
         """See the picture of the run's job ``index`` to its owner."""
-        assert flight.run is not None
+        assert in_flight.run is not None
         ended = self._clock.now()
         async with self._limiter.place(job.request.user_id):
             try:
-                picture = await flight.run.fetch(index)
+                picture = await in_flight.run.fetch(index)
             except GenerationError as error:
                 self._queue.mark(job.id, "taken")  # its picture is not on its way after all
-                await self._retry.fetch_failed(job, error, flight)
+                await self._retry.fetch_failed(job, error, in_flight)
                 return
-            self._dispatcher.engines.came_through(flight.slot, job)
+            self._dispatcher.engines.came_through(in_flight.engine_state, job)
             await self._deliver(Finished(job=job, picture=picture, report=report))
         self.seconds += 0.2 * (self._clock.now() - ended - self.seconds)
 
     async def _deliver(self, finished: Finished) -> None:
         job = finished.job
         await self._journal.record(finished)
-        self._announcer.tell(finished)
+        self._publisher.tell(finished)
         try:
             receipt = await self._receipt(finished)
         except GenerationError as error:
@@ -78,7 +78,7 @@ class Deliveries:
         delivered = Delivered(job=job, receipt=receipt, picture=finished.picture)
         await self._journal.record(delivered)
         self._dispatcher.end(job.id)  # only now: a picture that was posted can be cancelled no more
-        self._announcer.tell(delivered)
+        self._publisher.tell(delivered)
 
     async def _receipt(self, finished: Finished) -> Receipt:
         """Deliver, again and again in growing pauses: forever while the store is away, `DELIVERIES` times

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
-class Handover:
+class DeliveryLimiter:
     """Places for ``pictures``, of which one person takes ``per_person`` at most: whoever has many, and whose
     channel takes them slowly, holds up nobody else."""
 

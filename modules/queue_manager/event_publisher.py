@@ -71,7 +71,7 @@ class _Line:
             await self.wake.wait()
 
 
-class Announcer:
+class EventPublisher:
     """One line for each listener. `start` within a running loop, `aclose` to finish."""
 
     def __init__(self, listeners: Sequence[JobListener]) -> None:

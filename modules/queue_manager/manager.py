@@ -28,7 +28,7 @@ from modules.queue_manager.errors import (
     UnknownModel,
     UserLimitReached,
 )
-from modules.queue_manager.event_publisher import Announcer
+from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import (
     MAX_SEED,
     GenerationRequest,
@@ -48,13 +48,13 @@ from modules.queue_manager.ports import (
     Queued,
 )
 from modules.queue_manager.retry import Retry
-from modules.queue_manager.run_tracker import Runs
+from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.batch_limits import Learned
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times
 from modules.queue_manager.scheduling.fair_queue import FairQueue, QueueEntry
-from modules.queue_manager.status import Place, QueueStatus
+from modules.queue_manager.status import QueuePosition, QueueStatus
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class QueueManager:
         self._offers = {offer.name: offer for offer in offers}
         self._store = store
         self._clock = clock
-        self._announcer = Announcer(listeners)
+        self._publisher = EventPublisher(listeners)
         self._max_jobs = max_jobs_per_user
         self._max_key_wait = max_key_wait
         self._queue = FairQueue(lift_after=lift_after, top_tier=top_tier)
@@ -116,7 +116,7 @@ class QueueManager:
             queue=self._queue,
             dispatcher=self.dispatcher,
             journal=self._journal,
-            announcer=self._announcer,
+            publisher=self._publisher,
             max_attempts=max_attempts,
         )
         self._deliveries = Deliveries(
@@ -125,17 +125,17 @@ class QueueManager:
             delivery=delivery,
             retry=self._retry,
             journal=self._journal,
-            announcer=self._announcer,
+            publisher=self._publisher,
             clock=clock,
             pictures_at_once=pictures_at_once,
         )
-        self.runs = Runs(
+        self.runs = RunTracker(
             queue=self._queue,
             dispatcher=self.dispatcher,
             deliveries=self._deliveries,
             retry=self._retry,
             journal=self._journal,
-            announcer=self._announcer,
+            publisher=self._publisher,
             durations=self.durations,
             offers=self._offers,
             clock=clock,
@@ -162,7 +162,7 @@ class QueueManager:
         """Say who delivers, and who listens from now on."""
         self._deliveries.delivery = delivery
         for listener in listeners:
-            self._announcer.add(listener)
+            self._publisher.add(listener)
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -198,7 +198,7 @@ class QueueManager:
             self._release(user_id, len(requests))
         for job in jobs:
             self.dispatcher.add(job)
-            self._announcer.tell(Queued(job=job))
+            self._publisher.tell(Queued(job=job))
         return jobs
 
     async def cancel(self, job_id: JobId, *, by: int | None) -> Job:
@@ -210,11 +210,11 @@ class QueueManager:
         entry = self._queue.entry(job_id)
         if entry is None or entry.state == "arriving":
             raise UnknownJob(job_id)
-        job, flight = entry.job, entry.flight
-        if flight is not None:
-            flight.dropped.add(job_id)
-            if flight.abandoned:
-                flight.unwanted.set()
+        job, in_flight = entry.job, entry.in_flight
+        if in_flight is not None:
+            in_flight.dropped.add(job_id)
+            if in_flight.abandoned:
+                in_flight.unwanted.set()
         await self._retry.end(Cancelled(job=job, by=by))
         return job
 
@@ -237,7 +237,7 @@ class QueueManager:
         """A person's active jobs, in the order of acceptance."""
         return tuple(entry.job for entry in self._queue.of_user(user_id))
 
-    def place(self, job_id: JobId) -> Place | None:
+    def place(self, job_id: JobId) -> QueuePosition | None:
         """Where an active job stands."""
         entry = self._queue.entry(job_id)
         if entry is None:
@@ -246,9 +246,9 @@ class QueueManager:
             ahead = self._queue.ahead(job_id)
             seconds = self._forecast(entry, ahead)
         else:
-            ahead, flight = 0, entry.flight
-            seconds = flight.ends_in(self._clock.now()) if flight else None
-        return Place(
+            ahead, in_flight = 0, entry.in_flight
+            seconds = in_flight.ends_in(self._clock.now()) if in_flight else None
+        return QueuePosition(
             running=not entry.waiting,
             ahead=ahead,
             waiting=len(self._queue),
@@ -315,7 +315,7 @@ class QueueManager:
                 self.dispatcher.add(job)
                 if self._retry.is_last_attempt(job):
                     self.dispatcher.keep_together((job,))
-                self._announcer.tell(Queued(job=job))
+                self._publisher.tell(Queued(job=job))
         self._recovered = True
         self._made_here.clear()
         self.runs.inherit(backlog.dispatched)
@@ -327,7 +327,7 @@ class QueueManager:
         until = self._clock.now() + seconds
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-        settled = asyncio.ensure_future(self._announcer.settled())
+        settled = asyncio.ensure_future(self._publisher.settled())
         await asyncio.wait([settled], timeout=max(until - self._clock.now(), 0.0))
         settled.cancel()
 
@@ -336,7 +336,7 @@ class QueueManager:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._announcer.aclose()
+        await self._publisher.aclose()
 
     # ── inside: acceptance ──────────────────────────────────────────────────────────────────────
 
@@ -361,7 +361,7 @@ class QueueManager:
     def _somebody_can(self, offer: ModelOffer) -> bool:
         """False only if servers live and none of them has the model: with none alive, jobs wait."""
         living = list(self.dispatcher.engines.living())
-        return not living or any(slot.limits.of(offer.name) > 0 for slot in living)
+        return not living or any(engine_state.limits.of(offer.name) > 0 for engine_state in living)
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)
@@ -435,8 +435,8 @@ class QueueManager:
         """When each of the first waiting jobs will be done, by the clock; those of which it can be told."""
         lanes = [
             lane
-            for slot in self.dispatcher.engines.living()
-            if not slot.sick and (lane := self.dispatcher.lane(slot, now))
+            for engine_state in self.dispatcher.engines.living()
+            if not engine_state.sick and (lane := self.dispatcher.lane(engine_state, now))
         ]
         lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
         jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
@@ -450,9 +450,9 @@ class QueueManager:
         if self._rate[0] > now:
             return self._rate[1]
         rate = sum(
-            slot.pictures / slot.busy_seconds
-            for slot in self.dispatcher.engines.living()
-            if slot.pictures and slot.busy_seconds
+            engine_state.pictures / engine_state.busy_seconds
+            for engine_state in self.dispatcher.engines.living()
+            if engine_state.pictures and engine_state.busy_seconds
         )
         self._rate = (now + 1.0, rate or None)
         return self._rate[1]

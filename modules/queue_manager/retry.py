@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from modules.queue_manager.errors import AttemptsExhausted, EngineSick, GenerationError, OutOfMemory
-from modules.queue_manager.event_publisher import Announcer
+from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import Cancelled, Failed, Requeued
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.fair_queue import FairQueue
-from modules.queue_manager.scheduling.in_flight import EngineSlot, Flight
+from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 
 log = logging.getLogger(__name__)
 
@@ -30,44 +30,44 @@ class Retry:
         queue: FairQueue,
         dispatcher: Dispatcher,
         journal: Journal,
-        announcer: Announcer,
+        publisher: EventPublisher,
         max_attempts: int,
     ) -> None:
         self._queue = queue
         self._dispatcher = dispatcher
         self._engines = dispatcher.engines
         self._journal = journal
-        self._announcer = announcer
+        self._publisher = publisher
         self._max_attempts = max_attempts
 
-    async def run_failed(self, flight: Flight, error: GenerationError) -> None:
-        """A run came to nothing; its jobs that were not cancelled are ``flight.aboard``."""
-        jobs, slot, blame = flight.aboard, flight.slot, error.blame
+    async def run_failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
+        """A run came to nothing; its jobs that were not cancelled are ``in_flight.aboard``."""
+        jobs, engine_state, blame = in_flight.aboard, in_flight.engine_state, error.blame
         if not jobs:
             return
-        extra = {"run": flight.batch.id, "engine": slot.name, "blame": blame}
+        extra = {"run": in_flight.batch.id, "engine": engine_state.name, "blame": blame}
         log.warning("Run failed: %s", error, extra=extra)
-        if slot.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
+        if engine_state.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
             for job in jobs:
-                await self._wait_for_cure(job, error, slot)
+                await self._wait_for_cure(job, error, engine_state)
         elif len(jobs) > 1 and blame in ("content", "size"):
             half = (len(jobs) + 1) // 2
-            size = half if blame == "content" else max(1, slot.limits.of(flight.batch.key.model))
-            await self._split(jobs, error, size, slot)
+            size = half if blame == "content" else max(1, engine_state.limits.of(in_flight.batch.key.model))
+            await self._split(jobs, error, size, engine_state)
         else:
             for job in jobs:
-                await self._again(job, error, flight)
+                await self._again(job, error, in_flight)
 
-    async def fetch_failed(self, job: Job, error: GenerationError, flight: Flight) -> None:
+    async def fetch_failed(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
         """The run came through, and the job's picture alone could not be had."""
-        slot = flight.slot
+        engine_state = in_flight.engine_state
         if error.blame != "content":
-            await self._elsewhere(job, error, flight)
-        elif self._engines.suspect(slot, (job,), error):
-            await self._wait_for_cure(job, error, slot)
+            await self._elsewhere(job, error, in_flight)
+        elif self._engines.suspect(engine_state, (job,), error):
+            await self._wait_for_cure(job, error, engine_state)
         elif job.attempts == 0:
             # One try by itself tells whether the job is to blame.
-            await self.requeue([replace(job, attempts=1)], error, avoid=slot.name, together=True)
+            await self.requeue([replace(job, attempts=1)], error, avoid=engine_state.name, together=True)
         else:
             await self.fail(job, error)
 
@@ -93,7 +93,7 @@ class Retry:
         alive = tuple(job for job in jobs if self._queue.entry(job.id) is not None)
         self.put_back(alive, avoid=avoid, together=together, because=because or avoid)
         for job in alive:
-            self._announcer.tell(Requeued(job=job, error=error))
+            self._publisher.tell(Requeued(job=job, error=error))
 
     def put_back(
         self,
@@ -120,59 +120,61 @@ class Retry:
         """The job is over, and it is said only once that is written: it must not come undone by a crash."""
         self._dispatcher.end(event.job.id)
         await self._journal.record(event)
-        self._announcer.tell(event)
+        self._publisher.tell(event)
 
     # ── by blame ────────────────────────────────────────────────────────────────────────────────
 
-    async def _again(self, job: Job, error: GenerationError, flight: Flight) -> None:
+    async def _again(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
         """What becomes of a job by itself, or of one that is not at fault."""
         if error.blame in ("server", "size"):
-            await self._elsewhere(job, error, flight)
+            await self._elsewhere(job, error, in_flight)
         elif error.blame == "content":
-            await self._prove_elsewhere(job, error, flight.slot)
+            await self._prove_elsewhere(job, error, in_flight.engine_state)
         elif error.blame == "fusion":
             await self.requeue([job], error)
         else:
             await self.fail(job, error)
 
-    async def _elsewhere(self, job: Job, error: GenerationError, flight: Flight) -> None:
+    async def _elsewhere(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
         """Once more, on another engine if there is one; what had only waited there does not count."""
-        begun = flight.started_at is not None or flight.run is None or error.blame == "size"
+        begun = in_flight.started_at is not None or in_flight.run is None or error.blame == "size"
         again = replace(job, attempts=job.attempts + begun)
         if again.attempts < self._max_attempts:
-            await self.requeue([again], error, avoid=flight.slot.name)
+            await self.requeue([again], error, avoid=in_flight.engine_state.name)
         elif isinstance(error, OutOfMemory):
             await self.fail(again, error)
         else:
             await self.fail(again, AttemptsExhausted(str(error), attempts=again.attempts))
 
-    async def _prove_elsewhere(self, job: Job, error: GenerationError, slot: EngineSlot) -> None:
+    async def _prove_elsewhere(self, job: Job, error: GenerationError, engine_state: EngineState) -> None:
         """The job failed alone, for its content: once more on another engine, if there is one. What fails on
         two engines that nothing else speaks against is at fault itself."""
         entry = self._queue.entry(job.id)
         if entry is None:
             return
-        entry.failed_on = (*entry.failed_on, slot.name)
+        entry.failed_on = (*entry.failed_on, engine_state.name)
         sound = sum(self._engines.trusted(name, job) for name in set(entry.failed_on))
         tried = len(entry.failed_on)
         if sound < 2 and tried <= TRIES_ON_SICK and self._dispatcher.elsewhere(job, entry.failed_on):
-            await self.requeue([job], error, avoid=slot.name, together=True)
+            await self.requeue([job], error, avoid=engine_state.name, together=True)
         else:
             self._engines.blame_job(job, entry.failed_on)
             await self.fail(job, error)
 
-    async def _wait_for_cure(self, job: Job, error: GenerationError, slot: EngineSlot) -> None:
+    async def _wait_for_cure(self, job: Job, error: GenerationError, engine_state: EngineState) -> None:
         """The engine is held to be sick, so the job's failure is not its own, `TRIES_ON_SICK` times."""
         entry = self._queue.entry(job.id)
         if entry is None:
             return
-        entry.failed_on = (*entry.failed_on, slot.name)
+        entry.failed_on = (*entry.failed_on, engine_state.name)
         if len(entry.failed_on) > TRIES_ON_SICK:
             await self.fail(job, error)
         else:
-            await self.requeue([job], EngineSick(slot.record.sentence()), avoid=slot.name)
+            await self.requeue([job], EngineSick(engine_state.record.sentence()), avoid=engine_state.name)
 
-    async def _split(self, jobs: Sequence[Job], error: GenerationError, size: int, slot: EngineSlot) -> None:
+    async def _split(
+        self, jobs: Sequence[Job], error: GenerationError, size: int, engine_state: EngineState
+    ) -> None:
         """Run the jobs again in smaller batches: what is to blame ends up alone."""
         for start in range(0, len(jobs), size):
-            await self.requeue(jobs[start : start + size], error, together=True, because=slot.name)
+            await self.requeue(jobs[start : start + size], error, together=True, because=engine_state.name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.event_publisher import Announcer
+from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import Batch, ModelOffer
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import Clock, Dispatched, Progressed, Queued, RunReport, Started
@@ -15,7 +15,7 @@ from modules.queue_manager.retry import Retry
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.fair_queue import FairQueue
-from modules.queue_manager.scheduling.in_flight import Flight
+from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ Spawn = Callable[[Coroutine[None, None, None], str], None]
 """Starts a task of the queue's, under a name."""
 
 
-class Runs:
+class RunTracker:
     """The way of a batch: taken, written down, begun, ended; then its pictures are delivered, or its jobs
     wait again."""
 
@@ -35,7 +35,7 @@ class Runs:
         deliveries: Deliveries,
         retry: Retry,
         journal: Journal,
-        announcer: Announcer,
+        publisher: EventPublisher,
         durations: DurationBook,
         offers: Mapping[str, ModelOffer],
         clock: Clock,
@@ -46,7 +46,7 @@ class Runs:
         self._deliveries = deliveries
         self._retry = retry
         self._journal = journal
-        self._announcer = announcer
+        self._publisher = publisher
         self._durations = durations
         self._offers = offers
         self._clock = clock
@@ -55,79 +55,84 @@ class Runs:
 
     # ── the way of a batch ──────────────────────────────────────────────────────────────────────
 
-    async def journal_dispatch(self, flight: Flight) -> None:
+    async def journal_dispatch(self, in_flight: InFlightBatch) -> None:
         """Note where the batch goes, before it goes there."""
-        await self._journal.record(Dispatched(batch=flight.batch, engine=flight.slot.name))
-        for job in flight.aboard:
-            log.info("Dispatched", extra={"job": job.id, "run": flight.batch.id, "engine": flight.slot.name})
+        await self._journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine_state.name))
+        for job in in_flight.aboard:
+            log.info(
+                "Dispatched",
+                extra={"job": job.id, "run": in_flight.batch.id, "engine": in_flight.engine_state.name},
+            )
 
-    def started(self, flight: Flight) -> None:
+    def started(self, in_flight: InFlightBatch) -> None:
         """The engine began the batch."""
-        for job in flight.aboard:
+        for job in in_flight.aboard:
             self._queue.mark(job.id, "running")
-            self._announcer.tell(Started(job=job, engine=flight.slot.name, batch_size=len(flight.batch.jobs)))
+            self._publisher.tell(
+                Started(job=job, engine=in_flight.engine_state.name, batch_size=len(in_flight.batch.jobs))
+            )
 
-    def progressed(self, flight: Flight, *, preview: tuple[int, bytes] | None = None) -> None:
+    def progressed(self, in_flight: InFlightBatch, *, preview: tuple[int, bytes] | None = None) -> None:
         """A step more is done, or a preview came for the job at an index."""
-        seconds = flight.ends_in(self._clock.now())
+        seconds = in_flight.ends_in(self._clock.now())
         expected = None if seconds is None else self._clock.unix() + seconds + self._deliveries.seconds
-        for index, job in enumerate(flight.batch.jobs):
-            if job.id in flight.dropped or (preview is not None and preview[0] != index):
+        for index, job in enumerate(in_flight.batch.jobs):
+            if job.id in in_flight.dropped or (preview is not None and preview[0] != index):
                 continue
-            self._announcer.tell(
+            self._publisher.tell(
                 Progressed(
                     job=job,
-                    step=flight.step,
-                    steps=flight.steps,
+                    step=in_flight.step,
+                    steps=in_flight.steps,
                     expected_at=expected,
                     preview=preview[1] if preview else None,
                 )
             )
 
-    def landed(self, flight: Flight) -> None:
+    def landed(self, in_flight: InFlightBatch) -> None:
         """The run ended well: learn from it, and deliver while the engine goes on."""
-        assert flight.started_at is not None
-        assert flight.ended_at is not None
-        seen = flight.observed()
+        assert in_flight.started_at is not None
+        assert in_flight.ended_at is not None
+        seen = in_flight.observed()
         if seen is not None:
             self._durations.learn(seen)
-        self.dispatcher.engines.run_ended(flight, flight.ended_at - flight.started_at)
-        for job in flight.aboard:
+        self.dispatcher.engines.run_ended(in_flight, in_flight.ended_at - in_flight.started_at)
+        for job in in_flight.aboard:
             self._queue.mark(job.id, "arriving")
-        self.dispatcher.land(flight)
+        self.dispatcher.land(in_flight)
         report = RunReport(
-            engine=flight.slot.name,
-            batch_size=len(flight.batch.jobs),
-            started_at=flight.started_unix,
+            engine=in_flight.engine_state.name,
+            batch_size=len(in_flight.batch.jobs),
+            started_at=in_flight.started_unix,
             ended_at=self._clock.unix(),
         )
-        for index, job in enumerate(flight.batch.jobs):
-            if job.id not in flight.dropped:
-                self._spawn(self._deliveries.bring(flight, index, job, report), f"deliver {job.id}")
+        for index, job in enumerate(in_flight.batch.jobs):
+            if job.id not in in_flight.dropped:
+                self._spawn(self._deliveries.bring(in_flight, index, job, report), f"deliver {job.id}")
 
-    async def failed(self, flight: Flight, error: GenerationError) -> None:
+    async def failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
         """The run came to nothing. What becomes of its jobs is a matter of the error's blame."""
-        self._leave(flight)
-        await self._retry.run_failed(flight, error)
+        self._leave(in_flight)
+        await self._retry.run_failed(in_flight, error)
 
-    def returned(self, flight: Flight) -> None:
+    def returned(self, in_flight: InFlightBatch) -> None:
         """The batch was taken back before it began: its jobs wait again as if nothing had been."""
-        self._leave(flight)
-        self._retry.put_back(flight.aboard)
+        self._leave(in_flight)
+        self._retry.put_back(in_flight.aboard)
 
-    def rescue(self, flight: Flight) -> None:
+    def rescue(self, in_flight: InFlightBatch) -> None:
         """Whoever followed the flight came to grief by a mistake of ours: those of its jobs that nobody else
         has now wait again."""
-        self.dispatcher.land(flight)
-        for job in flight.aboard:
+        self.dispatcher.land(in_flight)
+        for job in in_flight.aboard:
             entry = self._queue.entry(job.id)
-            if entry is not None and entry.flight is flight and entry.state != "arriving":
+            if entry is not None and entry.in_flight is in_flight and entry.state != "arriving":
                 self._retry.put_back([entry.job])
 
-    def _leave(self, flight: Flight) -> None:
+    def _leave(self, in_flight: InFlightBatch) -> None:
         """The engine has the batch no longer, and where its jobs go is not decided yet."""
-        self.dispatcher.land(flight)
-        for job in flight.aboard:
+        self.dispatcher.land(in_flight)
+        for job in in_flight.aboard:
             self._queue.mark(job.id, "taken")
 
     # ── batches of a former process ─────────────────────────────────────────────────────────────
@@ -152,6 +157,6 @@ class Runs:
         """A former process's batch is nowhere any more: its jobs wait again, in their places."""
         for job in batch.jobs:
             entry = self._queue.entry(job.id)
-            if entry is not None and entry.state == "taken" and entry.flight is None:
+            if entry is not None and entry.state == "taken" and entry.in_flight is None:
                 self._retry.put_back([job])
-                self._announcer.tell(Queued(job=job))
+                self._publisher.tell(Queued(job=job))

@@ -7,11 +7,11 @@ from typing import Literal
 
 from modules.queue_manager.jobs import JobId
 
-EngineState = Literal["starting", "idle", "busy", "down", "draining"]
+EngineAvailability = Literal["starting", "idle", "busy", "down", "draining"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class QueuePosition:
     """Where a job stands. ``ahead``: pictures that are served before it (0 while it runs);
     ``waiting``: all that wait; ``expected_at``: when it should be done, in Unix seconds, or None
     while nothing is known (no server, nothing learned)."""
@@ -29,7 +29,7 @@ class EngineStatus:
     ``notes``: sentences for the operator."""
 
     name: str
-    state: EngineState
+    state: EngineAvailability
     since: float
     model: str | None
     running: tuple[JobId, ...]

@@ -11,7 +11,7 @@ import aiohttp
 from modules.demo.users import InvocationFailed
 from tests.benchmarks.oracles import quantile
 from tests.benchmarks.process_use import cpu_seconds, resident_mb
-from tests.benchmarks.rig import GpuSpec, Person, Rig, rig
+from tests.benchmarks.rig import GpuSpec, Requester, Rig, rig
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 AT_ONCE = 50
@@ -48,7 +48,7 @@ async def measure_answers(run: int) -> Measurement:
     }
 
 
-async def _ask(person: Person, at: float) -> float | None:
+async def _ask(person: Requester, at: float) -> float | None:
     """Seconds until the answer began; None if it never did."""
     await asyncio.sleep(at - time.monotonic())
     try:
@@ -84,7 +84,7 @@ async def measure_results(run: int, *, seconds: float) -> Measurement:
     }
 
 
-async def _want_more(stand: Rig, person: Person) -> None:
+async def _want_more(stand: Rig, person: Requester) -> None:
     while True:
         seed = stand.next_seed()
         await person.imagine(seed)

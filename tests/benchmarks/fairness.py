@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tests.benchmarks.oracles import jain
-from tests.benchmarks.rig import GpuSpec, Person, Rig, rig
+from tests.benchmarks.rig import GpuSpec, Requester, Rig, rig
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 OTHERS = 9
@@ -43,7 +43,7 @@ async def measure(run: int) -> Measurement:
     return {"jain_index": jain(got), "heavy_user_share": got[0] / (sum(got) / len(got))}
 
 
-async def _always_one_waiting(stand: Rig, person: Person) -> None:
+async def _always_one_waiting(stand: Rig, person: Requester) -> None:
     while True:
         seed = stand.next_seed()
         await person.imagine(seed)

@@ -10,7 +10,7 @@ import tracemalloc
 
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.scheduling.in_flight import EngineSlot
+from modules.queue_manager.scheduling.in_flight import EngineState
 from tests.benchmarks.core import Doorstep, NoJournal
 from tests.benchmarks.subject import Figure, Measurement, Subject, in_fresh_process
 from tests.fakes import offer, request
@@ -81,8 +81,8 @@ def _queue() -> QueueManager:
     )
 
 
-def _learned_slot() -> EngineSlot:
-    slot = EngineSlot(name="gpu")
+def _learned_slot() -> EngineState:
+    slot = EngineState(name="gpu")
     slot.limits.tell(dict.fromkeys(MODELS, BATCH))
     slot.state = "busy"
     slot.pictures, slot.busy_seconds = 100, 100.0

@@ -98,7 +98,7 @@ class GpuServer:
             response.raise_for_status()
 
 
-class Person(SimulatedUser):
+class Requester(SimulatedUser):
     """Somebody who notes when each of their pictures was seen, by its seed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -189,7 +189,7 @@ class Rig:
     discord: Mapping[str, Any]
     gpus: list[GpuServer]
     bot: BotProcess
-    people: list[Person]
+    people: list[Requester]
     folder: Path
     relay: Relay | None = None
     seeds: int = 0
@@ -223,17 +223,17 @@ class Rig:
             await asyncio.gather(*(person.picture(seed) for person, seed in pairs))
         await asyncio.sleep(0.3)
 
-    async def ask_all(self, wishes: Sequence[tuple[Person, int, str]], *, at_once: int = 8) -> None:
+    async def ask_all(self, wishes: Sequence[tuple[Requester, int, str]], *, at_once: int = 8) -> None:
         """Each (person, seed, model) in turn, a few at a time."""
         places = asyncio.Semaphore(at_once)
 
-        async def ask(person: Person, seed: int, model: str) -> None:
+        async def ask(person: Requester, seed: int, model: str) -> None:
             async with places:
                 await person.imagine(seed, model=model)
 
-        await asyncio.gather(*(ask(*wish) for wish in wishes))
+        await asyncio.gather(*(ask(*image_request) for image_request in wishes))
 
-    async def see_all(self, wishes: Sequence[tuple[Person, int, str]], patience: float = 240.0) -> float:
+    async def see_all(self, wishes: Sequence[tuple[Requester, int, str]], patience: float = 240.0) -> float:
         """When the last of these pictures was seen."""
         return max(await asyncio.gather(*(person.picture(seed, patience) for person, seed, _ in wishes)))
 
@@ -335,7 +335,7 @@ async def rig(
         )
         people = []
         for user in discord["users"]:
-            person = await Person.connect(str(discord["url"]), user, session=session)
+            person = await Requester.connect(str(discord["url"]), user, session=session)
             stack.push_async_callback(person.aclose)
             people.append(person)
         made = Rig(discord, gpus, bot, people, folder, between)

@@ -13,7 +13,7 @@ import aiohttp
 from modules.demo.run import server_process
 from modules.demo.users import InvocationFailed
 from tests.benchmarks.process_use import cpu_seconds, resident_mb
-from tests.benchmarks.rig import GpuSpec, Person, bot_process, gpu_servers
+from tests.benchmarks.rig import GpuSpec, Requester, bot_process, gpu_servers
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 IDLE = 20.0
@@ -25,7 +25,7 @@ async def measure(run: int) -> Measurement:
         (gpu,) = await stack.enter_async_context(gpu_servers([GpuSpec(batch=1, picture=1)]))
         discord = await stack.enter_async_context(server_process("modules.demo.discord_server", []))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        person = await Person.connect(discord["url"], discord["users"][1], session=session)
+        person = await Requester.connect(discord["url"], discord["users"][1], session=session)
         stack.push_async_callback(person.aclose)
         values = {
             "DISCORD_TOKEN": discord["token"],
@@ -64,7 +64,7 @@ async def _ready(session: aiohttp.ClientSession, discord: str, started: float) -
         await asyncio.sleep(0.02)
 
 
-async def _answered(person: Person) -> float:
+async def _answered(person: Requester) -> float:
     """When the first command that was typed as soon as it could be had its answer."""
     while True:
         await person.until(lambda: any(c["name"] == "queue" for c in person.commands), 60)

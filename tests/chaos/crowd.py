@@ -35,7 +35,7 @@ class Heard:
     asked: int = 0
 
 
-class Person:
+class Requester:
     """One person with as many hands as they need."""
 
     def __init__(self, user: SimulatedUser, heard: Heard, seed: int) -> None:
@@ -113,7 +113,7 @@ async def crowd(url: str, users: Sequence[int], heard: Heard, seed: int) -> Asyn
     async with contextlib.AsyncExitStack() as stack:
         people = [await stack.enter_async_context(await SimulatedUser.connect(url, user)) for user in users]
         working = [
-            asyncio.ensure_future(Person(user, heard, seed + 10 * number + hand).act())
+            asyncio.ensure_future(Requester(user, heard, seed + 10 * number + hand).act())
             for number, user in enumerate(people)
             for hand in range(2)
         ]

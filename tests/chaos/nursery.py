@@ -19,12 +19,27 @@ from pathlib import Path
 from typing import Any
 
 READ_AHEAD = (
-    "aiosqlite", "asyncpg", "discord", "PIL.Image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin",
-    "PIL.WebPImagePlugin", "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.dialects.sqlite.aiosqlite",
-    "modules.ai.engines", "modules.discord.bot", "modules.discord.transport.api_address", "modules.queue_manager.workers.fleet",
-    "modules.utils.settings.server_discovery", "modules.utils.database.engine", "modules.utils.settings.env_file",
-    "modules.utils.images.cleaner", "modules.utils.monitoring.metrics", "modules.utils.monitoring.health_server", "modules.utils.monitoring.log",
-)  # fmt: skip
+    "aiosqlite",
+    "asyncpg",
+    "discord",
+    "PIL.Image",
+    "PIL.PngImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.WebPImagePlugin",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "modules.ai.engines",
+    "modules.discord.bot",
+    "modules.discord.transport.api_address",
+    "modules.queue_manager.workers.fleet",
+    "modules.utils.settings.server_discovery",
+    "modules.utils.database.engine",
+    "modules.utils.settings.env_file",
+    "modules.utils.images.cleaner",
+    "modules.utils.monitoring.metrics",
+    "modules.utils.monitoring.health_server",
+    "modules.utils.monitoring.log",
+)
 
 
 def main() -> None:

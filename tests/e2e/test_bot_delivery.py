@@ -12,7 +12,7 @@ import pytest
 from modules.demo.discord_server import DiscordServer, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.state.messages import create_message
-from modules.discord.transport.message_client import Note, Refused
+from modules.discord.transport.message_client import OutgoingMessage, Refused
 from modules.discord.transport.rate_limiter import Priority
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
@@ -144,11 +144,18 @@ async def test_a_message_that_comes_back_from_another_channel_is_none(tmp_path: 
     """Nonces are unique for a bot, not for a channel: then nothing was posted where it should be."""
     async with whole_room(tmp_path) as stand:
         await stand.person()
-        courier, gallery = stand.bot.courier, stand.server.channel("gallery").id
-        first = await courier.post(stand.general, Note(text="here"), level=Priority.REST, nonce="n")
-        assert await courier.post(stand.general, Note(text="here"), level=Priority.REST, nonce="n") == first
+        message_client, gallery = stand.bot.message_client, stand.server.channel("gallery").id
+        first = await message_client.post(
+            stand.general, OutgoingMessage(text="here"), level=Priority.REST, nonce="n"
+        )
+        assert (
+            await message_client.post(
+                stand.general, OutgoingMessage(text="here"), level=Priority.REST, nonce="n"
+            )
+            == first
+        )
         with pytest.raises(Refused, match="another channel"):
-            await courier.post(gallery, Note(text="here"), level=Priority.REST, nonce="n")
+            await message_client.post(gallery, OutgoingMessage(text="here"), level=Priority.REST, nonce="n")
 
 
 def made(job: Job) -> Finished:

@@ -20,7 +20,7 @@ EVIL = '<img src=x onerror="alert(1)"> [go](javascript:alert(2)) <script>alert(3
 
 
 @dataclass
-class Place:
+class QueuePosition:
     browser: Browser
     server: DiscordServer
     bot: PageBot
@@ -30,17 +30,17 @@ class Place:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place() -> AsyncIterator[Place]:
+async def place() -> AsyncIterator[QueuePosition]:
     async with (
         launched() as browser,
         DiscordServer(default_world(4), rate_limits=False) as server,
         running_bot(server) as bot,
     ):
-        yield Place(browser, server, bot)
+        yield QueuePosition(browser, server, bot)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def member(place: Place) -> AsyncIterator[Client]:
+async def member(place: QueuePosition) -> AsyncIterator[Client]:
     async with place.page_of("member-1") as client:
         yield client
         assert client.troubles == []
@@ -72,7 +72,7 @@ def last(page: Page) -> Any:
 
 
 async def test_a_command_is_found_filled_by_keyboard_and_answered_with_a_picture(
-    place: Place, member: Client
+    place: QueuePosition, member: Client
 ) -> None:
     page = member.page
     place.bot.gate.clear()
@@ -106,7 +106,9 @@ async def test_a_command_is_found_filled_by_keyboard_and_answered_with_a_picture
     }
 
 
-async def test_what_is_missing_or_wrong_is_said_before_anything_is_sent(place: Place, member: Client) -> None:
+async def test_what_is_missing_or_wrong_is_said_before_anything_is_sent(
+    place: QueuePosition, member: Client
+) -> None:
     page, before = member.page, len(place.bot.seen)
     await start(page, "paint")
     await page.get_by_test_id("choice").first.click()
@@ -158,7 +160,7 @@ async def test_a_file_that_is_too_large_is_refused_in_words(member: Client) -> N
     member.troubles.clear()  # the browser itself notes the 413
 
 
-async def test_buttons_selects_and_embeds_work(place: Place, member: Client) -> None:
+async def test_buttons_selects_and_embeds_work(place: QueuePosition, member: Client) -> None:
     page = member.page
     await start(page, "panel")
     await page.keyboard.press("Enter")
@@ -247,7 +249,7 @@ async def test_subcommands_take_people_and_yes_or_no(member: Client) -> None:
     await expect(page.get_by_test_id("invocation").last).to_contain_text("/house block")
 
 
-async def test_another_channels_messages_are_marked_until_read(place: Place, member: Client) -> None:
+async def test_another_channels_messages_are_marked_until_read(place: QueuePosition, member: Client) -> None:
     page, gallery = member.page, place.bot.get_channel(place.server.channel("gallery").id)
     channel = page.get_by_test_id("channel").filter(has_text="gallery")
     await gallery.send("for all")  # type: ignore[union-attr]
@@ -263,12 +265,12 @@ async def test_another_channels_messages_are_marked_until_read(place: Place, mem
         await expect(page.get_by_test_id("typing")).to_have_text("FuLLet is typing…")
 
 
-async def test_a_page_left_open_meets_a_server_with_other_people(place: Place) -> None:
+async def test_a_page_left_open_meets_a_server_with_other_people(place: QueuePosition) -> None:
     async with opened(place.browser, f"{place.server.url}/?user=1") as client:
         await expect(client.page.get_by_test_id("me")).to_have_text("Admin")
 
 
-async def test_a_private_channel_is_seen_by_its_owner_and_administrators_only(place: Place) -> None:
+async def test_a_private_channel_is_seen_by_its_owner_and_administrators_only(place: QueuePosition) -> None:
     async with place.page_of("member-3") as owner, place.page_of("member-2") as other:
         await start(owner.page, "paint")
         await owner.page.get_by_test_id("choice").first.click()
@@ -295,7 +297,7 @@ async def test_a_private_channel_is_seen_by_its_owner_and_administrators_only(pl
         await expect(other.page.get_by_test_id("channel-title")).to_have_text("general")
 
 
-async def test_hostile_prompts_stay_text(place: Place, member: Client) -> None:
+async def test_hostile_prompts_stay_text(place: QueuePosition, member: Client) -> None:
     page = member.page
     await start(page, "paint")
     await page.get_by_test_id("choice").first.click()
@@ -312,7 +314,7 @@ async def test_hostile_prompts_stay_text(place: Place, member: Client) -> None:
     await expect(page.get_by_test_id("lightbox")).to_have_count(0)
 
 
-async def test_a_command_without_an_answer_says_so(place: Place, member: Client) -> None:
+async def test_a_command_without_an_answer_says_so(place: QueuePosition, member: Client) -> None:
     page = member.page
     await start(page, "silent")
     await page.keyboard.press("Enter")
@@ -342,7 +344,7 @@ async def test_the_language_changes_command_names_and_the_page(member: Client) -
     )
 
 
-async def test_who_has_chosen_no_language_has_the_browsers(place: Place) -> None:
+async def test_who_has_chosen_no_language_has_the_browsers(place: QueuePosition) -> None:
     async with place.page_of("member-3", locale="es-ES", newcomer=True) as client:
         page, html = client.page, client.page.locator("html")
         await expect(html).to_have_attribute("lang", "es-ES")
@@ -356,7 +358,7 @@ async def test_who_has_chosen_no_language_has_the_browsers(place: Place) -> None
         await expect(html).to_have_attribute("lang", "en-US")
 
 
-async def test_older_messages_come_on_scrolling_up_without_a_jump(place: Place) -> None:
+async def test_older_messages_come_on_scrolling_up_without_a_jump(place: QueuePosition) -> None:
     channel = place.bot.get_channel(place.server.channel("gallery").id)
     for number in range(70):
         await channel.send(f"old-{number:02}")  # type: ignore[union-attr]
@@ -372,7 +374,7 @@ async def test_older_messages_come_on_scrolling_up_without_a_jump(place: Place) 
         assert client.troubles == []
 
 
-async def test_the_connection_comes_back_with_what_was_missed(place: Place, member: Client) -> None:
+async def test_the_connection_comes_back_with_what_was_missed(place: QueuePosition, member: Client) -> None:
     page = member.page
     await expect(page.get_by_test_id("channel-title")).to_have_text("general")
     await page.context.set_offline(True)
@@ -386,7 +388,7 @@ async def test_the_connection_comes_back_with_what_was_missed(place: Place, memb
     member.troubles.clear()  # the browser notes each failed try
 
 
-async def test_nothing_is_wider_than_the_sidebar(place: Place) -> None:
+async def test_nothing_is_wider_than_the_sidebar(place: QueuePosition) -> None:
     async with place.page_of("member-1") as client:
         wide = await client.page.get_by_test_id("sidebar").evaluate(
             """(bar) => [...bar.querySelectorAll('*')]
@@ -396,7 +398,7 @@ async def test_nothing_is_wider_than_the_sidebar(place: Place) -> None:
     assert wide == []
 
 
-async def test_a_newcomer_on_a_phone_is_helped_and_nothing_sticks_out(place: Place) -> None:
+async def test_a_newcomer_on_a_phone_is_helped_and_nothing_sticks_out(place: QueuePosition) -> None:
     async with place.page_of("member-2", viewport=PHONE, phone=True, newcomer=True) as client:
         page = client.page
         await expect(page.get_by_test_id("help")).to_contain_text("/imagine")

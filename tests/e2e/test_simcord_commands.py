@@ -112,7 +112,7 @@ async def scene(folder: Path, *, seconds: float = 0.05) -> AsyncIterator[Scene]:
         )
         async with simcord.run(bot) as env:
             clock.env = env
-            bot.courier._http = bot.http  # the simulation has put its own into the bot
+            bot.message_client._http = bot.http  # the simulation has put its own into the bot
             guild = env.create_guild("Painters", id=GUILD)
             await env.settle()
             made = Scene(

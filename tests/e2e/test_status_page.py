@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.utils.monitoring.health_server import Monitor, View
+from modules.utils.monitoring.health_server import HealthServer, View
 from tests.e2e.chromium import launched
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -30,9 +30,9 @@ def told() -> dict[str, Any]:
 
 
 async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_markup() -> None:
-    monitor, unready = Monitor(), [""]
+    health_server, unready = HealthServer(), [""]
     view = View(unready=lambda: unready[0] or None, status=told)
-    async with monitor.serving(host="127.0.0.1", port=0) as port, launched() as browser:
+    async with health_server.serving(host="127.0.0.1", port=0) as port, launched() as browser:
         troubles: list[str] = []
         page = await browser.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -44,7 +44,7 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
             return await page.inner_text("#state")
 
         assert await said() == "Starting"
-        with monitor.showing(view):
+        with health_server.showing(view):
             assert await said() == "Taking jobs; 1 of 2 GPUs cannot be used"
             assert await page.locator(".trouble").all_inner_texts() == [f"8 runs failed in a row: {HOSTILE}"]
             assert await page.locator("[data-engine] .name").first.inner_text() == HOSTILE

@@ -28,7 +28,7 @@ from modules.discord.transport.permissions import NEEDED, invite_link, names
 from modules.utils.database.engine import Database
 from modules.utils.database.inspection import inspect_database
 from modules.utils.inspection import Finding, Section, as_text, of_level
-from modules.utils.monitoring.health_server import Monitor
+from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
 from modules.utils.settings.inspection import inspect_settings
 from tests.postgres import Postgres
@@ -42,7 +42,7 @@ NEEDED_ALONE = BotSpec(token=TOKEN, permissions=NEEDED.value)
 
 
 @dataclass
-class Place:
+class QueuePosition:
     """A bot's surroundings, and its settings, which each test spoils in one point."""
 
     discord: DiscordServer
@@ -74,10 +74,10 @@ class Place:
 @asynccontextmanager
 async def place(
     tmp_path: Path, *, world: WorldSpec | None = None, profile: ServerProfile = GOOD
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[QueuePosition]:
     world = world or default_world(2, bot=NEEDED_ALONE)
     async with DiscordServer(world) as discord, ComfyServer(profile=profile, drawing="plain") as comfy:
-        yield Place(discord, comfy, tmp_path / ".env")
+        yield QueuePosition(discord, comfy, tmp_path / ".env")
         assert discord.violations == []
 
 
@@ -176,7 +176,7 @@ async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Pa
         _, found = await asyncio.to_thread(inspect_settings, env_file, {})
         return as_text([Section(title="", findings=found)])
 
-    async with Monitor().serving(host=host, port=0) as port:
+    async with HealthServer().serving(host=host, port=0) as port:
         assert "another program's" not in await told(port, host)
     assert "another program's" not in await told(port, host)
     with socket.create_server((host, 0)) as other:

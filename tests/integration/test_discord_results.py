@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from modules.discord.delivery.result_message import ResultNotes, result_actions, without_prompt
-from modules.discord.ui.translations import Messages
+from modules.discord.delivery.result_message import ResultMessages, result_actions, without_prompt
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job, JobId, Picture, Size, Variation, batch_key
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import UserPreferences
@@ -54,7 +54,7 @@ def finished(picture: Picture, batch_size: int = 4) -> Finished:
 
 
 async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) -> None:
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     note = await notes.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
     assert note.text == (
         "**#12** <@7>\n> a red fox\n-# Flux · 256×256 · seed `1` · variation `99` · waited 3.0 s · "
@@ -90,7 +90,7 @@ def chained() -> Finished:
 
 async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cleaner: PictureCleaner) -> None:
     offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=offers)
+    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
     note = await notes.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
     assert "Flux, edited by Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in note.text
     assert note.files is not None
@@ -100,7 +100,7 @@ async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cle
 
 
 async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -> None:
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     asked = replace(finished(noise()).job.request, size=Size(width=1024, height=1024))
     done = replace(finished(noise()), job=replace(finished(noise()).job, request=asked))
     for limit in (10**7, 12_000):
@@ -114,7 +114,7 @@ async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -
 
 
 async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     note = await notes.of(
         finished(noise(), 1), where="channel", limit=10**7, wanted=UserPreferences(notify=False)
     )
@@ -125,7 +125,9 @@ async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
 
 @pytest.mark.parametrize("with_metadata", [True, False])
 async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner, with_metadata: bool) -> None:
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX], with_metadata=with_metadata)
+    notes = ResultMessages(
+        cleaner=cleaner, messages=Translations.load(), offers=[FLUX], with_metadata=with_metadata
+    )
     picture = noise(prompt="somebody else's secret", workflow="{}")
     note = await notes.of(finished(picture), where="channel", limit=10**7, wanted=UserPreferences())
     assert note.files is not None
@@ -135,7 +137,7 @@ async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner,
 
 
 async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: PictureCleaner) -> None:
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     note = await notes.of(finished(noise()), where="channel", limit=30_000, wanted=UserPreferences())
     assert note.files is not None
     assert len(note.files[0].data) <= 30_000
@@ -144,7 +146,7 @@ async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: Pictur
 
 
 async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:
-    notes = ResultNotes(cleaner=cleaner, messages=Messages.load(), offers=[FLUX])
+    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
     note = await notes.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
     assert note.files is None

@@ -451,7 +451,7 @@ STOCKED = ServerProfile(
 Change = Callable[[embedded_comfy.Graph], None]
 
 
-def wish(number: int) -> GenerationRequest:
+def image_request(number: int) -> GenerationRequest:
     """Nothing of it is another's: prompt, negative, seed."""
     return request(
         kind="edit", model="rich", prompt=f"a cat, number {number}", negative=f"a dog, number {number}",
@@ -475,7 +475,7 @@ async def stocked() -> AsyncIterator[tuple[Listener, list[str]]]:
 
 async def alone(client: Listener, number: int, name: str, change: Change = lambda graph: None) -> Any:
     """What the plain graph, changed, gives for `wish(number)`: marks and pixels."""
-    made = write_graph(plain(RICH, wish(number), key="0" * 32, source_names=[name]).graph)
+    made = write_graph(plain(RICH, image_request(number), key="0" * 32, source_names=[name]).graph)
     change(made)
     prompt_id, _ = await client.run(made)
     (data,) = await client.pictures(prompt_id)
@@ -485,7 +485,7 @@ async def alone(client: Listener, number: int, name: str, change: Change = lambd
 async def together(client: Listener, names: list[str], change: Change = lambda graph: None) -> list[Any]:
     """What the fused graph, changed, gives for the first wishes: marks and pixels of each row."""
     keys = new_keys(len(names))
-    wishes = [wish(number) for number in range(len(names))]
+    wishes = [image_request(number) for number in range(len(names))]
     made = write_graph(fuse(RICH, wishes, keys=keys, source_names=[[name] for name in names]).graph)
     change(made)
     _, events = await client.run(made)
@@ -510,7 +510,7 @@ async def test_each_row_of_a_rich_graph_is_the_picture_of_its_request_alone() ->
         fused = await together(client, names)
         assert fused == [await alone(client, number, name) for number, name in enumerate(names)]
     assert [marks[0] for marks, _ in fused] == [
-        mark_of(each.prompt, each.seed) for each in map(wish, range(3))
+        mark_of(each.prompt, each.seed) for each in map(image_request, range(3))
     ]
     assert len({marks for marks, _ in fused}) == 3
 

@@ -16,6 +16,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineForgot,
     EngineUnauthorized,
+    EngineSick,
     EngineUnavailable,
     ExecutionFailed,
     FusionRefused,
@@ -194,8 +195,8 @@ async def test_a_lack_of_memory_is_known_in_every_backends_words(words: str) -> 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ("disk full", EngineUnavailable),
-        ("paging file", EngineUnavailable),
+        ("disk full", EngineSick),
+        ("paging file", EngineSick),
         ("cuda", ExecutionFailed),
         ("cuda, older", ExecutionFailed),
         ("broken install", ExecutionFailed),

@@ -28,10 +28,10 @@ from modules.queue_manager.ports import (
     RunReport,
     Started,
 )
-from modules.queue_manager.status import EngineStatus, Place, QueueStatus
-from modules.utils.monitoring.health_server import Monitor, View
+from modules.queue_manager.status import EngineStatus, QueuePosition, QueueStatus
+from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.metrics import JobMetrics, jain
-from modules.utils.monitoring.status_history import Chronicle
+from modules.utils.monitoring.status_history import StatusHistory
 
 SIZE = Size(width=64, height=64)
 
@@ -80,7 +80,7 @@ def metrics(clock: Wall) -> JobMetrics:
             waiting=3, taken=0, running=1, arriving=0, users=2, paused=False, closed_because=None
         ),
         engines=lambda: [engine()],
-        place=lambda job_id: Place(running=False, ahead=0, waiting=1, expected_at=1004.0),
+        place=lambda job_id: QueuePosition(running=False, ahead=0, waiting=1, expected_at=1004.0),
         requests=lambda: {"200": 7, "429": 0},
     )
 
@@ -134,14 +134,14 @@ async def test_figures_are_scraped_as_they_happened() -> None:
 
 
 async def test_the_view_of_the_moment_is_shown_from_the_first_on() -> None:
-    monitor, problem = Monitor(), ["no GPU answers"]
+    health_server, problem = HealthServer(), ["no GPU answers"]
     working = View(
         unready=lambda: next(iter(problem), None),
         metrics=metrics(Wall()).text,
         status=lambda: {"queue": {"waiting": 3}},
     )
     async with (
-        monitor.serving(host="127.0.0.1", port=0) as port,
+        health_server.serving(host="127.0.0.1", port=0) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client,
     ):
 
@@ -153,7 +153,7 @@ async def test_the_view_of_the_moment_is_shown_from_the_first_on() -> None:
         assert await get("/readyz") == (503, "starting\n")
         assert await get("/metrics") == (200, "")
         assert json.loads((await get("/status.json"))[1]) == {"unready": "starting"}
-        with monitor.showing(working):
+        with health_server.showing(working):
             assert await get("/healthz") == (200, "ok\n")
             assert await get("/readyz") == (503, "no GPU answers\n")
             assert "fullet_queue_waiting 3.0" in (await get("/metrics"))[1]
@@ -165,8 +165,8 @@ async def test_the_view_of_the_moment_is_shown_from_the_first_on() -> None:
 
 async def test_a_port_in_use_is_waited_for_and_told(caplog: pytest.LogCaptureFixture) -> None:
     async with AsyncExitStack() as first, aiohttp.ClientSession() as client:
-        port = await first.enter_async_context(Monitor().serving(host="127.0.0.1", port=0))
-        async with Monitor().serving(host="127.0.0.1", port=port):
+        port = await first.enter_async_context(HealthServer().serving(host="127.0.0.1", port=0))
+        async with HealthServer().serving(host="127.0.0.1", port=port):
             assert f"METRICS_PORT: 127.0.0.1:{port} is in use" in caplog.text
             await first.aclose()
             async with timeout(20):
@@ -181,7 +181,7 @@ async def test_a_port_in_use_is_waited_for_and_told(caplog: pytest.LogCaptureFix
 async def test_a_port_that_cannot_be_had_after_all_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Monitor().serving(host="127.0.0.1", port=0) as port:
+    async with HealthServer().serving(host="127.0.0.1", port=0) as port:
         errors, start = iter([OSError(errno.EADDRINUSE, "taken")]), web.TCPSite.start
 
         async def denied(site: web.TCPSite) -> None:
@@ -190,7 +190,7 @@ async def test_a_port_that_cannot_be_had_after_all_is_told(
             raise next(errors, OSError(errno.EACCES, "denied"))
 
         monkeypatch.setattr(web.TCPSite, "start", denied)
-        async with Monitor().serving(host="127.0.0.1", port=port), timeout(20):
+        async with HealthServer().serving(host="127.0.0.1", port=port), timeout(20):
             while "cannot be had (Permission denied)" not in caplog.text:
                 await asyncio.sleep(0.01)
 
@@ -207,7 +207,7 @@ async def test_what_fairness_looks_back_on_is_not_kept_longer_though_nobody_asks
 
 async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
     clock = Wall()
-    kept = Chronicle(
+    kept = StatusHistory(
         clock=clock,
         queue=lambda: QueueStatus(
             waiting=0, taken=0, running=0, arriving=0, users=0, paused=False, closed_because=None
@@ -231,7 +231,7 @@ async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 async def test_an_address_that_is_not_this_machines_is_told_by_the_settings_name(host: str) -> None:
     with pytest.raises(BadSettings, match=f"METRICS_PORT: {host}:9100 cannot be had .* METRICS_HOST"):
-        async with Monitor().serving(host=host, port=9100):
+        async with HealthServer().serving(host=host, port=9100):
             pass
 
 

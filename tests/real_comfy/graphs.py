@@ -84,7 +84,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class ImageRequest:
     """One person's picture."""
 
     prompt: str
@@ -96,17 +96,17 @@ class Wish:
     references: tuple[str, ...] = field(default=())
 
 
-def fused(settings: Settings, wishes: Sequence[Wish], *, preview_every: int = 0) -> Graph:
+def fused(settings: Settings, wishes: Sequence[ImageRequest], *, preview_every: int = 0) -> Graph:
     """All wishes in one sampler run; nodes "latents" (SaveLatent) and "save" (SaveImageBatch)."""
     graph = _loaders(settings.family)
-    graph["positive"] = _encode_batch([wish.prompt for wish in wishes])
+    graph["positive"] = _encode_batch([image_request.prompt for image_request in wishes])
     if wishes[0].negative is None:
         graph["negative"] = _zeroed("positive")
     else:
-        graph["negative"] = _encode_batch([wish.negative or "" for wish in wishes])
+        graph["negative"] = _encode_batch([image_request.negative or "" for image_request in wishes])
     graph |= _latent(settings, len(wishes), wishes[0].references)
     for i in range(len(wishes[0].references)):
-        names = [wish.references[i] for wish in wishes]
+        names = [image_request.references[i] for image_request in wishes]
         scale = {
             "megapixels": settings.megapixels,
             "upscale_method": "nearest-exact",
@@ -114,7 +114,7 @@ def fused(settings: Settings, wishes: Sequence[Wish], *, preview_every: int = 0)
         }
         graph[f"scaled{i}"] = _node("LoadImageBatch", names=json.dumps(names), **scale)
     positive, negative = _with_references(graph, len(wishes[0].references))
-    seeds = json.dumps([wish.seed for wish in wishes])
+    seeds = json.dumps([image_request.seed for image_request in wishes])
     graph["model"] = _node("FusedModel", model=_model(settings.family), positive=positive, negative=negative)
     graph["guider"] = _node(
         "CFGGuider", model=["model", 0], positive=positive, negative=negative, cfg=settings.guidance
@@ -135,7 +135,7 @@ def fused(settings: Settings, wishes: Sequence[Wish], *, preview_every: int = 0)
     graph["save"] = _node(
         "SaveImageBatch",
         images=["decoded", 0],
-        keys=json.dumps([wish.key for wish in wishes]),
+        keys=json.dumps([image_request.key for image_request in wishes]),
         format="png",
         quality=90,
         preview_every=preview_every,
@@ -143,16 +143,16 @@ def fused(settings: Settings, wishes: Sequence[Wish], *, preview_every: int = 0)
     return graph
 
 
-def stock(settings: Settings, wish: Wish) -> Graph:
+def stock(settings: Settings, image_request: ImageRequest) -> Graph:
     """The wish alone through stock nodes only; nodes "latents" (SaveLatent) and "save" (SaveImage)."""
     graph = _loaders(settings.family)
-    graph["positive"] = _node("CLIPTextEncode", text=wish.prompt, clip=["clip", 0])
-    if wish.negative is None:
+    graph["positive"] = _node("CLIPTextEncode", text=image_request.prompt, clip=["clip", 0])
+    if image_request.negative is None:
         graph["negative"] = _zeroed("positive")
     else:
-        graph["negative"] = _node("CLIPTextEncode", text=wish.negative, clip=["clip", 0])
-    graph |= _latent(settings, 1, wish.references)
-    for i, name in enumerate(wish.references):
+        graph["negative"] = _node("CLIPTextEncode", text=image_request.negative, clip=["clip", 0])
+    graph |= _latent(settings, 1, image_request.references)
+    for i, name in enumerate(image_request.references):
         graph[f"loaded{i}"] = _node("LoadImage", image=name)
         graph[f"scaled{i}"] = _node(
             "ImageScaleToTotalPixels",
@@ -161,7 +161,7 @@ def stock(settings: Settings, wish: Wish) -> Graph:
             megapixels=settings.megapixels,
             resolution_steps=settings.resolution_steps,
         )
-    positive, negative = _with_references(graph, len(wish.references))
+    positive, negative = _with_references(graph, len(image_request.references))
     if settings.family.flux2:
         graph["guider"] = _node(
             "CFGGuider",
@@ -170,7 +170,7 @@ def stock(settings: Settings, wish: Wish) -> Graph:
             negative=negative,
             cfg=settings.guidance,
         )
-        graph["noise"] = _node("RandomNoise", noise_seed=wish.seed)
+        graph["noise"] = _node("RandomNoise", noise_seed=image_request.seed)
         graph["sampler"] = _node("KSamplerSelect", sampler_name=settings.sampler)
         graph["sigmas"] = _flux2_sigmas(settings) or {}
         graph["sampled"] = _advanced()
@@ -178,7 +178,7 @@ def stock(settings: Settings, wish: Wish) -> Graph:
         graph["sampled"] = _node(
             "KSampler",
             model=_model(settings.family),
-            seed=wish.seed,
+            seed=image_request.seed,
             steps=settings.steps,
             cfg=settings.guidance,
             sampler_name=settings.sampler,
@@ -189,7 +189,9 @@ def stock(settings: Settings, wish: Wish) -> Graph:
             denoise=1.0,
         )
     graph |= _ends()
-    graph["save"] = _node("SaveImage", images=["decoded", 0], filename_prefix=f"real_comfy/{wish.key}")
+    graph["save"] = _node(
+        "SaveImage", images=["decoded", 0], filename_prefix=f"real_comfy/{image_request.key}"
+    )
     return graph
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.real_comfy.comfy import Comfy, Latent, largest_difference, pixel_differences, pixels
 from tests.real_comfy.conftest import Record
-from tests.real_comfy.graphs import FAMILIES, KLEIN, ZIMAGE, Family, Settings, Wish, fused, stock
+from tests.real_comfy.graphs import FAMILIES, KLEIN, ZIMAGE, Family, ImageRequest, Settings, fused, stock
 from tests.real_comfy.report import Measured
 
 LATENT = 2e-5  # fp32, at guidance 1
@@ -46,9 +46,9 @@ def tolerance(guidance: float, floor: float | None = None) -> float:
     return max(2 * LATENT, 0 if floor is None or floor > ANOTHER_PICTURE else 2 * floor)
 
 
-def wishes(guidance: float, salt: int, references: Sequence[tuple[str, ...]] = ()) -> list[Wish]:
+def wishes(guidance: float, salt: int, references: Sequence[tuple[str, ...]] = ()) -> list[ImageRequest]:
     return [
-        Wish(
+        ImageRequest(
             prompt=prompt(words, i + salt),
             seed=7919 * salt + i,
             key=uuid.uuid4().hex,
@@ -59,18 +59,18 @@ def wishes(guidance: float, salt: int, references: Sequence[tuple[str, ...]] = (
     ]
 
 
-async def alone(comfy: Comfy, settings: Settings, wish: Wish) -> tuple[Latent, bytes]:
-    outputs = await comfy.run(stock(settings, wish))
+async def alone(comfy: Comfy, settings: Settings, image_request: ImageRequest) -> tuple[Latent, bytes]:
+    outputs = await comfy.run(stock(settings, image_request))
     return await comfy.latent(outputs, "latents"), pixels(await comfy.view(outputs["save"]["images"][0]))
 
 
 async def stock_batch_difference(
-    comfy: Comfy, settings: Settings, people: list[Wish], solos: list[Latent]
+    comfy: Comfy, settings: Settings, people: list[ImageRequest], solos: list[Latent]
 ) -> float:
     """How far stock nodes are from their own lone pictures when they make four (the first of each four)."""
     worst = 0.0
-    for wish, solo in zip(people, solos, strict=True):
-        graph = stock(settings, wish)
+    for image_request, solo in zip(people, solos, strict=True):
+        graph = stock(settings, image_request)
         graph["latent"]["inputs"]["batch_size"] = 4
         batch = await comfy.latent(await comfy.run(graph), "latents")
         worst = max(worst, largest_difference(batch.row(0), solo.row(0)))
@@ -84,13 +84,13 @@ class Worst:
         self.latent, self.pixel, self.share = 0.0, 0, 0.0
 
     async def compare(
-        self, comfy: Comfy, settings: Settings, batch: list[Wish], solos: list[tuple[Latent, bytes]]
+        self, comfy: Comfy, settings: Settings, batch: list[ImageRequest], solos: list[tuple[Latent, bytes]]
     ) -> Latent:
-        batch = [replace(wish, key=uuid.uuid4().hex) for wish in batch]
+        batch = [replace(image_request, key=uuid.uuid4().hex) for image_request in batch]
         latents = await comfy.latent(await comfy.run(fused(settings, batch)), "latents")
-        for i, (wish, (latent, picture)) in enumerate(zip(batch, solos, strict=True)):
+        for i, (image_request, (latent, picture)) in enumerate(zip(batch, solos, strict=True)):
             self.latent = max(self.latent, largest_difference(latents.row(i), latent.row(0)))
-            pixel, share = pixel_differences(pixels(await comfy.picture(wish.key)), picture)
+            pixel, share = pixel_differences(pixels(await comfy.picture(image_request.key)), picture)
             self.pixel, self.share = max(self.pixel, pixel), max(self.share, share)
         return latents
 
@@ -109,7 +109,7 @@ async def test_each_picture_is_the_one_its_owner_would_get_alone(
         family=family, sampler=sampler, guidance=guidance, steps=4 if sampler == "uni_pc" else 3
     )
     people = wishes(guidance, 1 + CASES.index((family, sampler, guidance)))
-    solos = [await alone(comfy, settings, wish) for wish in people]
+    solos = [await alone(comfy, settings, image_request) for image_request in people]
     four = BATCHES[1]
     floor = await stock_batch_difference(
         comfy, settings, [people[i] for i in four], [solos[i][0] for i in four]
@@ -182,7 +182,7 @@ async def test_an_edit_sees_its_own_references_alone(
     uploads = [await upload(comfy, 10 * i + n) for i in range(4) for n in range(count)]
     names = [tuple(uploads[count * i : count * (i + 1)]) for i in range(4)]
     people = wishes(guidance, 100 + count, names)
-    solos = [await alone(comfy, settings, wish) for wish in people]
+    solos = [await alone(comfy, settings, image_request) for image_request in people]
     worst = Worst()
     for chosen in ((0, 1, 2, 3), (3, 1)):
         await worst.compare(comfy, settings, [people[i] for i in chosen], [solos[i] for i in chosen])

@@ -16,13 +16,13 @@ from PIL import Image
 
 from modules.queue_manager.backports import timeout
 from tests.real_comfy.comfy import Comfy, RunFailed, largest_difference, pixels
-from tests.real_comfy.graphs import KLEIN, ZIMAGE, Settings, Wish, fused, stock
+from tests.real_comfy.graphs import KLEIN, ZIMAGE, ImageRequest, Settings, fused, stock
 
 SMALL = Settings(family=ZIMAGE, steps=2, width=64, height=64)
 
 
-def wish(prompt: str, seed: int = 1, **more: object) -> Wish:
-    return Wish(prompt=prompt, seed=seed, key=uuid.uuid4().hex, **more)
+def image_request(prompt: str, seed: int = 1, **more: object) -> ImageRequest:
+    return ImageRequest(prompt=prompt, seed=seed, key=uuid.uuid4().hex, **more)
 
 
 def png_chunks(content: bytes) -> set[str]:
@@ -46,7 +46,9 @@ async def test_fifty_batches_deliver_their_pixels_and_nothing_else(comfy: Comfy)
     dice = random.Random(8)
     for batch in range(50):
         people = [
-            wish(f"secret of person {batch}-{i} " + "word " * dice.randint(0, 90), dice.randint(0, 2**63))
+            image_request(
+                f"secret of person {batch}-{i} " + "word " * dice.randint(0, 90), dice.randint(0, 2**63)
+            )
             for i in range(dice.randint(1, 4))
         ]
         outputs = await comfy.run(fused(SMALL, people))
@@ -65,7 +67,7 @@ async def test_fifty_batches_deliver_their_pixels_and_nothing_else(comfy: Comfy)
 async def test_a_picture_is_served_again_and_again_until_it_is_dropped(
     comfy: Comfy, kind: str, content_type: str
 ) -> None:
-    person = wish("fox")
+    person = image_request("fox")
     graph = fused(SMALL, [person])
     graph["save"]["inputs"] |= {"format": kind, "quality": 70}
     await comfy.run(graph)
@@ -90,7 +92,7 @@ async def test_an_unknown_key_is_not_found(comfy: Comfy, key: str) -> None:
 
 
 async def test_the_same_prompt_again_saves_again(comfy: Comfy) -> None:
-    person = wish("fox")
+    person = image_request("fox")
     graph = fused(SMALL, [person])
     await comfy.run(graph)
     first = await comfy.picture(person.key)
@@ -102,12 +104,16 @@ async def test_the_same_prompt_again_saves_again(comfy: Comfy) -> None:
 
 async def test_each_person_sees_a_preview_of_their_own_picture(comfy: Comfy) -> None:
     settings = Settings(family=ZIMAGE, steps=4, width=128, height=64)
-    people = [wish("fox", 1), wish("a much longer prompt about an owl", 2), wish("elk", 3)]
+    people = [
+        image_request("fox", 1),
+        image_request("a much longer prompt about an owl", 2),
+        image_request("elk", 3),
+    ]
     mine, other = uuid.uuid4().hex, uuid.uuid4().hex
     async with listen(comfy, mine) as socket, listen(comfy, other) as bystander:
         prompt_id = await comfy.submit(fused(settings, people, preview_every=2), mine)
         previews = await events(socket, prompt_id)
-        await comfy.run(fused(SMALL, [wish("last")]))
+        await comfy.run(fused(SMALL, [image_request("last")]))
         overheard = [message async for message in drained(bystander)]
     assert [(p["key"], p["step"], p["steps"]) for p in previews] == [
         (person.key, step, 4) for step in (2, 4) for person in people
@@ -124,8 +130,8 @@ async def test_a_preview_does_not_depend_on_who_else_is_there(comfy: Comfy) -> N
     settings, client = Settings(family=KLEIN, steps=2, width=128, height=128), uuid.uuid4().hex
     seen = {}
     async with listen(comfy, client) as socket:
-        for others in ([], [wish("owl", 5)]):
-            person = wish("fox", 4)
+        for others in ([], [image_request("owl", 5)]):
+            person = image_request("fox", 4)
             prompt_id = await comfy.submit(fused(settings, [*others, person], preview_every=1), client)
             found = [p["image"] for p in await events(socket, prompt_id) if p["key"] == person.key]
             seen[len(others)] = [pixels(base64.b64decode(image)) for image in found]
@@ -136,7 +142,9 @@ async def test_a_preview_does_not_depend_on_who_else_is_there(comfy: Comfy) -> N
 async def test_no_previews_unless_asked_for(comfy: Comfy) -> None:
     client = uuid.uuid4().hex
     async with listen(comfy, client) as socket:
-        assert await events(socket, await comfy.submit(fused(SMALL, [wish("fox", 77)]), client)) == []
+        assert (
+            await events(socket, await comfy.submit(fused(SMALL, [image_request("fox", 77)]), client)) == []
+        )
 
 
 @pytest.mark.parametrize(
@@ -159,17 +167,18 @@ async def test_a_prompt_reaches_the_encoder_as_the_stock_node_would_pass_it(
     comfy: Comfy, prompt: str, family
 ) -> None:
     settings = Settings(family=family, steps=1, width=64, height=64)
-    person = wish(prompt, 6)
+    person = image_request(prompt, 6)
     alone = await comfy.latent(await comfy.run(stock(settings, person)), "latents")
     batch = await comfy.latent(
-        await comfy.run(fused(settings, [wish("owl", 2), person, wish(prompt + " x", 3)])), "latents"
+        await comfy.run(fused(settings, [image_request("owl", 2), person, image_request(prompt + " x", 3)])),
+        "latents",
     )
     assert largest_difference(batch.row(1), alone.row(0)) <= 2e-5
 
 
 async def test_variations_are_the_same_beside_anyone(comfy: Comfy) -> None:
     def graph(seeds: list[object]) -> dict[str, dict[str, object]]:
-        made = fused(SMALL, [wish("fox") for _ in seeds])
+        made = fused(SMALL, [image_request("fox") for _ in seeds])
         made["noise"]["inputs"]["seeds"] = made["sampler"]["inputs"]["seeds"] = json.dumps(seeds)
         return made
 

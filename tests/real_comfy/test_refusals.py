@@ -8,13 +8,15 @@ import uuid
 import pytest
 
 from tests.real_comfy.comfy import Comfy, Graph, RunFailed
-from tests.real_comfy.graphs import KLEIN, ZIMAGE, Settings, Wish, fused
+from tests.real_comfy.graphs import KLEIN, ZIMAGE, ImageRequest, Settings, fused
 
 SMALL = Settings(family=ZIMAGE, steps=1, width=64, height=64)
 
 
 def two() -> Graph:
-    wishes = [Wish(prompt=text, seed=i, key=uuid.uuid4().hex) for i, text in enumerate(("fox", "owl " * 40))]
+    wishes = [
+        ImageRequest(prompt=text, seed=i, key=uuid.uuid4().hex) for i, text in enumerate(("fox", "owl " * 40))
+    ]
     return fused(SMALL, wishes)
 
 
@@ -48,11 +50,11 @@ async def test_a_wrong_input_is_named(
 
 
 async def test_the_last_seed_fits_all_but_samplers_that_need_the_next(comfy: Comfy) -> None:
-    wish = Wish(prompt="fox", seed=2**64 - 1, key=uuid.uuid4().hex)
-    await comfy.run(fused(SMALL, [wish]))
+    image_request = ImageRequest(prompt="fox", seed=2**64 - 1, key=uuid.uuid4().hex)
+    await comfy.run(fused(SMALL, [image_request]))
     ancestral = Settings(family=ZIMAGE, steps=2, width=64, height=64, sampler="euler_ancestral")
     with pytest.raises(RunFailed, match="SamplerBatch: input seeds: 18446744073709551615"):
-        await comfy.run(fused(ancestral, [wish]))
+        await comfy.run(fused(ancestral, [image_request]))
 
 
 async def test_text_changed_after_it_was_merged_is_refused(comfy: Comfy) -> None:
@@ -76,7 +78,7 @@ async def test_more_prompts_than_latents_are_refused(comfy: Comfy) -> None:
 
 async def test_a_model_fused_twice_is_fused_once(comfy: Comfy) -> None:
     settings = Settings(family=KLEIN, steps=1, width=64, height=64)
-    wishes = [Wish(prompt=text, seed=1, key=uuid.uuid4().hex) for text in ("fox", "owl " * 600)]
+    wishes = [ImageRequest(prompt=text, seed=1, key=uuid.uuid4().hex) for text in ("fox", "owl " * 600)]
     once = fused(settings, wishes)
     twice = fused(settings, wishes)
     twice["again"] = {
@@ -123,7 +125,7 @@ async def test_a_node_that_the_operator_vouches_for_passes(comfy: Comfy) -> None
 
 
 async def test_a_person_alone_may_have_any_patch(comfy: Comfy) -> None:
-    graph = fused(SMALL, [Wish(prompt="fox", seed=1, key=uuid.uuid4().hex)])
+    graph = fused(SMALL, [ImageRequest(prompt="fox", seed=1, key=uuid.uuid4().hex)])
     graph["patched"] = {
         "class_type": "EasyCache",
         "inputs": {**CACHE, "model": graph["model"]["inputs"]["model"]},

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.real_comfy.comfy import Comfy, Graph
 from tests.real_comfy.conftest import Record
-from tests.real_comfy.graphs import KLEIN, Settings, Wish, fused
+from tests.real_comfy.graphs import KLEIN, ImageRequest, Settings, fused
 
 BATCH = 4
 FULL = {"width": 1024, "height": 1024, "upscale_method": "bicubic", "crop": "disabled"}
@@ -93,7 +93,7 @@ async def batches(comfy: Comfy, count: int, *, stock: bool, salt: int) -> float:
     runs = []
     for i in range(count):
         people = [
-            Wish(
+            ImageRequest(
                 prompt="fox",
                 seed=random.Random(f"{salt} {i} {n} {stock}").getrandbits(40),
                 key=uuid.uuid4().hex,
@@ -115,7 +115,7 @@ async def batches(comfy: Comfy, count: int, *, stock: bool, salt: int) -> float:
     return time.perf_counter() - began
 
 
-async def fetched(comfy: Comfy, prompt_id: str, people: list[Wish], *, stock: bool) -> None:
+async def fetched(comfy: Comfy, prompt_id: str, people: list[ImageRequest], *, stock: bool) -> None:
     outputs = await comfy.outputs(prompt_id)
     if stock:
         await asyncio.gather(*(comfy.view(file) for file in outputs["save"]["images"]))

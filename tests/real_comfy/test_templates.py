@@ -19,7 +19,7 @@ from modules.ai.workflows.graph import Graph, read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest, SourceImage
 from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
-from tests.real_comfy.graphs import FAMILIES, FLUX1, KLEIN, Family, Settings, Wish, stock
+from tests.real_comfy.graphs import FAMILIES, FLUX1, KLEIN, Family, ImageRequest, Settings, stock
 
 PROMPTS = ("fox", "an owl under northern light in deep snow", "elk " * 70, "")
 FOLDER = Path(__file__).parents[2] / "flujos"
@@ -61,7 +61,7 @@ async def test_an_authors_own_graph_fuses_by_the_card_that_is_proposed_for_it(
     if not family.files <= await comfy.models():
         pytest.skip(f"the server does not offer {family.name}")
     settings = Settings(family=family, sampler=sampler, guidance=guidance, width=192, height=160)
-    exported = stock(settings, Wish(prompt="a boat", seed=5, key="exported", negative="fog"))
+    exported = stock(settings, ImageRequest(prompt="a boat", seed=5, key="exported", negative="fog"))
     del exported["latents"]
     card = read_card(propose_card(read_graph(exported), "mine"))
     template = WorkflowTemplate(name="mine", card=card, graph=read_graph(exported))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from modules.utils.settings.server_discovery import Addresses, look_up
+from modules.utils.settings.server_discovery import ServerDiscovery, look_up
 
 
 class Beat:
@@ -52,7 +52,7 @@ async def follow(answers: list[Sequence[str] | OSError]) -> list[tuple[str, ...]
             raise answer
         return answer
 
-    addresses = Addresses(on_urls=fleet.set_urls, clock=clock, resolve=resolve)
+    addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock, resolve=resolve)
     await addresses.set(["http://own:1", "dns+http://comfy:8188"])
     running = asyncio.create_task(addresses.run())
     await asyncio.wait_for(clock.spent.wait(), 5)
@@ -88,7 +88,7 @@ async def test_a_server_that_is_named_and_found_as_well_is_one() -> None:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return ["10.0.0.1", "10.0.0.2"]
 
-    addresses = Addresses(on_urls=fleet.set_urls, clock=Beat(0), resolve=resolve)
+    addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=Beat(0), resolve=resolve)
     await addresses.set(["http://10.0.0.2:8188", "dns+http://comfy:8188"])
     assert fleet.told == [("http://10.0.0.2:8188", "http://10.0.0.1:8188")]
 
@@ -96,7 +96,7 @@ async def test_a_server_that_is_named_and_found_as_well_is_one() -> None:
 @pytest.mark.parametrize("name", ["gpu..internal", "x" * 64 + ".internal"])
 async def test_a_name_that_no_host_can_have_is_one_that_cannot_be_looked_up(name: str) -> None:
     fleet = Fleet()
-    addresses = Addresses(on_urls=fleet.set_urls, clock=Beat(0))
+    addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=Beat(0))
     await addresses.set(["http://own:1", f"dns+http://{name}:8188"])
     assert fleet.told == [("http://own:1",)]
 
@@ -105,7 +105,7 @@ async def test_each_server_has_the_batch_size_of_its_address() -> None:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return ["10.0.0.1", "10.0.0.2"]
 
-    addresses = Addresses(on_urls=Fleet().set_urls, clock=Beat(0), resolve=resolve)
+    addresses = ServerDiscovery(on_urls=Fleet().set_urls, clock=Beat(0), resolve=resolve)
     await addresses.set(["http://own:1", "dns+http://comfy:8188"], [2, 4])
     assert addresses.batch_size("http://own:1") == 2
     assert addresses.batch_size("http://10.0.0.2:8188") == 4
@@ -119,7 +119,7 @@ async def test_what_is_set_again_is_looked_up_and_told_again() -> None:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return next(answers)
 
-    addresses = Addresses(on_urls=fleet.set_urls, clock=Beat(0), resolve=resolve)
+    addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=Beat(0), resolve=resolve)
     for _ in range(3):
         await addresses.set(["dns+http://comfy:8188"])
     assert fleet.told == [("http://10.0.0.1:8188",), ("http://10.0.0.1:8188",), ("http://10.0.0.2:8188",)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from modules.queue_manager.event_publisher import Announcer
+from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.ports import Delivered, Finished, JobEvent, Receipt
 from tests.fakes import Listener
 from tests.journal import a_job, finished
@@ -21,15 +21,15 @@ class Slow:
 def test_pictures_are_not_kept_for_those_who_have_not_heard() -> None:
     async def whole() -> None:
         quick = Listener()
-        announcer = Announcer([Slow(), quick])
+        publisher = EventPublisher([Slow(), quick])
         for number in range(1, 101):
-            announcer.tell(finished(a_job(number), bytes(1000)))
+            publisher.tell(finished(a_job(number), bytes(1000)))
         await asyncio.sleep(1)
-        waiting = [event for line in announcer._lines for event in line.events]
+        waiting = [event for line in publisher._lines for event in line.events]
         assert len(waiting) == 99
         heard = [*waiting, *quick.events]
         assert sum(len(event.picture.data) for event in heard if isinstance(event, Finished)) == 0
-        await announcer.aclose()
+        await publisher.aclose()
 
     run_virtual(whole())
 
@@ -37,11 +37,11 @@ def test_pictures_are_not_kept_for_those_who_have_not_heard() -> None:
 def test_a_slow_listener_holds_up_only_itself() -> None:
     async def whole() -> list[str]:
         quick, job = Listener(), a_job(1)
-        announcer = Announcer([Slow(), quick])
-        announcer.tell(finished(job, b"pixels"))
-        announcer.tell(Delivered(job=job, receipt=Receipt(where="channel")))
+        publisher = EventPublisher([Slow(), quick])
+        publisher.tell(finished(job, b"pixels"))
+        publisher.tell(Delivered(job=job, receipt=Receipt(where="channel")))
         await asyncio.sleep(1)
-        await announcer.aclose()
+        await publisher.aclose()
         return quick.of(job)
 
     assert run_virtual(whole()) == ["Finished", "Delivered"]

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.status import EngineStatus, QueueStatus
-from modules.utils.monitoring.health_server import Monitor, View
+from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.metrics import JobMetrics
 from modules.utils.settings import settings
 from modules.utils.settings.settings import Settings
@@ -128,7 +128,7 @@ async def test_the_health_check_tells_a_living_bot_from_a_dead_one() -> None:
             )
             return await process.wait()
 
-    async with Monitor().serving(host="127.0.0.1", port=0) as port:
+    async with HealthServer().serving(host="127.0.0.1", port=0) as port:
         assert await ask(port) == 0
     assert await ask(port) != 0
     assert await ask(0) == 0
@@ -288,12 +288,12 @@ async def test_kubernetes_asks_what_the_bot_answers() -> None:
     (container,) = manifests()["Deployment", "fullet"]["spec"]["template"]["spec"]["containers"]
     paths = {container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
     assert len(paths) == 2
-    monitor = Monitor()
+    health_server = HealthServer()
     async with (
-        monitor.serving(host="127.0.0.1", port=0) as port,
+        health_server.serving(host="127.0.0.1", port=0) as port,
         aiohttp.ClientSession() as session,
     ):
-        with monitor.showing(View(unready=lambda: None)):
+        with health_server.showing(View(unready=lambda: None)):
             for path in paths:
                 async with session.get(f"http://127.0.0.1:{port}{path}") as response:
                     assert response.status == 200, path

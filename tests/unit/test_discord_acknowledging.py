@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from modules.discord.interactions.deferral import AT_ONCE, Acknowledger
+from modules.discord.interactions.deferral import AT_ONCE, Deferrals
 from tests.virtual_time import run_virtual
 
 
@@ -29,10 +29,10 @@ class Interaction:
 
 def test_acknowledgements_that_hang_keep_nobody_else_waiting() -> None:
     async def whole() -> None:
-        acknowledger = Acknowledger()
+        deferrals = Deferrals()
 
         async def defer(interaction: Any) -> None:
-            await acknowledger.defer(interaction)
+            await deferrals.defer(interaction)
 
         hung = [Interaction(Response(3600.0)) for _ in range(AT_ONCE)]
         others = [Interaction() for _ in range(AT_ONCE)]

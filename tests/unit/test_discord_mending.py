@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from discord.utils import time_snowflake
 
-from modules.discord.delivery.status_messages import ProgressMessages
-from modules.discord.transport.message_client import Note, Posted
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.ui.components import custom_id
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.queue_manager.jobs import JobId
 from modules.utils.database.rows import JobRecord
@@ -43,9 +43,9 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
     parts: Any = dict.fromkeys(
-        ("courier", "preferences", "messages", "clock", "place", "hindrance", "served", "tell_elsewhere")
+        ("message_client", "preferences", "messages", "clock", "place", "hindrance", "served", "tell_elsewhere")
     )
-    messages = ProgressMessages(store=shelf, **parts)  # type: ignore[arg-type]
+    messages = LiveStatusMessages(store=shelf, **parts)  # type: ignore[arg-type]
 
     async def known(_: JobId) -> Any:
         return record
@@ -98,7 +98,7 @@ class Channel:
     async def turn_to_edit(self, where: Posted, **_: object) -> AsyncIterator[None]:
         yield
 
-    async def edit_now(self, where: Posted, note: Note) -> None:
+    async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
         self.messages[where.message_id] = {"id": str(where.message_id), "text": note.text}
 
     async def delete(self, where: Posted, **_: object) -> None:
@@ -113,10 +113,10 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
     parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "tell_elsewhere"))
-    messages = ProgressMessages(
+    messages = LiveStatusMessages(
         store=shelf,  # type: ignore[arg-type]
-        courier=channel,  # type: ignore[arg-type]
-        messages=Messages.load(),
+        message_client=channel,  # type: ignore[arg-type]
+        messages=Translations.load(),
         clock=clock,
         **parts,
     )

@@ -12,13 +12,13 @@ from fluent.syntax.visitor import Visitor
 
 from modules.discord.delivery.status_text import standing
 from modules.discord.interactions.settings_view import settings_view
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import localised
 from modules.discord.ui.formatting import seconds
-from modules.discord.ui.translations import LOCALES, Messages
+from modules.discord.ui.translations import LOCALES, Translations
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError
-from modules.queue_manager.status import Place
+from modules.queue_manager.status import QueuePosition
 
 LANGUAGES = sorted(file.stem for file in LOCALES.glob("*.ftl"))
 
@@ -67,17 +67,17 @@ def test_another_language_is_one_file_more(tmp_path: Path) -> None:
     (tmp_path / "fr.ftl").write_text(
         words.replace("deleted = Deleted.", "deleted = Supprimée."), encoding="utf-8"
     )
-    messages = Messages.load(tmp_path)
+    messages = Translations.load(tmp_path)
     assert messages.text("fr", "deleted") == "Supprimée."
     command = {"name": "help", "description": "x", "type": 1, "options": []}
     assert localised(command, messages)["name_localizations"]["fr"] == "aide"
-    person = Person(user_id=1, name="ana", guild_id=1, locale="fr")
+    person = Requester(user_id=1, name="ana", guild_id=1, locale="fr")
     view = settings_view(messages, person, [])
     assert "Français" in str(view.to_components())
 
 
 def test_every_error_has_a_sentence_of_its_own_in_each_language() -> None:
-    messages = Messages.load()
+    messages = Translations.load()
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BotError)]
     told = [kind for kind in kinds if not issubclass(kind, errors.StartupError)]
     missing = [kind.__name__ for kind in told if not messages.has(kind.message_key)]
@@ -86,15 +86,15 @@ def test_every_error_has_a_sentence_of_its_own_in_each_language() -> None:
 
 @pytest.mark.parametrize("locale", ["es-ES", "es-419"])
 def test_both_kinds_of_spanish_read_spanish(locale: str) -> None:
-    assert Messages.load().text(locale, "deleted") == "Borrada."
+    assert Translations.load().text(locale, "deleted") == "Borrada."
 
 
 def test_a_language_without_a_file_reads_english() -> None:
-    assert Messages.load().text("fr", "deleted") == "Deleted."
+    assert Translations.load().text("fr", "deleted") == "Deleted."
 
 
 def test_plural_forms_follow_the_number() -> None:
-    messages = Messages.load()
+    messages = Translations.load()
     one = messages.text("en-GB", "queued", count=1, numbers="#4", ahead=0)
     many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", ahead=2)
     assert one == "Picture #4 is queued. First in line."
@@ -102,9 +102,9 @@ def test_plural_forms_follow_the_number() -> None:
 
 
 def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> None:
-    messages = Messages.load()
-    taken = Place(running=True, ahead=0, waiting=0, expected_at=None)
-    first = Place(running=False, ahead=0, waiting=1, expected_at=None)
+    messages = Translations.load()
+    taken = QueuePosition(running=True, ahead=0, waiting=0, expected_at=None)
+    first = QueuePosition(running=False, ahead=0, waiting=1, expected_at=None)
     said = [
         messages.text("en", "status-queued", number="7", ahead=standing(place), waiting=place.waiting)
         for place in (taken, first)
@@ -120,7 +120,7 @@ def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> N
     [("en-GB", ["9.5 s", "12 s", "1,234 s", "2.5 MB"]), ("es-419", ["9,5 s", "12 s", "1.234 s", "2,5 MB"])],
 )
 def test_numbers_are_written_as_the_language_does(locale: str, shown: list[str]) -> None:
-    messages = Messages.load()
+    messages = Translations.load()
     said = [messages.text(locale, "result-waited", seconds=seconds(value)) for value in (9.46, 12.3, 1234.5)]
     said.append(messages.error(locale, errors.BadSourceImage("too-many-bytes", megabytes=2.5)))
     for words, number in zip(said, shown, strict=True):
@@ -128,11 +128,11 @@ def test_numbers_are_written_as_the_language_does(locale: str, shown: list[str])
 
 
 def test_an_error_is_told_with_its_fields() -> None:
-    said = Messages.load().error("es-ES", errors.UserLimitReached(active=2, limit=2, asked=1))
+    said = Translations.load().error("es-ES", errors.UserLimitReached(active=2, limit=2, asked=1))
     assert said == "Puedes tener 2 imágenes a la vez en la cola; ya hay 2."
 
 
 def test_the_engines_reason_is_cut_before_it_is_shown() -> None:
-    said = Messages.load().error("en-US", errors.ExecutionFailed("x" * 5000))
+    said = Translations.load().error("en-US", errors.ExecutionFailed("x" * 5000))
     assert said.startswith("It failed while being made: xxx")
     assert len(said) < 400

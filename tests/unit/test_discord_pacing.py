@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.demo.discord_server.buckets import OTHER, RateLimiter
-from modules.discord.transport.rate_limiter import Pacer, Priority
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Priority
 from tests.virtual_time import VirtualClock, run_virtual
 
 LEVELS = st.sampled_from(list(Priority))
@@ -27,7 +27,7 @@ class FarClock(VirtualClock):
         return seconds
 
 
-async def _turns(levels: list[Priority], pacer: Pacer) -> list[tuple[float, Priority]]:
+async def _turns(levels: list[Priority], pacer: DiscordRateLimiter) -> list[tuple[float, Priority]]:
     given_at: list[tuple[float, Priority]] = []
 
     async def ask(level: Priority) -> None:
@@ -42,7 +42,7 @@ async def _turns(levels: list[Priority], pacer: Pacer) -> list[tuple[float, Prio
 @given(st.lists(LEVELS, min_size=1, max_size=200))
 @settings(max_examples=30, deadline=None)
 def test_no_second_sees_more_than_the_limit(levels: list[Priority]) -> None:
-    given_at = run_virtual(_turns(levels, Pacer(clock=VirtualClock())))
+    given_at = run_virtual(_turns(levels, DiscordRateLimiter(clock=VirtualClock())))
     times = [time for time, _ in given_at]
     assert len(times) == len(levels)
     assert all(sum(start <= time < start + 1 for time in times) <= 50 for start in times)
@@ -56,7 +56,7 @@ def test_discord_never_counts_one_too_many_however_requests_bunch_up_on_the_way(
     refused = 0
     chance = random.Random(seed)
 
-    async def request(pacer: Pacer, discord: RateLimiter) -> None:
+    async def request(pacer: DiscordRateLimiter, discord: RateLimiter) -> None:
         nonlocal refused
         await pacer.turn(Priority.DELIVER)
         await asyncio.sleep(chance.uniform(0, way))
@@ -67,7 +67,7 @@ def test_discord_never_counts_one_too_many_however_requests_bunch_up_on_the_way(
 
     async def whole() -> None:
         clock = FarClock()
-        pacer, discord = Pacer(clock=VirtualClock()), RateLimiter(clock, enabled=True)  # type: ignore[arg-type]
+        pacer, discord = DiscordRateLimiter(clock=VirtualClock()), RateLimiter(clock, enabled=True)  # type: ignore[arg-type]
         await asyncio.gather(*(request(pacer, discord) for _ in range(400)))
 
     run_virtual(whole())
@@ -75,21 +75,21 @@ def test_discord_never_counts_one_too_many_however_requests_bunch_up_on_the_way(
 
 
 def test_answers_that_come_at_once_let_it_use_what_discord_allows() -> None:
-    given_at = run_virtual(_turns([Priority.DELIVER] * 480, Pacer(clock=VirtualClock())))
+    given_at = run_virtual(_turns([Priority.DELIVER] * 480, DiscordRateLimiter(clock=VirtualClock())))
     assert given_at[-1][0] < 10.1
 
 
 @given(st.lists(LEVELS, min_size=10, max_size=60))
 @settings(max_examples=30, deadline=None)
 def test_of_those_who_wait_the_urgent_go_first(levels: list[Priority]) -> None:
-    given_at = run_virtual(_turns(levels, Pacer(clock=VirtualClock(), per_second=10, burst=1)))
+    given_at = run_virtual(_turns(levels, DiscordRateLimiter(clock=VirtualClock(), per_second=10, burst=1)))
     waited = [level for _, level in given_at][1:]  # the first finds the way free
     assert waited == sorted(waited)
 
 
 def test_a_free_way_needs_no_waiting() -> None:
     async def whole() -> float:
-        await Pacer(clock=VirtualClock()).turn(Priority.REST)
+        await DiscordRateLimiter(clock=VirtualClock()).turn(Priority.REST)
         return asyncio.get_running_loop().time()
 
     assert run_virtual(whole()) == 0
@@ -97,7 +97,7 @@ def test_a_free_way_needs_no_waiting() -> None:
 
 def test_who_gives_up_waiting_takes_no_turn_from_the_others() -> None:
     async def whole() -> float:
-        pacer = Pacer(clock=VirtualClock(), per_second=1, burst=1)
+        pacer = DiscordRateLimiter(clock=VirtualClock(), per_second=1, burst=1)
         await pacer.turn(Priority.REST)
         impatient = asyncio.create_task(pacer.turn(Priority.ACKNOWLEDGE))
         patient = asyncio.create_task(pacer.turn(Priority.REST))
@@ -111,7 +111,7 @@ def test_who_gives_up_waiting_takes_no_turn_from_the_others() -> None:
 
 def test_who_gives_up_in_the_moment_of_their_turn_leaves_no_trace() -> None:
     async def whole() -> None:
-        pacer = Pacer(clock=VirtualClock(), limit=1)
+        pacer = DiscordRateLimiter(clock=VirtualClock(), limit=1)
         await pacer.turn(Priority.REST)
         unlucky = asyncio.create_task(pacer.turn(Priority.DELIVER))
         await asyncio.sleep(0)
@@ -130,7 +130,7 @@ def test_who_gives_up_in_the_moment_of_their_turn_leaves_no_trace() -> None:
 
 def test_many_who_give_up_are_not_remembered() -> None:
     async def whole() -> int:
-        pacer = Pacer(clock=VirtualClock(), limit=1)
+        pacer = DiscordRateLimiter(clock=VirtualClock(), limit=1)
         await pacer.turn(Priority.REST)
         for _ in range(1000):
             task = asyncio.create_task(pacer.turn(Priority.STATUS))
@@ -144,7 +144,7 @@ def test_many_who_give_up_are_not_remembered() -> None:
 
 def test_closing_lets_nobody_hang() -> None:
     async def whole() -> None:
-        pacer = Pacer(clock=VirtualClock(), per_second=0.001, burst=1)
+        pacer = DiscordRateLimiter(clock=VirtualClock(), per_second=0.001, burst=1)
         await pacer.turn(Priority.REST)
         waiting = asyncio.create_task(pacer.turn(Priority.REST))
         await asyncio.sleep(0)

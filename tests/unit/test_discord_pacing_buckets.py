@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.demo.discord_server.buckets import MESSAGES, Limit, RateLimiter
-from modules.discord.transport.rate_limit_buckets import Bucket, Buckets
-from modules.discord.transport.rate_limiter import Pacer, Priority
+from modules.discord.transport.rate_limit_buckets import Bucket, RateLimitBuckets
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Priority
 from tests.unit.test_discord_pacing import FarClock
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -27,7 +27,7 @@ class Channel:
         self, *, way: float = 0.05, answer: float = 0.05, seed: int = 0, limit: Limit = MESSAGES
     ) -> None:
         clock = VirtualClock()
-        self.bucket = Bucket(pacer=Pacer(clock=clock), clock=clock)
+        self.bucket = Bucket(pacer=DiscordRateLimiter(clock=clock), clock=clock)
         self.way, self.answer, self.limit, self._chance = way, answer, limit, random.Random(seed)
         self._discord: Any = RateLimiter(FarClock(), enabled=True)  # type: ignore[arg-type]
         self.refused = 0
@@ -64,7 +64,7 @@ def test_no_window_of_discords_holds_one_too_many_and_nobody_is_forgotten(
 
     async def whole() -> Channel:
         channel = Channel(way=way, answer=answer, seed=seed)
-        works = (later(channel, number, *wish) for number, wish in enumerate(wishes))
+        works = (later(channel, number, *image_request) for number, image_request in enumerate(wishes))
         await asyncio.gather(*works)
         return channel
 
@@ -140,7 +140,7 @@ def test_who_gives_up_waiting_leaves_their_place_to_the_others(moment: float) ->
 def test_a_limit_that_is_not_told_lets_one_at_a_time_through() -> None:
     async def whole() -> int:
         clock = VirtualClock()
-        bucket, inside, most = Bucket(pacer=Pacer(clock=clock), clock=clock), 0, 0
+        bucket, inside, most = Bucket(pacer=DiscordRateLimiter(clock=clock), clock=clock), 0, 0
 
         async def go() -> None:
             nonlocal inside, most
@@ -177,7 +177,7 @@ def test_a_limit_stays_one_when_its_name_becomes_known_by_another_channels_answe
         http: Any = SimpleNamespace(
             _buckets={}, _bucket_hashes={}, _try_clear_expired_ratelimits=lambda: None
         )
-        buckets = Buckets(http=http, pacer=Pacer(clock=clock), clock=clock)
+        buckets = RateLimitBuckets(http=http, pacer=DiscordRateLimiter(clock=clock), clock=clock)
         route = Route("POST", "/channels/{channel_id}/messages", channel_id=2)
         before = http.get_ratelimit(f"{route.key}:2")
         async with buckets.turn(route, Priority.DELIVER):

@@ -14,10 +14,10 @@ import pytest
 from discord.utils import time_snowflake
 
 from modules.ai.comfy.errors import ServerLacks
-from modules.discord.delivery.status_messages import ProgressMessages
-from modules.discord.transport.message_client import Note, Posted
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.transport.rate_limiter import Line, Priority
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import (
     EngineStalled,
     ExecutionFailed,
@@ -41,7 +41,7 @@ from modules.utils.database.rows import UserPreferences
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
-MESSAGES = Messages.load()
+MESSAGES = Translations.load()
 
 
 @dataclass
@@ -67,18 +67,18 @@ class Turns:
         await self.line.join(level)
         yield
 
-    async def post_now(self, channel_id: int, note: Note, *, nonce: str | None = None) -> Posted:
+    async def post_now(self, channel_id: int, note: OutgoingMessage, *, nonce: str | None = None) -> Posted:
         self._say(note)
         moment = datetime.fromtimestamp(self.clock.unix(), tz=timezone.utc)
         return Posted(channel_id=channel_id, message_id=time_snowflake(moment))
 
-    async def edit_now(self, where: Posted, note: Note) -> None:
+    async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
         self._say(note)
 
     async def delete(self, where: Posted, *, level: Priority) -> None:
         self.deleted += 1
 
-    def _say(self, note: Note) -> None:
+    def _say(self, note: OutgoingMessage) -> None:
         self.said.append(note.text)
         self.files.append(note.files)
 
@@ -125,8 +125,8 @@ class Stand:
         self.turns, self.notes, self.choices = Turns(), Notes(), Choices()
         self.told: list[Any] = []
         self.served = True
-        self.messages = ProgressMessages(
-            courier=self.turns,  # type: ignore[arg-type]
+        self.messages = LiveStatusMessages(
+            message_client=self.turns,  # type: ignore[arg-type]
             store=self.notes,  # type: ignore[arg-type]
             preferences=self.choices,  # type: ignore[arg-type]
             messages=MESSAGES,

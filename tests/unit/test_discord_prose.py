@@ -16,7 +16,7 @@ from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
 from modules.discord.requests.guild_guard import judge
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import find_offer
 from modules.discord.sessions.rules import (
     closing_time,
@@ -31,10 +31,10 @@ from modules.discord.ui.aspect_ratios import choose_size, shape_of, sizes_by_sha
 from modules.discord.ui.components import TEMPLATE, custom_id
 from modules.discord.ui.formatting import bar, channel_name, fitting, message_ids, nonce, plain, quoted
 from modules.discord.ui.modals import seed_of, values_of
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSettings, BadSize, UnknownModel
 from modules.queue_manager.jobs import JobId, Size
-from modules.queue_manager.status import Place
+from modules.queue_manager.status import QueuePosition
 from modules.utils.database.rows import SessionRecord, UserPreferences
 from tests.fakes import offer
 
@@ -173,8 +173,8 @@ def test_a_choice_tells_the_models_speed_however_much_it_is_good_at(
     locale: str, seconds: float | None, speed: str
 ) -> None:
     wordy = offer("flux", steps=1, description=(("en", "good " * 40), ("es", "bueno " * 40)))
-    person = Person(user_id=ANA, name="Ana", guild_id=9, locale=locale)
-    (choice,) = model_choices([wordy], "imagine", "", person, Messages.load(), seconds=lambda _: seconds)
+    person = Requester(user_id=ANA, name="Ana", guild_id=9, locale=locale)
+    (choice,) = model_choices([wordy], "imagine", "", person, Translations.load(), seconds=lambda _: seconds)
     assert choice.name.startswith(f"Flux · {speed} · {'good' if locale == 'en' else 'bueno'} ")
     assert len(choice.name) <= 100
 
@@ -259,10 +259,10 @@ def test_a_token_never_goes_elsewhere(host: str) -> None:
 
 
 def test_a_place_is_told_when_it_changes_and_a_countdown_when_it_was_wrong() -> None:
-    old = Place(running=False, ahead=3, waiting=9, expected_at=1100.0)
-    near = Place(running=False, ahead=3, waiting=8, expected_at=1110.0)
-    far = Place(running=False, ahead=3, waiting=8, expected_at=1200.0)
-    ahead = Place(running=False, ahead=2, waiting=9, expected_at=1100.0)
+    old = QueuePosition(running=False, ahead=3, waiting=9, expected_at=1100.0)
+    near = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1110.0)
+    far = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1200.0)
+    ahead = QueuePosition(running=False, ahead=2, waiting=9, expected_at=1100.0)
     assert not worth_telling(old, near, now=1000)
     assert worth_telling(old, far, now=1000)
     assert worth_telling(old, ahead, now=1000)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.demo.discord_server.state.clock import EPOCH_MS
-from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusTraces, find_result
+from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusMessageSearch, find_result
 from modules.discord.transport.message_client import PAGE_SIZE
 from modules.discord.ui.components import custom_id
 from modules.queue_manager.jobs import JobId
@@ -37,7 +37,7 @@ class Channel:
         return str(message["id"])
 
     async def page(self, channel_id: int, *, after: int | None = None) -> list[dict[str, Any]]:
-        """As `Courier.page`, newest first like Discord."""
+        """As `MessageClient.page`, newest first like Discord."""
         assert channel_id == CHANNEL
         self.asked += 1
         newer = [message for message in self.messages if after is None or int(message["id"]) > after]
@@ -100,7 +100,7 @@ def test_a_status_message_is_told_by_its_buttons(buttons: tuple[str, ...], is_st
     job = a_job(1)
     channel = Channel([job.queued_at + number for number in range(300)])
     message_id = channel.put(3, *(custom_id(name, job.id) for name in buttons))
-    traces = StatusTraces(courier=channel, clock=Standing())  # type: ignore[arg-type]
+    traces = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
     found = asyncio.run(traces.find(job))
     assert (str(found.message_id) if found is not None else None) == (message_id if is_status else None)
 
@@ -111,7 +111,7 @@ def test_one_look_serves_all_who_search_in_a_moment() -> None:
     for number, job in enumerate(jobs):
         channel.put(number, custom_id("cancel", job.id))
     clock = Standing()
-    traces = StatusTraces(courier=channel, clock=clock)  # type: ignore[arg-type]
+    traces = StatusMessageSearch(message_client=channel, clock=clock)  # type: ignore[arg-type]
 
     async def whole() -> None:
         await asyncio.gather(*(traces.find(job) for job in jobs))

@@ -16,7 +16,7 @@ from modules.discord.cogs.commands import Commands
 from modules.discord.sessions.channels import _OWNER_MAY
 from modules.discord.transport import attachments
 from modules.discord.transport.permissions import NEEDED, invite_link
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.settings import settings
 
@@ -93,7 +93,7 @@ def test_the_limits_of_uploads_are_told() -> None:
 
 @every(READMES)
 def test_a_readme_names_each_command(path: Path) -> None:
-    said, messages = text(path), Messages.load()
+    said, messages = text(path), Translations.load()
     language = "es" if path.name.endswith(".es.md") else "en"
     everybody = [*Commands.__cog_app_commands__, *Account.__cog_app_commands__]
     assert len(everybody) > 5
@@ -120,7 +120,7 @@ def test_the_card_with_every_key_is_one_that_is_read_and_names_them_all() -> Non
     (card,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert cards.read_card(card).label == "Dream"
     written = set(re.findall(r"^(?:# )?(\w+) =", card, re.MULTILINE))
-    source = text(ROOT / "modules" / "ai" / "cards.py")
+    source = text(ROOT / "modules" / "ai" / "workflows" / "cards.py")
     asked = set(re.findall(r'\.(?:text|texts|choice|whole|number|flag|get)\(\s*"(\w+)"', source))
     assert {"label", "auto_max", "source_count"} <= asked
     keys = (asked | set(cards.ROLES)) - {"roles", "memory", "description"}

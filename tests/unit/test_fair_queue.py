@@ -13,12 +13,12 @@ from tests.fakes import offer, request
 
 
 def job(number: int, user: int, *, model: str = "flux", tier: int = 0) -> Job:
-    wish = request(user, model=model, tier=tier)
+    image_request = request(user, model=model, tier=tier)
     return Job(
         id=JobId(f"{number:032x}"),
         number=number,
-        request=wish,
-        key=batch_key(wish, offer(model)),
+        request=image_request,
+        key=batch_key(image_request, offer(model)),
         queued_at=0.0,
     )
 

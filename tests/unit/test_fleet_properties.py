@@ -136,13 +136,13 @@ class Play:
 
     async def ask(self, user: int, model: str, *, bad: str = "", size: Size = SQUARE) -> None:
         seed = self.random.randrange(1000)
-        wish = request(user, bad or f"p{seed}", model=model, size=size, seed=seed)
+        image_request = request(user, bad or f"p{seed}", model=model, size=size, seed=seed)
         try:
-            (job,) = await self.manager.submit([wish])
+            (job,) = await self.manager.submit([image_request])
         except UserLimitReached:
             assert len(self.manager.active_jobs(user)) == self.limit
         except ModelUnavailable:
-            living = [slot for slot in self.manager.dispatcher.engines.slots.values() if slot.living]
+            living = [slot for slot in self.manager.dispatcher.engines.states.values() if slot.living]
             assert living
             assert all(slot.limits.of(model) == 0 for slot in living)
         else:
@@ -214,8 +214,8 @@ async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> N
             await play.do(what, number, name)
             status = play.manager.status()
             assert min(status.waiting, status.taken, status.running, status.arriving) >= 0
-            flights = [one for slot in play.manager.dispatcher.engines.slots.values() for one in slot.flights]
-            begun = [one for one in flights if one.started_at is not None]
+            batches = [one for slot in play.manager.dispatcher.engines.states.values() for one in slot.batches]
+            begun = [one for one in batches if one.started_at is not None]
             assert status.running == sum(len(one.batch.jobs) - len(one.dropped) for one in begun)
         await play.calm()
         await play.fleet.aclose(30.0)

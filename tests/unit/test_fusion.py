@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.ai.fusion.fuse import fuse, fusible, plain
-from modules.ai.fusion.output_locations import KeptPicture, SavedFile, read_places
+from modules.ai.fusion.output_locations import KeptPicture, SavedFile, read_locations
 from modules.ai.fusion.row_safety import MIXING, ROWWISE, refuse_mixing
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.workflows.graph import Link, Node, read_graph, upstream, write_graph
@@ -609,16 +609,16 @@ def test_the_mask_of_a_source_is_refused() -> None:
 def test_the_places_are_read_back_from_what_the_server_kept() -> None:
     result = fuse(SHIPPED["z-image"], [request(), request(2)], keys=KEYS[:2], source_names=[[], []])
     kept = json.loads(json.dumps(write_graph(result.graph)))
-    found = read_places(kept, [0, 1])
+    found = read_locations(kept, [0, 1])
     assert found is not None
     assert found.places == (KeptPicture(KEYS[0]), KeptPicture(KEYS[1]))
     assert found.samplers == result.samplers
-    left = read_places(kept, [1])  # the other one's job has ended
+    left = read_locations(kept, [1])  # the other one's job has ended
     assert left is not None
     assert left.places == (KeptPicture(KEYS[1]),)
-    assert read_places(kept, [0, 2]) is None
+    assert read_locations(kept, [0, 2]) is None
     alone = plain(SHIPPED["flux"], request(), key=KEYS[0], source_names=[])
-    back = read_places(json.loads(json.dumps(write_graph(alone.graph))), [0])
+    back = read_locations(json.loads(json.dumps(write_graph(alone.graph))), [0])
     assert back is not None
     assert back.places == alone.places
 
@@ -644,7 +644,7 @@ _JSON = st.recursive(
     st.integers(1, 3),
 )  # fmt: skip
 def test_what_a_hostile_server_kept_gives_keys_of_ours_or_nothing(stored: Any, count: int) -> None:
-    found = read_places(stored, range(count))
+    found = read_locations(stored, range(count))
     if found is not None:
         assert len(found.places) == count
         for place in found.places:

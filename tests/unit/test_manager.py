@@ -134,7 +134,7 @@ def test_jobs_that_run_count_and_another_persons_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "error"),
+    ("image_request", "error"),
     [
         ({"model": "sdxl"}, UnknownModel),
         ({"model": "flux_edit"}, UnknownModel),  # of another kind
@@ -147,11 +147,11 @@ def test_jobs_that_run_count_and_another_persons_do_not() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_and_takes_no_place(
-    wish: dict[str, Any], error: type[RequestRejected]
+    image_request: dict[str, Any], error: type[RequestRejected]
 ) -> None:
     async def scene(house: House) -> None:
         with pytest.raises(error):
-            await house.submit(**wish)
+            await house.submit(**image_request)
         assert house.manager.status().users == 0
         assert not house.store.jobs
 

@@ -351,7 +351,7 @@ def test_a_quick_engine_does_not_load_what_another_one_has_loaded_and_gets_throu
         house.manager.pause()
         jobs = [await house.submit(n % 4, f"p{n}") for n in range(200)]
         jobs += [await house.submit(10 + n % 4, f"z{n}", model="z-image") for n in range(32)]
-        for slot in house.manager.dispatcher.engines.slots.values():
+        for slot in house.manager.dispatcher.engines.states.values():
             slot.limits.tell({"flux": 4, "z-image": 4})
             house.manager.dispatcher.seen(slot)
         house.manager.resume()

@@ -8,7 +8,7 @@ import pytest
 
 import bot
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.utils.monitoring.health_server import Monitor
+from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
 
 
@@ -37,5 +37,5 @@ async def test_what_goes_away_while_serving_is_waited_for(
     monkeypatch.setattr(bot, "_serve", serve)
     monkeypatch.setattr("asyncio.sleep", at_once)
     given = settings.read({"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://a:1"}, {})
-    assert await bot._keep_serving(given, Path(".env"), Monitor()) == 0
+    assert await bot._keep_serving(given, Path(".env"), HealthServer()) == 0
     assert began == [30.0, patience]

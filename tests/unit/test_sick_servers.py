@@ -97,7 +97,7 @@ def test_a_broken_model_takes_no_server_from_the_others() -> None:
         await house.ended(*jobs)
         assert {house.ear.of(job)[-1] for job in jobs} == {"Failed"}
         assert [status.state for status in house.fleet.engines()] == ["idle", "idle"]
-        assert not any(slot.sick for slot in house.manager.dispatcher.engines.slots.values())
+        assert not any(slot.sick for slot in house.manager.dispatcher.engines.states.values())
 
     play(scene, "a", "b")
 
@@ -121,7 +121,7 @@ def test_a_server_without_room_for_files_is_found_out_by_the_pictures_that_are_m
         jobs = [await house.submit(n % 6, f"p{n}") for n in range(12)]
         await house.ended(*jobs)
         assert {house.ear.of(job)[-1] for job in jobs} == {"Delivered"}
-        assert house.manager.dispatcher.engines.slots["a"].sick
+        assert house.manager.dispatcher.engines.states["a"].sick
 
     play(scene, "a", "b", max_jobs_per_user=9)
 
@@ -149,7 +149,7 @@ def test_nobody_pays_for_a_sick_server_or_for_somebody_elses_job(
         await house.ended(*(job for job, _ in jobs), within=3600.0)
         for job, bad in jobs:
             assert house.ear.of(job)[-1] == ("Failed" if bad else "Delivered")
-        slots = house.manager.dispatcher.engines.slots
+        slots = house.manager.dispatcher.engines.states
         assert not any(slot.sick for name, slot in slots.items() if name not in sick)
 
     play(scene, "a", "b", "c", max_jobs_per_user=30)
@@ -198,7 +198,7 @@ def test_what_fails_in_batches_and_works_alone_runs_alone_from_then_on() -> None
         await house.ended(*later)
         assert {house.ear.of(job)[-1] for job in (*first, *later)} == {"Delivered"}
         assert [len(batch.jobs) for batch in engine.submitted[before:]] == [1] * 8
-        assert not house.manager.dispatcher.engines.slots["a"].sick
+        assert not house.manager.dispatcher.engines.states["a"].sick
 
     play(scene)
 

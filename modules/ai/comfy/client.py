@@ -12,7 +12,7 @@ import aiohttp
 
 from modules.ai import node_pack as pack
 from modules.ai.comfy.errors import ServerSilent, refusal, short
-from modules.ai.comfy.http import ComfyWire, Limits
+from modules.ai.comfy.http import ComfyHttp, Limits
 from modules.ai.workflows.graph import JSON
 from modules.queue_manager.errors import (
     EngineUnavailable,
@@ -60,7 +60,7 @@ class ComfyClient:
         api_key: str | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.wire = ComfyWire(session=session, url=url, api_key=api_key, limits=limits or Limits())
+        self.wire = ComfyHttp(session=session, url=url, api_key=api_key, limits=limits or Limits())
 
     @property
     def name(self) -> str:

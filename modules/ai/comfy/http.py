@@ -48,7 +48,7 @@ class Answer:
 _LARGE_JSON = 128 * 1024
 
 
-class ComfyWire:
+class ComfyHttp:
     """The address of a server and how it is asked. See `ComfyClient` for the parameters."""
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from modules.ai.comfy.client import ComfyClient, ImageRef
 from modules.ai.comfy.picture_header import picture_size, whole
-from modules.ai.fusion.output_locations import SAVE_FOLDER, KeptPicture, SavedFile, Whereabouts
+from modules.ai.fusion.output_locations import SAVE_FOLDER, KeptPicture, OutputLocation, SavedFile
 from modules.ai.workflows.graph import JSON
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import Picture
@@ -16,7 +16,7 @@ from modules.utils.images.media_types import media_type
 LARGEST_PIXELS = 2**26
 
 
-async def download(client: ComfyClient, place: Whereabouts, outputs: Mapping[str, JSON]) -> Picture:
+async def download(client: ComfyClient, place: OutputLocation, outputs: Mapping[str, JSON]) -> Picture:
     """The picture at ``place``. ``outputs`` is what the run's nodes show, by node id. Raises `NoOutput`."""
     if isinstance(place, KeptPicture):
         return checked(await client.kept_picture(place.key))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from modules.ai import node_pack as pack
 from modules.ai.fusion.samplers import SAMPLERS, Unfusible
-from modules.ai.workflows.graph import Graph, Link, Node, Place, consumers, named, upstream
+from modules.ai.workflows.graph import Graph, Link, Node, NodeInput, consumers, named, upstream
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest
 
@@ -48,7 +48,7 @@ def _conditioned(graph: Graph) -> set[str]:
     return upstream(graph, samplers)
 
 
-def _own_text(graph: Graph, place: Place) -> str:
+def _own_text(graph: Graph, place: NodeInput) -> str:
     """The text that the graph's author left there."""
     if place.node not in graph:
         return ""
@@ -59,18 +59,18 @@ def _own_text(graph: Graph, place: Place) -> str:
     return text
 
 
-def _text_place(graph: Graph, node_id: str, texts: Mapping[Place, object]) -> Place | None:
+def _text_place(graph: Graph, node_id: str, texts: Mapping[NodeInput, object]) -> NodeInput | None:
     """Where the text of an encoder stands: in itself, where it is a constant or is among ``texts``, or in a
     node that only holds a text."""
-    text, own = graph[node_id].inputs.get("text"), Place(node_id, "text")
+    text, own = graph[node_id].inputs.get("text"), NodeInput(node_id, "text")
     if isinstance(text, str) or own in texts:
         return own
     if isinstance(text, Link) and graph[text.node].class_type in STRINGS:
-        return Place(text.node, STRINGS[graph[text.node].class_type])
+        return NodeInput(text.node, STRINGS[graph[text.node].class_type])
     return None
 
 
-def _reaches_only(graph: Graph, place: Place, encoders: set[str]) -> bool:
+def _reaches_only(graph: Graph, place: NodeInput, encoders: set[str]) -> bool:
     if place.node in encoders:
         return place.input == "text"
     taken = consumers(graph, place.node)

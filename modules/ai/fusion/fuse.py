@@ -17,7 +17,7 @@ from modules.ai.workflows.graph import (
     Graph,
     Link,
     Node,
-    Place,
+    NodeInput,
     consumers,
     in_order,
     named,
@@ -82,7 +82,7 @@ def plain(
     if request.variation is not None:
         raise Unfusible("a variation needs the node pack on the server")
     card, graph = template.card, tailored(template, request)
-    values: list[tuple[Place, JSON]] = [
+    values: list[tuple[NodeInput, JSON]] = [
         *((place, request.prompt) for place in card.places("prompt")),
         *((place, request.negative) for place in _written_negative(template, request)),
         *((place, request.seed) for place in card.places("seed")),
@@ -104,7 +104,7 @@ def plain(
     return FusedGraph(graph=graph, places=(SavedFile(SAVE_NODE, key),), samplers=tuple(order))
 
 
-def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[Place, ...]:
+def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[NodeInput, ...]:
     """Where the person's own negative prompt goes; without one, the graph keeps its author's."""
     written = request.negative and template.card.negative != "none"
     return template.card.places("negative") if written else ()
@@ -226,7 +226,7 @@ def _refuse_stray_seeds(graph: Graph, template: WorkflowTemplate, replaced: set[
             raise Unfusible(f"{named(graph, place.node)}: the seed goes elsewhere than into the noise alone")
 
 
-def _with_values(graph: Graph, values: Sequence[tuple[Place, JSON]]) -> dict[str, Node]:
+def _with_values(graph: Graph, values: Sequence[tuple[NodeInput, JSON]]) -> dict[str, Node]:
     result = dict(graph)
     for place, value in values:
         if place.node in result:

@@ -29,7 +29,7 @@ class SavedFile:
     prefix: str
 
 
-Whereabouts = KeptPicture | SavedFile
+OutputLocation = KeptPicture | SavedFile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class FusedGraph:
     the nodes whose progress counts, in the order in which they run."""
 
     graph: Graph
-    places: tuple[Whereabouts, ...]
+    places: tuple[OutputLocation, ...]
     samplers: tuple[str, ...]
 
     def titles(self) -> dict[str, str]:
@@ -46,7 +46,7 @@ class FusedGraph:
         return {node_id: named(self.graph, node_id) for node_id in self.graph}
 
 
-def read_places(stored: JSON, rows: Sequence[int]) -> FusedGraph | None:
+def read_locations(stored: JSON, rows: Sequence[int]) -> FusedGraph | None:
     """Where those pictures of a graph are that are made in ``rows`` of it, in their order; the graph is one
     that a server kept since a former process sent it.
 
@@ -68,7 +68,7 @@ def read_places(stored: JSON, rows: Sequence[int]) -> FusedGraph | None:
     return FusedGraph(graph=graph, places=places, samplers=samplers)
 
 
-def _read_keys(save: Node) -> tuple[Whereabouts, ...] | None:
+def _read_keys(save: Node) -> tuple[OutputLocation, ...] | None:
     if save.class_type == "SaveImage":
         folder, _, key = str(save.inputs.get("filename_prefix")).partition("/")
         return (SavedFile(SAVE_NODE, key),) if folder == SAVE_FOLDER and pack.KEY.fullmatch(key) else None

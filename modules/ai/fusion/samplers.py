@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from modules.ai import node_pack as pack
-from modules.ai.workflows.graph import JSON, Graph, Link, Node, Place, named
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, named
 
 KSAMPLER = "KSampler"
 CUSTOM = "SamplerCustom"
@@ -47,13 +47,13 @@ class Unfusible(Exception):
     """The graph cannot serve several people in one run; the message says which node is in the way."""
 
 
-def seed_place(graph: Graph, node_id: str) -> Place | None:
+def seed_place(graph: Graph, node_id: str) -> NodeInput | None:
     """The input that seeds a sampler's noise, or None if it draws none."""
     node = graph[node_id]
     if node.class_type == KSAMPLER:
-        return Place(node_id, "seed")
+        return NodeInput(node_id, "seed")
     if node.class_type == CUSTOM:
-        return Place(node_id, "noise_seed")
+        return NodeInput(node_id, "noise_seed")
     noise = _linked(graph, node_id, "noise")
     if noise.class_type == "DisableNoise":
         return None
@@ -61,7 +61,7 @@ def seed_place(graph: Graph, node_id: str) -> Place | None:
         raise Unfusible(
             f"{named(graph, node_id)}: its noise comes from a {noise.class_type}, not from RandomNoise"
         )
-    return Place(_link(graph, node_id, "noise").node, "noise_seed")
+    return NodeInput(_link(graph, node_id, "noise").node, "noise_seed")
 
 
 def fused_sampler(graph: Graph, node_id: str, seeds: Sequence[Seed]) -> dict[str, Node]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from modules.ai.fusion.encoders import ENCODER, STRINGS
 from modules.ai.fusion.samplers import SAMPLERS, Unfusible, seed_place
 from modules.ai.fusion.sources import LOADER
-from modules.ai.workflows.graph import BadGraph, Graph, Link, Place, in_order, upstream
+from modules.ai.workflows.graph import BadGraph, Graph, Link, NodeInput, in_order, upstream
 
 _SAVERS = ("SaveImage", "SaveImageWebsocket", "PreviewImage")
 _LATENT_PREFIX = "Empty"
@@ -34,15 +34,15 @@ def propose_card(graph: Graph, name: str) -> str:
     return "\n".join([*_head(graph, order, name, kind, roles), *_role_lines(roles), ""])
 
 
-def _output(graph: Graph, order: list[str]) -> Place:
+def _output(graph: Graph, order: list[str]) -> NodeInput:
     for saver in _SAVERS:
         for node_id in reversed(order):
             if graph[node_id].class_type == saver and isinstance(graph[node_id].inputs.get("images"), Link):
-                return Place(node_id, "images")
+                return NodeInput(node_id, "images")
     raise NoProposal(f"no {', '.join(_SAVERS)} was found")
 
 
-def _roles(graph: Graph, order: list[str]) -> dict[str, list[Place]]:
+def _roles(graph: Graph, order: list[str]) -> dict[str, list[NodeInput]]:
     samplers = [node_id for node_id in order if graph[node_id].class_type in SAMPLERS]
     positive = [place for node_id in samplers for place in _texts(graph, node_id, "positive")]
     negative = [place for node_id in samplers for place in _texts(graph, node_id, "negative")]
@@ -53,24 +53,24 @@ def _roles(graph: Graph, order: list[str]) -> dict[str, list[Place]]:
         "width": _sized(graph, order, "width"),
         "height": _sized(graph, order, "height"),
         "batch": [
-            Place(n, "batch_size") for n in order if isinstance(graph[n].inputs.get("batch_size"), int)
+            NodeInput(n, "batch_size") for n in order if isinstance(graph[n].inputs.get("batch_size"), int)
         ],
-        "sources": [Place(n, "image") for n in _as_numbered(order) if graph[n].class_type == LOADER],
+        "sources": [NodeInput(n, "image") for n in _as_numbered(order) if graph[n].class_type == LOADER],
     }
     return {role: list(dict.fromkeys(places)) for role, places in roles.items() if places}
 
 
-def _texts(graph: Graph, sampler: str, side: str) -> Iterator[Place]:
+def _texts(graph: Graph, sampler: str, side: str) -> Iterator[NodeInput]:
     """The texts of the encoders on one side of a sampler: the constants, wherever they stand."""
     for start in _side(graph, sampler, side):
         for node_id in _conditioning(graph, start.node):
             text = graph[node_id].inputs.get("text")
             if graph[node_id].class_type == ENCODER and isinstance(text, str):
-                yield Place(node_id, "text")
+                yield NodeInput(node_id, "text")
             elif graph[node_id].class_type == ENCODER and isinstance(text, Link):
                 holder = graph[text.node].class_type
                 if holder in STRINGS:
-                    yield Place(text.node, STRINGS[holder])
+                    yield NodeInput(text.node, STRINGS[holder])
 
 
 def _side(graph: Graph, sampler: str, side: str) -> Iterator[Link]:
@@ -95,7 +95,7 @@ def _conditioning(graph: Graph, start: str) -> list[str]:
     return found
 
 
-def _seeds(graph: Graph, sampler: str) -> Iterator[Place]:
+def _seeds(graph: Graph, sampler: str) -> Iterator[NodeInput]:
     try:
         place = seed_place(graph, sampler)
     except Unfusible:
@@ -106,18 +106,18 @@ def _seeds(graph: Graph, sampler: str) -> Iterator[Place]:
     elif isinstance(value, Link):
         for name in ("value", "seed", "int"):
             if isinstance(graph[value.node].inputs.get(name), int):
-                yield Place(value.node, name)
+                yield NodeInput(value.node, name)
                 return
 
 
-def _sized(graph: Graph, order: list[str], side: str) -> list[Place]:
+def _sized(graph: Graph, order: list[str], side: str) -> list[NodeInput]:
     classes = {node_id: graph[node_id].class_type for node_id in order}
     sized = [node for node, kind in classes.items() if kind.startswith(_LATENT_PREFIX) or kind in _SIZED]
     return _having(graph, sized, side)
 
 
-def _having(graph: Graph, node_ids: list[str], name: str) -> list[Place]:
-    return [Place(node, name) for node in node_ids if isinstance(graph[node].inputs.get(name), int)]
+def _having(graph: Graph, node_ids: list[str], name: str) -> list[NodeInput]:
+    return [NodeInput(node, name) for node in node_ids if isinstance(graph[node].inputs.get(name), int)]
 
 
 def _as_numbered(order: list[str]) -> list[str]:
@@ -126,7 +126,7 @@ def _as_numbered(order: list[str]) -> list[str]:
 
 
 def _head(
-    graph: Graph, order: list[str], name: str, kind: str, roles: dict[str, list[Place]]
+    graph: Graph, order: list[str], name: str, kind: str, roles: dict[str, list[NodeInput]]
 ) -> Iterator[str]:
     steps = [value for n in order if isinstance(value := graph[n].inputs.get("steps"), int)]
     guidance = [value for n in order if isinstance(value := graph[n].inputs.get("cfg"), int | float)]
@@ -147,12 +147,12 @@ def _head(
     yield from ("", "[description]", 'en = "…"', 'es = "…"', "", "[roles]")
 
 
-def _constant(graph: Graph, places: list[Place] | None, default: int) -> int:
+def _constant(graph: Graph, places: list[NodeInput] | None, default: int) -> int:
     value = graph[places[0].node].inputs.get(places[0].input) if places else None
     return value if isinstance(value, int) else default
 
 
-def _role_lines(roles: dict[str, list[Place]]) -> Iterator[str]:
+def _role_lines(roles: dict[str, list[NodeInput]]) -> Iterator[str]:
     for role in ("prompt", "negative", "seed", "width", "height", "batch", "sources", "output"):
         texts = [str(place) for place in roles.get(role, ())]
         if texts:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
-from modules.ai.workflows.graph import Place
+from modules.ai.workflows.graph import NodeInput
 from modules.queue_manager.jobs import Kind, NegativeUse, Size
 
 if sys.version_info >= (3, 11):
@@ -56,7 +56,7 @@ class ModelCard:
     description: tuple[tuple[str, str], ...]
     sizes: tuple[Size, ...]
     default_size: Size
-    roles: Mapping[Role, tuple[Place, ...]]
+    roles: Mapping[Role, tuple[NodeInput, ...]]
     negative: NegativeUse = "none"
     source_count: tuple[int, int] = (0, 0)
     size_multiple: int = 16
@@ -66,7 +66,7 @@ class ModelCard:
     nsfw: bool = False
     rowwise: frozenset[str] = frozenset()
 
-    def places(self, role: Role) -> tuple[Place, ...]:
+    def places(self, role: Role) -> tuple[NodeInput, ...]:
         """The inputs of a role, none if the card does not name it."""
         return self.roles.get(role, ())
 
@@ -145,12 +145,12 @@ def _read_size(field: str, text: str) -> Size:
     return Size(width=int(match[1]), height=int(match[2]))
 
 
-def _read_places(roles: _Table, role: Role) -> tuple[Place, ...]:
+def _read_places(roles: _Table, role: Role) -> tuple[NodeInput, ...]:
     value = roles.get(role, object)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise BadCard(f'roles.{role}: "node.input" is needed, or a list of such')
-    places = [Place(*text.partition(".")[::2]) for text in texts]
+    places = [NodeInput(*text.partition(".")[::2]) for text in texts]
     for text, place in zip(texts, places, strict=True):
         if not place.node or not place.input:
             raise BadCard(f'roles.{role}: {text!r} is not of the form "node.input"')

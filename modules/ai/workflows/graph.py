@@ -19,7 +19,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeInput:
     """One input of one node, written ``4.text`` on a card."""
 
     node: str
@@ -107,10 +107,10 @@ def write_graph(graph: Graph) -> dict[str, JSON]:
     }
 
 
-def consumers(graph: Graph, node_id: str) -> list[tuple[Place, int]]:
+def consumers(graph: Graph, node_id: str) -> list[tuple[NodeInput, int]]:
     """Each input that takes an output of ``node_id``, and which output."""
     return [
-        (Place(other, name), link.slot)
+        (NodeInput(other, name), link.slot)
         for other, node in graph.items()
         for name, link in node.links()
         if link.node == node_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from modules.ai.workflows.graph import JSON, Graph, Link, Node, Place
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput
 
 FILE_ENDINGS = (".gguf", ".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin")
 
@@ -34,7 +34,7 @@ class Lack:
         return self.value.lower().endswith(FILE_ENDINGS)
 
 
-def lacks(graph: Graph, table: Table, free: Iterable[Place]) -> Iterator[Lack]:
+def lacks(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lack]:
     """What ``table`` lacks for ``graph``. Inputs in ``free`` are filled later and are not looked at, nor
     are pictures (see `pictures`)."""
     for class_type in dict.fromkeys(node.class_type for node in graph.values()):
@@ -48,7 +48,7 @@ def lacks(graph: Graph, table: Table, free: Iterable[Place]) -> Iterator[Lack]:
         yield Lack(class_type=class_type, input=name, value=str(value), options=known)
 
 
-def pictures(graph: Graph, table: Table, free: Iterable[Place]) -> Iterator[Lack]:
+def pictures(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lack]:
     """The uploaded files that ``graph`` names, each as a lack that it is if the server has it not.
 
     ComfyUI takes any file of its input folder, and lists only those that lie in no folder within it.
@@ -68,7 +68,7 @@ def annotated(value: str) -> tuple[str, str]:
     return value, ""
 
 
-def respellings(graph: Graph, table: Table, free: Iterable[Place]) -> Iterator[tuple[Choice, str]]:
+def respellings(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[tuple[Choice, str]]:
     """The server's own spelling of each file that ``graph`` writes with other separators."""
     for class_type, name, value, spec in _constants(graph, table, free):
         options = choices(spec) or []
@@ -104,13 +104,15 @@ def own_spelling(value: JSON, options: Iterable[JSON]) -> str | None:
     return next((o for o in options if isinstance(o, str) and o.replace("\\", "/") == plain), None)
 
 
-def _constants(graph: Graph, table: Table, free: Iterable[Place]) -> Iterator[tuple[str, str, JSON, JSON]]:
+def _constants(
+    graph: Graph, table: Table, free: Iterable[NodeInput]
+) -> Iterator[tuple[str, str, JSON, JSON]]:
     """Class, input, value and the input's entry in the table, for the constants of known classes."""
     filled_later = set(free)
     for node_id, node in graph.items():
         specs = inputs_of(table.get(node.class_type) or {})
         for name, value in node.inputs.items():
-            if not isinstance(value, Link) and Place(node_id, name) not in filled_later:
+            if not isinstance(value, Link) and NodeInput(node_id, name) not in filled_later:
                 yield node.class_type, name, value, specs.get(name)
 
 

@@ -14,7 +14,7 @@ from modules.discord.interactions.desk import Desk
 from modules.discord.interactions.history_view import history_page
 from modules.discord.interactions.replies import answer
 from modules.discord.interactions.settings_view import changed, settings_view
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import find_offer
 from modules.discord.ui.components import button, job_row, rows
 from modules.discord.ui.formatting import quoted
@@ -33,12 +33,12 @@ class Account(commands.Cog):
     @app_commands.command()
     async def history(self, interaction: discord.Interaction) -> None:
         """The pictures you have made."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         await self._show_page(interaction, None)
 
     async def turn_page(self, interaction: discord.Interaction, before: int) -> None:
         """A page button was pressed; ``before`` 0 is the newest page."""
-        await self._desk.acknowledger.defer(interaction, update=True)
+        await self._desk.deferrals.defer(interaction, update=True)
         await self._show_page(interaction, before or None)
 
     async def _show_page(self, interaction: discord.Interaction, before: int | None) -> None:
@@ -52,7 +52,7 @@ class Account(commands.Cog):
 
     async def pick(self, interaction: discord.Interaction, job_id: JobId) -> None:
         """A picture was chosen in the history: show what can be done with it."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person = await self._desk.person(interaction)
         job = await self._desk.job(job_id)
         if job.request.user_id != person.user_id:
@@ -72,7 +72,7 @@ class Account(commands.Cog):
     @app_commands.command()
     async def settings(self, interaction: discord.Interaction, model: str | None = None) -> None:
         """Your model, shape, language and where results go."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person = await self._desk.person(interaction)
         if model is None:
             await self._show_settings(interaction, person, "settings-title")
@@ -89,7 +89,7 @@ class Account(commands.Cog):
 
     async def choose(self, interaction: discord.Interaction, setting: str, values: list[str]) -> None:
         """Something was chosen in the menus of /settings."""
-        await self._desk.acknowledger.defer(interaction, update=True)
+        await self._desk.deferrals.defer(interaction, update=True)
         person = await self._desk.person(interaction)
         preferences = changed(person.preferences, setting, values)
         await self._desk.database.preferences.put(person.user_id, preferences)
@@ -97,7 +97,7 @@ class Account(commands.Cog):
         now = replace(person, preferences=preferences, locale=locale)
         await self._show_settings(interaction, now, "settings-saved")
 
-    async def _show_settings(self, interaction: discord.Interaction, person: Person, title: str) -> None:
+    async def _show_settings(self, interaction: discord.Interaction, person: Requester, title: str) -> None:
         text = self._desk.messages.text(person.locale, title)
         view = settings_view(self._desk.messages, person, self._desk.offers)
         await answer(interaction, f"**{text}**", view=view)
@@ -105,7 +105,7 @@ class Account(commands.Cog):
     @app_commands.command()
     async def forget(self, interaction: discord.Interaction) -> None:
         """Erase your prompts, pictures and settings."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person, messages = await self._desk.person(interaction), self._desk.messages
         buttons = [
             button(
@@ -120,7 +120,7 @@ class Account(commands.Cog):
 
     async def decide(self, interaction: discord.Interaction, about: str) -> None:
         """The question of /forget was answered."""
-        await self._desk.acknowledger.defer(interaction, update=True)
+        await self._desk.deferrals.defer(interaction, update=True)
         decision, _, owner = about.partition(":")
         if owner != str(interaction.user.id):
             raise NotYourJob
@@ -137,7 +137,7 @@ class Account(commands.Cog):
 
     async def withdraw(self, interaction: discord.Interaction, values: list[str]) -> None:
         """Jobs were chosen in the menu of /cancel."""
-        await self._desk.acknowledger.defer(interaction, update=True)
+        await self._desk.deferrals.defer(interaction, update=True)
         person, queue = await self._desk.person(interaction), self._desk.queue
         mine = {job.id: job for job in queue.active_jobs(person.user_id)}
         chosen = list(mine) if "all" in values else [JobId(value) for value in values if JobId(value) in mine]

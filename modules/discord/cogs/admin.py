@@ -143,7 +143,7 @@ class AdminSlash(commands.GroupCog, group_name="admin"):
 
     async def _begin(self, interaction: discord.Interaction) -> str:
         """Defer, check, and give the language."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         if not interaction.permissions.administrator:
             raise ForAdministrators
         return (await self._desk.person(interaction)).locale

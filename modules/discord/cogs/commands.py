@@ -13,7 +13,7 @@ from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.queue_view import help_text, queue_text
 from modules.discord.interactions.replies import answer
 from modules.discord.rejections import NoPictureHere
-from modules.discord.requests.submission import Wish
+from modules.discord.requests.submission import ImageRequest
 from modules.discord.ui.components import menu, rows
 from modules.discord.ui.formatting import plain
 from modules.discord.ui.modals import again_form, edit_form
@@ -54,9 +54,9 @@ class Commands(commands.Cog):
         count: app_commands.Range[int, 1, 10] = 1,
     ) -> None:
         """Make a picture from words."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person = await self._desk.person(interaction)
-        wish = Wish(
+        image_request = ImageRequest(
             kind="imagine",
             prompt=prompt,
             model=model,
@@ -65,7 +65,7 @@ class Commands(commands.Cog):
             negative=negative,
             count=count,
         )
-        await self._actions.submit(interaction, person, wish)
+        await self._actions.submit(interaction, person, image_request)
 
     @app_commands.command()
     async def edit(  # noqa: PLR0917 - the options of the command
@@ -78,13 +78,13 @@ class Commands(commands.Cog):
         seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
     ) -> None:
         """Change a picture by words."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person = await self._desk.person(interaction)
         uploads = [await self._desk.upload(file.url) for file in (image, image2) if file is not None]
         last = await self._desk.last_result(person.user_id) if image is None else None
         if last is not None:
             uploads.insert(0, await self._desk.picture(last.id))
-        wish = Wish(
+        image_request = ImageRequest(
             kind="edit",
             prompt=prompt,
             model=model,
@@ -93,19 +93,19 @@ class Commands(commands.Cog):
             age_restricted=last is not None and is_nsfw(self._desk.offers, last.request),
             origin=last.request.as_origin("edit") if last is not None else None,
         )
-        await self._actions.submit(interaction, person, wish)
+        await self._actions.submit(interaction, person, image_request)
 
     @app_commands.command()
     async def queue(self, interaction: discord.Interaction) -> None:
         """How many wait, and where you stand."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person = await self._desk.person(interaction)
         await answer(interaction, queue_text(self._desk, person))
 
     @app_commands.command()
     async def cancel(self, interaction: discord.Interaction) -> None:
         """Take back pictures you asked for."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person, messages = await self._desk.person(interaction), self._desk.messages
         jobs = self._desk.queue.active_jobs(person.user_id)
         if not jobs:
@@ -126,7 +126,7 @@ class Commands(commands.Cog):
     @app_commands.command()
     async def help(self, interaction: discord.Interaction) -> None:
         """What this bot can do."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         person = await self._desk.person(interaction)
         await answer(interaction, help_text(self._desk, person))
 

@@ -11,21 +11,21 @@ from logging import getLogger
 
 from modules.discord.delivery.result_message import is_nsfw
 from modules.discord.delivery.status_messages import NOWHERE_YET
-from modules.discord.delivery.status_text import Board, actions, render
+from modules.discord.delivery.status_text import StatusText, actions, render
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     DISCORD_ERRORS,
     AlreadyDeleted,
-    Courier,
-    CourierError,
-    Note,
+    MessageClient,
+    MessageError,
+    OutgoingMessage,
     Refused,
 )
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import job_row
 from modules.discord.ui.formatting import nonce
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import StoreError, TooManyChannels
 from modules.queue_manager.jobs import JobId, ModelOffer
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -40,17 +40,17 @@ class FailureNotices:
     def __init__(
         self,
         *,
-        courier: Courier,
+        message_client: MessageClient,
         channels: SessionChannels,
         store: StatusMessageStore,
-        messages: Messages,
+        messages: Translations,
         offers: Sequence[ModelOffer],
     ) -> None:
-        self._courier, self._channels, self._store = courier, channels, store
+        self._message_client, self._channels, self._store = message_client, channels, store
         self._messages, self._offers = messages, tuple(offers)
-        self._kept: defaultdict[int, dict[JobId, Board]] = defaultdict(dict)
+        self._kept: defaultdict[int, dict[JobId, StatusText]] = defaultdict(dict)
 
-    async def tell(self, board: Board) -> None:
+    async def tell(self, board: StatusText) -> None:
         """Tell a failed job's owner, or keep it for their next command."""
         async for channel_id, shown in self._destinations(board):
             if await self._post(channel_id, shown):
@@ -78,7 +78,7 @@ class FailureNotices:
         """They want nothing to be remembered."""
         self._kept.pop(user_id, None)
 
-    async def _destinations(self, board: Board) -> AsyncIterator[tuple[int, Board]]:
+    async def _destinations(self, board: StatusText) -> AsyncIterator[tuple[int, StatusText]]:
         """Where to try, in order, and what to say there. Direct messages know no age restriction."""
         request = board.job.request
         nsfw = is_nsfw(self._offers, request)
@@ -97,25 +97,25 @@ class FailureNotices:
             if another is not None:
                 yield another, board
         try:
-            direct = await self._courier.direct_channel(request.user_id)
-        except CourierError as error:
+            direct = await self._message_client.direct_channel(request.user_id)
+        except MessageError as error:
             log.info("no direct messages with %s: %s", request.user_id, error)
         else:
             yield direct, replace(board, with_prompt=board.with_prompt and not nsfw)
 
-    async def _post(self, channel_id: int, board: Board) -> bool:
+    async def _post(self, channel_id: int, board: StatusText) -> bool:
         job = board.job
-        note = Note(
+        note = OutgoingMessage(
             text=render(self._messages, board),
             view=job_row(self._messages, job.request.locale, job.id, actions(board)),
             mention=job.request.user_id,
         )
         once = nonce(job.id, channel_id, "failed" if board.with_prompt else "failed, in short")
         try:
-            await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+            await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
         except AlreadyDeleted:
             return True
-        except CourierError as error:
+        except MessageError as error:
             if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and board.with_prompt:
                 return await self._post(channel_id, replace(board, with_prompt=False))
             log.info("failure of job %s not told in %s: %s", job.id, channel_id, error)

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import discord
 
-from modules.discord.transport.message_client import PAGE_SIZE, Courier, Posted
+from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, Posted
 from modules.discord.ui.components import TEMPLATE, buttons_of, custom_id
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
@@ -31,12 +31,14 @@ LOOK_SECONDS = 5.0
 """How old a look at a channel may be for those who search there for a status message."""
 
 
-async def find_result(courier: Courier, channel_id: int, job_id: JobId, *, since: float) -> int | None:
+async def find_result(
+    message_client: MessageClient, channel_id: int, job_id: JobId, *, since: float
+) -> int | None:
     """The id of the message with a job's picture, if it was posted since then (Unix seconds).
 
-    Raises a `CourierError`.
+    Raises a `MessageError`.
     """
-    async with aclosing(_pages(courier, channel_id, since)) as pages:
+    async with aclosing(_pages(message_client, channel_id, since)) as pages:
         async for page in pages:
             for message in page:
                 if shows(message, job_id):
@@ -59,16 +61,16 @@ class _Look:
     found: Mapping[str, int]
 
 
-class StatusTraces:
+class StatusMessageSearch:
     """Finds status messages; one look serves all who search in a channel in the same moment."""
 
-    def __init__(self, *, courier: Courier, clock: Clock) -> None:
-        self._courier, self._clock = courier, clock
+    def __init__(self, *, message_client: MessageClient, clock: Clock) -> None:
+        self._message_client, self._clock = message_client, clock
         self._looking: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._looks: dict[int, _Look] = {}
 
     async def find(self, job: Job) -> Posted | None:
-        """Where the job's status message stands, if it does. Raises a `CourierError`."""
+        """Where the job's status message stands, if it does. Raises a `MessageError`."""
         channel_id = job.request.channel_id
         async with self._looking.setdefault(channel_id, asyncio.Lock()):
             look, now = self._looks.get(channel_id), self._clock.now()
@@ -85,7 +87,7 @@ class StatusTraces:
 
     async def _read(self, channel_id: int, since: float) -> dict[str, int]:
         found: dict[str, int] = {}
-        async with aclosing(_pages(self._courier, channel_id, since)) as pages:
+        async with aclosing(_pages(self._message_client, channel_id, since)) as pages:
             async for page in pages:
                 for message in page:
                     job_id = _shown_progress(message)
@@ -102,16 +104,16 @@ def _shown_progress(message: Mapping[str, Any]) -> str | None:
 
 
 async def _pages(
-    courier: Courier, channel_id: int, since: float
+    message_client: MessageClient, channel_id: int, since: float
 ) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
     """The channel's last messages, then those from ``since`` on until the two meet, `PAGES` at most."""
-    page = await courier.page(channel_id)
+    page = await message_client.page(channel_id)
     yield page
     read_to, known_from = _id_before(since), min(_ids(page), default=0)
     for _ in range(PAGES):
         if len(page) < PAGE_SIZE or read_to >= known_from:
             return
-        page = await courier.page(channel_id, after=read_to)
+        page = await message_client.page(channel_id, after=read_to)
         yield page
         read_to = max(_ids(page), default=known_from)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from modules.discord.delivery.job_records import error_of
 from modules.discord.ui.formatting import message_link
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Cancelled, Delivered, Failed
@@ -15,7 +15,7 @@ from modules.utils.database.rows import JobRecord
 Ending = Delivered | Failed | Cancelled
 
 
-def told(messages: Messages, locale: str, ending: Ending) -> str:
+def told(messages: Translations, locale: str, ending: Ending) -> str:
     """What has just happened."""
     job = ending.job
     number = str(job.number)
@@ -34,7 +34,7 @@ def told(messages: Messages, locale: str, ending: Ending) -> str:
 
 
 def remembered(
-    messages: Messages, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
+    messages: Translations, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
 ) -> str:
     """What the database knows of a job that is not in the queue, or cannot be taken back any more.
 
@@ -53,11 +53,11 @@ def remembered(
     return messages.text(locale, f"status-{record.state}", number=number)
 
 
-def _failed(messages: Messages, locale: str, number: str, error: GenerationError) -> str:
+def _failed(messages: Translations, locale: str, number: str, error: GenerationError) -> str:
     return messages.text(locale, "ended-failed", number=number, why=messages.error(locale, error))
 
 
-def _ready(messages: Messages, locale: str, number: str, where: tuple[int, int, int | None]) -> str:
+def _ready(messages: Translations, locale: str, number: str, where: tuple[int, int, int | None]) -> str:
     guild_id, channel_id, message_id = where
     if message_id is None:
         return messages.text(locale, "ended-delivered-in", number=number, channel=f"<#{channel_id}>")

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from logging import getLogger
 
 from modules.discord.delivery.message_search import find_result
-from modules.discord.delivery.result_message import ResultNotes, Where, is_nsfw, without_prompt
+from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw, without_prompt
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     DISCORD_ERRORS,
     AlreadyDeleted,
-    Courier,
-    CourierError,
     DiscordAway,
-    Note,
+    MessageClient,
+    MessageError,
+    OutgoingMessage,
     Posted,
     Refused,
     TooLarge,
@@ -59,15 +59,15 @@ class ChannelDelivery:
     def __init__(
         self,
         *,
-        courier: Courier,
+        message_client: MessageClient,
         channels: SessionChannels,
         preferences: Preferences,
-        notes: ResultNotes,
+        notes: ResultMessages,
         offers: Sequence[ModelOffer],
         clock: Clock,
         patience: float = 300.0,
     ) -> None:
-        self._courier, self._channels, self._preferences = courier, channels, preferences
+        self._message_client, self._channels, self._preferences = message_client, channels, preferences
         self._notes, self._offers = notes, tuple(offers)
         self._clock, self._patience = clock, patience
 
@@ -105,7 +105,7 @@ class ChannelDelivery:
                 log.warning("Discord is away, job %s waits: %s", finished.job.id, error)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
-            except CourierError as error:
+            except MessageError as error:
                 log.info("job %s not to %s: %s", finished.job.id, destination.where, error)
                 return None
 
@@ -114,7 +114,7 @@ class ChannelDelivery:
         note = await self._notes.of(finished, where=destination.where, limit=destination.limit, wanted=wanted)
         once = nonce(job.id, channel_id, "result")
         try:
-            posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+            posted = await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
         except TooLarge:
             limit = FILE_LIMIT // 2
             note = await self._notes.of(finished, where=destination.where, limit=limit, wanted=wanted)
@@ -125,7 +125,7 @@ class ChannelDelivery:
         else:
             return _receipt(destination, note, posted)
         once = nonce(job.id, channel_id, "second")
-        posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+        posted = await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
         return _receipt(destination, note, posted)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
@@ -165,8 +165,8 @@ class ChannelDelivery:
 
     async def _direct(self, user_id: int) -> AsyncIterator[_Destination]:
         try:
-            channel_id = await self._courier.direct_channel(user_id)
-        except CourierError as error:
+            channel_id = await self._message_client.direct_channel(user_id)
+        except MessageError as error:
             log.info("no direct messages with %s: %s", user_id, error)
         else:
             yield _Destination(where="direct-message", channel_id=channel_id, limit=FILE_LIMIT)
@@ -190,16 +190,16 @@ class ChannelDelivery:
         pause = 1.0
         while True:
             try:
-                return await find_result(self._courier, channel_id, job.id, since=job.queued_at)
+                return await find_result(self._message_client, channel_id, job.id, since=job.queued_at)
             except DiscordAway as error:
                 log.warning("Discord is away, job %s waits: %s", job.id, error)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
-            except CourierError:
+            except MessageError:
                 return None
 
 
-def _receipt(destination: _Destination, note: Note, posted: Posted) -> Receipt:
+def _receipt(destination: _Destination, note: OutgoingMessage, posted: Posted) -> Receipt:
     return Receipt(
         where=destination.where,
         channel_id=posted.channel_id,

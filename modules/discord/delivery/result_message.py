@@ -7,10 +7,10 @@ from dataclasses import replace
 from logging import getLogger
 from typing import Literal
 
-from modules.discord.transport.message_client import Enclosure, Note
+from modules.discord.transport.message_client import FileUpload, OutgoingMessage
 from modules.discord.ui.components import Action, job_row
 from modules.discord.ui.formatting import plain, quoted, seconds
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture, Size
 from modules.queue_manager.ports import Finished, RunReport
@@ -23,7 +23,7 @@ log = getLogger(__name__)
 Where = Literal["channel", "new-channel", "direct-message"]
 
 
-class ResultNotes:
+class ResultMessages:
     """Makes the message that carries a picture. ``with_metadata``: the file tells its owner's own prompt,
     seed and model; ``gallery``: pictures can be shared."""
 
@@ -31,7 +31,7 @@ class ResultNotes:
         self,
         *,
         cleaner: PictureCleaner,
-        messages: Messages,
+        messages: Translations,
         offers: Sequence[ModelOffer],
         output_format: OutputFormat = "png",
         with_metadata: bool = True,
@@ -40,7 +40,9 @@ class ResultNotes:
         self._cleaner, self._messages, self._offers = cleaner, messages, tuple(offers)
         self._format, self._with_metadata, self._gallery = output_format, with_metadata, gallery
 
-    async def of(self, finished: Finished, *, where: Where, limit: int, wanted: UserPreferences) -> Note:
+    async def of(
+        self, finished: Finished, *, where: Where, limit: int, wanted: UserPreferences
+    ) -> OutgoingMessage:
         """The message; ``limit``: bytes that a file may have there."""
         job, locale = finished.job, finished.job.request.locale
         remarks = self._remarks(where, wanted, locale)
@@ -54,7 +56,7 @@ class ResultNotes:
             if picture.size != finished.picture.size or picture.media_type != f"image/{self._format}":
                 remarks.append(self._messages.text(locale, "result-reencoded"))
         nsfw = is_nsfw(self._offers, job.request)
-        return Note(
+        return OutgoingMessage(
             text=result_text(
                 self._messages,
                 job,
@@ -100,7 +102,7 @@ def is_nsfw(offers: Sequence[ModelOffer], request: GenerationRequest) -> bool:
 
 
 def result_text(
-    messages: Messages,
+    messages: Translations,
     job: Job,
     report: RunReport,
     *,
@@ -125,7 +127,7 @@ def result_text(
 
 
 def made_of(
-    messages: Messages,
+    messages: Translations,
     locale: str | None,
     offers: Sequence[ModelOffer],
     request: GenerationRequest,
@@ -141,7 +143,7 @@ def made_of(
 
 
 def made_by(
-    messages: Messages, locale: str | None, offers: Sequence[ModelOffer], request: GenerationRequest
+    messages: Translations, locale: str | None, offers: Sequence[ModelOffer], request: GenerationRequest
 ) -> str:
     """The models that a picture went through, the oldest first."""
     first, *later = request.models
@@ -155,7 +157,7 @@ def made_by(
     return told
 
 
-def _gpu_time(messages: Messages, report: RunReport, locale: str) -> str:
+def _gpu_time(messages: Translations, report: RunReport, locale: str) -> str:
     if report.batch_size == 1:
         return messages.text(locale, "result-gpu-alone", seconds=seconds(report.gpu_seconds))
     return messages.text(
@@ -167,7 +169,7 @@ def _gpu_time(messages: Messages, report: RunReport, locale: str) -> str:
     )
 
 
-def without_prompt(note: Note) -> Note:
+def without_prompt(note: OutgoingMessage) -> OutgoingMessage:
     """The same message without what its owner wrote, where the server's own filter refused that."""
     lines = [line for line in note.text.splitlines() if not line.startswith("> ")]
     files = note.files and tuple(replace(file, alt="") for file in note.files)
@@ -193,8 +195,8 @@ def file_name(job_number: int, job_id: JobId, media_type: str) -> str:
     return f"{job_number}-{job_id}.{EXTENSIONS.get(media_type, 'png')}"
 
 
-def _file(job: Job, picture: Picture) -> Enclosure:
-    return Enclosure(
+def _file(job: Job, picture: Picture) -> FileUpload:
+    return FileUpload(
         name=file_name(job.number, job.id, picture.media_type),
         data=picture.data,
         alt=plain(job.request.prompt, 1000),

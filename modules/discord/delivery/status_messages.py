@@ -17,23 +17,23 @@ from typing import Any, Literal
 import discord
 
 from modules.discord.delivery.job_records import error_of, job_of
-from modules.discord.delivery.message_search import StatusTraces
-from modules.discord.delivery.status_text import ENDED, Board, Hindrance, actions, render, worth_telling
+from modules.discord.delivery.message_search import StatusMessageSearch
+from modules.discord.delivery.status_text import ENDED, Hindrance, StatusText, actions, render, worth_telling
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     OLD_MESSAGE_EDITS,
-    Courier,
-    CourierError,
     DiscordAway,
-    Enclosure,
-    Note,
+    FileUpload,
+    MessageClient,
+    MessageError,
+    OutgoingMessage,
     Posted,
     Refused,
 )
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import job_row
 from modules.discord.ui.formatting import nonce, plain
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import gather_or_cancel, timeout
 from modules.queue_manager.errors import StoreError, StoreUnavailable
 from modules.queue_manager.jobs import Job, JobId
@@ -48,7 +48,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.queue_manager.status import Place
+from modules.queue_manager.status import QueuePosition
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -81,7 +81,7 @@ class _Message:
     a former process or by a request of which the answer never came, and nobody knows where it stands.
     ``waits_for``: the step for which its task waits to have its turn, and which may still be overtaken."""
 
-    board: Board
+    board: StatusText
     posted: Posted | None = None
     sought: bool = False
     shown: str = ""
@@ -95,7 +95,7 @@ class _Message:
     waits_for: _Step | None = None
 
 
-class ProgressMessages:
+class LiveStatusMessages:
     """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` ask how a waiting job stands, and
     whether a living server can make it; ``tell_elsewhere`` tells a failure that cannot be told in its status
     message."""
@@ -103,22 +103,22 @@ class ProgressMessages:
     def __init__(
         self,
         *,
-        courier: Courier,
+        message_client: MessageClient,
         store: StatusMessageStore,
         preferences: Preferences,
-        messages: Messages,
+        messages: Translations,
         clock: Clock,
-        place: Callable[[JobId], Place | None],
+        place: Callable[[JobId], QueuePosition | None],
         hindrance: Callable[[], Hindrance | None],
         served: Callable[[Job], bool],
-        tell_elsewhere: Callable[[Board], Awaitable[None]],
+        tell_elsewhere: Callable[[StatusText], Awaitable[None]],
         interval: float = INTERVAL,
     ) -> None:
-        self._courier, self._store = courier, store
+        self._message_client, self._store = message_client, store
         self._preferences, self._messages, self._clock = preferences, messages, clock
         self._place, self._hindrance, self._served = place, hindrance, served
         self._tell_elsewhere, self._interval = tell_elsewhere, interval
-        self._traces = StatusTraces(courier=courier, clock=clock)
+        self._traces = StatusMessageSearch(message_client=message_client, clock=clock)
         self._all: dict[JobId, _Message] = {}
         self._left: dict[JobId, Posted | None] = {}
         self._leaving = False
@@ -130,14 +130,14 @@ class ProgressMessages:
         if message is None:
             sought = event.job.id in self._left and self._left[event.job.id] is None
             left = self._left.pop(event.job.id, None)
-            message = _Message(board=Board(job=event.job), posted=left, sought=sought)
+            message = _Message(board=StatusText(job=event.job), posted=left, sought=sought)
             self._all[event.job.id] = message
         if isinstance(event, Progressed) and event.preview is not None:
             message.preview = event.preview
         message.board = self._after(replace(message.board, job=event.job), event)
         self._send_soon(message)
 
-    def _after(self, board: Board, event: JobEvent) -> Board:
+    def _after(self, board: StatusText, event: JobEvent) -> StatusText:
         """The board once ``event`` has happened."""
         if isinstance(event, (Started, Progressed)):
             return self._running(board, event)
@@ -148,7 +148,7 @@ class ProgressMessages:
             return self._placed(replace(waiting, stage="retrying", error=event.error))
         return self._placed(replace(waiting, stage="queued"))
 
-    def _running(self, board: Board, event: Started | Progressed) -> Board:
+    def _running(self, board: StatusText, event: Started | Progressed) -> StatusText:
         if isinstance(event, Progressed):
             return replace(
                 board,
@@ -169,7 +169,7 @@ class ProgressMessages:
             together=event.batch_size,
         )
 
-    def _placed(self, board: Board) -> Board:
+    def _placed(self, board: StatusText) -> StatusText:
         job = board.job
         return replace(
             board, place=self._place(job.id), hindrance=self._hindrance(), served=self._served(job)
@@ -231,7 +231,7 @@ class ProgressMessages:
                 message.board, message.changed = replace(message.board, with_prompt=False), True
             else:
                 log.warning("status of job %s refused: %s", message.board.job.id, error)
-        except CourierError as error:
+        except MessageError as error:
             log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
             message.unreachable = True
             with suppress(StoreError):  # then the next process finds out as this one did
@@ -250,15 +250,15 @@ class ProgressMessages:
         """Wait for the message's turn, and say what is so then."""
         posted = message.posted
         if posted is not None and self._age(posted) > self.editable_for:
-            await self._courier.delete(posted, level=Priority.STATUS)
+            await self._message_client.delete(posted, level=Priority.STATUS)
             message.posted = posted = None
         level, channel_id = _urgency(message.board), message.board.job.request.channel_id
         if posted is None:
-            async with self._courier.turn_to_post(channel_id, level=level):
+            async with self._message_client.turn_to_post(channel_id, level=level):
                 self._begin(message)
                 await self._post(message)
         else:
-            async with self._courier.turn_to_edit(posted, level=level):
+            async with self._message_client.turn_to_edit(posted, level=level):
                 self._begin(message)
                 await self._edit(message, posted)
 
@@ -276,7 +276,9 @@ class ProgressMessages:
         """Say the newest; the turn for it has come."""
         text, preview = self._look(message)
         message.sent_at = self._clock.now()
-        await self._courier.edit_now(posted, self._note(message.board, text, preview, message.shown_preview))
+        await self._message_client.edit_now(
+            posted, self._note(message.board, text, preview, message.shown_preview)
+        )
         message.shown, message.shown_preview = text, preview
 
     async def _post(self, message: _Message) -> None:
@@ -293,7 +295,7 @@ class ProgressMessages:
         message.sought = True
         try:
             once = nonce(job_id, channel_id, "status")
-            message.posted = await self._courier.post_now(channel_id, note, nonce=once)
+            message.posted = await self._message_client.post_now(channel_id, note, nonce=once)
         except BaseException:
             self._traces.forget(channel_id)  # it may stand there since
             raise
@@ -310,16 +312,18 @@ class ProgressMessages:
             await self._store.put(job.id, message.posted.channel_id, message.posted.message_id)
         message.sought = False
 
-    def _note(self, board: Board, text: str, preview: bytes | None, shown: bytes | None) -> Note:
+    def _note(
+        self, board: StatusText, text: str, preview: bytes | None, shown: bytes | None
+    ) -> OutgoingMessage:
         locale = board.job.request.locale
-        files: tuple[Enclosure, ...] | None = None
+        files: tuple[FileUpload, ...] | None = None
         if preview is not None and preview is not shown:
             alt = plain(board.job.request.prompt, 1000) if board.with_prompt else ""
             ending = EXTENSIONS.get(media_type(preview) or "", "jpg")
-            files = (Enclosure(name=f"preview.{ending}", data=preview, alt=alt),)
+            files = (FileUpload(name=f"preview.{ending}", data=preview, alt=alt),)
         elif preview is None and shown is not None:
             files = ()
-        return Note(
+        return OutgoingMessage(
             text=text,
             files=files,
             view=job_row(self._messages, locale, board.job.id, actions(board)),
@@ -328,7 +332,7 @@ class ProgressMessages:
 
     async def _remove(self, message: _Message) -> None:
         if message.posted is not None:
-            await self._courier.delete(message.posted, level=Priority.STATUS)
+            await self._message_client.delete(message.posted, level=Priority.STATUS)
         await self._store.remove(message.board.job.id)
 
     def _age(self, posted: Posted) -> float:
@@ -381,7 +385,7 @@ class ProgressMessages:
             record = await self._ended(ended, job_id) if job is None else None
             if job_id not in self._left:
                 continue  # an event came meanwhile
-            board = Board(job=job) if job is not None else _ended_board(record)
+            board = StatusText(job=job) if job is not None else _ended_board(record)
             if board is None and record is not None:
                 continue  # its end is being journaled just now: the event is about to come
             del self._left[job_id]
@@ -431,12 +435,12 @@ class ProgressMessages:
                 await self._find(message)
             if message.posted is None or message.unreachable:
                 return
-            await self._courier.edit(message.posted, note, level=Priority.DELIVER)
-        except (CourierError, StoreError) as error:
+            await self._message_client.edit(message.posted, note, level=Priority.DELIVER)
+        except (MessageError, StoreError) as error:
             log.info("status of job %s not updated: %s", board.job.id, error)
 
 
-def _ending(board: Board, event: Finished | Delivered | Failed | Cancelled) -> Board:
+def _ending(board: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:
     if isinstance(event, Finished):
         return replace(board, stage="finishing")
     if isinstance(event, Failed):
@@ -456,15 +460,15 @@ def _step(message: _Message) -> _Step:
     return "post" if message.posted is None else "edit", level
 
 
-def _urgency(board: Board) -> Priority:
+def _urgency(board: StatusText) -> Priority:
     return Priority.DELIVER if board.stage in ("failed", "kept") else Priority.STATUS
 
 
-def _ended_board(record: JobRecord | None) -> Board | None:
+def _ended_board(record: JobRecord | None) -> StatusText | None:
     """What the message of a job that ended in a former process should say."""
     if record is None or record.state not in ("delivered", "deleted", "kept", "failed", "cancelled"):
         return None
     job = job_of(record)
     if record.state == "failed":
-        return Board(job=job, stage="failed", error=error_of(record))
-    return Board(job=job, stage="delivered" if record.state == "deleted" else record.state)
+        return StatusText(job=job, stage="failed", error=error_of(record))
+    return StatusText(job=job, stage="delivered" if record.state == "deleted" else record.state)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from modules.discord.ui.components import Action
 from modules.discord.ui.formatting import bar, moment, quoted
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
-from modules.queue_manager.status import Place
+from modules.queue_manager.status import QueuePosition
 
 Stage = Literal[
     "queued",
@@ -31,7 +31,7 @@ Hindrance = Literal["paused", "no-server"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Board:
+class StatusText:
     """All that a status message tells. Times are Unix seconds; ``step`` 0: the sampler has not begun.
 
     ``served``: a living server can make it; ``together``: how many were in its last run, 0 if none began;
@@ -40,7 +40,7 @@ class Board:
 
     job: Job
     stage: Stage = "queued"
-    place: Place | None = None
+    place: QueuePosition | None = None
     hindrance: Hindrance | None = None
     served: bool = True
     together: int = 0
@@ -52,7 +52,7 @@ class Board:
     with_prompt: bool = True
 
 
-def render(messages: Messages, board: Board) -> str:
+def render(messages: Translations, board: StatusText) -> str:
     """The text of the status message."""
     request = board.job.request
     prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
@@ -66,7 +66,7 @@ def render(messages: Messages, board: Board) -> str:
     return "\n".join(lines)
 
 
-def _headline(messages: Messages, board: Board) -> str:
+def _headline(messages: Translations, board: StatusText) -> str:
     request, stage = board.job.request, board.stage
     fields: dict[str, str | int] = {"number": str(board.job.number)}
     if stage == "queued":
@@ -83,7 +83,7 @@ def _headline(messages: Messages, board: Board) -> str:
     return messages.text(request.locale, f"status-{stage}", **fields)
 
 
-def _setback(board: Board) -> str:
+def _setback(board: StatusText) -> str:
     """Which of the sentences about a run that came to nothing is true."""
     error = board.error or GenerationError("")
     if error.blame == "server":
@@ -92,14 +92,14 @@ def _setback(board: Board) -> str:
     return "size-alone" if error.blame == "size" and board.together == 1 else error.blame
 
 
-def standing(place: Place | None) -> str | int:
+def standing(place: QueuePosition | None) -> str | int:
     """How many are before a job, or ``taken``: a GPU has it, begun or behind what that one is making."""
     if place is None:
         return 0
     return "taken" if place.running else place.ahead
 
 
-def _running(messages: Messages, board: Board) -> list[str]:
+def _running(messages: Translations, board: StatusText) -> list[str]:
     locale, lines = board.job.request.locale, []
     if board.steps:
         drawn = bar(board.step, board.steps)
@@ -109,7 +109,7 @@ def _running(messages: Messages, board: Board) -> list[str]:
     return lines
 
 
-def _waiting(messages: Messages, board: Board) -> list[str]:
+def _waiting(messages: Translations, board: StatusText) -> list[str]:
     locale = board.job.request.locale
     if board.stage == "retrying" and not board.served and board.hindrance == "no-server":
         return []  # the headline says so
@@ -119,14 +119,14 @@ def _waiting(messages: Messages, board: Board) -> list[str]:
     return [messages.text(locale, "status-expected", when=moment(expected))] if expected is not None else []
 
 
-def actions(board: Board) -> tuple[Action, ...]:
+def actions(board: StatusText) -> tuple[Action, ...]:
     """The buttons that make sense now."""
     if board.stage == "failed":
         return ("again", "prompt")
     return () if board.stage in ENDED or board.stage == "finishing" else ("cancel",)
 
 
-def worth_telling(old: Place | None, new: Place | None, *, now: float) -> bool:
+def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:
     """Whether a waiting job's place has changed enough to edit its message.
 
     The countdown runs by itself; it is corrected when it was off by a fifth and five seconds.

@@ -9,10 +9,10 @@ from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.job_records import job_of
 from modules.discord.delivery.message_search import find_result
 from modules.discord.delivery.picture_delivery import FILE_LIMIT
-from modules.discord.delivery.result_message import ResultNotes, is_nsfw
-from modules.discord.requests.requester import Person
+from modules.discord.delivery.result_message import ResultMessages, is_nsfw
+from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
-from modules.discord.transport.message_client import DISCORD_ERRORS, Courier, CourierError
+from modules.discord.transport.message_client import DISCORD_ERRORS, MessageClient, MessageError
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.formatting import nonce
 from modules.queue_manager.errors import TooManyChannels
@@ -24,7 +24,7 @@ from modules.utils.database.stores.history import History
 log = getLogger(__name__)
 
 
-class Kept:
+class UndeliveredPictures:
     """See the module."""
 
     def __init__(
@@ -33,19 +33,19 @@ class Kept:
         history: History,
         failures: FailureNotices,
         channels: SessionChannels,
-        notes: ResultNotes,
+        notes: ResultMessages,
         offers: Sequence[ModelOffer],
-        courier: Courier,
+        message_client: MessageClient,
     ) -> None:
         self._history, self._failures, self._channels = history, failures, channels
-        self._notes, self._offers, self._courier = notes, tuple(offers), courier
+        self._notes, self._offers, self._message_client = notes, tuple(offers), message_client
         self._busy: set[int] = set()
 
     async def waits_for(self, user_id: int) -> bool:
         """Whether something is kept for them."""
         return self._failures.waits_for(user_id) or bool(await self._history.kept(user_id))
 
-    async def show(self, person: Person) -> None:
+    async def show(self, person: Requester) -> None:
         """Post what is kept for somebody in their channel, made if need be; what cannot be posted stays
         kept."""
         if person.user_id in self._busy:
@@ -63,21 +63,24 @@ class Kept:
             for record, picture in kept:
                 await self._post(record, picture, channel.id, person)
             await self._failures.show(person.user_id, channel.id)
-        except (CourierError, TooManyChannels, *DISCORD_ERRORS) as error:
+        except (MessageError, TooManyChannels, *DISCORD_ERRORS) as error:
             log.info("what is kept for %s stays kept: %s", person.user_id, error)
         finally:
             self._busy.discard(person.user_id)
 
-    async def _post(self, record: JobRecord, picture: Picture, channel_id: int, person: Person) -> None:
+    async def _post(self, record: JobRecord, picture: Picture, channel_id: int, person: Requester) -> None:
         if record.report is None:
             return
         finished = Finished(job=job_of(record), picture=picture, report=record.report)
         note = await self._notes.of(finished, where="channel", limit=FILE_LIMIT, wanted=person.preferences)
         # A former process may have posted it and died before it could note so.
         since = record.ended_at or record.queued_at
-        message_id, size = await find_result(self._courier, channel_id, record.job_id, since=since), None
+        message_id, size = (
+            await find_result(self._message_client, channel_id, record.job_id, since=since),
+            None,
+        )
         if message_id is None:
             once = nonce(record.job_id, channel_id, "kept")
-            posted = await self._courier.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+            posted = await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
             message_id, size = posted.message_id, note.picture_size
         await self._history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id, size=size)

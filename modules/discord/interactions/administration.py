@@ -16,8 +16,8 @@ from modules.discord.interactions.queue_view import counts_text
 from modules.discord.interactions.replies import TEXT_LIMIT
 from modules.discord.rejections import NoSuchGpu, PictureForgotten
 from modules.discord.requests.limits import Limits
-from modules.discord.transport.command_sync import Registration
-from modules.discord.transport.message_client import CourierError, Posted
+from modules.discord.transport.command_sync import CommandSync
+from modules.discord.transport.message_client import MessageError, Posted
 from modules.discord.transport.rate_limiter import Traffic
 from modules.discord.ui.components import buttons_of, jobs_named
 from modules.discord.ui.formatting import fitting, message_ids, moment, quoted, seconds
@@ -62,7 +62,7 @@ class Administration:
         self,
         desk: Desk,
         *,
-        registration: Registration,
+        registration: CommandSync,
         limits: Limits,
         cooldown_seconds: float,
         traffic: Traffic,
@@ -309,8 +309,8 @@ class Administration:
         if record is not None or home is None or gallery is None or channel_id not in (None, gallery):
             return record
         try:
-            shown = await desk.courier.message(Posted(channel_id=gallery, message_id=message_id))
-        except CourierError:
+            shown = await desk.message_client.message(Posted(channel_id=gallery, message_id=message_id))
+        except MessageError:
             return None
         named = jobs_named(buttons_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
         job_id = next(named, None)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from discord import app_commands
 
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.ui.aspect_ratios import sizes_by_shape
 from modules.discord.ui.formatting import plain
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Kind, ModelOffer
 
 MOST = 25
@@ -26,8 +26,8 @@ def model_choices(
     offers: Sequence[ModelOffer],
     kind: Kind,
     typed: str,
-    person: Person,
-    messages: Messages,
+    person: Requester,
+    messages: Translations,
     *,
     seconds: Callable[[str], float | None],
 ) -> list[app_commands.Choice[str]]:
@@ -52,7 +52,7 @@ def model_choices(
     ]
 
 
-def _line(offer: ModelOffer, locale: str, messages: Messages, seconds: float | None) -> str:
+def _line(offer: ModelOffer, locale: str, messages: Translations, seconds: float | None) -> str:
     text = messages.text(
         locale,
         "choice-model",
@@ -65,7 +65,7 @@ def _line(offer: ModelOffer, locale: str, messages: Messages, seconds: float | N
 
 
 def shape_choices(
-    offers: Sequence[ModelOffer], model: str, typed: str, person: Person, messages: Messages
+    offers: Sequence[ModelOffer], model: str, typed: str, person: Requester, messages: Translations
 ) -> list[app_commands.Choice[str]]:
     """The shapes and sizes that the chosen model (else: any of its kind) can do."""
     known = [offer for offer in offers if offer.kind == "imagine"]

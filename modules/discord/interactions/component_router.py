@@ -12,14 +12,14 @@ from modules.discord.delivery.result_message import is_nsfw
 from modules.discord.interactions.desk import Desk
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.rejections import NoPictureHere
-from modules.discord.requests.submission import Wish
+from modules.discord.requests.submission import ImageRequest
 from modules.discord.ui.modals import values_of
 from modules.queue_manager.errors import NotYourJob
 from modules.queue_manager.jobs import JobId
 from modules.utils.database.rows import JobRecord
 
 
-class Clicks:
+class ComponentRouter:
     """See the module."""
 
     def __init__(self, desk: Desk, actions: JobActions, account: Account) -> None:
@@ -59,7 +59,7 @@ class Clicks:
         self, interaction: discord.Interaction, kind: str, target: str, values: Mapping[str, str]
     ) -> None:
         """The form of a menu on somebody's message, named by channel and message."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         channel_id, message_id = (int(part) for part in target.split("-", 1))
         prompt = values.get("prompt", "")
         if kind == "edit":
@@ -67,7 +67,7 @@ class Clicks:
             picture = await self._desk.posted_picture(channel_id, message_id)
             record = await self._desk.database.history.by_message(message_id)
             own = record is not None and record.request.user_id == interaction.user.id
-            wish = Wish(
+            image_request = ImageRequest(
                 kind="edit",
                 prompt=prompt,
                 sources=(picture,),
@@ -75,8 +75,8 @@ class Clicks:
                 origin=record.request.as_origin("edit") if record is not None and own else None,
             )
         else:
-            wish = Wish(kind="imagine", prompt=prompt)
-        await self._actions.submit(interaction, await self._desk.person(interaction), wish)
+            image_request = ImageRequest(kind="imagine", prompt=prompt)
+        await self._actions.submit(interaction, await self._desk.person(interaction), image_request)
 
     def _is_restricted(self, record: JobRecord | None, channel_id: int) -> bool:
         """Whether a message's picture is for age-restricted channels alone: of a result that is known by its

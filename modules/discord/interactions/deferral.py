@@ -22,7 +22,7 @@ STAND_BACK = 2.0
 """Seconds for which work stands back at most."""
 
 
-class Acknowledger:
+class Deferrals:
     """See the module. One for the whole bot."""
 
     def __init__(self) -> None:

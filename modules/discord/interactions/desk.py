@@ -11,17 +11,17 @@ from discord import app_commands
 from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.job_records import job_of
 from modules.discord.delivery.status_text import Hindrance
-from modules.discord.delivery.undelivered import Kept
+from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.interactions.autocomplete import model_choices
-from modules.discord.interactions.deferral import Acknowledger
-from modules.discord.interactions.request_replies import OpenAnswers
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.request_replies import RequestReplies
 from modules.discord.rejections import PictureForgotten
-from modules.discord.requests.requester import Person, person_of
-from modules.discord.requests.submission import Intake
+from modules.discord.requests.requester import Requester, requester_of
+from modules.discord.requests.submission import Submissions
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.attachments import AttachmentReader
-from modules.discord.transport.message_client import Courier, CourierError, Posted
-from modules.discord.ui.translations import Messages
+from modules.discord.transport.message_client import MessageClient, MessageError, Posted
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSourceImage, NoSourceImage
 from modules.queue_manager.jobs import GenerationRequest, Job, JobId, Kind, ModelOffer
 from modules.queue_manager.manager import QueueManager
@@ -38,16 +38,16 @@ class Desk:
     queue: QueueManager
     fleet: Fleet
     database: Database
-    intake: Intake
+    submissions: Submissions
     channels: SessionChannels
-    courier: Courier
+    message_client: MessageClient
     reader: AttachmentReader
     cleaner: PictureCleaner
-    messages: Messages
-    kept: Kept
+    messages: Translations
+    kept: UndeliveredPictures
     failures: FailureNotices
-    open_answers: OpenAnswers
-    acknowledger: Acknowledger
+    request_replies: RequestReplies
+    deferrals: Deferrals
     hindrance: Callable[[], Hindrance | None]
     home: Callable[[], discord.Guild | None]
     gallery_channel_id: int | None = None
@@ -57,7 +57,7 @@ class Desk:
         """What can be asked for."""
         return self.queue.offers
 
-    def model_choices(self, kind: Kind, typed: str, person: Person) -> list[app_commands.Choice[str]]:
+    def model_choices(self, kind: Kind, typed: str, person: Requester) -> list[app_commands.Choice[str]]:
         """The models that fit what somebody types."""
         seconds = self.queue.durations.alone
         return model_choices(self.offers, kind, typed, person, self.messages, seconds=seconds)
@@ -67,9 +67,9 @@ class Desk:
         home = self.home()
         return home.id if home is not None and home.get_channel(channel_id) is not None else 0
 
-    async def person(self, interaction: discord.Interaction) -> Person:
+    async def person(self, interaction: discord.Interaction) -> Requester:
         """Who is asking."""
-        return await person_of(interaction, self.database.preferences, self.home())
+        return await requester_of(interaction, self.database.preferences, self.home())
 
     async def job(self, job_id: JobId) -> Job:
         """A job, active or remembered. Raises `PictureForgotten`."""
@@ -103,8 +103,8 @@ class Desk:
     async def posted_picture(self, channel_id: int, message_id: int) -> CleanPicture:
         """The first picture of a message. Raises `BadSourceImage`."""
         try:
-            message = await self.courier.message(Posted(channel_id=channel_id, message_id=message_id))
-        except CourierError as error:
+            message = await self.message_client.message(Posted(channel_id=channel_id, message_id=message_id))
+        except MessageError as error:
             raise BadSourceImage("gone") from error
         files = message.get("attachments", ())
         if not files:

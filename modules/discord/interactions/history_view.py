@@ -9,10 +9,10 @@ import discord
 
 from modules.discord.delivery.result_message import made_by
 from modules.discord.interactions.replies import TEXT_LIMIT
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.ui.components import Component, button, menu
 from modules.discord.ui.formatting import message_link, moment, plain, quoted
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import JobRecord
 
@@ -26,8 +26,8 @@ class Page:
 
 
 def history_page(
-    messages: Messages,
-    person: Person,
+    messages: Translations,
+    person: Requester,
     offers: Sequence[ModelOffer],
     records: Sequence[JobRecord],
     *,
@@ -66,7 +66,7 @@ def history_page(
 
 
 def _line(
-    messages: Messages,
+    messages: Translations,
     locale: str,
     offers: Sequence[ModelOffer],
     record: JobRecord,

@@ -13,9 +13,9 @@ from modules.discord.delivery.result_message import is_nsfw, label_of, made_of
 from modules.discord.interactions.desk import Desk
 from modules.discord.interactions.replies import answer
 from modules.discord.rejections import NoPictureHere, PictureForgotten, SharingNotSetUp, SharingRefused
-from modules.discord.requests.requester import Person
-from modules.discord.requests.submission import Wish
-from modules.discord.transport.message_client import CourierError, Enclosure, Note, Posted
+from modules.discord.requests.requester import Requester
+from modules.discord.requests.submission import ImageRequest
+from modules.discord.transport.message_client import FileUpload, MessageError, OutgoingMessage, Posted
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import job_row, jobs_named
 from modules.discord.ui.formatting import plain, quoted
@@ -50,7 +50,7 @@ class JobActions:
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await self._desk.acknowledger.defer(interaction)
+            await self._desk.deferrals.defer(interaction)
         job = await self._desk.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
@@ -78,11 +78,13 @@ class JobActions:
             return await desk.job(job_id) if job_id is not None else None
         return None
 
-    async def submit(self, interaction: discord.Interaction, person: Person, wish: Wish) -> None:
+    async def submit(
+        self, interaction: discord.Interaction, person: Requester, image_request: ImageRequest
+    ) -> None:
         """Queue a wish and answer with the place. The interaction must be deferred."""
         with self._desk.queue.expecting():
-            accepted = await self._desk.intake.take(person, wish)
-        await self._desk.open_answers.give(interaction, person, accepted)
+            accepted = await self._desk.submissions.take(person, image_request)
+        await self._desk.request_replies.give(interaction, person, accepted)
 
     # ── one method a button ─────────────────────────────────────────────────────────────────────
 
@@ -107,7 +109,7 @@ class JobActions:
         seed: int | None,
         variation: Variation | None,
     ) -> None:
-        wish = Wish(
+        image_request = ImageRequest(
             kind=request.kind,
             prompt=request.prompt,
             model=request.model,
@@ -119,11 +121,11 @@ class JobActions:
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self.submit(interaction, await self._desk.person(interaction), wish)
+        await self.submit(interaction, await self._desk.person(interaction), image_request)
 
     async def _upscale(self, interaction: discord.Interaction, job: Job) -> None:
         picture = await self._desk.picture(job.id, interaction.message)
-        wish = Wish(
+        image_request = ImageRequest(
             kind="upscale",
             prompt=job.request.prompt,
             seed=job.request.seed,
@@ -131,7 +133,7 @@ class JobActions:
             age_restricted=is_nsfw(self._desk.offers, job.request),
             origin=job.request.as_origin("upscale"),
         )
-        await self.submit(interaction, await self._desk.person(interaction), wish)
+        await self.submit(interaction, await self._desk.person(interaction), image_request)
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
         person = await self._desk.person(interaction)
@@ -147,7 +149,7 @@ class JobActions:
             return
         await interaction.response.send_modal(self.form_about(job, person, message))
 
-    def form_about(self, job: Job, person: Person, message: discord.Message | None) -> discord.ui.Modal:
+    def form_about(self, job: Job, person: Requester, message: discord.Message | None) -> discord.ui.Modal:
         """Everything that the picture was made from; of an enlargement of which the origin is not known,
         nothing but new words can be asked for."""
         messages, made = self._desk.messages, job.request.maker
@@ -177,14 +179,14 @@ class JobActions:
                 "-# " + " · ".join(made_of(desk.messages, guild_locale, desk.offers, job.request, size)),
             ]
         )
-        note = Note(
+        note = OutgoingMessage(
             text=text,
-            files=(Enclosure(name=file.filename, data=data, alt=plain(job.request.prompt, 1000)),),
+            files=(FileUpload(name=file.filename, data=data, alt=plain(job.request.prompt, 1000)),),
             view=job_row(desk.messages, guild_locale, job.id, ("prompt",)),
         )
         try:
-            await desk.courier.post(gallery, note, level=Priority.DELIVER)
-        except CourierError as error:
+            await desk.message_client.post(gallery, note, level=Priority.DELIVER)
+        except MessageError as error:
             raise SharingRefused(str(error)) from error
         person = await desk.person(interaction)
         await answer(interaction, desk.messages.text(person.locale, "shared-done", channel=f"<#{gallery}>"))
@@ -194,8 +196,8 @@ class JobActions:
         if message is not None:
             try:
                 where = Posted(channel_id=message.channel.id, message_id=message.id)
-                await desk.courier.delete(where, level=Priority.ACKNOWLEDGE)
-            except CourierError as error:
+                await desk.message_client.delete(where, level=Priority.ACKNOWLEDGE)
+            except MessageError as error:
                 raise NoPictureHere(str(error)) from error
         await desk.database.history.delete_picture(job.id)
         person = await desk.person(interaction)
@@ -219,24 +221,24 @@ class JobActions:
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Edit came back."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         job = await self._desk.job(job_id)
         self._check_owner(interaction, "edit", job)
         picture = await self._desk.picture(job.id, interaction.message)
-        wish = Wish(
+        image_request = ImageRequest(
             kind="edit",
             prompt=values.get("prompt", ""),
             sources=(picture,),
             age_restricted=is_nsfw(self._desk.offers, job.request),
             origin=job.request.as_origin("edit"),
         )
-        await self.submit(interaction, await self._desk.person(interaction), wish)
+        await self.submit(interaction, await self._desk.person(interaction), image_request)
 
     async def reworded(
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
-        await self._desk.acknowledger.defer(interaction)
+        await self._desk.deferrals.defer(interaction)
         job = await self._desk.job(job_id)
         request = job.request.maker
         if request.kind == "upscale":  # a form of before, which offered words that change nothing
@@ -244,7 +246,7 @@ class JobActions:
         if request.sources and interaction.user.id != request.user_id:
             raise BadSourceImage("gone")  # what an edit started from stays its owner's
         seed = seed_of(values.get("seed"))
-        wish = Wish(
+        image_request = ImageRequest(
             kind=request.kind,
             prompt=values.get("prompt", ""),
             negative=values.get("negative", ""),
@@ -256,7 +258,7 @@ class JobActions:
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self.submit(interaction, await self._desk.person(interaction), wish)
+        await self.submit(interaction, await self._desk.person(interaction), image_request)
 
 
 def _custom_ids(message: discord.Message) -> Iterator[str]:

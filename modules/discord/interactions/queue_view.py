@@ -5,16 +5,16 @@ from __future__ import annotations
 from modules.discord.interactions.autocomplete import described
 from modules.discord.interactions.desk import Desk
 from modules.discord.interactions.replies import TEXT_LIMIT
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.ui.formatting import fitting, moment, quoted
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.status import QueueStatus
 
 MODELS_SHOWN = 20
 
 
-def queue_text(desk: Desk, person: Person) -> str:
+def queue_text(desk: Desk, person: Requester) -> str:
     """Everybody's count, one's own places and times."""
     messages, status, locale = desk.messages, desk.queue.status(), person.locale
     lines = [
@@ -33,7 +33,7 @@ def queue_text(desk: Desk, person: Person) -> str:
     return fitting(lines, TEXT_LIMIT)
 
 
-def counts_text(messages: Messages, status: QueueStatus, locale: str) -> str:
+def counts_text(messages: Translations, status: QueueStatus, locale: str) -> str:
     """How many pictures wait, are being made and are on their way, and how many people they are for."""
     return messages.text(
         locale,
@@ -60,12 +60,12 @@ def _mine(desk: Desk, job: Job, locale: str) -> str:
     return f"{line} {quoted(job.request.prompt, 60)}"
 
 
-def help_text(desk: Desk, person: Person) -> str:
+def help_text(desk: Desk, person: Requester) -> str:
     """What the bot can do, in short, and which models there are."""
     messages, locale = desk.messages, person.locale
     parts = ("help-imagine", "help-edit", "help-queue", "help-settings", "help-buttons")
     lines = [messages.text(locale, part) for part in parts]
-    lines.append(messages.text(locale, "help-limit", limit=desk.intake.allowance(person).jobs))
+    lines.append(messages.text(locale, "help-limit", limit=desk.submissions.allowance(person).jobs))
     lines += ["", messages.text(locale, "help-models")]
     language = messages.language(locale)
     shown = [offer for offer in desk.offers if person.age_restricted or not offer.nsfw]

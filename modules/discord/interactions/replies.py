@@ -12,14 +12,14 @@ import discord
 from discord import app_commands
 
 from modules.discord.delivery.status_text import standing
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.transport.message_client import mentions
 from modules.discord.ui.components import job_button, rows
 from modules.discord.ui.formatting import moment
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BotError, RequestRejected, StoreError
 from modules.queue_manager.jobs import Job, JobId
-from modules.queue_manager.status import Place
+from modules.queue_manager.status import QueuePosition
 
 log = getLogger(__name__)
 
@@ -65,7 +65,7 @@ async def fenced(
 
 
 async def tell_error(
-    interaction: discord.Interaction, error: Exception, messages: Messages, locale: str | None = None
+    interaction: discord.Interaction, error: Exception, messages: Translations, locale: str | None = None
 ) -> None:
     """Say what went wrong, in the person's language; log it unless it was foreseen."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
@@ -81,7 +81,7 @@ async def tell_error(
         log.warning("an error could not be told: %s", failure)
 
 
-def sentence(error: Exception, messages: Messages, locale: str | None) -> str:
+def sentence(error: Exception, messages: Translations, locale: str | None) -> str:
     """What to say about an error."""
     if isinstance(error, BotError):
         return messages.error(locale, error)
@@ -93,12 +93,12 @@ def sentence(error: Exception, messages: Messages, locale: str | None) -> str:
 
 
 def queued_text(
-    messages: Messages,
-    person: Person,
+    messages: Translations,
+    person: Requester,
     jobs: Sequence[Job],
     *,
     channel_id: int,
-    place: Place | None,
+    place: QueuePosition | None,
     hindrance: str | None,
 ) -> str:
     """What is said of accepted jobs: the first one's place and expected time, where they will appear."""
@@ -116,7 +116,7 @@ def queued_text(
     return "\n".join(lines)
 
 
-def cancel_buttons(messages: Messages, locale: str, jobs: Sequence[tuple[JobId, int]]) -> discord.ui.View:
+def cancel_buttons(messages: Translations, locale: str, jobs: Sequence[tuple[JobId, int]]) -> discord.ui.View:
     """A Cancel button for each job; a number tells several from each other."""
     several = len(jobs) > 1
     return rows(

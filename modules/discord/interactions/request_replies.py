@@ -16,15 +16,15 @@ import discord
 from modules.discord.delivery.outcome_text import told
 from modules.discord.delivery.status_text import Hindrance
 from modules.discord.interactions.replies import answer, cancel_buttons, queued_text
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import Accepted
 from modules.discord.transport.message_client import DISCORD_ERRORS
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import LeaseLost
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Cancelled, Delivered, Failed, JobEvent
-from modules.queue_manager.status import Place
+from modules.queue_manager.status import QueuePosition
 
 log = getLogger(__name__)
 
@@ -39,21 +39,21 @@ class _Answer:
     """One request's answer: what still lives of it, and a line for each picture that has ended."""
 
     interaction: discord.Interaction
-    person: Person
+    person: Requester
     channel_id: int
     living: dict[JobId, Job]
     ended: dict[int, str] = field(default_factory=dict)
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class OpenAnswers:
+class RequestReplies:
     """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a job stands."""
 
     def __init__(
         self,
         *,
-        messages: Messages,
-        place: Callable[[JobId], Place | None],
+        messages: Translations,
+        place: Callable[[JobId], QueuePosition | None],
         hindrance: Callable[[], Hindrance | None],
     ) -> None:
         self._messages, self._place, self._hindrance = messages, place, hindrance
@@ -62,7 +62,7 @@ class OpenAnswers:
         self._doors = asyncio.Semaphore(AT_ONCE)
         self._leaving = False
 
-    async def give(self, interaction: discord.Interaction, person: Person, accepted: Accepted) -> None:
+    async def give(self, interaction: discord.Interaction, person: Requester, accepted: Accepted) -> None:
         """Answer with places and times. The interaction must be deferred, and nothing have been awaited
         since the jobs were accepted: none may end unheard."""
         given = _Answer(

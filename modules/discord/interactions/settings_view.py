@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import discord
 
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import menu, rows
 from modules.discord.ui.formatting import plain
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import UserPreferences
 
@@ -21,7 +21,7 @@ AUTO = "auto"
 SWITCHES = ("previews", "notify", "direct")
 
 
-def settings_view(messages: Messages, person: Person, offers: Sequence[ModelOffer]) -> discord.ui.View:
+def settings_view(messages: Translations, person: Requester, offers: Sequence[ModelOffer]) -> discord.ui.View:
     """All menus, each showing what holds now. One holds the switches: what is chosen in it is on."""
     chosen, locale = person.preferences, person.locale
     by_default = (AUTO, messages.text(locale, "aspect-default"))

@@ -16,7 +16,7 @@ TIME_LIMIT = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Person:
+class Requester:
     """``locale`` is what they chose, or their client's; ``age_restricted``: they asked in such a channel."""
 
     user_id: int
@@ -28,9 +28,9 @@ class Person:
     preferences: UserPreferences = field(default_factory=UserPreferences)
 
 
-async def person_of(
+async def requester_of(
     interaction: discord.Interaction, preferences: Preferences, home: discord.Guild | None
-) -> Person:
+) -> Requester:
     """The person behind an interaction. One in direct messages is looked up in the ``home`` guild.
 
     Raises `NotAMember`.
@@ -39,7 +39,7 @@ async def person_of(
     if interaction.guild_id is None:
         user = await _member(home, user.id)
     chosen = await preferences.get(user.id)
-    return Person(
+    return Requester(
         user_id=user.id,
         name=user.display_name,
         guild_id=interaction.guild_id or (home.id if home is not None else 0),

@@ -14,7 +14,7 @@ from logging import getLogger
 from modules.discord.rejections import NegativeUnknown, RestrictedPicture, WrongSourceCount
 from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Allowance, Cooldown, Limits, day_of
-from modules.discord.requests.requester import Person
+from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
 from modules.queue_manager.errors import (
@@ -48,7 +48,7 @@ log = getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class ImageRequest:
     """What somebody wants, before anything is checked.
 
     ``model`` None: the one they prefer, or the first of the kind; ``shape`` a word or ``832x1216``;
@@ -78,7 +78,7 @@ class Accepted:
     channel_id: int
 
 
-class Intake:
+class Submissions:
     """See the module."""
 
     def __init__(
@@ -102,118 +102,124 @@ class Intake:
         """What can be asked for."""
         return self._queue.offers
 
-    def allowance(self, person: Person) -> Allowance:
+    def allowance(self, person: Requester) -> Allowance:
         """What this person may have."""
         return self._limits.of(person.role_ids)
 
-    async def take(self, person: Person, wish: Wish) -> Accepted:
+    async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is wished for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
         closed = self._queue.status().closed_because
         if closed is not None:
             raise QueueClosed(closed)
         if await self._members.is_blocked(person.user_id):
             raise Blocked
-        offer = self._offer(person, wish)
-        self._check(person, wish, offer)
-        await self._banned.check(wish.prompt, wish.negative)
+        offer = self._offer(person, image_request)
+        self._check(person, image_request, offer)
+        await self._banned.check(image_request.prompt, image_request.negative)
         allowance = self.allowance(person)
-        self._check_places(person, wish, allowance)
+        self._check_places(person, image_request, allowance)
         await self._cool_down(person)
         day = day_of(self._clock.unix())
         try:
-            await self._spend(person, wish, allowance, day)
+            await self._spend(person, image_request, allowance, day)
         except BaseException:
             self._cooldown.undo(person.user_id)
             raise
         try:
-            return await self._submit(person, wish, offer, allowance)
+            return await self._submit(person, image_request, offer, allowance)
         except BaseException:
             self._cooldown.undo(person.user_id)
             if allowance.pictures_a_day is not None:
-                await self._members.refund(person.user_id, day, wish.count)
+                await self._members.refund(person.user_id, day, image_request.count)
             raise
 
-    def _offer(self, person: Person, wish: Wish) -> ModelOffer:
+    def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
         """The model asked for, or the preferred one if it can do this at all."""
         preferred = person.preferences.model
-        if wish.model is None and preferred is not None:
+        if image_request.model is None and preferred is not None:
             try:
-                return find_offer(self.offers, wish.kind, preferred)
+                return find_offer(self.offers, image_request.kind, preferred)
             except UnknownModel:
                 log.debug("the preferred model does something else")
-        return find_offer(self.offers, wish.kind, wish.model)
+        return find_offer(self.offers, image_request.kind, image_request.model)
 
-    def _check(self, person: Person, wish: Wish, offer: ModelOffer) -> None:
-        length = max(len(wish.prompt), len(wish.negative))
-        if offer.kind != "upscale" and not wish.prompt.strip():
+    def _check(self, person: Requester, image_request: ImageRequest, offer: ModelOffer) -> None:
+        length = max(len(image_request.prompt), len(image_request.negative))
+        if offer.kind != "upscale" and not image_request.prompt.strip():
             raise BadPrompt(length=0, limit=MAX_PROMPT)
         if length > MAX_PROMPT:
             raise BadPrompt(length=length, limit=MAX_PROMPT)
-        if wish.seed is not None and not 0 <= wish.seed <= MAX_SEED:
-            raise BadSeed(seed=str(wish.seed))
-        if wish.negative.strip() and offer.negative == "none":
+        if image_request.seed is not None and not 0 <= image_request.seed <= MAX_SEED:
+            raise BadSeed(seed=str(image_request.seed))
+        if image_request.negative.strip() and offer.negative == "none":
             raise NegativeUnknown(model=offer.label)
         if offer.nsfw and not person.age_restricted:
             raise NotAllowedHere(model=offer.label)
-        if wish.age_restricted and not person.age_restricted:
+        if image_request.age_restricted and not person.age_restricted:
             raise RestrictedPicture
         least, most = offer.source_count
-        if not least <= len(wish.sources) <= most:
+        if not least <= len(image_request.sources) <= most:
             count = f"{most}" if least == most else f"{least}–{most}"
             raise WrongSourceCount(model=offer.label, count=count)
 
-    def _check_places(self, person: Person, wish: Wish, allowance: Allowance) -> None:
+    def _check_places(self, person: Requester, image_request: ImageRequest, allowance: Allowance) -> None:
         """The queue counts again, atomically; this spares who is over the limit a new channel."""
         active = len(self._queue.active_jobs(person.user_id))
-        if active + wish.count > allowance.jobs:
-            raise UserLimitReached(active=active, limit=allowance.jobs, asked=wish.count)
+        if active + image_request.count > allowance.jobs:
+            raise UserLimitReached(active=active, limit=allowance.jobs, asked=image_request.count)
 
-    async def _cool_down(self, person: Person) -> None:
+    async def _cool_down(self, person: Requester) -> None:
         before = None
         if not self._cooldown.knows(person.user_id):
             before = await self._history.last_queued_at(person.user_id)
         self._cooldown.check(person.user_id, before)
 
-    async def _spend(self, person: Person, wish: Wish, allowance: Allowance, day: str) -> None:
+    async def _spend(
+        self, person: Requester, image_request: ImageRequest, allowance: Allowance, day: str
+    ) -> None:
         limit = allowance.pictures_a_day
-        if limit is not None and not await self._members.spend(person.user_id, day, wish.count, limit):
+        if limit is not None and not await self._members.spend(
+            person.user_id, day, image_request.count, limit
+        ):
             raise DailyLimitReached(limit=limit)
 
-    async def _submit(self, person: Person, wish: Wish, offer: ModelOffer, allowance: Allowance) -> Accepted:
-        size = _result_size(wish, offer, person)
+    async def _submit(
+        self, person: Requester, image_request: ImageRequest, offer: ModelOffer, allowance: Allowance
+    ) -> Accepted:
+        size = _result_size(image_request, offer, person)
         channel = await self._channels.open(
             person.guild_id,
             person.user_id,
             name=person.name,
             locale=person.locale,
-            age_restricted=offer.nsfw or wish.age_restricted,
+            age_restricted=offer.nsfw or image_request.age_restricted,
         )
-        keys = [hashlib.sha256(source.data).hexdigest() for source in wish.sources]
-        first = secrets.randbelow(MAX_SEED + 1) if wish.seed is None else wish.seed
+        keys = [hashlib.sha256(source.data).hexdigest() for source in image_request.sources]
+        first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
         requests = [
             GenerationRequest(
                 user_id=person.user_id,
                 guild_id=person.guild_id,
                 channel_id=channel.id,
                 locale=person.locale,
-                kind=wish.kind,
+                kind=image_request.kind,
                 model=offer.name,
-                prompt=wish.prompt.strip(),
-                negative=wish.negative.strip(),
+                prompt=image_request.prompt.strip(),
+                negative=image_request.negative.strip(),
                 size=size,
                 seed=(first + index) % (MAX_SEED + 1),
-                variation=wish.variation,
+                variation=image_request.variation,
                 sources=tuple(
                     SourceImage(key=key, size=source.size)
-                    for key, source in zip(keys, wish.sources, strict=True)
+                    for key, source in zip(keys, image_request.sources, strict=True)
                 ),
                 tier=allowance.tier,
-                age_restricted=wish.age_restricted,
-                origin=wish.origin,
+                age_restricted=image_request.age_restricted,
+                origin=image_request.origin,
             )
-            for index in range(wish.count)
+            for index in range(image_request.count)
         ]
-        sources = {key: source.data for key, source in zip(keys, wish.sources, strict=True)}
+        sources = {key: source.data for key, source in zip(keys, image_request.sources, strict=True)}
         jobs = await self._queue.submit(requests, sources=sources, limit=allowance.jobs)
         return Accepted(jobs=jobs, channel_id=channel.id)
 
@@ -245,11 +251,11 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
     raise UnknownModel(model=(name or kind)[:80])
 
 
-def _result_size(wish: Wish, offer: ModelOffer, person: Person) -> Size:
-    if wish.kind != "imagine":
-        return offer.result_size(wish.sources[0].size)
-    if wish.size is not None:
-        return choose_size(offer, str(wish.size))
-    if wish.shape is None and person.preferences.aspect is not None:
+def _result_size(image_request: ImageRequest, offer: ModelOffer, person: Requester) -> Size:
+    if image_request.kind != "imagine":
+        return offer.result_size(image_request.sources[0].size)
+    if image_request.size is not None:
+        return choose_size(offer, str(image_request.size))
+    if image_request.shape is None and person.preferences.aspect is not None:
         return sizes_by_shape(offer).get(person.preferences.aspect, offer.default_size)
-    return choose_size(offer, wish.shape)
+    return choose_size(offer, image_request.shape)

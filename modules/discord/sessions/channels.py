@@ -27,10 +27,15 @@ from modules.discord.sessions.rules import (
     next_step,
     owner_of,
 )
-from modules.discord.transport.message_client import DISCORD_ERRORS, Courier, CourierError, Note
+from modules.discord.transport.message_client import (
+    DISCORD_ERRORS,
+    MessageClient,
+    MessageError,
+    OutgoingMessage,
+)
 from modules.discord.transport.rate_limiter import Priority, priority
 from modules.discord.ui.formatting import channel_name, moment
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import TooManyChannels
 from modules.queue_manager.ports import Clock
@@ -67,14 +72,19 @@ class SessionChannels:
         has_jobs: Callable[[int], bool],
         locale_of: Callable[[int], Awaitable[str | None]],
         store: SessionStore,
-        courier: Courier,
-        messages: Messages,
+        message_client: MessageClient,
+        messages: Translations,
         clock: Clock,
         idle: float = 1800.0,
         notice: float | None = None,
     ) -> None:
         self._guild, self._has_jobs, self._locale_of = guild, has_jobs, locale_of
-        self._store, self._courier, self._messages, self._clock = store, courier, messages, clock
+        self._store, self._message_client, self._messages, self._clock = (
+            store,
+            message_client,
+            messages,
+            clock,
+        )
         self._idle = idle
         self._notice = min(300.0, idle / 3) if notice is None else notice
         self._category_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -302,8 +312,8 @@ class SessionChannels:
         owner = f"<@{seen.user_id}>"
         text = self._messages.text(locale, "session-closing", owner=owner, when=moment(closes))
         try:
-            await self._courier.post(seen.channel_id, Note(text=text), level=Priority.REST)
-        except CourierError as error:
+            await self._message_client.post(seen.channel_id, OutgoingMessage(text=text), level=Priority.REST)
+        except MessageError as error:
             log.info("no warning in channel %s: %s", seen.channel_id, error)
         async with self._owner_lock(seen.guild_id, seen.user_id):
             if await self._store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile

@@ -13,9 +13,9 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
-from modules.utils.database.stores.key_values import Facts
+from modules.utils.database.stores.key_values import KeyValues
 
 log = getLogger(__name__)
 
@@ -27,11 +27,16 @@ DISCORD_LOCALES: Mapping[str, tuple[str, ...]] = {"en": ("en-US", "en-GB"), "es"
 CLEARED = "cleared"
 
 
-class Registration:
+class CommandSync:
     """See the module. ``tree`` holds the commands of the code."""
 
     def __init__(
-        self, *, client: discord.Client, tree: app_commands.CommandTree[Any], messages: Messages, facts: Facts
+        self,
+        *,
+        client: discord.Client,
+        tree: app_commands.CommandTree[Any],
+        messages: Translations,
+        facts: KeyValues,
     ) -> None:
         self._client, self._tree, self._messages, self._facts = client, tree, messages, facts
 
@@ -91,7 +96,7 @@ def message_key(path: tuple[str, ...]) -> str:
     return "command-" + "-".join(part.casefold().replace(" ", "-") for part in path)
 
 
-def localised(command: dict[str, Any], messages: Messages, path: tuple[str, ...] = ()) -> dict[str, Any]:
+def localised(command: dict[str, Any], messages: Translations, path: tuple[str, ...] = ()) -> dict[str, Any]:
     """The command's payload with the names and descriptions of every language."""
     path = (*path, command["name"])
     key = message_key(path)
@@ -107,7 +112,7 @@ def localised(command: dict[str, Any], messages: Messages, path: tuple[str, ...]
     return named
 
 
-def _option(option: dict[str, Any], messages: Messages, path: tuple[str, ...]) -> dict[str, Any]:
+def _option(option: dict[str, Any], messages: Translations, path: tuple[str, ...]) -> dict[str, Any]:
     if option["type"] in (1, 2):  # a subcommand, or a group of them
         return localised(option, messages, path)
     key, named = message_key(path), dict(option)
@@ -118,7 +123,7 @@ def _option(option: dict[str, Any], messages: Messages, path: tuple[str, ...]) -
     return named | _described(messages, key, f"{option['name']}-description")
 
 
-def _described(messages: Messages, key: str, attribute: str) -> dict[str, Any]:
+def _described(messages: Translations, key: str, attribute: str) -> dict[str, Any]:
     described = messages.attribute("en", key, attribute)
     if described is None:
         raise KeyError(f"{key}.{attribute} is missing in the catalogue")
@@ -129,7 +134,7 @@ def _described(messages: Messages, key: str, attribute: str) -> dict[str, Any]:
     }
 
 
-def _by_locale(messages: Messages, key: str, attribute: str | None) -> dict[str, str]:
+def _by_locale(messages: Translations, key: str, attribute: str | None) -> dict[str, str]:
     found = {}
     for language in messages.languages:
         text = messages.attribute(language, key, attribute) if attribute else messages.text(language, key)

@@ -16,7 +16,7 @@ import aiohttp
 import discord
 from discord.http import HTTPClient, MultipartParameters, Route, handle_message_parameters
 
-from modules.discord.transport.rate_limit_buckets import Buckets
+from modules.discord.transport.rate_limit_buckets import RateLimitBuckets
 from modules.discord.transport.rate_limiter import Priority, priority
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.jobs import Size
@@ -43,23 +43,23 @@ BLOCKED_BY_AUTOMOD = 200000
 OLD_MESSAGE_EDITS = 30046
 
 
-class CourierError(Exception):
+class MessageError(Exception):
     """A message could not be brought where it should go."""
 
 
-class Unreachable(CourierError):
+class Unreachable(MessageError):
     """The channel or message is not there, or not for us: never try again."""
 
 
-class AlreadyDeleted(CourierError):
+class AlreadyDeleted(MessageError):
     """The message of this nonce was posted before and has been deleted since."""
 
 
-class TooLarge(CourierError):
+class TooLarge(MessageError):
     """The file is larger than this place allows."""
 
 
-class Refused(CourierError):
+class Refused(MessageError):
     """Discord does not want this message; ``code`` is its error code."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -67,12 +67,12 @@ class Refused(CourierError):
         self.code = code
 
 
-class DiscordAway(CourierError):
+class DiscordAway(MessageError):
     """Discord cannot be reached or is broken just now: try again later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Enclosure:
+class FileUpload:
     """A file to send; ``alt`` describes it to those who cannot see it, ``size`` is that of a picture."""
 
     name: str
@@ -82,14 +82,14 @@ class Enclosure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Note:
+class OutgoingMessage:
     """A message to be. Only ``mention`` (a user's id) is pinged, whatever the text says.
 
     ``files`` None: what an edited message has stays.
     """
 
     text: str
-    files: tuple[Enclosure, ...] | None = None
+    files: tuple[FileUpload, ...] | None = None
     view: discord.ui.View | None = None
     mention: int | None = None
 
@@ -107,31 +107,33 @@ class Posted:
     message_id: int
 
 
-class Courier:
+class MessageClient:
     """See the module. One for the whole bot."""
 
-    def __init__(self, *, http: HTTPClient, buckets: Buckets, clock: Clock) -> None:
+    def __init__(self, *, http: HTTPClient, buckets: RateLimitBuckets, clock: Clock) -> None:
         self._http, self._buckets, self._clock = http, buckets, clock
         self._refused: dict[int, float] = {}
         self._direct: dict[int, int] = {}
 
-    async def post(self, channel_id: int, note: Note, *, level: Priority, nonce: str | None = None) -> Posted:
+    async def post(
+        self, channel_id: int, note: OutgoingMessage, *, level: Priority, nonce: str | None = None
+    ) -> Posted:
         """Post ``note``; a repeat of the same ``nonce`` within minutes gives the first message back.
 
-        Raises a `CourierError`.
+        Raises a `MessageError`.
         """
         async with self.turn_to_post(channel_id, level=level):
             return await self.post_now(channel_id, note, nonce=nonce)
 
-    async def edit(self, where: Posted, note: Note, *, level: Priority) -> None:
-        """Change a message of ours. Raises a `CourierError`."""
+    async def edit(self, where: Posted, note: OutgoingMessage, *, level: Priority) -> None:
+        """Change a message of ours. Raises a `MessageError`."""
         async with self.turn_to_edit(where, level=level):
             await self.edit_now(where, note)
 
     def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
         """Inside, `post_now` is sent at once, for those who decide only then what to say.
 
-        Raises a `CourierError`.
+        Raises a `MessageError`.
         """
         return self._turn("POST", _MESSAGES, level, channel_id=channel_id)
 
@@ -139,7 +141,7 @@ class Courier:
         """The same for `edit_now`."""
         return self._turn("PATCH", _MESSAGE, level, channel_id=where.channel_id, message_id=where.message_id)
 
-    async def post_now(self, channel_id: int, note: Note, *, nonce: str | None = None) -> Posted:
+    async def post_now(self, channel_id: int, note: OutgoingMessage, *, nonce: str | None = None) -> Posted:
         """See `post`; to be called within `turn_to_post`."""
         with _parameters(note, nonce) as params, self._translated(channel_id):
             async with timeout(TIME_LIMIT):
@@ -149,14 +151,14 @@ class Courier:
             raise Refused(0, "the nonce belongs to another channel")
         return Posted(channel_id=channel_id, message_id=int(data["id"]))
 
-    async def edit_now(self, where: Posted, note: Note) -> None:
+    async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
         """See `edit`; to be called within `turn_to_edit`."""
         with _parameters(note, None) as params, self._translated(where.channel_id, where.message_id):
             async with timeout(TIME_LIMIT):
                 await self._http.edit_message(where.channel_id, where.message_id, params=params)
 
     async def delete(self, where: Posted, *, level: Priority) -> None:
-        """Delete a message of ours; one that is gone already is well. Raises a `CourierError`."""
+        """Delete a message of ours; one that is gone already is well. Raises a `MessageError`."""
         self._check(where.channel_id)
         # discord.py alone knows which of several limits a deletion falls under.
         with priority(level), suppress(Unreachable), self._translated(where.channel_id, where.message_id):
@@ -165,14 +167,14 @@ class Courier:
 
     async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
         """The channel's last `PAGE_SIZE` messages as Discord's API describes them, or the first ones
-        ``after`` an id. Raises a `CourierError`."""
+        ``after`` an id. Raises a `MessageError`."""
         async with self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id):
             with self._translated(channel_id):
                 async with timeout(TIME_LIMIT):
                     return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
 
     async def message(self, where: Posted) -> dict[str, Any]:
-        """One message as Discord's API describes it. Raises a `CourierError`."""
+        """One message as Discord's API describes it. Raises a `MessageError`."""
         ids = {"channel_id": where.channel_id, "message_id": where.message_id}
         async with self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, **ids):
             with self._translated(where.channel_id, where.message_id):
@@ -180,7 +182,7 @@ class Courier:
                     return await self._http.get_message(where.channel_id, where.message_id)  # type: ignore[return-value]
 
     async def direct_channel(self, user_id: int) -> int:
-        """The channel for direct messages with somebody. Raises a `CourierError`."""
+        """The channel for direct messages with somebody. Raises a `MessageError`."""
         if user_id not in self._direct:
             async with self._buckets.turn(Route("POST", "/users/@me/channels"), Priority.DELIVER):
                 with self._translated(user_id):
@@ -236,7 +238,7 @@ def mentions(user_id: int | None) -> discord.AllowedMentions:
 
 
 @contextmanager
-def _parameters(note: Note, nonce: str | None) -> Iterator[MultipartParameters]:
+def _parameters(note: OutgoingMessage, nonce: str | None) -> Iterator[MultipartParameters]:
     options: dict[str, Any] = {"view": note.view, "allowed_mentions": mentions(note.mention)}
     with ExitStack() as closing:
         if note.files is not None:
@@ -245,7 +247,7 @@ def _parameters(note: Note, nonce: str | None) -> Iterator[MultipartParameters]:
             yield params
 
 
-def _file(enclosure: Enclosure, closing: ExitStack) -> discord.File:
+def _file(enclosure: FileUpload, closing: ExitStack) -> discord.File:
     # discord.py leaves a reference from the stream to itself, which would keep the bytes until the garbage
     # collector comes by.
     stream = closing.enter_context(io.BytesIO(enclosure.data))

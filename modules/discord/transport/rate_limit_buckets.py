@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from discord.http import HTTPClient, Route
 
-from modules.discord.transport.rate_limiter import Line, Pacer, Priority, current_priority
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Priority, current_priority
 from modules.queue_manager.ports import Clock
 
 SAME_WINDOW = 0.25
@@ -43,7 +43,7 @@ class Bucket:
     its `Ratelimit`, in whose place it stands.
     """
 
-    def __init__(self, *, pacer: Pacer, clock: Clock) -> None:
+    def __init__(self, *, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._pacer, self._clock = pacer, clock
         self._limit = 1  # until an answer tells
         self._left = 1
@@ -154,10 +154,10 @@ class Bucket:
             self.leave()
 
 
-class Buckets:
+class RateLimitBuckets:
     """All buckets of a discord.py client, which uses them for every request. To be made before it logs in."""
 
-    def __init__(self, *, http: HTTPClient, pacer: Pacer, clock: Clock) -> None:
+    def __init__(self, *, http: HTTPClient, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
         self._all: dict[str, Any] = http._buckets
         http.get_ratelimit = self._of_request  # type: ignore[method-assign, assignment]

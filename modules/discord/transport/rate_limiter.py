@@ -96,7 +96,7 @@ class Line:
         return sum(not future.done() for _, _, future in self._waiting)
 
 
-class Pacer:
+class DiscordRateLimiter:
     """Gives out turns, the most urgent first: evenly spaced, and never one too many.
 
     Evenly spaced: at most ``per_second * t + burst`` in ``t`` seconds. Never one too many: Discord counts a

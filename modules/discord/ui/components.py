@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, cast
 
 import discord
 
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import JobId
 
 Action = Literal["again", "vary", "edit", "prompt", "upscale", "share", "delete", "cancel"]
@@ -117,7 +117,7 @@ def rows(items: Iterable[Component]) -> discord.ui.View:
 
 
 def job_button(
-    messages: Messages, locale: str | None, job_id: JobId, action: Action, suffix: str = ""
+    messages: Translations, locale: str | None, job_id: JobId, action: Action, suffix: str = ""
 ) -> Component:
     """A button about a job; ``suffix`` tells it from others of its kind in the same message."""
     label = messages.text(locale, f"button-{action}") + suffix
@@ -125,7 +125,7 @@ def job_button(
 
 
 def job_row(
-    messages: Messages, locale: str | None, job_id: JobId, actions: Iterable[Action]
+    messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
 ) -> discord.ui.View:
     """The buttons under a job's picture or status message, in this order, five a row."""
     return rows(job_button(messages, locale, job_id, action) for action in actions)

@@ -13,7 +13,7 @@ import discord
 from modules.discord.rejections import NotANumber
 from modules.discord.requests.limits import is_whole
 from modules.discord.ui.components import custom_id
-from modules.discord.ui.translations import Messages
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job, ModelOffer
 
 OPEN_FOR = 900.0
@@ -23,21 +23,21 @@ FIELD_LIMIT = 4000
 """Characters that a form's field can hold."""
 
 
-def edit_form(messages: Messages, locale: str, about: str) -> discord.ui.Modal:
+def edit_form(messages: Translations, locale: str, about: str) -> discord.ui.Modal:
     """Asks what should change in a picture."""
     form = _form(messages, locale, "form-edit", f"edit:{about}")
     form.add_item(_field(messages, locale, "prompt", long=True))
     return form
 
 
-def again_form(messages: Messages, locale: str, about: str) -> discord.ui.Modal:
+def again_form(messages: Translations, locale: str, about: str) -> discord.ui.Modal:
     """Asks for the prompt of a picture that nobody here remembers."""
     form = _form(messages, locale, "form-again", f"again:{about}")
     form.add_item(_field(messages, locale, "prompt", long=True))
     return form
 
 
-def prompt_form(messages: Messages, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
+def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
     """Everything that what a picture shows was made from, to be changed; ``offer`` is that model's."""
     request = job.request.maker
     form = _form(messages, locale, "form-prompt", f"prompt:{job.id}")
@@ -53,14 +53,20 @@ def prompt_form(messages: Messages, locale: str, job: Job, offer: ModelOffer | N
     return form
 
 
-def _form(messages: Messages, locale: str, title: str, about: str) -> discord.ui.Modal:
+def _form(messages: Translations, locale: str, title: str, about: str) -> discord.ui.Modal:
     return discord.ui.Modal(
         title=messages.text(locale, title)[:45], timeout=OPEN_FOR, custom_id=custom_id("form", about)
     )
 
 
 def _field(
-    messages: Messages, locale: str, name: str, value: str = "", *, long: bool = False, required: bool = True
+    messages: Translations,
+    locale: str,
+    name: str,
+    value: str = "",
+    *,
+    long: bool = False,
+    required: bool = True,
 ) -> discord.ui.Label[Any]:
     """A value that is too long for the field is cut, with a word."""
     limit = FIELD_LIMIT if long else 100

@@ -16,14 +16,14 @@ FALLBACK = "en"
 Field = str | int | float
 
 
-class Messages:
+class Translations:
     """Sentences by key and language. A language that has no file is answered in English."""
 
     def __init__(self, bundles: Mapping[str, FluentBundle]) -> None:
         self._bundles = dict(bundles)
 
     @classmethod
-    def load(cls, folder: Path = LOCALES) -> Messages:
+    def load(cls, folder: Path = LOCALES) -> Translations:
         """Read each ``<language>.ftl`` in ``folder``."""
         return cls({file.stem: _bundle(file) for file in sorted(folder.glob("*.ftl"))})
 

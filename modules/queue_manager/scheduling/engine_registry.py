@@ -1,6 +1,6 @@
 """Every engine, and what is known of it: whether it is there, what it can do, whether it is to be trusted.
 
-The only writer of that part of `EngineSlot`; workers and the queue tell it what happened.
+The only writer of that part of `EngineState`; workers and the queue tell it what happened.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Capabilities, Clock
 from modules.queue_manager.scheduling.batch_limits import ALONE_AFTER, BatchLimits, Learned
 from modules.queue_manager.scheduling.failure_record import SICK_AFTER
-from modules.queue_manager.scheduling.in_flight import EngineSlot, Flight
-from modules.queue_manager.status import EngineState
+from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
+from modules.queue_manager.status import EngineAvailability
 
 log = logging.getLogger(__name__)
 
@@ -30,70 +30,70 @@ class EngineRegistry:
         self,
         *,
         clock: Clock,
-        on_change: Callable[[EngineSlot], None],
-        on_sick: Callable[[EngineSlot], None],
+        on_change: Callable[[EngineState], None],
+        on_sick: Callable[[EngineState], None],
         remember: Remember,
     ) -> None:
         self._clock = clock
         self._on_change = on_change
         self._on_sick = on_sick
         self._remember = remember
-        self._slots: dict[str, EngineSlot] = {}
+        self._states: dict[str, EngineState] = {}
         self._learned: dict[str, dict[str, Learned]] = {}
         self._working: set[str] = set()  # models of which a run came through somewhere
 
     @property
-    def slots(self) -> Mapping[str, EngineSlot]:
+    def states(self) -> Mapping[str, EngineState]:
         """Every engine, living or not."""
-        return self._slots
+        return self._states
 
-    def living(self) -> Iterator[EngineSlot]:
+    def living(self) -> Iterator[EngineState]:
         """Those to which jobs may go."""
-        return (slot for slot in self._slots.values() if slot.living)
+        return (engine_state for engine_state in self._states.values() if engine_state.living)
 
-    def add(self, slot: EngineSlot) -> None:
+    def add(self, engine_state: EngineState) -> None:
         """An engine came."""
-        self._slots[slot.name] = slot
+        self._states[engine_state.name] = engine_state
 
-    def remove(self, slot: EngineSlot) -> None:
+    def remove(self, engine_state: EngineState) -> None:
         """An engine went."""
-        self._slots.pop(slot.name, None)
+        self._states.pop(engine_state.name, None)
 
     # ── whether it is there, and what it can do ─────────────────────────────────────────────────
 
-    def become(self, slot: EngineSlot, state: EngineState) -> None:
+    def become(self, engine_state: EngineState, state: EngineAvailability) -> None:
         """The engine is in this state now."""
-        if slot.state != state:
-            slot.state, slot.since = state, self._clock.unix()
-            log.info("Engine is %s", state, extra={"engine": slot.name})
-        self._on_change(slot)
+        if engine_state.state != state:
+            engine_state.state, engine_state.since = state, self._clock.unix()
+            log.info("Engine is %s", state, extra={"engine": engine_state.name})
+        self._on_change(engine_state)
 
-    def doubt(self, slot: EngineSlot, *, doubted: bool) -> None:
+    def doubt(self, engine_state: EngineState, *, doubted: bool) -> None:
         """The engine is being asked whether it is still there, or has answered."""
-        slot.doubted = doubted
-        self._on_change(slot)
+        engine_state.doubted = doubted
+        self._on_change(engine_state)
 
-    def told(self, slot: EngineSlot, capabilities: Capabilities) -> None:
+    def told(self, engine_state: EngineState, capabilities: Capabilities) -> None:
         """The engine said what it can do."""
-        slot.limits.tell(
+        engine_state.limits.tell(
             capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
         )
-        if capabilities.notes != slot.notes:
-            slot.notes = capabilities.notes
+        if capabilities.notes != engine_state.notes:
+            engine_state.notes = capabilities.notes
             for note in capabilities.notes:
-                log.warning("%s", note, extra={"engine": slot.name})
-        self._on_change(slot)
+                log.warning("%s", note, extra={"engine": engine_state.name})
+        self._on_change(engine_state)
 
-    def unavailable(self, slot: EngineSlot, why: str) -> None:
+    def unavailable(self, engine_state: EngineState, why: str) -> None:
         """The engine cannot be used."""
-        if slot.last_error != why:
-            log.warning("Engine is not available: %s", why, extra={"engine": slot.name})
-        slot.last_error = why
+        if engine_state.last_error != why:
+            log.warning("Engine is not available: %s", why, extra={"engine": engine_state.name})
+        engine_state.last_error = why
 
-    def available(self, slot: EngineSlot) -> None:
+    def available(self, engine_state: EngineState) -> None:
         """The engine answered; one that is held to be sick has to show more than that."""
-        if not slot.sick:
-            slot.last_error = None
+        if not engine_state.sick:
+            engine_state.last_error = None
 
     # ── what its runs taught ────────────────────────────────────────────────────────────────────
 
@@ -113,77 +113,101 @@ class EngineRegistry:
 
         return BatchLimits(known, remember)
 
-    def run_ended(self, flight: Flight, seconds: float) -> None:
+    def run_ended(self, in_flight: InFlightBatch, seconds: float) -> None:
         """A run came through."""
-        slot, model, rows = flight.slot, flight.batch.key.model, len(flight.batch.jobs)
-        slot.busy_seconds += seconds
-        slot.limits.succeeded(model, rows)
-        if slot.fusion_doubts.succeeded(model, [job.id for job in flight.batch.jobs]) >= ALONE_AFTER:
-            self.run_alone(slot, model, "its batches failed there, and each of their jobs worked alone")
+        engine_state, model, rows = (
+            in_flight.engine_state,
+            in_flight.batch.key.model,
+            len(in_flight.batch.jobs),
+        )
+        engine_state.busy_seconds += seconds
+        engine_state.limits.succeeded(model, rows)
+        if (
+            engine_state.fusion_doubts.succeeded(model, [job.id for job in in_flight.batch.jobs])
+            >= ALONE_AFTER
+        ):
+            self.run_alone(
+                engine_state, model, "its batches failed there, and each of their jobs worked alone"
+            )
 
-    def out_of_memory(self, flight: Flight) -> None:
+    def out_of_memory(self, in_flight: InFlightBatch) -> None:
         """A run did not fit."""
-        slot, model, rows = flight.slot, flight.batch.key.model, len(flight.batch.jobs)
-        limit = slot.limits.out_of_memory(model, rows)
-        extra = {"engine": slot.name, "model": model}
+        engine_state, model, rows = (
+            in_flight.engine_state,
+            in_flight.batch.key.model,
+            len(in_flight.batch.jobs),
+        )
+        limit = engine_state.limits.out_of_memory(model, rows)
+        extra = {"engine": engine_state.name, "model": model}
         log.warning("Out of memory with %d pictures; %d at most from now on", rows, limit, extra=extra)
 
-    def run_alone(self, slot: EngineSlot, model: str, why: str) -> None:
+    def run_alone(self, engine_state: EngineState, model: str, why: str) -> None:
         """The engine fuses ``model`` no more, until its template, the node pack or the server changes."""
-        if slot.limits.why_alone(model) is None:
-            slot.limits.run_alone(model, why)
-            log.warning("%s runs one by one from now on: %s", model, why, extra={"engine": slot.name})
-            self._on_change(slot)
+        if engine_state.limits.why_alone(model) is None:
+            engine_state.limits.run_alone(model, why)
+            log.warning("%s runs one by one from now on: %s", model, why, extra={"engine": engine_state.name})
+            self._on_change(engine_state)
 
     # ── whether it is to be trusted ─────────────────────────────────────────────────────────────
 
-    def suspect(self, slot: EngineSlot, jobs: Sequence[Job], error: GenerationError) -> bool:
+    def suspect(self, engine_state: EngineState, jobs: Sequence[Job], error: GenerationError) -> bool:
         """A run of ``jobs`` failed. True if the engine is held to be sick, by its record or by what the error
         says: it gets nothing more then, but for one job at a time that shows whether it is well again."""
         if error.blame == "content" and jobs:
-            slot.fusion_doubts.failed(jobs[0].key.model, [job.id for job in jobs])
+            engine_state.fusion_doubts.failed(jobs[0].key.model, [job.id for job in jobs])
         if jobs and (error.blame == "content" or (error.blame == "size" and len(jobs) == 1)):
-            slot.record.failed(jobs, str(error), self._clock.now())
-            self._judge(slot)
+            engine_state.record.failed(jobs, str(error), self._clock.now())
+            self._judge(engine_state)
         elif jobs and isinstance(error, EngineSick):
-            slot.record.failed(jobs, str(error), self._clock.now())
-            self._condemn(slot)
-        return slot.sick
+            engine_state.record.failed(jobs, str(error), self._clock.now())
+            self._condemn(engine_state)
+        return engine_state.sick
 
-    def came_through(self, slot: EngineSlot, job: Job) -> None:
+    def came_through(self, engine_state: EngineState, job: Job) -> None:
         """The engine made the job's picture: it is sound, and the job innocent of what befell others."""
-        slot.pictures += 1
-        slot.record.succeeded(self._clock.now())
-        if slot.sick:
-            slot.sick, slot.last_error = False, None
-            log.info("Engine is well again", extra={"engine": slot.name})
-            self._on_change(slot)
+        engine_state.pictures += 1
+        engine_state.record.succeeded(self._clock.now())
+        if engine_state.sick:
+            engine_state.sick, engine_state.last_error = False, None
+            log.info("Engine is well again", extra={"engine": engine_state.name})
+            self._on_change(engine_state)
         self._working.add(job.key.model)
-        for other in self._slots.values():
+        for other in self._states.values():
             if other.record.runs:
                 other.record.innocent(job.id)
                 self._judge(other)
 
     def trusted(self, engine: str, job: Job) -> bool:
         """Whether nothing failed there lately but what ``job`` was part of."""
-        slot = self._slots.get(engine)
-        return slot is None or not (slot.sick or slot.record.failed_without(job.id))
+        engine_state = self._states.get(engine)
+        return engine_state is None or not (engine_state.sick or engine_state.record.failed_without(job.id))
 
     def blame_job(self, job: Job, engines: Sequence[str]) -> None:
         """The job failed on all of ``engines``: if one of them made pictures meanwhile, it is to blame."""
-        slots = [slot for name in engines if (slot := self._slots.get(name)) is not None]
-        if any(a.record.succeeded_at >= b.record.since for a in slots for b in slots if a is not b):
-            for slot in slots:
-                slot.record.guilty(job.id)
+        engine_states = [
+            engine_state for name in engines if (engine_state := self._states.get(name)) is not None
+        ]
+        if any(
+            a.record.succeeded_at >= b.record.since
+            for a in engine_states
+            for b in engine_states
+            if a is not b
+        ):
+            for engine_state in engine_states:
+                engine_state.record.guilty(job.id)
 
-    def _judge(self, slot: EngineSlot) -> None:
-        if slot.record.culprits(self._working) >= SICK_AFTER:
-            self._condemn(slot)
+    def _judge(self, engine_state: EngineState) -> None:
+        if engine_state.record.culprits(self._working) >= SICK_AFTER:
+            self._condemn(engine_state)
 
-    def _condemn(self, slot: EngineSlot) -> None:
-        if slot.sick:
+    def _condemn(self, engine_state: EngineState) -> None:
+        if engine_state.sick:
             return
-        slot.sick = True
-        log.error("Engine is held to be sick: %s", slot.record.sentence(), extra={"engine": slot.name})
-        self._on_sick(slot)
-        slot.stir.set()
+        engine_state.sick = True
+        log.error(
+            "Engine is held to be sick: %s",
+            engine_state.record.sentence(),
+            extra={"engine": engine_state.name},
+        )
+        self._on_sick(engine_state)
+        engine_state.stir.set()

@@ -26,7 +26,7 @@ from heapq import heapify, heappop, heappush
 
 from modules.queue_manager.job_state import JobState
 from modules.queue_manager.jobs import BatchKey, Job, JobId
-from modules.queue_manager.scheduling.in_flight import Flight
+from modules.queue_manager.scheduling.in_flight import InFlightBatch
 from modules.queue_manager.scheduling.sorted_blocks import SortedBlocks
 
 Order = tuple[int, int, float, int]
@@ -34,11 +34,11 @@ Order = tuple[int, int, float, int]
 
 
 class QueueEntry:
-    """One active job's standing. ``flight`` is the batch that it was given to a server in, unless it waits;
-    ``failed_on`` names the servers on which it failed alone, once for each time."""
+    """One active job's standing. ``in_flight`` is the batch that it was given to a server in, unless it
+    waits; ``failed_on`` names the servers on which it failed alone, once for each time."""
 
     __slots__ = (
-        "__weakref__", "failed_on", "flight", "job", "lift_at", "sequence", "state", "tag", "tier", "turn",
+        "__weakref__", "failed_on", "in_flight", "job", "lift_at", "sequence", "state", "tag", "tier", "turn",
     )  # fmt: skip
 
     def __init__(self, job: Job, *, sequence: int, tag: float, turn: int) -> None:
@@ -49,7 +49,7 @@ class QueueEntry:
         self.tier = job.request.tier
         self.lift_at = 0.0
         self.state: JobState = "taken"
-        self.flight: Flight | None = None
+        self.in_flight: InFlightBatch | None = None
         self.failed_on: tuple[str, ...] = ()
 
     @property
@@ -199,12 +199,12 @@ class FairQueue:
             heappush(self._lifts, (entry.lift_at, job.id))
         self._insert(entry)
 
-    def dispatch(self, job_id: JobId, flight: Flight | None = None) -> None:
+    def dispatch(self, job_id: JobId, in_flight: InFlightBatch | None = None) -> None:
         """A waiting job goes to a server, in a batch; it keeps its turn until it ends."""
         entry = self._entries[job_id]
         self._virtual_time = max(self._virtual_time, entry.tag)
         self._withdraw(entry)
-        entry.flight = flight
+        entry.in_flight = in_flight
 
     def mark(self, job_id: JobId, state: JobState) -> None:
         """How a job stands that does not wait. With one that is arriving no server is busy any more: the
@@ -218,7 +218,7 @@ class FairQueue:
     def put_back(self, job: Job) -> None:
         """A job in flight waits again, in its old place. ``job`` replaces what was known of it."""
         entry = self._entries[job.id]
-        entry.job, entry.flight = job, None
+        entry.job, entry.in_flight = job, None
         if entry.state == "arriving":
             self.mark(job.id, "taken")
         if not entry.waiting:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-from modules.queue_manager.scheduling.in_flight import EngineSlot
+from modules.queue_manager.scheduling.in_flight import EngineState
 
 
 class Sort(NamedTuple):
@@ -22,39 +22,41 @@ class Sort(NamedTuple):
     limits: tuple[tuple[str, int], ...]
 
 
-class TakerPool:
+class IdleEngines:
     """The waiting engines by sort, the faster ones first within each."""
 
     def __init__(self) -> None:
-        self._members: dict[Sort, dict[str, EngineSlot]] = {}
+        self._members: dict[Sort, dict[str, EngineState]] = {}
         self._heaps: dict[Sort, list[tuple[float, str]]] = {}
         self._sorts: dict[str, Sort] = {}
 
     def __bool__(self) -> bool:
         return bool(self._sorts)
 
-    def add(self, slot: EngineSlot) -> None:
+    def add(self, engine_state: EngineState) -> None:
         """The engine waits. If it was there already, what makes its sort may have changed."""
-        sort = Sort(bool(slot.flights), slot.sick, slot.warm, slot.limits.signature)
-        if self._sorts.get(slot.name) == sort:
+        sort = Sort(
+            bool(engine_state.batches), engine_state.sick, engine_state.warm, engine_state.limits.signature
+        )
+        if self._sorts.get(engine_state.name) == sort:
             return
-        self.remove(slot)
-        self._sorts[slot.name] = sort
-        self._members.setdefault(sort, {})[slot.name] = slot
+        self.remove(engine_state)
+        self._sorts[engine_state.name] = sort
+        self._members.setdefault(sort, {})[engine_state.name] = engine_state
         heap = self._heaps.setdefault(sort, [])
-        heappush(heap, (slot.pace, slot.name))
+        heappush(heap, (engine_state.pace, engine_state.name))
         if len(heap) > 64 + 2 * len(self._members[sort]):
             # Items of engines that left stay until they surface: now they are the most.
             heap[:] = [(member.pace, member.name) for member in self._members[sort].values()]
             heapify(heap)
 
-    def remove(self, slot: EngineSlot) -> None:
+    def remove(self, engine_state: EngineState) -> None:
         """The engine waits no longer."""
-        sort = self._sorts.pop(slot.name, None)
+        sort = self._sorts.pop(engine_state.name, None)
         if sort is None:
             return
         members = self._members[sort]
-        del members[slot.name]
+        del members[engine_state.name]
         if not members:
             del self._members[sort], self._heaps[sort]
 
@@ -63,17 +65,17 @@ class TakerPool:
         those that need not load."""
         return sorted(self._members, key=lambda sort: (sort.sick, sort.busy, sort.warm != head_weights))
 
-    def of(self, sort: Sort, most: int) -> Iterator[EngineSlot]:
+    def of(self, sort: Sort, most: int) -> Iterator[EngineState]:
         """Up to ``most`` engines of a sort, the fastest first. The pool may change between them."""
         heap, members = self._heaps.get(sort, []), self._members.get(sort, {})
         passed: list[tuple[float, str]] = []
         try:
             while heap and len(passed) < most:
                 item = heappop(heap)
-                slot = members.get(item[1])
-                if slot is not None and item not in passed:
+                engine_state = members.get(item[1])
+                if engine_state is not None and item not in passed:
                     passed.append(item)
-                    yield slot
+                    yield engine_state
         finally:
             for item in passed:
                 if item[1] in members:

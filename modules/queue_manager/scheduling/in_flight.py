@@ -1,7 +1,7 @@
-"""Batches in flight: one `Flight` for each batch a server has, one `EngineSlot` for each server.
+"""Batches in flight: one `InFlightBatch` for each batch a server has, one `EngineState` for each server.
 
-A `Flight` is owned by the worker that follows it, and read by the dispatcher. Times are of the injected
-clock.
+An `InFlightBatch` is owned by the worker that follows it, and read by the dispatcher. Times are of the
+injected clock.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from modules.queue_manager.jobs import Batch, Job, JobId
 from modules.queue_manager.scheduling.batch_limits import BatchLimits
 from modules.queue_manager.scheduling.estimates import Duration, Observation
 from modules.queue_manager.scheduling.failure_record import FailureRecord, FusionDoubts
-from modules.queue_manager.status import EngineState
+from modules.queue_manager.status import EngineAvailability
 
 if TYPE_CHECKING:
     from modules.queue_manager.ports import Run
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
-class Flight:
+class InFlightBatch:
     """One batch on one engine, from the moment it was taken until its pictures are on their way.
 
     ``expected`` is what was predicted when it was taken; ``resumed`` marks a batch of a former process,
@@ -29,7 +29,7 @@ class Flight:
     """
 
     batch: Batch
-    slot: EngineSlot
+    engine_state: EngineState
     weights: str
     swapped: bool
     expected: Duration | None
@@ -87,7 +87,7 @@ class Flight:
         """Seconds until its engine is through with it, and with what it has before; None while that is not
         known."""
         total = 0.0
-        for other in self.slot.flights:
+        for other in self.engine_state.batches:
             remaining = other.remaining(now)
             if remaining is None:
                 return None
@@ -117,7 +117,7 @@ class Flight:
         first = self.first_step_at if done else None
         last = self.last_step_at if done else None
         return Observation(
-            engine=self.slot.name,
+            engine=self.engine_state.name,
             model=self.batch.key.model,
             batch_size=len(self.batch.jobs),
             swapped=self.swapped,
@@ -139,11 +139,11 @@ class Flight:
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
-class EngineSlot:
+class EngineState:
     """One engine. What it is and has shown is written by the `EngineRegistry` alone, what it is given
-    (``warm``, ``flights``, ``taker``) by the `Dispatcher` alone.
+    (``warm``, ``batches``, ``next_batch``) by the `Dispatcher` alone.
 
-    ``warm`` are the weights it has loaded, or will have once its flights are through; ``flights`` are at most
+    ``warm`` are the weights it has loaded, or will have once its flights are through; ``batches`` are at most
     two: one runs, one is handed over. ``doubted`` while it is asked whether it is still there; ``sick`` from
     the verdict on its ``record`` until a run comes through: while it lives nevertheless, it may run one job
     at a time, to show that it is well again. ``stir`` wakes its worker.
@@ -151,7 +151,7 @@ class EngineSlot:
 
     name: str
     limits: BatchLimits = field(default_factory=BatchLimits)
-    state: EngineState = "starting"
+    state: EngineAvailability = "starting"
     record: FailureRecord = field(default_factory=FailureRecord)
     fusion_doubts: FusionDoubts = field(default_factory=FusionDoubts)
     stir: asyncio.Event = field(default_factory=asyncio.Event)
@@ -159,8 +159,8 @@ class EngineSlot:
     sick: bool = False
     since: float = 0.0
     warm: str | None = None
-    flights: list[Flight] = field(default_factory=list)
-    taker: asyncio.Future[Flight] | None = None
+    batches: list[InFlightBatch] = field(default_factory=list)
+    next_batch: asyncio.Future[InFlightBatch] | None = None
     notes: tuple[str, ...] = ()
     last_error: str | None = None
     pictures: int = 0
@@ -189,8 +189,8 @@ class EngineSlot:
     def free_in(self, now: float) -> float | None:
         """Seconds until all its flights are through; None while that is not known."""
         total = 0.0
-        for flight in self.flights:
-            remaining = flight.remaining(now)
+        for in_flight in self.batches:
+            remaining = in_flight.remaining(now)
             if remaining is None:
                 return None
             total += remaining

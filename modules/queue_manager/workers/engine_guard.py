@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def _fence(engine: str, what: str) -> Iterator[None]:
+def _guard(engine: str, what: str) -> Iterator[None]:
     try:
         yield
     except (BotError, StopAsyncIteration):
@@ -27,7 +27,7 @@ def _fence(engine: str, what: str) -> Iterator[None]:
         raise EngineUnavailable(f"unexpected {type(error).__name__}") from error
 
 
-class FencedEngine:
+class GuardedEngine:
     """An `ImageEngine` that raises our own errors alone."""
 
     def __init__(self, engine: ImageEngine) -> None:
@@ -40,32 +40,32 @@ class FencedEngine:
 
     async def probe(self) -> Capabilities:
         """See `ImageEngine`."""
-        with _fence(self.name, "Probing"):
+        with _guard(self.name, "Probing"):
             return await self._engine.probe()
 
     async def submit(self, batch: Batch) -> Run:
         """See `ImageEngine`."""
-        with _fence(self.name, "Submitting"):
-            return _FencedRun(await self._engine.submit(batch), self.name)
+        with _guard(self.name, "Submitting"):
+            return _GuardedRun(await self._engine.submit(batch), self.name)
 
     async def resume(self, batch: Batch) -> Run | None:
         """See `ImageEngine`."""
-        with _fence(self.name, "Resuming"):
+        with _guard(self.name, "Resuming"):
             run = await self._engine.resume(batch)
-        return None if run is None else _FencedRun(run, self.name)
+        return None if run is None else _GuardedRun(run, self.name)
 
     async def doubtful(self) -> None:
         """See `ImageEngine`."""
-        with _fence(self.name, "Listening"):
+        with _guard(self.name, "Listening"):
             await self._engine.doubtful()
 
     async def aclose(self) -> None:
         """See `ImageEngine`."""
-        with _fence(self.name, "Closing"):
+        with _guard(self.name, "Closing"):
             await self._engine.aclose()
 
 
-class _FencedRun:
+class _GuardedRun:
     def __init__(self, run: Run, engine: str) -> None:
         self._run = run
         self._engine = engine
@@ -78,20 +78,20 @@ class _FencedRun:
         events = self._run.events()
         while True:
             try:
-                with _fence(self._engine, "Following a run"):
+                with _guard(self._engine, "Following a run"):
                     event = await anext(events)
             except StopAsyncIteration:
                 return
             yield event
 
     async def fetch(self, index: int) -> Picture:
-        with _fence(self._engine, "Fetching a picture"):
+        with _guard(self._engine, "Fetching a picture"):
             return await self._run.fetch(index)
 
     async def withdraw(self, *, interrupt: bool) -> bool:
-        with _fence(self._engine, "Withdrawing a run"):
+        with _guard(self._engine, "Withdrawing a run"):
             return await self._run.withdraw(interrupt=interrupt)
 
     async def running(self) -> bool:
-        with _fence(self._engine, "Looking a run up"):
+        with _guard(self._engine, "Looking a run up"):
             return await self._run.running()

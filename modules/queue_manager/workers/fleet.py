@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from modules.queue_manager.ports import Clock, EngineFactory
-from modules.queue_manager.run_tracker import Runs
+from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.status import EngineStatus
 from modules.queue_manager.workers.worker import GpuWorker, WorkerTimes
 
@@ -24,7 +24,7 @@ class Fleet:
     def __init__(
         self,
         *,
-        runs: Runs,
+        runs: RunTracker,
         make_engine: EngineFactory,
         clock: Clock,
         times: WorkerTimes | None = None,
@@ -71,8 +71,8 @@ class Fleet:
         worker = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
-            for flight in list(worker.slot.flights):
-                self._runs.rescue(flight)
+            for in_flight in list(worker.engine_state.batches):
+                self._runs.rescue(in_flight)
             if self._workers.get(url) is worker:  # by a mistake of ours, which costs no server
                 self._start(url, pause=AFTER_A_MISTAKE)
 
@@ -95,18 +95,18 @@ class Fleet:
         return tuple(self._status(worker) for worker in self._tasks.values())
 
     def _status(self, worker: GpuWorker) -> EngineStatus:
-        slot = worker.slot
+        engine_state = worker.engine_state
         return EngineStatus(
-            name=slot.name,
-            state=slot.state,
-            since=slot.since,
-            model=slot.flights[0].batch.key.model if slot.flights else None,
-            running=tuple(job.id for flight in slot.flights for job in flight.batch.jobs),
-            pictures=slot.pictures,
-            busy_seconds=slot.busy_seconds,
-            models=slot.limits.models(),
-            notes=(*slot.notes, *slot.limits.notes()),
-            last_error=slot.last_error,
+            name=engine_state.name,
+            state=engine_state.state,
+            since=engine_state.since,
+            model=engine_state.batches[0].batch.key.model if engine_state.batches else None,
+            running=tuple(job.id for in_flight in engine_state.batches for job in in_flight.batch.jobs),
+            pictures=engine_state.pictures,
+            busy_seconds=engine_state.busy_seconds,
+            models=engine_state.limits.models(),
+            notes=(*engine_state.notes, *engine_state.limits.notes()),
+            last_error=engine_state.last_error,
         )
 
     async def aclose(self, grace_seconds: float) -> None:

@@ -35,11 +35,11 @@ from modules.queue_manager.ports import (
     RunProgress,
     RunStarted,
 )
-from modules.queue_manager.run_tracker import Runs
-from modules.queue_manager.scheduling.in_flight import EngineSlot, Flight
-from modules.queue_manager.status import EngineState
+from modules.queue_manager.run_tracker import RunTracker
+from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
+from modules.queue_manager.status import EngineAvailability
 from modules.queue_manager.workers.backoff import CircuitBreaker
-from modules.queue_manager.workers.engine_guard import FencedEngine
+from modules.queue_manager.workers.engine_guard import GuardedEngine
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +72,13 @@ class GpuWorker:
     """Serves one engine until `drain` or cancellation. `run` is its whole life."""
 
     def __init__(
-        self, *, engine: ImageEngine, runs: Runs, clock: Clock, times: WorkerTimes | None = None
+        self, *, engine: ImageEngine, runs: RunTracker, clock: Clock, times: WorkerTimes | None = None
     ) -> None:
-        self.engine = FencedEngine(engine)
+        self.engine = GuardedEngine(engine)
         self._runs = runs
         self._dispatcher = runs.dispatcher
         self._engines = runs.dispatcher.engines
-        self.slot = EngineSlot(name=engine.name, limits=self._engines.limits(engine.name))
+        self.engine_state = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
         self._clock = clock
         self._times = times or WorkerTimes()
         self._breaker = CircuitBreaker(
@@ -88,7 +88,7 @@ class GpuWorker:
         )
         self._followers: set[asyncio.Task[None]] = set()
         self._trouble = self._doubt = self._on_trial = False
-        self._stir = self.slot.stir
+        self._stir = self.engine_state.stir
         self._draining = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
@@ -99,7 +99,7 @@ class GpuWorker:
 
     async def run(self) -> None:
         """Serve until drained."""
-        self._engines.add(self.slot)
+        self._engines.add(self.engine_state)
         self._become("starting")
         watching = [
             asyncio.create_task(self._doubt_at_times()),
@@ -113,9 +113,9 @@ class GpuWorker:
                     await self._recuperate()
             await self._finish()
         except StoreError:
-            log.exception("The job store is lost; the worker stops", extra={"engine": self.slot.name})
+            log.exception("The job store is lost; the worker stops", extra={"engine": self.engine_state.name})
         finally:
-            self._dispatcher.unregister(self.slot)
+            self._dispatcher.unregister(self.engine_state)
             ending = [*watching, *self._followers]
             for task in ending:
                 task.cancel()
@@ -127,12 +127,12 @@ class GpuWorker:
         self._draining.set()
         self._stop_serving()
         self._become("draining")
-        for flight in self.slot.flights:
-            if flight.started_at is None:
-                flight.unwanted.set()
+        for in_flight in self.engine_state.batches:
+            if in_flight.started_at is None:
+                in_flight.unwanted.set()
 
-    def _become(self, state: EngineState) -> None:
-        self._engines.become(self.slot, "draining" if self._draining.is_set() else state)
+    def _become(self, state: EngineAvailability) -> None:
+        self._engines.become(self.engine_state, "draining" if self._draining.is_set() else state)
 
     # ── health ──────────────────────────────────────────────────────────────────────────────────
 
@@ -147,7 +147,7 @@ class GpuWorker:
         tell."""
         while True:
             await self._clock.sleep(self._times.refresh)
-            if not self.slot.flights or not self.slot.living or not self._stale():
+            if not self.engine_state.batches or not self.engine_state.living or not self._stale():
                 continue
             with contextlib.suppress(GenerationError, asyncio.TimeoutError):
                 async with timeout(self._times.probe_limit):
@@ -168,10 +168,10 @@ class GpuWorker:
         except GenerationError as error:
             return self._is_not(error)
         self._learn(capabilities)
-        self._engines.available(self.slot)
+        self._engines.available(self.engine_state)
         if not self._draining.is_set():
             self._trouble = False
-        self._become("busy" if self.slot.flights else "idle")
+        self._become("busy" if self.engine_state.batches else "idle")
         if self._orphaned:
             self._orphaned = False
             await self._take_up_orphans()
@@ -179,7 +179,7 @@ class GpuWorker:
 
     def _learn(self, capabilities: Capabilities) -> None:
         self._probed_at = self._clock.now()
-        self._engines.told(self.slot, capabilities)
+        self._engines.told(self.engine_state, capabilities)
 
     async def _see_free(self) -> None:
         """Raise `EngineStalled` while the server is still at a run that had stalled and was interrupted: it
@@ -193,12 +193,12 @@ class GpuWorker:
         if self._orphaned:
             # Its server is away: nobody waits for it while another one lives.
             self._orphaned = False
-            for batch in self._runs.orphans(self.slot.name):
+            for batch in self._runs.orphans(self.engine_state.name):
                 self._runs.return_orphan(batch)
         return False
 
     def _note(self, error: GenerationError | StoreUnavailable) -> None:
-        self._engines.unavailable(self.slot, str(error))
+        self._engines.unavailable(self.engine_state, str(error))
 
     async def _recuperate(self) -> None:
         self._become("down")
@@ -208,10 +208,10 @@ class GpuWorker:
         await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, napping):
             task.cancel()
-        self._on_trial = self.slot.sick
+        self._on_trial = self.engine_state.sick
 
     async def _take_up_orphans(self) -> None:
-        for batch in self._runs.orphans(self.slot.name):
+        for batch in self._runs.orphans(self.engine_state.name):
             try:
                 run = await self.engine.resume(batch)
             except GenerationError as error:
@@ -220,10 +220,10 @@ class GpuWorker:
             if run is None:
                 self._runs.return_orphan(batch)
                 continue
-            flight = self._dispatcher.adopt(batch, self.slot, run)
-            if flight.abandoned:
-                flight.unwanted.set()
-            self._spawn(flight)
+            in_flight = self._dispatcher.adopt(batch, self.engine_state, run)
+            if in_flight.abandoned:
+                in_flight.unwanted.set()
+            self._spawn(in_flight)
 
     # ── serving ─────────────────────────────────────────────────────────────────────────────────
 
@@ -233,7 +233,7 @@ class GpuWorker:
             room = asyncio.ensure_future(self._room())
             if not await self._before_trouble(room):
                 return
-            taking = asyncio.ensure_future(self._dispatcher.take(self.slot))
+            taking = asyncio.ensure_future(self._dispatcher.take(self.engine_state))
             if not await self._before_trouble(taking):
                 if not taking.cancelled():  # it came in the same instant
                     self._runs.returned(taking.result())
@@ -255,9 +255,9 @@ class GpuWorker:
                 if stirred.done():
                     self._stir.clear()
                     stirred = asyncio.ensure_future(self._stir.wait())
-                if self.slot.sick and not self._on_trial:
+                if self.engine_state.sick and not self._on_trial:
                     self._fall_sick()
-                if work.done() or self.slot.flights or not (self._doubt or self._stale()):
+                if work.done() or self.engine_state.batches or not (self._doubt or self._stale()):
                     continue
                 self._doubt = False
                 if not await self._is_still_there():
@@ -274,56 +274,56 @@ class GpuWorker:
 
     async def _is_still_there(self) -> bool:
         """Ask an idle engine; meanwhile nothing is given to it that another one could take."""
-        self._engines.doubt(self.slot, doubted=True)
+        self._engines.doubt(self.engine_state, doubted=True)
         try:
             return await self._is_there()
         finally:
-            self._engines.doubt(self.slot, doubted=False)
+            self._engines.doubt(self.engine_state, doubted=False)
 
     def _stale(self) -> bool:
         return self._clock.now() - self._probed_at >= self._times.refresh
 
     async def _room(self) -> None:
         """Return when the engine can be handed a batch: it is idle, or about to be."""
-        while len(self.slot.flights) >= (1 if self.slot.sick else 2):
-            await self._moved(self.slot.flights[0], None)
-        while self.slot.flights:
-            flight = self.slot.flights[0]
-            left = self._until_handover(flight)
+        while len(self.engine_state.batches) >= (1 if self.engine_state.sick else 2):
+            await self._moved(self.engine_state.batches[0], None)
+        while self.engine_state.batches:
+            in_flight = self.engine_state.batches[0]
+            left = self._until_handover(in_flight)
             if left is not None and left <= 0.001:  # timers are no finer
                 return
-            await self._moved(flight, left)
+            await self._moved(in_flight, left)
 
-    async def _moved(self, flight: Flight, seconds: float | None) -> None:
-        flight.moved.clear()
-        waiting = asyncio.ensure_future(flight.moved.wait())
+    async def _moved(self, in_flight: InFlightBatch, seconds: float | None) -> None:
+        in_flight.moved.clear()
+        waiting = asyncio.ensure_future(in_flight.moved.wait())
         await asyncio.wait({waiting}, timeout=seconds)
         waiting.cancel()
 
-    def _until_handover(self, flight: Flight) -> float | None:
+    def _until_handover(self, in_flight: InFlightBatch) -> float | None:
         """Seconds until the next batch should be handed over; None: only the next event will tell."""
         now = self._clock.now()
-        remaining = flight.remaining(now)
-        if flight.started_at is None:
+        remaining = in_flight.remaining(now)
+        if in_flight.started_at is None:
             return None
         lead = self._times.margin + 2.0 * self._submit_seconds
         if remaining is None:
             return None
-        if flight.steps == 0 and flight.expected is not None:
-            return flight.started_at + flight.expected.total * self._times.blind_share - now
+        if in_flight.steps == 0 and in_flight.expected is not None:
+            return in_flight.started_at + in_flight.expected.total * self._times.blind_share - now
         return remaining - lead
 
-    async def _hand_over(self, flight: Flight) -> None:
+    async def _hand_over(self, in_flight: InFlightBatch) -> None:
         """Journal, submit, follow."""
-        await self._runs.journal_dispatch(flight)
-        if self.slot.state == "idle":
+        await self._runs.journal_dispatch(in_flight)
+        if self.engine_state.state == "idle":
             self._become("busy")
         before = self._clock.now()
         try:
-            if not flight.abandoned:
-                flight.run = await self.engine.submit(flight.batch)
+            if not in_flight.abandoned:
+                in_flight.run = await self.engine.submit(in_flight.batch)
         except GenerationError as error:
-            await self._failed(flight, error)
+            await self._failed(in_flight, error)
             return
         except StoreUnavailable as error:
             # What it starts from cannot be read. That is no fault of the job's, so it costs no attempt; and
@@ -331,158 +331,160 @@ class GpuWorker:
             self._note(error)
             self._become("down")
             self._stop_serving()
-        if flight.run is None:
-            self._runs.returned(flight)
+        if in_flight.run is None:
+            self._runs.returned(in_flight)
             return
         self._submit_seconds += 0.2 * (self._clock.now() - before - self._submit_seconds)
-        self._spawn(flight)
+        self._spawn(in_flight)
 
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
-    async def _follow(self, flight: Flight) -> None:
+    async def _follow(self, in_flight: InFlightBatch) -> None:
         """One run from submission to its end."""
         withdrawn = False
-        listening = asyncio.ensure_future(self._listen(flight))
+        listening = asyncio.ensure_future(self._listen(in_flight))
         try:
             while not listening.done():
-                unwanted = asyncio.ensure_future(flight.unwanted.wait())
+                unwanted = asyncio.ensure_future(in_flight.unwanted.wait())
                 await asyncio.wait(
                     {listening, unwanted},
-                    timeout=self._patience(flight),
+                    timeout=self._patience(in_flight),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 unwanted.cancel()
                 if listening.done():
                     break
-                if flight.unwanted.is_set():
-                    flight.unwanted.clear()
-                    if await self._withdraw(flight, interrupt=flight.abandoned):
+                if in_flight.unwanted.is_set():
+                    in_flight.unwanted.clear()
+                    if await self._withdraw(in_flight, interrupt=in_flight.abandoned):
                         withdrawn = True
                         break
-                elif self._stalled(flight):
-                    await self._withdraw(flight, interrupt=True)
-                    self._stuck = self._stuck or flight.run
-                    raise EngineStalled(f"no sign of life for {self._silence(flight):.0f} s")
+                elif self._stalled(in_flight):
+                    await self._withdraw(in_flight, interrupt=True)
+                    self._stuck = self._stuck or in_flight.run
+                    raise EngineStalled(f"no sign of life for {self._silence(in_flight):.0f} s")
             if withdrawn:
-                self._runs.returned(flight)
+                self._runs.returned(in_flight)
             else:
                 await listening
-                self._landed(flight)
+                self._landed(in_flight)
         except GenerationError as error:
-            await self._failed(flight, error)
+            await self._failed(in_flight, error)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-            flight.moved.set()
-            for other in self.slot.flights:
+            in_flight.moved.set()
+            for other in self.engine_state.batches:
                 other.hear(self._clock.now())  # its turn has come: silence counts from here
-            if not self.slot.flights and self.slot.state == "busy":
+            if not self.engine_state.batches and self.engine_state.state == "busy":
                 self._become("idle")
 
-    async def _listen(self, flight: Flight) -> None:
-        assert flight.run is not None
-        async for event in flight.run.events():
-            self._hear(flight, event)
-        flight.ended_at = self._clock.now()
+    async def _listen(self, in_flight: InFlightBatch) -> None:
+        assert in_flight.run is not None
+        async for event in in_flight.run.events():
+            self._hear(in_flight, event)
+        in_flight.ended_at = self._clock.now()
 
-    def _hear(self, flight: Flight, event: RunEvent) -> None:
+    def _hear(self, in_flight: InFlightBatch, event: RunEvent) -> None:
         now = self._clock.now()
         if isinstance(event, RunPreview):
-            flight.hear(now)
-            self._runs.progressed(flight, preview=(event.index, event.image))
+            in_flight.hear(now)
+            self._runs.progressed(in_flight, preview=(event.index, event.image))
             return
-        if flight.started_at is None:
-            flight.begin(now, self._clock.unix())
-            self._runs.started(flight)
+        if in_flight.started_at is None:
+            in_flight.begin(now, self._clock.unix())
+            self._runs.started(in_flight)
         if isinstance(event, RunProgress):
-            flight.advance(event.step, event.steps, now)
-            self._runs.progressed(flight)
+            in_flight.advance(event.step, event.steps, now)
+            self._runs.progressed(in_flight)
         else:
             assert isinstance(event, RunStarted)
 
-    def _landed(self, flight: Flight) -> None:
+    def _landed(self, in_flight: InFlightBatch) -> None:
         now = self._clock.now()
-        if flight.started_at is None:
-            flight.started_at, flight.started_unix = (
-                flight.taken_at,
-                self._clock.unix() - (now - flight.taken_at),
+        if in_flight.started_at is None:
+            in_flight.started_at, in_flight.started_unix = (
+                in_flight.taken_at,
+                self._clock.unix() - (now - in_flight.taken_at),
             )
-        flight.ended_at = now
-        if not self.slot.sick:  # else its pictures have to be there, too
+        in_flight.ended_at = now
+        if not self.engine_state.sick:  # else its pictures have to be there, too
             self._breaker.succeeded()
-        self._runs.landed(flight)
+        self._runs.landed(in_flight)
 
-    async def _failed(self, flight: Flight, error: GenerationError) -> None:
+    async def _failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
         if isinstance(error, OutOfMemory):
-            self._engines.out_of_memory(flight)
+            self._engines.out_of_memory(in_flight)
         if isinstance(error, FusionRefused):
-            self._engines.run_alone(self.slot, flight.batch.key.model, error.reason)
-        wanted = not flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
+            self._engines.run_alone(self.engine_state, in_flight.batch.key.model, error.reason)
+        wanted = not in_flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
         if isinstance(error, EngineUnavailable) and not isinstance(error, EngineSick) and wanted:
             self._note(error)
-            self._leave_off(flight)
-        elif self._engines.suspect(self.slot, flight.aboard, error):
-            self._fall_sick(flight)
-        await self._runs.failed(flight, error)
+            self._leave_off(in_flight)
+        elif self._engines.suspect(self.engine_state, in_flight.aboard, error):
+            self._fall_sick(in_flight)
+        await self._runs.failed(in_flight, error)
 
-    def _fall_sick(self, last: Flight | None = None) -> None:
+    def _fall_sick(self, last: InFlightBatch | None = None) -> None:
         """The engine answers and fails every run: leave it alone for a while, then try it with one job."""
-        self._note(EngineSick(self.slot.record.sentence()))
+        self._note(EngineSick(self.engine_state.record.sentence()))
         self._leave_off(last)
 
-    def _leave_off(self, last: Flight | None) -> None:
+    def _leave_off(self, last: InFlightBatch | None) -> None:
         self._become("down")
         self._stop_serving()
         self._call_back_the_other(last)
 
-    def _call_back_the_other(self, lost: Flight | None) -> None:
+    def _call_back_the_other(self, lost: InFlightBatch | None) -> None:
         """What was handed over to a server in trouble, and has not begun, is taken back."""
-        for flight in self.slot.flights:
-            if flight is not lost and flight.started_at is None:
-                flight.unwanted.set()
+        for in_flight in self.engine_state.batches:
+            if in_flight is not lost and in_flight.started_at is None:
+                in_flight.unwanted.set()
 
-    async def _withdraw(self, flight: Flight, *, interrupt: bool) -> bool:
+    async def _withdraw(self, in_flight: InFlightBatch, *, interrupt: bool) -> bool:
         """True if the batch never began and is ours again; one that has begun is interrupted if asked."""
-        assert flight.run is not None
+        assert in_flight.run is not None
         try:
             async with timeout(self._times.withdraw_limit):
-                return await flight.run.withdraw(interrupt=interrupt)
+                return await in_flight.run.withdraw(interrupt=interrupt)
         except (asyncio.TimeoutError, GenerationError) as error:
-            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.slot.name})
-            return flight.started_at is None
+            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.engine_state.name})
+            return in_flight.started_at is None
 
-    def _patience(self, flight: Flight) -> float:
+    def _patience(self, in_flight: InFlightBatch) -> float:
         """Seconds until it is worth asking whether the run has stalled."""
-        least = 0.05 if self.slot.flights[:1] == [flight] else 1.0  # behind another one, silence is usual
-        return max(self._limit_of_silence(flight) - self._silence(flight), least)
+        least = (
+            0.05 if self.engine_state.batches[:1] == [in_flight] else 1.0
+        )  # behind another one, silence is usual
+        return max(self._limit_of_silence(in_flight) - self._silence(in_flight), least)
 
-    def _stalled(self, flight: Flight) -> bool:
-        first = not self.slot.flights or flight is self.slot.flights[0]
-        return first and self._silence(flight) >= self._limit_of_silence(flight)
+    def _stalled(self, in_flight: InFlightBatch) -> bool:
+        first = not self.engine_state.batches or in_flight is self.engine_state.batches[0]
+        return first and self._silence(in_flight) >= self._limit_of_silence(in_flight)
 
-    def _silence(self, flight: Flight) -> float:
-        return self._clock.now() - flight.heard_at
+    def _silence(self, in_flight: InFlightBatch) -> float:
+        return self._clock.now() - in_flight.heard_at
 
-    def _limit_of_silence(self, flight: Flight) -> float:
-        if flight.expected is None:
+    def _limit_of_silence(self, in_flight: InFlightBatch) -> float:
+        if in_flight.expected is None:
             return self._times.stall_unknown
-        return max(flight.expected.total * self._times.stall_factor, self._times.stall_floor)
+        return max(in_flight.expected.total * self._times.stall_factor, self._times.stall_floor)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
-    def _spawn(self, flight: Flight) -> None:
-        task = asyncio.create_task(self._follow(flight))
+    def _spawn(self, in_flight: InFlightBatch) -> None:
+        task = asyncio.create_task(self._follow(in_flight))
         self._followers.add(task)
-        task.add_done_callback(partial(self._follower_ended, flight))
+        task.add_done_callback(partial(self._follower_ended, in_flight))
 
-    def _follower_ended(self, flight: Flight, task: asyncio.Task[None]) -> None:
+    def _follower_ended(self, in_flight: InFlightBatch, task: asyncio.Task[None]) -> None:
         self._followers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Following a run failed", exc_info=error, extra={"engine": self.slot.name})
+            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine_state.name})
             self._stop_serving()
             if not isinstance(error, StoreError):
-                self._runs.rescue(flight)
-                flight.moved.set()
+                self._runs.rescue(in_flight)
+                in_flight.moved.set()
 
     async def _finish(self) -> None:
         while self._followers:

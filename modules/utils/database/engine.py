@@ -24,7 +24,7 @@ from modules.utils.database.rows import Retention
 from modules.utils.database.schema import bring_up_to_date
 from modules.utils.database.stores.history import History
 from modules.utils.database.stores.jobs import JobJournal
-from modules.utils.database.stores.key_values import Facts
+from modules.utils.database.stores.key_values import KeyValues
 from modules.utils.database.stores.members import Members
 from modules.utils.database.stores.pictures import PictureShelf
 from modules.utils.database.stores.preferences import Preferences
@@ -84,7 +84,7 @@ class Database:
         )
         self.members = Members(writer=self.writer, connections=connections, unix=unix)
         self.sessions = SessionStore(writer=self.writer, connections=connections)
-        self.facts = Facts(writer=self.writer, connections=connections)
+        self.facts = KeyValues(writer=self.writer, connections=connections)
         self.status_messages = StatusMessages(writer=self.writer, connections=connections)
 
     @classmethod

@@ -45,7 +45,7 @@ class View:
     """What there is to see.
 
     ``unready`` gives why no picture could be made now, or None; ``metrics`` Prometheus' text; ``status`` what
-    the page draws (see `Chronicle.snapshot`), nothing while there is nothing to draw.
+    the page draws (see `StatusHistory.snapshot`), nothing while there is nothing to draw.
     """
 
     unready: Callable[[], str | None]
@@ -53,7 +53,7 @@ class View:
     status: Callable[[], Mapping[str, object]] = dict
 
 
-class Monitor:
+class HealthServer:
     """Shows the view that was given last and not taken back; ``starting`` before the first."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.queue_manager.status import EngineStatus, Place, QueueStatus
+from modules.queue_manager.status import EngineStatus, QueuePosition, QueueStatus
 
 SECONDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 64)
@@ -55,7 +55,7 @@ class JobMetrics(Collector):
         clock: Clock,
         queue: Callable[[], QueueStatus],
         engines: Callable[[], Sequence[EngineStatus]],
-        place: Callable[[JobId], Place | None],
+        place: Callable[[JobId], QueuePosition | None],
         requests: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._clock, self._queue, self._engines = clock, queue, engines

@@ -48,7 +48,7 @@ class _Stretch:
         }
 
 
-class Chronicle:
+class StatusHistory:
     """A `JobListener` that remembers what the page shows. ``figures`` are further numbers for its head."""
 
     def __init__(

@@ -35,7 +35,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
-class Addresses:
+class ServerDiscovery:
     """Keeps a fleet's URLs up to date with what the operator wrote and with what names resolve to.
 
     ``on_urls`` is awaited with all URLs at each `set` and whenever they have changed, one call at a time.

@@ -12,7 +12,7 @@ from modules.utils.database.writer import GroupWriter
 _PUT = upsert(FactRow)
 
 
-class Facts:
+class KeyValues:
     """Texts by name, such as the hash of the command tree. Methods raise `StoreUnavailable`."""
 
     def __init__(self, *, writer: GroupWriter, connections: Connections, patience: float = 8.0) -> None:
