@@ -483,7 +483,7 @@ def tell(kind: str, case: Case) -> None:
             if case.ways and way.name not in case.ways:
                 continue
             # Guidance 1 skips the negative; what a node does to the guidance is nothing then.
-            for guidance in (1.0, 4.0) if kind == "rows" or way.name == "split" else (4.0,):
+            for guidance in (1.0, 4.0) if case.extras or way.name == "split" else (4.0,):
                 run = Run(case=case, way=way, guidance=guidance)
                 found = {
                     "kind": kind, "case": case.name, "node": case.node or case.guider, "network": name,
