@@ -15,8 +15,8 @@ from modules.demo.comfy_server.nodes.mishaps import LACKS_OF_MEMORY
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineForgot,
-    EngineUnauthorized,
     EngineSick,
+    EngineUnauthorized,
     EngineUnavailable,
     ExecutionFailed,
     FusionRefused,

@@ -43,7 +43,16 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
     parts: Any = dict.fromkeys(
-        ("message_client", "preferences", "messages", "clock", "place", "hindrance", "served", "tell_elsewhere")
+        (
+            "message_client",
+            "preferences",
+            "messages",
+            "clock",
+            "place",
+            "hindrance",
+            "served",
+            "tell_elsewhere",
+        )
     )
     messages = LiveStatusMessages(store=shelf, **parts)  # type: ignore[arg-type]
 

@@ -214,7 +214,9 @@ async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> N
             await play.do(what, number, name)
             status = play.manager.status()
             assert min(status.waiting, status.taken, status.running, status.arriving) >= 0
-            batches = [one for slot in play.manager.dispatcher.engines.states.values() for one in slot.batches]
+            batches = [
+                one for slot in play.manager.dispatcher.engines.states.values() for one in slot.batches
+            ]
             begun = [one for one in batches if one.started_at is not None]
             assert status.running == sum(len(one.batch.jobs) - len(one.dropped) for one in begun)
         await play.calm()

@@ -213,8 +213,7 @@ def test_a_batch_taken_in_the_instant_of_a_cancel_still_serves_the_others() -> N
         assert house.ear.of(first)[-1] == "Cancelled"
         assert house.ear.of(second)[-1] == "Delivered"
         assert all(
-            not engine_state.batches
-            for engine_state in house.manager.dispatcher.engines.states.values()
+            not engine_state.batches for engine_state in house.manager.dispatcher.engines.states.values()
         )
 
     play(scene)

@@ -250,9 +250,7 @@ class Dispatcher:
     def _after_you(self, now: float) -> bool:
         """Where everybody stands back for somebody else and nobody is at work, the quickest goes."""
         if not self._stood_back or any(
-            engine_state.batches
-            for engine_state in self.engines.states.values()
-            if engine_state.living
+            engine_state.batches for engine_state in self.engines.states.values() if engine_state.living
         ):
             return False
         _, engine_state, jobs = min(self._stood_back.values(), key=lambda item: item[0])
@@ -426,11 +424,7 @@ class Dispatcher:
     def _note_warm(self, engine_state: EngineState) -> None:
         """Keep note of what is loaded on living engines."""
         before = self._warm.pop(engine_state.name, None)
-        now = (
-            engine_state.warm
-            if engine_state.living and engine_state.name in self.engines.states
-            else None
-        )
+        now = engine_state.warm if engine_state.living and engine_state.name in self.engines.states else None
         if before is not None:
             loaded = self._with_loaded[before]
             del loaded[engine_state.name]
