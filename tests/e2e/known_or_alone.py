@@ -57,9 +57,11 @@ KNOWN: Mapping[str, tuple[str, dict[str, Any]] | None] = {
 """Models beside them that are known to run together."""
 
 
-def graphs() -> dict[str, Graph]:
-    """Each class in FLUX.1 and in Z-Image, as ComfyUI exports them."""
-    return {
+def graphs(control_net: str | None = None) -> dict[str, Graph]:
+    """Each class in FLUX.1 and in Z-Image, as ComfyUI exports them; and FLUX.1 with a batch of hints for this
+    control net, if there is one."""
+    control = {} if control_net is None else {"flux1-control": _controlled(control_net)}
+    return control | {
         f"{family}-{name}": _graph(family, patch)
         for family in ("flux1", "zimage")
         for name, patch in {**MIXING, **KNOWN}.items()
@@ -108,6 +110,29 @@ def _graph(family: str, patch: tuple[str, dict[str, Any]] | None) -> Graph:
     }  # fmt: skip
 
 
+def _controlled(control_net: str) -> Graph:
+    graph = _graph("flux1", None)
+    graph |= {
+        "20": node("ControlNetLoader", control_net_name=control_net),
+        "21": node("EmptyImage", width=SIZE[0], height=SIZE[1], batch_size=ROWS, color=0x8040C0),
+        "22": node(
+            "ControlNetApplyAdvanced", positive=["4", 0], negative=["5", 0], control_net=["20", 0],
+            image=["21", 0], strength=0.8, start_percent=0.0, end_percent=1.0,
+        ),
+    }  # fmt: skip
+    graph["8"]["inputs"] |= {"positive": ["22", 0], "negative": ["22", 1]}
+    return graph
+
+
+async def control_net_of(comfy_url: str) -> str | None:
+    """The first control net for FLUX.1 that the server has, by its name."""
+    async with Comfy(comfy_url) as comfy:
+        told = await comfy.json("/object_info/ControlNetLoader")
+    listed = told["ControlNetLoader"]["input"]["required"]["control_net_name"]
+    names = listed[0] if isinstance(listed[0], list) else listed[1]["options"]
+    return next((name for name in names if "flux" in name.lower()), None)
+
+
 def _seed_place(graph: Graph) -> tuple[str, str]:
     return ("8", "seed") if graph["8"]["class_type"] == "KSampler" else ("12", "noise_seed")
 
@@ -125,10 +150,10 @@ def alone(graph: Graph, prompt: str, seed: int) -> Graph:
     return asked
 
 
-def write_models(folder: Path) -> None:
+def write_models(folder: Path, models: Mapping[str, Graph]) -> None:
     """A ``flujos`` folder of these models."""
     folder.mkdir()
-    for name, graph in graphs().items():
+    for name, graph in models.items():
         (folder / f"{name}.json").write_text(json.dumps(graph), encoding="utf-8")
         card = "\n".join([
             f'label = "{name}"', 'kind = "imagine"', "steps = 4", f'sizes = ["{SIZE[0]}x{SIZE[1]}"]',
@@ -139,14 +164,16 @@ def write_models(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def product(folder: Path, comfy_url: str, people: int) -> AsyncIterator[list[SimulatedUser]]:
+async def product(
+    folder: Path, comfy_url: str, people: int, models: Mapping[str, Graph]
+) -> AsyncIterator[list[SimulatedUser]]:
     """``python bot.py`` with these models, an embedded Discord before it, ``comfy_url`` behind it, and
     people in front."""
     home = folder / "bot"
     home.mkdir()
     shutil.copy(ROOT / "bot.py", home)
     (home / "modules").symlink_to(ROOT / "modules", target_is_directory=True)
-    write_models(home / "flujos")
+    write_models(home / "flujos", models)
     world = default_world(people + 1, bot=BotSpec(token=TOKEN))
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(DiscordServer(world, openapi=openapi_file()))
@@ -197,11 +224,16 @@ class Comparison:
     foreign: tuple[str, ...]
 
 
-async def crowd(comfy_url: str, users: list[SimulatedUser], batches: int, first_seed: int) -> list[Delivered]:
+async def crowd(
+    comfy_url: str,
+    users: list[SimulatedUser],
+    batches: int,
+    first_seed: int,
+    stock: Mapping[str, Graph],
+) -> list[Delivered]:
     """So many times `ROWS` people ask at once for the same model; two such groups at a time."""
-    seeds, models = itertools.count(first_seed), itertools.cycle(sorted(graphs()))
+    seeds, models = itertools.count(first_seed), itertools.cycle(sorted(stock))
     todo = iter(range(batches))
-    stock = graphs()
 
     async def one(user: SimulatedUser, comfy: Comfy, model: str, seed: int) -> Delivered:
         channel = user.channel("general")
@@ -271,19 +303,20 @@ async def assert_known_or_alone(
     folder: Path, comfy_url: str, batches: int, first_seed: int = 1000
 ) -> Comparison:
     """Everybody got their own picture; what is known ran together, and nothing else did."""
-    async with product(folder, comfy_url, 2 * ROWS) as users:
-        result = compared(await crowd(comfy_url, users, batches, first_seed))
+    models = graphs(await control_net_of(comfy_url))
+    async with product(folder, comfy_url, 2 * ROWS, models) as users:
+        result = compared(await crowd(comfy_url, users, batches, first_seed, models))
     assert result.delivered == batches * ROWS
     assert result.foreign == (), result.foreign
     assert result.furthest <= 2, result.furthest
-    mixing = {class_type for class_type, _ in MIXING.values()}
+    mixing = {class_type for class_type, _ in MIXING.values()} | {"ControlNetApplyAdvanced"}
     together = 0
     for classes, pictures in await runs_of(comfy_url):
         if classes & mixing:
             assert not classes & set(pack.CLASSES), classes
             assert pictures == 1, classes
         together += pictures > 1
-    assert together > 0 or batches < len(graphs())
+    assert together > 0 or batches < len(models)
     return result
 
 

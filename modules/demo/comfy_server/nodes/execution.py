@@ -11,6 +11,7 @@ from typing import Any
 from modules.demo.comfy_server.nodes.instant_nodes import INSTANT_NODES
 from modules.demo.comfy_server.nodes.mishaps import OUT_OF_MEMORY, check_node
 from modules.demo.comfy_server.nodes.node_cache import NodeCache, Result, signatures
+from modules.demo.comfy_server.nodes.node_table import declared_inputs
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, strings
 from modules.demo.comfy_server.nodes.picture_nodes import PICTURE_NODES, annotated
 from modules.demo.comfy_server.nodes.sampling import GPU_NODES
@@ -84,7 +85,8 @@ class Executor:
         if run.interrupted:
             raise Interrupted
         await run.start_node(node_id)
-        inputs = {name: _resolve(value, results) for name, value in node["inputs"].items()}
+        declared = declared_inputs(node["class_type"])  # ComfyUI hands on no others
+        inputs = {n: _resolve(value, results) for n, value in node["inputs"].items() if n in declared}
         check_node(self._bench.faults, run.prompt.graph, node_id, inputs, first=not run.executed)
         result = await self._call(run, node_id, node["class_type"], inputs)
         results[node_id] = result

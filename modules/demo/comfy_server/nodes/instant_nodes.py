@@ -15,10 +15,12 @@ from modules.demo.comfy_server.nodes.values import (
     Model,
     Noise,
     Part,
+    Photo,
     Recipe,
     Sampler,
     Sigmas,
     guided,
+    identity,
     scaled,
     told,
     with_reference,
@@ -91,6 +93,25 @@ def _zero_out(inputs: Inputs) -> tuple[Conditioning]:
 def _guidance(inputs: Inputs) -> tuple[Conditioning]:
     source: Conditioning = inputs["conditioning"]
     return (replace(source, made=f"{source.made} > {told('FluxGuidance', inputs)}"),)
+
+
+def _control_net(inputs: Inputs) -> tuple[Part]:
+    return (Part(kind="control", file=inputs["control_net_name"], made=told("ControlNetLoader", inputs)),)
+
+
+def _controlled(inputs: Inputs) -> tuple[Conditioning, Conditioning]:
+    net, hints = inputs["control_net"], inputs["image"]
+    how = told("ControlNetApplyAdvanced", inputs)
+    made = f"{how} by {net.made} of {[identity(hint) for hint in hints.rows]}"
+    sides = (inputs["positive"], inputs["negative"])
+    positive, negative = (replace(side, made=f"{side.made} > {made}") for side in sides)
+    return positive, negative
+
+
+def _one_colour(inputs: Inputs) -> tuple[Images]:
+    size = (inputs["width"], inputs["height"])
+    photo = Photo(pixels=b"colour %d" % inputs["color"], size=size)
+    return (Images(rows=(photo,) * inputs["batch_size"]),)
 
 
 def _joined(node: str) -> InstantNode:
@@ -273,6 +294,9 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "DualCLIPLoaderGGUF": _clip,
     "VAELoader": _vae,
     "UpscaleModelLoader": _upscaler,
+    "ControlNetLoader": _control_net,
+    "ControlNetApplyAdvanced": _controlled,
+    "EmptyImage": _one_colour,
     "LoraLoader": _patched("LoraLoader"),
     "LoraLoaderModelOnly": _patched("LoraLoaderModelOnly"),
     "ModelSamplingAuraFlow": _patched("ModelSamplingAuraFlow"),

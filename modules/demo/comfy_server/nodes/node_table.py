@@ -107,6 +107,12 @@ def recorded() -> dict[str, dict[str, Any]]:
     return table
 
 
+@functools.cache
+def declared_inputs(class_type: str) -> frozenset[str]:
+    """The names of a class's inputs that a graph may set."""
+    return frozenset(name for names in recorded()[class_type]["input_order"].values() for name in names)
+
+
 def _has(profile: ServerProfile, name: str) -> bool:
     if name in PACK_NODES:
         return profile.pack_version is not None
