@@ -148,7 +148,9 @@ class ComfyEngine:
                 raise EngineUnavailable(
                     f"{self.name} can make pictures of {template.name} only one by one now"
                 )
-            return plain(template, requests[0], key=keys[0], source_names=names[0])
+            return plain(
+                template, requests[0], key=keys[0], source_names=names[0], mixes_noise=self._report.pack,
+            )  # fmt: skip
         except (Unfusible, SourceNeeded) as error:
             raise WorkflowRejected(str(error)) from error
 

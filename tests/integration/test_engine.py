@@ -98,6 +98,19 @@ async def test_a_variation_is_reproducible_and_alters_its_own_row_alone() -> Non
         assert read_mark(opened(second)) == mark_of("a boat", variation_seed(5, 9, 0.2))
 
 
+@pytest.mark.parametrize("model", ["flux", "z-image"])
+async def test_a_variation_is_the_same_where_its_model_runs_one_by_one(model: str) -> None:
+    varied = ask("a boat", 5, model=model, variation=Variation(seed=9, strength=0.2))
+    async with comfy_rig() as rig:
+        engine = rig.engine()
+        found = []
+        for fused in (True, False):
+            run = await engine.submit(replace(rig.batch(varied), fused=fused))
+            await heard(run)
+            found.append(opened((await pictures(run))[0]).tobytes())
+        assert found[0] == found[1]
+
+
 # ── pictures that start from pictures ───────────────────────────────────────────────────────────
 
 

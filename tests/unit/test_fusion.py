@@ -265,6 +265,22 @@ def test_variations_mix_the_noise_of_their_row_alone() -> None:
         plain(SHIPPED["flux"], varied, key=KEYS[0], source_names=[])
 
 
+@pytest.mark.parametrize("model", ["flux", "z-image"])
+def test_a_lone_variation_starts_from_mixed_noise_and_changes_nothing_else(model: str) -> None:
+    varied = request(seed=3, variation=Variation(seed=8, strength=0.25), model=model)
+    lone = plain(SHIPPED[model], varied, key=KEYS[0], source_names=[], mixes_noise=True)
+    stock = plain(SHIPPED[model], replace(varied, variation=None), key=KEYS[0], source_names=[])
+    graph, before = write_graph(lone.graph), write_graph(stock.graph)
+    assert json.loads(of_class(graph, "RandomNoiseBatch")[0]["seeds"]) == [[3, 8, 0.25]]
+    assert not of_class(graph, "FusedModel")
+    assert not of_class(graph, "SamplerBatch")
+    assert lone.samplers == stock.samplers
+    changed = {node_id for node_id in before if graph.get(node_id) != before[node_id]}
+    assert {before[node_id]["class_type"] for node_id in changed} <= {
+        "KSampler", "SamplerCustomAdvanced", "RandomNoise"
+    }  # fmt: skip
+
+
 def test_a_prompt_that_stands_in_a_node_of_its_own_is_found() -> None:
     graph = write_graph(SHIPPED["flux"].graph)
     graph["77"] = node("PrimitiveStringMultiline", value="")

@@ -30,13 +30,15 @@ _AT_ONCE = 4
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
     """What was found. ``limits`` holds each model that can run and the most rows of one run of it; those
-    in ``fused`` run fused, the others one by one on stock nodes. Of those in ``cautious`` nobody knows how
-    many rows fit. ``versions`` names what the runs of each model depend on: template, node pack, server.
-    ``spellings`` are the server's own of the files that the graphs write with other separators."""
+    in ``fused`` run fused, the others one by one on stock nodes. ``pack``: the node pack is there. Of the
+    models in ``cautious`` nobody knows how many rows fit. ``versions`` names what the runs of each model
+    depend on: template, node pack, server. ``spellings`` are the server's own of the files that the graphs
+    write with other separators."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int] = field(default_factory=dict)
     fused: frozenset[str] = frozenset()
+    pack: bool = False
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[Choice, str] = field(default_factory=dict)
@@ -94,6 +96,7 @@ async def inspect(
         findings=tuple(found),
         limits=limits,
         fused=fused,
+        pack=usable,
         cautious=cautious,
         versions=versions,
         spellings=spellings,

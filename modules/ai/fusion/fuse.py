@@ -10,7 +10,15 @@ from modules.ai import node_pack as pack
 from modules.ai.fusion.encoders import batch_encoded
 from modules.ai.fusion.output_locations import SAVE_FOLDER, SAVE_NODE, FusedGraph, KeptPicture, SavedFile
 from modules.ai.fusion.row_safety import refuse_mixing
-from modules.ai.fusion.samplers import REFUSED_SAMPLERS, SAMPLERS, Seed, Unfusible, fused_sampler, seed_place
+from modules.ai.fusion.samplers import (
+    REFUSED_SAMPLERS,
+    SAMPLERS,
+    Seed,
+    Unfusible,
+    fused_sampler,
+    seed_place,
+    varied_sampler,
+)
 from modules.ai.fusion.sources import LOADER, batch_loaded, scaling, without_source
 from modules.ai.workflows.graph import (
     JSON,
@@ -73,13 +81,19 @@ def fuse(
 
 
 def plain(
-    template: WorkflowTemplate, request: GenerationRequest, *, key: str, source_names: Sequence[str]
+    template: WorkflowTemplate,
+    request: GenerationRequest,
+    *,
+    key: str,
+    source_names: Sequence[str],
+    mixes_noise: bool = False,
 ) -> FusedGraph:
     """The template's own graph with one request in it, of stock nodes only: the same picture as from `fuse`.
 
-    Raises `Unfusible` for what stock nodes cannot do (a variation's mixed noise).
+    ``mixes_noise``: the server has the node pack, which mixes the noise of a variation; raises `Unfusible` if
+    that is needed and cannot be had.
     """
-    if request.variation is not None:
+    if request.variation is not None and not mixes_noise:
         raise Unfusible("a variation needs the node pack on the server")
     card, graph = template.card, tailored(template, request)
     values: list[tuple[NodeInput, JSON]] = [
@@ -101,7 +115,25 @@ def plain(
         for node_id in in_order(graph)
         if graph[node_id].class_type in SAMPLERS | set(REFUSED_SAMPLERS)
     ]
+    if request.variation is not None:
+        graph = {**graph, **_varied(graph, template, request, order)}
+        graph = only(graph, upstream(graph, [SAVE_NODE]))
     return FusedGraph(graph=graph, places=(SavedFile(SAVE_NODE, key),), samplers=tuple(order))
+
+
+def _varied(
+    graph: Graph, template: WorkflowTemplate, request: GenerationRequest, samplers: Sequence[str]
+) -> dict[str, Node]:
+    """The samplers that start from the request's seed, starting from its mixed noise instead."""
+    nodes: dict[str, Node] = {}
+    for node_id in samplers:
+        if graph[node_id].class_type in REFUSED_SAMPLERS:
+            raise Unfusible(f"{named(graph, node_id)}: it cannot start from the mixed noise of a variation")
+        draws = graph[node_id].inputs.get("add_noise", True) is True
+        if draws and seed_place(graph, node_id) is not None:
+            (seed,) = _seeds(graph, template, [request], node_id)
+            nodes |= varied_sampler(graph, node_id, seed)
+    return nodes
 
 
 def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[NodeInput, ...]:

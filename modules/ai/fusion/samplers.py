@@ -69,27 +69,53 @@ def fused_sampler(graph: Graph, node_id: str, seeds: Sequence[Seed]) -> dict[str
     return _REWRITERS[graph[node_id].class_type](graph, node_id, json.dumps(list(seeds)))
 
 
-def _from_ksampler(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
-    # KSampler computes its sigmas itself and drops the last but one for some samplers: so does this node.
-    sigmas = _inputs(graph, node_id, "model", "sampler_name", "scheduler", "steps", "denoise")
-    refuse_choices(graph, node_id)
-    select, sigma_id = f"fullet_{node_id}_select", f"fullet_{node_id}_sigmas"
+def varied_sampler(graph: Graph, node_id: str, seed: Seed) -> dict[str, Node]:
+    """The nodes that stand in for the sampler ``node_id`` where its one picture starts from mixed noise;
+    model, guider, sampler and schedule stay as they are."""
+    node, noise, guider = graph[node_id], f"fullet_{node_id}_noise", f"fullet_{node_id}_guider"
+    mixed = {noise: Node(class_type=pack.NOISE, inputs={"seeds": json.dumps([seed])})}
+    if node.class_type == ADVANCED:
+        return {**mixed, node_id: node.having(noise=Link(noise, 0))}
+    schedule, sampler, sigmas = _scheduled(graph, node_id)
+    inputs = _inputs(graph, node_id, "model", "positive", "negative", "cfg")
     return {
-        select: Node(class_type="KSamplerSelect", inputs={"sampler_name": sigmas["sampler_name"]}),
-        sigma_id: Node(class_type=pack.SIGMAS, inputs=sigmas),
-        **_with_guider(graph, node_id),
-        **_assembled(graph, node_id, seeds, sampler=Link(select, 0), sigmas=Link(sigma_id, 0)),
+        **mixed,
+        **schedule,
+        guider: Node(class_type="CFGGuider", inputs=inputs),
+        node_id: _advanced(graph, node_id, sampler=sampler, sigmas=sigmas),
     }
 
 
+def _scheduled(graph: Graph, node_id: str) -> tuple[dict[str, Node], Link, Link]:
+    """The nodes beside a KSampler or a SamplerCustom that choose sampler and noise levels, and those two."""
+    if graph[node_id].class_type == CUSTOM:
+        return {}, _link(graph, node_id, "sampler"), _link(graph, node_id, "sigmas")
+    # KSampler computes its sigmas itself and drops the last but one for some samplers: so does this node.
+    sigmas = _inputs(graph, node_id, "model", "sampler_name", "scheduler", "steps", "denoise")
+    select, sigma_id = f"fullet_{node_id}_select", f"fullet_{node_id}_sigmas"
+    nodes = {
+        select: Node(class_type="KSamplerSelect", inputs={"sampler_name": sigmas["sampler_name"]}),
+        sigma_id: Node(class_type=pack.SIGMAS, inputs=sigmas),
+    }
+    return nodes, Link(select, 0), Link(sigma_id, 0)
+
+
+def _from_ksampler(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
+    refuse_choices(graph, node_id)
+    return _from_custom(graph, node_id, seeds)
+
+
 def _from_custom(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
-    node = graph[node_id]
-    if node.inputs.get("add_noise") is not True:
+    if graph[node_id].inputs.get("add_noise", True) is not True:
         raise Unfusible(f"{named(graph, node_id)}: add_noise is not true")
-    sampler, sigmas = _link(graph, node_id, "sampler"), _link(graph, node_id, "sigmas")
+    schedule, sampler, sigmas = _scheduled(graph, node_id)
+    batch = f"fullet_{node_id}_sampler"
     return {
+        **schedule,
         **_with_guider(graph, node_id),
-        **_assembled(graph, node_id, seeds, sampler=sampler, sigmas=sigmas),
+        f"fullet_{node_id}_noise": Node(class_type=pack.NOISE, inputs={"seeds": seeds}),
+        batch: Node(class_type=pack.SAMPLER, inputs={"sampler": sampler, "seeds": seeds}),
+        node_id: _advanced(graph, node_id, sampler=Link(batch, 0), sigmas=sigmas),
     }
 
 
@@ -155,23 +181,18 @@ def _fused_model(graph: Graph, node_id: str, positive: str, negative: str | None
     return Node(class_type=pack.MODEL, inputs=inputs)
 
 
-def _assembled(graph: Graph, node_id: str, seeds: str, *, sampler: Link, sigmas: Link) -> dict[str, Node]:
-    noise, batch = f"fullet_{node_id}_noise", f"fullet_{node_id}_sampler"
-    return {
-        noise: Node(class_type=pack.NOISE, inputs={"seeds": seeds}),
-        batch: Node(class_type=pack.SAMPLER, inputs={"sampler": sampler, "seeds": seeds}),
-        node_id: Node(
-            class_type=ADVANCED,
-            inputs={
-                "noise": Link(noise, 0),
-                "guider": Link(f"fullet_{node_id}_guider", 0),
-                "sampler": Link(batch, 0),
-                "sigmas": sigmas,
-                "latent_image": _link(graph, node_id, "latent_image"),
-            },
-            title=graph[node_id].title,
-        ),
-    }
+def _advanced(graph: Graph, node_id: str, *, sampler: Link, sigmas: Link) -> Node:
+    return Node(
+        class_type=ADVANCED,
+        inputs={
+            "noise": Link(f"fullet_{node_id}_noise", 0),
+            "guider": Link(f"fullet_{node_id}_guider", 0),
+            "sampler": sampler,
+            "sigmas": sigmas,
+            "latent_image": _link(graph, node_id, "latent_image"),
+        },
+        title=graph[node_id].title,
+    )
 
 
 def _inputs(graph: Graph, node_id: str, *names: str) -> dict[str, JSON]:
