@@ -15,6 +15,15 @@ _LATENT_PREFIX = "Empty"
 _SIZED = ("Flux2Scheduler", "ModelSamplingFlux")
 
 
+_MEMORY = (
+    "",
+    "# How many pictures fit at once is tried out, from one on. To say it instead, write (in GB):",
+    "# [memory]",
+    "# base_gb = 8.0        # what the model takes",
+    "# per_image_gb = 2.0   # what each picture takes on top",
+)
+
+
 class NoProposal(ValueError):
     """The graph is not of a kind that a card can describe; the message says what was looked for."""
 
@@ -31,7 +40,7 @@ def propose_card(graph: Graph, name: str) -> str:
     kind = "imagine" if "sources" not in roles else "edit" if "prompt" in roles else "upscale"
     if kind != "upscale" and ("prompt" not in roles or "seed" not in roles):
         raise NoProposal(f"no {ENCODER} that leads to a sampler with a seed was found")
-    return "\n".join([*_head(graph, order, name, kind, roles), *_role_lines(roles), ""])
+    return "\n".join([*_head(graph, order, name, kind, roles), *_role_lines(roles), *_MEMORY, ""])
 
 
 def _output(graph: Graph, order: list[str]) -> NodeInput:
