@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -14,22 +13,12 @@ from pathlib import Path
 import aiohttp
 import discord
 
-from modules.ai.comfy.client import ComfyClient
-from modules.ai.engines import ComfyEngine
-from modules.ai.models.loading import load_templates, offers
-from modules.app import compose
+from modules.app.compose import Product, compose
 from modules.discord.bot import ImageBot
-from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import BadSettings, LeaseLost, StoreUnavailable
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.lease import Lease
-from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.monitoring.health_server import HealthServer, View
-from modules.utils.monitoring.metrics import JobMetrics
-from modules.utils.monitoring.status_history import StatusHistory
-from modules.utils.settings.env_file import EnvironmentFile
-from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
 
 log = logging.getLogger("bot")
@@ -113,88 +102,34 @@ async def serve(
     database_patience: float = 30.0,
     meanwhile: Callable[[], Awaitable[int]] | None = None,
 ) -> int:
-    """Build every part, serve until something ends (or ``meanwhile`` does), close in the reverse order."""
-    clock, templates = LoopClock(), load_templates(models)
-    metrics = JobMetrics(
-        clock=clock,
-        queue=lambda: queue.status(),  # noqa: PLW0108 - the queue comes later, and so for the others
-        engines=lambda: fleet.engines(),  # noqa: PLW0108
-        place=lambda job_id: queue.place(job_id),  # noqa: PLW0108
-        requests=lambda: {str(status): count for status, count in bot.traffic.answers.items()},
+    """Serve until something ends (or ``meanwhile`` does); what is under way is finished before it returns."""
+    composed = compose(
+        settings,
+        env_file=env_file,
+        models=models,
+        message_content=message_content,
+        database_patience=database_patience,
     )
-
-    status_history = StatusHistory(
-        clock=clock,
-        queue=lambda: queue.status(),  # noqa: PLW0108
-        engines=lambda: fleet.engines(),  # noqa: PLW0108
-        figures=metrics.figures,
-    )
-
-    def make_engine(url: str) -> ComfyEngine:
-        return ComfyEngine(
-            client=ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None),
-            templates=templates,
-            read_source=database.jobs.source,
-            clock=clock,
-            max_batch=addresses.batch_size(url),
-            picture_format=settings.output_format,
-        )
-
-    async def begin() -> None:
-        await queue.recover()
-        await addresses.set(settings.comfy_urls, settings.max_batch_size)
-
-    async def take(new: Settings) -> None:
-        fleet.recall()  # the operator asks for all of them; looking a name up again asks for no drained one
-        await addresses.set(new.comfy_urls, new.max_batch_size)
-
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            compose.open_database(settings, metrics.journal.observe, patience=database_patience)
-        )
-        lease = database.lease
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_submissions_of(lease)])
-        )
-        cleaner = PictureCleaner()
-        stack.push_async_callback(cleaner.aclose)
-        queue = compose.queue_manager(
-            settings, offers(templates.values()), database, clock, [metrics, status_history]
-        )
-        fleet = Fleet(runs=queue.runs, make_engine=make_engine, clock=clock)
-        addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock)
-        environment = EnvironmentFile(
-            path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
-        )
-        bot = compose.image_bot(
-            settings,
-            queue=queue,
-            fleet=fleet,
-            database=database,
-            cleaner=cleaner,
-            session=session,
-            clock=clock,
-            begin=begin,
-            reload=environment.reload,
-            models=models,
-            message_content=message_content,
-        )
+    async with composed as product, AsyncExitStack() as stack:
+        lease, queue = product.database.lease, product.queue
         view = View(
-            unready=lambda: unready(bot, queue, fleet, lease),
-            metrics=metrics.text,
-            status=status_history.snapshot,
+            unready=partial(unready, product),
+            metrics=product.metrics.text,
+            status=product.status_history.snapshot,
         )
         stack.enter_context(health_server.showing(view))
         await _stand_by(lease, queue, stack)
         # Winding down closes the connection last, so that people are answered until then.
-        connection = asyncio.ensure_future(_stay_connected(bot, settings.discord_token))
+        connection = asyncio.ensure_future(_stay_connected(product.client, settings.discord_token))
         stack.push_async_callback(_cancelled, connection)
-        stack.push_async_callback(_wind_down, queue, fleet, bot, lease, settings.shutdown_grace_seconds)
+        work = asyncio.ensure_future(product.work())
+        stack.push_async_callback(_wind_down, product, work)
         return await _first_to_end(
             asyncio.shield(connection),
+            asyncio.shield(work),
             _until_lost(lease, queue),
-            addresses.run(),
-            environment.watch(),
+            product.addresses.run(),
+            product.environment.watch(),
             *([meanwhile()] if meanwhile else []),
         )
     raise AssertionError("no part swallows an error")
@@ -205,18 +140,6 @@ async def _stand_by(lease: Lease, queue: QueueManager, stack: AsyncExitStack) ->
     queue.close("standby")
     await stack.enter_async_context(lease.hold())
     queue.open()
-
-
-def _submissions_of(lease: Lease) -> aiohttp.TraceConfig:
-    """Asks at the last moment before anything is changed at a server whether this process still may."""
-
-    async def begins(_session: object, _context: object, params: aiohttp.TraceRequestStartParams) -> None:
-        if params.method == "POST":
-            lease.ensure_safe()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(begins)
-    return trace
 
 
 async def _stay_connected(bot: ImageBot, token: str) -> int:
@@ -230,8 +153,6 @@ async def _stay_connected(bot: ImageBot, token: str) -> int:
     except (OSError, aiohttp.ClientError, discord.DiscordServerError) as error:
         raise ConnectionError(f"Discord cannot be reached ({error})") from error
     await bot.connect()
-    if bot.failure is not None:
-        raise bot.failure
     return 0
 
 
@@ -270,36 +191,36 @@ async def _first_to_end(*works: Awaitable[int | None]) -> int:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _wind_down(
-    queue: QueueManager, fleet: Fleet, bot: ImageBot, lease: Lease, grace_seconds: float
-) -> None:
+async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
     """Take nothing new, let what runs finish and arrive, say to the others that their place is kept."""
+    queue, fleet = product.queue, product.fleet
     queue.close("shutting-down")
     try:
-        if lease.safe():
-            await fleet.aclose(grace_seconds)
+        if product.database.lease.safe():
+            await fleet.aclose(product.settings.shutdown_grace_seconds)
             await queue.settle(10)
-            await bot.say_goodbye()
-        else:
-            await bot.close()  # first of all: another process may be about to connect
+            await product.status_messages.say_goodbye()
+        await _cancelled(work)
+        await product.disconnect()  # first of all without the lease: another process may be about to connect
     finally:
+        await _cancelled(work)
         await fleet.aclose(0)
         await queue.aclose()
-        await bot.close()
+        await product.disconnect()
 
 
-def unready(bot: ImageBot, queue: QueueManager, fleet: Fleet, lease: Lease) -> str | None:
+def unready(product: Product) -> str | None:
     """Why no picture could be made now."""
-    if not lease.safe():
+    if not product.database.lease.safe():
         return "standby"
-    if not bot.is_ready():
+    if not product.client.is_ready():
         return "not connected to Discord"
-    status = queue.status()
+    status = product.queue.status()
     if status.closed_because is not None:
         return f"the queue is closed: {status.closed_because}"
     if status.paused:
         return "paused by an administrator"
-    if all(engine.state in ("starting", "down", "draining") for engine in fleet.engines()):
+    if all(engine.state in ("starting", "down", "draining") for engine in product.fleet.engines()):
         return "no ComfyUI answers"
     return None
 
