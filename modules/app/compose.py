@@ -48,7 +48,6 @@ from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
-from modules.discord.interactions.pictures import Pictures
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.replies import ErrorReplies
 from modules.discord.interactions.request_replies import RequestReplies
@@ -56,6 +55,7 @@ from modules.discord.interactions.settings_view import SettingsView
 from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Cooldown, Limits
 from modules.discord.requests.requester import Requesters
+from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import Refunds, Submissions
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.api_address import redirect
@@ -344,7 +344,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         requesters = Requesters(preferences=database.preferences, home=client.home)
         deferrals = Deferrals()
         reader = AttachmentReader(session=lambda: session, extra_host=simulated)
-        pictures = Pictures(
+        pictures = SourcePictures(
             cleaner=cleaner,
             reader=reader,
             message_client=message_client,

@@ -14,11 +14,11 @@ from modules.discord.interactions.help_view import help_text
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
-from modules.discord.interactions.pictures import Pictures
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.limits import Limits
 from modules.discord.requests.requester import Requesters
+from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
@@ -36,7 +36,7 @@ class Commands(commands.Cog):
         *,
         requests: ImageRequests,
         jobs: JobLookup,
-        pictures: Pictures,
+        pictures: SourcePictures,
         history: History,
         requesters: Requesters,
         deferrals: Deferrals,

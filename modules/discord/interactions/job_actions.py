@@ -13,10 +13,10 @@ from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
-from modules.discord.interactions.pictures import Pictures
 from modules.discord.interactions.replies import answer
 from modules.discord.rejections import NoPictureHere, PictureForgotten
 from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
@@ -40,7 +40,7 @@ class JobActions:
         queue: QueueManager,
         history: History,
         jobs: JobLookup,
-        pictures: Pictures,
+        pictures: SourcePictures,
         requesters: Requesters,
         deferrals: Deferrals,
         requests: ImageRequests,

@@ -11,9 +11,9 @@ from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.job_lookup import JobLookup
-from modules.discord.interactions.pictures import Pictures
 from modules.discord.rejections import NoPictureHere
 from modules.discord.requests.requester import Requesters
+from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.modals import again_form, edit_form
@@ -31,7 +31,7 @@ class MessageMenus:
         *,
         jobs: JobLookup,
         actions: JobActions,
-        pictures: Pictures,
+        pictures: SourcePictures,
         history: History,
         requesters: Requesters,
         deferrals: Deferrals,

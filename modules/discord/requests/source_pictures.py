@@ -14,7 +14,7 @@ from modules.utils.images.cleaner import CleanPicture, PictureCleaner
 from modules.utils.images.media_types import media_type
 
 
-class Pictures:
+class SourcePictures:
     """Every method raises `BadSourceImage` when there is no picture, or none that can be read."""
 
     def __init__(
