@@ -240,7 +240,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             message_client=message_client,
             channels=channels,
             preferences=database.preferences,
-            notes=result_messages,
+            result_messages=result_messages,
             offers=offers,
             clock=clock,
         )
@@ -255,7 +255,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             history=database.history,
             failures=failures,
             channels=channels,
-            notes=result_messages,
+            result_messages=result_messages,
             offers=offers,
             message_client=message_client,
         )

@@ -32,12 +32,16 @@ class UndeliveredPictures:
         history: History,
         failures: FailureNotices,
         channels: SessionChannels,
-        notes: ResultMessages,
+        result_messages: ResultMessages,
         offers: Sequence[ModelOffer],
         message_client: MessageClient,
     ) -> None:
         self._history, self._failures, self._channels = history, failures, channels
-        self._notes, self._offers, self._message_client = notes, tuple(offers), message_client
+        self._result_messages, self._offers, self._message_client = (
+            result_messages,
+            tuple(offers),
+            message_client,
+        )
         self._busy: set[int] = set()
 
     async def waits_for(self, user_id: int) -> bool:
@@ -74,7 +78,9 @@ class UndeliveredPictures:
         if record.report is None:
             return
         finished = Finished(job=job_of(record), picture=picture, report=record.report)
-        note = await self._notes.of(finished, where="channel", limit=FILE_LIMIT, wanted=preferences)
+        outgoing = await self._result_messages.of(
+            finished, where="channel", limit=FILE_LIMIT, wanted=preferences
+        )
         # A former process may have posted it and died before it could note so.
         since = record.ended_at or record.queued_at
         message_id, size = (
@@ -83,6 +89,6 @@ class UndeliveredPictures:
         )
         if message_id is None:
             once = nonce(record.job_id, channel_id, "kept")
-            posted = await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
-            message_id, size = posted.message_id, note.picture_size
+            posted = await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+            message_id, size = posted.message_id, outgoing.picture_size
         await self._history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id, size=size)
