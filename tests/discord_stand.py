@@ -8,25 +8,25 @@ import contextlib
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from PIL import Image
 
+from modules.app.compose import Product, Replacements, compose
 from modules.demo.discord_server import DiscordServer, WorldSpec, default_world
 from modules.demo.users import SimulatedUser
 from modules.discord.bot import ImageBot
-from modules.discord.transport.api_address import host_of
+from modules.discord.requests.limits import Limits
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
-from modules.queue_manager.jobs import Batch, ModelOffer, Picture, Size
+from modules.queue_manager.jobs import Batch, Picture, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import RunPreview
 from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
-from modules.utils.images.cleaner import PictureCleaner
+from modules.utils.settings.settings import Settings
 from tests.discord_wiring import openapi_file, running, wired
 from tests.fakes import FakeEngine, FakeRun, offer
 
@@ -100,12 +100,26 @@ class Stand:
     """What a test holds in its hands."""
 
     server: DiscordServer
-    bot: ImageBot
-    queue: QueueManager
-    fleet: Fleet
-    database: Database
+    product: Product
     engine: PaintingEngine
+    work: asyncio.Future[int]
     people: list[SimulatedUser] = field(default_factory=list)
+
+    @property
+    def bot(self) -> ImageBot:
+        return self.product.client
+
+    @property
+    def queue(self) -> QueueManager:
+        return self.product.queue
+
+    @property
+    def fleet(self) -> Fleet:
+        return self.product.fleet
+
+    @property
+    def database(self) -> Database:
+        return self.product.database
 
     @property
     def general(self) -> int:
@@ -144,61 +158,66 @@ async def discord_server(world: WorldSpec | None = None, **options: Any) -> Asyn
         assert server.violations == []
 
 
+PARTS = frozenset(part.name for part in fields(Replacements))
+
+
 @contextlib.asynccontextmanager
 async def bot_on(
     server: DiscordServer,
     folder: Path,
     *,
     engine: PaintingEngine | None = None,
-    offers: tuple[ModelOffer, ...] = OFFERS,
     guild_id: int | None = -1,
-    queue_options: dict[str, Any] | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - it cannot be changed
+    banned_words: Path | None = None,
     **options: Any,
 ) -> AsyncIterator[Stand]:
-    """The bot, connected, its database in ``folder`` outliving it; ``guild_id`` -1: the first guild."""
+    """The bot, connected, its database in ``folder`` outliving it; ``guild_id`` -1: the first guild.
+
+    ``options`` are fields of `Settings` and of `Replacements`.
+    """
     engine = engine or make_engine()
-    clock = LoopClock()
-    cleaner = PictureCleaner()
-    async with (
-        Database.open(f"sqlite:///{folder}/bot.db", keep_sources=True) as database,
-        aiohttp.ClientSession() as session,
-        contextlib.AsyncExitStack() as closing,
-    ):
-        queue = QueueManager(
-            offers=offers,
-            store=database.jobs,
-            clock=clock,
-            batch_window=0.01,
-            **(queue_options or {}),
-        )
-        fleet = Fleet(runs=queue.runs, make_engine=lambda _: engine, clock=clock)
-
-        async def begin() -> None:
-            await queue.recover()
-            await fleet.set_urls(["gpu-1"])
-
-        bot = ImageBot(
-            queue=queue,
-            fleet=fleet,
-            database=database,
-            cleaner=cleaner,
-            session=session,
-            clock=clock,
-            guild_id=server.guild.id if guild_id == -1 else guild_id,
-            begin=begin,
-            attachment_host=host_of(server.api_url),
-            **{"ready_timeout": 0.02, "status_interval": 0.1, **options},
-        )
-        stand = Stand(server=server, bot=bot, queue=queue, fleet=fleet, database=database, engine=engine)
-        closing.push_async_callback(cleaner.aclose)
-        closing.push_async_callback(queue.aclose)
-        closing.push_async_callback(fleet.aclose, 0.0)
-        async with running(bot, server.token):
-            try:
-                yield stand
-            finally:
-                for person in stand.people:
-                    await person.aclose()
+    chosen = {name: value for name, value in options.items() if name not in PARTS}
+    given = Settings(
+        discord_token=server.token,
+        allowed_guild_id=server.guild.id if guild_id == -1 else guild_id,
+        comfy_urls=("http://127.0.0.1:1",),
+        database_url=f"sqlite:///{folder}/bot.db",
+        discord_api_base=server.api_url,
+        discord_gateway_url=server.gateway_url,
+        max_jobs_per_user=limits.jobs,
+        max_pictures_per_day=limits.pictures_a_day or 0,
+        role_limits=limits.roles,
+        priority_roles=limits.priority_roles,
+        banned_words_file=str(banned_words or ""),
+        **{"batch_window_ms": 10, **chosen},
+    )
+    parts: dict[str, Any] = {
+        "offers": OFFERS,
+        "make_engine": lambda _: engine,
+        "may_speak": lambda: True,
+        "ready_timeout": 0.02,
+        "status_interval": 0.1,
+    }
+    parts |= {name: value for name, value in options.items() if name in PARTS}
+    composed = compose(given, env_file=folder / ".env", models=folder, instead=Replacements(**parts))
+    async with composed as product:
+        work = asyncio.ensure_future(product.work())
+        stand = Stand(server=server, product=product, engine=engine, work=work)
+        try:
+            async with running(product.client, server.token):
+                try:
+                    yield stand
+                finally:
+                    for person in stand.people:
+                        await person.aclose()
+                    work.cancel()
+                    await asyncio.wait([work])
+                    await product.disconnect()
+        finally:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
 
 
 @contextlib.asynccontextmanager

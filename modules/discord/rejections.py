@@ -2,7 +2,6 @@
 
 RequestRejected
 ├── NegativeUnknown   a negative prompt for a model that knows none
-├── WrongSourceCount  more or fewer pictures than the model starts from
 ├── RestrictedPicture what it starts from may be shown in age-restricted channels alone
 ├── NoPictureHere     the message has no picture
 ├── PictureForgotten  the job is not in the memory any more
@@ -23,12 +22,6 @@ class NegativeUnknown(RequestRejected):
     """A negative prompt for a model that knows none (fields: model)."""
 
     message_key = "error-no-negative"
-
-
-class WrongSourceCount(RequestRejected):
-    """More or fewer pictures than the model starts from (fields: model, count, such as 1 or 1–2)."""
-
-    message_key = "error-source-count"
 
 
 class RestrictedPicture(RequestRejected):

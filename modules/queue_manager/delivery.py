@@ -33,7 +33,7 @@ class Deliveries:
         *,
         queue: FairQueue,
         dispatcher: Dispatcher,
-        delivery: PictureDelivery | None,
+        delivery: PictureDelivery,
         retry: Retry,
         journal: Journal,
         publisher: EventPublisher,
@@ -42,7 +42,7 @@ class Deliveries:
     ) -> None:
         self._queue = queue
         self._dispatcher = dispatcher
-        self.delivery = delivery
+        self._delivery = delivery
         self._retry = retry
         self._journal = journal
         self._publisher = publisher
@@ -86,11 +86,10 @@ class Deliveries:
 
         Raises `GenerationError` when it is given up, `LeaseLost`.
         """
-        assert self.delivery is not None
         tries, pause = 0, FIRST_PAUSE
         while True:
             try:
-                return await self.delivery.deliver(finished)
+                return await self._delivery.deliver(finished)
             except LeaseLost:
                 self._journal.lost.set()
                 raise

@@ -2,7 +2,7 @@
 
 BotError
 ├── RequestRejected       the person asked for something that cannot be; the message is for them
-│   ├── BadPrompt, BadSize, BadSeed, BadSourceImage, NoSourceImage
+│   ├── BadPrompt, BadSize, BadSeed, BadSourceImage, NoSourceImage, WrongSourceCount
 │   ├── UnknownModel, ModelUnavailable, NotAllowedHere
 │   ├── UserLimitReached, DailyLimitReached, CoolingDown, Blocked, BannedWord
 │   ├── UnknownJob, NotYourJob, TooManyChannels
@@ -83,6 +83,12 @@ class NoSourceImage(RequestRejected):
     """An edit without a picture, and none from before to fall back on."""
 
     message_key = "error-no-source-image"
+
+
+class WrongSourceCount(RequestRejected):
+    """More or fewer pictures than the model starts from (fields: model, count, such as 1 or 1–2)."""
+
+    message_key = "error-source-count"
 
 
 class UnknownModel(RequestRejected):

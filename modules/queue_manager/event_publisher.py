@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import replace
 
 from modules.queue_manager.jobs import JobId
@@ -72,10 +71,10 @@ class _Line:
 
 
 class EventPublisher:
-    """One line for each listener. `start` within a running loop, `aclose` to finish."""
+    """One line for each listener, begun with the first event; `aclose` to finish."""
 
-    def __init__(self, listeners: Sequence[JobListener]) -> None:
-        self._listeners = list(listeners)
+    def __init__(self) -> None:
+        self._listeners: list[JobListener] = []
         self._lines: list[_Line] = []
 
     def add(self, listener: JobListener) -> None:

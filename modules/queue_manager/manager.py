@@ -27,6 +27,7 @@ from modules.queue_manager.errors import (
     UnknownJob,
     UnknownModel,
     UserLimitReached,
+    WrongSourceCount,
 )
 from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import (
@@ -80,8 +81,7 @@ class QueueManager:
         offers: Sequence[ModelOffer],
         store: JobStore,
         clock: Clock,
-        delivery: PictureDelivery | None = None,
-        listeners: Sequence[JobListener] = (),
+        delivery: PictureDelivery,
         max_jobs_per_user: int = 2,
         max_key_wait: int = 2,
         max_attempts: int = 3,
@@ -98,7 +98,7 @@ class QueueManager:
         self._offers = {offer.name: offer for offer in offers}
         self._store = store
         self._clock = clock
-        self._publisher = EventPublisher(listeners)
+        self._publisher = EventPublisher()
         self._max_jobs = max_jobs_per_user
         self._max_key_wait = max_key_wait
         self._queue = FairQueue(lift_after=lift_after, top_tier=top_tier)
@@ -156,13 +156,11 @@ class QueueManager:
         """Set once the store is lost to this process: nothing more may be done then."""
         return self._journal.lost
 
-    # ── what people ask ─────────────────────────────────────────────────────────────────────────
+    def subscribe(self, listener: JobListener) -> None:
+        """Tell ``listener`` of every event from now on."""
+        self._publisher.add(listener)
 
-    def deliver_with(self, delivery: PictureDelivery, listeners: Sequence[JobListener] = ()) -> None:
-        """Say who delivers, and who listens from now on."""
-        self._deliveries.delivery = delivery
-        for listener in listeners:
-            self._publisher.add(listener)
+    # ── what people ask ─────────────────────────────────────────────────────────────────────────
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -189,7 +187,7 @@ class QueueManager:
         if self._closed is not None:
             raise QueueClosed(self._closed)
         for request in requests:
-            self._check(request)
+            self.check(request)
         user_id = requests[0].user_id
         self._reserve(user_id, len(requests), self._max_jobs if limit is None else limit)
         try:
@@ -338,9 +336,10 @@ class QueueManager:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._publisher.aclose()
 
-    # ── inside: acceptance ──────────────────────────────────────────────────────────────────────
+    # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
-    def _check(self, request: GenerationRequest) -> None:
+    def check(self, request: GenerationRequest) -> None:
+        """Whether this could be made; `submit` asks the same. Raises a `RequestRejected` if not."""
         offer = self._offers.get(request.model)
         if offer is None or offer.kind != request.kind:
             raise UnknownModel(model=request.model)
@@ -355,8 +354,11 @@ class QueueManager:
         if offer.kind == "imagine" and request.size not in offer.sizes:
             raise BadSize(size=str(request.size), allowed=", ".join(map(str, offer.sizes)))
         least, most = offer.source_count
+        if least and not request.sources:
+            raise NoSourceImage
         if not least <= len(request.sources) <= most:
-            raise NoSourceImage(least=least, most=most)
+            count = f"{most}" if least == most else f"{least}–{most}"
+            raise WrongSourceCount(model=offer.label, count=count)
 
     def _somebody_can(self, offer: ModelOffer) -> bool:
         """False only if servers live and none of them has the model: with none alive, jobs wait."""

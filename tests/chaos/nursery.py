@@ -29,7 +29,7 @@ READ_AHEAD = (
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "modules.ai.engines",
-    "modules.discord.bot",
+    "modules.app.serve",
     "modules.discord.transport.api_address",
     "modules.queue_manager.workers.fleet",
     "modules.utils.settings.server_discovery",

@@ -234,13 +234,13 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
     engine, may_go = make_engine(1.0), asyncio.Event()
     async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
-        deliver = stand.bot.delivery.deliver
+        deliver = stand.product.delivery.deliver
 
         async def held_up(finished: Finished) -> Receipt:
             await may_go.wait()
             return await deliver(finished)
 
-        monkeypatch.setattr(stand.bot.delivery, "deliver", held_up)
+        monkeypatch.setattr(stand.product.delivery, "deliver", held_up)
 
         async def counts(person: SimulatedUser) -> str:
             return str(

@@ -144,7 +144,7 @@ async def test_in_another_guild_nobody_is_answered_not_even_its_administrator(tm
         bot_on(server, tmp_path, guild_id=123456789012345678) as stand,
     ):
         path = f"/applications/{server.bot.id}/guilds/{server.guild.id}/commands"
-        assert (await rest("PUT", path, stand.bot.registration.payload())).status == 200
+        assert (await rest("PUT", path, stand.product.registration.payload())).status == 200
         admin = await stand.person("admin")
         invoked = [
             await admin.command("admin pause", stand.general),
@@ -216,7 +216,7 @@ async def test_the_server_is_set_up_by_slash_commands_too(tmp_path: Path) -> Non
         admin = await stand.person("admin", locale="es-419")
         for command, words in (
             ("getid", f"El id de este servidor es `{stand.server.guild.id}`."),
-            ("reload", "Aquí no se pueden leer los ajustes de nuevo."),
+            ("reload", "Leído de nuevo. GPU: "),
             ("sync", "órdenes están registradas en este servidor."),
             ("clearall", "Las órdenes de este bot se han quitado"),
         ):
@@ -310,7 +310,7 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> N
         assert await stand.database.members.is_blocked(ana.id)
         await says(stand, admin, f"!unblock <@{ana.id}>", "may ask for pictures again")
         assert not await stand.database.members.is_blocked(ana.id)
-        await says(stand, admin, "!reload", "not possible here")
+        await says(stand, admin, "!reload", "Read again")
         await says(stand, admin, "!drain gpu-1", "gpu-1 finishes what it does")
         await stand.until(lambda: not stand.fleet.engines())
 

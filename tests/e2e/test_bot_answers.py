@@ -76,13 +76,13 @@ async def test_a_cancel_that_comes_while_the_picture_is_on_its_way_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with whole_room(tmp_path) as stand:
-        ana, deliver, arrive = await stand.person(), stand.bot.delivery.deliver, asyncio.Event()
+        ana, deliver, arrive = await stand.person(), stand.product.delivery.deliver, asyncio.Event()
 
         async def late(finished: Finished) -> Receipt:
             await arrive.wait()
             return await deliver(finished)
 
-        monkeypatch.setattr(stand.bot.delivery, "deliver", late)
+        monkeypatch.setattr(stand.product.delivery, "deliver", late)
         reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a canoe")).reply()
         await status_with(ana, "on its way to you")
         told = await (await ana.click(reply, "Cancel")).reply()
@@ -114,10 +114,10 @@ async def test_what_arrives_when_the_bot_has_closed_changes_no_answer_and_is_no_
             await arrive.wait()
             return Receipt(where="channel", channel_id=1, message_id=2)
 
-        monkeypatch.setattr(stand.bot.delivery, "deliver", late)
+        monkeypatch.setattr(stand.product.delivery, "deliver", late)
         reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a punt")).reply()
         await status_with(ana, "on its way to you")
-        await stand.bot.close()
+        await stand.product.disconnect()
         arrive.set()
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         await stand.queue.settle(5)

@@ -135,7 +135,7 @@ async def test_what_its_owner_has_deleted_is_not_posted_again(tmp_path: Path) ->
         await ended(stand, ana.id)
         channel = stand.server.hub.channels[int(result["channel_id"])]
         stand.server.delete_message(channel.messages[int(result["id"])])
-        receipt = await stand.bot.delivery.deliver(made(stand.engine.submitted[0].jobs[0]))
+        receipt = await stand.product.delivery.deliver(made(stand.engine.submitted[0].jobs[0]))
         assert (receipt.where, receipt.channel_id, receipt.message_id) == ("channel", channel.id, None)
         assert not any(message.attachments for message in channel.messages.values())
 
@@ -144,7 +144,7 @@ async def test_a_message_that_comes_back_from_another_channel_is_none(tmp_path: 
     """Nonces are unique for a bot, not for a channel: then nothing was posted where it should be."""
     async with whole_room(tmp_path) as stand:
         await stand.person()
-        message_client, gallery = stand.bot.message_client, stand.server.channel("gallery").id
+        message_client, gallery = stand.product.message_client, stand.server.channel("gallery").id
         first = await message_client.post(
             stand.general, OutgoingMessage(text="here"), level=Priority.REST, nonce="n"
         )
@@ -211,7 +211,7 @@ async def test_what_a_former_process_may_have_posted_is_looked_for(tmp_path: Pat
         await ended(stand, ana.id)
         server.advance(3600)  # the nonce is long forgotten
         finished = made(replace(stand.engine.submitted[0].jobs[0], maybe_posted=True))
-        receipt = await stand.bot.delivery.deliver(finished)
+        receipt = await stand.product.delivery.deliver(finished)
         assert str(receipt.message_id) == result["id"]
         channel = server.hub.channels[int(result["channel_id"])]
         assert sum(bool(message.attachments) for message in channel.messages.values()) == 1
@@ -228,7 +228,7 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             channel = int(await session_of(ana))
             done = made(job)
             await stand.database.jobs.record(done)
-            await stand.bot.delivery.deliver(done)
+            await stand.product.delivery.deliver(done)
             author, place = server.user("member-1"), server.hub.channels[channel]
             for number in range(250):
                 create_message(server.hub, place, author, CreateMessage(content=f"and {number}"))

@@ -46,7 +46,7 @@ async def test_it_is_told_in_a_new_channel_and_the_old_one_is_left_alone(tmp_pat
         assert told["channel_id"] == await session_of(ana) != str(gone)
         assert [user["id"] for user in told["mentions"]] == [str(ana.id)]
         assert ben.message(told["id"]) is None
-        assert stand.bot.traffic.answers[404] <= 2  # one edit, and one try to post
+        assert stand.product.traffic.answers[404] <= 2  # one edit, and one try to post
         again = await ana.click(told, "Again")
         assert "queued" in (await again.reply())["content"]
 
@@ -60,7 +60,7 @@ async def test_it_is_told_anew_if_only_its_message_was_deleted(tmp_path: Path) -
         told = await status_with(ana, "did not work")
         assert told["id"] != str(status.id)
         assert told["channel_id"] == str(channel)
-        assert stand.bot.traffic.answers[404] == 1
+        assert stand.product.traffic.answers[404] == 1
 
 
 async def test_without_any_channel_it_is_told_by_direct_message(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ async def test_with_nowhere_to_tell_it_waits_for_the_next_command_also_after_a_r
             server.set_bot_permissions(SEES_CHANNELS)
             server.delete_channel(gone)
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-            await stand.until(lambda: stand.bot._desk.failures.waits_for(ana.id))
+            await stand.until(lambda: stand.product.failures.waits_for(ana.id))
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person("hermit")
-            await stand.until(lambda: stand.bot._desk.failures.waits_for(ana.id))
+            await stand.until(lambda: stand.product.failures.waits_for(ana.id))
             server.set_bot_permissions(permissions)
             await ana.command("queue", stand.general)
             told = await status_with(ana, "did not work")

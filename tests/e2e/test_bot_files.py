@@ -50,7 +50,7 @@ async def test_what_is_over_the_limit_is_made_smaller_with_a_word(
     """Known beforehand, or learned from Discord's refusal."""
     async with whole_room(tmp_path, engine=noisy(), offers=(*OFFERS, GRAIN)) as stand:
         if claimed is not None:
-            monkeypatch.setattr(stand.bot.channels, "file_limit", lambda _: claimed)
+            monkeypatch.setattr(stand.product.channels, "file_limit", lambda _: claimed)
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="grain", prompt="sand")
         result = await result_for(ana, "sand", timeout=60)

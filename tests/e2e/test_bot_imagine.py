@@ -33,7 +33,7 @@ async def test_a_prompt_becomes_a_picture_in_ones_own_channel(tmp_path: Path) ->
         assert result["attachments"][0]["description"] == "a red fox"
         assert channel not in ben.channels
         await ana.until(lambda: len(ana.messages(channel)) == 1)  # the status message has gone
-        assert stand.bot.traffic.refused == 0
+        assert stand.product.traffic.refused == 0
 
 
 async def test_each_of_several_people_gets_their_own_picture(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ async def test_all_are_taken_back_but_the_one_that_is_on_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with whole_room(tmp_path) as stand:
-        ana, may_go, deliver = await stand.person(), asyncio.Event(), stand.bot.delivery.deliver
+        ana, may_go, deliver = await stand.person(), asyncio.Event(), stand.product.delivery.deliver
         on_their_way: list[Finished] = []
 
         async def held_up(finished: Finished) -> Receipt:
@@ -180,7 +180,7 @@ async def test_all_are_taken_back_but_the_one_that_is_on_its_way(
             await may_go.wait()
             return await deliver(finished)
 
-        monkeypatch.setattr(stand.bot.delivery, "deliver", held_up)
+        monkeypatch.setattr(stand.product.delivery, "deliver", held_up)
         await ana.command("imagine", stand.general, model="flux", prompt="early")
         await stand.until(lambda: on_their_way)
         stand.queue.pause()

@@ -115,7 +115,7 @@ async def test_a_channel_that_refused_once_is_asked_no_more(tmp_path: Path) -> N
         result = await result_for(ana, "a moat")
         assert result["channel_id"] != status["channel_id"]
         assert ben.message(result["id"]) is None
-        assert stand.bot.traffic.answers[403] == 1
+        assert stand.product.traffic.answers[403] == 1
 
 
 async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ async def test_that_no_gpu_is_there_is_told_with_the_answer_and_kept_true(tmp_pa
 
 async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path) -> None:
     engine = make_engine(0.5)
-    async with whole_room(tmp_path, engine=engine, queue_options={"max_attempts": 100}) as stand:
+    async with whole_room(tmp_path, engine=engine, max_attempts=100) as stand:
         ana = await stand.person()
         ana.keep_events = True
         await ana.command("imagine", stand.general, model="flux", prompt="a raven")
@@ -218,7 +218,7 @@ async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path
             stand.queue.pause()
             await ana.command("imagine", stand.general, model="flux", prompt="a clock")
             message = await status_with(ana, "a clock")
-            await stand.bot.say_goodbye()
+            await stand.product.status_messages.say_goodbye()
             parting = ana.message(message["id"])
             assert parting is not None
             await ana.until(lambda: "restarting, your place is kept" in ana.message(message["id"])["content"])  # type: ignore[index]
@@ -255,7 +255,7 @@ async def test_a_message_older_than_an_hour_is_replaced(tmp_path: Path) -> None:
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="a snail")
         old = await status_with(ana, "a snail")
-        stand.bot.progress.editable_for = -1.0
+        stand.product.status_messages.editable_for = -1.0
         stand.queue.resume()
         new = await ana.wait_for_message(lambda m: "a snail" in m["content"] and m["id"] != old["id"])
         assert new["id"] != old["id"]

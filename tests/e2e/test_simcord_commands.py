@@ -6,24 +6,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import discord
 import pytest
 from discord.ext import commands
 
-from modules.discord.bot import ImageBot
+from modules.app.compose import Replacements, compose
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import RequestRejected
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.workers.fleet import Fleet
-from modules.utils.database.engine import Database
-from modules.utils.images.cleaner import PictureCleaner
+from modules.utils.settings.settings import Settings
 from tests import fakes
 from tests.discord_stand import OFFERS, PaintingEngine, colour_of, make_engine, pixel
 
@@ -88,50 +85,45 @@ class Scene:
 async def scene(folder: Path, *, seconds: float = 0.05) -> AsyncIterator[Scene]:
     """Everything running, nobody there yet."""
     clock, engine = DeclaredClock(), make_engine(seconds)
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(f"sqlite:///{folder}/bot.db"))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        cleaner = PictureCleaner()
-        stack.push_async_callback(cleaner.aclose)
-        queue = QueueManager(offers=OFFERS, store=database.jobs, clock=clock, batch_window=0.01)
-        fleet = Fleet(runs=queue.runs, make_engine=lambda _: engine, clock=clock)
-
-        async def begin() -> None:
-            """The workers are the test's: the simulation would wait for them without end."""
-
-        bot = ImageBot(
-            queue=queue,
-            fleet=fleet,
-            database=database,
-            cleaner=cleaner,
-            session=session,
-            clock=clock,
-            guild_id=GUILD,
-            begin=begin,
-            ready_timeout=0.02,
+    settings = Settings(
+        discord_token="simulated",
+        allowed_guild_id=GUILD,
+        comfy_urls=("http://127.0.0.1:1",),
+        database_url=f"sqlite:///{folder}/bot.db",
+        batch_window_ms=10,
+    )
+    parts = Replacements(
+        clock=clock,
+        offers=OFFERS,
+        make_engine=lambda _: engine,
+        may_speak=lambda: True,
+        ready_timeout=0.02,
+    )
+    composed = compose(settings, env_file=folder / ".env", models=folder, instead=parts)
+    async with composed as product, simcord.run(product.client) as env:
+        clock.env = env
+        product.message_client._http = product.client.http  # the simulation has put its own into the client
+        guild = env.create_guild("Painters", id=GUILD)
+        await env.settle()
+        made = Scene(
+            env=env,
+            guild=guild,
+            general=guild.create_text_channel("general"),
+            queue=product.queue,
+            engine=engine,
         )
-        async with simcord.run(bot) as env:
-            clock.env = env
-            bot.message_client._http = bot.http  # the simulation has put its own into the bot
-            guild = env.create_guild("Painters", id=GUILD)
-            await env.settle()
-            made = Scene(
-                env=env,
-                guild=guild,
-                general=guild.create_text_channel("general"),
-                queue=queue,
-                engine=engine,
-            )
-            await queue.recover()
-            await _rouse(queue, made.general.id)
-            await fleet.set_urls(["gpu-1"])
-            try:
-                yield made
-            finally:
-                await fleet.aclose(0)
-                await queue.aclose()
-            told = [getattr(error, "original", error) for error in env.errors]
-            assert [error for error in told if not isinstance(error, TOLD)] == []
+        # the test's own work, and not the client's: the simulation would wait for its end
+        await product.registration.sync(GUILD)
+        await product.queue.recover()
+        await _rouse(product.queue, made.general.id)
+        await product.fleet.set_urls(["gpu-1"])
+        try:
+            yield made
+        finally:
+            await product.fleet.aclose(0)
+            await product.queue.aclose()
+        told = [getattr(error, "original", error) for error in env.errors]
+        assert [error for error in told if not isinstance(error, TOLD)] == []
 
 
 async def _rouse(queue: QueueManager, channel_id: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import bot
+from modules.app import developer
 from tests import audit
 
 
@@ -96,4 +96,4 @@ def test_a_service_that_knows_no_package_has_not_looked() -> None:
 
 
 def test_the_checks_include_the_audit() -> None:
-    assert bot.CHECKS["audit"] == ["-m", "tests.audit"]
+    assert developer.CHECKS["audit"] == ["-m", "tests.audit"]

@@ -153,7 +153,8 @@ def test_where_files_cannot_be_locked_nobody_is_waited_for(
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal to a group of processes")
 def test_ctrl_c_while_the_environment_is_made_ends_quietly_and_leaves_no_half_of_it(tmp_path: Path) -> None:
-    for name in ("bot.py", "modules/__init__.py", "modules/app/__init__.py", "modules/app/bootstrap.py"):
+    app = [f"modules/app/{name}.py" for name in ("__init__", "cli", "developer", "bootstrap")]
+    for name in ("bot.py", "modules/__init__.py", *app):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
     process = subprocess.Popen(

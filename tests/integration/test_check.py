@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-import bot
 from modules.ai.inspection import inspect_models
+from modules.app import check
 from modules.demo.comfy_server import ComfyServer, ServerProfile
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, WorldSpec, default_world
@@ -68,7 +68,7 @@ class QueuePosition:
     async def check(self, **changes: str) -> list[Section]:
         """What is found with these settings."""
         given, found = inspect_settings(self.write(**changes), {})
-        return [Section(title="Settings", findings=found), *await bot._inspect(given)]
+        return [Section(title="Settings", findings=found), *await check.inspect(given, ROOT / "flujos")]
 
 
 @asynccontextmanager
@@ -212,15 +212,15 @@ async def test_nothing_is_looked_at_any_more_once_looking_has_failed(
             ended.set()
         raise AssertionError
 
-    async def fail(*_: object) -> tuple[Finding, ...]:
+    async def fail(*_: object, **__: object) -> tuple[Finding, ...]:
         await looking.wait()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bot, "_inspect_discord", look_for_ever)
-    monkeypatch.setattr(bot, "_inspect_database", fail)
+    monkeypatch.setattr(check, "_inspect_discord", look_for_ever)
+    monkeypatch.setattr(check, "inspect_database", fail)
     given = settings.read({"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://127.0.0.1:9"}, {})
     with pytest.raises(ZeroDivisionError):
-        await bot._inspect(given)
+        await check.inspect(given, ROOT / "flujos")
     assert ended.is_set()
 
 

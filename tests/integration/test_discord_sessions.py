@@ -30,7 +30,7 @@ def sessions(stand: Stand) -> list[str]:
 async def open_for(stand: Stand, user_id: int, name: str = "Ana") -> int:
     """The person's channel."""
     guild_id = stand.server.guild.id
-    channel = await stand.bot.channels.open(guild_id, user_id, name=name, locale="en-US")
+    channel = await stand.product.channels.open(guild_id, user_id, name=name, locale="en-US")
     return channel.id
 
 
@@ -46,7 +46,7 @@ async def test_many_first_uses_at_once_make_a_channel_each_and_one_category(tmp_
         await open_for(stand, ids[50])
         ours = [c for c in channels if c.kind == CATEGORY and c.name.startswith("FuLLet")]
         assert [c.name for c in ours] == ["FuLLet", "FuLLet 2"]
-        assert stand.bot.traffic.refused == 0
+        assert stand.product.traffic.refused == 0
 
 
 async def test_a_channel_is_found_again_without_the_database(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_unused_channels_are_warned_and_closed_but_not_while_a_job_lives(t
             await stand.database.sessions.put(
                 SessionRecord(guild_id=guild_id, user_id=user.id, channel_id=channel, last_used_at=now - 3600)
             )
-        await stand.bot.channels.sweep(guild_id)
+        await stand.product.channels.sweep(guild_id)
         warned = await ana.wait_for_message(lambda m: "This channel closes" in m["content"])
         assert warned["channel_id"] == str(unused)
         assert sessions(stand) == ["art-busy", "art-unused"]
@@ -106,7 +106,7 @@ async def test_unused_channels_are_warned_and_closed_but_not_while_a_job_lives(t
                 guild_id=guild_id, user_id=ana.id, channel_id=unused, last_used_at=now - 3600, warned=True
             )
         )
-        await stand.bot.channels.sweep(guild_id)
+        await stand.product.channels.sweep(guild_id)
         assert sessions(stand) == ["art-busy"]
 
 
@@ -130,7 +130,7 @@ async def test_what_was_used_while_others_were_closed_stays(
             return seen
 
         monkeypatch.setattr(store, "of_guild", at_first)
-        await stand.bot.channels.sweep(guild_id)
+        await stand.product.channels.sweep(guild_id)
         assert sessions(stand) == ["art-member-1", "art-member-2"]
         for user in (ana, ben):
             record = await store.get(guild_id, user.id)
@@ -265,7 +265,7 @@ async def test_a_connection_that_breaks_while_a_channel_is_closed_ends_nothing(t
                     await asyncio.sleep(0.01)
             stand.server.faults.hang_up(0)
         await stand.until(lambda: sessions(stand) == ["art-member-1"])
-        assert stand.bot.failure is None
+        assert not stand.work.done()
 
 
 async def test_a_store_that_is_away_at_first_ends_nothing(
@@ -288,7 +288,7 @@ async def test_a_store_that_is_away_at_first_ends_nothing(
             while (record := await stand.database.sessions.get(server.guild.id, member)) is None:
                 await asyncio.sleep(0.01)
             assert record.channel_id == channel
-            assert stand.bot.failure is None
+            assert not stand.work.done()
 
 
 async def test_a_full_guild_gives_up_its_longest_unused_session(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ async def test_a_full_guild_gives_up_its_longest_unused_session(tmp_path: Path) 
         guild = stand.bot.get_guild(guild_id)
         assert guild is not None
         opened = [
-            await stand.bot.channels.open(guild_id, user_id, name=f"p{number}", locale="en-US")
+            await stand.product.channels.open(guild_id, user_id, name=f"p{number}", locale="en-US")
             for number, user_id in enumerate(ids)
         ]
         now = time.time()

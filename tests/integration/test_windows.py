@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import bot
 from modules.app import bootstrap
+from modules.app.serve import until_signalled
 from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[2]
@@ -90,5 +90,5 @@ def test_a_loop_without_signals_ends_in_good_order_all_the_same(
         return 1
 
     monkeypatch.setattr(asyncio.SelectorEventLoop, "add_signal_handler", refuse)
-    assert bot._until_signalled(work()) == 0
+    assert until_signalled(work()) == 0
     assert ended == [number]

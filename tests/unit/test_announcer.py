@@ -21,7 +21,9 @@ class Slow:
 def test_pictures_are_not_kept_for_those_who_have_not_heard() -> None:
     async def whole() -> None:
         quick = Listener()
-        publisher = EventPublisher([Slow(), quick])
+        publisher = EventPublisher()
+        publisher.add(Slow())
+        publisher.add(quick)
         for number in range(1, 101):
             publisher.tell(finished(a_job(number), bytes(1000)))
         await asyncio.sleep(1)
@@ -37,7 +39,9 @@ def test_pictures_are_not_kept_for_those_who_have_not_heard() -> None:
 def test_a_slow_listener_holds_up_only_itself() -> None:
     async def whole() -> list[str]:
         quick, job = Listener(), a_job(1)
-        publisher = EventPublisher([Slow(), quick])
+        publisher = EventPublisher()
+        publisher.add(Slow())
+        publisher.add(quick)
         publisher.tell(finished(job, b"pixels"))
         publisher.tell(Delivered(job=job, receipt=Receipt(where="channel")))
         await asyncio.sleep(1)

@@ -8,8 +8,8 @@ from pathlib import Path
 import discord
 import pytest
 
-import bot
 from modules.ai.workflows import cards
+from modules.app import cli
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin, AdminSlash
 from modules.discord.cogs.commands import Commands
@@ -108,7 +108,7 @@ def test_a_readme_names_each_command(path: Path) -> None:
 @every(PROSE)
 def test_commands_that_are_to_be_typed_exist(path: Path) -> None:
     said = text(path)
-    assert set(re.findall(r"python3? bot\.py ([a-z][\w-]*)", said)) <= set(bot.COMMANDS)
+    assert set(re.findall(r"python3? bot\.py ([a-z][\w-]*)", said)) <= set(cli.COMMANDS)
     targets = set(re.findall(r"^([\w-]+):", text(ROOT / "Makefile"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", said, re.MULTILINE)) <= targets
     administrators = {command.name for command in Admin.__cog_commands__}

@@ -77,9 +77,9 @@ class Play:
             store=self.store,
             clock=self.clock,
             delivery=self.box,
-            listeners=[self.ear],
             max_jobs_per_user=limit,
         )
+        self.manager.subscribe(self.ear)
         self.engines = {
             name: FakeEngine(
                 name,

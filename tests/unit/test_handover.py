@@ -76,9 +76,9 @@ def play(
             store=MemoryStore(),
             clock=clock,
             delivery=SlowPost(table, seconds, stuck),
-            listeners=[Listener()],
             pictures_at_once=AT_ONCE,
         )
+        queue.subscribe(Listener())
         fleet = Fleet(runs=queue.runs, make_engine=lambda _: engine, clock=clock)
         await fleet.set_urls(["a"])
         for user in range(1, people + 1):

@@ -55,9 +55,9 @@ class House:
             store=self.store,
             clock=self.clock,
             delivery=self.box,
-            listeners=[self.ear],
             **self.settings,
         )
+        self.manager.subscribe(self.ear)
         self.fleet = Fleet(
             runs=self.manager.runs, make_engine=self._engine, clock=self.clock, times=self.times
         )

@@ -11,7 +11,7 @@ from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Backlog, Cancelled, JobTurn
-from tests.fakes import Listener, MemoryStore, offer, request
+from tests.fakes import Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import run_virtual
 
 
@@ -30,9 +30,11 @@ class SlowStore(MemoryStore):
 
 
 def manager_of(store: MemoryStore, listener: Listener) -> QueueManager:
-    return QueueManager(
-        offers=[offer()], store=store, clock=LoopClock(), listeners=[listener], max_jobs_per_user=9
+    manager = QueueManager(
+        offers=[offer()], store=store, clock=LoopClock(), delivery=Postbox(), max_jobs_per_user=9
     )
+    manager.subscribe(listener)
+    return manager
 
 
 @pytest.mark.parametrize("after", [0.5, 1.5, 3.5])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import bot
+from modules.app import serve as serving
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
@@ -34,8 +34,10 @@ async def test_what_goes_away_while_serving_is_waited_for(
     async def at_once(seconds: float) -> None:
         assert seconds == 1.0
 
-    monkeypatch.setattr(bot, "_serve", serve)
+    monkeypatch.setattr(serving, "serve", serve)
     monkeypatch.setattr("asyncio.sleep", at_once)
     given = settings.read({"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://a:1"}, {})
-    assert await bot._keep_serving(given, Path(".env"), HealthServer()) == 0
+    assert (
+        await serving.keep_serving(given, HealthServer(), env_file=Path(".env"), models=Path("flujos")) == 0
+    )
     assert began == [30.0, patience]

@@ -10,12 +10,15 @@ from discord import app_commands
 from discord.ext import commands
 
 from modules.discord.interactions.administration import Administration
-from modules.discord.interactions.desk import Desk
+from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer, sentence
 from modules.discord.rejections import ForAdministrators
 from modules.discord.requests.guild_guard import GuildGuard
+from modules.discord.requests.requester import Requesters
 from modules.discord.transport.message_client import mentions
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import RequestRejected, UnknownJob
+from modules.utils.database.stores.preferences import Preferences
 
 log = getLogger(__name__)
 
@@ -25,8 +28,16 @@ Context = commands.Context[commands.Bot]
 class Admin(commands.Cog):
     """The ``!`` commands. Thin: check, hand over, answer."""
 
-    def __init__(self, desk: Desk, administration: Administration, guard: GuildGuard) -> None:
-        self._desk, self._administration, self._guard = desk, administration, guard
+    def __init__(
+        self,
+        administration: Administration,
+        *,
+        guard: GuildGuard,
+        preferences: Preferences,
+        messages: Translations,
+    ) -> None:
+        self._administration, self._guard = administration, guard
+        self._preferences, self._messages = preferences, messages
 
     async def cog_check(self, ctx: commands.Context[commands.Bot]) -> bool:  # type: ignore[override]
         """Administrators of the guild only. Before the guild is known, only ``getid`` is answered."""
@@ -50,10 +61,10 @@ class Admin(commands.Cog):
             cause = UnknownJob()
         elif not isinstance(cause, RequestRejected):
             log.error("a command failed", exc_info=cause)
-        await _say(ctx, sentence(cause, self._desk.messages, locale))
+        await _say(ctx, sentence(cause, self._messages, locale))
 
     async def _locale(self, ctx: Context) -> str:
-        chosen = (await self._desk.database.preferences.get(ctx.author.id)).locale
+        chosen = (await self._preferences.get(ctx.author.id)).locale
         return chosen or (str(ctx.guild.preferred_locale) if ctx.guild is not None else "en-US")
 
     @commands.command()
@@ -138,15 +149,17 @@ class Admin(commands.Cog):
 class AdminSlash(commands.GroupCog, group_name="admin"):
     """The ``/admin`` commands. Discord hides them from others; the check here does not rely on that."""
 
-    def __init__(self, desk: Desk, administration: Administration) -> None:
-        self._desk, self._administration = desk, administration
+    def __init__(
+        self, administration: Administration, *, deferrals: Deferrals, requesters: Requesters
+    ) -> None:
+        self._administration, self._deferrals, self._requesters = administration, deferrals, requesters
 
     async def _begin(self, interaction: discord.Interaction) -> str:
         """Defer, check, and give the language."""
-        await self._desk.deferrals.defer(interaction)
+        await self._deferrals.defer(interaction)
         if not interaction.permissions.administrator:
             raise ForAdministrators
-        return (await self._desk.person(interaction)).locale
+        return (await self._requesters.of(interaction)).locale
 
     async def _answer(self, interaction: discord.Interaction, text: Awaitable[str]) -> None:
         await answer(interaction, await text)

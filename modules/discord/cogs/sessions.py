@@ -7,13 +7,15 @@ from logging import getLogger
 import discord
 from discord.ext import commands
 
-from modules.discord.interactions.desk import Desk
+from modules.discord.sessions.channels import SessionChannels
 from modules.discord.sessions.rules import owner_of
 from modules.discord.transport.message_client import DISCORD_ERRORS
 from modules.discord.transport.rate_limiter import Priority, priority
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import RequestRejected, StoreError
+from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock
+from modules.utils.database.stores.sessions import SessionStore
 
 log = getLogger(__name__)
 
@@ -26,8 +28,18 @@ LOOKED_FOR_AT_ONCE = 5
 class Sessions(commands.Cog):
     """``sweep_every``: seconds between two looks at what is unused and who has left."""
 
-    def __init__(self, bot: commands.Bot, desk: Desk, *, clock: Clock, sweep_every: float = 60.0) -> None:
-        self._bot, self._desk, self._clock, self._sweep_every = bot, desk, clock, sweep_every
+    def __init__(
+        self,
+        bot: commands.Bot,
+        *,
+        queue: QueueManager,
+        channels: SessionChannels,
+        store: SessionStore,
+        clock: Clock,
+        sweep_every: float = 60.0,
+    ) -> None:
+        self._bot, self._queue, self._channels, self._store = bot, queue, channels, store
+        self._clock, self._sweep_every = clock, sweep_every
         self._looked_for: set[int] = set()
 
     async def run(self, guild_id: int) -> None:
@@ -37,9 +49,9 @@ class Sessions(commands.Cog):
             try:
                 guild = self._bot.get_guild(guild_id)
                 if guild is not None and not adopted:
-                    await self._desk.channels.adopt(guild)
+                    await self._channels.adopt(guild)
                     adopted = True
-                await self._desk.channels.sweep(guild_id)
+                await self._channels.sweep(guild_id)
                 await self._look_for_leavers(guild_id)
             except (StoreError, RequestRejected) as error:
                 log.warning("sessions are looked after later: %s", error)
@@ -48,7 +60,7 @@ class Sessions(commands.Cog):
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel deleted by hand: the next result makes a new one."""
-        await self._desk.channels.forget_channel(channel.id)
+        await self._channels.forget_channel(channel.id)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -57,7 +69,7 @@ class Sessions(commands.Cog):
         if message.guild is None or not isinstance(channel, discord.TextChannel):
             return
         if owner_of(channel.name, channel.topic) == message.author.id:
-            await self._desk.channels.touch(message.guild.id, message.author.id)
+            await self._channels.touch(message.guild.id, message.author.id)
 
     @commands.Cog.listener()
     async def on_member_ban(self, guild: discord.Guild, user: discord.User | discord.Member) -> None:
@@ -73,8 +85,8 @@ class Sessions(commands.Cog):
         guild = self._bot.get_guild(guild_id)
         if guild is None or self._bot.intents.members:
             return
-        owners = [record.user_id for record in await self._desk.database.sessions.of_guild(guild_id)]
-        busy = [user_id for user_id in owners if self._desk.queue.active_jobs(user_id)]
+        owners = [record.user_id for record in await self._store.of_guild(guild_id)]
+        busy = [user_id for user_id in owners if self._queue.active_jobs(user_id)]
         for user_id in (*busy, *self._next_in_turn(set(owners) - set(busy))):
             if not await _is_member(guild, user_id):
                 await self._see_off(guild_id, user_id)
@@ -89,8 +101,8 @@ class Sessions(commands.Cog):
 
     async def _see_off(self, guild_id: int, user_id: int) -> None:
         """Cancel the jobs and close the channel of somebody who is not there any more."""
-        cancelled = await self._desk.queue.cancel_user(user_id, by=None)
-        closed = await self._desk.channels.close(guild_id, user_id)
+        cancelled = await self._queue.cancel_user(user_id, by=None)
+        closed = await self._channels.close(guild_id, user_id)
         if cancelled or closed:
             log.info("a member left: %d jobs cancelled", len(cancelled))
 

@@ -34,7 +34,7 @@ log = getLogger(__name__)
 
 
 class FailureNotices:
-    """See the module. What could be told nowhere stays noted in ``store`` as a status message that is
+    """What could be told nowhere stays noted in ``store`` as a status message that is
     still to be posted, by which the next process finds it."""
 
     def __init__(
@@ -50,14 +50,14 @@ class FailureNotices:
         self._messages, self._offers = messages, tuple(offers)
         self._kept: defaultdict[int, dict[JobId, StatusText]] = defaultdict(dict)
 
-    async def tell(self, board: StatusText) -> None:
+    async def tell(self, status: StatusText) -> None:
         """Tell a failed job's owner, or keep it for their next command."""
-        async for channel_id, shown in self._destinations(board):
+        async for channel_id, shown in self._destinations(status):
             if await self._post(channel_id, shown):
                 return
-        job = board.job
+        job = status.job
         log.warning("failure of job %s could be told nowhere and is kept", job.id, extra={"job": job.id})
-        self._kept[job.request.user_id][job.id] = board
+        self._kept[job.request.user_id][job.id] = status
         with suppress(StoreError):
             await self._store.put(job.id, job.request.channel_id, NOWHERE_YET)
 
@@ -67,22 +67,22 @@ class FailureNotices:
 
     async def show(self, user_id: int, channel_id: int) -> None:
         """Tell there what could be told nowhere; what cannot be told now either stays kept."""
-        for job_id, board in list(self._kept.pop(user_id, {}).items()):
-            if await self._post(channel_id, board):
+        for job_id, status in list(self._kept.pop(user_id, {}).items()):
+            if await self._post(channel_id, status):
                 with suppress(StoreError):
                     await self._store.remove(job_id)
             else:
-                self._kept[user_id][job_id] = board
+                self._kept[user_id][job_id] = status
 
     def forget(self, user_id: int) -> None:
         """They want nothing to be remembered."""
         self._kept.pop(user_id, None)
 
-    async def _destinations(self, board: StatusText) -> AsyncIterator[tuple[int, StatusText]]:
+    async def _destinations(self, status: StatusText) -> AsyncIterator[tuple[int, StatusText]]:
         """Where to try, in order, and what to say there. Direct messages know no age restriction."""
-        request = board.job.request
+        request = status.job.request
         nsfw = is_nsfw(self._offers, request)
-        yield request.channel_id, board
+        yield request.channel_id, status
         try:
             another = await self._channels.reopen(
                 request.guild_id,
@@ -92,32 +92,32 @@ class FailureNotices:
                 age_restricted=nsfw,
             )
         except (TooManyChannels, StoreError, *DISCORD_ERRORS) as error:
-            log.info("no new channel to tell of job %s: %s", board.job.id, error)
+            log.info("no new channel to tell of job %s: %s", status.job.id, error)
         else:
             if another is not None:
-                yield another, board
+                yield another, status
         try:
             direct = await self._message_client.direct_channel(request.user_id)
         except MessageError as error:
             log.info("no direct messages with %s: %s", request.user_id, error)
         else:
-            yield direct, replace(board, with_prompt=board.with_prompt and not nsfw)
+            yield direct, replace(status, with_prompt=status.with_prompt and not nsfw)
 
-    async def _post(self, channel_id: int, board: StatusText) -> bool:
-        job = board.job
-        note = OutgoingMessage(
-            text=render(self._messages, board),
-            view=job_row(self._messages, job.request.locale, job.id, actions(board)),
+    async def _post(self, channel_id: int, status: StatusText) -> bool:
+        job = status.job
+        outgoing = OutgoingMessage(
+            text=render(self._messages, status),
+            view=job_row(self._messages, job.request.locale, job.id, actions(status)),
             mention=job.request.user_id,
         )
-        once = nonce(job.id, channel_id, "failed" if board.with_prompt else "failed, in short")
+        once = nonce(job.id, channel_id, "failed" if status.with_prompt else "failed, in short")
         try:
-            await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+            await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
         except AlreadyDeleted:
             return True
         except MessageError as error:
-            if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and board.with_prompt:
-                return await self._post(channel_id, replace(board, with_prompt=False))
+            if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and status.with_prompt:
+                return await self._post(channel_id, replace(status, with_prompt=False))
             log.info("failure of job %s not told in %s: %s", job.id, channel_id, error)
             return False
         return True

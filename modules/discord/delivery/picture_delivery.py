@@ -62,13 +62,13 @@ class ChannelDelivery:
         message_client: MessageClient,
         channels: SessionChannels,
         preferences: Preferences,
-        notes: ResultMessages,
+        result_messages: ResultMessages,
         offers: Sequence[ModelOffer],
         clock: Clock,
         patience: float = 300.0,
     ) -> None:
         self._message_client, self._channels, self._preferences = message_client, channels, preferences
-        self._notes, self._offers = notes, tuple(offers)
+        self._result_messages, self._offers = result_messages, tuple(offers)
         self._clock, self._patience = clock, patience
 
     async def deliver(self, finished: Finished) -> Receipt:
@@ -111,22 +111,26 @@ class ChannelDelivery:
 
     async def _post(self, finished: Finished, destination: _Destination, wanted: UserPreferences) -> Receipt:
         job, channel_id = finished.job, destination.channel_id
-        note = await self._notes.of(finished, where=destination.where, limit=destination.limit, wanted=wanted)
+        outgoing = await self._result_messages.of(
+            finished, where=destination.where, limit=destination.limit, wanted=wanted
+        )
         once = nonce(job.id, channel_id, "result")
         try:
-            posted = await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
+            posted = await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
         except TooLarge:
             limit = FILE_LIMIT // 2
-            note = await self._notes.of(finished, where=destination.where, limit=limit, wanted=wanted)
+            outgoing = await self._result_messages.of(
+                finished, where=destination.where, limit=limit, wanted=wanted
+            )
         except Refused as error:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
-            note = without_prompt(note)
+            outgoing = without_prompt(outgoing)
         else:
-            return _receipt(destination, note, posted)
+            return _receipt(destination, outgoing, posted)
         once = nonce(job.id, channel_id, "second")
-        posted = await self._message_client.post(channel_id, note, level=Priority.DELIVER, nonce=once)
-        return _receipt(destination, note, posted)
+        posted = await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+        return _receipt(destination, outgoing, posted)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
         """Where to try, in order. Direct messages know no age restriction."""
@@ -199,10 +203,10 @@ class ChannelDelivery:
                 return None
 
 
-def _receipt(destination: _Destination, note: OutgoingMessage, posted: Posted) -> Receipt:
+def _receipt(destination: _Destination, outgoing: OutgoingMessage, posted: Posted) -> Receipt:
     return Receipt(
         where=destination.where,
         channel_id=posted.channel_id,
         message_id=posted.message_id,
-        size=note.picture_size,
+        size=outgoing.picture_size,
     )

@@ -169,11 +169,11 @@ def _gpu_time(messages: Translations, report: RunReport, locale: str) -> str:
     )
 
 
-def without_prompt(note: OutgoingMessage) -> OutgoingMessage:
+def without_prompt(outgoing: OutgoingMessage) -> OutgoingMessage:
     """The same message without what its owner wrote, where the server's own filter refused that."""
-    lines = [line for line in note.text.splitlines() if not line.startswith("> ")]
-    files = note.files and tuple(replace(file, alt="") for file in note.files)
-    return replace(note, text="\n".join(lines), files=files)
+    lines = [line for line in outgoing.text.splitlines() if not line.startswith("> ")]
+    files = outgoing.files and tuple(replace(file, alt="") for file in outgoing.files)
+    return replace(outgoing, text="\n".join(lines), files=files)
 
 
 def own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:

@@ -81,7 +81,7 @@ class _Message:
     a former process or by a request of which the answer never came, and nobody knows where it stands.
     ``waits_for``: the step for which its task waits to have its turn, and which may still be overtaken."""
 
-    board: StatusText
+    status: StatusText
     posted: Posted | None = None
     sought: bool = False
     shown: str = ""
@@ -118,7 +118,7 @@ class LiveStatusMessages:
         self._preferences, self._messages, self._clock = preferences, messages, clock
         self._place, self._hindrance, self._served = place, hindrance, served
         self._tell_elsewhere, self._interval = tell_elsewhere, interval
-        self._traces = StatusMessageSearch(message_client=message_client, clock=clock)
+        self._search = StatusMessageSearch(message_client=message_client, clock=clock)
         self._all: dict[JobId, _Message] = {}
         self._left: dict[JobId, Posted | None] = {}
         self._leaving = False
@@ -130,38 +130,38 @@ class LiveStatusMessages:
         if message is None:
             sought = event.job.id in self._left and self._left[event.job.id] is None
             left = self._left.pop(event.job.id, None)
-            message = _Message(board=StatusText(job=event.job), posted=left, sought=sought)
+            message = _Message(status=StatusText(job=event.job), posted=left, sought=sought)
             self._all[event.job.id] = message
         if isinstance(event, Progressed) and event.preview is not None:
             message.preview = event.preview
-        message.board = self._after(replace(message.board, job=event.job), event)
+        message.status = self._after(replace(message.status, job=event.job), event)
         self._send_soon(message)
 
-    def _after(self, board: StatusText, event: JobEvent) -> StatusText:
-        """The board once ``event`` has happened."""
+    def _after(self, status: StatusText, event: JobEvent) -> StatusText:
+        """The status once ``event`` has happened."""
         if isinstance(event, (Started, Progressed)):
-            return self._running(board, event)
+            return self._running(status, event)
         if isinstance(event, (Finished, Delivered, Failed, Cancelled)):
-            return _ending(board, event)
-        waiting = replace(board, started_at=None, step=0)
+            return _ending(status, event)
+        waiting = replace(status, started_at=None, step=0)
         if isinstance(event, Requeued):
             return self._placed(replace(waiting, stage="retrying", error=event.error))
         return self._placed(replace(waiting, stage="queued"))
 
-    def _running(self, board: StatusText, event: Started | Progressed) -> StatusText:
+    def _running(self, status: StatusText, event: Started | Progressed) -> StatusText:
         if isinstance(event, Progressed):
             return replace(
-                board,
+                status,
                 stage="started",
-                started_at=board.started_at or self._clock.unix(),
+                started_at=status.started_at or self._clock.unix(),
                 step=event.step,
                 steps=event.steps,
-                expected_at=event.expected_at or board.expected_at,
+                expected_at=event.expected_at or status.expected_at,
             )
         place = self._place(event.job.id)
         expected_at = place.expected_at if place is not None else None
         return replace(
-            board,
+            status,
             stage="started",
             started_at=self._clock.unix(),
             step=0,
@@ -169,10 +169,10 @@ class LiveStatusMessages:
             together=event.batch_size,
         )
 
-    def _placed(self, board: StatusText) -> StatusText:
-        job = board.job
+    def _placed(self, status: StatusText) -> StatusText:
+        job = status.job
         return replace(
-            board, place=self._place(job.id), hindrance=self._hindrance(), served=self._served(job)
+            status, place=self._place(job.id), hindrance=self._hindrance(), served=self._served(job)
         )
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +183,7 @@ class LiveStatusMessages:
             message.task.cancel()  # what it waits for is not to be done any more, or is urgent by now
             message.task = message.waits_for = None
         if message.task is None and not self._leaving:
-            message.task = asyncio.create_task(self._keep(message), name=f"status {message.board.job.id}")
+            message.task = asyncio.create_task(self._keep(message), name=f"status {message.status.job.id}")
 
     async def _keep(self, message: _Message) -> None:
         try:
@@ -200,51 +200,51 @@ class LiveStatusMessages:
         finally:
             if message.task is asyncio.current_task():  # else another one has taken over
                 message.task = message.waits_for = None
-                if message.board.stage in ENDED and not message.changed:
-                    self._all.pop(message.board.job.id, None)
+                if message.status.stage in ENDED and not message.changed:
+                    self._all.pop(message.status.job.id, None)
 
     async def _bring_up_to_date(self, message: _Message) -> None:
         """Show how the job stands, unless nothing can be shown there any more: then tell a failure
         elsewhere."""
         if not message.unreachable:
             await self._show(message)
-        if message.unreachable and message.board.stage == "failed":
-            await self._tell_elsewhere(message.board)
+        if message.unreachable and message.status.stage == "failed":
+            await self._tell_elsewhere(message.status)
 
     async def _show(self, message: _Message) -> None:
         """Bring the message up to date."""
         try:
             if message.sought:
                 await self._find(message)
-            if message.board.stage == "delivered":
+            if message.status.stage == "delivered":
                 await self._remove(message)
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
-            log.info("status of job %s waits: %s", message.board.job.id, error)
+            log.info("status of job %s waits: %s", message.status.job.id, error)
             message.sent_at = self._clock.now() + self._interval
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
                 message.posted, message.changed = None, True
-            elif error.code == BLOCKED_BY_AUTOMOD and message.board.with_prompt:
-                message.board, message.changed = replace(message.board, with_prompt=False), True
+            elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
+                message.status, message.changed = replace(message.status, with_prompt=False), True
             else:
-                log.warning("status of job %s refused: %s", message.board.job.id, error)
+                log.warning("status of job %s refused: %s", message.status.job.id, error)
         except MessageError as error:
-            log.info("status of job %s cannot be shown: %s", message.board.job.id, error)
+            log.info("status of job %s cannot be shown: %s", message.status.job.id, error)
             message.unreachable = True
             with suppress(StoreError):  # then the next process finds out as this one did
-                await self._store.remove(message.board.job.id)
+                await self._store.remove(message.status.job.id)
 
     async def _update(self, message: _Message) -> None:
-        if message.preview is not None and message.board.stage not in ENDED:
-            chosen = await self._preferences.get(message.board.job.request.user_id)
+        if message.preview is not None and message.status.stage not in ENDED:
+            chosen = await self._preferences.get(message.status.job.request.user_id)
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
-        if message.board.stage in ENDED and not message.changed:
-            await self._store.remove(message.board.job.id)
+        if message.status.stage in ENDED and not message.changed:
+            await self._store.remove(message.status.job.id)
 
     async def _send(self, message: _Message) -> None:
         """Wait for the message's turn, and say what is so then."""
@@ -252,7 +252,7 @@ class LiveStatusMessages:
         if posted is not None and self._age(posted) > self.editable_for:
             await self._message_client.delete(posted, level=Priority.STATUS)
             message.posted = posted = None
-        level, channel_id = _urgency(message.board), message.board.job.request.channel_id
+        level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
             async with self._message_client.turn_to_post(channel_id, level=level):
                 self._begin(message)
@@ -268,36 +268,36 @@ class LiveStatusMessages:
 
     def _look(self, message: _Message) -> tuple[str, bytes | None]:
         """What the message should show: its text and its preview."""
-        board = message.board
-        preview = message.preview if message.wants_preview and board.stage not in ENDED else None
-        return render(self._messages, board), preview
+        status = message.status
+        preview = message.preview if message.wants_preview and status.stage not in ENDED else None
+        return render(self._messages, status), preview
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
         """Say the newest; the turn for it has come."""
         text, preview = self._look(message)
         message.sent_at = self._clock.now()
         await self._message_client.edit_now(
-            posted, self._note(message.board, text, preview, message.shown_preview)
+            posted, self._outgoing(message.status, text, preview, message.shown_preview)
         )
         message.shown, message.shown_preview = text, preview
 
     async def _post(self, message: _Message) -> None:
         """Post it so that it is found again: that it will be there is noted before it is. The turn for it
         has come."""
-        job_id, channel_id = message.board.job.id, message.board.job.request.channel_id
+        job_id, channel_id = message.status.job.id, message.status.job.request.channel_id
         await self._store.put(job_id, channel_id, NOWHERE_YET)
-        if message.board.stage == "delivered":
+        if message.status.stage == "delivered":
             await self._store.remove(job_id)
             return
         text, preview = self._look(message)
-        note = self._note(message.board, text, preview, None)
+        outgoing = self._outgoing(message.status, text, preview, None)
         message.sent_at = self._clock.now()
         message.sought = True
         try:
             once = nonce(job_id, channel_id, "status")
-            message.posted = await self._message_client.post_now(channel_id, note, nonce=once)
+            message.posted = await self._message_client.post_now(channel_id, outgoing, nonce=once)
         except BaseException:
-            self._traces.forget(channel_id)  # it may stand there since
+            self._search.forget(channel_id)  # it may stand there since
             raise
         message.shown, message.shown_preview = text, preview
         await self._store.put(job_id, channel_id, message.posted.message_id)
@@ -305,20 +305,20 @@ class LiveStatusMessages:
 
     async def _find(self, message: _Message) -> None:
         """Learn where the job's status message stands, if it does."""
-        job = message.board.job
-        message.posted = await self._traces.find(job)
+        job = message.status.job
+        message.posted = await self._search.find(job)
         if message.posted is not None:
             # Noted before it is changed: it may lose the button by which it was found.
             await self._store.put(job.id, message.posted.channel_id, message.posted.message_id)
         message.sought = False
 
-    def _note(
-        self, board: StatusText, text: str, preview: bytes | None, shown: bytes | None
+    def _outgoing(
+        self, status: StatusText, text: str, preview: bytes | None, shown: bytes | None
     ) -> OutgoingMessage:
-        locale = board.job.request.locale
+        locale = status.job.request.locale
         files: tuple[FileUpload, ...] | None = None
         if preview is not None and preview is not shown:
-            alt = plain(board.job.request.prompt, 1000) if board.with_prompt else ""
+            alt = plain(status.job.request.prompt, 1000) if status.with_prompt else ""
             ending = EXTENSIONS.get(media_type(preview) or "", "jpg")
             files = (FileUpload(name=f"preview.{ending}", data=preview, alt=alt),)
         elif preview is None and shown is not None:
@@ -326,14 +326,14 @@ class LiveStatusMessages:
         return OutgoingMessage(
             text=text,
             files=files,
-            view=job_row(self._messages, locale, board.job.id, actions(board)),
-            mention=board.job.request.user_id if board.stage == "failed" else None,
+            view=job_row(self._messages, locale, status.job.id, actions(status)),
+            mention=status.job.request.user_id if status.stage == "failed" else None,
         )
 
     async def _remove(self, message: _Message) -> None:
         if message.posted is not None:
             await self._message_client.delete(message.posted, level=Priority.STATUS)
-        await self._store.remove(message.board.job.id)
+        await self._store.remove(message.status.job.id)
 
     def _age(self, posted: Posted) -> float:
         return self._clock.unix() - discord.utils.snowflake_time(posted.message_id).timestamp()
@@ -349,17 +349,17 @@ class LiveStatusMessages:
     def look_at_places(self) -> None:
         """Compare what some of the waiting messages say with the queue; the others come next time."""
         waiting = (
-            job_id for job_id, message in self._all.items() if message.board.stage in ("queued", "retrying")
+            job_id for job_id, message in self._all.items() if message.status.stage in ("queued", "retrying")
         )
         for job_id in list(islice(waiting, PLACES_AT_ONCE)):
             message = self._all.pop(job_id)
             self._all[job_id] = message  # to the end of the line
-            placed = self._placed(message.board)
-            old = message.board
+            placed = self._placed(message.status)
+            old = message.status
             now = self._clock.unix()
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
             if other or worth_telling(old.place, placed.place, now=now):
-                message.board = placed
+                message.status = placed
                 self._send_soon(message)
 
     async def recall(self) -> None:
@@ -385,15 +385,15 @@ class LiveStatusMessages:
             record = await self._ended(ended, job_id) if job is None else None
             if job_id not in self._left:
                 continue  # an event came meanwhile
-            board = StatusText(job=job) if job is not None else _ended_board(record)
-            if board is None and record is not None:
-                continue  # its end is being journaled just now: the event is about to come
+            status = StatusText(job=job) if job is not None else _ended_status(record)
+            if status is None and record is not None:
+                continue  # its end is being journaled right now: the event is about to come
             del self._left[job_id]
-            if board is None:
+            if status is None:
                 await self._store.remove(job_id)
                 continue
-            shown = self._placed(board) if job is not None else board
-            message = self._all[job_id] = _Message(board=shown, posted=posted, sought=posted is None)
+            shown = self._placed(status) if job is not None else status
+            message = self._all[job_id] = _Message(status=shown, posted=posted, sought=posted is None)
             self._send_soon(message)
 
     async def _ended(
@@ -425,46 +425,46 @@ class LiveStatusMessages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _part(self, message: _Message) -> None:
-        if message.board.stage in ENDED:
+        if message.status.stage in ENDED:
             await self._bring_up_to_date(message)
             return
-        board = replace(message.board, stage="restarting")
-        note = self._note(board, render(self._messages, board), None, message.shown_preview)
+        status = replace(message.status, stage="restarting")
+        outgoing = self._outgoing(status, render(self._messages, status), None, message.shown_preview)
         try:
             if message.sought:
                 await self._find(message)
             if message.posted is None or message.unreachable:
                 return
-            await self._message_client.edit(message.posted, note, level=Priority.DELIVER)
+            await self._message_client.edit(message.posted, outgoing, level=Priority.DELIVER)
         except (MessageError, StoreError) as error:
-            log.info("status of job %s not updated: %s", board.job.id, error)
+            log.info("status of job %s not updated: %s", status.job.id, error)
 
 
-def _ending(board: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:
+def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:
     if isinstance(event, Finished):
-        return replace(board, stage="finishing")
+        return replace(status, stage="finishing")
     if isinstance(event, Failed):
-        return replace(board, stage="failed", error=event.error)
+        return replace(status, stage="failed", error=event.error)
     if isinstance(event, Delivered):
-        return replace(board, stage="kept" if event.receipt.where == "kept" else "delivered")
+        return replace(status, stage="kept" if event.receipt.where == "kept" else "delivered")
     others = event.by is not None and event.by != event.job.request.user_id
-    return replace(board, stage="cancelled-by-other" if others else "cancelled")
+    return replace(status, stage="cancelled-by-other" if others else "cancelled")
 
 
 def _step(message: _Message) -> _Step:
-    level = _urgency(message.board)
+    level = _urgency(message.status)
     if message.sought:
         return "find", level
-    if message.board.stage == "delivered":
+    if message.status.stage == "delivered":
         return "nothing" if message.posted is None else "remove", level
     return "post" if message.posted is None else "edit", level
 
 
-def _urgency(board: StatusText) -> Priority:
-    return Priority.DELIVER if board.stage in ("failed", "kept") else Priority.STATUS
+def _urgency(status: StatusText) -> Priority:
+    return Priority.DELIVER if status.stage in ("failed", "kept") else Priority.STATUS
 
 
-def _ended_board(record: JobRecord | None) -> StatusText | None:
+def _ended_status(record: JobRecord | None) -> StatusText | None:
     """What the message of a job that ended in a former process should say."""
     if record is None or record.state not in ("delivered", "deleted", "kept", "failed", "cancelled"):
         return None

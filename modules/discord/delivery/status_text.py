@@ -52,44 +52,44 @@ class StatusText:
     with_prompt: bool = True
 
 
-def render(messages: Translations, board: StatusText) -> str:
+def render(messages: Translations, status: StatusText) -> str:
     """The text of the status message."""
-    request = board.job.request
+    request = status.job.request
     prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
-    lines = [_headline(messages, board)]
-    if board.with_prompt and request.prompt.strip():
+    lines = [_headline(messages, status)]
+    if status.with_prompt and request.prompt.strip():
         lines.append(prompt)
-    if board.stage == "started":
-        lines += _running(messages, board)
-    elif board.stage in ("queued", "retrying"):
-        lines += _waiting(messages, board)
+    if status.stage == "started":
+        lines += _running(messages, status)
+    elif status.stage in ("queued", "retrying"):
+        lines += _waiting(messages, status)
     return "\n".join(lines)
 
 
-def _headline(messages: Translations, board: StatusText) -> str:
-    request, stage = board.job.request, board.stage
-    fields: dict[str, str | int] = {"number": str(board.job.number)}
+def _headline(messages: Translations, status: StatusText) -> str:
+    request, stage = status.job.request, status.stage
+    fields: dict[str, str | int] = {"number": str(status.job.number)}
     if stage == "queued":
-        fields["ahead"] = standing(board.place)
-        fields["waiting"] = board.place.waiting if board.place else 1
+        fields["ahead"] = standing(status.place)
+        fields["waiting"] = status.place.waiting if status.place else 1
     elif stage == "started":
-        fields["since"] = moment(board.started_at or 0)
+        fields["since"] = moment(status.started_at or 0)
     elif stage == "retrying":
-        fields["why"] = _setback(board)
+        fields["why"] = _setback(status)
     elif stage == "failed":
         fields["owner"] = f"<@{request.user_id}>"
-        error = board.error or GenerationError("")
+        error = status.error or GenerationError("")
         fields["why"] = messages.error(request.locale, error)
     return messages.text(request.locale, f"status-{stage}", **fields)
 
 
-def _setback(board: StatusText) -> str:
+def _setback(status: StatusText) -> str:
     """Which of the sentences about a run that came to nothing is true."""
-    error = board.error or GenerationError("")
+    error = status.error or GenerationError("")
     if error.blame == "server":
         lacking = error.message_key == "error-server-lacks"
-        return ("lacks" if lacking else "server") + ("" if board.served else "-none")
-    return "size-alone" if error.blame == "size" and board.together == 1 else error.blame
+        return ("lacks" if lacking else "server") + ("" if status.served else "-none")
+    return "size-alone" if error.blame == "size" and status.together == 1 else error.blame
 
 
 def standing(place: QueuePosition | None) -> str | int:
@@ -99,31 +99,31 @@ def standing(place: QueuePosition | None) -> str | int:
     return "taken" if place.running else place.ahead
 
 
-def _running(messages: Translations, board: StatusText) -> list[str]:
-    locale, lines = board.job.request.locale, []
-    if board.steps:
-        drawn = bar(board.step, board.steps)
-        lines.append(messages.text(locale, "status-steps", bar=drawn, step=board.step, steps=board.steps))
-    if board.expected_at is not None:
-        lines.append(messages.text(locale, "status-expected", when=moment(board.expected_at)))
+def _running(messages: Translations, status: StatusText) -> list[str]:
+    locale, lines = status.job.request.locale, []
+    if status.steps:
+        drawn = bar(status.step, status.steps)
+        lines.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
+    if status.expected_at is not None:
+        lines.append(messages.text(locale, "status-expected", when=moment(status.expected_at)))
     return lines
 
 
-def _waiting(messages: Translations, board: StatusText) -> list[str]:
-    locale = board.job.request.locale
-    if board.stage == "retrying" and not board.served and board.hindrance == "no-server":
+def _waiting(messages: Translations, status: StatusText) -> list[str]:
+    locale = status.job.request.locale
+    if status.stage == "retrying" and not status.served and status.hindrance == "no-server":
         return []  # the headline says so
-    if board.hindrance is not None:
-        return [messages.text(locale, f"status-{board.hindrance}")]
-    expected = board.place.expected_at if board.place else None
+    if status.hindrance is not None:
+        return [messages.text(locale, f"status-{status.hindrance}")]
+    expected = status.place.expected_at if status.place else None
     return [messages.text(locale, "status-expected", when=moment(expected))] if expected is not None else []
 
 
-def actions(board: StatusText) -> tuple[Action, ...]:
+def actions(status: StatusText) -> tuple[Action, ...]:
     """The buttons that make sense now."""
-    if board.stage == "failed":
+    if status.stage == "failed":
         return ("again", "prompt")
-    return () if board.stage in ENDED or board.stage == "finishing" else ("cancel",)
+    return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:

@@ -9,24 +9,26 @@ from dataclasses import dataclass
 
 import discord
 
+from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.result_message import label_of, made_by
 from modules.discord.interactions.charts import bar_chart
-from modules.discord.interactions.desk import Desk
+from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.queue_view import counts_text
 from modules.discord.interactions.replies import TEXT_LIMIT
 from modules.discord.rejections import NoSuchGpu, PictureForgotten
 from modules.discord.requests.limits import Limits
 from modules.discord.transport.command_sync import CommandSync
-from modules.discord.transport.message_client import MessageError, Posted
 from modules.discord.transport.rate_limiter import Traffic
-from modules.discord.ui.components import buttons_of, jobs_named
 from modules.discord.ui.formatting import fitting, message_ids, moment, quoted, seconds
-from modules.discord.ui.translations import FALLBACK
+from modules.discord.ui.translations import FALLBACK, Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
+from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock
 from modules.queue_manager.status import EngineStatus
-from modules.utils.database.rows import JobRecord
+from modules.queue_manager.workers.fleet import Fleet
+from modules.utils.database.stores.history import History
+from modules.utils.database.stores.members import Members
 from modules.utils.inspection import MARKS, Section, of_level
 
 GPUS_SHOWN = 20
@@ -56,28 +58,36 @@ class StatusReport:
 
 
 class Administration:
-    """See the module. Every method answers in the language ``locale``."""
+    """Every method answers in the language ``locale``."""
 
     def __init__(
         self,
-        desk: Desk,
         *,
+        queue: QueueManager,
+        fleet: Fleet,
+        availability: Availability,
+        members: Members,
+        history: History,
+        jobs: JobLookup,
+        messages: Translations,
         registration: CommandSync,
         limits: Limits,
         cooldown_seconds: float,
         traffic: Traffic,
         clock: Clock,
-        reload: Reload | None = None,
-        inspect: Inspect | None = None,
+        reload: Reload,
+        inspect: Inspect,
     ) -> None:
         self._inspect = inspect
-        self._desk, self._registration, self._limits = desk, registration, limits
+        self._queue, self._fleet, self._availability = queue, fleet, availability
+        self._members, self._history, self._jobs, self._messages = members, history, jobs, messages
+        self._registration, self._limits, self._offers = registration, limits, queue.offers
         self._cooldown_seconds, self._traffic, self._reload = cooldown_seconds, traffic, reload
         self._clock = clock
         self._started_at = clock.unix()
 
     def _text(self, locale: str, key: str, **fields: str | int | float) -> str:
-        return self._desk.messages.text(locale, key, **fields)
+        return self._messages.text(locale, key, **fields)
 
     # ── commands and guild ──────────────────────────────────────────────────────────────────────
 
@@ -98,41 +108,39 @@ class Administration:
 
     async def pause(self, locale: str) -> str:
         """Start nothing more."""
-        self._desk.queue.pause()
+        self._queue.pause()
         return self._text(locale, "admin-paused")
 
     async def resume(self, locale: str) -> str:
         """Go on."""
-        self._desk.queue.resume()
+        self._queue.resume()
         return self._text(locale, "admin-resumed")
 
     async def drain(self, name: str, locale: str) -> str:
         """Let a GPU finish and give it nothing more. Raises `NoSuchGpu`."""
-        if not await self._desk.fleet.drain(name):
+        if not await self._fleet.drain(name):
             raise NoSuchGpu(names=self._engine_names())
         return self._text(locale, "admin-draining", gpu=name)
 
     async def reload(self, locale: str) -> str:
         """Read the GPUs' addresses again; a drained one comes back."""
-        if self._reload is None:
-            return self._text(locale, "admin-reload-unavailable")
         told = [f"-# {quoted(line, 250)}" for line in (await self._reload())[:LINES]]
-        names = [engine.name for engine in self._desk.fleet.engines() if engine.state != "draining"]
+        names = [engine.name for engine in self._fleet.engines() if engine.state != "draining"]
         return "\n".join([self._text(locale, "admin-reloaded", names=", ".join(names) or "–"), *told])
 
     def engine_names(self) -> list[str]:
         """For choices."""
-        return [engine.name for engine in self._desk.fleet.engines()]
+        return [engine.name for engine in self._fleet.engines()]
 
     def _engine_names(self) -> str:
         return ", ".join(self.engine_names()) or "–"
 
     async def status(self, locale: str) -> StatusReport:
         """The queue, the GPUs and Discord in one embed."""
-        queue, engines = self._desk.queue.status(), self._desk.fleet.engines()
+        queue, engines = self._queue.status(), self._fleet.engines()
         embed = discord.Embed(title=self._text(locale, "admin-status-title"))
-        counts = counts_text(self._desk.messages, queue, locale)
-        hindrance, expected_at = self._desk.hindrance(), self._desk.queue.last_expected_at()
+        counts = counts_text(self._messages, queue, locale)
+        hindrance, expected_at = self._availability.hindrance(), self._queue.last_expected_at()
         if hindrance is not None:
             counts += "\n" + self._text(locale, f"status-{hindrance}")
         elif expected_at is not None:
@@ -151,10 +159,9 @@ class Administration:
             ),
             inline=False,
         )
-        if self._inspect is not None:
-            embed.add_field(
-                name=self._text(locale, "admin-status-check"), value=await self._check(locale), inline=False
-            )
+        embed.add_field(
+            name=self._text(locale, "admin-status-check"), value=await self._check(locale), inline=False
+        )
         if not engines:
             return StatusReport(embed=embed)
         shares = [self._busy_share(engine) for engine in engines]
@@ -165,7 +172,6 @@ class Administration:
 
     async def _check(self, locale: str) -> str:
         """What ``bot.py check`` says, in short: how much is in order, and what is not."""
-        assert self._inspect is not None
         try:
             async with timeout(CHECK_SECONDS):
                 sections = await self._inspect()
@@ -188,7 +194,7 @@ class Administration:
 
     def _reads_english(self, locale: str) -> bool:
         """Whether what operators are told, which is in English like the log, can stand in an answer."""
-        return self._desk.messages.language(locale) == FALLBACK
+        return self._messages.language(locale) == FALLBACK
 
     def _areas(self, sections: Sequence[Section], locale: str) -> Iterator[str]:
         """How much is not in order in each area, by the names that ``bot.py check`` gives them."""
@@ -202,7 +208,7 @@ class Administration:
     def gpus(self, locale: str, limit: int = TEXT_LIMIT) -> str:
         """A line or more for each GPU, as many as fit."""
         lines = []
-        for engine in self._desk.fleet.engines()[:GPUS_SHOWN]:
+        for engine in self._fleet.engines()[:GPUS_SHOWN]:
             lines.append(
                 self._text(
                     locale,
@@ -215,7 +221,7 @@ class Administration:
                 )
             )
             if engine.models:
-                labels = [label_of(self._desk.offers, name) for name in engine.models]
+                labels = [label_of(self._offers, name) for name in engine.models]
                 lines.append("-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels)))
             if self._reads_english(locale):
                 lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
@@ -233,13 +239,13 @@ class Administration:
 
     async def block(self, user_id: int, by: int, locale: str) -> str:
         """Take nothing more from somebody, and cancel what is queued."""
-        await self._desk.database.members.block(user_id, by=by)
-        cancelled = await self._desk.queue.cancel_user(user_id, by=by)
+        await self._members.block(user_id, by=by)
+        cancelled = await self._queue.cancel_user(user_id, by=by)
         return self._text(locale, "admin-blocked", user=f"<@{user_id}>", count=len(cancelled))
 
     async def unblock(self, user_id: int, locale: str) -> str:
         """The reverse."""
-        await self._desk.database.members.unblock(user_id)
+        await self._members.unblock(user_id)
         return self._text(locale, "admin-unblocked", user=f"<@{user_id}>")
 
     async def limits(self, locale: str) -> str:
@@ -250,7 +256,7 @@ class Administration:
         ]
         if self._cooldown_seconds > 0:
             lines.append(self._text(locale, "admin-limits-cooldown", seconds=self._cooldown_seconds))
-        blocked = await self._desk.database.members.blocked()
+        blocked = await self._members.blocked()
         users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
         lines.append(
             self._text(locale, "admin-limits-blocked", users=users)
@@ -273,17 +279,17 @@ class Administration:
 
     async def cancel(self, number: int, by: int, locale: str) -> str:
         """Cancel anybody's job by its number. Raises `UnknownJob`."""
-        record = await self._desk.database.history.by_number(number)
+        record = await self._history.by_number(number)
         if record is None:
             raise UnknownJob(str(number))
-        job = await self._desk.queue.cancel(record.job_id, by=by)
+        job = await self._queue.cancel(record.job_id, by=by)
         user = f"<@{job.request.user_id}>"
         return self._text(locale, "admin-cancelled", number=str(job.number), user=user)
 
     async def find(self, message: str, locale: str) -> str:
         """Who made the picture of a message (a link or an id), and from what."""
         ids = message_ids(message)
-        record = await self._of_message(*ids) if ids else None
+        record = await self._jobs.record_of_message(*ids) if ids else None
         if record is None:
             raise PictureForgotten
         request = record.request
@@ -294,24 +300,10 @@ class Administration:
                 number=str(record.number),
                 user=f"<@{request.user_id}>",
                 when=moment(record.queued_at),
-                model=made_by(self._desk.messages, locale, self._desk.offers, request),
+                model=made_by(self._messages, locale, self._offers, request),
                 size="none" if record.size is None else str(record.size),
                 seed=str(request.maker.seed),
             ),
             self._text(locale, "prompt-line", prompt=quoted(request.prompt, 1500)),
         ]
         return "\n".join(lines)
-
-    async def _of_message(self, channel_id: int | None, message_id: int) -> JobRecord | None:
-        """The job of a result, or of its copy in the gallery, which says so by its button."""
-        desk, home = self._desk, self._desk.home()
-        gallery, record = desk.gallery_channel_id, await desk.database.history.by_message(message_id)
-        if record is not None or home is None or gallery is None or channel_id not in (None, gallery):
-            return record
-        try:
-            shown = await desk.message_client.message(Posted(channel_id=gallery, message_id=message_id))
-        except MessageError:
-            return None
-        named = jobs_named(buttons_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
-        job_id = next(named, None)
-        return await desk.database.history.job(job_id) if job_id is not None else None

@@ -52,6 +52,19 @@ def model_choices(
     ]
 
 
+class ModelChoices:
+    """Offers the models of the queue to whoever types. ``seconds``: see `model_choices`."""
+
+    def __init__(
+        self, *, offers: Sequence[ModelOffer], messages: Translations, seconds: Callable[[str], float | None]
+    ) -> None:
+        self._offers, self._messages, self._seconds = offers, messages, seconds
+
+    def matching(self, kind: Kind, typed: str, person: Requester) -> list[app_commands.Choice[str]]:
+        """The models that fit what somebody types."""
+        return model_choices(self._offers, kind, typed, person, self._messages, seconds=self._seconds)
+
+
 def _line(offer: ModelOffer, locale: str, messages: Translations, seconds: float | None) -> str:
     text = messages.text(
         locale,

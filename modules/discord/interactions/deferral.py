@@ -23,7 +23,7 @@ STAND_BACK = 2.0
 
 
 class Deferrals:
-    """See the module. One for the whole bot."""
+    """One for the whole bot: all acknowledgements stand in one line."""
 
     def __init__(self) -> None:
         self._doors = asyncio.Semaphore(AT_ONCE)

@@ -1,4 +1,4 @@
-"""Pure: a page of /history."""
+"""What /history shows, page by page, and what can be done with a picture chosen there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,77 @@ from dataclasses import dataclass
 
 import discord
 
-from modules.discord.delivery.result_message import made_by
-from modules.discord.interactions.replies import TEXT_LIMIT
-from modules.discord.requests.requester import Requester
-from modules.discord.ui.components import Component, button, menu
+from modules.discord.delivery.result_message import is_nsfw, made_by, result_actions
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.job_lookup import JobLookup
+from modules.discord.interactions.replies import TEXT_LIMIT, answer
+from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.ui.components import Component, button, job_row, menu, rows
 from modules.discord.ui.formatting import message_link, moment, plain, quoted
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import ModelOffer
+from modules.queue_manager.errors import NotYourJob
+from modules.queue_manager.jobs import JobId, ModelOffer
 from modules.utils.database.rows import JobRecord
+from modules.utils.database.stores.history import History
+
+PAGE = 10
+
+
+class HistoryView:
+    """Shows pages of a person's own pictures, and answers their buttons."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        jobs: JobLookup,
+        requesters: Requesters,
+        deferrals: Deferrals,
+        messages: Translations,
+        offers: Sequence[ModelOffer],
+    ) -> None:
+        self._history, self._jobs, self._requesters = history, jobs, requesters
+        self._deferrals, self._messages, self._offers = deferrals, messages, offers
+
+    async def show(self, interaction: discord.Interaction) -> None:
+        """The newest page."""
+        await self._deferrals.defer(interaction)
+        await self._show_page(interaction, None)
+
+    async def turn_page(self, interaction: discord.Interaction, before: int) -> None:
+        """A page button was pressed; ``before`` 0 is the newest page."""
+        await self._deferrals.defer(interaction, update=True)
+        await self._show_page(interaction, before or None)
+
+    async def _show_page(self, interaction: discord.Interaction, before: int | None) -> None:
+        person = await self._requesters.of(interaction)
+        records = await self._history.of_user(person.user_id, before=before, limit=PAGE + 1)
+        page = history_page(
+            self._messages,
+            person,
+            self._offers,
+            records,
+            guild_of=self._jobs.guild_of,
+            size=PAGE,
+            before=before,
+        )
+        await answer(interaction, page.text, view=rows(page.items) if page.items else None)
+
+    async def pick(self, interaction: discord.Interaction, job_id: JobId) -> None:
+        """A picture was chosen: show what can be done with it."""
+        await self._deferrals.defer(interaction)
+        person = await self._requesters.of(interaction)
+        job = await self._jobs.job(job_id)
+        if job.request.user_id != person.user_id:
+            raise NotYourJob
+        nsfw = is_nsfw(self._offers, job.request)
+        actions = [
+            action for action in result_actions(self._offers, gallery=False, nsfw=nsfw) if action != "delete"
+        ]
+        text = self._messages.text(
+            person.locale, "history-act", number=str(job.number), prompt=quoted(job.request.prompt, 200)
+        )
+        await answer(interaction, text, view=job_row(self._messages, person.locale, job.id, actions))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 
 import discord
 
 from modules.discord.delivery.outcome_text import remembered
-from modules.discord.delivery.result_message import is_nsfw, label_of, made_of
-from modules.discord.interactions.desk import Desk
+from modules.discord.delivery.result_message import is_nsfw
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.gallery import Gallery
+from modules.discord.interactions.image_requests import ImageRequests
+from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.replies import answer
-from modules.discord.rejections import NoPictureHere, PictureForgotten, SharingNotSetUp, SharingRefused
-from modules.discord.requests.requester import Requester
+from modules.discord.rejections import NoPictureHere, PictureForgotten
+from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
-from modules.discord.transport.message_client import FileUpload, MessageError, OutgoingMessage, Posted
+from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_row, jobs_named
-from modules.discord.ui.formatting import plain, quoted
 from modules.discord.ui.modals import again_form, edit_form, prompt_form, seed_of
-from modules.queue_manager.errors import BadSourceImage, NotAllowedHere, NotYourJob, UnknownJob
-from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Size, Variation
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
+from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Variation
+from modules.queue_manager.manager import QueueManager
+from modules.utils.database.stores.history import History
 
 VARIATION_STRENGTH = 0.15
 """How much of a second noise Vary mixes in: the composition stays, details change."""
 
 
 class JobActions:
-    """See the module."""
+    """One method for each button, and one for each form that a button opened."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        *,
+        queue: QueueManager,
+        history: History,
+        jobs: JobLookup,
+        pictures: SourcePictures,
+        requesters: Requesters,
+        deferrals: Deferrals,
+        requests: ImageRequests,
+        gallery: Gallery,
+        message_client: MessageClient,
+        messages: Translations,
+    ) -> None:
+        self._queue, self._history, self._jobs, self._pictures = queue, history, jobs, pictures
+        self._requesters, self._deferrals, self._requests = requesters, deferrals, requests
+        self._gallery, self._message_client, self._messages = gallery, message_client, messages
+        self._offers = queue.offers
         self._by_name: Mapping[str, Callable[[discord.Interaction, Job], Awaitable[None]]] = {
             "again": self._again,
             "vary": self._vary,
@@ -50,41 +70,20 @@ class JobActions:
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await self._desk.deferrals.defer(interaction)
-        job = await self._desk.job(job_id)
+            await self._deferrals.defer(interaction)
+        job = await self._jobs.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         if interaction.user.id == job.request.user_id:
             return
-        shared = (
-            interaction.channel_id is not None and interaction.channel_id == self._desk.gallery_channel_id
-        )
+        shared = interaction.channel_id is not None and interaction.channel_id == self._gallery.channel_id
         if what == "prompt" and shared:
             return
         if what == "cancel" and interaction.permissions.administrator:
             return
         raise NotYourJob
-
-    async def job_of(self, message: discord.Message) -> Job | None:
-        """The job of a result, or of its copy in the gallery, if this message is one and it is remembered."""
-        desk = self._desk
-        record, home = await desk.database.history.by_message(message.id), desk.home()
-        job_id = record.job_id if record is not None else None
-        if home is not None and message.author == home.me and message.channel.id == desk.gallery_channel_id:
-            job_id = next(jobs_named(_custom_ids(message)), None)
-        with suppress(PictureForgotten):
-            return await desk.job(job_id) if job_id is not None else None
-        return None
-
-    async def submit(
-        self, interaction: discord.Interaction, person: Requester, image_request: ImageRequest
-    ) -> None:
-        """Queue a wish and answer with the place. The interaction must be deferred."""
-        with self._desk.queue.expecting():
-            accepted = await self._desk.submissions.take(person, image_request)
-        await self._desk.request_replies.give(interaction, person, accepted)
 
     # ── one method a button ─────────────────────────────────────────────────────────────────────
 
@@ -117,102 +116,77 @@ class JobActions:
             seed=seed,
             negative=request.negative,
             variation=variation,
-            sources=await self._desk.sources(request),
+            sources=await self._pictures.sources(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self.submit(interaction, await self._desk.person(interaction), image_request)
+        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
 
     async def _upscale(self, interaction: discord.Interaction, job: Job) -> None:
-        picture = await self._desk.picture(job.id, interaction.message)
+        picture = await self._pictures.of_job(job.id, interaction.message)
         image_request = ImageRequest(
             kind="upscale",
             prompt=job.request.prompt,
             seed=job.request.seed,
             sources=(picture,),
-            age_restricted=is_nsfw(self._desk.offers, job.request),
+            age_restricted=is_nsfw(self._offers, job.request),
             origin=job.request.as_origin("upscale"),
         )
-        await self.submit(interaction, await self._desk.person(interaction), image_request)
+        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
-        person = await self._desk.person(interaction)
-        await interaction.response.send_modal(edit_form(self._desk.messages, person.locale, job.id))
+        person = await self._requesters.of(interaction)
+        await interaction.response.send_modal(edit_form(self._messages, person.locale, job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
-        person, message, made = await self._desk.person(interaction), interaction.message, job.request.maker
+        person, message, made = await self._requesters.of(interaction), interaction.message, job.request.maker
         if made.sources and made.user_id != person.user_id and message is not None:
             # What an edit started from stays its owner's; what it became is there for everybody.
-            form = edit_form if any(offer.kind == "edit" for offer in self._desk.offers) else again_form
+            form = edit_form if any(offer.kind == "edit" for offer in self._offers) else again_form
             about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(form(self._desk.messages, person.locale, about))
+            await interaction.response.send_modal(form(self._messages, person.locale, about))
             return
         await interaction.response.send_modal(self.form_about(job, person, message))
 
     def form_about(self, job: Job, person: Requester, message: discord.Message | None) -> discord.ui.Modal:
         """Everything that the picture was made from; of an enlargement of which the origin is not known,
         nothing but new words can be asked for."""
-        messages, made = self._desk.messages, job.request.maker
+        messages, made = self._messages, job.request.maker
         if made.kind == "upscale" and message is not None:
             return again_form(messages, person.locale, f"{message.channel.id}-{message.id}")
-        offer = next((offer for offer in self._desk.offers if offer.name == made.model), None)
+        offer = next((offer for offer in self._offers if offer.name == made.model), None)
         return prompt_form(messages, person.locale, job, offer)
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
-        desk, gallery = self._desk, self._desk.gallery_channel_id
-        if gallery is None:
-            raise SharingNotSetUp
-        restricted = is_nsfw(desk.offers, job.request)
-        if restricted and not desk.channels.is_age_restricted(job.request.guild_id, gallery):
-            raise NotAllowedHere(model=label_of(desk.offers, job.request.model))
-        message = interaction.message
-        if message is None or not message.attachments:
-            raise NoPictureHere
-        file = message.attachments[0]
-        data = await desk.reader.read(file.url)
-        size = Size(width=file.width, height=file.height) if file.width and file.height else job.request.size
-        guild_locale = str(interaction.guild_locale) if interaction.guild_locale else None
-        text = "\n".join(
-            [
-                desk.messages.text(guild_locale, "shared-by", name=quoted(interaction.user.display_name, 80)),
-                desk.messages.text(guild_locale, "prompt-line", prompt=quoted(job.request.prompt)),
-                "-# " + " · ".join(made_of(desk.messages, guild_locale, desk.offers, job.request, size)),
-            ]
-        )
-        note = OutgoingMessage(
-            text=text,
-            files=(FileUpload(name=file.filename, data=data, alt=plain(job.request.prompt, 1000)),),
-            view=job_row(desk.messages, guild_locale, job.id, ("prompt",)),
-        )
-        try:
-            await desk.message_client.post(gallery, note, level=Priority.DELIVER)
-        except MessageError as error:
-            raise SharingRefused(str(error)) from error
-        person = await desk.person(interaction)
-        await answer(interaction, desk.messages.text(person.locale, "shared-done", channel=f"<#{gallery}>"))
+        gallery = await self._gallery.share(interaction, job)
+        person = await self._requesters.of(interaction)
+        text = self._messages.text(person.locale, "shared-done", channel=f"<#{gallery}>")
+        await answer(interaction, text)
 
     async def _delete(self, interaction: discord.Interaction, job: Job) -> None:
-        message, desk = interaction.message, self._desk
+        message = interaction.message
         if message is not None:
             try:
                 where = Posted(channel_id=message.channel.id, message_id=message.id)
-                await desk.message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                await self._message_client.delete(where, level=Priority.ACKNOWLEDGE)
             except MessageError as error:
                 raise NoPictureHere(str(error)) from error
-        await desk.database.history.delete_picture(job.id)
-        person = await desk.person(interaction)
-        await answer(interaction, desk.messages.text(person.locale, "deleted"))
+        await self._history.delete_picture(job.id)
+        person = await self._requesters.of(interaction)
+        await answer(interaction, self._messages.text(person.locale, "deleted"))
 
     async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
-        desk, person = self._desk, await self._desk.person(interaction)
+        person = await self._requesters.of(interaction)
         try:
-            await desk.queue.cancel(job.id, by=person.user_id)
+            await self._queue.cancel(job.id, by=person.user_id)
         except UnknownJob:  # too late: it has ended, or is on its way
-            record = await desk.database.history.job(job.id)
-            await answer(interaction, remembered(desk.messages, person.locale, job, record, desk.guild_of))
+            record = await self._history.job(job.id)
+            await answer(
+                interaction, remembered(self._messages, person.locale, job, record, self._jobs.guild_of)
+            )
         else:
             numbers = f"#{job.number}"
-            text = desk.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
+            text = self._messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
             await answer(interaction, text)
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────
@@ -221,25 +195,25 @@ class JobActions:
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Edit came back."""
-        await self._desk.deferrals.defer(interaction)
-        job = await self._desk.job(job_id)
+        await self._deferrals.defer(interaction)
+        job = await self._jobs.job(job_id)
         self._check_owner(interaction, "edit", job)
-        picture = await self._desk.picture(job.id, interaction.message)
+        picture = await self._pictures.of_job(job.id, interaction.message)
         image_request = ImageRequest(
             kind="edit",
             prompt=values.get("prompt", ""),
             sources=(picture,),
-            age_restricted=is_nsfw(self._desk.offers, job.request),
+            age_restricted=is_nsfw(self._offers, job.request),
             origin=job.request.as_origin("edit"),
         )
-        await self.submit(interaction, await self._desk.person(interaction), image_request)
+        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
 
     async def reworded(
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
-        await self._desk.deferrals.defer(interaction)
-        job = await self._desk.job(job_id)
+        await self._deferrals.defer(interaction)
+        job = await self._jobs.job(job_id)
         request = job.request.maker
         if request.kind == "upscale":  # a form of before, which offered words that change nothing
             raise PictureForgotten
@@ -254,15 +228,8 @@ class JobActions:
             shape=values.get("size") or None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,
-            sources=await self._desk.sources(request),
+            sources=await self._pictures.sources(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self.submit(interaction, await self._desk.person(interaction), image_request)
-
-
-def _custom_ids(message: discord.Message) -> Iterator[str]:
-    """What the buttons of a message say."""
-    for row in message.components:
-        for item in getattr(row, "children", ()):
-            yield getattr(item, "custom_id", None) or ""
+        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)

@@ -20,6 +20,7 @@ from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BotError, RequestRejected, StoreError
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.status import QueuePosition
+from modules.utils.database.stores.preferences import Preferences
 
 log = getLogger(__name__)
 
@@ -52,33 +53,36 @@ async def answer(
     )
 
 
-async def fenced(
-    interaction: discord.Interaction,
-    work: Callable[[], Awaitable[None]],
-    tell: Callable[[discord.Interaction, Exception], Awaitable[None]],
-) -> None:
-    """Run what a click or a form asks for; whatever goes wrong is told by ``tell``."""
-    try:
-        await work()
-    except Exception as error:  # noqa: BLE001 - the fence round clicks, as on_error is round commands
-        await tell(interaction, error)
+class ErrorReplies:
+    """Tells people what went wrong, in the language that they chose."""
 
+    def __init__(self, *, messages: Translations, preferences: Preferences) -> None:
+        self._messages, self._preferences = messages, preferences
 
-async def tell_error(
-    interaction: discord.Interaction, error: Exception, messages: Translations, locale: str | None = None
-) -> None:
-    """Say what went wrong, in the person's language; log it unless it was foreseen."""
-    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-    if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
-        log.warning("an interaction could not be answered in time: %s", cause)
-        return
-    if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
-        log.error("an interaction failed", exc_info=cause)
-    text = sentence(cause, messages, locale or str(interaction.locale))
-    try:
-        await answer(interaction, text)
-    except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
-        log.warning("an error could not be told: %s", failure)
+    async def fenced(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
+        """Run what a click or a form asks for; whatever goes wrong is told."""
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the fence round clicks, as on_error is round commands
+            await self.tell(interaction, error)
+
+    async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
+        """Say what went wrong; log it unless it was foreseen."""
+        locale = str(interaction.locale)
+        try:
+            locale = (await self._preferences.get(interaction.user.id)).locale or locale
+        except StoreError as failure:
+            log.info("a language could not be looked up: %s", failure)
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
+            log.warning("an interaction could not be answered in time: %s", cause)
+            return
+        if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
+            log.error("an interaction failed", exc_info=cause)
+        try:
+            await answer(interaction, sentence(cause, self._messages, locale))
+        except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
+            log.warning("an error could not be told: %s", failure)
 
 
 def sentence(error: Exception, messages: Translations, locale: str | None) -> str:

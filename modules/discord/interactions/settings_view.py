@@ -1,4 +1,4 @@
-"""Pure: the menus of /settings, and what a choice in them means."""
+"""The menus of /settings, and what a choice in them changes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,65 @@ from dataclasses import replace
 
 import discord
 
-from modules.discord.requests.requester import Requester
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.replies import answer
+from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.submission import find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import menu, rows
 from modules.discord.ui.formatting import plain
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import UserPreferences
+from modules.utils.database.stores.preferences import Preferences
 
 AUTO = "auto"
 """The choice of no choice: the model's own shape, Discord's language."""
 
 SWITCHES = ("previews", "notify", "direct")
+
+
+class SettingsView:
+    """Shows a person's settings, and keeps what they choose."""
+
+    def __init__(
+        self,
+        *,
+        preferences: Preferences,
+        requesters: Requesters,
+        deferrals: Deferrals,
+        messages: Translations,
+        offers: Sequence[ModelOffer],
+    ) -> None:
+        self._preferences, self._requesters, self._deferrals = preferences, requesters, deferrals
+        self._messages, self._offers = messages, offers
+
+    async def show(self, interaction: discord.Interaction, model: str | None) -> None:
+        """The menus; ``model`` is one that they want from now on. Raises `UnknownModel`."""
+        await self._deferrals.defer(interaction)
+        person = await self._requesters.of(interaction)
+        if model is None:
+            await self._answer(interaction, person, "settings-title")
+            return
+        offer = find_offer(self._offers, "imagine", model)
+        preferences = replace(person.preferences, model=offer.name)
+        await self._preferences.put(person.user_id, preferences)
+        await self._answer(interaction, replace(person, preferences=preferences), "settings-saved")
+
+    async def chosen(self, interaction: discord.Interaction, setting: str, values: Sequence[str]) -> None:
+        """Something was chosen in a menu."""
+        await self._deferrals.defer(interaction, update=True)
+        person = await self._requesters.of(interaction)
+        preferences = changed(person.preferences, setting, values)
+        await self._preferences.put(person.user_id, preferences)
+        locale = preferences.locale or str(interaction.locale)
+        now = replace(person, preferences=preferences, locale=locale)
+        await self._answer(interaction, now, "settings-saved")
+
+    async def _answer(self, interaction: discord.Interaction, person: Requester, title: str) -> None:
+        text = self._messages.text(person.locale, title)
+        view = settings_view(self._messages, person, self._offers)
+        await answer(interaction, f"**{text}**", view=view)
 
 
 def settings_view(messages: Translations, person: Requester, offers: Sequence[ModelOffer]) -> discord.ui.View:

@@ -364,7 +364,6 @@ admin-found = **#{ $number }** by { $user }, { $when }: { $model }{ $size ->
         [none] {""}
        *[other] , { $size }
     }, seed `{ $seed }`
-admin-reload-unavailable = Reading the settings again is not possible here.
 
 ## Errors
 

@@ -367,7 +367,6 @@ admin-found = **#{ $number }** de { $user }, { $when }: { $model }{ $size ->
         [none] {""}
        *[other] , { $size }
     }, semilla `{ $seed }`
-admin-reload-unavailable = Aquí no se pueden leer los ajustes de nuevo.
 
 ## Errores
 

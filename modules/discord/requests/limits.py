@@ -82,8 +82,3 @@ class Cooldown:
 def day_of(unix: float) -> str:
     """The day (UTC, as YYYY-MM-DD) that a request of this time is counted in."""
     return datetime.fromtimestamp(unix, timezone.utc).date().isoformat()
-
-
-def is_whole(text: str) -> bool:
-    """Whether ``text`` is a whole number that is not negative, written in digits."""
-    return text.isascii() and text.isdigit() and len(text) <= 30

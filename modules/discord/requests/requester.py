@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import discord
@@ -28,26 +29,30 @@ class Requester:
     preferences: UserPreferences = field(default_factory=UserPreferences)
 
 
-async def requester_of(
-    interaction: discord.Interaction, preferences: Preferences, home: discord.Guild | None
-) -> Requester:
-    """The person behind an interaction. One in direct messages is looked up in the ``home`` guild.
+class Requesters:
+    """``home`` gives the guild that is served, once it is known."""
 
-    Raises `NotAMember`.
-    """
-    user = interaction.user
-    if interaction.guild_id is None:
-        user = await _member(home, user.id)
-    chosen = await preferences.get(user.id)
-    return Requester(
-        user_id=user.id,
-        name=user.display_name,
-        guild_id=interaction.guild_id or (home.id if home is not None else 0),
-        locale=chosen.locale or str(interaction.locale),
-        role_ids=tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else (),
-        age_restricted=_age_restricted(interaction.channel),
-        preferences=chosen,
-    )
+    def __init__(self, *, preferences: Preferences, home: Callable[[], discord.Guild | None]) -> None:
+        self._preferences, self._home = preferences, home
+
+    async def of(self, interaction: discord.Interaction) -> Requester:
+        """The person behind an interaction. One in direct messages is looked up in the guild.
+
+        Raises `NotAMember`.
+        """
+        user, home = interaction.user, self._home()
+        if interaction.guild_id is None:
+            user = await _member(home, user.id)
+        chosen = await self._preferences.get(user.id)
+        return Requester(
+            user_id=user.id,
+            name=user.display_name,
+            guild_id=interaction.guild_id or (home.id if home is not None else 0),
+            locale=chosen.locale or str(interaction.locale),
+            role_ids=tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else (),
+            age_restricted=_age_restricted(interaction.channel),
+            preferences=chosen,
+        )
 
 
 async def _member(home: discord.Guild | None, user_id: int) -> discord.Member:

@@ -1,4 +1,4 @@
-"""Takes what a person wishes for: checks it against every rule, gives it a channel, hands it to the queue.
+"""Takes what a person asks for: checks it against every rule, gives it a channel, submits it to the queue.
 
 The one way in, for commands, buttons and forms alike.
 """
@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from logging import getLogger
 
-from modules.discord.rejections import NegativeUnknown, RestrictedPicture, WrongSourceCount
+from modules.discord.rejections import NegativeUnknown, RestrictedPicture
 from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Allowance, Cooldown, Limits, day_of
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
 from modules.queue_manager.errors import (
-    BadPrompt,
-    BadSeed,
     Blocked,
     DailyLimitReached,
     NotAllowedHere,
@@ -38,7 +36,7 @@ from modules.queue_manager.jobs import (
     SourceImage,
     Variation,
 )
-from modules.queue_manager.manager import MAX_PROMPT, QueueManager
+from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Clock, Failed, JobEvent
 from modules.utils.database.stores.history import History
 from modules.utils.database.stores.members import Members
@@ -72,14 +70,14 @@ class ImageRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """The jobs that a wish became, and the channel in which they will appear."""
+    """The jobs that a request became, and the channel in which they will appear."""
 
     jobs: tuple[Job, ...]
     channel_id: int
 
 
 class Submissions:
-    """See the module."""
+    """The rules of the community are asked here, those of a single picture in the queue."""
 
     def __init__(
         self,
@@ -107,16 +105,19 @@ class Submissions:
         return self._limits.of(person.role_ids)
 
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
-        """Queue what is wished for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
+        """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
         closed = self._queue.status().closed_because
         if closed is not None:
             raise QueueClosed(closed)
         if await self._members.is_blocked(person.user_id):
             raise Blocked
         offer = self._offer(person, image_request)
-        self._check(person, image_request, offer)
-        await self._banned.check(image_request.prompt, image_request.negative)
         allowance = self.allowance(person)
+        requests, sources = _requests(person, image_request, offer, allowance)
+        self._check(person, image_request, offer)
+        for request in requests:
+            self._queue.check(request)
+        await self._banned.check(image_request.prompt, image_request.negative)
         self._check_places(person, image_request, allowance)
         await self._cool_down(person)
         day = day_of(self._clock.unix())
@@ -126,7 +127,7 @@ class Submissions:
             self._cooldown.undo(person.user_id)
             raise
         try:
-            return await self._submit(person, image_request, offer, allowance)
+            return await self._submit(person, requests, sources, offer, allowance)
         except BaseException:
             self._cooldown.undo(person.user_id)
             if allowance.pictures_a_day is not None:
@@ -144,23 +145,12 @@ class Submissions:
         return find_offer(self.offers, image_request.kind, image_request.model)
 
     def _check(self, person: Requester, image_request: ImageRequest, offer: ModelOffer) -> None:
-        length = max(len(image_request.prompt), len(image_request.negative))
-        if offer.kind != "upscale" and not image_request.prompt.strip():
-            raise BadPrompt(length=0, limit=MAX_PROMPT)
-        if length > MAX_PROMPT:
-            raise BadPrompt(length=length, limit=MAX_PROMPT)
-        if image_request.seed is not None and not 0 <= image_request.seed <= MAX_SEED:
-            raise BadSeed(seed=str(image_request.seed))
         if image_request.negative.strip() and offer.negative == "none":
             raise NegativeUnknown(model=offer.label)
         if offer.nsfw and not person.age_restricted:
             raise NotAllowedHere(model=offer.label)
         if image_request.age_restricted and not person.age_restricted:
             raise RestrictedPicture
-        least, most = offer.source_count
-        if not least <= len(image_request.sources) <= most:
-            count = f"{most}" if least == most else f"{least}–{most}"
-            raise WrongSourceCount(model=offer.label, count=count)
 
     def _check_places(self, person: Requester, image_request: ImageRequest, allowance: Allowance) -> None:
         """The queue counts again, atomically; this spares who is over the limit a new channel."""
@@ -184,43 +174,22 @@ class Submissions:
             raise DailyLimitReached(limit=limit)
 
     async def _submit(
-        self, person: Requester, image_request: ImageRequest, offer: ModelOffer, allowance: Allowance
+        self,
+        person: Requester,
+        requests: Sequence[GenerationRequest],
+        sources: Mapping[str, bytes],
+        offer: ModelOffer,
+        allowance: Allowance,
     ) -> Accepted:
-        size = _result_size(image_request, offer, person)
         channel = await self._channels.open(
             person.guild_id,
             person.user_id,
             name=person.name,
             locale=person.locale,
-            age_restricted=offer.nsfw or image_request.age_restricted,
+            age_restricted=offer.nsfw or requests[0].age_restricted,
         )
-        keys = [hashlib.sha256(source.data).hexdigest() for source in image_request.sources]
-        first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
-        requests = [
-            GenerationRequest(
-                user_id=person.user_id,
-                guild_id=person.guild_id,
-                channel_id=channel.id,
-                locale=person.locale,
-                kind=image_request.kind,
-                model=offer.name,
-                prompt=image_request.prompt.strip(),
-                negative=image_request.negative.strip(),
-                size=size,
-                seed=(first + index) % (MAX_SEED + 1),
-                variation=image_request.variation,
-                sources=tuple(
-                    SourceImage(key=key, size=source.size)
-                    for key, source in zip(keys, image_request.sources, strict=True)
-                ),
-                tier=allowance.tier,
-                age_restricted=image_request.age_restricted,
-                origin=image_request.origin,
-            )
-            for index in range(image_request.count)
-        ]
-        sources = {key: source.data for key, source in zip(keys, image_request.sources, strict=True)}
-        jobs = await self._queue.submit(requests, sources=sources, limit=allowance.jobs)
+        placed = [replace(request, channel_id=channel.id) for request in requests]
+        jobs = await self._queue.submit(placed, sources=sources, limit=allowance.jobs)
         return Accepted(jobs=jobs, channel_id=channel.id)
 
 
@@ -251,8 +220,42 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
     raise UnknownModel(model=(name or kind)[:80])
 
 
+def _requests(
+    person: Requester, image_request: ImageRequest, offer: ModelOffer, allowance: Allowance
+) -> tuple[tuple[GenerationRequest, ...], dict[str, bytes]]:
+    """What is to be queued, in no channel yet, and the bytes of its sources by key. Raises `BadSize`."""
+    size = _result_size(image_request, offer, person)
+    keys = [hashlib.sha256(source.data).hexdigest() for source in image_request.sources]
+    first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
+    seeds = [first, *((first + index) % (MAX_SEED + 1) for index in range(1, image_request.count))]
+    requests = tuple(
+        GenerationRequest(
+            user_id=person.user_id,
+            guild_id=person.guild_id,
+            channel_id=0,
+            locale=person.locale,
+            kind=image_request.kind,
+            model=offer.name,
+            prompt=image_request.prompt.strip(),
+            negative=image_request.negative.strip(),
+            size=size,
+            seed=seed,
+            variation=image_request.variation,
+            sources=tuple(
+                SourceImage(key=key, size=source.size)
+                for key, source in zip(keys, image_request.sources, strict=True)
+            ),
+            tier=allowance.tier,
+            age_restricted=image_request.age_restricted,
+            origin=image_request.origin,
+        )
+        for seed in seeds
+    )
+    return requests, {key: source.data for key, source in zip(keys, image_request.sources, strict=True)}
+
+
 def _result_size(image_request: ImageRequest, offer: ModelOffer, person: Requester) -> Size:
-    if image_request.kind != "imagine":
+    if image_request.kind != "imagine" and image_request.sources:
         return offer.result_size(image_request.sources[0].size)
     if image_request.size is not None:
         return choose_size(offer, str(image_request.size))

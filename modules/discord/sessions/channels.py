@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from logging import getLogger
 from weakref import WeakValueDictionary
@@ -40,6 +40,8 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import TooManyChannels
 from modules.queue_manager.ports import Clock
 from modules.utils.database.rows import SessionRecord
+from modules.utils.database.stores.history import History
+from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.sessions import SessionStore
 
 log = getLogger(__name__)
@@ -58,33 +60,23 @@ _OWNER_MAY = {
 
 
 class SessionChannels:
-    """See the module.
-
-    ``guild`` finds a guild that the bot is in; ``has_jobs`` tells whether a job of a person lives, and
-    ``locale_of`` in which language they are spoken to, if that is known;
-    ``idle`` and ``notice`` are seconds (see `session_rules.next_step`).
-    """
+    """``guild`` finds a guild of the bot's; ``idle`` and ``notice`` are seconds (see `rules.next_step`)."""
 
     def __init__(
         self,
         *,
         guild: Callable[[int], discord.Guild | None],
-        has_jobs: Callable[[int], bool],
-        locale_of: Callable[[int], Awaitable[str | None]],
         store: SessionStore,
+        history: History,
+        preferences: Preferences,
         message_client: MessageClient,
         messages: Translations,
         clock: Clock,
         idle: float = 1800.0,
         notice: float | None = None,
     ) -> None:
-        self._guild, self._has_jobs, self._locale_of = guild, has_jobs, locale_of
-        self._store, self._message_client, self._messages, self._clock = (
-            store,
-            message_client,
-            messages,
-            clock,
-        )
+        self._guild, self._store, self._history, self._preferences = guild, store, history, preferences
+        self._message_client, self._messages, self._clock = message_client, messages, clock
         self._idle = idle
         self._notice = min(300.0, idle / 3) if notice is None else notice
         self._category_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -197,22 +189,31 @@ class SessionChannels:
 
     async def sweep(self, guild_id: int) -> None:
         """Warn and close what nobody uses. To be called now and then, and once at the start."""
-        for record in await self._store.of_guild(guild_id):
-            step = self._step(record)
+        records = await self._store.of_guild(guild_id)
+        busy = await self._history.active_users()
+        for record in records:
+            step = self._step(record, busy)
             if step == "close":
                 await self._close_unused(record)
             elif step == "warn":
                 await self._warn(record)
 
-    def _step(self, record: SessionRecord) -> Step:
-        busy = self._has_jobs(record.user_id)
-        return next_step(record, now=self._clock.unix(), busy=busy, idle=self._idle, notice=self._notice)
+    def _step(self, record: SessionRecord, busy: Collection[int]) -> Step:
+        """``busy``: the users of whom a job is active."""
+        return next_step(
+            record,
+            now=self._clock.unix(),
+            busy=record.user_id in busy,
+            idle=self._idle,
+            notice=self._notice,
+        )
 
     async def _close_unused(self, seen: SessionRecord) -> None:
-        """Unless it is being used just now, or was since it was ``seen``."""
+        """Unless it is being used right now, or was since it was ``seen``."""
         async with self._owner_lock(seen.guild_id, seen.user_id):
+            busy = await self._history.active_users()
             record = await self._store.get(seen.guild_id, seen.user_id)
-            if record is not None and self._step(record) == "close":
+            if record is not None and self._step(record, busy) == "close":
                 await self._close(record)
 
     def _owner_lock(self, guild_id: int, user_id: int) -> asyncio.Lock:
@@ -293,8 +294,7 @@ class SessionChannels:
 
     async def _make_room(self, guild: discord.Guild) -> None:
         records = await self._store.of_guild(guild.id)
-        busy = frozenset(record.user_id for record in records if self._has_jobs(record.user_id))
-        record = longest_idle(records, busy)
+        record = longest_idle(records, await self._history.active_users())
         if record is None:
             raise TooManyChannels
         await self._close(record)
@@ -318,6 +318,14 @@ class SessionChannels:
         async with self._owner_lock(seen.guild_id, seen.user_id):
             if await self._store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
                 await self._store.put(replace(seen, last_used_at=closes - self._idle, warned=True))
+
+    async def _locale_of(self, user_id: int) -> str | None:
+        """The language that somebody chose, or that of their last picture, if there is one."""
+        chosen = (await self._preferences.get(user_id)).locale
+        if chosen is not None:
+            return chosen
+        last = await self._history.last_picture(user_id)
+        return last.request.locale if last is not None else None
 
     async def _close(self, record: SessionRecord) -> None:
         """Row first: a channel that could not be deleted is found again by its topic."""

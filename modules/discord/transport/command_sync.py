@@ -28,7 +28,7 @@ CLEARED = "cleared"
 
 
 class CommandSync:
-    """See the module. ``tree`` holds the commands of the code."""
+    """``tree`` holds the commands of the code."""
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ class Refused(MessageError):
 
 
 class DiscordAway(MessageError):
-    """Discord cannot be reached or is broken just now: try again later."""
+    """Discord cannot be reached or is broken right now: try again later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +108,7 @@ class Posted:
 
 
 class MessageClient:
-    """See the module. One for the whole bot."""
+    """One for the whole bot: what was refused is remembered here."""
 
     def __init__(self, *, http: HTTPClient, buckets: RateLimitBuckets, clock: Clock) -> None:
         self._http, self._buckets, self._clock = http, buckets, clock
@@ -116,19 +116,19 @@ class MessageClient:
         self._direct: dict[int, int] = {}
 
     async def post(
-        self, channel_id: int, note: OutgoingMessage, *, level: Priority, nonce: str | None = None
+        self, channel_id: int, outgoing: OutgoingMessage, *, level: Priority, nonce: str | None = None
     ) -> Posted:
-        """Post ``note``; a repeat of the same ``nonce`` within minutes gives the first message back.
+        """Post ``outgoing``; a repeat of the same ``nonce`` within minutes gives the first message back.
 
         Raises a `MessageError`.
         """
         async with self.turn_to_post(channel_id, level=level):
-            return await self.post_now(channel_id, note, nonce=nonce)
+            return await self.post_now(channel_id, outgoing, nonce=nonce)
 
-    async def edit(self, where: Posted, note: OutgoingMessage, *, level: Priority) -> None:
+    async def edit(self, where: Posted, outgoing: OutgoingMessage, *, level: Priority) -> None:
         """Change a message of ours. Raises a `MessageError`."""
         async with self.turn_to_edit(where, level=level):
-            await self.edit_now(where, note)
+            await self.edit_now(where, outgoing)
 
     def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
         """Inside, `post_now` is sent at once, for those who decide only then what to say.
@@ -141,9 +141,11 @@ class MessageClient:
         """The same for `edit_now`."""
         return self._turn("PATCH", _MESSAGE, level, channel_id=where.channel_id, message_id=where.message_id)
 
-    async def post_now(self, channel_id: int, note: OutgoingMessage, *, nonce: str | None = None) -> Posted:
+    async def post_now(
+        self, channel_id: int, outgoing: OutgoingMessage, *, nonce: str | None = None
+    ) -> Posted:
         """See `post`; to be called within `turn_to_post`."""
-        with _parameters(note, nonce) as params, self._translated(channel_id):
+        with _parameters(outgoing, nonce) as params, self._translated(channel_id):
             async with timeout(TIME_LIMIT):
                 data = await self._http.send_message(channel_id, params=params)
         if int(data["channel_id"]) != channel_id:
@@ -151,9 +153,9 @@ class MessageClient:
             raise Refused(0, "the nonce belongs to another channel")
         return Posted(channel_id=channel_id, message_id=int(data["id"]))
 
-    async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
+    async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> None:
         """See `edit`; to be called within `turn_to_edit`."""
-        with _parameters(note, None) as params, self._translated(where.channel_id, where.message_id):
+        with _parameters(outgoing, None) as params, self._translated(where.channel_id, where.message_id):
             async with timeout(TIME_LIMIT):
                 await self._http.edit_message(where.channel_id, where.message_id, params=params)
 
@@ -238,17 +240,17 @@ def mentions(user_id: int | None) -> discord.AllowedMentions:
 
 
 @contextmanager
-def _parameters(note: OutgoingMessage, nonce: str | None) -> Iterator[MultipartParameters]:
-    options: dict[str, Any] = {"view": note.view, "allowed_mentions": mentions(note.mention)}
+def _parameters(outgoing: OutgoingMessage, nonce: str | None) -> Iterator[MultipartParameters]:
+    options: dict[str, Any] = {"view": outgoing.view, "allowed_mentions": mentions(outgoing.mention)}
     with ExitStack() as closing:
-        if note.files is not None:
-            options["attachments"] = [_file(enclosure, closing) for enclosure in note.files]
-        with handle_message_parameters(content=note.text, nonce=nonce, **options) as params:
+        if outgoing.files is not None:
+            options["attachments"] = [_file(upload, closing) for upload in outgoing.files]
+        with handle_message_parameters(content=outgoing.text, nonce=nonce, **options) as params:
             yield params
 
 
-def _file(enclosure: FileUpload, closing: ExitStack) -> discord.File:
+def _file(upload: FileUpload, closing: ExitStack) -> discord.File:
     # discord.py leaves a reference from the stream to itself, which would keep the bytes until the garbage
     # collector comes by.
-    stream = closing.enter_context(io.BytesIO(enclosure.data))
-    return discord.File(stream, filename=enclosure.name, description=enclosure.alt[:1024] or None)
+    stream = closing.enter_context(io.BytesIO(upload.data))
+    return discord.File(stream, filename=upload.name, description=upload.alt[:1024] or None)

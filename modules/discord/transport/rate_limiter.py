@@ -190,7 +190,7 @@ class Traffic:
 
     def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
         self.answers: Counter[int] = Counter()
-        self._may_speak = may_speak
+        self.may_speak = may_speak
 
     @property
     def requests(self) -> int:
@@ -202,6 +202,10 @@ class Traffic:
         """How many were refused for coming too fast."""
         return self.answers[429]
 
+    def by_status(self) -> dict[str, int]:
+        """How many answers there were of each HTTP status."""
+        return {str(status): count for status, count in self.answers.items()}
+
     def trace(self) -> aiohttp.TraceConfig:
         """The hook that discord.py gives its HTTP session."""
         config = aiohttp.TraceConfig()
@@ -212,7 +216,7 @@ class Traffic:
     async def _begins(
         self, _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestStartParams
     ) -> None:
-        if not self._may_speak():
+        if not self.may_speak():
             raise LeaseLost("another process may speak to Discord now")
 
     async def _ended(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal
 
 import discord
 
@@ -26,14 +26,6 @@ _STYLES: dict[str, discord.ButtonStyle] = {
 }
 
 
-class ComponentHandler(Protocol):
-    """Who answers clicks: the bot."""
-
-    async def on_component(self, interaction: discord.Interaction, what: str, about: str) -> None:
-        """Somebody used the button or menu ``fullet:what:about``."""
-        ...
-
-
 class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE):
     """Any button or menu of this bot. Only its ``custom_id`` is needed to answer it."""
 
@@ -44,15 +36,14 @@ class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE)
         return cls(item)
 
     async def callback(self, interaction: discord.Interaction) -> None:
-        """Hand the click over to the bot."""
+        """Dispatch the client's event ``component``."""
         match = TEMPLATE.fullmatch(self.custom_id)
         if match is not None:
-            handler = cast(ComponentHandler, interaction.client)
-            await handler.on_component(interaction, match["what"], match["about"] or "")
+            interaction.client.dispatch("component", interaction, match["what"], match["about"] or "")
 
 
 def custom_id(what: str, about: object = "") -> str:
-    """The ``custom_id`` that comes back to `ComponentHandler.on_component`."""
+    """The ``custom_id`` that comes back with the event ``component``."""
     return f"fullet:{what}:{about}" if about != "" else f"fullet:{what}"
 
 

@@ -81,3 +81,8 @@ def message_ids(text: str) -> tuple[int | None, int] | None:
     """Channel (if given) and message that a link or an id stands for."""
     match = re.search(r"(?:channels/[\d@me]+/(\d{15,20})/)?(\d{15,20})\s*$", text.strip())
     return (int(match[1]) if match[1] else None, int(match[2])) if match else None
+
+
+def is_whole(text: str) -> bool:
+    """Whether ``text`` is a whole number that is not negative, written in digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 30

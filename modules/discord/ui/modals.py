@@ -11,8 +11,8 @@ from typing import Any
 import discord
 
 from modules.discord.rejections import NotANumber
-from modules.discord.requests.limits import is_whole
 from modules.discord.ui.components import custom_id
+from modules.discord.ui.formatting import is_whole
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job, ModelOffer
 

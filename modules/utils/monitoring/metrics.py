@@ -42,11 +42,21 @@ def jain(shares: Iterable[float]) -> float:
     return sum(given) ** 2 / (len(given) * squares) if squares else 1.0
 
 
+def journal_seconds() -> Histogram:
+    """The figure that the database fills, which is opened before there is a queue to count."""
+    return Histogram(
+        "fullet_journal_seconds",
+        "Time of one write of the journal",
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2),
+        registry=None,
+    )
+
+
 class JobMetrics(Collector):
     """A `JobListener` that counts, and a collector that reads queue and engines when Prometheus asks.
 
     ``place`` gives the expected end of a job at its acceptance, ``requests`` the number of Discord
-    requests by status, both as they are now.
+    requests by status, both as they are now; ``journal`` is `journal_seconds`.
     """
 
     def __init__(
@@ -57,6 +67,7 @@ class JobMetrics(Collector):
         engines: Callable[[], Sequence[EngineStatus]],
         place: Callable[[JobId], QueuePosition | None],
         requests: Callable[[], Mapping[str, int]] = dict,
+        journal: Histogram | None = None,
     ) -> None:
         self._clock, self._queue, self._engines = clock, queue, engines
         self._place, self._requests = place, requests
@@ -67,6 +78,8 @@ class JobMetrics(Collector):
         self._batches: OrderedDict[tuple[str, float], None] = OrderedDict()
         self.registry = CollectorRegistry()
         self._make_counters()
+        self.journal = journal or journal_seconds()
+        self.registry.register(self.journal)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
@@ -88,12 +101,6 @@ class JobMetrics(Collector):
         )
         self._estimate_actual = Counter(
             "fullet_estimate_actual_seconds", "Sum of the actual times that were estimated", registry=made
-        )
-        self.journal = Histogram(
-            "fullet_journal_seconds",
-            "Time of one write of the journal",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2),
-            registry=made,
         )
 
     def text(self) -> bytes:

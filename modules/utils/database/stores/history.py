@@ -86,6 +86,12 @@ class History:
         async with self._connections.reading() as connection:
             return (await connection.execute(query.order_by(JobRow.number.desc()).limit(1))).scalar()
 
+    async def active_users(self) -> frozenset[int]:
+        """Those of whom a job has not ended."""
+        query = select(JobRow.user_id).where(JobRow.ended_at.is_(None)).distinct()
+        async with self._connections.reading() as connection:
+            return frozenset((await connection.execute(query)).scalars())
+
     async def recent_prompts(self, user_id: int, contains: str = "", limit: int = 25) -> list[str]:
         """The person's own prompts that hold ``contains``, whatever its case; each once, the newest first."""
         query = select(JobRow.request).where(JobRow.user_id == user_id)

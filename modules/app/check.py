@@ -1,0 +1,93 @@
+"""``bot.py check``: looks at everything that can be wrong before a user meets it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import aiohttp
+
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.inspection import inspect_models, inspect_server
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
+from modules.queue_manager.backports import gather_or_cancel
+from modules.queue_manager.clock import LoopClock
+from modules.utils import inspection
+from modules.utils.database.inspection import inspect_database
+from modules.utils.inspection import Finding, Section
+from modules.utils.monitoring import log
+from modules.utils.settings.inspection import inspect_settings
+from modules.utils.settings.server_discovery import ServerDiscovery
+from modules.utils.settings.settings import Settings
+
+
+def report(env_file: Path, models: Path, *, as_json: bool) -> int:
+    """Write what is found to standard output; the exit code. ``models`` is the folder of workflow files."""
+    given, found = inspect_settings(env_file, os.environ)
+    log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
+    sections = [Section(title="Settings", findings=found), *asyncio.run(inspect(given, models))]
+    told = inspection.as_json(sections) if as_json else inspection.as_text(sections)
+    sys.stdout.buffer.write(log.Redactor(given.secrets())(told).encode() + b"\n")
+    return 0 if inspection.sound(sections) else 1
+
+
+async def inspect(settings: Settings, models: Path, ask: Ask | None = None) -> list[Section]:
+    """Look at everything outside this process, all at once. ``ask``: the connected bot's way to Discord."""
+    templates, about_models = inspect_models(models)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        found = await gather_or_cancel(
+            [
+                _inspect_discord(settings, session, ask),
+                inspect_database(settings.database_url, image_disk_mb=settings.image_disk_mb),
+                _inspect_servers(settings, session, templates),
+            ]
+        )
+    titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
+    return [
+        Section(title=title, findings=findings)
+        for title, findings in zip(titles, (*found, about_models), strict=True)
+    ]
+
+
+async def _inspect_discord(
+    settings: Settings, session: aiohttp.ClientSession, ask: Ask | None
+) -> tuple[Finding, ...]:
+    if not settings.discord_token:
+        return _not_asked("DISCORD_TOKEN")
+    return await inspect_discord(
+        ask or asking(session, settings.discord_token, settings.discord_api_base or API_BASE),
+        guild_id=settings.allowed_guild_id,
+        gallery_channel_id=settings.gallery_channel_id,
+        role_ids=dict.fromkeys([*settings.priority_roles, *(role for role, _ in settings.role_limits)]),
+    )
+
+
+def _not_asked(name: str) -> tuple[Finding, ...]:
+    return (Finding(level="hint", what="nobody could be asked", mend=f"mend {name} first"),)
+
+
+async def _inspect_servers(
+    settings: Settings, session: aiohttp.ClientSession, templates: Mapping[str, WorkflowTemplate]
+) -> tuple[Finding, ...]:
+    urls: list[str] = []
+
+    async def keep(found: Sequence[str]) -> None:
+        urls.extend(found)
+
+    if not settings.comfy_urls:
+        return _not_asked("COMFY_URLS")
+    addresses = ServerDiscovery(on_urls=keep, clock=LoopClock())
+    await addresses.set(settings.comfy_urls, settings.max_batch_size)
+    if not urls:
+        what = f"no server is found under {', '.join(settings.comfy_urls)}"
+        return (Finding(level="fault", what=what, mend="correct the name in COMFY_URLS, or start a server"),)
+    clients = [ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None) for url in urls]
+    found = await gather_or_cancel(
+        inspect_server(client, templates, max_batch=addresses.batch_size(url))
+        for client, url in zip(clients, urls, strict=True)
+    )
+    return tuple(finding for each in found for finding in each)

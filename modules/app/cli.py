@@ -1,0 +1,103 @@
+"""The command line: finds the command and reads its options.
+
+Only the standard library is imported before a command needs more, so that a missing package is one line.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from modules.app import developer
+
+INTERRUPTED = 130
+"""The exit code, as of shells, after Ctrl-C."""
+
+Command = Callable[[Path, Sequence[str]], int]
+"""Takes the folder of bot.py and its arguments; gives the exit code."""
+
+
+def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
+    """Do what the command line says; the exit code. ``root`` is the folder of bot.py."""
+    for stream in (sys.stdout, sys.stderr):  # a console that lacks a character shows another one instead
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if arguments[:1] in (["-h"], ["--help"], ["help"]):
+        print(help_text)
+        return 0
+    named = bool(arguments) and not arguments[0].startswith("-")
+    command, rest = (arguments[0], arguments[1:]) if named else ("run", arguments)
+    if command not in COMMANDS:
+        sys.exit(f"There is no command {command!r}; there are {', '.join(COMMANDS)}")
+    try:
+        return COMMANDS[command](root, rest)
+    except KeyboardInterrupt:  # before the bot itself listens for it, such as while pip installs
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (error.name or "modules").partition(".")[0] == "modules":
+            raise
+        install = f"{sys.executable} -m pip install -r {developer.RUNNING}"
+        sys.exit(f"The package {error.name} is missing from this Python; install all by: {install}")
+
+
+def _run(root: Path, arguments: Sequence[str]) -> int:
+    options = _settings_options(root, "run", "Run the bot.").parse_args(arguments)
+    from modules.app import serve
+    from modules.queue_manager.errors import StartupError
+    from modules.utils.monitoring import log
+    from modules.utils.settings import settings
+
+    try:
+        written = settings.read_file(options.env_file)
+        given = settings.read(os.environ, written)
+        log.configure(level=given.log_level, style=given.log_format, secrets=given.secrets())
+        serve.warn(settings.unknown_names(written))
+        return serve.until_signalled(serve.live(given, env_file=options.env_file, models=root / "flujos"))
+    except StartupError as error:
+        sys.exit(str(error))
+
+
+def _check(root: Path, arguments: Sequence[str]) -> int:
+    parser = _settings_options(root, "check", "Go through what can be wrong before a user meets it.")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args(arguments)
+    from modules.app import check
+
+    return check.report(options.env_file, root / "flujos", as_json=options.json)
+
+
+def _demo(root: Path, arguments: Sequence[str]) -> int:
+    outcome = developer.rerun_demo(root, arguments)
+    if outcome is not None:
+        return outcome
+    from modules.app import demonstration
+    from modules.app.serve import until_signalled
+    from modules.queue_manager.errors import StartupError
+
+    options = demonstration.read_options(arguments)
+    try:
+        return until_signalled(demonstration.demonstrate(options, root))
+    except StartupError as error:
+        sys.exit(str(error))
+
+
+def _settings_options(root: Path, command: str, about: str) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"bot.py {command}", description=about)
+    parser.add_argument("--env-file", type=Path, default=root / ".env", help="where the settings are")
+    return parser
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": _run,
+    "check": _check,
+    "demo": _demo,
+    "test": developer.test,
+    "lint": developer.lint,
+    "bench": developer.bench,
+    "pictures": developer.pictures,
+    "test-nodes": developer.test_nodes,
+}

@@ -1,0 +1,526 @@
+"""Builds every part in order, each with all that it uses, and closes them in the reverse order.
+
+The client is built before what speaks through it, delivery before the queue that delivers, and the queue
+before those who listen to it or ask it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from logging import getLogger
+from pathlib import Path
+
+import aiohttp
+from discord.ext import commands
+
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.engines import ComfyEngine
+from modules.ai.models.loading import load_templates
+from modules.ai.models.loading import offers as offers_of
+from modules.app import check
+from modules.discord.bot import ImageBot
+from modules.discord.cogs.account import Account
+from modules.discord.cogs.admin import Admin, AdminSlash
+from modules.discord.cogs.commands import Commands
+from modules.discord.cogs.components import Components
+from modules.discord.cogs.home_guild import HomeGuild
+from modules.discord.cogs.sessions import Sessions
+from modules.discord.delivery.availability import Availability
+from modules.discord.delivery.failure_notices import FailureNotices
+from modules.discord.delivery.picture_delivery import ChannelDelivery
+from modules.discord.delivery.result_message import ResultMessages
+from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
+from modules.discord.delivery.undelivered import UndeliveredPictures
+from modules.discord.inspection import asking_by
+from modules.discord.interactions.administration import Administration, Inspect, Reload
+from modules.discord.interactions.autocomplete import ModelChoices
+from modules.discord.interactions.cancel_menu import CancelMenu
+from modules.discord.interactions.component_router import ComponentRouter
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.forget_view import ForgetView
+from modules.discord.interactions.gallery import Gallery
+from modules.discord.interactions.history_view import HistoryView
+from modules.discord.interactions.image_requests import ImageRequests
+from modules.discord.interactions.job_actions import JobActions
+from modules.discord.interactions.job_lookup import JobLookup
+from modules.discord.interactions.message_menus import MessageMenus
+from modules.discord.interactions.queue_view import QueueView
+from modules.discord.interactions.replies import ErrorReplies
+from modules.discord.interactions.request_replies import RequestReplies
+from modules.discord.interactions.settings_view import SettingsView
+from modules.discord.requests.banned_words import BannedWords
+from modules.discord.requests.limits import Cooldown, Limits
+from modules.discord.requests.requester import Requesters
+from modules.discord.requests.source_pictures import SourcePictures
+from modules.discord.requests.submission import Refunds, Submissions
+from modules.discord.sessions.channels import SessionChannels
+from modules.discord.transport.api_address import redirect
+from modules.discord.transport.attachments import AttachmentReader
+from modules.discord.transport.command_sync import CommandSync
+from modules.discord.transport.message_client import DISCORD_ERRORS, MessageClient
+from modules.discord.transport.rate_limit_buckets import RateLimitBuckets
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Traffic
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.backports import gather_or_cancel
+from modules.queue_manager.clock import LoopClock
+from modules.queue_manager.errors import StoreError
+from modules.queue_manager.jobs import ModelOffer
+from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import Clock, EngineFactory
+from modules.queue_manager.workers.fleet import Fleet
+from modules.utils.database.engine import Database
+from modules.utils.database.lease import Lease
+from modules.utils.database.rows import Retention
+from modules.utils.images.cleaner import PictureCleaner
+from modules.utils.monitoring.metrics import JobMetrics, journal_seconds
+from modules.utils.monitoring.status_history import StatusHistory
+from modules.utils.settings.env_file import EnvironmentFile
+from modules.utils.settings.server_discovery import ServerDiscovery
+from modules.utils.settings.settings import Settings
+
+log = getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replacements:
+    """What tests put in place of the real parts, and their shorter times. None: the real part."""
+
+    clock: Clock | None = None
+    offers: Sequence[ModelOffer] | None = None
+    make_engine: EngineFactory | None = None
+    may_speak: Callable[[], bool] | None = None
+    reload: Reload | None = None
+    inspect: Inspect | None = None
+    ready_timeout: float = 0.2
+    status_interval: float = INTERVAL
+    sweep_every: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """The parts that are run, watched and closed from outside."""
+
+    settings: Settings
+    database: Database
+    client: ImageBot
+    traffic: Traffic
+    message_client: MessageClient
+    channels: SessionChannels
+    delivery: ChannelDelivery
+    queue: QueueManager
+    fleet: Fleet
+    addresses: ServerDiscovery
+    environment: EnvironmentFile
+    metrics: JobMetrics
+    status_history: StatusHistory
+    status_messages: LiveStatusMessages
+    failures: FailureNotices
+    request_replies: RequestReplies
+    registration: CommandSync
+    home_guild: HomeGuild
+    sessions: Sessions
+    buckets: RateLimitBuckets
+
+    async def work(self) -> int:
+        """Once the allowed guild is there, take up what a former process left; then keep places and
+        private channels true until cancelled."""
+        await self.home_guild.serving.wait()
+        await gather_or_cancel([self._take_up_and_keep(), self._register()])
+        raise AssertionError("it ends by being cancelled")
+
+    async def take_up(self) -> None:
+        """Recover the queue, give the fleet its servers, and bring the status messages up to date."""
+        await self.status_messages.recall()
+        await self.queue.recover()
+        await self.addresses.set(self.settings.comfy_urls, self.settings.max_batch_size)
+        await self.status_messages.mend(self.queue.job, self.database.history.job)
+
+    async def _take_up_and_keep(self) -> None:
+        await self.take_up()
+        guild_id = self.settings.allowed_guild_id
+        assert guild_id is not None, "it is known once the bot serves it"
+        await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
+
+    async def _register(self) -> None:
+        assert self.settings.allowed_guild_id is not None
+        try:
+            await self.registration.sync_if_changed(self.settings.allowed_guild_id)
+        except (StoreError, *DISCORD_ERRORS) as error:
+            log.warning("slash commands were not registered: %s", error)
+
+    async def disconnect(self) -> None:
+        """Answer who is being answered, send nothing more, and leave Discord. May be called twice."""
+        await self.client.finish_answering()
+        await self.status_messages.aclose()
+        await self.request_replies.aclose()
+        await self.buckets.aclose()
+        await self.client.close()
+
+
+@asynccontextmanager
+async def compose(  # noqa: PLR0915 - one part after the other, in the order in which they need each other
+    settings: Settings,
+    *,
+    env_file: Path,
+    models: Path,
+    message_content: bool = True,
+    database_patience: float = 30.0,
+    instead: Replacements = Replacements(),
+) -> AsyncIterator[Product]:
+    """Every part of the bot, connected to nothing yet but the database.
+
+    ``models`` is the folder of workflow files; ``database_patience``: seconds for which a database that is
+    away is waited for. Raises `StartupError` or `StoreUnavailable`.
+    """
+    clock, messages = instead.clock or LoopClock(), Translations.load()
+    templates = {} if instead.offers is not None else load_templates(models)
+    offers = tuple(offers_of(templates.values()) if instead.offers is None else instead.offers)
+    simulated = (
+        redirect(api_base=settings.discord_api_base, gateway_url=settings.discord_gateway_url)
+        if settings.discord_api_base
+        else None
+    )
+    async with AsyncExitStack() as stack:
+        journal = journal_seconds()
+        database = await stack.enter_async_context(
+            Database.open(
+                settings.database_url,
+                retention=Retention(
+                    history_days=settings.history_days,
+                    image_days=settings.image_days,
+                    image_disk_mb=settings.image_disk_mb,
+                ),
+                keep_sources=True,  # "Again" and "Vary" on an edit work for days
+                on_commit=lambda seconds, changes: journal.observe(seconds),
+                patience=database_patience,
+            )
+        )
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_submissions_of(database.lease)]
+            )
+        )
+        cleaner = PictureCleaner()
+        stack.push_async_callback(cleaner.aclose)
+
+        traffic = Traffic(instead.may_speak or database.lease.safe)
+        errors = ErrorReplies(messages=messages, preferences=database.preferences)
+        client = ImageBot(
+            guild_id=settings.allowed_guild_id,
+            errors=errors,
+            traffic=traffic,
+            message_content=message_content,
+            ready_timeout=instead.ready_timeout,
+        )
+        buckets = RateLimitBuckets(http=client.http, pacer=DiscordRateLimiter(clock=clock), clock=clock)
+        message_client = MessageClient(http=client.http, buckets=buckets, clock=clock)
+        channels = SessionChannels(
+            guild=client.get_guild,
+            store=database.sessions,
+            history=database.history,
+            preferences=database.preferences,
+            message_client=message_client,
+            messages=messages,
+            clock=clock,
+            idle=settings.session_idle_minutes * 60,
+        )
+        result_messages = ResultMessages(
+            cleaner=cleaner,
+            messages=messages,
+            offers=offers,
+            output_format=settings.output_format,
+            with_metadata=settings.metadata == "own",
+            gallery=settings.gallery_channel_id is not None,
+        )
+        delivery = ChannelDelivery(
+            message_client=message_client,
+            channels=channels,
+            preferences=database.preferences,
+            result_messages=result_messages,
+            offers=offers,
+            clock=clock,
+        )
+        failures = FailureNotices(
+            message_client=message_client,
+            channels=channels,
+            store=database.status_messages,
+            messages=messages,
+            offers=offers,
+        )
+        undelivered = UndeliveredPictures(
+            history=database.history,
+            failures=failures,
+            channels=channels,
+            result_messages=result_messages,
+            offers=offers,
+            message_client=message_client,
+        )
+
+        queue = QueueManager(
+            offers=offers,
+            store=database.jobs,
+            clock=clock,
+            delivery=delivery,
+            max_jobs_per_user=settings.max_jobs_per_user,
+            max_key_wait=settings.max_key_wait,
+            max_attempts=settings.max_attempts,
+            batch_window=settings.batch_window_ms / 1000,
+            top_tier=max(
+                [int(bool(settings.priority_roles)), *(rule.tier for _, rule in settings.role_limits)]
+            ),
+        )
+        stack.push_async_callback(queue.aclose)
+
+        def comfy_engine(url: str) -> ComfyEngine:
+            return ComfyEngine(
+                client=ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None),
+                templates=templates,
+                read_source=database.jobs.source,
+                clock=clock,
+                max_batch=addresses.batch_size(url),
+                picture_format=settings.output_format,
+            )
+
+        fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)
+        stack.push_async_callback(fleet.aclose, 0)
+        addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock)
+
+        async def take(new: Settings) -> None:
+            fleet.recall()  # the operator asks for all; looking a name up again asks for no drained one
+            await addresses.set(new.comfy_urls, new.max_batch_size)
+
+        environment = EnvironmentFile(
+            path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
+        )
+        metrics = JobMetrics(
+            clock=clock,
+            queue=queue.status,
+            engines=fleet.engines,
+            place=queue.place,
+            requests=traffic.by_status,
+            journal=journal,
+        )
+        status_history = StatusHistory(
+            clock=clock, queue=queue.status, engines=fleet.engines, figures=metrics.figures
+        )
+        availability = Availability(queue=queue, fleet=fleet)
+        status_messages = LiveStatusMessages(
+            message_client=message_client,
+            store=database.status_messages,
+            preferences=database.preferences,
+            messages=messages,
+            clock=clock,
+            place=queue.place,
+            hindrance=availability.hindrance,
+            served=availability.served,
+            tell_elsewhere=failures.tell,
+            interval=instead.status_interval,
+        )
+        replies = RequestReplies(messages=messages, place=queue.place, hindrance=availability.hindrance)
+        for listener in (metrics, status_history, status_messages, replies, Refunds(database.members)):
+            queue.subscribe(listener)
+
+        limits = Limits(
+            jobs=settings.max_jobs_per_user,
+            pictures_a_day=settings.max_pictures_per_day or None,
+            roles=settings.role_limits,
+            priority_roles=settings.priority_roles,
+        )
+        submissions = Submissions(
+            queue=queue,
+            channels=channels,
+            members=database.members,
+            history=database.history,
+            limits=limits,
+            cooldown=Cooldown(clock=clock, seconds=settings.cooldown_seconds),
+            banned=BannedWords(Path(settings.banned_words_file) if settings.banned_words_file else None),
+            clock=clock,
+        )
+        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies)
+        requesters = Requesters(preferences=database.preferences, home=client.home)
+        deferrals = Deferrals()
+        reader = AttachmentReader(session=lambda: session, extra_host=simulated)
+        pictures = SourcePictures(
+            cleaner=cleaner,
+            reader=reader,
+            message_client=message_client,
+            history=database.history,
+            jobs=database.jobs,
+        )
+        jobs = JobLookup(
+            queue=queue,
+            history=database.history,
+            message_client=message_client,
+            home=client.home,
+            gallery_channel_id=settings.gallery_channel_id,
+        )
+        actions = JobActions(
+            queue=queue,
+            history=database.history,
+            jobs=jobs,
+            pictures=pictures,
+            requesters=requesters,
+            deferrals=deferrals,
+            requests=requests,
+            gallery=Gallery(
+                channel_id=settings.gallery_channel_id,
+                channels=channels,
+                reader=reader,
+                message_client=message_client,
+                messages=messages,
+                offers=offers,
+            ),
+            message_client=message_client,
+            messages=messages,
+        )
+        message_menus = MessageMenus(
+            jobs=jobs,
+            actions=actions,
+            pictures=pictures,
+            history=database.history,
+            requesters=requesters,
+            deferrals=deferrals,
+            requests=requests,
+            channels=channels,
+            home=client.home,
+            messages=messages,
+            offers=offers,
+        )
+        history_view = HistoryView(
+            history=database.history,
+            jobs=jobs,
+            requesters=requesters,
+            deferrals=deferrals,
+            messages=messages,
+            offers=offers,
+        )
+        settings_view = SettingsView(
+            preferences=database.preferences,
+            requesters=requesters,
+            deferrals=deferrals,
+            messages=messages,
+            offers=offers,
+        )
+        forget_view = ForgetView(
+            queue=queue,
+            history=database.history,
+            channels=channels,
+            failures=failures,
+            requesters=requesters,
+            deferrals=deferrals,
+            messages=messages,
+        )
+        cancel_menu = CancelMenu(queue=queue, requesters=requesters, deferrals=deferrals, messages=messages)
+        model_choices = ModelChoices(offers=offers, messages=messages, seconds=queue.durations.alone)
+        registration = CommandSync(client=client, tree=client.tree, messages=messages, facts=database.facts)
+        administration = Administration(
+            queue=queue,
+            fleet=fleet,
+            availability=availability,
+            members=database.members,
+            history=database.history,
+            jobs=jobs,
+            messages=messages,
+            registration=registration,
+            limits=limits,
+            cooldown_seconds=settings.cooldown_seconds,
+            traffic=traffic,
+            clock=clock,
+            reload=instead.reload or environment.reload,
+            inspect=instead.inspect or partial(check.inspect, settings, models, asking_by(client.http)),
+        )
+
+        home_guild = HomeGuild(client, queue=queue)
+        sessions = Sessions(
+            client,
+            queue=queue,
+            channels=channels,
+            store=database.sessions,
+            clock=clock,
+            sweep_every=instead.sweep_every,
+        )
+        cogs: tuple[commands.Cog, ...] = (
+            home_guild,
+            Admin(administration, guard=client.guard, preferences=database.preferences, messages=messages),
+            AdminSlash(administration, deferrals=deferrals, requesters=requesters),
+            sessions,
+            Commands(
+                client,
+                requests=requests,
+                jobs=jobs,
+                pictures=pictures,
+                history=database.history,
+                requesters=requesters,
+                deferrals=deferrals,
+                queue_view=QueueView(queue=queue, availability=availability, messages=messages),
+                cancel_menu=cancel_menu,
+                message_menus=message_menus,
+                model_choices=model_choices,
+                limits=limits,
+                messages=messages,
+                offers=offers,
+            ),
+            Account(
+                history=history_view,
+                settings=settings_view,
+                forget=forget_view,
+                model_choices=model_choices,
+                requesters=requesters,
+            ),
+            Components(
+                client,
+                router=ComponentRouter(
+                    actions=actions,
+                    message_menus=message_menus,
+                    history=history_view,
+                    settings=settings_view,
+                    forget=forget_view,
+                    cancel=cancel_menu,
+                ),
+                errors=errors,
+                undelivered=undelivered,
+                requesters=requesters,
+            ),
+        )
+        for cog in cogs:
+            await client.add_cog(cog)
+        product = Product(
+            settings=settings,
+            database=database,
+            client=client,
+            traffic=traffic,
+            message_client=message_client,
+            channels=channels,
+            delivery=delivery,
+            queue=queue,
+            fleet=fleet,
+            addresses=addresses,
+            environment=environment,
+            metrics=metrics,
+            status_history=status_history,
+            status_messages=status_messages,
+            failures=failures,
+            request_replies=replies,
+            registration=registration,
+            home_guild=home_guild,
+            sessions=sessions,
+            buckets=buckets,
+        )
+        stack.push_async_callback(product.disconnect)
+        yield product
+
+
+def _submissions_of(lease: Lease) -> aiohttp.TraceConfig:
+    """Asks at the last moment before anything is changed at a server whether this process still may."""
+
+    async def begins(_session: object, _context: object, params: aiohttp.TraceRequestStartParams) -> None:
+        if params.method == "POST":
+            lease.ensure_safe()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(begins)
+    return trace

@@ -1,0 +1,93 @@
+"""The commands that make their own environment first: tests, checks, measurements, pictures.
+
+Standard library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from modules.app import bootstrap
+
+RUNNING = "requirements.txt"
+DEVELOPMENT = "requirements-dev.txt"
+
+UNAVAILABLE = 69
+"""The exit code, as in sysexits.h, when an environment cannot be made."""
+
+CHECKS = {
+    "format": ["-m", "ruff", "format", "--check", "."],
+    "lint": ["-m", "ruff", "check", "."],
+    "types": ["-m", "mypy"],
+    "imports": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
+    "audit": ["-m", "tests.audit"],
+}
+
+
+def test(root: Path, arguments: Sequence[str]) -> int:
+    """Run the tests."""
+    workers = min((os.cpu_count() or 1) + 1, 8)  # most tests wait for a clock or a socket most of the time
+    return _go_on(root, ["-m", "pytest", "-n", str(workers), *arguments])
+
+
+def bench(root: Path, arguments: Sequence[str]) -> int:
+    """Measure the bot."""
+    return _go_on(root, ["-m", "tests.benchmarks", *arguments])
+
+
+def pictures(root: Path, arguments: Sequence[str]) -> int:
+    """Take the documentation's pictures."""
+    return _go_on(root, ["-m", "tests.pictures", *arguments])
+
+
+def test_nodes(root: Path, arguments: Sequence[str]) -> int:
+    """Run the tests of the node pack."""
+    python = _environment(root, "requirements-nodes.txt", ".venv-nodes")
+    return bootstrap.hand_over(python, ["-m", "pytest", "tests/nodes", *arguments], root)
+
+
+def lint(root: Path, arguments: Sequence[str]) -> int:
+    """Check the code, and what it depends on."""
+    parser = ArgumentParser(prog="bot.py lint", description="Check the code, and what it depends on.")
+    parser.add_argument(
+        "names", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)}; all if none is named"
+    )
+    chosen = parser.parse_args(arguments).names or list(CHECKS)
+    unknown = [name for name in chosen if name not in CHECKS]
+    if unknown:
+        parser.error(f"there is no check {unknown[0]!r}")
+    python = str(_environment(root, DEVELOPMENT))
+    failed = []
+    for name in chosen:
+        print(f"── {name}", flush=True)
+        if subprocess.call([python, *CHECKS[name]], cwd=str(root)):
+            failed.append(name)
+    print(f"Not in order: {', '.join(failed)}" if failed else "All in order")
+    return 1 if failed else 0
+
+
+def rerun_demo(root: Path, arguments: Sequence[str]) -> int | None:
+    """Run the demonstration in its environment; the exit code, or None when this Python is that one."""
+    python = _environment(root, RUNNING)
+    if bootstrap.running_in(root):
+        return None
+    # here, not in root: --out means a folder beside the caller
+    return bootstrap.hand_over(python, [str(root / "bot.py"), "demo", *arguments], Path.cwd())
+
+
+def _environment(root: Path, requirements: str, folder: str = ".venv") -> Path:
+    """The Python of the environment that a command needs, or the end of the process with one line."""
+    try:
+        return bootstrap.prepare(root, requirements, folder=folder)
+    except bootstrap.BootstrapError as error:
+        print(error, file=sys.stderr)
+        sys.exit(UNAVAILABLE)
+
+
+def _go_on(root: Path, arguments: Sequence[str]) -> int:
+    return bootstrap.hand_over(_environment(root, DEVELOPMENT), arguments, root)

@@ -1,0 +1,230 @@
+"""The life of the process: signals, standing by, beginning anew after what is away, ending in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+import discord
+
+from modules.app.compose import Product, compose
+from modules.discord.bot import ImageBot
+from modules.queue_manager.errors import BadSettings, LeaseLost, StoreUnavailable
+from modules.queue_manager.manager import QueueManager
+from modules.utils.database.lease import Lease
+from modules.utils.monitoring.health_server import HealthServer, View
+from modules.utils.settings.settings import Settings
+
+log = logging.getLogger("bot")
+
+
+def until_signalled(work: Coroutine[None, None, int]) -> int:
+    """Run ``work`` to its end, or until SIGTERM or Ctrl-C cancel it; a second one cuts its end short."""
+
+    async def guarded() -> int:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+        # the last two when a terminal closes, and a console of Windows
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+            if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started by nohup
+            try:
+                loop.add_signal_handler(number, task.cancel)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(task.cancel))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return 0
+
+    return asyncio.run(guarded())
+
+
+async def live(settings: Settings, *, env_file: Path, models: Path) -> int:
+    """Serve, seen by the operator from the first moment on."""
+    health_server, port = HealthServer(), settings.metrics_port
+    if not port:
+        return await keep_serving(settings, health_server, env_file=env_file, models=models)
+    async with health_server.serving(host=settings.metrics_host, port=port):
+        return await keep_serving(settings, health_server, env_file=env_file, models=models)
+    raise AssertionError("no part swallows an error")
+
+
+async def keep_serving(
+    settings: Settings, health_server: HealthServer, *, env_file: Path, models: Path
+) -> int:
+    """Serve; begin anew when Discord or the database is away, Discord forbids something, or another process
+    took over."""
+    message_content, pause, patience = True, 1.0, 30.0
+    while True:
+        try:
+            return await serve(
+                settings,
+                health_server,
+                env_file=env_file,
+                models=models,
+                message_content=message_content,
+                database_patience=patience,
+            )
+        except discord.PrivilegedIntentsRequired:
+            warn(
+                [
+                    "The Message Content Intent is off, so ! commands need a mention of the bot; to change "
+                    "that, switch it on in the developer portal: Bot → Privileged Gateway Intents"
+                ]
+            )
+            message_content = False
+        except LeaseLost as error:
+            patience = float("inf")  # it worked before, so it is waited for
+            warn([f"Standing by: {error}"])
+        except (ConnectionError, StoreUnavailable) as error:
+            if isinstance(error, StoreUnavailable):
+                patience = float("inf")  # as above
+            warn([f"{error}; trying again in {pause:.0f} s"])
+            with health_server.showing(View(unready=partial(str, error))):
+                await asyncio.sleep(pause)
+            pause = min(pause * 2, 60)
+
+
+async def serve(
+    settings: Settings,
+    health_server: HealthServer,
+    *,
+    env_file: Path,
+    models: Path,
+    message_content: bool = True,
+    database_patience: float = 30.0,
+    meanwhile: Callable[[], Awaitable[int]] | None = None,
+) -> int:
+    """Serve until something ends (or ``meanwhile`` does); what is under way is finished before it returns."""
+    composed = compose(
+        settings,
+        env_file=env_file,
+        models=models,
+        message_content=message_content,
+        database_patience=database_patience,
+    )
+    async with composed as product, AsyncExitStack() as stack:
+        lease, queue = product.database.lease, product.queue
+        view = View(
+            unready=partial(unready, product),
+            metrics=product.metrics.text,
+            status=product.status_history.snapshot,
+        )
+        stack.enter_context(health_server.showing(view))
+        await _stand_by(lease, queue, stack)
+        # Winding down closes the connection last, so that people are answered until then.
+        connection = asyncio.ensure_future(_stay_connected(product.client, settings.discord_token))
+        stack.push_async_callback(_cancelled, connection)
+        work = asyncio.ensure_future(product.work())
+        stack.push_async_callback(_wind_down, product, work)
+        return await _first_to_end(
+            asyncio.shield(connection),
+            asyncio.shield(work),
+            _until_lost(lease, queue),
+            product.addresses.run(),
+            product.environment.watch(),
+            *([meanwhile()] if meanwhile else []),
+        )
+    raise AssertionError("no part swallows an error")
+
+
+async def _stand_by(lease: Lease, queue: QueueManager, stack: AsyncExitStack) -> None:
+    """Return once this process is the one that works; it is until ``stack`` ends."""
+    queue.close("standby")
+    await stack.enter_async_context(lease.hold())
+    queue.open()
+
+
+async def _stay_connected(bot: ImageBot, token: str) -> int:
+    """Be in Discord until the bot closes itself. Raises ConnectionError when Discord cannot be reached."""
+    try:
+        await bot.login(token)
+    except discord.LoginFailure:
+        raise BadSettings(
+            "DISCORD_TOKEN: Discord does not know it; reset it in the developer portal: Bot → Reset Token"
+        ) from None
+    except (OSError, aiohttp.ClientError, discord.DiscordServerError) as error:
+        raise ConnectionError(f"Discord cannot be reached ({error})") from error
+    await bot.connect()
+    return 0
+
+
+async def _until_lost(lease: Lease, queue: QueueManager) -> int:
+    """Return never; raise `LeaseLost` once this process may not speak any more: the database is another
+    process's, or the lease could not be renewed, so that it may be at any moment."""
+    while lease.safe():
+        waiting = [asyncio.ensure_future(event.wait()) for event in (lease.lost, queue.store_lost)]
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if done:
+            break
+    if lease.lost.is_set() or queue.store_lost.is_set():
+        raise LeaseLost("another process works on this database now")
+    raise LeaseLost("the database does not answer, and another process may work on it by now")
+
+
+async def _cancelled(task: asyncio.Future[int]) -> None:
+    """Return when ``task`` has ended, which it is told to do now."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _first_to_end(*works: Awaitable[int | None]) -> int:
+    """What the first of ``works`` to end comes to; the others are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result() or 0
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
+    """Take nothing new, let what runs finish and arrive, say to the others that their place is kept."""
+    queue, fleet = product.queue, product.fleet
+    queue.close("shutting-down")
+    try:
+        if product.database.lease.safe():
+            await fleet.aclose(product.settings.shutdown_grace_seconds)
+            await queue.settle(10)
+            await product.status_messages.say_goodbye()
+        await _cancelled(work)
+        await product.disconnect()  # first of all without the lease: another process may be about to connect
+    finally:
+        await _cancelled(work)
+        await fleet.aclose(0)
+        await queue.aclose()
+        await product.disconnect()
+
+
+def unready(product: Product) -> str | None:
+    """Why no picture could be made now."""
+    if not product.database.lease.safe():
+        return "standby"
+    if not product.client.is_ready():
+        return "not connected to Discord"
+    status = product.queue.status()
+    if status.closed_because is not None:
+        return f"the queue is closed: {status.closed_because}"
+    if status.paused:
+        return "paused by an administrator"
+    if all(engine.state in ("starting", "down", "draining") for engine in product.fleet.engines()):
+        return "no ComfyUI answers"
+    return None
+
+
+def warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        log.warning("%s", line)

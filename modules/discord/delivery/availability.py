@@ -1,0 +1,30 @@
+"""Whether pictures can be made right now, as people are told it."""
+
+from __future__ import annotations
+
+from modules.discord.delivery.status_text import Hindrance
+from modules.queue_manager.jobs import Job
+from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.workers.fleet import Fleet
+
+
+class Availability:
+    """Asks the queue and the fleet."""
+
+    def __init__(self, *, queue: QueueManager, fleet: Fleet) -> None:
+        self._queue, self._fleet = queue, fleet
+
+    def hindrance(self) -> Hindrance | None:
+        """Why nothing is being made right now, if so."""
+        if self._queue.status().paused:
+            return "paused"
+        if all(engine.state in ("down", "draining") for engine in self._fleet.engines()):
+            return "no-server"
+        return None
+
+    def served(self, job: Job) -> bool:
+        """Whether a server that lives can make it."""
+        return any(
+            engine.state in ("idle", "busy") and job.request.model in engine.models
+            for engine in self._fleet.engines()
+        )

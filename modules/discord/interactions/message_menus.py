@@ -1,0 +1,110 @@
+"""The menus on anybody's message: "Edit picture" and "Make again", and the forms that they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import discord
+
+from modules.discord.delivery.result_message import is_nsfw
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.image_requests import ImageRequests
+from modules.discord.interactions.job_actions import JobActions
+from modules.discord.interactions.job_lookup import JobLookup
+from modules.discord.rejections import NoPictureHere
+from modules.discord.requests.requester import Requesters
+from modules.discord.requests.source_pictures import SourcePictures
+from modules.discord.requests.submission import ImageRequest
+from modules.discord.sessions.channels import SessionChannels
+from modules.discord.ui.modals import again_form, edit_form
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.jobs import ModelOffer
+from modules.utils.database.rows import JobRecord
+from modules.utils.database.stores.history import History
+
+
+class MessageMenus:
+    """A form names the message by channel and id. ``home`` gives the guild that is served."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobLookup,
+        actions: JobActions,
+        pictures: SourcePictures,
+        history: History,
+        requesters: Requesters,
+        deferrals: Deferrals,
+        requests: ImageRequests,
+        channels: SessionChannels,
+        home: Callable[[], discord.Guild | None],
+        messages: Translations,
+        offers: tuple[ModelOffer, ...],
+    ) -> None:
+        self._jobs, self._actions, self._pictures, self._history = jobs, actions, pictures, history
+        self._requesters, self._deferrals, self._requests = requesters, deferrals, requests
+        self._channels, self._home, self._messages, self._offers = channels, home, messages, offers
+
+    async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """Ask what should change in a message's picture. Raises `NoPictureHere`."""
+        _check_picture(message)
+        person = await self._requesters.of(interaction)
+        about = f"{message.channel.id}-{message.id}"
+        await interaction.response.send_modal(edit_form(self._messages, person.locale, about))
+
+    async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """Ask for a picture like that of a message. Raises `NoPictureHere`."""
+        _check_picture(message)
+        person = await self._requesters.of(interaction)
+        job = await self._jobs.of_message(message)
+        if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
+            about = f"{message.channel.id}-{message.id}"
+            await interaction.response.send_modal(again_form(self._messages, person.locale, about))
+            return
+        await interaction.response.send_modal(self._actions.form_about(job, person, message))
+
+    async def answered(
+        self, interaction: discord.Interaction, kind: str, target: str, values: Mapping[str, str]
+    ) -> None:
+        """A form came back. Raises a `RequestRejected`."""
+        await self._deferrals.defer(interaction)
+        channel_id, message_id = (int(part) for part in target.split("-", 1))
+        prompt = values.get("prompt", "")
+        if kind == "edit":
+            self._check_sees(interaction, channel_id)
+            picture = await self._pictures.of_message(channel_id, message_id)
+            record = await self._history.by_message(message_id)
+            own = record is not None and record.request.user_id == interaction.user.id
+            image_request = ImageRequest(
+                kind="edit",
+                prompt=prompt,
+                sources=(picture,),
+                age_restricted=self._is_restricted(record, channel_id),
+                origin=record.request.as_origin("edit") if record is not None and own else None,
+            )
+        else:
+            image_request = ImageRequest(kind="imagine", prompt=prompt)
+        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+
+    def _is_restricted(self, record: JobRecord | None, channel_id: int) -> bool:
+        """Whether a message's picture is for age-restricted channels alone: of a result that is known by its
+        model, else by where it stands."""
+        home = self._home()
+        if record is not None:
+            return is_nsfw(self._offers, record.request)
+        return home is not None and self._channels.is_age_restricted(home.id, channel_id)
+
+    def _check_sees(self, interaction: discord.Interaction, channel_id: int) -> None:
+        """A ``custom_id`` comes from outside: whether its sender may see that channel is looked up."""
+        home, user = self._home(), interaction.user
+        channel = home.get_channel_or_thread(channel_id) if home is not None else None
+        if channel is None or not isinstance(user, discord.Member):
+            raise NoPictureHere
+        may = channel.permissions_for(user)
+        if not (may.view_channel and may.read_message_history):
+            raise NoPictureHere
+
+
+def _check_picture(message: discord.Message) -> None:
+    if not any((file.content_type or "").startswith("image/") for file in message.attachments):
+        raise NoPictureHere
