@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineSick,
@@ -38,7 +40,6 @@ from modules.queue_manager.ports import (
 from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 from modules.queue_manager.status import EngineAvailability
-from modules.queue_manager.workers.backoff import CircuitBreaker
 from modules.queue_manager.workers.engine_guard import GuardedEngine
 
 log = logging.getLogger(__name__)
@@ -81,10 +82,10 @@ class GpuWorker:
         self.engine_state = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
         self._clock = clock
         self._times = times or WorkerTimes()
-        self._breaker = CircuitBreaker(
-            first_pause=self._times.first_pause,
-            longest_pause=self._times.longest_pause,
-            seed=sum(engine.name.encode()),
+        self._backoff = Backoff(
+            first=self._times.first_pause,
+            longest=self._times.longest_pause,
+            spread=random.Random(sum(engine.name.encode())),  # noqa: S311 - guards no secret
         )
         self._followers: set[asyncio.Task[None]] = set()
         self._trouble = self._doubt = self._on_trial = False
@@ -202,7 +203,7 @@ class GpuWorker:
 
     async def _recuperate(self) -> None:
         self._become("down")
-        pause = self._breaker.failed()
+        pause = self._backoff.pause()
         draining = asyncio.ensure_future(self._draining.wait())
         napping = asyncio.ensure_future(self._clock.sleep(pause))
         await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
@@ -409,7 +410,7 @@ class GpuWorker:
             )
         in_flight.ended_at = now
         if not self.engine_state.sick:  # else its pictures have to be there, too
-            self._breaker.succeeded()
+            self._backoff.reset()
         self._runs.landed(in_flight)
 
     async def _failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:

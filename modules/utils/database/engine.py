@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
@@ -179,8 +180,9 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
     elif isinstance(address, PostgresAddress):
         for note in address.notes:
             log.warning("%s", note)
-    give_up_at, pause, told = time.monotonic() + patience, 0.25, False
+    give_up_at, backoff, told = time.monotonic() + patience, Backoff(first=0.25, longest=3.0), False
     while True:
+        pause = backoff.pause()
         try:
             await connections.look_for_pooler()
             async with contextlib.aclosing(await connections.connect()) as connection:
@@ -203,4 +205,3 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
         else:
             return
         await asyncio.sleep(pause)
-        pause = min(pause * 2, 3.0)

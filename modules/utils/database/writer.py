@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Executable
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.utils.database.faults import StoreFull
 from modules.utils.database.write_channel import WriteChannel
@@ -29,8 +30,6 @@ GROUP_LIMIT = 400
 """Most changes in one commit: more would make the first of them wait for the last."""
 
 CLOSING_SECONDS = 5.0
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +133,7 @@ class GroupWriter:
             raise
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(first=0.05, longest=2.0)
         while True:
             group = await self._next_group()
             if group is None:
@@ -150,15 +149,14 @@ class GroupWriter:
                 await self._channel.discard()
                 if self._given_up:
                     return
-                await self._rest(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await self._rest(backoff.pause())
                 continue
             except Exception as error:  # noqa: BLE001 (fence: a faulty change must not stop the writer)
                 await self._channel.discard()
                 await self._single_out(group, error)
             else:
                 self._note_back()
-            pause = FIRST_PAUSE
+            backoff.reset()
 
     async def _next_group(self) -> list[_Pending] | None:
         """What is pending, as far as one commit takes it; None when closing and nothing is."""
