@@ -257,7 +257,7 @@ class ImageBot(commands.Bot):
             gallery_channel_id=gallery_channel_id,
         )
         self.registration = CommandSync(
-            client=self, tree=self.tree, messages=self.messages, facts=database.facts
+            client=self, tree=self.tree, messages=self.messages, facts=database.key_values
         )
         administration = Administration(
             desk,

@@ -85,7 +85,7 @@ class Database:
         )
         self.members = Members(writer=self.writer, connections=connections, unix=unix)
         self.sessions = SessionStore(writer=self.writer, connections=connections)
-        self.facts = KeyValues(writer=self.writer, connections=connections)
+        self.key_values = KeyValues(writer=self.writer, connections=connections)
         self.status_messages = StatusMessages(writer=self.writer, connections=connections)
 
     @classmethod

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, CursorResult, Executable
 
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
@@ -46,6 +46,12 @@ Call = Callable[[Connection], Any]
 and in another thread."""
 
 Change = Sequence[Rows] | Call
+
+Statement = Executable | tuple[Executable, Mapping[str, object]]
+"""What is run, with its parameters if it has any."""
+
+PATIENCE = 8.0
+"""Seconds that a person waits for a database that is away, before they are told so."""
 
 CommitObserver = Callable[[float, int], None]
 """Told after each commit: its seconds and how many changes it held."""
@@ -131,6 +137,22 @@ class GroupWriter:
             if undo and (pending.applying or pending.maybe_done):
                 self._undo(pending)
             raise
+
+    async def execute(self, *statements: Statement, patience: float | None = PATIENCE) -> int:
+        """Run the statements in one transaction, in their order; returns how many rows the last one changed.
+
+        ``patience`` and errors are those of `write`.
+        """
+
+        def change(connection: Connection) -> int:
+            changed = 0
+            for statement in statements:
+                what, values = statement if isinstance(statement, tuple) else (statement, None)
+                done = connection.execute(what, values)
+                changed = done.rowcount if isinstance(done, CursorResult) else 0
+            return changed
+
+        return int(await self.write(change, patience=patience))
 
     async def _run(self) -> None:
         backoff = Backoff(first=0.05, longest=2.0)

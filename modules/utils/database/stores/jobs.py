@@ -198,22 +198,14 @@ class JobJournal:
             "patience": learned.patience,
             "why_alone": None if learned.why_alone is None else storable(learned.why_alone, 500),
         }
-
-        def change(connection: Connection) -> None:
-            connection.execute(_PUT_LEARNED, values)
-
-        await self._writer.write(change, patience=ACCEPT_PATIENCE)
+        await self._writer.execute((_PUT_LEARNED, values))
 
     async def give_back_numbers(self) -> None:
         """At a clean end: let the next process go on with the first number that was not given."""
         used, reserved = self._next_number - 1, self._last_number
         if used < reserved:
             self._next_number, self._last_number = 1, 0
-
-            def change(connection: Connection) -> None:
-                connection.execute(_GIVE_BACK, {"used": used, "reserved": reserved})
-
-            await self._writer.write(change, patience=1.0)
+            await self._writer.execute((_GIVE_BACK, {"used": used, "reserved": reserved}), patience=1.0)
 
     async def _end(self, turn: Delivered | Failed | Cancelled) -> None:
         job = turn.job
