@@ -27,7 +27,6 @@ from heapq import heapify, heappop, heappush
 from modules.queue_manager.job_state import JobState
 from modules.queue_manager.jobs import BatchKey, Job, JobId
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
-from modules.queue_manager.scheduling.sorted_blocks import SortedBlocks
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
@@ -87,7 +86,7 @@ class FairQueue:
         self._people: dict[int, _Person] = {}
         self._finish_tags: dict[int, float] = {}
         self._virtual_time = 0.0
-        self._levels: dict[tuple[int, int], SortedBlocks[tuple[float, int]]] = {}
+        self._levels: dict[tuple[int, int], list[tuple[float, int]]] = {}
         self._level_order: list[tuple[int, int]] = []
         self._by_key: dict[BatchKey, list[tuple[Order, JobId]]] = {}
         self._key_counts: dict[BatchKey, int] = {}
@@ -143,7 +142,7 @@ class FairQueue:
         level = entry.level
         before = bisect_left(self._level_order, level)
         count = sum(len(self._levels[other]) for other in self._level_order[:before])
-        return count + self._levels[level].position((entry.tag, entry.sequence))
+        return count + bisect_left(self._levels[level], (entry.tag, entry.sequence))
 
     def head(self, key: BatchKey) -> QueueEntry | None:
         """The first waiting job of ``key``."""
@@ -277,11 +276,10 @@ class FairQueue:
 
     def _insert(self, entry: QueueEntry) -> None:
         level = entry.level
-        blocks = self._levels.get(level)
-        if blocks is None:
-            blocks = self._levels[level] = SortedBlocks()
+        if level not in self._levels:
+            self._levels[level] = []
             insort(self._level_order, level)
-        blocks.add((entry.tag, entry.sequence))
+        insort(self._levels[level], (entry.tag, entry.sequence))
         key = entry.job.key
         self._key_counts[key] = self._key_counts.get(key, 0) + 1
         heappush(self._by_key.setdefault(key, []), (entry.order, entry.job.id))
@@ -290,9 +288,9 @@ class FairQueue:
 
     def _withdraw(self, entry: QueueEntry) -> None:
         level = entry.level
-        blocks = self._levels[level]
-        blocks.remove((entry.tag, entry.sequence))
-        if not blocks:
+        waiting = self._levels[level]
+        del waiting[bisect_left(waiting, (entry.tag, entry.sequence))]
+        if not waiting:
             del self._levels[level]
             self._level_order.remove(level)
         key = entry.job.key
