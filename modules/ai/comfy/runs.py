@@ -66,8 +66,8 @@ class ComfyRun:
         inbox: Inbox,
         clock: Clock,
         times: RunTimes,
-        standing: PromptState | None = None,
-        told: bool = True,
+        standing: PromptState | None,
+        told: bool,
     ) -> None:
         self._batch = batch
         self._fused = fused

@@ -55,11 +55,11 @@ class Database:
         *,
         address: Address,
         connections: Connections,
-        retention: Retention = KEEP_A_WHILE,
-        keep_sources: bool = False,
-        unix: Callable[[], float] = time.time,
-        on_commit: CommitObserver | None = None,
-        lease_seconds: float = LENGTH_SECONDS,
+        retention: Retention,
+        keep_sources: bool,
+        unix: Callable[[], float],
+        on_commit: CommitObserver | None,
+        lease_seconds: float,
     ) -> None:
         self.address = address
         self.connections = connections
@@ -94,7 +94,6 @@ class Database:
         cls,
         url: str,
         *,
-        root: Path = ROOT,
         retention: Retention = KEEP_A_WHILE,
         keep_sources: bool = False,
         unix: Callable[[], float] = time.time,
@@ -102,12 +101,12 @@ class Database:
         patience: float = 30.0,
         lease_seconds: float = LENGTH_SECONDS,
     ) -> AsyncIterator[Database]:
-        """Open the database of ``DATABASE_URL`` (empty: SQLite under ``root``), with its tables up to date.
+        """Open the database of ``DATABASE_URL`` (empty: the default file), with its tables up to date.
 
         A server that is not there yet is waited for, ``patience`` seconds. Raises `StartupError` with
         one line for the operator. ``on_commit`` is told each commit's seconds and number of changes.
         """
-        address = read_address(url, root=root)
+        address = read_address(url, root=ROOT)
         connections = Connections(address)
         try:
             await _prepare(address, connections, patience)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -54,7 +53,7 @@ class Janitor:
         writer: GroupWriter,
         connections: Connections,
         retention: Retention,
-        unix: Callable[[], float] = time.time,
+        unix: Callable[[], float],
     ) -> None:
         self._writer = writer
         self._connections = connections

@@ -88,6 +88,6 @@ class StatusMessageRecord:
 class Retention:
     """How long things are kept. ``image_disk_mb`` bounds stored pictures and inputs together (10^6 bytes)."""
 
-    history_days: float = 30.0
+    history_days: float = 90.0
     image_days: float = 7.0
-    image_disk_mb: float = 500.0
+    image_disk_mb: float = 2048.0

@@ -83,7 +83,7 @@ class GroupWriter:
         *,
         channel: WriteChannel,
         guard: Guard,
-        observe: CommitObserver | None = None,
+        observe: CommitObserver | None,
     ) -> None:
         self._channel = channel
         self._guard = guard
@@ -173,7 +173,7 @@ class GroupWriter:
                     return
                 await self._rest(backoff.pause())
                 continue
-            except Exception as error:  # noqa: BLE001 (fence: a faulty change must not stop the writer)
+            except Exception as error:  # noqa: BLE001 (a faulty change must not stop the writer)
                 await self._channel.discard()
                 await self._single_out(group, error)
             else:
@@ -230,7 +230,7 @@ class GroupWriter:
                 self._put_back(group[place:], away)
                 await self._channel.discard()
                 return
-            except Exception as fault:  # noqa: BLE001 (fence: handed to whoever asked for the change)
+            except Exception as fault:  # noqa: BLE001 (raised to whoever asked for the change)
                 await self._channel.discard()
                 _refuse(pending, fault)
 

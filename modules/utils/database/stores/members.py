@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from sqlalchemy import delete, select, text
@@ -34,7 +33,7 @@ class Members:
         *,
         writer: GroupWriter,
         connections: Connections,
-        unix: Callable[[], float] = time.time,
+        unix: Callable[[], float],
     ) -> None:
         self._writer = writer
         self._connections = connections
