@@ -127,7 +127,7 @@ class EventStream:
             await self._clock.sleep(backoff.pause())
 
     async def _messages(self) -> AsyncIterator[str | bytes]:
-        socket = await self._client.wire.open_socket(self.client_id)
+        socket = await self._client.http.open_socket(self.client_id)
         try:
             with foreign_errors(self._client.name):
                 await socket.send_str(_HELLO)
