@@ -199,7 +199,7 @@ class ComfyEngine:
 
     async def _arrived(self, batch: Batch, error: BaseException) -> bool:
         """Whether a submission that seemed to fail did arrive, where the error leaves that open. If it did
-        not, it is called back, in case it still will: an id that is handed in twice runs twice."""
+        not, it is called back, in case it still will: an id that is submitted twice runs twice."""
         if not isinstance(error, EngineUnavailable) or isinstance(error, _PLAIN_NO):
             return False
         until = self._clock.now() + self._times.doubt

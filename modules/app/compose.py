@@ -416,7 +416,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         cancel_menu = CancelMenu(queue=queue, requesters=requesters, deferrals=deferrals, messages=messages)
         model_choices = ModelChoices(offers=offers, messages=messages, seconds=queue.durations.alone)
-        registration = CommandSync(client=client, tree=client.tree, messages=messages, facts=database.facts)
+        registration = CommandSync(
+            client=client, tree=client.tree, messages=messages, facts=database.key_values
+        )
         administration = Administration(
             queue=queue,
             fleet=fleet,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.delivery_limiter import DeliveryLimiter
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreUnavailable
 from modules.queue_manager.event_publisher import EventPublisher
@@ -17,9 +18,6 @@ from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 log = logging.getLogger(__name__)
-
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds until a picture that could not be delivered is tried again, doubled each time."""
 
 DELIVERIES = 8
 """How often delivering may fail for no reason that is known, before the job does."""
@@ -86,7 +84,7 @@ class Deliveries:
 
         Raises `GenerationError` when it is given up, `LeaseLost`.
         """
-        tries, pause = 0, FIRST_PAUSE
+        tries, backoff = 0, Backoff(first=1.0, longest=60.0)
         while True:
             try:
                 return await self._delivery.deliver(finished)
@@ -100,6 +98,5 @@ class Deliveries:
                 log.exception("Could not deliver", extra={"job": finished.job.id})
                 if tries == DELIVERIES:
                     raise GenerationError("the picture was made, but could not be delivered") from error
-            await self._clock.sleep(pause)
-            pause = min(2.0 * pause, LONGEST_PAUSE)
+            await self._clock.sleep(backoff.pause())
             finished = replace(finished, job=replace(finished.job, maybe_posted=True))

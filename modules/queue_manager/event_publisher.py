@@ -63,7 +63,7 @@ class _Line:
                 event = self.progress.pop(item) if isinstance(item, str) else item
                 try:
                     await self.listener.on_event(event)
-                except Exception:  # a fence: one listener's fault is not the queue's
+                except Exception:  # one listener's fault is not the queue's
                     log.exception("A listener failed", extra={"job": event.job.id})
             self.heard.set()
             self.wake.clear()

@@ -202,7 +202,7 @@ class QueueManager:
     async def cancel(self, job_id: JobId, *, by: int | None) -> Job:
         """End an active job. Whether ``by`` may do so is the caller's affair.
 
-        In a batch with others only its own slot is dropped. Raises `UnknownJob` if it has ended, or
+        In a batch with others only its own row is dropped. Raises `UnknownJob` if it has ended, or
         its picture is on its way already.
         """
         entry = self._queue.entry(job_id)
@@ -300,14 +300,14 @@ class QueueManager:
             job for batches in backlog.dispatched.values() for batch in batches for job in batch.jobs
         ]
         everything = sorted([*backlog.waiting, *dispatched], key=lambda job: job.number)
-        in_flight = {job.id for job in dispatched}
+        at_servers = {job.id for job in dispatched}
         for job in everything:
             if job.id in self._made_here:
                 continue  # accepted by this process, while or before the backlog was read
             if job.request.model not in self._offers:
                 error = GenerationError(f"no model {job.request.model!r} any more", model=job.request.model)
                 await self._retry.end(Failed(job=job, error=error))
-            elif job.id in in_flight:
+            elif job.id in at_servers:
                 self.dispatcher.restore(job)
             else:
                 self.dispatcher.add(job)
@@ -318,7 +318,7 @@ class QueueManager:
         self._made_here.clear()
         self.runs.inherit(backlog.dispatched)
         if everything:
-            log.info("Recovered", extra={"waiting": len(backlog.waiting), "dispatched": len(in_flight)})
+            log.info("Recovered", extra={"waiting": len(backlog.waiting), "dispatched": len(at_servers)})
 
     async def settle(self, seconds: float) -> None:
         """Wait for deliveries under way, and for listeners to have heard, at most ``seconds``."""

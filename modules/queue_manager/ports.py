@@ -269,7 +269,7 @@ class PictureDelivery(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dispatched:
-    """A batch was handed to an engine. Written before the engine is asked, so that a crash between
+    """A batch was given to an engine. Written before the engine is asked, so that a crash between
     the two finds the run by its id."""
 
     batch: Batch
@@ -282,8 +282,8 @@ JobTurn = Dispatched | Requeued | Finished | Delivered | Failed | Cancelled
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What a former process left behind: jobs that wait, in their order, and batches that were handed
-    to an engine (name → batches, in the order of their handing over; of each, the jobs that have not
+    """What a former process left behind: jobs that wait, in their order, and batches that were given
+    to an engine (name → batches, in the order of their submission; of each, the jobs that have not
     ended, with their `Batch.rows`)."""
 
     waiting: tuple[Job, ...] = ()

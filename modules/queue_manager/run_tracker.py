@@ -121,8 +121,8 @@ class RunTracker:
         self._retry.put_back(in_flight.aboard)
 
     def rescue(self, in_flight: InFlightBatch) -> None:
-        """Whoever followed the flight came to grief by a mistake of ours: those of its jobs that nobody else
-        has now wait again."""
+        """Following the batch failed by a mistake of ours: those of its jobs that nobody else has now wait
+        again."""
         self.dispatcher.land(in_flight)
         for job in in_flight.aboard:
             entry = self._queue.entry(job.id)

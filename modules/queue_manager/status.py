@@ -25,7 +25,7 @@ class QueuePosition:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it
-    (sampling and handed over); ``pictures``: made since the bot started; ``busy_seconds`` likewise;
+    (running, or submitted behind it); ``pictures``: made since the bot started; ``busy_seconds`` likewise;
     ``notes``: sentences for the operator."""
 
     name: str

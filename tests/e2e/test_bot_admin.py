@@ -53,7 +53,7 @@ async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(tmp
         async with bot_on(server, tmp_path) as stand:
             admin = await stand.person("admin")
             assert server.counters[put] == synced
-            await stand.database.facts.put(f"command-tree:{server.guild.id}", "that of another version")
+            await stand.database.key_values.put(f"command-tree:{server.guild.id}", "that of another version")
         async with bot_on(server, tmp_path) as stand:
             await stand.until(lambda: server.counters[put] == synced + 1)
             admin = await stand.person("admin")

@@ -308,9 +308,9 @@ async def test_a_database_that_is_used_is_looked_at_and_left_as_it_is(tmp_path: 
     assert "will be made at the first start" in as_text(await found_in(url))
     assert not (tmp_path / "bot.db").exists()
     async with Database.open(url) as database, database.lease.hold():
-        await database.facts.put("kept", "yes")
+        await database.key_values.put("kept", "yes")
         told = as_text(await found_in(url))
-        assert await database.facts.get("kept") == "yes"
+        assert await database.key_values.get("kept") == "yes"
     assert "its tables are up to date" in told
     assert "it can be written" in told
     with sqlite3.connect(tmp_path / "bot.db") as connection:

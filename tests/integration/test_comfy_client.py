@@ -89,7 +89,7 @@ def test_a_key_with_a_colon_is_basic_and_one_without_is_bearer() -> None:
 async def test_the_key_opens_its_server_and_a_wrong_one_is_told(key: str) -> None:
     async with comfy_rig(profile=ServerProfile(api_key=key), api_key=key) as rig:
         assert await rig.engine().probe()
-        await (await rig.client().wire.open_socket("me")).close()
+        await (await rig.client().http.open_socket("me")).close()
         rig.api_key = "another"
         with pytest.raises(EngineUnauthorized, match=r"wants another COMFY_API_KEY \(it answered 401\)"):
             await rig.client().system_stats()
@@ -112,7 +112,7 @@ async def test_a_key_follows_no_redirect() -> None:
                 await client.system_stats()
             assert seen == []
             with pytest.raises(EngineUnavailable):
-                await client.wire.open_socket("me")
+                await client.http.open_socket("me")
             assert "Bearer secret" not in seen
 
 
@@ -129,9 +129,9 @@ async def test_each_server_gets_its_own_key_over_one_session() -> None:
         await first.system_stats()
         await second.system_stats()
         assert seen == {first.name: "Bearer a", second.name: None}
-        assert first.wire.has_key
-        assert not first.wire.encrypted
-        assert first.wire.private
+        assert first.http.has_key
+        assert not first.http.encrypted
+        assert first.http.private
 
 
 async def test_the_tunnels_warning_page_is_skipped() -> None:

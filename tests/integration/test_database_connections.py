@@ -63,9 +63,9 @@ async def test_many_who_read_at_once_share_a_few_connections(
 
     monkeypatch.setattr(sqlite3, "connect", noting)
     async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
-        await database.facts.put("said", "yes")
+        await database.key_values.put("said", "yes")
         for _ in range(5):
-            assert await asyncio.gather(*(database.facts.get("said") for _ in range(40))) == ["yes"] * 40
+            assert await asyncio.gather(*(database.key_values.get("said") for _ in range(40))) == ["yes"] * 40
     assert 0 < len(opened) <= READERS
 
 
@@ -77,14 +77,14 @@ async def test_on_a_server_too_and_neither_writing_nor_the_lease_waits_for_reade
         url = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?sslmode=disable"
         async with Database.open(url) as database, database.lease.hold():
             for number in range(5):
-                await database.facts.put("said", str(number))
-                read = await asyncio.gather(*(database.facts.get("said") for _ in range(40)))
+                await database.key_values.put("said", str(number))
+                read = await asyncio.gather(*(database.key_values.get("said") for _ in range(40)))
                 assert read == [str(number)] * 40
             assert sum(seen.began for seen in relay.seen) <= READERS + 2
             async with contextlib.AsyncExitStack() as readers:
                 for _ in range(READERS):
                     await readers.enter_async_context(database.connections.reading())
-                asking = asyncio.ensure_future(database.facts.get("said"))
+                asking = asyncio.ensure_future(database.key_values.get("said"))
                 await asyncio.wait_for(database.jobs.accept([a_job(1)], {}), 5)
                 assert database.lease.epoch is not None
                 assert await asyncio.wait_for(database.lease._ground.renew(database.lease.epoch, 8.0), 5)

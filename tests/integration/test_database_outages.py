@@ -87,13 +87,13 @@ async def test_an_old_connection_is_exchanged_before_it_is_forgotten(
     with relaying(postgres.socket) as relay:
         url = f"postgresql://postgres@127.0.0.1:{relay.port}/{name}?sslmode=disable"
         async with Database.open(url) as database:
-            await database.facts.put("a", "1")
+            await database.key_values.put("a", "1")
             before = len(relay.seen)
             monkeypatch.setattr(channels, "FRESH_SECONDS", 0.0)
-            await database.facts.put("a", "2")
-            await database.facts.put("a", "3")
+            await database.key_values.put("a", "2")
+            await database.key_values.put("a", "3")
             assert len(relay.seen) >= before + 1
-            assert await database.facts.get("a") == "3"
+            assert await database.key_values.get("a") == "3"
 
 
 async def test_a_commit_of_which_the_answer_was_lost_is_not_done_twice(postgres: Postgres) -> None:

@@ -63,9 +63,9 @@ async def test_readers_of_a_pooler_that_was_not_named_never_fail(postgres: Postg
     name = postgres.new_database()
     with bouncing(postgres, size=4) as port:
         async with Database.open(f"postgres://postgres@127.0.0.1:{port}/{name}") as database:
-            await database.facts.put("said", "yes")
+            await database.key_values.put("said", "yes")
             for _ in range(5):
-                answers = await asyncio.gather(*(database.facts.get("said") for _ in range(8)))
+                answers = await asyncio.gather(*(database.key_values.get("said") for _ in range(8)))
                 assert answers == ["yes"] * 8
 
 
@@ -78,8 +78,8 @@ async def test_pgbouncer_is_spoken_to_in_tls_and_told_the_password(
         place = f"localhost:{port}/{name}"
         checked = f"sslmode=verify-full&sslrootcert={ours.certificate}"
         async with Database.open(f"postgres://postgres:s%C3%A9cret-%2F%40@{place}?{checked}") as database:
-            await database.facts.put("said", "yes")
-            assert await database.facts.get("said") == "yes"
+            await database.key_values.put("said", "yes")
+            assert await database.key_values.get("said") == "yes"
         assert "refuses this user or password" in await _refusal(f"postgres://postgres:x@{place}?{checked}")
         assert "cannot be used" in await _refusal(
             f"postgres://postgres:x@{place}?sslmode=disable", patience=0

@@ -29,7 +29,7 @@ from modules.utils.database.engine import Database
 logging.basicConfig(level=logging.INFO)
 async def main():
     async with Database.open(sys.argv[1]) as database:
-        await database.facts.put("who", "me")
+        await database.key_values.put("who", "me")
 asyncio.run(main())
 """
 
@@ -122,7 +122,7 @@ async def test_one_that_is_frozen_while_it_migrates_does_not_block_the_others(po
     assert process.stdout is not None
     assert await asyncio.wait_for(process.stdout.readline(), 20) == b"stopping\n"
     async with Database.open(url, patience=20) as database:
-        await database.facts.put("who", "another")
+        await database.key_values.put("who", "another")
     process.kill()
     await process.wait()
 
@@ -164,7 +164,7 @@ def permissions(folder: Path) -> dict[str, str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="other permissions there")
 async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
-        await database.facts.put("a", "b")
+        await database.key_values.put("a", "b")
         assert permissions(tmp_path) == dict.fromkeys(("bot.db", "bot.db-shm", "bot.db-wal"), "0o600")
 
 
@@ -207,5 +207,5 @@ async def test_a_server_that_starts_late_is_waited_for(postgres: Postgres, postg
 
     starting = asyncio.ensure_future(late())
     async with Database.open(postgres_url, patience=20) as database:
-        await database.facts.put("a", "b")
+        await database.key_values.put("a", "b")
     await starting

@@ -273,15 +273,15 @@ async def test_facts_and_status_messages_outlive_the_process(url: str) -> None:
     one, two = a_job(1), a_job(2)
     async with Database.open(url) as database:
         await database.jobs.accept([one, two], {})
-        await database.facts.put("commands", "old")
-        await database.facts.put("commands", "new")
+        await database.key_values.put("commands", "old")
+        await database.key_values.put("commands", "new")
         await database.status_messages.put(one.id, 5, 6)
         await database.status_messages.put(two.id, 5, 7)
         await database.status_messages.put(one.id, 5, 8)
         await database.status_messages.remove(two.id)
     async with Database.open(url) as database:
-        assert await database.facts.get("commands") == "new"
-        assert await database.facts.get("other") is None
+        assert await database.key_values.get("commands") == "new"
+        assert await database.key_values.get("other") is None
         shown = StatusMessageRecord(job_id=one.id, channel_id=5, message_id=8)
         assert await database.status_messages.all() == [shown]
 

@@ -125,7 +125,7 @@ async def test_a_body_without_end_is_cut_off(length: int | None) -> None:
 
     async with hostile(answering, Limits()) as client:
         for name in ("system_stats", "look_up", "view"):
-            most = client.wire.limits.picture_bytes / 2**20 if name == "view" else 8
+            most = client.http.limits.picture_bytes / 2**20 if name == "view" else 8
             with memory_below(2.5 * most + 8), pytest.raises(GenerationError, match="more than"):
                 await questions(client)[name]()
 

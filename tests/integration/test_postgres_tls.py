@@ -51,8 +51,8 @@ def url(relay: Relay, name: str, query: str, host: str = "localhost") -> str:
 
 async def works(where: str) -> None:
     async with Database.open(where, patience=5) as database:
-        await database.facts.put("secret", "said")
-        assert await database.facts.get("secret") == "said"
+        await database.key_values.put("secret", "said")
+        assert await database.key_values.get("secret") == "said"
 
 
 async def fails(where: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from modules.queue_manager.scheduling.estimates import DurationBook, Observation
-from modules.queue_manager.workers.backoff import CircuitBreaker
 
 
 def seen(
@@ -78,13 +77,3 @@ def test_what_remains_follows_the_run_s_own_pace() -> None:
     assert duration.remaining(elapsed=2.2, step=2, since_step=0.5) == pytest.approx(2.0 - 0.5 + 0.3)
     assert duration.remaining(elapsed=6.0, step=3, since_step=0.0, pace=2.0) == pytest.approx(2.3)
     assert duration.remaining(elapsed=60.0, step=4, since_step=50.0) == 0.0
-
-
-def test_the_breaker_waits_longer_each_time_and_forgets_after_a_run_that_came_through() -> None:
-    breaker = CircuitBreaker(first_pause=1.0, longest_pause=60.0)
-    pauses = [breaker.failed() for _ in range(10)]
-    assert all(0.8 * 2**n <= pause <= 1.2 * 2**n for n, pause in enumerate(pauses[:6]))
-    assert max(pauses) <= 72.0
-    assert breaker.failed() >= 48.0
-    breaker.succeeded()
-    assert breaker.failed() <= 1.2

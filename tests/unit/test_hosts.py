@@ -36,7 +36,7 @@ def test_private_ground_is_told_from_the_rest(host: str, private: bool) -> None:
 )
 async def test_a_key_in_the_open_is_told(url: str, key: str | None, told: bool) -> None:
     async with aiohttp.ClientSession() as session:
-        wire = ComfyClient(session=session, url=url, api_key=key).wire
-    finding = about_way(wire.name, encrypted=wire.encrypted, key=wire.has_key, private=wire.private)
+        http = ComfyClient(session=session, url=url, api_key=key).http
+    finding = about_way(http.name, encrypted=http.encrypted, key=http.has_key, private=http.private)
     assert (finding.level == "hint") is told
     assert not told or str(finding).endswith("travels without TLS: use https:// in COMFY_URLS")

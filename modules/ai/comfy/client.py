@@ -60,12 +60,12 @@ class ComfyClient:
         api_key: str | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self.wire = ComfyHttp(session=session, url=url, api_key=api_key, limits=limits or Limits())
+        self.http = ComfyHttp(session=session, url=url, api_key=api_key, limits=limits or Limits())
 
     @property
     def name(self) -> str:
         """Host, port and path, without credentials."""
-        return self.wire.name
+        return self.http.name
 
     # ── prompts ─────────────────────────────────────────────────────────────────────────────────
 
@@ -91,10 +91,10 @@ class ComfyClient:
             "client_id": client_id,
             "extra_data": dict(extra or {}),
         }
-        answer = await self.wire.ask(
-            "POST", "/prompt", seconds=self.wire.limits.submit, body=body, accept=(200, 400)
+        answer = await self.http.ask(
+            "POST", "/prompt", seconds=self.http.limits.submit, body=body, accept=(200, 400)
         )
-        told = await self.wire.json(answer)
+        told = await self.http.json(answer)
         faulty = isinstance(told, dict) and told.get("node_errors")
         if answer.status == 400 or faulty:
             error = refusal(told, titles or {}, written)
@@ -118,8 +118,8 @@ class ComfyClient:
         return PromptState(state="unknown")
 
     async def _history(self, prompt_id: str) -> PromptState | None:
-        path, most = f"/history/{quote(prompt_id)}", self.wire.limits.history_bytes
-        told = await self.wire.json(await self.wire.ask("GET", path, most=most))
+        path, most = f"/history/{quote(prompt_id)}", self.http.limits.history_bytes
+        told = await self.http.json(await self.http.ask("GET", path, most=most))
         if not isinstance(told, dict):
             raise EngineUnavailable(f"{self.name} answered {path[:9]} with something else than an object")
         entry = told.get(prompt_id)
@@ -133,7 +133,7 @@ class ComfyClient:
         )
 
     async def _queued(self, prompt_id: str) -> PromptState | None:
-        told = await self.wire.json(await self.wire.ask("GET", "/queue", most=self.wire.limits.history_bytes))
+        told = await self.http.json(await self.http.ask("GET", "/queue", most=self.http.limits.history_bytes))
         if not isinstance(told, dict):
             raise EngineUnavailable(f"{self.name} answered /queue with something else than an object")
         names: tuple[tuple[str, State], ...] = (("queue_running", "running"), ("queue_pending", "pending"))
@@ -148,11 +148,11 @@ class ComfyClient:
 
     async def dequeue(self, prompt_id: str) -> None:
         """Take a waiting prompt out of the queue; one that runs goes on."""
-        await self.wire.ask("POST", "/queue", body={"delete": [prompt_id]})
+        await self.http.ask("POST", "/queue", body={"delete": [prompt_id]})
 
     async def interrupt(self, prompt_id: str) -> None:
         """Stop the prompt at its next step if it runs. Never without an id: that would stop anybody's."""
-        await self.wire.ask("POST", "/interrupt", body={"prompt_id": prompt_id})
+        await self.http.ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────
 
@@ -162,8 +162,8 @@ class ComfyClient:
         form.add_field("image", data, filename=filename, content_type="application/octet-stream")
         form.add_field("subfolder", folder)
         form.add_field("type", "input")
-        answer = await self.wire.ask("POST", "/upload/image", seconds=self.wire.limits.upload, form=form)
-        told = await self.wire.json(answer)
+        answer = await self.http.ask("POST", "/upload/image", seconds=self.http.limits.upload, form=form)
+        told = await self.http.json(answer)
         name, sub = (told.get("name"), told.get("subfolder")) if isinstance(told, dict) else (None, None)
         if not isinstance(name, str) or not name or not isinstance(sub, str):
             raise EngineUnavailable(f"{self.name} took an upload and did not tell its name")
@@ -178,7 +178,7 @@ class ComfyClient:
         """Whether a file is there; True as well where the server does not say."""
         query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
         accept = (*_VIEWED, 405, 501)
-        answer = await self.wire.ask("HEAD", "/view", query=query, most=sys.maxsize, accept=accept)
+        answer = await self.http.ask("HEAD", "/view", query=query, most=sys.maxsize, accept=accept)
         return answer.status not in (400, 403, 404)
 
     async def kept_picture(self, key: str) -> bytes:
@@ -186,8 +186,8 @@ class ComfyClient:
         return await self._picture(pack.PICTURE_ROUTE + quote(key), {})
 
     async def _picture(self, path: str, query: Mapping[str, str]) -> bytes:
-        answer = await self.wire.ask(
-            "GET", path, query=query, seconds=self.wire.limits.picture, most=self.wire.limits.picture_bytes,
+        answer = await self.http.ask(
+            "GET", path, query=query, seconds=self.http.limits.picture, most=self.http.limits.picture_bytes,
             accept=_VIEWED,
         )  # fmt: skip
         if answer.status == 503:
@@ -210,21 +210,21 @@ class ComfyClient:
 
     async def models(self, folder: str) -> list[str]:
         """The model files in one of the server's folders (empty for a folder that it does not know)."""
-        answer = await self.wire.ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))
-        told = await self.wire.json(answer) if answer.status == 200 else []
+        answer = await self.http.ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))
+        told = await self.http.json(answer) if answer.status == 200 else []
         return [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
 
     async def pack_version(self) -> str | None:
         """The version of the node pack, None if it is not there."""
-        answer = await self.wire.ask("GET", pack.VERSION_ROUTE, accept=(200, 404, 405))
+        answer = await self.http.ask("GET", pack.VERSION_ROUTE, accept=(200, 404, 405))
         if answer.status != 200:
             return None
-        told = await self.wire.json(answer)
+        told = await self.http.json(answer)
         version = told.get("version") if isinstance(told, dict) else None
         return short(version)[:40] if isinstance(version, str) else "unknown"
 
     async def _object(self, path: str) -> Mapping[str, JSON]:
-        told = await self.wire.json(await self.wire.ask("GET", path))
+        told = await self.http.json(await self.http.ask("GET", path))
         if not isinstance(told, dict):
             raise EngineUnavailable(f"{self.name} answered {path} with something else than an object")
         return told

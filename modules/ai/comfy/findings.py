@@ -120,9 +120,7 @@ def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> 
     return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card")
 
 
-def about_model(
-    server: str, name: str, limit: int, why_alone: str | None, *, untried: bool = False
-) -> Finding:
+def about_model(server: str, name: str, limit: int, why_alone: str | None, *, untried: bool) -> Finding:
     """A model that the server can run; ``untried``: how many pictures fit is not known yet."""
     if why_alone is not None:
         return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})")

@@ -56,7 +56,7 @@ class ComfyHttp:
         *,
         session: aiohttp.ClientSession,
         url: str,
-        api_key: str | None = None,
+        api_key: str | None,
         limits: Limits,
     ) -> None:
         self._session = session

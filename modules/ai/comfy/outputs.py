@@ -34,11 +34,11 @@ def saved_file(place: SavedFile, output: JSON) -> ImageRef:
     raise NoOutput("the run ended, and no picture of its own was saved")
 
 
-def checked(data: bytes, largest_pixels: int = LARGEST_PIXELS) -> Picture:
+def checked(data: bytes) -> Picture:
     """The picture, if it is a whole one of bearable size by what its header says. Raises `NoOutput`."""
     kind, size = media_type(data), picture_size(data)
     if kind is None or size is None or not whole(data):
         raise NoOutput("what the server sent is no whole picture")
-    if size.width * size.height > largest_pixels:
+    if size.width * size.height > LARGEST_PIXELS:
         raise NoOutput(f"the picture claims {size} pixels, more than anybody asked for")
     return Picture(data=data, media_type=kind, size=size)

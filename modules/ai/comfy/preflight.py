@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from modules.ai import node_pack as pack
 from modules.ai.comfy import findings
@@ -36,12 +36,12 @@ class ServerReport:
     write with other separators."""
 
     findings: tuple[Finding, ...]
-    limits: Mapping[str, int] = field(default_factory=dict)
-    fused: frozenset[str] = frozenset()
-    pack: bool = False
-    cautious: frozenset[str] = frozenset()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    spellings: Mapping[Choice, str] = field(default_factory=dict)
+    limits: Mapping[str, int]
+    fused: frozenset[str]
+    pack: bool
+    cautious: frozenset[str]
+    versions: Mapping[str, str]
+    spellings: Mapping[Choice, str]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -215,8 +215,8 @@ def _about_server(
 ) -> Iterable[Finding]:
     comfyui = short(str(_system(stats, "comfyui_version")))[:40]
     yield from findings.about_version(client.name, comfyui, vram_gb(stats))
-    wire = client.wire
-    yield findings.about_way(client.name, encrypted=wire.encrypted, key=wire.has_key, private=wire.private)
+    http = client.http
+    yield findings.about_way(client.name, encrypted=http.encrypted, key=http.has_key, private=http.private)
     yield findings.about_pack(client.name, version, usable=usable)
 
 

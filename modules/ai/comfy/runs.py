@@ -27,6 +27,7 @@ from modules.ai.comfy.sampling_progress import SamplingProgress
 from modules.ai.comfy.socket import EventStream, Inbox
 from modules.ai.fusion.output_locations import FusedGraph, KeptPicture, SavedFile
 from modules.ai.workflows.graph import JSON
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import EngineForgot, EngineUnauthorized, EngineUnavailable
 from modules.queue_manager.jobs import Batch, Picture
@@ -65,8 +66,8 @@ class ComfyRun:
         inbox: Inbox,
         clock: Clock,
         times: RunTimes,
-        standing: PromptState | None = None,
-        told: bool = True,
+        standing: PromptState | None,
+        told: bool,
     ) -> None:
         self._batch = batch
         self._fused = fused
@@ -212,7 +213,7 @@ class ComfyRun:
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer, also if the server hesitates; raises when it has been in trouble for too long."""
         since = self._clock.now()
-        pause = self._times.first_poll
+        backoff = Backoff(first=self._times.first_poll, longest=self._times.longest_poll)
         while True:
             try:
                 return await ask()
@@ -222,5 +223,4 @@ class ComfyRun:
                 patience = self._times.silent if isinstance(error, ServerSilent) else self._times.refused
                 if self._clock.now() - since >= patience:
                     raise
-            await self._clock.sleep(pause)
-            pause = min(2 * pause, self._times.longest_poll)
+            await self._clock.sleep(backoff.pause())

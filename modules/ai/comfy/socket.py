@@ -18,6 +18,7 @@ from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.errors import foreign_errors
 from modules.ai.comfy.events import ComfyEvent, SocketChanged, read_frame, read_text
 from modules.ai.workflows.graph import JSON
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import EngineUnavailable
 from modules.queue_manager.ports import Clock
 
@@ -40,16 +41,13 @@ class EventStream:
     """Connects on first use and stays connected until `aclose`.
 
     Runs hear `SocketChanged` when the socket comes or goes, and when they were too slow to hear all.
-    ``first_pause`` doubles up to ``longest_pause`` seconds between attempts, until a socket has lasted.
+    The pauses between attempts grow until a socket has lasted.
     """
 
-    def __init__(
-        self, *, client: ComfyClient, clock: Clock, first_pause: float = 0.1, longest_pause: float = 30.0
-    ) -> None:
+    def __init__(self, *, client: ComfyClient, clock: Clock) -> None:
         self.client_id = uuid.uuid4().hex
         self._client = client
         self._clock = clock
-        self._pauses = (first_pause, longest_pause)
         self._inboxes: dict[str, Inbox] = {}
         self._task: asyncio.Task[None] | None = None
         self._opened_at = 0.0
@@ -115,7 +113,7 @@ class EventStream:
             self._tried.clear()
 
     async def _listen_forever(self) -> None:
-        pause, longest = self._pauses
+        backoff = Backoff(first=0.1, longest=30.0, spread=random.Random())  # noqa: S311 - no secret
         while True:
             try:
                 async for received in self._messages():
@@ -124,13 +122,12 @@ class EventStream:
                 logger.debug("No socket: %s", error)
             self._tried.set()
             if self.up and self._clock.now() - self._opened_at > _STEADY:
-                pause = self._pauses[0]
+                backoff.reset()
             self._change(up=False)
-            await self._clock.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-            pause = min(2 * pause, longest)
+            await self._clock.sleep(backoff.pause())
 
     async def _messages(self) -> AsyncIterator[str | bytes]:
-        socket = await self._client.wire.open_socket(self.client_id)
+        socket = await self._client.http.open_socket(self.client_id)
         try:
             with foreign_errors(self._client.name):
                 await socket.send_str(_HELLO)

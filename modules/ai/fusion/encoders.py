@@ -77,5 +77,5 @@ def _reaches_only(graph: Graph, place: NodeInput, encoders: set[str]) -> bool:
     return (
         STRINGS.get(graph[place.node].class_type) == place.input
         and bool(taken)
-        and all(taker.node in encoders and taker.input == "text" for taker, _ in taken)
+        and all(reader.node in encoders and reader.input == "text" for reader, _ in taken)
     )

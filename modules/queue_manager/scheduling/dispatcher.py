@@ -152,7 +152,7 @@ class Dispatcher:
         return in_flight
 
     def land(self, in_flight: InFlightBatch) -> None:
-        """The flight occupies its engine no longer."""
+        """The batch occupies its engine no longer."""
         if in_flight in in_flight.engine_state.batches:
             in_flight.engine_state.batches.remove(in_flight)
         self.seen(in_flight.engine_state)
@@ -172,7 +172,7 @@ class Dispatcher:
         self._queue.dispatch(job.id)
 
     def put_back(self, job: Job, *, avoid: str | None = None) -> None:
-        """A job in flight waits again, in its old place; not on ``avoid`` while others can take it."""
+        """A job of a batch waits again, in its old place; not for ``avoid`` while others can take it."""
         if avoid is not None:
             self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
         self._queue.put_back(job)

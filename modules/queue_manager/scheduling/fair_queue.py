@@ -1,14 +1,14 @@
-"""Who goes next: round robin by person, jobs in flight counted.
+"""Who goes next: round robin by person, counting the jobs that servers have.
 
 The fair order of waiting jobs is (tier, turn, tag, sequence):
 
 - *tier*: priority; for the first of a person's turns lifted by one for every ``lift_after`` seconds since
   acceptance, so that nobody starves. Later turns are not lifted before they have become the first:
   somebody with many jobs that have waited long goes before no newcomer with more than one of them;
-- *turn*: how many of the same person's jobs that wait or are in flight were accepted before it
+- *turn*: how many of the same person's jobs that wait or that a server has were accepted before it
   (one whose picture is made and on its way counts no longer: a slow delivery costs no turn).
   A1,A2,B1,C1,C2,A3 is therefore served A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and
-  somebody with nothing in flight is served before anybody's second;
+  somebody with no job at a server is served before anybody's second;
 - *tag*: the start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing",
   SIGCOMM 1996) with every job of weight one, so that of two people with equal turns the one who was
   served less goes first;
@@ -27,15 +27,14 @@ from heapq import heapify, heappop, heappush
 from modules.queue_manager.job_state import JobState
 from modules.queue_manager.jobs import BatchKey, Job, JobId
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
-from modules.queue_manager.scheduling.sorted_blocks import SortedBlocks
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
 
 
 class QueueEntry:
-    """One active job's standing. ``in_flight`` is the batch that it was given to a server in, unless it
-    waits; ``failed_on`` names the servers on which it failed alone, once for each time."""
+    """One active job's standing. ``in_flight`` is the batch in which a server has it, None while it waits;
+    ``failed_on`` names the servers on which it failed alone, once for each time."""
 
     __slots__ = (
         "__weakref__", "failed_on", "in_flight", "job", "lift_at", "sequence", "state", "tag", "tier", "turn",
@@ -87,7 +86,7 @@ class FairQueue:
         self._people: dict[int, _Person] = {}
         self._finish_tags: dict[int, float] = {}
         self._virtual_time = 0.0
-        self._levels: dict[tuple[int, int], SortedBlocks[tuple[float, int]]] = {}
+        self._levels: dict[tuple[int, int], list[tuple[float, int]]] = {}
         self._level_order: list[tuple[int, int]] = []
         self._by_key: dict[BatchKey, list[tuple[Order, JobId]]] = {}
         self._key_counts: dict[BatchKey, int] = {}
@@ -107,7 +106,7 @@ class FairQueue:
 
     @property
     def active(self) -> int:
-        """Jobs that wait or are in flight."""
+        """Jobs that have not ended."""
         return len(self._entries)
 
     @property
@@ -143,7 +142,7 @@ class FairQueue:
         level = entry.level
         before = bisect_left(self._level_order, level)
         count = sum(len(self._levels[other]) for other in self._level_order[:before])
-        return count + self._levels[level].position((entry.tag, entry.sequence))
+        return count + bisect_left(self._levels[level], (entry.tag, entry.sequence))
 
     def head(self, key: BatchKey) -> QueueEntry | None:
         """The first waiting job of ``key``."""
@@ -216,7 +215,7 @@ class FairQueue:
             self._renumber(self._people[entry.job.request.user_id])
 
     def put_back(self, job: Job) -> None:
-        """A job in flight waits again, in its old place. ``job`` replaces what was known of it."""
+        """A job that a server had waits again, in its old place. ``job`` replaces what was known of it."""
         entry = self._entries[job.id]
         entry.job, entry.in_flight = job, None
         if entry.state == "arriving":
@@ -277,11 +276,10 @@ class FairQueue:
 
     def _insert(self, entry: QueueEntry) -> None:
         level = entry.level
-        blocks = self._levels.get(level)
-        if blocks is None:
-            blocks = self._levels[level] = SortedBlocks()
+        if level not in self._levels:
+            self._levels[level] = []
             insort(self._level_order, level)
-        blocks.add((entry.tag, entry.sequence))
+        insort(self._levels[level], (entry.tag, entry.sequence))
         key = entry.job.key
         self._key_counts[key] = self._key_counts.get(key, 0) + 1
         heappush(self._by_key.setdefault(key, []), (entry.order, entry.job.id))
@@ -290,9 +288,9 @@ class FairQueue:
 
     def _withdraw(self, entry: QueueEntry) -> None:
         level = entry.level
-        blocks = self._levels[level]
-        blocks.remove((entry.tag, entry.sequence))
-        if not blocks:
+        waiting = self._levels[level]
+        del waiting[bisect_left(waiting, (entry.tag, entry.sequence))]
+        if not waiting:
             del self._levels[level]
             self._level_order.remove(level)
         key = entry.job.key

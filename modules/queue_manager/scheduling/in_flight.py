@@ -1,4 +1,4 @@
-"""Batches in flight: one `InFlightBatch` for each batch a server has, one `EngineState` for each server.
+"""What servers have: an `InFlightBatch` for each batch, an `EngineState` for each server.
 
 An `InFlightBatch` is owned by the worker that follows it, and read by the dispatcher. Times are of the
 injected clock.
@@ -143,10 +143,10 @@ class EngineState:
     """One engine. What it is and has shown is written by the `EngineRegistry` alone, what it is given
     (``warm``, ``batches``, ``next_batch``) by the `Dispatcher` alone.
 
-    ``warm`` are the weights it has loaded, or will have once its flights are through; ``batches`` are at most
-    two: one runs, one is handed over. ``doubted`` while it is asked whether it is still there; ``sick`` from
-    the verdict on its ``record`` until a run comes through: while it lives nevertheless, it may run one job
-    at a time, to show that it is well again. ``stir`` wakes its worker.
+    ``warm`` are the weights it has loaded, or will have once its batches are through; ``batches`` are at most
+    two: one runs, the other is queued at the server. ``doubted`` while it is asked whether it is still there;
+    ``sick`` from the verdict on its ``record`` until a run comes through: while it lives nevertheless, it may
+    run one job at a time, to show that it is well again. ``stir`` wakes its worker.
     """
 
     name: str
@@ -187,7 +187,7 @@ class EngineState:
         return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:
-        """Seconds until all its flights are through; None while that is not known."""
+        """Seconds until all its batches are through; None while that is not known."""
         total = 0.0
         for in_flight in self.batches:
             remaining = in_flight.remaining(now)

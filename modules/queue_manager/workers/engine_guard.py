@@ -1,4 +1,4 @@
-"""The fence around an engine: whatever it raises unexpectedly becomes `EngineUnavailable`.
+"""A guard around an engine: whatever it raises unexpectedly becomes `EngineUnavailable`.
 
 A mistake made in reading one server's answers costs that server's batch and a pause, never the worker.
 """

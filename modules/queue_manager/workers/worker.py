@@ -1,6 +1,6 @@
 """One coroutine for one engine: it pulls batches, follows them, and never lets the engine wait.
 
-A worker holds up to two batches: one runs, the next is handed to the server's own queue shortly
+A worker holds up to two batches: one runs, the next is submitted to the server's own queue shortly
 before the first one ends, so that late arrivals can still join it and the GPU goes on at once.
 Fetching and delivering are tasks of their own.
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineSick,
@@ -38,7 +40,6 @@ from modules.queue_manager.ports import (
 from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 from modules.queue_manager.status import EngineAvailability
-from modules.queue_manager.workers.backoff import CircuitBreaker
 from modules.queue_manager.workers.engine_guard import GuardedEngine
 
 log = logging.getLogger(__name__)
@@ -48,11 +49,11 @@ log = logging.getLogger(__name__)
 class WorkerTimes:
     """Time limits and habits, in seconds unless said otherwise.
 
-    ``margin``: how long before the end of a run, beyond what handing over takes, the next one is
-    handed over. ``blind_share``: the share of the learned duration after which it is handed over
-    where the server tells no progress. ``stall_factor``, ``stall_floor``, ``stall_unknown``: a run
-    that is silent for so many times its learned duration, at least ``stall_floor`` (or for
-    ``stall_unknown`` while nothing was learned) has stalled. ``refresh``: how often a living engine
+    ``margin``: how long before the end of a run, beyond what submitting takes, the next one is
+    submitted. ``blind_share``: the share of the learned duration after which it is submitted where the
+    server tells no progress. ``stall_factor``, ``stall_floor``, ``stall_unknown``: a run that is silent
+    for so many times its learned duration, at least ``stall_floor`` (or for ``stall_unknown`` while
+    nothing was learned) has stalled. ``refresh``: how often a living engine
     is asked again what it can do.
     """
 
@@ -81,10 +82,10 @@ class GpuWorker:
         self.engine_state = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
         self._clock = clock
         self._times = times or WorkerTimes()
-        self._breaker = CircuitBreaker(
-            first_pause=self._times.first_pause,
-            longest_pause=self._times.longest_pause,
-            seed=sum(engine.name.encode()),
+        self._backoff = Backoff(
+            first=self._times.first_pause,
+            longest=self._times.longest_pause,
+            spread=random.Random(sum(engine.name.encode())),  # noqa: S311 - guards no secret
         )
         self._followers: set[asyncio.Task[None]] = set()
         self._trouble = self._doubt = self._on_trial = False
@@ -202,7 +203,7 @@ class GpuWorker:
 
     async def _recuperate(self) -> None:
         self._become("down")
-        pause = self._breaker.failed()
+        pause = self._backoff.pause()
         draining = asyncio.ensure_future(self._draining.wait())
         napping = asyncio.ensure_future(self._clock.sleep(pause))
         await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
@@ -228,7 +229,7 @@ class GpuWorker:
     # ── serving ─────────────────────────────────────────────────────────────────────────────────
 
     async def _serve(self) -> None:
-        """Take and hand over batches until there is trouble."""
+        """Take batches and submit them until there is trouble."""
         while not self._trouble:
             room = asyncio.ensure_future(self._room())
             if not await self._before_trouble(room):
@@ -238,7 +239,7 @@ class GpuWorker:
                 if not taking.cancelled():  # it came in the same instant
                     self._runs.returned(taking.result())
                 return
-            await self._hand_over(taking.result())
+            await self._submit(taking.result())
 
     async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
         """Wait for ``work``; false, and ``work`` cancelled, if trouble came first. An idle engine is
@@ -284,12 +285,12 @@ class GpuWorker:
         return self._clock.now() - self._probed_at >= self._times.refresh
 
     async def _room(self) -> None:
-        """Return when the engine can be handed a batch: it is idle, or about to be."""
+        """Return when the engine can be given a batch: it is idle, or about to be."""
         while len(self.engine_state.batches) >= (1 if self.engine_state.sick else 2):
             await self._moved(self.engine_state.batches[0], None)
         while self.engine_state.batches:
             in_flight = self.engine_state.batches[0]
-            left = self._until_handover(in_flight)
+            left = self._until_submission(in_flight)
             if left is not None and left <= 0.001:  # timers are no finer
                 return
             await self._moved(in_flight, left)
@@ -300,8 +301,8 @@ class GpuWorker:
         await asyncio.wait({waiting}, timeout=seconds)
         waiting.cancel()
 
-    def _until_handover(self, in_flight: InFlightBatch) -> float | None:
-        """Seconds until the next batch should be handed over; None: only the next event will tell."""
+    def _until_submission(self, in_flight: InFlightBatch) -> float | None:
+        """Seconds until the next batch should be submitted; None: only the next event will tell."""
         now = self._clock.now()
         remaining = in_flight.remaining(now)
         if in_flight.started_at is None:
@@ -313,7 +314,7 @@ class GpuWorker:
             return in_flight.started_at + in_flight.expected.total * self._times.blind_share - now
         return remaining - lead
 
-    async def _hand_over(self, in_flight: InFlightBatch) -> None:
+    async def _submit(self, in_flight: InFlightBatch) -> None:
         """Journal, submit, follow."""
         await self._runs.journal_dispatch(in_flight)
         if self.engine_state.state == "idle":
@@ -409,7 +410,7 @@ class GpuWorker:
             )
         in_flight.ended_at = now
         if not self.engine_state.sick:  # else its pictures have to be there, too
-            self._breaker.succeeded()
+            self._backoff.reset()
         self._runs.landed(in_flight)
 
     async def _failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
@@ -436,7 +437,7 @@ class GpuWorker:
         self._call_back_the_other(last)
 
     def _call_back_the_other(self, lost: InFlightBatch | None) -> None:
-        """What was handed over to a server in trouble, and has not begun, is taken back."""
+        """What was submitted to a server in trouble, and has not begun, is taken back."""
         for in_flight in self.engine_state.batches:
             if in_flight is not lost and in_flight.started_at is None:
                 in_flight.unwanted.set()

@@ -40,36 +40,13 @@ _OTHER_DRIVERS_MODES = {
 _SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 
 _UNDERSTOOD = [
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "passfile",
-    "sslmode",
-    "ssl",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "sslpassword",
-    "sslcrl",
-    "ssl_min_protocol_version",
-    "ssl_max_protocol_version",
-    "sslnegotiation",
-    "channel_binding",
-    "target_session_attrs",
-    "application_name",
-    "fallback_application_name",
-    "connect_timeout",
-    "options",
-    "pgbouncer",
-    "pool_mode",
-    "statement_cache_size",
-    "prepared_statement_cache_size",
-    "prepareThreshold",
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "sslmode", "ssl",
+    "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "ssl_min_protocol_version",
+    "ssl_max_protocol_version", "sslnegotiation", "channel_binding", "target_session_attrs",
+    "application_name", "fallback_application_name", "connect_timeout", "options", "pgbouncer",
+    "pool_mode", "statement_cache_size", "prepared_statement_cache_size", "prepareThreshold",
     "search_path",
-]
+]  # fmt: skip
 
 _HARMLESS = (  # noqa: SIM905 (forty lines otherwise)
     # libpq's, without meaning for this driver or already what it does
@@ -91,15 +68,15 @@ _POOLER_PORTS = frozenset({6432, 6543})
 class TlsChoice:
     """How the connection is to be encrypted, in libpq's terms; paths may begin with ``~``."""
 
-    mode: SslMode = "prefer"
-    root_certificate: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    key_password: str | None = field(default=None, repr=False)
-    revoked: str | None = None
-    least_version: str | None = None
-    greatest_version: str | None = None
-    direct: bool = False
+    mode: SslMode
+    root_certificate: str | None
+    certificate: str | None
+    key: str | None
+    key_password: str | None = field(repr=False)
+    revoked: str | None
+    least_version: str | None
+    greatest_version: str | None
+    direct: bool
     for_binding: bool = False
     """Whether the certificate is checked in place of the channel binding that the URL demands."""
 
@@ -130,12 +107,12 @@ class PostgresAddress:
     password: str | None = field(repr=False)
     database: str | None
     tls: TlsChoice
-    pooled: bool = False
-    connect_seconds: float = 10.0
-    session_attributes: str = "any"
-    passfile: str | None = None
-    settings: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    pooled: bool
+    connect_seconds: float
+    session_attributes: str
+    passfile: str | None
+    settings: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
 
     @property
     def shown(self) -> str:
@@ -219,15 +196,15 @@ def _read_postgres(rest: str) -> PostgresAddress:
     if "@" in path:
         raise _bad(_ENCODE)
     user, colon, password = login.partition(":")
-    addresses = _hosts(parameters.get("hostaddr") or parameters.get("host") or hosts, parameters.get("port"))
-    tls = _bound(_tls(parameters), addresses, parameters.get("channel_binding", "prefer"))
+    servers = _hosts(parameters.get("hostaddr") or parameters.get("host") or hosts, parameters.get("port"))
+    tls = _bound(_tls(parameters), servers, parameters.get("channel_binding", "prefer"))
     return PostgresAddress(
-        hosts=addresses,
+        hosts=servers,
         user=parameters.get("user") or _decode(user) or None,
         password=parameters.get("password") or (_decode(password) if colon else None) or None,
         database=parameters.get("dbname") or _decode(path) or None,
         tls=tls,
-        pooled=_is_pooled(addresses, parameters),
+        pooled=_is_pooled(servers, parameters),
         connect_seconds=_connect_seconds(parameters.get("connect_timeout", "10")),
         session_attributes=_session_attributes(parameters.get("target_session_attrs", "any")),
         passfile=parameters.get("passfile"),

@@ -28,6 +28,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
@@ -38,8 +39,6 @@ from modules.utils.database.write_channel import FRESH_SECONDS, AsyncChannel, Th
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 CLOSING_SECONDS = 5.0
 
@@ -145,7 +144,7 @@ class Connections:
 
     async def read_at_last(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What ``read`` gives, however long the database is away: for what nobody can go on without."""
-        pause, told = FIRST_PAUSE, False
+        backoff, told = Backoff(first=0.1, longest=2.0), False
         while True:
             try:
                 async with self.reading() as connection:
@@ -154,8 +153,7 @@ class Connections:
                 if not told:
                     log.warning("The database is away, and must be read to go on: %s", error)
                     told = True
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(backoff.pause())
 
     def statements_apart(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """As `statements`, and no reader is waited for."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
@@ -54,11 +55,11 @@ class Database:
         *,
         address: Address,
         connections: Connections,
-        retention: Retention = KEEP_A_WHILE,
-        keep_sources: bool = False,
-        unix: Callable[[], float] = time.time,
-        on_commit: CommitObserver | None = None,
-        lease_seconds: float = LENGTH_SECONDS,
+        retention: Retention,
+        keep_sources: bool,
+        unix: Callable[[], float],
+        on_commit: CommitObserver | None,
+        lease_seconds: float,
     ) -> None:
         self.address = address
         self.connections = connections
@@ -84,7 +85,7 @@ class Database:
         )
         self.members = Members(writer=self.writer, connections=connections, unix=unix)
         self.sessions = SessionStore(writer=self.writer, connections=connections)
-        self.facts = KeyValues(writer=self.writer, connections=connections)
+        self.key_values = KeyValues(writer=self.writer, connections=connections)
         self.status_messages = StatusMessages(writer=self.writer, connections=connections)
 
     @classmethod
@@ -93,7 +94,6 @@ class Database:
         cls,
         url: str,
         *,
-        root: Path = ROOT,
         retention: Retention = KEEP_A_WHILE,
         keep_sources: bool = False,
         unix: Callable[[], float] = time.time,
@@ -101,12 +101,12 @@ class Database:
         patience: float = 30.0,
         lease_seconds: float = LENGTH_SECONDS,
     ) -> AsyncIterator[Database]:
-        """Open the database of ``DATABASE_URL`` (empty: SQLite under ``root``), with its tables up to date.
+        """Open the database of ``DATABASE_URL`` (empty: the default file), with its tables up to date.
 
         A server that is not there yet is waited for, ``patience`` seconds. Raises `StartupError` with
         one line for the operator. ``on_commit`` is told each commit's seconds and number of changes.
         """
-        address = read_address(url, root=root)
+        address = read_address(url, root=ROOT)
         connections = Connections(address)
         try:
             await _prepare(address, connections, patience)
@@ -179,8 +179,9 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
     elif isinstance(address, PostgresAddress):
         for note in address.notes:
             log.warning("%s", note)
-    give_up_at, pause, told = time.monotonic() + patience, 0.25, False
+    give_up_at, backoff, told = time.monotonic() + patience, Backoff(first=0.25, longest=3.0), False
     while True:
+        pause = backoff.pause()
         try:
             await connections.look_for_pooler()
             async with contextlib.aclosing(await connections.connect()) as connection:
@@ -203,4 +204,3 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
         else:
             return
         await asyncio.sleep(pause)
-        pause = min(pause * 2, 3.0)

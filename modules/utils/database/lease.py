@@ -96,14 +96,12 @@ class Lease:
         self,
         ground: LeaseGround,
         *,
-        length_seconds: float = LENGTH_SECONDS,
-        now: Callable[[], float] = steady_seconds,
+        length_seconds: float,
     ) -> None:
         self._ground = ground
         self._length = length_seconds
         self._renew_every = length_seconds * RENEW_SHARE
         self._margin = length_seconds * MARGIN_SHARE
-        self._now = now
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.epoch: int | None = None
         self._safe_until = float("-inf")
@@ -117,7 +115,7 @@ class Lease:
         return self._safe_until > float("-inf")
 
     def _in_time(self) -> bool:
-        if self._now() < self._safe_until:
+        if steady_seconds() < self._safe_until:
             return True
         return self._safe_until > float("-inf") and self._ground.outlasts()
 
@@ -130,7 +128,7 @@ class Lease:
         """Return once this process is the one that works; cancel to give up."""
         told = ""
         while True:
-            started = self._now()
+            started = steady_seconds()
             try:
                 async with timeout(self._length + 2):
                     claim = await self._ground.claim(self.owner, self._length)
@@ -186,14 +184,14 @@ class Lease:
             pause = self._renew_every if await self._renew() else self._renew_every / 6
 
     async def _renew(self) -> bool:
-        started, in_time = self._now(), self._in_time()
+        started, in_time = steady_seconds(), self._in_time()
         assert self.epoch is not None
         try:
             async with timeout(self._renew_every):
                 ours = await self._ground.renew(self.epoch, self._length)
         except (StoreUnavailable, asyncio.TimeoutError) as error:
             if in_time:
-                left = self._safe_until - self._now()
+                left = self._safe_until - steady_seconds()
                 log.warning("Lease not renewed (%s); %.1f s until this process stops", error, left)
             return False
         if not ours:

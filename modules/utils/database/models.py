@@ -133,7 +133,7 @@ class QuotaRow(Base):
     used: Mapped[int]
 
 
-class FactRow(Base):
+class KeyValueRow(Base):
     """A short text under a name, such as the hash of the command tree."""
 
     __tablename__ = "facts"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, not_, select
+from sqlalchemy import Connection, Executable, delete, exists, func, not_, select
 
 from modules.queue_manager.errors import StoreError
 from modules.utils.database.connections import Connections
@@ -33,6 +32,9 @@ SHRINK_PAGES, SHRINK_STEPS = 250, 400
 """A step frees a megabyte, so that the writer waits for milliseconds at most; a round, 400 of them."""
 
 DAY = 86_400.0
+PATIENCE = 30.0
+"""Seconds for which a database that is away is waited for; the next round comes anyway."""
+
 ROUND_SECONDS = 1800.0
 
 
@@ -51,7 +53,7 @@ class Janitor:
         writer: GroupWriter,
         connections: Connections,
         retention: Retention,
-        unix: Callable[[], float] = time.time,
+        unix: Callable[[], float],
     ) -> None:
         self._writer = writer
         self._connections = connections
@@ -87,14 +89,19 @@ class Janitor:
         removed += await self._portions(_old_pictures(now - self._retention.image_days * DAY))
         removed += await self._portions(_old_sources(now - self._retention.image_days * DAY))
         removed += await self._fit_disk()
-        yesterday = datetime.fromtimestamp(now, tz=timezone.utc) - timedelta(days=2)
-        await self._writer.write(_leftovers(yesterday.strftime("%Y-%m-%d")), patience=30.0)
+        last_days = datetime.fromtimestamp(now, tz=timezone.utc) - timedelta(days=2)
+        there = exists().where(JobRow.id == StatusMessageRow.job_id)
+        await self._writer.execute(
+            delete(QuotaRow).where(QuotaRow.day < last_days.strftime("%Y-%m-%d")),
+            delete(StatusMessageRow).where(not_(there)),
+            patience=PATIENCE,
+        )
         if removed and self._connections.dialect == "sqlite":
             await self._shrink()
 
-    async def _portions(self, change: Callable[[Connection], int]) -> int:
+    async def _portions(self, removal: Executable) -> int:
         total = 0
-        while removed := await self._writer.write(change, patience=30.0):
+        while removed := await self._writer.execute(removal, patience=PATIENCE):
             total += removed
             if removed < PORTION:
                 break
@@ -116,35 +123,25 @@ class Janitor:
         """Remove the oldest pictures and inputs until all fit the limit; inputs of active jobs stay."""
         total = 0
         limit = self._retention.image_disk_mb * 1e6
-        while removed := await self._writer.write(_oldest_over(limit), patience=30.0):
+        while removed := await self._writer.write(_oldest_over(limit), patience=PATIENCE):
             total += removed
             await asyncio.sleep(0.02)
         return total
 
 
-def _old_jobs(before: float) -> Callable[[Connection], int]:
-    def change(connection: Connection) -> int:
-        old = select(JobRow.id).where(JobRow.ended_at < before).limit(PORTION)
-        done = connection.execute(delete(JobRow).where(JobRow.id.in_(old)))
-        return done.rowcount
-
-    return change
+def _old_jobs(before: float) -> Executable:
+    old = select(JobRow.id).where(JobRow.ended_at < before).limit(PORTION)
+    return delete(JobRow).where(JobRow.id.in_(old))
 
 
-def _old_pictures(before: float) -> Callable[[Connection], int]:
-    def change(connection: Connection) -> int:
-        old = select(PictureRow.job_id).where(PictureRow.stored_at < before).limit(PORTION)
-        return connection.execute(delete(PictureRow).where(PictureRow.job_id.in_(old))).rowcount
-
-    return change
+def _old_pictures(before: float) -> Executable:
+    old = select(PictureRow.job_id).where(PictureRow.stored_at < before).limit(PORTION)
+    return delete(PictureRow).where(PictureRow.job_id.in_(old))
 
 
-def _old_sources(before: float) -> Callable[[Connection], int]:
-    def change(connection: Connection) -> int:
-        old = select(SourceRow.key).where(SourceRow.stored_at < before, not_(_NEEDED)).limit(PORTION)
-        return connection.execute(delete(SourceRow).where(SourceRow.key.in_(old))).rowcount
-
-    return change
+def _old_sources(before: float) -> Executable:
+    old = select(SourceRow.key).where(SourceRow.stored_at < before, not_(_NEEDED)).limit(PORTION)
+    return delete(SourceRow).where(SourceRow.key.in_(old))
 
 
 def _oldest_over(limit: float) -> Callable[[Connection], int]:
@@ -182,12 +179,3 @@ def _oldest(connection: Connection) -> list[tuple[str, str, int]]:
     )
     both = [("picture", *row) for row in pictures.all()] + [("source", *row) for row in sources.all()]
     return [(kind, key, size) for kind, _, key, size in sorted(both, key=lambda entry: entry[1])]
-
-
-def _leftovers(before_day: str) -> Callable[[Connection], None]:
-    def change(connection: Connection) -> None:
-        connection.execute(delete(QuotaRow).where(QuotaRow.day < before_day))
-        there = exists().where(JobRow.id == StatusMessageRow.job_id)
-        connection.execute(delete(StatusMessageRow).where(not_(there)))
-
-    return change

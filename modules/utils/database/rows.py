@@ -8,11 +8,13 @@ from typing import Literal
 from modules.queue_manager.jobs import GenerationRequest, JobId, Size
 from modules.queue_manager.ports import RunReport
 
-JobState = Literal["queued", "dispatched", "finished", "delivered", "kept", "deleted", "failed", "cancelled"]
+JobRecordState = Literal[
+    "queued", "dispatched", "finished", "delivered", "kept", "deleted", "failed", "cancelled"
+]
 """Where a job stands. ``finished``: the picture was made, its delivery is not confirmed; ``kept``:
 nowhere could be posted, the bytes wait in the database; ``deleted``: delivered, then deleted by its owner."""
 
-ENDED: tuple[JobState, ...] = ("delivered", "kept", "deleted", "failed", "cancelled")
+ENDED: tuple[JobRecordState, ...] = ("delivered", "kept", "deleted", "failed", "cancelled")
 """States that a job does not leave by itself."""
 
 
@@ -40,7 +42,7 @@ class JobRecord:
     job_id: JobId
     number: int
     request: GenerationRequest
-    state: JobState
+    state: JobRecordState
     queued_at: float
     channel_id: int | None = None
     message_id: int | None = None
@@ -86,6 +88,6 @@ class StatusMessageRecord:
 class Retention:
     """How long things are kept. ``image_disk_mb`` bounds stored pictures and inputs together (10^6 bytes)."""
 
-    history_days: float = 30.0
+    history_days: float = 90.0
     image_days: float = 7.0
-    image_disk_mb: float = 500.0
+    image_disk_mb: float = 2048.0

@@ -15,7 +15,7 @@ LIBPQ_FOLDER = Path("~/.postgresql")
 """Where libpq looks for ``root.crt``, ``root.crl``, ``postgresql.crt`` and ``postgresql.key``."""
 
 
-def tls_context(choice: TlsChoice, *, folder: Path = LIBPQ_FOLDER) -> ssl.SSLContext | None:
+def tls_context(choice: TlsChoice) -> ssl.SSLContext | None:
     """The context for ``choice``, or None where nothing is to be encrypted.
 
     ``require`` encrypts without looking at the certificate, unless a root certificate is there (then it
@@ -29,7 +29,7 @@ def tls_context(choice: TlsChoice, *, folder: Path = LIBPQ_FOLDER) -> ssl.SSLCon
     context.minimum_version = _version(choice.least_version, ssl.TLSVersion.TLSv1_2)
     context.maximum_version = _version(choice.greatest_version, ssl.TLSVersion.MAXIMUM_SUPPORTED)
     context.set_alpn_protocols(["postgresql"])
-    folder = at_home(folder)
+    folder = at_home(LIBPQ_FOLDER)
     _trust(context, choice, folder)
     _identify(context, choice, folder)
     return context

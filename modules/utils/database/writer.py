@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, CursorResult, Executable
 
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
 from modules.utils.database.faults import StoreFull
 from modules.utils.database.write_channel import WriteChannel
@@ -29,8 +30,6 @@ GROUP_LIMIT = 400
 """Most changes in one commit: more would make the first of them wait for the last."""
 
 CLOSING_SECONDS = 5.0
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,12 @@ Call = Callable[[Connection], Any]
 and in another thread."""
 
 Change = Sequence[Rows] | Call
+
+Statement = Executable | tuple[Executable, Mapping[str, object]]
+"""What is run, with its parameters if it has any."""
+
+PATIENCE = 8.0
+"""Seconds that a person waits for a database that is away, before they are told so."""
 
 CommitObserver = Callable[[float, int], None]
 """Told after each commit: its seconds and how many changes it held."""
@@ -78,7 +83,7 @@ class GroupWriter:
         *,
         channel: WriteChannel,
         guard: Guard,
-        observe: CommitObserver | None = None,
+        observe: CommitObserver | None,
     ) -> None:
         self._channel = channel
         self._guard = guard
@@ -133,8 +138,24 @@ class GroupWriter:
                 self._undo(pending)
             raise
 
+    async def execute(self, *statements: Statement, patience: float | None = PATIENCE) -> int:
+        """Run the statements in one transaction, in their order; returns how many rows the last one changed.
+
+        ``patience`` and errors are those of `write`.
+        """
+
+        def change(connection: Connection) -> int:
+            changed = 0
+            for statement in statements:
+                what, values = statement if isinstance(statement, tuple) else (statement, None)
+                done = connection.execute(what, values)
+                changed = done.rowcount if isinstance(done, CursorResult) else 0
+            return changed
+
+        return int(await self.write(change, patience=patience))
+
     async def _run(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(first=0.05, longest=2.0)
         while True:
             group = await self._next_group()
             if group is None:
@@ -150,15 +171,14 @@ class GroupWriter:
                 await self._channel.discard()
                 if self._given_up:
                     return
-                await self._rest(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await self._rest(backoff.pause())
                 continue
-            except Exception as error:  # noqa: BLE001 (fence: a faulty change must not stop the writer)
+            except Exception as error:  # noqa: BLE001 (a faulty change must not stop the writer)
                 await self._channel.discard()
                 await self._single_out(group, error)
             else:
                 self._note_back()
-            pause = FIRST_PAUSE
+            backoff.reset()
 
     async def _next_group(self) -> list[_Pending] | None:
         """What is pending, as far as one commit takes it; None when closing and nothing is."""
@@ -210,7 +230,7 @@ class GroupWriter:
                 self._put_back(group[place:], away)
                 await self._channel.discard()
                 return
-            except Exception as fault:  # noqa: BLE001 (fence: handed to whoever asked for the change)
+            except Exception as fault:  # noqa: BLE001 (raised to whoever asked for the change)
                 await self._channel.discard()
                 _refuse(pending, fault)
 

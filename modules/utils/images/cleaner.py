@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 OutputFormat = Literal["png", "webp", "jpeg"]
 
+MAX_PIXELS = 50_000_000
+"""Uploads that claim more are not decoded."""
+
 METADATA_ROOM = 1_000
 """Bytes left free for what surrounds metadata when a picture is made to fit."""
 
@@ -42,16 +45,16 @@ class CleanPicture:
 class PictureCleaner:
     """Cleans pictures. Worker processes start with the first upload and end when they are idle.
 
-    ``max_bytes`` and ``max_pixels`` bound what is looked at, ``keep_pixels`` and ``keep_bytes`` what is
-    kept of it (larger ones are scaled down, or become a JPEG); ``seconds`` the time for one picture and
-    ``memory_mb`` a worker's address space.
+    ``keep_pixels`` and ``keep_bytes`` bound what is kept of a picture (larger ones are scaled down, or
+    become a JPEG), ``seconds`` the time for one, ``memory_mb`` a worker's address space.
     """
+
+    max_bytes = 16_000_000
+    """Larger uploads are not looked at."""
 
     def __init__(
         self,
         *,
-        max_bytes: int = 16_000_000,
-        max_pixels: int = 50_000_000,
         keep_pixels: int = 4096 * 4096,
         keep_bytes: int = 8_000_000,
         seconds: float = 10.0,
@@ -59,8 +62,6 @@ class PictureCleaner:
         idle_seconds: float = 30.0,
         processes: int = 2,
     ) -> None:
-        self.max_bytes = max_bytes
-        self._max_pixels = max_pixels
         self._keep = {"keep_pixels": keep_pixels, "keep_bytes": keep_bytes}
         self._seconds = seconds
         self._memory_mb = memory_mb
@@ -83,7 +84,7 @@ class PictureCleaner:
         except WorkerDied:
             raise BadSourceImage("not-image") from None
         if "problem" in answer:
-            raise BadSourceImage(answer["problem"], megapixels=self._max_pixels / 1_000_000)
+            raise BadSourceImage(answer["problem"], megapixels=MAX_PIXELS / 1_000_000)
         return CleanPicture(data=pixels, media_type=answer["media_type"], size=_size(answer))
 
     async def present(
@@ -153,7 +154,7 @@ class PictureCleaner:
         worker = (
             self._free.pop()
             if self._free
-            else await ImageProcess.start(max_pixels=self._max_pixels, memory_mb=self._memory_mb)
+            else await ImageProcess.start(max_pixels=MAX_PIXELS, memory_mb=self._memory_mb)
         )
         try:
             yield worker

@@ -85,7 +85,7 @@ def _answer(header: dict[str, Any], payload: bytes, max_pixels: int) -> tuple[di
         return {"problem": str(error)}, b""
     except MemoryError:
         return {"problem": "too-many-pixels"}, b""
-    except Exception as error:  # noqa: BLE001 (fence: decoders raise all kinds of things at broken files)
+    except Exception as error:  # noqa: BLE001 (decoders raise all kinds of things at broken files)
         return {"problem": "truncated", "why": type(error).__name__}, b""
 
 

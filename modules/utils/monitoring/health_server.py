@@ -93,7 +93,7 @@ class HealthServer:
             if not await _listens(runner, host, port):
                 where = f"{host}:{port}"
                 logger.warning("METRICS_PORT: %s is in use; nothing is served until it is free", where)
-                listening = asyncio.create_task(_listen_later(runner, host, port), name="monitor")
+                listening = asyncio.create_task(_listen_later(runner, host, port), name="health-server")
             yield int(runner.addresses[0][1]) if runner.addresses else port
         finally:
             if listening is not None:

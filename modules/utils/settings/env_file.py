@@ -19,6 +19,10 @@ LIVE = "comfy_urls"
 """The setting that is taken while running; the others wait for the next start."""
 
 
+EVERY_SECONDS = 2.0
+"""Between two looks at the file."""
+
+
 class EnvironmentFile:
     """The file ``.env`` under a running bot.
 
@@ -35,21 +39,19 @@ class EnvironmentFile:
         now: Settings,
         on_change: Callable[[Settings], Awaitable[None]],
         clock: Clock,
-        every_seconds: float = 2.0,
     ) -> None:
         self._path = path
         self._environ = environ
         self._now = now
         self._on_change = on_change
         self._clock = clock
-        self._every_seconds = every_seconds
         self._seen: tuple[int, int, int] | None = None
         self._turn = asyncio.Lock()
 
     async def watch(self) -> None:
         """Look at the file for ever."""
         while True:
-            await self._clock.sleep(self._every_seconds)
+            await self._clock.sleep(EVERY_SECONDS)
             mark = await asyncio.to_thread(_mark, self._path)
             if mark != self._seen:
                 self._seen = mark

@@ -35,6 +35,10 @@ async def look_up(host: str, port: int) -> Sequence[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
+EVERY_SECONDS = 30.0
+"""Between two looks at what names resolve to."""
+
+
 class ServerDiscovery:
     """Keeps a fleet's URLs up to date with what the operator wrote and with what names resolve to.
 
@@ -47,12 +51,10 @@ class ServerDiscovery:
         on_urls: Callable[[Sequence[str]], Awaitable[None]],
         clock: Clock,
         resolve: Resolver = look_up,
-        every_seconds: float = 30.0,
     ) -> None:
         self._on_urls = on_urls
         self._clock = clock
         self._resolve = resolve
-        self._every_seconds = every_seconds
         self._written: tuple[str, ...] = ()
         self._meant: dict[str, tuple[str, ...]] = {}
         self._sizes: dict[str, int | None] = {}
@@ -78,7 +80,7 @@ class ServerDiscovery:
     async def run(self) -> None:
         """Look names up again for ever."""
         while True:
-            await self._clock.sleep(self._every_seconds)
+            await self._clock.sleep(EVERY_SECONDS)
             async with self._turn:
                 if any(url.startswith(PREFIX) for url in self._written):
                     await self._update()

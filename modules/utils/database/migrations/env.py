@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection that `bring_up_to_date` hands over, inside its transaction."""
+"""Runs the migrations on the connection that `bring_up_to_date` opened, inside its transaction."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from sqlalchemy import Connection, delete, exists, not_, select, update
+from sqlalchemy import delete, exists, not_, select, update
 
 from modules.queue_manager.jobs import JobId, Picture, Size
 from modules.queue_manager.ports import RunReport
@@ -18,7 +18,7 @@ from modules.utils.database.models import (
     SourceRow,
     StatusMessageRow,
 )
-from modules.utils.database.rows import JobRecord, JobState
+from modules.utils.database.rows import JobRecord, JobRecordState
 from modules.utils.database.stores.pictures import PictureShelf
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.writer import GroupWriter
@@ -44,13 +44,11 @@ class History:
         connections: Connections,
         shelf: PictureShelf,
         preferences: Preferences,
-        patience: float = 8.0,
     ) -> None:
         self._writer = writer
         self._connections = connections
         self._shelf = shelf
         self._preferences = preferences
-        self._patience = patience
 
     async def job(self, job_id: JobId) -> JobRecord | None:
         """The job of this id, unless it was pruned or forgotten."""
@@ -123,12 +121,12 @@ class History:
             posted |= {"width": size.width, "height": size.height}
         job = update(JobRow).where(JobRow.id == job_id, JobRow.state == "kept").values(**posted)
         picture = update(PictureRow).where(PictureRow.job_id == job_id).values(kept=False)
-        await self._write(job, picture)
+        await self._writer.execute(job, picture)
 
     async def delete_picture(self, job_id: JobId) -> None:
         """The owner deleted the result: its bytes go, and it is nobody's last picture any more."""
         self._shelf.withdraw(job_id=job_id)
-        await self._write(
+        await self._writer.execute(
             delete(PictureRow).where(PictureRow.job_id == job_id),
             update(JobRow)
             .where(JobRow.id == job_id, _WITH_PICTURE)
@@ -146,7 +144,7 @@ class History:
         needed = select(JobSourceRow.key).where(JobSourceRow.job_id.in_(theirs))
         elsewhere = exists().where(JobSourceRow.key == SourceRow.key, JobSourceRow.job_id.not_in(theirs))
         try:
-            await self._write(
+            await self._writer.execute(
                 delete(StatusMessageRow).where(StatusMessageRow.job_id.in_(theirs)),
                 delete(SourceRow).where(SourceRow.key.in_(needed), not_(elsewhere)),
                 delete(PictureRow).where(PictureRow.user_id == user_id),
@@ -169,13 +167,6 @@ class History:
         async with self._connections.reading() as connection:
             return [_record(row) for row in (await connection.execute(query)).all()]
 
-    async def _write(self, *statements: Any) -> None:
-        def change(connection: Connection) -> None:
-            for statement in statements:
-                connection.execute(statement)
-
-        await self._writer.write(change, patience=self._patience)
-
 
 def _record(row: Any) -> JobRecord:
     report = None
@@ -190,7 +181,7 @@ def _record(row: Any) -> JobRecord:
         job_id=JobId(row.id),
         number=row.number,
         request=request_from_text(row.request),
-        state=cast(JobState, row.state),
+        state=cast(JobRecordState, row.state),
         queued_at=row.queued_at,
         channel_id=row.posted_in,
         message_id=row.message_id,

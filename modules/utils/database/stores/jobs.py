@@ -52,38 +52,16 @@ _INSERT_NEED = insert_new(JobSourceRow)
 _INSERT_STATUS = insert_new(StatusMessageRow)
 _PUT_LEARNED = upsert(LearnedRow)
 
+_TURN_COLUMNS = (
+    "attempts", "engine", "batch_id", "slot", "handed_over", "batch_size", "run_started_at", "run_ended_at",
+    "posted_in", "message_id", "width", "height", "ended_at", "error_key", "error_reason",
+)  # fmt: skip
 _TURN = text(
-    "UPDATE jobs SET state = :state, attempts = COALESCE(:attempts, attempts),"
-    " engine = COALESCE(:engine, engine), batch_id = COALESCE(:batch_id, batch_id),"
-    " slot = COALESCE(:slot, slot), handed_over = COALESCE(:handed_over, handed_over),"
-    " batch_size = COALESCE(:batch_size, batch_size),"
-    " run_started_at = COALESCE(:run_started_at, run_started_at),"
-    " run_ended_at = COALESCE(:run_ended_at, run_ended_at),"
-    " posted_in = COALESCE(:posted_in, posted_in), message_id = COALESCE(:message_id, message_id),"
-    " width = COALESCE(:width, width), height = COALESCE(:height, height),"
-    " ended_at = COALESCE(:ended_at, ended_at), error_key = COALESCE(:error_key, error_key),"
-    " error_reason = COALESCE(:error_reason, error_reason)"
+    "UPDATE jobs SET state = :state, "  # noqa: S608 (the names are those above)
+    + ", ".join(f"{name} = COALESCE(:{name}, {name})" for name in _TURN_COLUMNS)
     # What has ended is not begun again by a turn that was overtaken.
-    " WHERE id = :id AND (ended_at IS NULL OR CAST(:ended_at AS DOUBLE PRECISION) IS NOT NULL)"
+    + " WHERE id = :id AND (ended_at IS NULL OR CAST(:ended_at AS DOUBLE PRECISION) IS NOT NULL)"
 )
-_TURN_COLUMNS = [
-    "state",
-    "attempts",
-    "engine",
-    "batch_id",
-    "slot",
-    "handed_over",
-    "batch_size",
-    "run_started_at",
-    "run_ended_at",
-    "posted_in",
-    "message_id",
-    "width",
-    "height",
-    "ended_at",
-    "error_key",
-    "error_reason",
-]
 
 _DROP_SOURCE = text(
     "DELETE FROM sources WHERE key = :key AND NOT EXISTS (SELECT 1 FROM job_sources"
@@ -109,8 +87,8 @@ class JobJournal:
         writer: GroupWriter,
         connections: Connections,
         shelf: PictureShelf,
-        keep_sources: bool = False,
-        unix: Callable[[], float] = time.time,
+        keep_sources: bool,
+        unix: Callable[[], float],
     ) -> None:
         self._writer = writer
         self._connections = connections
@@ -198,22 +176,14 @@ class JobJournal:
             "patience": learned.patience,
             "why_alone": None if learned.why_alone is None else storable(learned.why_alone, 500),
         }
-
-        def change(connection: Connection) -> None:
-            connection.execute(_PUT_LEARNED, values)
-
-        await self._writer.write(change, patience=ACCEPT_PATIENCE)
+        await self._writer.execute((_PUT_LEARNED, values))
 
     async def give_back_numbers(self) -> None:
         """At a clean end: let the next process go on with the first number that was not given."""
         used, reserved = self._next_number - 1, self._last_number
         if used < reserved:
             self._next_number, self._last_number = 1, 0
-
-            def change(connection: Connection) -> None:
-                connection.execute(_GIVE_BACK, {"used": used, "reserved": reserved})
-
-            await self._writer.write(change, patience=1.0)
+            await self._writer.execute((_GIVE_BACK, {"used": used, "reserved": reserved}), patience=1.0)
 
     async def _end(self, turn: Delivered | Failed | Cancelled) -> None:
         job = turn.job
@@ -257,7 +227,7 @@ class JobJournal:
         ]
 
 
-_NOTHING: dict[str, object] = dict.fromkeys(_TURN_COLUMNS)
+_NOTHING: dict[str, object] = dict.fromkeys(("state", *_TURN_COLUMNS))
 
 
 def _job_values(job: Job) -> dict[str, object]:
@@ -322,7 +292,7 @@ def _reserve(count: int) -> Callable[[Connection], Any]:
 
 
 async def _unended(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The rows of the jobs that wait, in their order, and of those that were handed over."""
+    """The rows of the jobs that wait, in their order, and of those that were given to an engine."""
     columns = (
         JobRow.id, JobRow.number, JobRow.state, JobRow.request, JobRow.key, JobRow.attempts,
         JobRow.queued_at, JobRow.engine, JobRow.batch_id, JobRow.slot,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import delete, select, text
 
 from modules.utils.database.codec import storable
 from modules.utils.database.connections import Connections
@@ -34,12 +33,10 @@ class Members:
         *,
         writer: GroupWriter,
         connections: Connections,
-        patience: float = 8.0,
-        unix: Callable[[], float] = time.time,
+        unix: Callable[[], float],
     ) -> None:
         self._writer = writer
         self._connections = connections
-        self._patience = patience
         self._unix = unix
 
     async def block(self, user_id: int, *, by: int | None = None, reason: str = "") -> None:
@@ -50,20 +47,11 @@ class Members:
             "blocked_by": by,
             "reason": storable(reason, 500),
         }
-
-        def change(connection: Connection) -> None:
-            connection.execute(_BLOCK, values)
-
-        await self._writer.write(change, patience=self._patience)
+        await self._writer.execute((_BLOCK, values))
 
     async def unblock(self, user_id: int) -> bool:
         """The person may use the bot again; False if they were not blocked."""
-
-        def change(connection: Connection) -> bool:
-            done = connection.execute(delete(BlockRow).where(BlockRow.user_id == user_id))
-            return done.rowcount > 0
-
-        return bool(await self._writer.write(change, patience=self._patience))
+        return await self._writer.execute(delete(BlockRow).where(BlockRow.user_id == user_id)) > 0
 
     async def is_blocked(self, user_id: int) -> bool:
         """Whether the person may not use the bot."""
@@ -83,19 +71,11 @@ class Members:
 
     async def spend(self, user_id: int, day: str, count: int, limit: int) -> bool:
         """Take ``count`` of the person's ``limit`` pictures of ``day``: all of them, or none and False."""
-
-        def change(connection: Connection) -> bool:
-            who = {"user_id": user_id, "day": day}
-            connection.execute(_BEGIN_DAY, who)
-            done = connection.execute(_SPEND, {**who, "count": count, "limit": limit})
-            return done.rowcount > 0
-
-        return bool(await self._writer.write(change, patience=self._patience))
+        who = {"user_id": user_id, "day": day}
+        spent = (_SPEND, {**who, "count": count, "limit": limit})
+        return await self._writer.execute((_BEGIN_DAY, who), spent) > 0
 
     async def refund(self, user_id: int, day: str, count: int) -> None:
         """Give back what came to nothing."""
-
-        def change(connection: Connection) -> None:
-            connection.execute(_REFUND, {"user_id": user_id, "day": day, "count": count})
-
-        await self._writer.write(change)
+        values = {"user_id": user_id, "day": day, "count": count}
+        await self._writer.execute((_REFUND, values), patience=None)

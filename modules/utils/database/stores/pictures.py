@@ -43,8 +43,8 @@ class PictureShelf:
         *,
         writer: GroupWriter,
         connections: Connections,
-        unix: Callable[[], float] = time.time,
-        stored: Callable[[int], None] = lambda size: None,
+        unix: Callable[[], float],
+        stored: Callable[[int], None],
     ) -> None:
         self._writer = writer
         self._connections = connections

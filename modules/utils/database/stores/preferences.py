@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from modules.utils.database.connections import Connections
 from modules.utils.database.models import PreferencesRow
@@ -33,10 +33,9 @@ class Preferences:
     """Choices by user, asked for with every command and every picture: what was read once stays in memory,
     and is written through. Methods raise `StoreUnavailable`."""
 
-    def __init__(self, *, writer: GroupWriter, connections: Connections, patience: float = 8.0) -> None:
+    def __init__(self, *, writer: GroupWriter, connections: Connections) -> None:
         self._writer = writer
         self._connections = connections
-        self._patience = patience
         self._known: dict[int, UserPreferences] = {}
         self._changes = 0
 
@@ -62,12 +61,8 @@ class Preferences:
 
     async def put(self, user_id: int, preferences: UserPreferences) -> None:
         """Replace the person's choices."""
-
-        def change(connection: Connection) -> None:
-            connection.execute(_PUT, {"user_id": user_id, **asdict(preferences)})
-
         try:
-            await self._writer.write(change, patience=self._patience)
+            await self._writer.execute((_PUT, {"user_id": user_id, **asdict(preferences)}))
         finally:
             self.forget(user_id)  # also if it failed: it may have been written all the same
         self._remember(user_id, preferences)

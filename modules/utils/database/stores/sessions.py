@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import delete, select, update
 
 from modules.utils.database.connections import Connections
 from modules.utils.database.models import SessionRow
@@ -26,10 +26,9 @@ _PUT = upsert(SessionRow)
 class SessionStore:
     """Sessions by guild and user. Methods raise `StoreUnavailable` when the database is away too long."""
 
-    def __init__(self, *, writer: GroupWriter, connections: Connections, patience: float = 8.0) -> None:
+    def __init__(self, *, writer: GroupWriter, connections: Connections) -> None:
         self._writer = writer
         self._connections = connections
-        self._patience = patience
 
     async def get(self, guild_id: int, user_id: int) -> SessionRecord | None:
         """The person's session in this guild."""
@@ -47,23 +46,16 @@ class SessionStore:
 
     async def put(self, record: SessionRecord) -> None:
         """Note a session, replacing the person's former one."""
-        values = {
-            "guild_id": record.guild_id,
-            "user_id": record.user_id,
-            "channel_id": record.channel_id,
-            "last_used_at": record.last_used_at,
-            "warned": record.warned,
-        }
-        await self._write(_PUT, values)
+        await self._writer.execute((_PUT, asdict(record)))
 
     async def touch(self, guild_id: int, user_id: int, at: float) -> None:
         """The session was used at ``at`` (Unix seconds): it is not about to be closed any more."""
         change = update(SessionRow).where(SessionRow.guild_id == guild_id, SessionRow.user_id == user_id)
-        await self._write(change.values(last_used_at=at, warned=False))
+        await self._writer.execute(change.values(last_used_at=at, warned=False))
 
     async def remove(self, guild_id: int, user_id: int) -> None:
         """The session is over."""
-        await self._write(
+        await self._writer.execute(
             delete(SessionRow).where(SessionRow.guild_id == guild_id, SessionRow.user_id == user_id)
         )
 
@@ -72,9 +64,3 @@ class SessionStore:
         async with self._connections.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [SessionRecord(**row._mapping) for row in rows]
-
-    async def _write(self, statement: Any, values: Mapping[str, object] | None = None) -> None:
-        def change(connection: Connection) -> None:
-            connection.execute(statement, values)
-
-        await self._writer.write(change, patience=self._patience)
