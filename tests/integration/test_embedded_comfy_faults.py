@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.comfy_server import ComfyServer, Timing
-from modules.demo.comfy_server.nodes.mishaps import CURED_BY_RESTART, LACKS_OF_MEMORY
+from modules.demo.comfy_server.failure_texts import CURED_BY_RESTART, LACKS_OF_MEMORY
 from tests.integration.embedded_comfy import Listener, fused_graph, new_keys, stock_graph, zimage_graph
 
 

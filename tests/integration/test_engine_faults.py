@@ -11,7 +11,7 @@ import pytest
 
 from modules.ai.comfy.http import Limits
 from modules.demo.comfy_server import ServerProfile, Timing
-from modules.demo.comfy_server.nodes.mishaps import LACKS_OF_MEMORY
+from modules.demo.comfy_server.failure_texts import LACKS_OF_MEMORY
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
     EngineForgot,

@@ -6,15 +6,12 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
-from modules.demo.discord_server.state.guilds import Guild
+from modules.demo.discord_server.state.guilds import Channel, Guild
 from modules.demo.discord_server.state.people import Payload, User
-
-if TYPE_CHECKING:
-    from modules.demo.discord_server.state.hub import Hub
 
 
 class Client:
@@ -45,14 +42,36 @@ class Client:
                 return
 
 
-FrameReader = Callable[["Hub", Client, str], None]
+FrameReader = Callable[[Client, str], None]
+
+
+class Commands(Protocol):
+    """What the bot offers to whom."""
+
+    def visible(self, user_id: int, guild: Guild | None) -> list[Payload]: ...
+
+
+class Community(Protocol):
+    """Everyone and everything that a page may show."""
+
+    bot: User
+    users: dict[int, User]
+    administrators: set[int]
+    guilds: dict[int, Guild]
+    dms: dict[int, Channel]
+
+    @property
+    def people(self) -> list[User]: ...
+
+    @property
+    def commands(self) -> Commands: ...
 
 
 class Clients:
     """Who is connected, by user; an event's text is made once for all who get it."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, community: Community) -> None:
+        self._community = community
         self._by_user: defaultdict[int, set[Client]] = defaultdict(set)
         self._people: tuple[int, str] = (-1, "")
 
@@ -68,13 +87,13 @@ class Clients:
         for user, clients in self._by_user.items():
             guild = self.home(user)
             if clients and (scope is None or (guild is not None and guild.id == scope)):
-                commands = self._hub.commands.visible(user, guild)
+                commands = self._community.commands.visible(user, guild)
                 for client in clients:
                     client.put_event("COMMANDS", commands)
 
     def home(self, user_id: int) -> Guild | None:
         """The guild that a user's page shows: the first one that they are in."""
-        return next((guild for guild in self._hub.guilds.values() if user_id in guild.members), None)
+        return next((guild for guild in self._community.guilds.values() if user_id in guild.members), None)
 
     async def close(self) -> None:
         for clients in list(self._by_user.values()):
@@ -94,7 +113,7 @@ class Clients:
             async for message in socket:
                 if message.type is not WSMsgType.TEXT:
                     break
-                receive(self._hub, client, message.data)
+                receive(client, message.data)
         finally:
             self._by_user[user.id].discard(client)
             client.stop()
@@ -103,8 +122,10 @@ class Clients:
 
     def user_of(self, request: web.Request) -> User:
         wanted = request.query.get("user")
-        people = self._hub.people
-        user = people[0] if wanted is None else self._hub.users.get(int(wanted) if wanted.isdigit() else 0)
+        people = self._community.people
+        user = (
+            people[0] if wanted is None else self._community.users.get(int(wanted) if wanted.isdigit() else 0)
+        )
         if user is None:
             raise web.HTTPNotFound(text="No such user")
         return user
@@ -114,23 +135,23 @@ class Clients:
         client.put(self._ready(client.user, brief=False, guild=guild))
 
     def _ready(self, user: User, *, brief: bool, guild: Guild | None = None) -> str:
-        hub = self._hub
+        community = self._community
         guild = guild or self.home(user.id)
         channels: list[Payload] = []
         shown: Payload | None = None
         if guild is not None:
             shown = {**guild.payload(), "administrator": guild.is_administrator(user.id)}
             channels = [c.payload() for c in guild.channels.values() if user.id in guild.viewers(c)]
-        dm = hub.dms.get(user.id)
+        dm = community.dms.get(user.id)
         if dm is not None:
             channels.append(dm.payload(viewer=user.id))
         ready = json.dumps(
             {
                 "user": self._person(user),
-                "bot": hub.bot.payload(),
+                "bot": community.bot.payload(),
                 "guild": shown,
                 "channels": channels,
-                "commands": hub.commands.visible(user.id, guild),
+                "commands": community.commands.visible(user.id, guild),
                 "locale": user.locale,
             }
         )
@@ -138,11 +159,11 @@ class Clients:
         return f'{{"t":"READY","d":{ready[:-1]},"users":{people}}}}}'
 
     def _person(self, user: User) -> Payload:
-        return {**user.payload(), "administrator": user.id in self._hub.administrators}
+        return {**user.payload(), "administrator": user.id in self._community.administrators}
 
     def _people_text(self) -> str:
         """All users as JSON, made again only when there are more of them or one has another name."""
-        people = self._hub.people
+        people = self._community.people
         version = hash(tuple((user.id, user.name, user.global_name) for user in people))
         if self._people[0] != version:
             self._people = (version, json.dumps([self._person(user) for user in people]))
