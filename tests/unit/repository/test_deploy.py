@@ -27,7 +27,7 @@ from modules.utils.settings import settings
 from modules.utils.settings.settings import Settings
 from tests.virtual_time import VirtualClock
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 GOODBYE_SECONDS = 15
 """What stopping takes on top of the grace that running pictures have."""

@@ -9,7 +9,7 @@ import pytest
 
 from modules.demo.discord_server.state.permissions import BOT_DEFAULT
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.es.md"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from modules.demo.discord_server.buckets import MESSAGES, Limit, RateLimiter
 from modules.discord.transport.rate_limit_buckets import Bucket, RateLimitBuckets
 from modules.discord.transport.rate_limiter import DiscordRateLimiter, Priority
-from tests.unit.test_discord_pacing import FarClock
+from tests.unit.discord.test_rate_limiter import FarClock
 from tests.virtual_time import VirtualClock, run_virtual
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from modules.ai import node_pack as pack
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "comfy_custom_nodes" / "fullet"
 FILES = sorted(FOLDER.glob("*.py"))
 STANDARD = frozenset(sys.stdlib_module_names)

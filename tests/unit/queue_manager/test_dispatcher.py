@@ -13,7 +13,7 @@ from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Capabilities, RunEvent, RunProgress
 from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import FakeRun
-from tests.unit.test_manager import House, play
+from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Requeued
 from tests.fakes import MemoryStore
-from tests.unit.test_manager import House, play
+from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
 
 CUDA = "CUDA error: an illegal memory access was encountered"

@@ -19,7 +19,7 @@ from modules.demo.discord_server import DiscordServer, default_world
 from modules.demo.users import File, InvocationFailed, SimulatedUser
 from tests.embedded_discord import GatewaySocket, Rest, gateway
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = [
     {
         "name": "imagine",

@@ -16,7 +16,7 @@ import bot
 from modules.app import bootstrap
 from tests.interrupts import HEARING_INTERRUPTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pretends to be Windows on another system")
 
 

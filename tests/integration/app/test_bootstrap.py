@@ -20,7 +20,7 @@ from bot import main
 from modules.app import bootstrap
 from tests.interrupts import HEARING_INTERRUPTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def bot(

@@ -34,7 +34,7 @@ from modules.utils.settings.inspection import inspect_settings
 from tests.postgres import Postgres
 from tests.postgres_relay import Authority, relaying
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
 KEY = "painter:hunter2-hunter2"
 GOOD = ServerProfile(api_key=KEY, cache_lru=100)

@@ -20,7 +20,7 @@ from modules.discord.ui.translations import Translations
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.settings import settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / "README.md", ROOT / "README.es.md"]
 PROSE = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "flujos" / "README.md", *GUIDES]

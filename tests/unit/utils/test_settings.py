@@ -169,7 +169,7 @@ def test_a_slip_of_the_pen_is_pointed_out() -> None:
 
 
 def test_the_example_explains_every_setting_and_shows_its_default() -> None:
-    path = Path(__file__).parents[2] / ".env.example"
+    path = Path(__file__).parents[3] / ".env.example"
     names = re.findall(r"^([A-Z_]+)=", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(names) == sorted(settings.NAMES)
     example = settings.read(NEEDED, settings.read_file(path))

@@ -30,7 +30,7 @@ from modules.queue_manager.ports import (
 from modules.queue_manager.scheduling.idle_engines import IdleEngines
 from modules.queue_manager.scheduling.in_flight import EngineState
 from tests.fakes import FakeRun, request
-from tests.unit.test_manager import House, play
+from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
 
 
