@@ -269,7 +269,7 @@ async def test_a_days_pictures_are_spent_exactly_and_refunded(database: Database
     assert await members.spend(1, "2027-01-16", 10, 10)
 
 
-async def test_facts_and_status_messages_outlive_the_process(url: str) -> None:
+async def test_key_values_and_status_messages_outlive_the_process(url: str) -> None:
     one, two = a_job(1), a_job(2)
     async with Database.open(url) as database:
         await database.jobs.accept([one, two], {})

@@ -474,7 +474,7 @@ async def stocked() -> AsyncIterator[tuple[Listener, list[str]]]:
 
 
 async def alone(client: Listener, number: int, name: str, change: Change = lambda graph: None) -> Any:
-    """What the plain graph, changed, gives for `wish(number)`: marks and pixels."""
+    """What the plain graph, changed, gives for `image_request(number)`: marks and pixels."""
     made = write_graph(plain(RICH, image_request(number), key="0" * 32, source_names=[name]).graph)
     change(made)
     prompt_id, _ = await client.run(made)
@@ -483,10 +483,10 @@ async def alone(client: Listener, number: int, name: str, change: Change = lambd
 
 
 async def together(client: Listener, names: list[str], change: Change = lambda graph: None) -> list[Any]:
-    """What the fused graph, changed, gives for the first wishes: marks and pixels of each row."""
+    """What the fused graph, changed, gives for the first requests: marks and pixels of each row."""
     keys = new_keys(len(names))
-    wishes = [image_request(number) for number in range(len(names))]
-    made = write_graph(fuse(RICH, wishes, keys=keys, source_names=[[name] for name in names]).graph)
+    requests = [image_request(number) for number in range(len(names))]
+    made = write_graph(fuse(RICH, requests, keys=keys, source_names=[[name] for name in names]).graph)
     change(made)
     _, events = await client.run(made)
     assert events[-3]["type"] == "execution_success", events

@@ -1,4 +1,4 @@
-"""The courier over real sockets, with the embedded Discord's rate limits on."""
+"""The message client over real sockets, with the embedded Discord's rate limits on."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ async def test_a_turn_is_for_one_request_and_no_other(bot: Bot) -> None:
 
 async def test_the_bytes_of_what_was_posted_are_let_go_without_a_garbage_collector(bot: Bot) -> None:
     data = bytes(300_000)
-    note = OutgoingMessage(text="result", files=(FileUpload(name="result.png", data=data),))
+    message = OutgoingMessage(text="result", files=(FileUpload(name="result.png", data=data),))
     gc.collect()
     gc.disable()
     try:
-        await bot.message_client.post(bot.channels[0], note, level=Priority.DELIVER)
+        await bot.message_client.post(bot.channels[0], message, level=Priority.DELIVER)
         streams = [thing for thing in gc.get_objects() if isinstance(thing, io.BytesIO) and not thing.closed]
         assert [stream for stream in streams if stream.getvalue() == data] == []
     finally:

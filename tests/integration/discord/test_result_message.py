@@ -54,17 +54,17 @@ def finished(picture: Picture, batch_size: int = 4) -> Finished:
 
 
 async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) -> None:
-    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
-    note = await notes.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
-    assert note.text == (
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    message = await results.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
+    assert message.text == (
         "**#12** <@7>\n> a red fox\n-# Flux · 256×256 · seed `1` · variation `99` · waited 3.0 s · "
         "GPU 8.0 s for 4, 2.0 s per picture"
     )
-    assert note.mention == 7
-    assert note.files is not None
-    assert note.files[0].name == f"12-{JOB_ID}.png"
-    assert note.files[0].alt == "a red fox"
-    assert "a red fox" not in without_prompt(note).text
+    assert message.mention == 7
+    assert message.files is not None
+    assert message.files[0].name == f"12-{JOB_ID}.png"
+    assert message.files[0].alt == "a red fox"
+    assert "a red fox" not in without_prompt(message).text
 
 
 def test_a_button_is_there_only_where_somebody_can_serve_it() -> None:
@@ -90,64 +90,64 @@ def chained() -> Finished:
 
 async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cleaner: PictureCleaner) -> None:
     offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
-    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
-    note = await notes.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
-    assert "Flux, edited by Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in note.text
-    assert note.files is not None
-    said = json.loads(Image.open(io.BytesIO(note.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
+    message = await results.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
+    assert "Flux, edited by Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in message.text
+    assert message.files is not None
+    said = json.loads(Image.open(io.BytesIO(message.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
     assert (said["model"], said["seed"], said["steps"]) == ("Flux_Edit", 6, 7)
     assert said["models"] == ["Flux", "Flux_Edit", "Upscale", "Upscale"]
 
 
 async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -> None:
-    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     asked = replace(finished(noise()).job.request, size=Size(width=1024, height=1024))
     done = replace(finished(noise()), job=replace(finished(noise()).job, request=asked))
     for limit in (10**7, 12_000):
-        note = await notes.of(done, where="channel", limit=limit, wanted=UserPreferences())
-        assert note.files is not None
-        file = Image.open(io.BytesIO(note.files[0].data))
+        message = await results.of(done, where="channel", limit=limit, wanted=UserPreferences())
+        assert message.files is not None
+        file = Image.open(io.BytesIO(message.files[0].data))
         said = json.loads(file.info["fullet"] if limit > 12_000 else file.getexif()[0x010E])
-        assert f" · {file.width}×{file.height} · " in note.text
+        assert f" · {file.width}×{file.height} · " in message.text
         assert (said["width"], said["height"]) == file.size
         assert (file.width < 256) == (limit == 12_000)
 
 
 async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
-    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
-    note = await notes.of(
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    message = await results.of(
         finished(noise(), 1), where="channel", limit=10**7, wanted=UserPreferences(notify=False)
     )
-    assert note.mention is None
-    assert "<@" not in note.text
-    assert "GPU 8.0 s" in note.text
+    assert message.mention is None
+    assert "<@" not in message.text
+    assert "GPU 8.0 s" in message.text
 
 
 @pytest.mark.parametrize("with_metadata", [True, False])
 async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner, with_metadata: bool) -> None:
-    notes = ResultMessages(
+    results = ResultMessages(
         cleaner=cleaner, messages=Translations.load(), offers=[FLUX], with_metadata=with_metadata
     )
     picture = noise(prompt="somebody else's secret", workflow="{}")
-    note = await notes.of(finished(picture), where="channel", limit=10**7, wanted=UserPreferences())
-    assert note.files is not None
-    text = str(Image.open(io.BytesIO(note.files[0].data)).info)
+    message = await results.of(finished(picture), where="channel", limit=10**7, wanted=UserPreferences())
+    assert message.files is not None
+    text = str(Image.open(io.BytesIO(message.files[0].data)).info)
     assert "secret" not in text
     assert ("a red fox" in text) is with_metadata
 
 
 async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: PictureCleaner) -> None:
-    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
-    note = await notes.of(finished(noise()), where="channel", limit=30_000, wanted=UserPreferences())
-    assert note.files is not None
-    assert len(note.files[0].data) <= 30_000
-    assert note.files[0].name.endswith(".webp")
-    assert "Made smaller to fit" in note.text
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    message = await results.of(finished(noise()), where="channel", limit=30_000, wanted=UserPreferences())
+    assert message.files is not None
+    assert len(message.files[0].data) <= 30_000
+    assert message.files[0].name.endswith(".webp")
+    assert "Made smaller to fit" in message.text
 
 
 async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:
-    notes = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
-    note = await notes.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
-    assert note.files is None
-    assert "without a picture" in note.text
+    message = await results.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
+    assert message.files is None
+    assert "without a picture" in message.text

@@ -1,4 +1,4 @@
-"""Pure pieces of Discord's room: what people wrote made harmless, shapes, nonces, names, menus, charts."""
+"""Pure pieces of the room for Discord: texts made harmless, aspect ratios, nonces, names, menus, charts."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_message_is_named_by_link_or_id(text: str, found: tuple[int | None, in
     assert message_ids(text) == found
 
 
-# ── shapes ──────────────────────────────────────────────────────────────────────────────────────────
+# ── aspect ratios ──────────────────────────────────────────────────────────────────────────────────
 
 SIZES = tuple(
     Size(width=w, height=h) for w, h in ((1024, 1024), (832, 1216), (1216, 832), (1536, 640), (640, 1536))

@@ -21,7 +21,7 @@ CHANNEL = 1000  # of all jobs of tests
 
 
 class Channel:
-    """A courier that reads one channel, in which messages were written at these times (Unix seconds)."""
+    """A client that reads one channel, in which messages were written at these times (Unix seconds)."""
 
     def __init__(self, times: list[float]) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -100,8 +100,8 @@ def test_a_status_message_is_told_by_its_buttons(buttons: tuple[str, ...], is_st
     job = a_job(1)
     channel = Channel([job.queued_at + number for number in range(300)])
     message_id = channel.put(3, *(custom_id(name, job.id) for name in buttons))
-    traces = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
-    found = asyncio.run(traces.find(job))
+    search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
+    found = asyncio.run(search.find(job))
     assert (str(found.message_id) if found is not None else None) == (message_id if is_status else None)
 
 
@@ -111,17 +111,17 @@ def test_one_look_serves_all_who_search_in_a_moment() -> None:
     for number, job in enumerate(jobs):
         channel.put(number, custom_id("cancel", job.id))
     clock = Standing()
-    traces = StatusMessageSearch(message_client=channel, clock=clock)  # type: ignore[arg-type]
+    search = StatusMessageSearch(message_client=channel, clock=clock)  # type: ignore[arg-type]
 
     async def whole() -> None:
-        await asyncio.gather(*(traces.find(job) for job in jobs))
+        await asyncio.gather(*(search.find(job) for job in jobs))
         assert channel.asked == 1
-        traces.forget(CHANNEL)
-        assert await traces.find(jobs[0]) is not None
+        search.forget(CHANNEL)
+        assert await search.find(jobs[0]) is not None
         assert channel.asked == 2
         clock.time += 60
-        assert await traces.find(jobs[0]) is not None
+        assert await search.find(jobs[0]) is not None
         assert channel.asked == 3
-        assert not traces._looking  # a channel is not remembered for ever
+        assert not search._looking  # a channel is not remembered for ever
 
     asyncio.run(whole())

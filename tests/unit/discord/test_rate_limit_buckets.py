@@ -56,7 +56,7 @@ class Channel:
 )
 @settings(max_examples=60, deadline=None)
 def test_no_window_of_discords_holds_one_too_many_and_nobody_is_forgotten(
-    wishes: list[tuple[float, Priority]], way: float, answer: float, seed: int
+    requests: list[tuple[float, Priority]], way: float, answer: float, seed: int
 ) -> None:
     async def later(channel: Channel, number: int, at: float, level: Priority) -> None:
         await asyncio.sleep(at)
@@ -64,13 +64,13 @@ def test_no_window_of_discords_holds_one_too_many_and_nobody_is_forgotten(
 
     async def whole() -> Channel:
         channel = Channel(way=way, answer=answer, seed=seed)
-        works = (later(channel, number, *image_request) for number, image_request in enumerate(wishes))
+        works = (later(channel, number, *request) for number, request in enumerate(requests))
         await asyncio.gather(*works)
         return channel
 
     channel = run_virtual(whole())
     assert not channel.refused
-    assert sorted(map(int, channel.said)) == list(range(len(wishes)))
+    assert sorted(map(int, channel.said)) == list(range(len(requests)))
 
 
 def test_a_result_overtakes_the_status_messages_that_wait_in_its_channel() -> None:

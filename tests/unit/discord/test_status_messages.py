@@ -46,7 +46,7 @@ MESSAGES = Translations.load()
 
 @dataclass
 class Turns:
-    """A courier whose turns are given by the test. ``said``: what stands in each message, in order."""
+    """A message client whose turns are given by the test. ``said``: what stands in each message, in order."""
 
     clock: VirtualClock = field(default_factory=VirtualClock)
     line: Line = field(default_factory=Line)

@@ -94,7 +94,7 @@ class Gaps:
 
 
 class Channel:
-    """A courier to a channel in which one message offers to cancel `JOB`."""
+    """A message client for a channel in which one message offers to cancel `JOB`."""
 
     def __init__(self) -> None:
         components = [{"components": [{"custom_id": custom_id("cancel", JOB)}]}]
