@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from modules.demo.users import SimulatedUser
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 Payload = dict[str, Any]
 T = TypeVar("T")
 
 LOADING = 1 << 7
+
+
+class Screen(Protocol):
+    """What a person sees, and waiting until it shows something."""
+
+    def message(self, message_id: int | str) -> Payload | None: ...
+
+    def all_messages(self) -> list[Payload]: ...
+
+    async def until(self, condition: Callable[[], T | None], timeout: float = ...) -> T: ...
 
 
 class InvocationFailed(Exception):
@@ -21,8 +29,8 @@ class InvocationFailed(Exception):
 class Invocation:
     """A command, click or modal under way, and what has come of it so far."""
 
-    def __init__(self, user: SimulatedUser, nonce: str) -> None:
-        self._user = user
+    def __init__(self, screen: Screen, nonce: str) -> None:
+        self._screen = screen
         self.nonce = nonce
         self.sent_at = time.perf_counter()
         self.acknowledged_at: float | None = None
@@ -47,31 +55,31 @@ class Invocation:
     @property
     def message(self) -> Payload | None:
         """The answer as it stands now; while it is "thinking" its LOADING flag is set."""
-        return self._user.message(self.message_id) if self.message_id else None
+        return self._screen.message(self.message_id) if self.message_id else None
 
     @property
     def messages(self) -> list[Payload]:
         """All messages that came of it: the answer and its followups."""
         return [
-            m for m in self._user.all_messages() if m.get("interaction_metadata", {}).get("id") == self.id
+            m for m in self._screen.all_messages() if m.get("interaction_metadata", {}).get("id") == self.id
         ]
 
     async def acknowledged(self, timeout: float = 5.0) -> float:
         """Seconds from sending to the first answer; raises InvocationFailed."""
-        await self._user.until(lambda: self._unless_failed(self.acknowledged_at), timeout)
+        await self._screen.until(lambda: self._unless_failed(self.acknowledged_at), timeout)
         return (self.acknowledged_at or self.sent_at) - self.sent_at
 
     async def reply(self, timeout: float = 10.0) -> Payload:
         """The answering message once it is filled; raises InvocationFailed."""
-        return await self._user.until(lambda: self._unless_failed(self._filled()), timeout)
+        return await self._screen.until(lambda: self._unless_failed(self._filled()), timeout)
 
     async def modal(self, timeout: float = 5.0) -> Payload:
         """The modal that opens: `custom_id`, `title`, `components`."""
-        return await self._user.until(lambda: self._unless_failed(self.opened_modal), timeout)
+        return await self._screen.until(lambda: self._unless_failed(self.opened_modal), timeout)
 
     async def failure(self, timeout: float = 10.0) -> str:
         """What the user is told when it fails."""
-        return await self._user.until(lambda: self.error, timeout)
+        return await self._screen.until(lambda: self.error, timeout)
 
     def _filled(self) -> Payload | None:
         message = self.message

@@ -15,11 +15,11 @@ async def measure(run: int) -> Measurement:
     specs = [GpuSpec(batch=0.6, picture=0.2, seed=run)]
     async with rig(specs, users=USERS, limit=EACH, bare_cards=True) as stand:
         await stand.admin("pause")
-        wishes = [(person, stand.next_seed(), "flux") for _ in range(EACH) for person in stand.people]
-        await stand.ask_all(wishes)
+        requests = [(person, stand.next_seed(), "flux") for _ in range(EACH) for person in stand.people]
+        await stand.ask_all(requests)
         began = time.monotonic()
         await stand.admin("resume")
-        await stand.see_all(wishes)
+        await stand.see_all(requests)
         rows = [span.rows for span in await stand.gpus[0].spans(began)]
         assert not stand.bot.trouble(), stand.bot.trouble()
     return {"cautious_growth_mean_rows": sum(rows[2:]) / len(rows[2:]), "cautious_growth_runs": len(rows)}

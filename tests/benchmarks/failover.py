@@ -61,15 +61,15 @@ async def _measure(kind: str, fail: Break, seed: int) -> dict[str, float]:
         ]
         seeds = stand.new_seeds(USERS)
         await stand.admin("pause")
-        wishes = [(p, s, "flux") for p, s in zip(stand.people, seeds, strict=True)]
-        await stand.ask_all(wishes)
+        requests = [(p, s, "flux") for p, s in zip(stand.people, seeds, strict=True)]
+        await stand.ask_all(requests)
         began = time.monotonic()
         await stand.admin("resume")
         started = await _first_start(stand, began)
         await asyncio.sleep(max(0.0, started + FAULT_AT - time.monotonic()))
         fault_at = time.monotonic()
         mend = await fail(stand, between)
-        seen = await _all_seen(stand, wishes)
+        seen = await _all_seen(stand, requests)
         detected = await _detected(stand, fault_at, between)
         probes = await _until_back(stand, between, mend)
     ideal = completions(USERS, gpus, Loss(gpu=1, at=fault_at - started))
@@ -91,10 +91,10 @@ async def _first_start(stand: Rig, since: float) -> float:
     return float(lines[0]["at"])
 
 
-async def _all_seen(stand: Rig, wishes: list[tuple[object, int, str]]) -> list[float]:
+async def _all_seen(stand: Rig, requests: list[tuple[object, int, str]]) -> list[float]:
     """When each picture was seen; those that did not come are missing."""
     found = await asyncio.gather(
-        *(person.picture(seed, PATIENCE) for person, seed, _ in wishes),  # type: ignore[attr-defined]
+        *(person.picture(seed, PATIENCE) for person, seed, _ in requests),  # type: ignore[attr-defined]
         return_exceptions=True,
     )
     return [at for at in found if isinstance(at, float)]

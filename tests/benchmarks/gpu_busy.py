@@ -43,11 +43,11 @@ async def _measure(
         skipped = [len(await gpu.spans()) for gpu in stand.gpus]
         await stand.admin("pause")
         seeds = stand.new_seeds(2 * batches * BATCH)
-        wishes = [(stand.people[n % users], seed, "flux") for n, seed in enumerate(seeds)]
-        await stand.ask_all(wishes)
+        requests = [(stand.people[n % users], seed, "flux") for n, seed in enumerate(seeds)]
+        await stand.ask_all(requests)
         began = time.monotonic()
         await stand.admin("resume")
-        seen = await stand.see_all(wishes)
+        seen = await stand.see_all(requests)
         spans = await stand.spans(began)
         assert not stand.bot.trouble(), stand.bot.trouble()
     first = min(each[0].start for each in spans.values())

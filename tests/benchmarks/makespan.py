@@ -30,8 +30,8 @@ async def measure_burst(run: int) -> Measurement:
             for n, (person, seed) in enumerate(zip(stand.people, seeds, strict=True))
         ]
         await asyncio.gather(*asking)
-        wishes = [(p, s, "flux") for p, s in zip(stand.people, seeds, strict=True)]
-        seen = await stand.see_all(wishes)
+        requests = [(p, s, "flux") for p, s in zip(stand.people, seeds, strict=True)]
+        seen = await stand.see_all(requests)
         spans = [span for each in (await stand.spans(began)).values() for span in each]
         assert not stand.bot.trouble(), stand.bot.trouble()
     ideal = least_makespan(BURST_JOBS, gpus)
@@ -56,8 +56,8 @@ async def measure_unequal(run: int) -> Measurement:
     async with rig(specs, users=8, limit=1000, MAX_BATCH_SIZE=str(UNEQUAL_BATCH)) as stand:
         await stand.warm_up(rounds=3)
         gpus = await _to_come(stand, UNEQUAL_BATCH)
-        wishes = _dealt(stand, ["flux"] * UNEQUAL_JOBS)
-        ended = await _full_queue(stand, wishes)
+        requests = _dealt(stand, ["flux"] * UNEQUAL_JOBS)
+        ended = await _full_queue(stand, requests)
     return {"unequal_gpus_makespan_to_ideal": ended / least_makespan(UNEQUAL_JOBS, gpus)}
 
 
@@ -110,13 +110,13 @@ def _dealt(stand: Rig, models: Sequence[str]) -> list[tuple[object, int, str]]:
     return [(people[n % len(people)], stand.next_seed(), model) for n, model in enumerate(models)]
 
 
-async def _full_queue(stand: Rig, wishes: list[tuple[object, int, str]]) -> float:
+async def _full_queue(stand: Rig, requests: list[tuple[object, int, str]]) -> float:
     """Let all wait, then begin: seconds from the first GPU's start to the last one's end."""
     await stand.admin("pause")
-    await stand.ask_all(wishes)  # type: ignore[arg-type]
+    await stand.ask_all(requests)  # type: ignore[arg-type]
     began = time.monotonic()
     await stand.admin("resume")
-    await stand.see_all(wishes)  # type: ignore[arg-type]
+    await stand.see_all(requests)  # type: ignore[arg-type]
     spans = [span for each in (await stand.spans(began)).values() for span in each]
     assert not stand.bot.trouble(), stand.bot.trouble()
     return max(span.end for span in spans) - min(span.start for span in spans)

@@ -223,7 +223,7 @@ class Rig:
             await asyncio.gather(*(person.picture(seed) for person, seed in pairs))
         await asyncio.sleep(0.3)
 
-    async def ask_all(self, wishes: Sequence[tuple[Requester, int, str]], *, at_once: int = 8) -> None:
+    async def ask_all(self, requests: Sequence[tuple[Requester, int, str]], *, at_once: int = 8) -> None:
         """Each (person, seed, model) in turn, a few at a time."""
         places = asyncio.Semaphore(at_once)
 
@@ -231,11 +231,11 @@ class Rig:
             async with places:
                 await person.imagine(seed, model=model)
 
-        await asyncio.gather(*(ask(*image_request) for image_request in wishes))
+        await asyncio.gather(*(ask(*request) for request in requests))
 
-    async def see_all(self, wishes: Sequence[tuple[Requester, int, str]], patience: float = 240.0) -> float:
+    async def see_all(self, requests: Sequence[tuple[Requester, int, str]], patience: float = 240.0) -> float:
         """When the last of these pictures was seen."""
-        return max(await asyncio.gather(*(person.picture(seed, patience) for person, seed, _ in wishes)))
+        return max(await asyncio.gather(*(person.picture(seed, patience) for person, seed, _ in requests)))
 
     async def spans(self, since: float) -> dict[str, list[Span]]:
         """What every GPU did after ``since``."""

@@ -44,14 +44,14 @@ async def _measure(faults: Mapping[str, Any] | None) -> tuple[float, int]:
     async with rig(specs, users=USERS, limit=EACH, MAX_BATCH_SIZE=str(BATCH)) as stand:
         await stand.warm_up()
         await stand.admin("pause")
-        wishes = [(person, stand.next_seed(), "flux") for _ in range(EACH) for person in stand.people]
-        await stand.ask_all(wishes)
+        requests = [(person, stand.next_seed(), "flux") for _ in range(EACH) for person in stand.people]
+        await stand.ask_all(requests)
         if faults is not None:
             await stand.gpus[0].post("faults", **faults)
         began = time.monotonic()
         await stand.admin("resume")
         found = await asyncio.gather(
-            *(person.picture(seed, PATIENCE) for person, seed, _ in wishes), return_exceptions=True
+            *(person.picture(seed, PATIENCE) for person, seed, _ in requests), return_exceptions=True
         )
         first = stand.bot.said("Dispatched", began)[0]["at"]
     seen = [at for at in found if isinstance(at, float)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.discord_server import DiscordServer
-from modules.demo.discord_server.state.posts import Message
+from modules.demo.discord_server.state.guilds import Message
 from modules.demo.discord_server.state.world import default_world
 from tests.chaos.crowd import POISON
 from tests.discord_wiring import openapi_file

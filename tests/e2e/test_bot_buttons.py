@@ -281,7 +281,7 @@ async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never
         assert field["component"]["value"] == "x" * 4000
         with pytest.raises(InvocationFailed):  # Discord itself keeps it back
             await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
-        (opened,) = stand.server.hub.interactions.open_modals.values()
+        (opened,) = stand.server.interactions.open_modals.values()
         opened.payload["components"][0]["component"]["max_length"] = 10_000  # a client that does not
         told = await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
         assert told["content"] == "The prompt has 10,000 characters; at most 6,000 are possible."

@@ -194,7 +194,7 @@ async def submit_as_another(
     server: DiscordServer, person: SimulatedUser, form: Payload, custom_id: str
 ) -> str:
     """What somebody is told whose client sends an open form under a name that it was not given."""
-    forged, opened = {**form, "custom_id": custom_id}, server.hub.interactions.open_modals
+    forged, opened = {**form, "custom_id": custom_id}, server.interactions.open_modals
     opened[person.id, custom_id] = replace(opened[person.id, form["custom_id"]], payload=forged)
     return str((await (await person.submit_modal(forged, prompt="in wax")).reply())["content"])
 

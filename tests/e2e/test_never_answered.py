@@ -100,7 +100,7 @@ async def test_a_request_that_was_never_acknowledged_is_not_made_up(
     async with moment(tmp_path) as now:
         answered = now.answers()
         with monkeypatch.context() as patch:
-            patch.setattr(now.stage.discord.hub.interactions, "answer", refuse)
+            patch.setattr(now.stage.discord.interactions, "answer", refuse)
             invocation = await now.ask(LOST)
             await until(lambda: now.answers() > answered, 5)
             await asyncio.sleep(0.5)  # time enough to take it all the same

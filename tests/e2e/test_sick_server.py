@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.comfy_server import ComfyServer, Timing, mark_of, read_mark
-from modules.demo.comfy_server.nodes.mishaps import LACKS_OF_MEMORY
+from modules.demo.comfy_server.failure_texts import LACKS_OF_MEMORY
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout

@@ -96,25 +96,25 @@ class ImageRequest:
     references: tuple[str, ...] = field(default=())
 
 
-def fused(settings: Settings, wishes: Sequence[ImageRequest], *, preview_every: int = 0) -> Graph:
-    """All wishes in one sampler run; nodes "latents" (SaveLatent) and "save" (SaveImageBatch)."""
+def fused(settings: Settings, requests: Sequence[ImageRequest], *, preview_every: int = 0) -> Graph:
+    """All requests in one sampler run; nodes "latents" (SaveLatent) and "save" (SaveImageBatch)."""
     graph = _loaders(settings.family)
-    graph["positive"] = _encode_batch([image_request.prompt for image_request in wishes])
-    if wishes[0].negative is None:
+    graph["positive"] = _encode_batch([image_request.prompt for image_request in requests])
+    if requests[0].negative is None:
         graph["negative"] = _zeroed("positive")
     else:
-        graph["negative"] = _encode_batch([image_request.negative or "" for image_request in wishes])
-    graph |= _latent(settings, len(wishes), wishes[0].references)
-    for i in range(len(wishes[0].references)):
-        names = [image_request.references[i] for image_request in wishes]
+        graph["negative"] = _encode_batch([image_request.negative or "" for image_request in requests])
+    graph |= _latent(settings, len(requests), requests[0].references)
+    for i in range(len(requests[0].references)):
+        names = [image_request.references[i] for image_request in requests]
         scale = {
             "megapixels": settings.megapixels,
             "upscale_method": "nearest-exact",
             "resolution_steps": settings.resolution_steps,
         }
         graph[f"scaled{i}"] = _node("LoadImageBatch", names=json.dumps(names), **scale)
-    positive, negative = _with_references(graph, len(wishes[0].references))
-    seeds = json.dumps([image_request.seed for image_request in wishes])
+    positive, negative = _with_references(graph, len(requests[0].references))
+    seeds = json.dumps([image_request.seed for image_request in requests])
     graph["model"] = _node("FusedModel", model=_model(settings.family), positive=positive, negative=negative)
     graph["guider"] = _node(
         "CFGGuider", model=["model", 0], positive=positive, negative=negative, cfg=settings.guidance
@@ -135,7 +135,7 @@ def fused(settings: Settings, wishes: Sequence[ImageRequest], *, preview_every: 
     graph["save"] = _node(
         "SaveImageBatch",
         images=["decoded", 0],
-        keys=json.dumps([image_request.key for image_request in wishes]),
+        keys=json.dumps([image_request.key for image_request in requests]),
         format="png",
         quality=90,
         preview_every=preview_every,
@@ -144,7 +144,7 @@ def fused(settings: Settings, wishes: Sequence[ImageRequest], *, preview_every: 
 
 
 def stock(settings: Settings, image_request: ImageRequest) -> Graph:
-    """The wish alone through stock nodes only; nodes "latents" (SaveLatent) and "save" (SaveImage)."""
+    """The request alone through stock nodes only; nodes "latents" (SaveLatent) and "save" (SaveImage)."""
     graph = _loaders(settings.family)
     graph["positive"] = _node("CLIPTextEncode", text=image_request.prompt, clip=["clip", 0])
     if image_request.negative is None:

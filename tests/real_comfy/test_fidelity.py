@@ -22,7 +22,7 @@ ANOTHER_PICTURE = 0.1
 PIXEL, SHARE = 1, 0.0005
 SAMPLERS = ("euler", "res_multistep", "euler_ancestral", "dpmpp_2m_sde", "dpm_2", "uni_pc")
 WORD_COUNTS = (1, 3, 14, 35, 60, 120, 300, 590)
-BATCHES = ((0, 1, 2, 3, 4, 5, 6, 7), (0, 2, 4, 7), (1, 3))  # which of the wishes
+BATCHES = ((0, 1, 2, 3, 4, 5, 6, 7), (0, 2, 4, 7), (1, 3))  # which of the requests
 WORDS = ("red", "fox", "snow", "under", "blue", "northern", "light", "tall", "pines", "small", "house")
 
 CASES = [
@@ -46,7 +46,7 @@ def tolerance(guidance: float, floor: float | None = None) -> float:
     return max(2 * LATENT, 0 if floor is None or floor > ANOTHER_PICTURE else 2 * floor)
 
 
-def wishes(guidance: float, salt: int, references: Sequence[tuple[str, ...]] = ()) -> list[ImageRequest]:
+def requests(guidance: float, salt: int, references: Sequence[tuple[str, ...]] = ()) -> list[ImageRequest]:
     return [
         ImageRequest(
             prompt=prompt(words, i + salt),
@@ -108,7 +108,7 @@ async def test_each_picture_is_the_one_its_owner_would_get_alone(
     settings = Settings(
         family=family, sampler=sampler, guidance=guidance, steps=4 if sampler == "uni_pc" else 3
     )
-    people = wishes(guidance, 1 + CASES.index((family, sampler, guidance)))
+    people = requests(guidance, 1 + CASES.index((family, sampler, guidance)))
     solos = [await alone(comfy, settings, image_request) for image_request in people]
     four = BATCHES[1]
     floor = await stock_batch_difference(
@@ -155,7 +155,7 @@ async def test_the_order_of_a_batch_makes_no_difference_at_all(
     if not family.files <= await comfy.models():
         pytest.skip(f"the server does not offer {family.name}")
     settings = Settings(family=family, guidance=guidance, sampler="euler_ancestral", steps=2)
-    people = wishes(guidance, 200)
+    people = requests(guidance, 200)
     for chosen in BATCHES[:2]:
         seen = []
         for order in (chosen, chosen[::-1], random.Random(7).sample(chosen, len(chosen))):
@@ -181,7 +181,7 @@ async def test_an_edit_sees_its_own_references_alone(
     settings = Settings(family=family, guidance=guidance, resolution_steps=1 if family.flux2 else 16)
     uploads = [await upload(comfy, 10 * i + n) for i in range(4) for n in range(count)]
     names = [tuple(uploads[count * i : count * (i + 1)]) for i in range(4)]
-    people = wishes(guidance, 100 + count, names)
+    people = requests(guidance, 100 + count, names)
     solos = [await alone(comfy, settings, image_request) for image_request in people]
     worst = Worst()
     for chosen in ((0, 1, 2, 3), (3, 1)):

@@ -14,10 +14,10 @@ SMALL = Settings(family=ZIMAGE, steps=1, width=64, height=64)
 
 
 def two() -> Graph:
-    wishes = [
+    requests = [
         ImageRequest(prompt=text, seed=i, key=uuid.uuid4().hex) for i, text in enumerate(("fox", "owl " * 40))
     ]
-    return fused(SMALL, wishes)
+    return fused(SMALL, requests)
 
 
 def with_input(node: str, name: str, value: object) -> Graph:
@@ -78,9 +78,9 @@ async def test_more_prompts_than_latents_are_refused(comfy: Comfy) -> None:
 
 async def test_a_model_fused_twice_is_fused_once(comfy: Comfy) -> None:
     settings = Settings(family=KLEIN, steps=1, width=64, height=64)
-    wishes = [ImageRequest(prompt=text, seed=1, key=uuid.uuid4().hex) for text in ("fox", "owl " * 600)]
-    once = fused(settings, wishes)
-    twice = fused(settings, wishes)
+    requests = [ImageRequest(prompt=text, seed=1, key=uuid.uuid4().hex) for text in ("fox", "owl " * 600)]
+    once = fused(settings, requests)
+    twice = fused(settings, requests)
     twice["again"] = {
         "class_type": "FusedModel",
         "inputs": {**twice["model"]["inputs"], "model": ["model", 0]},

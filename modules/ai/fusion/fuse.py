@@ -27,6 +27,7 @@ from modules.ai.workflows.graph import (
     Node,
     NodeInput,
     consumers,
+    downstream,
     in_order,
     named,
     only,
@@ -241,10 +242,10 @@ def _batched(
 ) -> dict[str, Node]:
     """The nodes that make room for the rows, in as many rows as there are requests."""
     places = [place for place in template.card.places("batch") if place.node in graph]
-    roomy = {place.node for place in places} | set(loaders)
+    roomy = downstream(graph, {place.node for place in places} | set(loaders))
     for node_id in samplers:
         latent = graph[node_id].inputs.get("latent_image")
-        if not isinstance(latent, Link) or not roomy & upstream(graph, [latent.node]):
+        if not isinstance(latent, Link) or latent.node not in roomy:
             raise Unfusible(
                 f"{named(graph, node_id)}: the card's role batch names nothing that its latent comes from"
             )

@@ -35,7 +35,8 @@ def propose_card(graph: Graph, name: str) -> str:
     except BadGraph as fault:
         raise NoProposal(str(fault)) from fault
     output = _output(graph, order)
-    order = [node_id for node_id in order if node_id in upstream(graph, [output.node])]
+    used = upstream(graph, [output.node])
+    order = [node_id for node_id in order if node_id in used]
     roles = {"output": [output], **_roles(graph, order)}
     kind = "imagine" if "sources" not in roles else "edit" if "prompt" in roles else "upscale"
     if kind != "upscale" and ("prompt" not in roles or "seed" not in roles):
@@ -53,10 +54,10 @@ def _output(graph: Graph, order: list[str]) -> NodeInput:
 
 def _roles(graph: Graph, order: list[str]) -> dict[str, list[NodeInput]]:
     samplers = [node_id for node_id in order if graph[node_id].class_type in SAMPLERS]
-    positive = [place for node_id in samplers for place in _texts(graph, node_id, "positive")]
+    positive = dict.fromkeys(place for node_id in samplers for place in _texts(graph, node_id, "positive"))
     negative = [place for node_id in samplers for place in _texts(graph, node_id, "negative")]
     roles = {
-        "prompt": positive,
+        "prompt": list(positive),
         "negative": [place for place in negative if place not in positive],
         "seed": [place for node_id in samplers for place in _seeds(graph, node_id)],
         "width": _sized(graph, order, "width"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from modules.demo.comfy_server.listeners import SocketHub
 from modules.demo.comfy_server.nodes.execution import Executor
 from modules.demo.comfy_server.nodes.node_table import NodeTable
 from modules.demo.comfy_server.nodes.picture_nodes import check_inputs
@@ -18,7 +19,6 @@ from modules.demo.comfy_server.nodes.validation import Problem, problem, validat
 from modules.demo.comfy_server.nodes.workbench import Workbench
 from modules.demo.comfy_server.profile import ServerProfile
 from modules.demo.comfy_server.prompt_queue import Prompt, PromptQueue
-from modules.demo.comfy_server.routes.listeners import SocketHub
 from modules.demo.comfy_server.run import Run
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from modules.demo.comfy_server.nodes.mishaps import LACKS_OF_MEMORY, TROUBLES
+from modules.demo.comfy_server.failure_texts import LACKS_OF_MEMORY, TROUBLES
 
 _CHOICES: Mapping[str, Collection[str]] = {"fail_with": TROUBLES, "oom_words": LACKS_OF_MEMORY}
 
@@ -21,7 +21,7 @@ class Faults:
     (None: it stays away). ``foreign_outputs`` names an earlier run's files as this run's outputs.
     ``forget_history`` keeps finished runs out of the history. ``silent`` sends no events of a run.
 
-    Nodes (see `mishaps` for the words): ``fail_at`` are the classes of nodes that raise in every run
+    Nodes (see `failure_texts` for the words): ``fail_at`` are the classes of nodes that raise in every run
     ("*": a run's first node), ``fail_with`` says what; a CUDA error is over after a restart.
     ``oom_above`` raises out of memory for more rows than that, in the words of ``oom_words``;
     ``oom_models`` narrows it to models whose file name contains one of them. ``lone_only`` are parts of

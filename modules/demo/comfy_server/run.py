@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from modules.demo.comfy_server.listeners import SocketHub
 from modules.demo.comfy_server.prompt_queue import Prompt, RunRecord
-from modules.demo.comfy_server.routes.listeners import SocketHub
 
 # a sampler's progress is told at most every 0.1 s and 0.5 %, the first and the last step always
 _THROTTLE_SECONDS, _THROTTLE_SHARE = 0.1, 0.005

@@ -11,8 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from modules.demo.comfy_server.core import ServerCore
+from modules.demo.comfy_server.failure_texts import CURED_BY_RESTART
 from modules.demo.comfy_server.faults import Faults
-from modules.demo.comfy_server.nodes.mishaps import CURED_BY_RESTART
 from modules.demo.comfy_server.nodes.workbench import Drawing, Workbench
 from modules.demo.comfy_server.profile import ServerProfile, Timing
 from modules.demo.comfy_server.routes.broken_answers import guard, spoil

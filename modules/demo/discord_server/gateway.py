@@ -8,16 +8,15 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
+from modules.demo.discord_server.state.clock import ServerClock
 from modules.demo.discord_server.state.guilds import Channel, Guild
-from modules.demo.discord_server.state.people import Payload
+from modules.demo.discord_server.state.people import Payload, User
 from modules.demo.discord_server.state.permissions import VIEW_CHANNEL
-
-if TYPE_CHECKING:
-    from modules.demo.discord_server.state.hub import Hub
+from modules.demo.discord_server.state.world import BotSpec
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +100,23 @@ class Connection:
         self._out.put_nowait(None)
 
 
+class Home(Protocol):
+    """Whom the gateway serves: one bot, in the guilds that it may hear of."""
+
+    clock: ServerClock
+    bot_spec: BotSpec
+    bot: User
+    guilds: dict[int, Guild]
+
+    @property
+    def gateway_url(self) -> str: ...
+
+
 class Gateway:
     """All sessions of the bot. Several may be connected at once, and each hears everything, as at Discord."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self.sessions: dict[str, Session] = {}
         self.connections: set[Connection] = set()
         self.counters: Counter[str] = Counter()
@@ -186,7 +197,7 @@ class Gateway:
 
     def _receive(self, connection: Connection, text: str) -> int | None:
         """Handle one frame; the code to close with if it breaks a rule."""
-        now = self._hub.clock.now()
+        now = self._home.clock.now()
         if len(connection.received) == EVENTS_PER_MINUTE and now - connection.received[0] < 60.0:
             return RATE_LIMITED
         connection.received.append(now)
@@ -216,7 +227,7 @@ class Gateway:
     def _identify(self, connection: Connection, data: Any) -> int | None:
         if connection.session is not None:
             return ALREADY_AUTHENTICATED
-        bot = self._hub.bot_spec
+        bot = self._home.bot_spec
         if data.get("token") != bot.token:
             return AUTHENTICATION_FAILED
         intents = data.get("intents")
@@ -238,11 +249,11 @@ class Gateway:
 
     def _say_hello(self, session: Session) -> None:
         """READY with unavailable guilds, then a GUILD_CREATE for each."""
-        hub = self._hub
-        guilds = [guild for guild in hub.guilds.values() if guild.has_bot]
+        home = self._home
+        guilds = [guild for guild in home.guilds.values() if guild.has_bot]
         ready = {
             "v": 10,
-            "user": {**hub.bot.payload(), "verified": True, "mfa_enabled": False, "email": None, "flags": 0},
+            "user": {**home.bot.payload(), "verified": True, "mfa_enabled": False, "email": None, "flags": 0},
             "user_settings": {},
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
             "private_channels": [],
@@ -250,9 +261,9 @@ class Gateway:
             "presences": [],
             "session_id": session.id,
             "session_type": "normal",
-            "resume_gateway_url": hub.gateway_url,
+            "resume_gateway_url": home.gateway_url,
             "shard": [0, 1],
-            "application": {"id": str(hub.bot.id), "flags": 0},
+            "application": {"id": str(home.bot.id), "flags": 0},
         }
         session.dispatch("READY", json.dumps(ready))
         if session.intents & GUILDS:
@@ -261,7 +272,7 @@ class Gateway:
 
     def guild_create(self, guild: Guild, intents: int, *, joined: bool = False) -> Payload:
         """Members beyond the bot come only with GUILD_PRESENCES (Gateway Events, Guild Create)."""
-        bot_member = guild.members[self._hub.bot.id]
+        bot_member = guild.members[self._home.bot.id]
         members = list(guild.members.values()) if intents & GUILD_PRESENCES else [bot_member]
         return guild.gateway_payload(members, joined=joined)
 
@@ -273,7 +284,7 @@ class Gateway:
                 session.dispatch("GUILD_CREATE", text)
 
     def _resume(self, connection: Connection, data: Any) -> int | None:
-        if data.get("token") != self._hub.bot_spec.token:
+        if data.get("token") != self._home.bot_spec.token:
             return AUTHENTICATION_FAILED
         self._drop_expired()
         session = self.sessions.get(str(data.get("session_id")))
@@ -296,7 +307,7 @@ class Gateway:
     def _request_members(self, connection: Connection, data: Any) -> int | None:
         """GUILD_MEMBERS_CHUNK in pieces of 1000; all of them only with the members intent."""
         session = connection.session
-        guild = self._hub.guilds.get(int(data["guild_id"]))
+        guild = self._home.guilds.get(int(data["guild_id"]))
         if session is None or guild is None or not guild.has_bot:
             return None
         query, wanted, limit = data.get("query"), data.get("user_ids"), int(data.get("limit") or 0)
@@ -331,12 +342,12 @@ class Gateway:
         self.connections.discard(connection)
         session = connection.session
         if session is not None and session.connection is connection:
-            session.connection, session.dropped_at = None, self._hub.clock.now()
+            session.connection, session.dropped_at = None, self._home.clock.now()
             if connection.ended_by_client:
                 self.sessions.pop(session.id, None)
 
     def _drop_expired(self) -> None:
-        now = self._hub.clock.now()
+        now = self._home.clock.now()
         for session in list(self.sessions.values()):
             if session.dropped_at is not None and now - session.dropped_at > SESSION_SECONDS:
                 del self.sessions[session.id]
@@ -344,5 +355,5 @@ class Gateway:
     def _sees(self, channel: Channel) -> bool:
         if channel.guild is None:
             return True
-        bot = self._hub.bot.id
+        bot = self._home.bot.id
         return bool(channel.guild.permissions_in(channel, bot) & VIEW_CHANNEL)

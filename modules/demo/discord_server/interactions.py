@@ -1,6 +1,6 @@
 """Interactions: their 3 seconds, their 15 minutes, their answers and followups.
 
-Discord docs, Receiving and Responding; what users start comes from `invocations.py`.
+Discord docs, Receiving and Responding; what users start comes from `clients.invocations`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ from modules.demo.discord_server.bodies.messages import WebhookMessage
 from modules.demo.discord_server.gateway import ALWAYS
 from modules.demo.discord_server.refusals import Refusal, invalid_field
 from modules.demo.discord_server.state.files import Upload
-from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.guilds import (
+    CONTEXT_MENU,
+    DEFAULT,
+    EPHEMERAL,
+    LOADING,
+    REPLY,
+    SLASH_COMMAND,
+    Channel,
+    Message,
+)
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.message_files import DM_FILE_LIMIT
 from modules.demo.discord_server.state.messages import (
@@ -41,15 +50,6 @@ from modules.demo.discord_server.state.messages import (
     keep_message,
 )
 from modules.demo.discord_server.state.people import Payload, User
-from modules.demo.discord_server.state.posts import (
-    CONTEXT_MENU,
-    DEFAULT,
-    EPHEMERAL,
-    LOADING,
-    REPLY,
-    SLASH_COMMAND,
-    Message,
-)
 
 COMMAND, COMPONENT, COMMAND_AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 """Interaction types (Receiving and Responding, Interaction Type)."""
@@ -99,7 +99,7 @@ class Interactions:
     """All interactions of the last 20 minutes, by id and by token."""
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        self.hub = hub
         self._by_token: dict[str, Interaction] = {}
         self._recent: deque[Interaction] = deque()
         self.open_modals: dict[tuple[int, str], OpenModal] = {}
@@ -116,7 +116,7 @@ class Interactions:
         source: Message | None = None,
     ) -> Interaction:
         """Send INTERACTION_CREATE; without an answer in 3 s the token dies and the user is told."""
-        hub = self._hub
+        hub = self.hub
         interaction = Interaction(
             id=hub.ids.make(),
             token=secrets.token_urlsafe(60),
@@ -173,7 +173,7 @@ class Interactions:
         }
         handlers[body.type](interaction, body.data or {}, uploads)
         interaction.acknowledged = True
-        self._hub.acknowledge_seconds.append(self._hub.clock.now() - interaction.created_at)
+        self.hub.acknowledge_seconds.append(self.hub.clock.now() - interaction.created_at)
         return interaction, body.type
 
     def by_webhook(self, token: str) -> Interaction:
@@ -181,7 +181,7 @@ class Interactions:
         interaction = self._by_token.get(token)
         if interaction is None or not interaction.acknowledged:
             raise Refusal(10015)
-        if self._hub.clock.now() - interaction.created_at > TOKEN_SECONDS:
+        if self.hub.clock.now() - interaction.created_at > TOKEN_SECONDS:
             raise Refusal(50027)
         return interaction
 
@@ -203,7 +203,7 @@ class Interactions:
         self, interaction: Interaction, message: Message, body: WebhookMessage, uploads: Sequence[Upload]
     ) -> None:
         filled = bool(message.flags & LOADING)
-        edit_message(self._hub, message, body, uploads)
+        edit_message(self.hub, message, body, uploads)
         if filled:
             self.tell(interaction, "answered", message=message)
 
@@ -224,7 +224,7 @@ class Interactions:
             interaction.original = None
             if message.flags & LOADING:
                 self.tell(interaction, "answered")
-        delete_messages(self._hub, message.channel, [message])
+        delete_messages(self.hub, message.channel, [message])
 
     def tell(
         self,
@@ -248,7 +248,7 @@ class Interactions:
             told["error"] = error
         if modal is not None:
             told["modal"] = modal
-        self._hub.clients.tell((interaction.user.id,), "INTERACTION", told)
+        self.hub.clients.tell((interaction.user.id,), "INTERACTION", told)
 
     def _reply(self, interaction: Interaction, data: Mapping[str, Any], uploads: Sequence[Upload]) -> None:
         body = read_body(WebhookMessage, data)
@@ -263,7 +263,7 @@ class Interactions:
         """ "Thinking…": a message with the LOADING flag, filled later."""
         body = read_body(DeferData, data)
         interaction.ephemeral = bool((body.flags or 0) & EPHEMERAL)
-        hub = self._hub
+        hub = self.hub
         message = Message(
             id=hub.ids.make(),
             channel=interaction.channel,
@@ -292,7 +292,7 @@ class Interactions:
         if source is None or not self._exists(source):
             raise Refusal(10008)
         if data:
-            edit_message(self._hub, source, read_body(WebhookMessage, data), uploads)
+            edit_message(self.hub, source, read_body(WebhookMessage, data), uploads)
         interaction.original = source
         self.tell(interaction, "updated", message=source)
 
@@ -302,7 +302,7 @@ class Interactions:
         body = read_body(AutocompleteData, data)
         choices = [{"name": choice.name, "value": choice.value} for choice in body.choices]
         told = {"nonce": interaction.nonce, "choices": choices}
-        self._hub.clients.tell((interaction.user.id,), "AUTOCOMPLETE", told)
+        self.hub.clients.tell((interaction.user.id,), "AUTOCOMPLETE", told)
 
     def _modal(self, interaction: Interaction, data: Mapping[str, Any], _uploads: Sequence[Upload]) -> None:
         body = read_body(ModalData, data)
@@ -329,16 +329,16 @@ class Interactions:
             reference=interaction.source,
         )
         return create_message(
-            self._hub, interaction.channel, self._hub.bot, body, uploads=uploads, origin=origin
+            self.hub, interaction.channel, self.hub.bot, body, uploads=uploads, origin=origin
         )
 
     def _exists(self, message: Message) -> bool:
-        return message.id in message.channel.messages or message.id in self._hub.ephemerals
+        return message.id in message.channel.messages or message.id in self.hub.ephemerals
 
     def _expire(self, interaction: Interaction) -> None:
         if not interaction.acknowledged:
             interaction.expired = True
-            self._hub.counters["interactions without answer"] += 1
+            self.hub.counters["interactions without answer"] += 1
             self.tell(interaction, "failed", error=NO_RESPONSE)
 
     def _give_up(self, interaction: Interaction) -> None:
@@ -348,13 +348,13 @@ class Interactions:
             self.tell(interaction, "failed", error=NO_RESPONSE)
 
     def _forget_old(self) -> None:
-        oldest = self._hub.clock.now() - TOKEN_SECONDS - 300.0
+        oldest = self.hub.clock.now() - TOKEN_SECONDS - 300.0
         while self._recent and self._recent[0].created_at < oldest:
             self._by_token.pop(self._recent.popleft().token, None)
 
     def _payload(self, interaction: Interaction) -> Payload:
         """INTERACTION_CREATE (Receiving and Responding, Interaction Structure)."""
-        hub, channel, user = self._hub, interaction.channel, interaction.user
+        hub, channel, user = self.hub, interaction.channel, interaction.user
         guild = channel.guild
         payload: Payload = {
             "id": str(interaction.id),

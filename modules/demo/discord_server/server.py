@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,15 +21,13 @@ from modules.demo.discord_server.routes import account, channels, commands, guil
 from modules.demo.discord_server.state import guild_life
 from modules.demo.discord_server.state.channels import delete_channel
 from modules.demo.discord_server.state.clock import ServerClock
-from modules.demo.discord_server.state.commands import CommandBook
 from modules.demo.discord_server.state.faults import Faults
 from modules.demo.discord_server.state.files import LARGEST_REQUEST, Upload, check_sizes
-from modules.demo.discord_server.state.guilds import Channel, Guild
+from modules.demo.discord_server.state.guilds import Channel, Guild, Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.message_files import DM_FILE_LIMIT
 from modules.demo.discord_server.state.messages import delete_messages
 from modules.demo.discord_server.state.people import User
-from modules.demo.discord_server.state.posts import Message
 from modules.demo.discord_server.state.world import GuildSpec, UserSpec, WorldSpec, default_world
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ class DiscordServer:
         self.hub = Hub(
             world or default_world(), clock=self.clock, rate_limits=rate_limits, keep_files=keep_attachments
         )
-        self.hub.commands = CommandBook(self.hub)
-        self.hub.interactions = Interactions(self.hub)
+        self.interactions = Interactions(self.hub)
         self._port = port
         self._page = page
         self._simulated_gpus = simulated_gpus
@@ -195,10 +193,9 @@ class DiscordServer:
     async def start(self) -> None:
         """Listen on loopback; a port of 0 takes a free one."""
         routes = [
-            route
-            for module in (account, guilds, channels, messages, commands, interactions)
-            for route in module.ROUTES
+            route for module in (account, guilds, channels, messages, commands) for route in module.ROUTES
         ]
+        routes += interactions.routes(self.interactions)
         door = RestDoor(self.hub, routes, _body_check(self._openapi))
         app = web.Application(client_max_size=LARGEST_REQUEST + (1 << 20), middlewares=[_only_own_pages])
         app.router.add_route("*", PREFIX + "/{tail:.*}", door.handle)
@@ -208,7 +205,7 @@ class DiscordServer:
         app.router.add_get("/client/info", self._info)
         app.router.add_post("/client/upload", self._upload)
         app.router.add_get("/attachments/{channel_id}/{attachment_id}/{filename}", self._attachment)
-        Control(self).add_routes(app)
+        Control(self.hub).add_routes(app)
         app.router.add_get("/", self._index)
         if self._page.is_dir():
             app.router.add_static("/page", self._page)
@@ -233,7 +230,7 @@ class DiscordServer:
         return web.FileResponse(index) if index.is_file() else web.Response(text="No page is installed here.")
 
     async def _client(self, request: web.Request) -> web.StreamResponse:
-        return await self.hub.clients.handle(request, receive_frame)
+        return await self.hub.clients.handle(request, partial(receive_frame, self.interactions))
 
     async def _info(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"simulated_gpus": self._simulated_gpus})

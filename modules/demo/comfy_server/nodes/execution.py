@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modules.demo.comfy_server.failure_texts import OUT_OF_MEMORY
 from modules.demo.comfy_server.nodes.instant_nodes import INSTANT_NODES
-from modules.demo.comfy_server.nodes.mishaps import OUT_OF_MEMORY, check_node
+from modules.demo.comfy_server.nodes.mishaps import check_node
 from modules.demo.comfy_server.nodes.node_cache import NodeCache, Result, signatures
 from modules.demo.comfy_server.nodes.node_table import declared_inputs
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, strings

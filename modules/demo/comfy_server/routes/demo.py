@@ -6,18 +6,40 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 from aiohttp import web
 
-if TYPE_CHECKING:
-    from modules.demo.comfy_server.server import ComfyServer
+from modules.demo.comfy_server.faults import Faults
+from modules.demo.comfy_server.run import GpuSpan
+
+
+class Steered(Protocol):
+    """The server as these routes see it; `ComfyServer` says what each method does."""
+
+    faults: Faults
+
+    @property
+    def sampler_log(self) -> Sequence[GpuSpan]: ...
+
+    async def set_faults(self, **changes: Any) -> None: ...
+
+    async def die(self, back_after: float | None) -> None: ...
+
+    async def unplug(self) -> None: ...
+
+    async def plug_in(self) -> None: ...
+
+    async def drop_sockets(self) -> None: ...
+
+    def later(self, change: Coroutine[Any, Any, None]) -> None: ...
 
 
 class DemoRoutes:
     """They answer whatever faults are on, but not while the server is dead or unplugged."""
 
-    def __init__(self, server: ComfyServer) -> None:
+    def __init__(self, server: Steered) -> None:
         self._server = server
 
     def table(self) -> list[web.RouteDef]:

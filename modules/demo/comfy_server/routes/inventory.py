@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from modules.demo.comfy_server.core import Route, ServerCore
-from modules.demo.comfy_server.routes.listeners import FEATURES
+from modules.demo.comfy_server.listeners import FEATURES
 from modules.demo.comfy_server.routes.system_stats import system_stats
 
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modules.demo.discord_server.bodies.messages import CreateMessage
+from modules.demo.discord_server.client_sockets import Client
 from modules.demo.discord_server.clients import invocations
-from modules.demo.discord_server.clients.connection import Client
 from modules.demo.discord_server.clients.option_values import InvalidInvocation
+from modules.demo.discord_server.interactions import Interactions
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.discord_server.state.files import Upload
-from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.guilds import Channel, Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.messages import create_message, delete_messages
 from modules.demo.discord_server.state.permissions import MANAGE_MESSAGES, READ_MESSAGE_HISTORY, SEND_MESSAGES
-from modules.demo.discord_server.state.posts import Message
 from modules.demo.discord_server.state.world import DM, TEXT
 
 MOST_HISTORY = 100
@@ -24,13 +24,17 @@ MOST_HISTORY = 100
 Frame = Mapping[str, Any]
 
 
-def receive_frame(hub: Hub, client: Client, text: str) -> None:
+def receive_frame(interactions: Interactions, client: Client, text: str) -> None:
     """Do what the frame asks; what Discord's client would not let a person do is told as an error."""
     frame: Frame = {}
     try:
         read = json.loads(text)
         frame = read if isinstance(read, dict) else {}
-        _FRAMES[frame["op"]](hub, client, frame)
+        op = frame["op"]
+        if op in _INVOCATIONS:
+            _INVOCATIONS[op](interactions, client, frame)
+        else:
+            _FRAMES[op](interactions.hub, client, frame)
     except (InvalidInvocation, Refusal) as error:
         _refuse(client, frame, str(error))
     except (KeyError, TypeError, ValueError) as error:
@@ -66,20 +70,20 @@ def _message(hub: Hub, client: Client, frame: Frame) -> Message:
     return message
 
 
-def _command(hub: Hub, client: Client, frame: Frame) -> None:
-    invocations.run_command(hub, client.user, _channel(hub, client, frame), frame)
+def _command(interactions: Interactions, client: Client, frame: Frame) -> None:
+    invocations.run_command(interactions, client.user, _channel(interactions.hub, client, frame), frame)
 
 
-def _autocomplete(hub: Hub, client: Client, frame: Frame) -> None:
-    invocations.autocomplete(hub, client.user, _channel(hub, client, frame), frame)
+def _autocomplete(interactions: Interactions, client: Client, frame: Frame) -> None:
+    invocations.autocomplete(interactions, client.user, _channel(interactions.hub, client, frame), frame)
 
 
-def _component(hub: Hub, client: Client, frame: Frame) -> None:
-    invocations.use_component(hub, client.user, _message(hub, client, frame), frame)
+def _component(interactions: Interactions, client: Client, frame: Frame) -> None:
+    invocations.use_component(interactions, client.user, _message(interactions.hub, client, frame), frame)
 
 
-def _modal(hub: Hub, client: Client, frame: Frame) -> None:
-    invocations.submit_modal(hub, client.user, frame)
+def _modal(interactions: Interactions, client: Client, frame: Frame) -> None:
+    invocations.submit_modal(interactions, client.user, frame)
 
 
 def _say(hub: Hub, client: Client, frame: Frame) -> None:
@@ -137,11 +141,13 @@ def _guild(hub: Hub, client: Client, frame: Frame) -> None:
     hub.clients.show(client, guild)
 
 
-_FRAMES: dict[str, Callable[[Hub, Client, Frame], None]] = {
+_INVOCATIONS: dict[str, Callable[[Interactions, Client, Frame], None]] = {
     "command": _command,
     "autocomplete": _autocomplete,
     "component": _component,
     "modal": _modal,
+}
+_FRAMES: dict[str, Callable[[Hub, Client, Frame], None]] = {
     "message": _say,
     "delete": _delete,
     "history": _history,

@@ -23,17 +23,22 @@ from modules.demo.discord_server.clients.option_values import (
     selected,
     typed_so_far,
 )
-from modules.demo.discord_server.interactions import COMMAND, COMMAND_AUTOCOMPLETE, COMPONENT, MODAL_SUBMIT
-from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.interactions import (
+    COMMAND,
+    COMMAND_AUTOCOMPLETE,
+    COMPONENT,
+    MODAL_SUBMIT,
+    Interactions,
+)
+from modules.demo.discord_server.state.guilds import Channel, Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.people import Payload, User
 from modules.demo.discord_server.state.permissions import USE_APPLICATION_COMMANDS
-from modules.demo.discord_server.state.posts import Message
 
 
-def run_command(hub: Hub, user: User, channel: Channel, frame: Mapping[str, Any]) -> None:
+def run_command(interactions: Interactions, user: User, channel: Channel, frame: Mapping[str, Any]) -> None:
     """A slash or context-menu command."""
-    command = _command(hub, user, channel, frame)
+    command = _command(interactions.hub, user, channel, frame)
     resolved: Payload = {}
     data: Payload = {"id": command["id"], "name": command["name"], "type": command["type"]}
     metadata: Payload = {"name": command["name"], "command_type": command["type"]}
@@ -41,20 +46,20 @@ def run_command(hub: Hub, user: User, channel: Channel, frame: Mapping[str, Any]
         data["guild_id"] = command["guild_id"]
     if command["type"] == CHAT_INPUT:
         given = frame.get("options") or []
-        data["options"] = read_options(hub, channel, command["options"], given, resolved)
+        data["options"] = read_options(interactions.hub, channel, command["options"], given, resolved)
     else:
         target = int(frame.get("target_id") or 0)
         data["target_id"] = str(target)
-        metadata.update(_resolve_target(hub, channel, command["type"], target, resolved))
+        metadata.update(_resolve_target(interactions.hub, channel, command["type"], target, resolved))
     if resolved:
         data["resolved"] = resolved
     nonce = str(frame.get("nonce", ""))
-    hub.interactions.start(COMMAND, user, channel, data=data, nonce=nonce, metadata=metadata)
+    interactions.start(COMMAND, user, channel, data=data, nonce=nonce, metadata=metadata)
 
 
-def autocomplete(hub: Hub, user: User, channel: Channel, frame: Mapping[str, Any]) -> None:
+def autocomplete(interactions: Interactions, user: User, channel: Channel, frame: Mapping[str, Any]) -> None:
     """Options as typed so far, one of them focused: they need be neither complete nor valid."""
-    command = _command(hub, user, channel, {**frame, "type": CHAT_INPUT})
+    command = _command(interactions.hub, user, channel, {**frame, "type": CHAT_INPUT})
     data: Payload = {
         "id": command["id"],
         "name": command["name"],
@@ -64,10 +69,10 @@ def autocomplete(hub: Hub, user: User, channel: Channel, frame: Mapping[str, Any
     if "guild_id" in command:
         data["guild_id"] = command["guild_id"]
     nonce = str(frame.get("nonce", ""))
-    hub.interactions.start(COMMAND_AUTOCOMPLETE, user, channel, data=data, nonce=nonce, metadata={})
+    interactions.start(COMMAND_AUTOCOMPLETE, user, channel, data=data, nonce=nonce, metadata={})
 
 
-def use_component(hub: Hub, user: User, message: Message, frame: Mapping[str, Any]) -> None:
+def use_component(interactions: Interactions, user: User, message: Message, frame: Mapping[str, Any]) -> None:
     """A click on a button or a choice in a select of a message that the user sees."""
     custom_id = frame.get("custom_id")
     component = next((c for c in walk(message.components) if c.get("custom_id") == custom_id), None)
@@ -81,10 +86,10 @@ def use_component(hub: Hub, user: User, message: Message, frame: Mapping[str, An
     if component["type"] != BUTTON:
         resolved: Payload = {}
         values = [str(value) for value in frame.get("values") or []]
-        data["values"] = selected(hub, message.channel, component, values, resolved)
+        data["values"] = selected(interactions.hub, message.channel, component, values, resolved)
         if resolved:
             data["resolved"] = resolved
-    hub.interactions.start(
+    interactions.start(
         COMPONENT,
         user,
         message.channel,
@@ -95,24 +100,26 @@ def use_component(hub: Hub, user: User, message: Message, frame: Mapping[str, An
     )
 
 
-def submit_modal(hub: Hub, user: User, frame: Mapping[str, Any]) -> None:
+def submit_modal(interactions: Interactions, user: User, frame: Mapping[str, Any]) -> None:
     """The modal that stands open under this custom id, with the user's values.
 
     `components` may be a list of `{custom_id, value | values}`, at any depth, or a mapping by custom id.
     """
-    opened = hub.interactions.open_modals.get((user.id, str(frame.get("custom_id"))))
+    opened = interactions.open_modals.get((user.id, str(frame.get("custom_id"))))
     if opened is None:
         raise InvalidInvocation("This modal is not open")
     given = frame.get("components") or []
     values = dict(given) if isinstance(given, Mapping) else values_by_id(given)
     resolved: Payload = {}
     channel = opened.opener.channel
-    rows = [filled_row(hub, channel, row, values, resolved) for row in opened.payload["components"]]
+    rows = [
+        filled_row(interactions.hub, channel, row, values, resolved) for row in opened.payload["components"]
+    ]
     data: Payload = {"custom_id": opened.payload["custom_id"], "components": rows}
     if resolved:
         data["resolved"] = resolved
-    del hub.interactions.open_modals[(user.id, opened.payload["custom_id"])]
-    hub.interactions.start(
+    del interactions.open_modals[(user.id, opened.payload["custom_id"])]
+    interactions.start(
         MODAL_SUBMIT,
         user,
         channel,

@@ -6,7 +6,7 @@ from modules.demo.discord_server.bodies.messages import BulkDelete, CreateMessag
 from modules.demo.discord_server.buckets import MESSAGES, OLD_EDITS
 from modules.demo.discord_server.refusals import Refusal, invalid_field
 from modules.demo.discord_server.rest import Call, Reply, Route
-from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.guilds import DEFAULT, REPLY, Channel, Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.messages import (
     Origin,
@@ -24,7 +24,6 @@ from modules.demo.discord_server.state.permissions import (
     READ_MESSAGE_HISTORY,
     SEND_MESSAGES,
 )
-from modules.demo.discord_server.state.posts import DEFAULT, REPLY, Message
 from modules.demo.discord_server.state.world import CATEGORY
 
 OLD_MESSAGE_SECONDS = 3600.0

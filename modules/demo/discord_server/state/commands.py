@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from modules.demo.discord_server.bodies.commands import CHAT_INPUT, CommandBody
+from modules.demo.discord_server.client_sockets import Clients
 from modules.demo.discord_server.refusals import Refusal, invalid_field
+from modules.demo.discord_server.state.clock import ServerClock, Snowflakes
 from modules.demo.discord_server.state.guilds import Channel, Guild
-from modules.demo.discord_server.state.hub import Hub
-from modules.demo.discord_server.state.people import Payload
+from modules.demo.discord_server.state.people import Payload, User
 from modules.demo.discord_server.state.permissions import ADMINISTRATOR
 
 CREATIONS_A_DAY = 200
@@ -22,11 +23,21 @@ Scope = int | None
 """A guild's id, or None for global commands."""
 
 
+class Owner(Protocol):
+    """The application whose commands these are."""
+
+    clock: ServerClock
+    ids: Snowflakes
+    counters: Counter[str]
+    bot: User
+    clients: Clients
+
+
 class CommandBook:
     """What is registered, by scope; creations of the last day are counted for each scope."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._commands: dict[Scope, dict[int, Payload]] = {}
         self._created: dict[Scope, deque[float]] = {}
 
@@ -112,24 +123,24 @@ class CommandBook:
 
     def _count_creations(self, scope: Scope, count: int) -> None:
         """200 creations a day and guild (Application Commands, Registering a Command)."""
-        now = self._hub.clock.now()
+        now = self._owner.clock.now()
         created = self._created.setdefault(scope, deque())
         while created and now - created[0] > DAY:
             created.popleft()
         if len(created) + count > CREATIONS_A_DAY:
             wait = created[0] + DAY - now if created else DAY
-            raise Refusal(30034, retry_after=self._hub.clock.real_seconds(wait))
+            raise Refusal(30034, retry_after=self._owner.clock.real_seconds(wait))
         created.extend([now] * count)
-        self._hub.counters["command creations"] += count
+        self._owner.counters["command creations"] += count
 
     def _shape(self, scope: Scope, body: CommandBody, known: Payload | None) -> Payload:
         """The command object that the API gives back."""
         given = body.model_dump(exclude_unset=True, exclude={"id"})
         permissions = body.default_member_permissions
         command: Payload = {
-            "id": known["id"] if known else str(self._hub.ids.make()),
-            "application_id": str(self._hub.bot.id),
-            "version": str(self._hub.ids.make()),
+            "id": known["id"] if known else str(self._owner.ids.make()),
+            "application_id": str(self._owner.bot.id),
+            "version": str(self._owner.ids.make()),
             "type": body.type or CHAT_INPUT,
             "name": body.name,
             "name_localizations": body.name_localizations,
@@ -147,8 +158,8 @@ class CommandBook:
         return command
 
     def _tell(self, scope: Scope) -> None:
-        self._hub.counters["command syncs"] += 1
-        self._hub.clients.tell_commands(scope)
+        self._owner.counters["command syncs"] += 1
+        self._owner.clients.tell_commands(scope)
 
 
 def _without_unset(options: Sequence[Any]) -> list[Payload]:

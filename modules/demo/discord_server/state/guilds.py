@@ -1,11 +1,13 @@
-"""Guilds and channels as they are now: who may do what where, and the shapes the API shows."""
+"""Guilds, their channels and messages as they are now: who may do what where, and how the API shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
+from modules.demo.discord_server.state.clock import snowflake_time
+from modules.demo.discord_server.state.files import Attachment, FileStore
 from modules.demo.discord_server.state.people import Member, Payload, Role, User, iso
 from modules.demo.discord_server.state.permissions import (
     ADMINISTRATOR,
@@ -17,13 +19,20 @@ from modules.demo.discord_server.state.permissions import (
 )
 from modules.demo.discord_server.state.world import CATEGORY, DM, MIB, TEXT
 
-if TYPE_CHECKING:
-    from modules.demo.discord_server.state.posts import Message
-
 MOST_CHANNELS = 500
 MOST_IN_CATEGORY = 50
 FILE_LIMITS = {0: 10 * MIB, 1: 10 * MIB, 2: 50 * MIB, 3: 100 * MIB}
 """Bytes of one file by the guild's boost tier (Discord docs, Reference, Uploading Files)."""
+DEFAULT, REPLY, SLASH_COMMAND, CONTEXT_MENU = 0, 19, 20, 23
+"""Message types (Discord docs, Message Resource, Message Types)."""
+SUPPRESS_EMBEDS, EPHEMERAL, LOADING, SUPPRESS_NOTIFICATIONS, COMPONENTS_V2 = (
+    1 << 2,
+    1 << 6,
+    1 << 7,
+    1 << 12,
+    1 << 15,
+)
+"""Message flags (Discord docs, Message Resource, Message Flags)."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -78,6 +87,81 @@ class Channel:
             shown["topic"] = self.topic
             shown["rate_limit_per_user"] = self.rate_limit_per_user
             shown["last_message_id"] = self.last_message_id and str(self.last_message_id)
+        return shown
+
+
+@dataclass(kw_only=True, eq=False)
+class Message:
+    """One message. `ephemeral_to` is the only user who sees it, if it is ephemeral."""
+
+    id: int
+    channel: Channel
+    author: User
+    kind: int = DEFAULT
+    content: str = ""
+    embeds: list[Payload] = field(default_factory=list)
+    components: list[Payload] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    flags: int = 0
+    mentions: list[User] = field(default_factory=list)
+    mention_roles: list[int] = field(default_factory=list)
+    mention_everyone: bool = False
+    nonce: str | int | None = None
+    edited_at: float | None = None
+    reference: Message | None = None
+    application_id: int | None = None
+    interaction: Payload | None = None
+    ephemeral_to: int | None = None
+
+    @property
+    def created_at(self) -> float:
+        return snowflake_time(self.id)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.content or self.embeds or self.components or self.attachments)
+
+    def payload(self, files: FileStore, *, with_nonce: bool = False) -> Payload:
+        """The message object; the nonce is told only in the answer and event of its creation."""
+        named = {attachment.filename: attachment for attachment in self.attachments}
+        used: set[str] = set()
+        embeds = [_resolve(embed, named, files, used) for embed in self.embeds]
+        components = [_resolve(component, named, files, used) for component in self.components]
+        shown: Payload = {
+            "id": str(self.id),
+            "channel_id": str(self.channel.id),
+            "type": self.kind,
+            "author": self.author.payload(),
+            "content": self.content,
+            "timestamp": iso(self.created_at),
+            "edited_timestamp": iso(self.edited_at) if self.edited_at is not None else None,
+            "tts": False,
+            "mention_everyone": self.mention_everyone,
+            "mentions": [user.payload() for user in self.mentions],
+            "mention_roles": [str(role) for role in self.mention_roles],
+            "attachments": [
+                files.payload(attachment)
+                for attachment in self.attachments
+                if attachment.filename not in used
+            ],
+            "embeds": embeds,
+            "components": components,
+            "pinned": False,
+            "flags": self.flags,
+        }
+        if self.reference is not None:
+            shown["message_reference"] = {
+                "type": 0,
+                "channel_id": str(self.reference.channel.id),
+                "message_id": str(self.reference.id),
+            }
+        if self.application_id is not None:
+            shown["application_id"] = str(self.application_id)
+        if self.interaction is not None:
+            shown["webhook_id"] = str(self.application_id)
+            shown["interaction_metadata"] = self.interaction
+        if with_nonce and self.nonce is not None:
+            shown["nonce"] = self.nonce
         return shown
 
 
@@ -228,3 +312,21 @@ def grantable(guild: Guild, user_id: int, category: Channel | None = None) -> in
 
 def is_category(channel: Channel | None) -> bool:
     return channel is not None and channel.kind == CATEGORY
+
+
+def _resolve(value: Any, named: Mapping[str, Attachment], files: FileStore, used: set[str]) -> Any:
+    """`attachment://name` becomes the file's address; the file leaves the attachments (Uploading Files)."""
+    if isinstance(value, Mapping):
+        resolved = {key: _resolve(item, named, files, used) for key, item in value.items()}
+        url = resolved.get("url")
+        if isinstance(url, str) and url.startswith("attachment://"):
+            attachment = named.get(url.removeprefix("attachment://"))
+            if attachment is not None:
+                used.add(attachment.filename)
+                resolved["url"] = resolved["proxy_url"] = files.url(attachment)
+                if attachment.width:
+                    resolved.update(width=attachment.width, height=attachment.height)
+        return resolved
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_resolve(item, named, files, used) for item in value]
+    return value

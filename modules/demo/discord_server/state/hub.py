@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING
 
 from modules.demo.discord_server.buckets import RateLimiter
-from modules.demo.discord_server.clients.connection import Clients
+from modules.demo.discord_server.client_sockets import Clients
 from modules.demo.discord_server.gateway import Gateway
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.discord_server.state.clock import ServerClock, Snowflakes
+from modules.demo.discord_server.state.commands import CommandBook
 from modules.demo.discord_server.state.faults import Faults
 from modules.demo.discord_server.state.files import FileStore
-from modules.demo.discord_server.state.guilds import Channel, Guild
+from modules.demo.discord_server.state.guilds import Channel, Guild, Message
 from modules.demo.discord_server.state.people import Member, Role, User
 from modules.demo.discord_server.state.permissions import ADMINISTRATOR, ALL, ROLE, VIEW_CHANNEL, Overwrite
 from modules.demo.discord_server.state.world import DM, BotSpec, ChannelSpec, GuildSpec, UserSpec, WorldSpec
 
-if TYPE_CHECKING:
-    from modules.demo.discord_server.interactions import Interactions
-    from modules.demo.discord_server.state.commands import CommandBook
-    from modules.demo.discord_server.state.posts import Message
-
 
 class Hub:
-    """Holds everything; the other files of this package are functions over it."""
-
-    commands: CommandBook
-    interactions: Interactions
+    """Holds everything; the other files of `state` are functions over it."""
 
     def __init__(self, world: WorldSpec, *, clock: ServerClock, rate_limits: bool, keep_files: bool) -> None:
         self.clock = clock
@@ -49,6 +41,7 @@ class Hub:
         self.nonces: dict[tuple[int, str], tuple[int, int, float]] = {}
         self.gateway = Gateway(self)
         self.clients = Clients(self)
+        self.commands = CommandBook(self)
         self.base_url = ""
         for user in world.users:
             self.add_user(user)

@@ -14,8 +14,8 @@ from modules.demo.discord_server.bodies.messages import (
 )
 from modules.demo.discord_server.refusals import invalid_field
 from modules.demo.discord_server.state.files import Attachment, Upload, check_sizes
+from modules.demo.discord_server.state.guilds import Message
 from modules.demo.discord_server.state.hub import Hub
-from modules.demo.discord_server.state.posts import Message
 from modules.demo.discord_server.state.world import MIB
 
 DM_FILE_LIMIT = 10 * MIB

@@ -16,7 +16,16 @@ from modules.demo.discord_server.bodies.messages import (
 from modules.demo.discord_server.gateway import DIRECT_MESSAGES, GUILD_MESSAGES
 from modules.demo.discord_server.refusals import Refusal, invalid_field
 from modules.demo.discord_server.state.files import Upload
-from modules.demo.discord_server.state.guilds import Channel
+from modules.demo.discord_server.state.guilds import (
+    COMPONENTS_V2,
+    DEFAULT,
+    EPHEMERAL,
+    LOADING,
+    SUPPRESS_EMBEDS,
+    SUPPRESS_NOTIFICATIONS,
+    Channel,
+    Message,
+)
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.mentions import (
     CHANNEL_DEFAULT,
@@ -32,15 +41,6 @@ from modules.demo.discord_server.state.message_files import (
 )
 from modules.demo.discord_server.state.people import Payload, User
 from modules.demo.discord_server.state.permissions import MENTION_EVERYONE
-from modules.demo.discord_server.state.posts import (
-    COMPONENTS_V2,
-    DEFAULT,
-    EPHEMERAL,
-    LOADING,
-    SUPPRESS_EMBEDS,
-    SUPPRESS_NOTIFICATIONS,
-    Message,
-)
 
 SETTABLE_FLAGS = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
 

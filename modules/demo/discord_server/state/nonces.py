@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.refusals import Refusal
+from modules.demo.discord_server.state.guilds import Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.people import User
-from modules.demo.discord_server.state.posts import Message
 
 NONCE_SECONDS = 180.0
 """How long a nonce is remembered: "the past few minutes" (Message Resource, Create Message)."""

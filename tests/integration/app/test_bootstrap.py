@@ -1,0 +1,190 @@
+"""The command line before anything is installed: it makes its environment, or says in one line why not."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bot import main
+from modules.app import bootstrap
+from tests.interrupts import HEARING_INTERRUPTS
+
+ROOT = Path(__file__).parents[3]
+
+
+def bot(
+    *arguments: str, python: str = sys.executable, flags: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, *flags, str(ROOT / "bot.py"), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+def test_old_pythons_can_read_as_far_as_the_sentence_for_them() -> None:
+    ast.parse((ROOT / "bot.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def test_an_old_python_is_told_in_one_line() -> None:
+    found = {version: python for version in ("3.6", "3.7", "3.8", "3.9") if (python := _python(version))}
+    if not found:
+        pytest.skip("there is no Python older than 3.10 on this machine")
+    for version, python in found.items():
+        answer = bot("demo", python=python)
+        assert answer.returncode == 1
+        assert (
+            answer.stderr
+            == f"FuLLet needs Python 3.10 or newer, and this is {version}: call it by a newer one\n"
+        )
+
+
+def _python(version: str) -> str | None:
+    installed = (Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python")
+    named = shutil.which(f"python{version}")
+    for python in (*map(str, installed), *([named] if named else [])):
+        if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return python
+    return None
+
+
+def test_help_names_the_commands_and_an_unknown_one_is_told() -> None:
+    assert "bot.py demo" in bot("--help").stdout
+    answer = bot("dmeo")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("There is no command 'dmeo'; there are run, ")
+
+
+def test_a_missing_package_is_one_line_that_says_how_to_install_it() -> None:
+    answer = bot(flags=("-S", "-E"))
+    assert answer.returncode == 1
+    assert "-m pip install -r requirements.txt" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("COMFY_URLS=127.0.0.1:8188\n", encoding="utf-8")
+    answer = bot("--env-file", str(tmp_path / ".env"))
+    assert answer.returncode == 1
+    assert [line.partition(":")[0] for line in answer.stderr.splitlines()] == ["DISCORD_TOKEN", "COMFY_URLS"]
+
+
+def test_the_environment_is_made_once_and_installed_into_when_requirements_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
+    (tmp_path / "requirements-dev.txt").write_text("-r requirements.txt\n", encoding="utf-8")
+
+    def prepare() -> None:
+        python = bootstrap.prepare(tmp_path, "requirements-dev.txt")
+        assert python.is_relative_to(tmp_path / ".venv")
+        assert python.exists()
+
+    def prepared() -> str:
+        prepare()
+        return capsys.readouterr().out
+
+    with ThreadPoolExecutor() as two:  # a lock on a file holds between threads as it does between processes
+        for first in [two.submit(prepare), two.submit(prepare)]:
+            first.result()
+    assert sorted(line.split(" …")[0] for line in capsys.readouterr().out.splitlines()) == [
+        "Installing requirements-dev.txt into .venv (once; a minute or two)",
+        "Making .venv",
+        "Waiting for another process that makes .venv",
+    ]
+    assert prepared() == ""
+    (tmp_path / "requirements.txt").write_text("# something\n", encoding="utf-8")
+    again = prepared()
+    assert "Making" not in again
+    assert "Installing" in again
+    (tmp_path / "requirements.txt").write_text("./no-such-package\n", encoding="utf-8")
+    with pytest.raises(bootstrap.BootstrapError, match=r"pip could not install requirements-dev\.txt"):
+        prepared()
+
+
+def test_a_python_without_venv_is_told_which_package_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(bootstrap.BootstrapError) as caught:
+        bootstrap.prepare(tmp_path, "requirements.txt")
+    assert "cannot make virtual environments; install" in str(caught.value)
+    if Path("/etc/debian_version").exists():
+        assert f"apt install python{sysconfig.get_python_version()}-venv" in str(caught.value)
+
+
+def test_where_nothing_may_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".venv").touch()
+    with pytest.raises(
+        bootstrap.BootstrapError, match=r"\.venv could not be made \(File exists\); clone into a"
+    ):
+        bootstrap.prepare(tmp_path, "requirements.txt")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks files as POSIX does")
+def test_where_files_cannot_be_locked_nobody_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    monkeypatch.setattr(bootstrap, "_make", lambda _: (tmp_path / ".venv").mkdir())
+    monkeypatch.setattr(bootstrap, "_install", lambda *_: None)
+    (tmp_path / "requirements.txt").touch()
+    bootstrap.prepare(tmp_path, "requirements.txt")
+    assert "Waiting" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal to a group of processes")
+def test_ctrl_c_while_the_environment_is_made_ends_quietly_and_leaves_no_half_of_it(tmp_path: Path) -> None:
+    app = [f"modules/app/{name}.py" for name in ("__init__", "cli", "developer", "bootstrap")]
+    for name in ("bot.py", "modules/__init__.py", *app):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "bot.py"), "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=HEARING_INTERRUPTS,  # noqa: PLW1509 (takes no lock)
+    )
+    assert process.stdout is not None
+    assert "Making .venv" in process.stdout.readline().decode()
+    while not (tmp_path / ".venv" / "pyvenv.cfg").exists():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == b""
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_demonstration_runs_where_it_was_called_so_that_out_means_a_folder_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
+        assert arguments[1:] == ["demo", "--script", "--out", "pictures"]
+        assert folder == tmp_path
+        return 7
+
+    monkeypatch.setattr(bootstrap, "prepare", lambda *_, **__: Path("python"))
+    monkeypatch.setattr(bootstrap, "running_in", lambda *_: False)
+    monkeypatch.setattr(bootstrap, "hand_over", hand_over)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--script", "--out", "pictures"]) == 7

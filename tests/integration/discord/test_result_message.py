@@ -1,0 +1,153 @@
+"""The message that carries a picture: what it says, what its file holds, how large it may be."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from modules.discord.delivery.result_message import ResultMessages, result_actions, without_prompt
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.jobs import Job, JobId, Picture, Size, Variation, batch_key
+from modules.queue_manager.ports import Finished, RunReport
+from modules.utils.database.rows import UserPreferences
+from modules.utils.images.cleaner import PictureCleaner
+from tests.fakes import offer, request
+
+SIDE = Size(width=256, height=256)
+FLUX = offer("flux", sizes=(SIDE,), default_size=SIDE)
+JOB_ID = JobId("0123456789abcdef" * 2)
+
+
+@pytest.fixture
+async def cleaner() -> AsyncIterator[PictureCleaner]:
+    """Ends its processes with the test."""
+    made = PictureCleaner()
+    yield made
+    await made.aclose()
+
+
+def noise(**more: str) -> Picture:
+    """A picture that hardly gets smaller, with chunks in it that are nobody's business."""
+    image = Image.frombytes("RGB", (256, 256), random.Random(1).randbytes(3 * 256 * 256))
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in more.items():
+        info.add_text(key, value)
+    out = io.BytesIO()
+    image.save(out, "PNG", pnginfo=info)
+    return Picture(data=out.getvalue(), media_type="image/png", size=SIDE)
+
+
+def finished(picture: Picture, batch_size: int = 4) -> Finished:
+    """A job of one person, done."""
+    asked = request(7, "a red fox", variation=Variation(seed=99, strength=0.15), size=SIDE)
+    job = Job(id=JOB_ID, number=12, request=asked, key=batch_key(asked, FLUX), queued_at=100.0)
+    report = RunReport(engine="gpu-1", batch_size=batch_size, started_at=103.0, ended_at=111.0)
+    return Finished(job=job, picture=picture, report=report)
+
+
+async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) -> None:
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    message = await results.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
+    assert message.text == (
+        "**#12** <@7>\n> a red fox\n-# Flux · 256×256 · seed `1` · variation `99` · waited 3.0 s · "
+        "GPU 8.0 s for 4, 2.0 s per picture"
+    )
+    assert message.mention == 7
+    assert message.files is not None
+    assert message.files[0].name == f"12-{JOB_ID}.png"
+    assert message.files[0].alt == "a red fox"
+    assert "a red fox" not in without_prompt(message).text
+
+
+def test_a_button_is_there_only_where_somebody_can_serve_it() -> None:
+    whole = [FLUX, offer("flux_edit", kind="edit"), offer("upscale", kind="upscale")]
+    shared = result_actions(whole, gallery=True, nsfw=False)
+    assert shared == ("again", "vary", "edit", "prompt", "upscale", "share", "delete")
+    assert result_actions([FLUX], gallery=False, nsfw=False) == ("again", "vary", "prompt", "delete")
+    assert "share" not in result_actions(whole, gallery=True, nsfw=True)
+
+
+def chained() -> Finished:
+    """A picture that was varied, edited and enlarged twice."""
+    asked = request(7, "a red fox", variation=Variation(seed=99, strength=0.15), size=SIDE, seed=5)
+    edit = request(
+        7, "at night", model="flux_edit", kind="edit", seed=6, size=SIDE, origin=asked.as_origin("edit")
+    )
+    chain = edit
+    for _ in range(2):
+        chain = request(7, "at night", model="upscale", kind="upscale", origin=chain.as_origin("upscale"))
+    done = finished(noise(), 1)
+    return replace(done, job=replace(done.job, request=chain))
+
+
+async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cleaner: PictureCleaner) -> None:
+    offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
+    message = await results.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
+    assert "Flux, edited by Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in message.text
+    assert message.files is not None
+    said = json.loads(Image.open(io.BytesIO(message.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
+    assert (said["model"], said["seed"], said["steps"]) == ("Flux_Edit", 6, 7)
+    assert said["models"] == ["Flux", "Flux_Edit", "Upscale", "Upscale"]
+
+
+async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -> None:
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    asked = replace(finished(noise()).job.request, size=Size(width=1024, height=1024))
+    done = replace(finished(noise()), job=replace(finished(noise()).job, request=asked))
+    for limit in (10**7, 12_000):
+        message = await results.of(done, where="channel", limit=limit, wanted=UserPreferences())
+        assert message.files is not None
+        file = Image.open(io.BytesIO(message.files[0].data))
+        said = json.loads(file.info["fullet"] if limit > 12_000 else file.getexif()[0x010E])
+        assert f" · {file.width}×{file.height} · " in message.text
+        assert (said["width"], said["height"]) == file.size
+        assert (file.width < 256) == (limit == 12_000)
+
+
+async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    message = await results.of(
+        finished(noise(), 1), where="channel", limit=10**7, wanted=UserPreferences(notify=False)
+    )
+    assert message.mention is None
+    assert "<@" not in message.text
+    assert "GPU 8.0 s" in message.text
+
+
+@pytest.mark.parametrize("with_metadata", [True, False])
+async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner, with_metadata: bool) -> None:
+    results = ResultMessages(
+        cleaner=cleaner, messages=Translations.load(), offers=[FLUX], with_metadata=with_metadata
+    )
+    picture = noise(prompt="somebody else's secret", workflow="{}")
+    message = await results.of(finished(picture), where="channel", limit=10**7, wanted=UserPreferences())
+    assert message.files is not None
+    text = str(Image.open(io.BytesIO(message.files[0].data)).info)
+    assert "secret" not in text
+    assert ("a red fox" in text) is with_metadata
+
+
+async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: PictureCleaner) -> None:
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    message = await results.of(finished(noise()), where="channel", limit=30_000, wanted=UserPreferences())
+    assert message.files is not None
+    assert len(message.files[0].data) <= 30_000
+    assert message.files[0].name.endswith(".webp")
+    assert "Made smaller to fit" in message.text
+
+
+async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
+    message = await results.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
+    assert message.files is None
+    assert "without a picture" in message.text

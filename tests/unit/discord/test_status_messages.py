@@ -1,0 +1,333 @@
+"""What is said of a job when its message's turn comes, and who waits for a turn at all; in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from discord.utils import time_snowflake
+
+from modules.ai.comfy.errors import ServerLacks
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.transport.message_client import OutgoingMessage, Posted
+from modules.discord.transport.rate_limiter import Line, Priority
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.errors import (
+    EngineStalled,
+    ExecutionFailed,
+    FusionRefused,
+    GenerationError,
+    OutOfMemory,
+    StoreUnavailable,
+)
+from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.ports import (
+    Cancelled,
+    Delivered,
+    Failed,
+    Progressed,
+    Queued,
+    Receipt,
+    Requeued,
+    Started,
+)
+from modules.utils.database.rows import UserPreferences
+from tests.journal import a_job
+from tests.virtual_time import VirtualClock, run_virtual
+
+MESSAGES = Translations.load()
+
+
+@dataclass
+class Turns:
+    """A message client whose turns are given by the test. ``said``: what stands in each message, in order."""
+
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    line: Line = field(default_factory=Line)
+    wanted: list[tuple[str, Priority]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    files: list[Any] = field(default_factory=list)
+    deleted: int = 0
+
+    @asynccontextmanager
+    async def turn_to_post(self, channel_id: int, *, level: Priority) -> AsyncIterator[None]:
+        self.wanted.append(("post", level))
+        await self.line.join(level)
+        yield
+
+    @asynccontextmanager
+    async def turn_to_edit(self, where: Posted, *, level: Priority) -> AsyncIterator[None]:
+        self.wanted.append(("edit", level))
+        await self.line.join(level)
+        yield
+
+    async def post_now(self, channel_id: int, note: OutgoingMessage, *, nonce: str | None = None) -> Posted:
+        self._say(note)
+        moment = datetime.fromtimestamp(self.clock.unix(), tz=timezone.utc)
+        return Posted(channel_id=channel_id, message_id=time_snowflake(moment))
+
+    async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
+        self._say(note)
+
+    async def delete(self, where: Posted, *, level: Priority) -> None:
+        self.deleted += 1
+
+    def _say(self, note: OutgoingMessage) -> None:
+        self.said.append(note.text)
+        self.files.append(note.files)
+
+    async def give(self) -> None:
+        """The first who waits has their turn."""
+        await asyncio.sleep(3)  # longer than two edits of a message are apart
+        self.line.admit()
+        await asyncio.sleep(0.1)
+
+
+@dataclass
+class Notes:
+    """The store of status messages."""
+
+    noted: dict[JobId, int] = field(default_factory=dict)
+
+    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+        await asyncio.sleep(0.01)
+        self.noted[job_id] = message_id
+
+    async def remove(self, job_id: JobId) -> None:
+        await asyncio.sleep(0.01)
+        self.noted.pop(job_id, None)
+
+
+@dataclass
+class Choices:
+    """What people chose; ``away``: the database does not answer for so many seconds, and then fails."""
+
+    chosen: UserPreferences = field(default_factory=UserPreferences)
+    away: float = 0.0
+
+    async def get(self, user_id: int) -> UserPreferences:
+        if self.away:
+            await asyncio.sleep(self.away)
+            raise StoreUnavailable("away")
+        return self.chosen
+
+
+class Stand:
+    """Status messages, with everything around them in the test's hands."""
+
+    def __init__(self) -> None:
+        self.turns, self.notes, self.choices = Turns(), Notes(), Choices()
+        self.told: list[Any] = []
+        self.served = True
+        self.messages = LiveStatusMessages(
+            message_client=self.turns,  # type: ignore[arg-type]
+            store=self.notes,  # type: ignore[arg-type]
+            preferences=self.choices,  # type: ignore[arg-type]
+            messages=MESSAGES,
+            clock=self.turns.clock,
+            place=lambda _: None,
+            hindrance=lambda: None,
+            served=lambda _: self.served,
+            tell_elsewhere=self._tell,
+        )
+        self.job: Job = a_job(1)
+
+    async def _tell(self, board: Any) -> None:
+        self.told.append(board)
+
+    async def step(self, step: int, preview: bytes | None = None) -> None:
+        await self.messages.on_event(Progressed(job=self.job, step=step, steps=9, preview=preview))
+
+    async def queued(self) -> None:
+        await self.messages.on_event(Queued(job=self.job))
+        await asyncio.sleep(0.1)
+
+    async def delivered(self) -> None:
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await self.messages.on_event(Delivered(job=self.job, receipt=receipt))
+        await asyncio.sleep(0.1)
+
+
+def play(scene: Callable[[Stand], Any]) -> Stand:
+    async def whole() -> Stand:
+        stand = Stand()
+        await scene(stand)
+        await stand.messages.aclose()
+        return stand
+
+    return run_virtual(whole())
+
+
+def test_what_is_said_is_what_is_so_when_the_turn_comes() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await asyncio.sleep(3)  # it waits
+        await stand.messages.on_event(Started(job=stand.job, engine="a", batch_size=1))
+        await stand.step(1)
+        await stand.turns.give()
+        await stand.step(2)
+        await asyncio.sleep(3)
+        await stand.step(3)
+        await stand.step(4)
+        await stand.turns.give()
+        assert stand.turns.line.first is None
+
+    stand = play(scene)
+    steps = [re.findall(r"(\d)\D{1,4}9", text)[-1:] for text in stand.turns.said]
+    assert steps == [["1"], ["4"]]
+
+
+def test_a_message_that_was_overtaken_before_it_was_shown_waits_for_no_turn() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.delivered()
+        assert stand.turns.line.first is None
+
+    stand = play(scene)
+    assert (stand.turns.said, stand.notes.noted, stand.messages._all) == ([], {}, {})
+
+
+def test_an_edit_that_waits_gives_way_to_the_removal_of_its_message() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        await stand.step(1)
+        await asyncio.sleep(3)
+        assert stand.turns.line.first is Priority.STATUS
+        await stand.delivered()
+        assert stand.turns.line.first is None
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert len(stand.turns.said) == 1
+    assert stand.turns.deleted == 1
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+@pytest.mark.parametrize("posted", [False, True])
+def test_a_failure_does_not_wait_where_the_status_of_its_job_waited(posted: bool) -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        if posted:
+            await stand.turns.give()
+            await stand.step(1)
+            await asyncio.sleep(3)
+        await stand.messages.on_event(Failed(job=stand.job, error=GenerationError("lost")))
+        await asyncio.sleep(3)
+        assert stand.turns.line.first is Priority.DELIVER
+        assert len(stand.turns.line) == 1
+        await stand.turns.give()
+
+    stand = play(scene)
+    assert f"<@{stand.job.request.user_id}>" in stand.turns.said[-1]
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+def test_the_final_state_comes_true_though_it_came_while_another_was_being_sent() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await asyncio.sleep(3)
+        stand.turns.line.admit()
+        await asyncio.sleep(0.005)  # its place is being noted
+        await stand.messages.on_event(Cancelled(job=stand.job, by=stand.job.request.user_id))
+        await asyncio.sleep(3)
+        if stand.turns.line.first is not None:
+            await stand.turns.give()
+
+    stand = play(scene)
+    assert MESSAGES.text(stand.job.request.locale, "status-cancelled", number="1") in stand.turns.said[-1]
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+def test_a_result_that_comes_while_the_place_of_its_status_is_noted_leaves_nothing() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await asyncio.sleep(3)
+        stand.turns.line.admit()
+        await asyncio.sleep(0.005)
+        await stand.delivered()
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert (stand.turns.said, stand.notes.noted, stand.messages._all) == ([], {}, {})
+
+
+def test_hearing_of_a_step_waits_for_no_database() -> None:
+    async def scene(stand: Stand) -> None:
+        stand.choices.away = 100.0
+        before = stand.turns.clock.now()
+        await stand.step(1, preview=b"\xff\xd8")
+        await stand.delivered()
+        assert stand.turns.clock.now() - before < 1
+
+    play(scene)
+
+
+def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        for step, wanted in ((1, True), (2, False), (3, True)):
+            stand.choices.chosen = UserPreferences(previews=wanted)
+            await stand.step(step, preview=b"\xff\xd8" + bytes([step]))
+            await stand.turns.give()
+
+    stand = play(scene)
+    shown = [[file.data[-1] for file in files or ()] for files in stand.turns.files]
+    assert shown == [[], [1], [], [3]]
+
+
+# ── a run that came to nothing ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("error", "together", "served", "words"),
+    [
+        (EngineStalled("x"), 2, True, "the GPU server failed. One that works makes it next"),
+        (EngineStalled("x"), 2, False, "no other can make it now. It waits until one can"),
+        (ServerLacks("x"), 0, True, "lacks a file or a node of this model. One that has it makes it next"),
+        (ServerLacks("x"), 0, False, "and no other has it now. It waits until one has"),
+        (OutOfMemory("x"), 4, True, "ran out of memory. It is made again with fewer at once"),
+        (OutOfMemory("x"), 1, True, "ran out of memory. It is tried again"),
+        (ExecutionFailed("x"), 4, True, "made again in a smaller group or alone, to find the cause"),
+        (FusionRefused("x"), 4, True, "cannot be made together. Each is made by itself now"),
+        (GenerationError("x"), 1, True, "the run failed. It is tried again"),
+    ],
+)
+def test_what_became_of_a_run_is_told_as_it_is(
+    error: GenerationError, together: int, served: bool, words: str
+) -> None:
+    async def scene(stand: Stand) -> None:
+        stand.served = served
+        await stand.queued()
+        await stand.turns.give()
+        if together:
+            await stand.messages.on_event(Started(job=stand.job, engine="gpu-1", batch_size=together))
+            await stand.turns.give()
+        await stand.messages.on_event(Requeued(job=stand.job, error=error))
+        await stand.turns.give()
+        assert words in stand.turns.said[-1]
+        assert "your place is kept." in stand.turns.said[-1]
+
+    run_virtual(scene(Stand()))
+
+
+def test_a_server_that_can_make_it_after_all_is_told() -> None:
+    async def scene(stand: Stand) -> None:
+        stand.served = False
+        await stand.queued()
+        await stand.turns.give()
+        await stand.messages.on_event(Requeued(job=stand.job, error=EngineStalled("x")))
+        await stand.turns.give()
+        stand.served = True
+        stand.messages.look_at_places()
+        await stand.turns.give()
+        assert "One that works makes it next" in stand.turns.said[-1]
+
+    run_virtual(scene(Stand()))

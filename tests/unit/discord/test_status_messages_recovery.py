@@ -1,0 +1,144 @@
+"""What becomes of the status messages that a former process left behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from discord.utils import time_snowflake
+
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.transport.message_client import OutgoingMessage, Posted
+from modules.discord.ui.components import custom_id
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.errors import LeaseLost, StoreUnavailable
+from modules.queue_manager.jobs import JobId
+from modules.utils.database.rows import JobRecord
+from tests.fakes import request
+from tests.virtual_time import VirtualClock, run_virtual
+
+JOB = JobId("0" * 32)
+MESSAGE = time_snowflake(datetime.fromtimestamp(VirtualClock().epoch, tz=timezone.utc))
+
+
+class Shelf:
+    """The noted messages: one, of `JOB`."""
+
+    def __init__(self) -> None:
+        self.noted = [SimpleNamespace(job_id=JOB, channel_id=1, message_id=2)]
+
+    async def all(self) -> list[Any]:
+        return self.noted
+
+    async def remove(self, job_id: JobId) -> None:
+        self.noted = [record for record in self.noted if record.job_id != job_id]
+
+
+@pytest.mark.parametrize(("record", "left"), [(None, 0), (SimpleNamespace(state="queued"), 1)])
+def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: int) -> None:
+    """A job that is neither active nor ended is being cancelled: its end is on its way."""
+    shelf = Shelf()
+    parts: Any = dict.fromkeys(
+        (
+            "message_client",
+            "preferences",
+            "messages",
+            "clock",
+            "place",
+            "hindrance",
+            "served",
+            "tell_elsewhere",
+        )
+    )
+    messages = LiveStatusMessages(store=shelf, **parts)  # type: ignore[arg-type]
+
+    async def known(_: JobId) -> Any:
+        return record
+
+    async def whole() -> None:
+        await messages.recall()
+        await messages.mend(lambda _: None, known)
+
+    run_virtual(whole())
+    assert len(shelf.noted) == left
+
+
+class Gaps:
+    """Notes of messages, in a database that now and then cannot be asked."""
+
+    def __init__(self, faults: list[Exception | None]) -> None:
+        self._faults = faults
+        self.noted: dict[JobId, int] = {JOB: 0}
+
+    async def all(self) -> list[Any]:
+        return [
+            SimpleNamespace(job_id=JOB, channel_id=1000, message_id=number) for number in self.noted.values()
+        ]
+
+    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+        self._fail()
+        self.noted[job_id] = message_id
+
+    async def remove(self, job_id: JobId) -> None:
+        self._fail()
+        self.noted.pop(job_id, None)
+
+    def _fail(self) -> None:
+        fault = self._faults.pop(0) if self._faults else None
+        if fault is not None:
+            raise fault
+
+
+class Channel:
+    """A message client for a channel in which one message offers to cancel `JOB`."""
+
+    def __init__(self) -> None:
+        components = [{"components": [{"custom_id": custom_id("cancel", JOB)}]}]
+        self.messages: dict[int, Any] = {MESSAGE: {"id": str(MESSAGE), "components": components}}
+
+    async def page(self, channel_id: int, *, after: int | None = None) -> list[Any]:
+        return list(self.messages.values())
+
+    @asynccontextmanager
+    async def turn_to_edit(self, where: Posted, **_: object) -> AsyncIterator[None]:
+        yield
+
+    async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
+        self.messages[where.message_id] = {"id": str(where.message_id), "text": note.text}
+
+    async def delete(self, where: Posted, **_: object) -> None:
+        self.messages.pop(where.message_id, None)
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), LeaseLost("for a moment")])
+@pytest.mark.parametrize("gap", [0, 1])
+@pytest.mark.parametrize(("state", "left"), [("delivered", []), ("cancelled", [MESSAGE])])
+def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
+    fault: Exception, gap: int, state: Any, left: list[int]
+) -> None:
+    shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
+    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "tell_elsewhere"))
+    messages = LiveStatusMessages(
+        store=shelf,  # type: ignore[arg-type]
+        message_client=channel,  # type: ignore[arg-type]
+        messages=Translations.load(),
+        clock=clock,
+        **parts,
+    )
+
+    async def known(_: JobId) -> JobRecord:
+        return JobRecord(job_id=JOB, number=1, request=request(), state=state, queued_at=clock.unix())
+
+    async def whole() -> None:
+        await messages.recall()
+        await messages.mend(lambda _: None, known)
+        await clock.sleep(30)
+
+    run_virtual(whole())
+    assert list(channel.messages) == left
+    assert not any("components" in message for message in channel.messages.values())
+    assert shelf.noted == {}
