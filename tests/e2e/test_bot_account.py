@@ -59,7 +59,7 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         empty = await (await ana.command("history", stand.general)).reply()
-        assert "no pictures yet" in empty["content"]
+        assert "not made any pictures yet" in empty["content"]
         ids = await remembered(stand, ana.id, 12)
         page = await (await ana.command("history", stand.general)).reply()
         assert page["content"].count("[open](") == 10
@@ -71,14 +71,14 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
         assert older is not None
         await (await ana.click(older, "Newer")).acknowledged()
         await ana.until(lambda: (ana.message(page["id"]) or older)["content"] == page["content"])
-        picked = await ana.click(page, "What to do with one of them?", values=[ids[2]])
+        picked = await ana.click(page, "Choose a picture to work with", values=[ids[2]])
         shown = await picked.reply()
         assert shown["content"] == "#3 part 3"
         again = await ana.click(shown, "Again")
         assert "queued" in (await again.reply())["content"]
         await result_for(ana, "part 3")
         others = await (await ben.command("history", stand.general)).reply()
-        assert "no pictures yet" in others["content"]
+        assert "not made any pictures yet" in others["content"]
 
 
 async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         await (await ana.click(waits, "Cancel")).reply()
         await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
-        await (await ana.click(asked, "Keep it")).acknowledged()
+        await (await ana.click(asked, "Keep everything")).acknowledged()
         await ana.until(lambda: (ana.message(asked["id"]) or asked)["content"] == "Nothing was erased.")
         assert await ana.autocomplete("imagine", stand.general, "prompt")
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "z-image"
@@ -152,9 +152,9 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         assert await ana.autocomplete("imagine", stand.general, "prompt") == []
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
         told = (await (await ana.command("history", stand.general)).reply())["content"]
-        assert "no pictures yet" in told
+        assert "not made any pictures yet" in told
         told = (await (await ana.command("edit", stand.general, prompt="blue")).reply())["content"]
-        assert "you have none from before" in told
+        assert "there is no earlier one of yours to use" in told
 
 
 async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Path) -> None:
@@ -201,13 +201,13 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
         await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
         mine = (await (await ana.command("queue", stand.general)).reply())["content"]
-        assert "2 waiting, 0 being made, one person." in mine
+        assert "2 waiting, 0 being made, for one person." in mine
         assert "**#2**" in mine
         theirs = (await (await ben.command("queue", stand.general)).reply())["content"]
         assert "No tienes nada en la cola." in theirs
         assert "mine" not in theirs
         guide = (await (await ben.command("help", stand.general)).reply())["content"]
-        assert "/imagina" in guide
+        assert "/imaginar" in guide
         assert "bueno" in guide
 
 
@@ -251,14 +251,14 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
             await (await ana.command("imagine", stand.general, model="flux", prompt="a fir")).reply()
             await (await ben.command("imagine", stand.general, model="z-image", prompt="un abeto")).reply()
             await stand.until(lambda: engine.submitted)
-            assert await counts(ana) == "1 waiting, 1 next, 0 being made, 2 people."
-            assert await counts(ben) == "1 en espera, 1 a continuación, 0 creándose, 2 personas."
-        await status_with(ana, "being made")
-        assert await counts(ana) == "1 waiting, 1 being made, 2 people."
-        await status_with(ana, "on its way to you")
-        await status_with(ben, "va hacia ti")
-        assert await counts(ana) == "0 waiting, 0 being made, 2 on the way, 2 people."
-        assert await counts(ben) == "0 en espera, 0 creándose, 2 en camino, 2 personas."
+            assert await counts(ana) == "1 waiting, 1 next, 0 being made, for 2 people."
+            assert await counts(ben) == "1 en espera, 1 a punto de empezar, 0 en creación, para 2 personas."
+        await status_with(ana, "Making **#")
+        assert await counts(ana) == "1 waiting, 1 being made, for 2 people."
+        await status_with(ana, "is ready; sending it")
+        await status_with(ben, "está lista, enviándola")
+        assert await counts(ana) == "0 waiting, 0 being made, 2 being sent, for 2 people."
+        assert await counts(ben) == "0 en espera, 0 en creación, 2 enviándose, para 2 personas."
         may_go.set()
         await result_for(ana, "a fir")
         await result_for(ben, "un abeto")
@@ -306,12 +306,15 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
         async with bot_on(server, tmp_path, engine=engine, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="cursed")
-            await ana.wait_for_message(lambda m: "did not work" in m["content"])
+            await ana.wait_for_message(lambda m: "could not be made" in m["content"])
             await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
             await result_for(ana, "fine")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
-            assert "Your 2 pictures of today are used up." in (await refused.reply())["content"]
+            assert (
+                "You have used today's 2 pictures; the count resets at midnight (UTC)."
+                in (await refused.reply())["content"]
+            )
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
             answer = await allowed.reply()

@@ -47,8 +47,11 @@ async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(tmp
             assert {"imagine", "edit", "queue", "cancel", "history", "settings", "forget", "help"} <= names
             assert {"admin", "Edit picture", "Make again"} <= names
             imagine = next(command for command in admin.commands if command["name"] == "imagine")
-            assert imagine["name_localizations"]["es-ES"] == "imagina"
-            assert imagine["description_localizations"]["es-419"] == "Crea una imagen con palabras"
+            assert imagine["name_localizations"]["es-ES"] == "imaginar"
+            assert (
+                imagine["description_localizations"]["es-419"]
+                == "Crea una imagen a partir de una descripción"
+            )
         synced = server.counters[put]
         async with bot_on(server, tmp_path) as stand:
             admin = await stand.person("admin")
@@ -62,7 +65,7 @@ async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(tmp
         async with bot_on(server, tmp_path) as stand:
             admin = await SimulatedUser.connect(server.url, server.user("admin").id)
             stand.people.append(admin)
-            await says(stand, admin, f"<@{server.bot.id}> sync", "slash commands are registered")
+            await says(stand, admin, f"<@{server.bot.id}> sync", "slash commands are now registered")
             await admin.until(lambda: len(admin.commands) > 10)
 
 
@@ -81,7 +84,7 @@ async def test_clearing_the_commands_touches_no_job(tmp_path: Path) -> None:
 async def test_prefix_commands_answer_administrators_only(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         admin, ana = await stand.person("admin"), await stand.person("member-1")
-        assert str(stand.server.guild.id) in await says(stand, admin, "!getid", "This server's id")
+        assert str(stand.server.guild.id) in await says(stand, admin, "!getid", "This server's ID")
         await says(stand, ana, "!clearall", "Only administrators")
         assert admin.commands
         asked = await ana.command("admin pause", stand.general)
@@ -128,7 +131,7 @@ async def test_where_discord_shows_them_to_everybody_the_bot_still_answers_admin
         for name, options in SUBCOMMANDS.items():
             given = {**options, **({"user": str(admin.id)} if "user" in options else {})}
             told = await (await ana.command(f"admin {name}", stand.general, **given)).reply()
-            assert told["content"] == "Only administrators may do this.", name
+            assert told["content"] == "Only administrators can do this.", name
             assert not told["embeds"]
         assert await ana.autocomplete("admin drain", stand.general, "gpu") == []
         assert (stand.queue.status(), stand.fleet.engines()) == before
@@ -153,7 +156,7 @@ async def test_in_another_guild_nobody_is_answered_not_even_its_administrator(tm
         ]
         with pytest.raises(asyncio.TimeoutError):
             await admin.autocomplete("imagine", stand.general, "model", timeout=0.3)
-        await says(stand, admin, "!getid", "This server's id")
+        await says(stand, admin, "!getid", "This server's ID")
         assert [one.acknowledged_at for one in invoked] == [None, None, None]
         assert not stand.queue.status().paused
         assert admin.commands
@@ -174,9 +177,9 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "1 waiting, 0 being made" in embed["fields"][0]["value"]
         assert "gpu-1" in embed["fields"][1]["value"]
         assert embed["image"]["url"]
-        assert "**#1** of" in str((await answer("cancel", job="#1"))["content"])
+        assert "Cancelled **#1**" in str((await answer("cancel", job="#1"))["content"])
         await status_with(ana, "**#1** was cancelled by an administrator.")
-        assert "The queue goes on" in str((await answer("resume"))["content"])
+        assert "The queue is running again" in str((await answer("resume"))["content"])
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         result = await result_for(ana, "a garden")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
@@ -192,7 +195,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         await answer("unblock", user=str(ana.id))
         allowed = await ana.command("imagine", stand.general, model="flux", prompt="more")
         assert "queued" in (await allowed.reply())["content"]
-        assert "There is no GPU of that name. There are: gpu-1." in str(
+        assert "There is no GPU with that name. The GPUs are: gpu-1." in str(
             (await answer("drain", gpu="gpu-9"))["content"]
         )
         assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
@@ -215,10 +218,10 @@ async def test_the_server_is_set_up_by_slash_commands_too(tmp_path: Path) -> Non
     async with whole_room(tmp_path) as stand:
         admin = await stand.person("admin", locale="es-419")
         for command, words in (
-            ("getid", f"El id de este servidor es `{stand.server.guild.id}`."),
-            ("reload", "Leído de nuevo. GPU: "),
-            ("sync", "órdenes están registradas en este servidor."),
-            ("clearall", "Las órdenes de este bot se han quitado"),
+            ("getid", f"El ID de este servidor es `{stand.server.guild.id}`."),
+            ("reload", "Recargado. GPU: "),
+            ("sync", "comandos registrados en este servidor."),
+            ("clearall", "Se quitaron los comandos de este bot"),
         ):
             assert admin.commands
             told = await (await admin.command(f"admin {command}", stand.general)).reply()
@@ -239,8 +242,8 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
 
         await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["idle"])
         assert await fields() == (
-            "0 waiting, 0 being made, 0 people.",
-            "**gpu-1** idle · 0 pictures · busy 0 %\n-# Models: Flux, Z-Image, Flux_Edit, Upscale",
+            "0 waiting, 0 being made.",
+            "**gpu-1** idle · 0 pictures · busy 0%\n-# Models: Flux, Z-Image, Flux_Edit, Upscale",
         )
         await ana.command("imagine", stand.general, model="flux", prompt="un molino")
         await result_for(ana, "un molino")
@@ -250,10 +253,11 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
             await stand.until(lambda: len(engine.submitted) == 2)
             queue, gpus = await fields()
         assert re.fullmatch(
-            r"1 waiting, 1 next, 0 being made, one person\.\nThe last one in line is expected <t:\d+:R>\.",
+            r"1 waiting, 1 next, 0 being made, for one person\.\n"
+            r"The last picture in line is expected <t:\d+:R>\.",
             queue,
         )
-        assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each · busy \d+ %", gpus)
+        assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each · busy \d+%", gpus)
 
 
 async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) -> None:
@@ -272,7 +276,7 @@ async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) 
             await admin.say(gallery, "no picture of the bot's")
             said = await admin.wait_for_message(lambda m: "no picture" in m["content"])
             told = await (await admin.command("admin find", stand.general, message=said["id"])).reply()
-            assert "in my memory" in told["content"]
+            assert "no longer remembers that picture" in told["content"]
 
 
 async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(tmp_path: Path) -> None:
@@ -281,8 +285,8 @@ async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(tmp_p
 
     async with whole_room(tmp_path, reload=reload) as stand:
         admin = await stand.person("admin")
-        lines = (await says(stand, admin, "!reload", "Read again")).splitlines()
-        assert lines[0] == "Read again. GPUs: gpu-1."
+        lines = (await says(stand, admin, "!reload", "Reloaded")).splitlines()
+        assert lines[0] == "Reloaded. GPUs: gpu-1."
         assert "Nothing changed, as .env has faults" in lines[1]
 
 
@@ -291,10 +295,10 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> N
         admin, ana = await stand.person("admin"), await stand.person("member-1")
         await says(stand, admin, "!pause", "Paused")
         await (await ana.command("imagine", stand.general, model="flux", prompt="a shed", count=2)).reply()
-        await says(stand, admin, "!cancel #1", f"**#1** of <@{ana.id}> is cancelled.")
+        await says(stand, admin, "!cancel #1", f"Cancelled **#1**, requested by <@{ana.id}>.")
         await says(stand, admin, "!cancel 1", "no longer in the queue")
         await says(stand, admin, "!cancel", "no longer in the queue")
-        await says(stand, admin, "!resume", "The queue goes on.")
+        await says(stand, admin, "!resume", "The queue is running again.")
         result = await result_for(ana, "a shed")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         found = await says(stand, admin, f"!find {result['id']}", "**#2** by")
@@ -305,13 +309,13 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> N
         assert report["embeds"][0]["image"]["url"].partition("?")[0].endswith("/status.png")
         assert "gpu-1" in report["embeds"][0]["fields"][1]["value"]
         await says(stand, admin, "!gpus", "**gpu-1** idle")
-        await says(stand, admin, "!limits", "Everybody: 2 at once")
+        await says(stand, admin, "!limits", "Everyone: 2 at once")
         await says(stand, admin, f"!block <@{ana.id}>", f"<@{ana.id}> is blocked.")
         assert await stand.database.members.is_blocked(ana.id)
-        await says(stand, admin, f"!unblock <@{ana.id}>", "may ask for pictures again")
+        await says(stand, admin, f"!unblock <@{ana.id}>", "can ask for pictures again")
         assert not await stand.database.members.is_blocked(ana.id)
-        await says(stand, admin, "!reload", "Read again")
-        await says(stand, admin, "!drain gpu-1", "gpu-1 finishes what it does")
+        await says(stand, admin, "!reload", "Reloaded")
+        await says(stand, admin, "!drain gpu-1", "gpu-1 finishes its current work")
         await stand.until(lambda: not stand.fleet.engines())
 
 
@@ -325,14 +329,14 @@ async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> Non
         room.server.set_bot_permissions(BOT_DEFAULT & ~ATTACH_FILES)
         answer = await (await admin.command("admin status", room.general)).reply()
         (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Check"]
-        assert "1 to mend" in shown["value"]
+        assert "1 problem" in shown["value"]
         assert "✗ the bot lacks the permission Attach Files" in shown["value"]
         await admin.set_locale("es-ES")
         answer = await (await admin.command("admin status", room.general)).reply()
         (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Revisión"]
         counts, area, where = shown["value"].splitlines()
-        assert counts.endswith("0 mejorables, 1 por arreglar")
-        assert area == "-# ✗ `Discord`: 0 mejorables, 1 por arreglar"
+        assert counts.endswith("0 advertencias, 1 problema")
+        assert area == "-# ✗ `Discord`: 0 advertencias, 1 problema"
         assert where == "-# `python bot.py check` dice cuáles."
 
 
@@ -360,7 +364,7 @@ async def test_a_mistyped_id_leaves_nothing_takes_nothing_and_says_so(
             async with bot_on(server, tmp_path, guild_id=123456789012345678) as stand:
                 admin = await SimulatedUser.connect(server.url, server.user("admin").id)
                 stand.people.append(admin)
-                assert str(server.guild.id) in await says(stand, admin, "!getid", "This server's id")
+                assert str(server.guild.id) in await says(stand, admin, "!getid", "This server's ID")
                 assert server.guild.has_bot
                 assert stand.queue.status().closed_because == "wrong-guild"
                 assert admin.commands == []
@@ -376,7 +380,7 @@ async def test_set_up_mode_answers_getid_only(tmp_path: Path) -> None:
         admin = await SimulatedUser.connect(server.url, server.user("admin").id)
         stand.people.append(admin)
         await admin.say(stand.general, "!sync")
-        assert str(server.guild.id) in await says(stand, admin, f"<@{server.bot.id}> getid", "server's id")
+        assert str(server.guild.id) in await says(stand, admin, f"<@{server.bot.id}> getid", "server's ID")
         assert stand.queue.status().closed_because == "set-up"
         assert admin.commands == []
         assert server.guild.has_bot

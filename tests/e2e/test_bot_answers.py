@@ -47,9 +47,12 @@ async def test_of_several_each_end_is_told_and_the_others_keep_their_cancel(tmp_
         assert ana.find_component(halfway, "Cancelar")
         stand.engine.poison = "muelle"
         stand.queue.resume()
-        done = await becomes(ana, reply, "no salió")
+        done = await becomes(ana, reply, "No se pudo crear")
         assert done["content"].splitlines()[0] == "**#1** se canceló."
-        assert "**#2** no salió. Falló mientras se creaba: a node raised" in done["content"]
+        assert (
+            "No se pudo crear la **#2**. El servidor de GPU tuvo un error mientras la creaba."
+            in done["content"]
+        )
         assert done["components"] == []
 
 
@@ -68,7 +71,7 @@ async def test_after_fifteen_minutes_it_stays_and_a_late_cancel_is_told_what_hap
         assert late["content"].endswith(f"/{result['id']})")
         await (await ana.click(result, "Delete")).reply()
         late = await (await ana.click(reply, "Cancel")).reply()
-        assert late["content"] == "**#1** was made, and is deleted."
+        assert late["content"] == "**#1** was made and later deleted."
         assert ben.message(reply["id"]) is None
 
 
@@ -84,9 +87,9 @@ async def test_a_cancel_that_comes_while_the_picture_is_on_its_way_is_told_so(
 
         monkeypatch.setattr(stand.product.delivery, "deliver", late)
         reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a canoe")).reply()
-        await status_with(ana, "on its way to you")
+        await status_with(ana, "is ready; sending it")
         told = await (await ana.click(reply, "Cancel")).reply()
-        assert told["content"] == "**#1** is made and on its way to you."
+        assert told["content"] == "**#1** is ready; sending it."
         arrive.set()
         assert await result_for(ana, "a canoe")
 
@@ -116,7 +119,7 @@ async def test_what_arrives_when_the_bot_has_closed_changes_no_answer_and_is_no_
 
         monkeypatch.setattr(stand.product.delivery, "deliver", late)
         reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a punt")).reply()
-        await status_with(ana, "on its way to you")
+        await status_with(ana, "is ready; sending it")
         await stand.product.disconnect()
         arrive.set()
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))

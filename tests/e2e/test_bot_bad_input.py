@@ -86,18 +86,18 @@ WORDS = {
     "en-US": {
         "empty": "Write what the picture should show.",
         "unknown": "There is no model called {}. Choose one from the list.",
-        "text": "That file is not a picture I can read. PNG, JPEG, WebP and GIF work.",
-        "cut": "That picture is cut off or damaged. Please upload it again.",
-        "pixels": "That picture is too large: at most 50 million pixels are possible.",
-        "bytes": "That file is too large: at most 16 MB are possible.",
+        "text": "That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.",
+        "cut": "That picture is incomplete or damaged. Please upload it again.",
+        "pixels": "That picture is too large: the limit is 50 million pixels.",
+        "bytes": "That file is too large: the limit is 16 MB.",
     },
     "es-ES": {
         "empty": "Escribe qué debe mostrar la imagen.",
         "unknown": "No hay ningún modelo llamado {}. Elige uno de la lista.",
-        "text": "Ese archivo no es una imagen que pueda leer. Valen PNG, JPEG, WebP y GIF.",
-        "cut": "Esa imagen está cortada o dañada. Súbela otra vez.",
-        "pixels": "Esa imagen es demasiado grande: caben como mucho 50 millones de píxeles.",
-        "bytes": "Ese archivo es demasiado grande: caben como mucho 16 MB.",
+        "text": "Ese archivo no es una imagen que el bot pueda leer. Usa PNG, JPEG, WebP o GIF.",
+        "cut": "Esa imagen está incompleta o dañada. Súbela otra vez.",
+        "pixels": "Esa imagen es demasiado grande: el límite es de 50 millones de píxeles.",
+        "bytes": "Ese archivo es demasiado grande: el límite es de 16 MB.",
     },
 }
 

@@ -69,7 +69,7 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
 
             stand.server.faults.forbid(int(gallery))
             refused = await (await ana.click(first, "Share")).reply()
-            assert "The gallery did not take the picture" in refused["content"]
+            assert "The picture could not be posted in the gallery" in refused["content"]
 
             await (await ana.click(first, "Delete")).reply()
             assert ana.message(first["id"]) is None
@@ -129,7 +129,7 @@ async def test_the_buttons_of_an_upscaled_picture_act_on_what_made_it(tmp_path: 
             form = await (await ana.click(largest, "Edit")).modal()
             await (await ana.submit_modal(form, prompt="at night")).reply()
             edited = await result_for(ana, "at night")
-            assert "Z-Image, upscaled ×2, upscaled ×2, edited by Flux_Edit · " in edited["content"]
+            assert "Z-Image, upscaled ×2, upscaled ×2, edited with Flux_Edit · " in edited["content"]
             page = await (await ana.command("history", stand.general)).reply()
             assert "Z-Image, upscaled ×2, upscaled ×2 · " in page["content"]
             admin = await stand.person("admin")
@@ -200,7 +200,7 @@ async def test_an_upscaled_picture_of_before_promises_nothing_that_it_cannot_kee
             again = stand.engine.submitted[-1].jobs[0].request
             assert (again.kind, again.seed) == ("upscale", 5)
             gone = await (await ana.click(larger, "Vary")).reply()
-            assert gone["content"] == "That picture is no longer in my memory."
+            assert gone["content"] == "The bot no longer remembers that picture."
 
 
 async def test_an_edit_is_made_again_and_varied_from_what_it_started_from(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ async def test_the_prompt_form_holds_everything_and_takes_changes(tmp_path: Path
         assert pixel(data) == colour_of("a wooden bridge", 10)
         modal = await (await ana.click(first, "Prompt…")).modal()
         wrong = await ana.submit_modal(modal, seed="many")
-        assert "“many” is no number" in (await wrong.reply())["content"]
+        assert "“many” is not a number" in (await wrong.reply())["content"]
 
 
 async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never_taken(
@@ -277,14 +277,14 @@ async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never
         first = await result_for(ana, "seed `9`")
         modal = await (await ana.click(first, "Prompt…")).modal()
         field = modal["components"][0]
-        assert field["description"] == "Only the first 4,000 of 6,000 characters fit in here."
+        assert field["description"] == "Only the first 4,000 of 6,000 characters fit here."
         assert field["component"]["value"] == "x" * 4000
         with pytest.raises(InvocationFailed):  # Discord itself keeps it back
             await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
         (opened,) = stand.server.interactions.open_modals.values()
         opened.payload["components"][0]["component"]["max_length"] = 10_000  # a client that does not
         told = await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
-        assert told["content"] == "The prompt has 10,000 characters; at most 6,000 are possible."
+        assert told["content"] == "Your prompt has 10,000 characters; the limit is 6,000."
         assert len(stand.engine.submitted) == 1
 
 
@@ -306,7 +306,7 @@ async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) 
             await admin.history(old["channel_id"])  # administrators see every channel
             for button in ("Again", "Vary", "Edit", "Prompt…", "Upscale", "Share", "Delete"):
                 stranger = await (await admin.click(old, button)).reply()
-                assert stranger["content"] == "That picture is somebody else's.", button
+                assert stranger["content"] == "That picture belongs to someone else.", button
             assert ana.message(old["id"]) is not None
             assert stand.queue.active_jobs(admin.id) == ()
             assert open_form["custom_id"].endswith(old["attachments"][0]["filename"].split("-")[1][:32])

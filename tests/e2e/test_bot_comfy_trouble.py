@@ -46,7 +46,7 @@ async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_serv
         for prompt, locale in (("a wolf", "en-US"), ("un lobo", "es-ES")):
             await user.set_locale(locale)
             said = await (await user.command("imagine", general, model="flux", prompt=prompt)).reply()
-            kept = {"en-US": "your place is kept", "es-ES": "tu puesto se conserva"}[locale]
+            kept = {"en-US": "your place is kept", "es-ES": "conservas tu lugar"}[locale]
             assert kept in said["content"]
         await asyncio.sleep(2.5)  # long enough for it to be asked again, and to be as bad
         assert len(complaints(bot)) == 1, "\n".join(bot.lines)

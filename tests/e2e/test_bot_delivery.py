@@ -57,7 +57,7 @@ async def test_a_channel_deleted_while_the_picture_is_made_is_replaced(tmp_path:
         stand.server.delete_channel(int(first))
         result = await result_for(ana, "a lake")
         assert result["channel_id"] != first
-        assert "Your former channel is gone" in result["content"]
+        assert "Your old channel is gone" in result["content"]
         assert (await result_for(ben, "a lake"))["channel_id"] == await session_of(ben)
 
 
@@ -118,7 +118,7 @@ async def test_an_answer_that_got_lost_does_not_post_twice(tmp_path: Path) -> No
     async with whole_room(tmp_path, engine=make_engine(0.5)) as stand:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a comet")
-        await status_with(ana, "being made")
+        await status_with(ana, "Making **#")
         stand.server.faults.lose_answers(1)
         await result_for(ana, "a comet")
         await ended(stand, ana.id)
@@ -172,7 +172,7 @@ async def test_a_discord_that_is_away_is_waited_for(tmp_path: Path) -> None:
     async with whole_room(tmp_path, engine=make_engine(0.4)) as stand:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a whale")
-        await status_with(ana, "being made")
+        await status_with(ana, "Making **#")
         stand.server.faults.refuse(3)
         await result_for(ana, "a whale", timeout=30)
         await ended(stand, ana.id)

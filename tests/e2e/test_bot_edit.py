@@ -48,8 +48,8 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
     Image.new("1", (12_000, 12_000)).save(bomb, "PNG")
     broken = {
         "That file is not a picture": File(filename="a.png", data=b"only words"),
-        "cut off or damaged": File(filename="b.png", data=whole[: len(whole) // 2]),
-        "at most 50 million pixels": File(filename="c.png", data=bomb.getvalue()),
+        "incomplete or damaged": File(filename="b.png", data=whole[: len(whole) // 2]),
+        "the limit is 50 million pixels": File(filename="c.png", data=bomb.getvalue()),
     }
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
@@ -57,7 +57,7 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
             asked = await ana.command("edit", stand.general, prompt="blue", image=file)
             assert sentence in (await asked.reply(20))["content"]
         asked = await ana.command("edit", stand.general, prompt="blue")
-        assert "you have none from before" in (await asked.reply())["content"]
+        assert "there is no earlier one of yours to use" in (await asked.reply())["content"]
         assert stand.queue.status().waiting == 0
 
 
@@ -67,7 +67,7 @@ async def test_more_pictures_than_the_model_takes_are_told(tmp_path: Path) -> No
         ana = await stand.person()
         asked = await ana.command("edit", stand.general, prompt="blue", image=photo(), image2=photo("b.png"))
         told = (await asked.reply())["content"]
-        assert told == "Flux_Edit starts from this many pictures: 1."
+        assert told == "Flux_Edit needs this many pictures: 1."
 
 
 async def who_has_made_a_boat(stand: Stand) -> SimulatedUser:

@@ -33,7 +33,7 @@ def broken(seconds: float = 0.6) -> PaintingEngine:
 async def begun(stand: Stand, person: SimulatedUser) -> int:
     """Their channel, once the cursed picture is being made."""
     await person.command("imagine", stand.general, model="flux", prompt="a cursed door")
-    await status_with(person, "being made")
+    await status_with(person, "Making **#")
     return int(await session_of(person))
 
 
@@ -42,7 +42,7 @@ async def test_it_is_told_in_a_new_channel_and_the_old_one_is_left_alone(tmp_pat
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         gone = await begun(stand, ana)
         stand.server.delete_channel(gone)
-        told = await status_with(ana, "did not work")
+        told = await status_with(ana, "could not be made")
         assert told["channel_id"] == await session_of(ana) != str(gone)
         assert [user["id"] for user in told["mentions"]] == [str(ana.id)]
         assert ben.message(told["id"]) is None
@@ -57,7 +57,7 @@ async def test_it_is_told_anew_if_only_its_message_was_deleted(tmp_path: Path) -
         channel = await begun(stand, ana)
         (status,) = stand.server.messages(channel)
         stand.server.delete_message(status)
-        told = await status_with(ana, "did not work")
+        told = await status_with(ana, "could not be made")
         assert told["id"] != str(status.id)
         assert told["channel_id"] == str(channel)
         assert stand.product.traffic.answers[404] == 1
@@ -69,7 +69,7 @@ async def test_without_any_channel_it_is_told_by_direct_message(tmp_path: Path) 
         gone = await begun(stand, ana)
         stand.server.set_bot_permissions(SEES_CHANNELS)
         stand.server.delete_channel(gone)
-        told = await status_with(ana, "did not work")
+        told = await status_with(ana, "could not be made")
         assert int(told["channel_id"]) not in stand.server.guild.channels
 
 
@@ -92,9 +92,9 @@ async def test_with_nowhere_to_tell_it_waits_for_the_next_command_also_after_a_r
             await stand.until(lambda: stand.product.failures.waits_for(ana.id))
             server.set_bot_permissions(permissions)
             await ana.command("queue", stand.general)
-            told = await status_with(ana, "did not work")
+            told = await status_with(ana, "could not be made")
             assert told["channel_id"] == await session_of(ana)
-            assert "a node raised" in told["content"]
+            assert "The GPU server had an error while making it." in told["content"]
             async with timeout(10):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)

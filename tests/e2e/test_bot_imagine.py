@@ -67,8 +67,8 @@ async def test_shape_and_negative_are_heeded_where_the_model_knows_them(tmp_path
 BAD = [
     ({"prompt": "   "}, "Write what the picture should show."),
     ({"prompt": "a", "model": "no such model"}, "There is no model called no such model."),
-    ({"prompt": "a", "aspect": "4096x4096"}, "4096×4096 is not a size of this model."),
-    ({"prompt": "a", "negative": "b"}, "Flux knows no negative prompt."),
+    ({"prompt": "a", "aspect": "4096x4096"}, "4096×4096 is not a size that this model can make."),
+    ({"prompt": "a", "negative": "b"}, "Flux does not use negative prompts."),
     ({"prompt": "a", "count": 3}, "You may have 2 pictures in the queue at once; you asked for 3."),
 ]
 
@@ -126,18 +126,18 @@ async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Pat
         first = await ana.command("imagine", stand.general, model="flux", prompt="one", count=2)
         reply = await first.reply()
         refused = await ana.command("imagine", stand.general, model="flux", prompt="three")
-        assert "2 are there already" in (await refused.reply())["content"]
+        assert "you already have 2" in (await refused.reply())["content"]
         other = await ben.command("imagine", stand.general, model="flux", prompt="mine")
         assert await ben.autocomplete("imagine", stand.general, "prompt", prompt="one") == []
         assert "queued" in (await other.reply())["content"]
         cancelled = await ana.click(reply, "Cancel #1")
         assert "Cancelled: #1" in (await cancelled.reply())["content"]
         both = await ana.command("imagine", stand.general, model="flux", prompt="three", count=2)
-        assert "one is there already" in (await both.reply())["content"]  # all or nothing
+        assert "you already have one" in (await both.reply())["content"]  # all or nothing
         again = await ana.command("imagine", stand.general, model="flux", prompt="three")
         assert "queued" in (await again.reply())["content"]
         menu = await (await ana.command("cancel", stand.general)).reply()
-        done = await ana.click(menu, "Which pictures do you take back?", values=["all"])
+        done = await ana.click(menu, "Which pictures do you want to cancel?", values=["all"])
         await done.acknowledged()
         await ana.until(lambda: "Cancelled: #2, #4" in (ana.message(menu["id"]) or menu)["content"])
         assert stand.queue.active_jobs(ana.id) == ()
@@ -153,7 +153,7 @@ async def test_of_ones_own_pictures_those_are_taken_back_that_one_chooses(tmp_pa
         await (await ana.command("imagine", stand.general, model="flux", prompt="a nest", count=3)).reply()
         await (await ben.command("imagine", stand.general, model="flux", prompt="un nido")).reply()
         menu = await (await ana.command("cancel", stand.general)).reply()
-        select = ana.find_component(menu, "Which pictures do you take back?")
+        select = ana.find_component(menu, "Which pictures do you want to cancel?")
         assert select is not None
         assert [option["label"] for option in select["options"]] == [
             "#1 a nest", "#2 a nest", "#3 a nest", "All of them",
@@ -163,7 +163,7 @@ async def test_of_ones_own_pictures_those_are_taken_back_that_one_chooses(tmp_pa
         await ana.until(lambda: (ana.message(menu["id"]) or menu)["content"] == "Cancelled: #1, #3.")
         assert [job.number for job in stand.queue.active_jobs(ana.id)] == [2]
         theirs = await (await ben.command("cancel", stand.general)).reply()
-        select = ben.find_component(theirs, "¿Qué imágenes retiras?")
+        select = ben.find_component(theirs, "¿Qué imágenes quieres cancelar?")
         assert select is not None
         assert [option["label"] for option in select["options"]] == ["#4 un nido"]
 
@@ -186,7 +186,7 @@ async def test_all_are_taken_back_but_the_one_that_is_on_its_way(
         stand.queue.pause()
         await (await ana.command("imagine", stand.general, model="flux", prompt="late")).reply()
         menu = await (await ana.command("cancel", stand.general)).reply()
-        done = await ana.click(menu, "Which pictures do you take back?", values=["all"])
+        done = await ana.click(menu, "Which pictures do you want to cancel?", values=["all"])
         await done.acknowledged()
         await ana.until(lambda: (ana.message(menu["id"]) or menu)["content"] == "Cancelled: #2.")
         may_go.set()

@@ -62,7 +62,7 @@ async def test_somebody_elses_picture_is_made_again_from_new_words(tmp_path: Pat
         said = await ben.wait_for_message(lambda m: m["content"] == "look")
         await stand.database.preferences.put(ben.id, UserPreferences(model="z-image"))
         form = await form_of(ben, "Make again", said)
-        assert form["title"] == "Hacer otra vez"
+        assert form["title"] == "Crear otra vez"
         assert filled(form) == {"prompt": None}
         assert "en la cola" in (await (await ben.submit_modal(form, prompt="un granero")).reply())["content"]
         result = await result_for(ben, "un granero")
@@ -105,7 +105,7 @@ async def test_a_shared_picture_is_made_again_by_who_sees_it_from_all_it_was_mad
             await stand.database.history.forget(ana.id)
             assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
             told = await (await ben.click(copy, "Prompt…")).reply()
-            assert told["content"] == "That picture is no longer in my memory."
+            assert told["content"] == "The bot no longer remembers that picture."
 
 
 async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             form = await form_of(ben, "Edit picture", copy)
             theirs = f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"
             told = await submit_as_another(server, ben, form, theirs)
-            assert told == "That picture is no longer there. Please upload it again."
+            assert told == "That picture is no longer available. Please upload it again."
 
 
 async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) -> None:

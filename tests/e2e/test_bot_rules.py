@@ -103,7 +103,7 @@ async def test_what_comes_of_a_restricted_picture_goes_where_that_one_may(tmp_pa
             bronze = await result_for(ana, "in bronze")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             told = await (await ana.command("edit", stand.general, prompt="in gold")).reply()
-            assert told["content"] == "That picture can be worked on only in age-restricted channels."
+            assert told["content"] == "That picture can be used only in age-restricted channels."
             await (await ana.command("edit", restricted, prompt="in gold")).reply()
             gold = await result_for(ana, "in gold")
         async with bot_on(server, tmp_path, engine=bold_engine(), **options) as stand:
@@ -175,16 +175,16 @@ async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Pa
         async with bot_on(server, tmp_path, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             told = await (await ana.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "Your picture of today is made." in told["content"]
+            assert "You have used today's one picture; the count resets at midnight (UTC)." in told["content"]
             told = await (await ben.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "You cannot ask for pictures here." in told["content"]
+            assert "You cannot ask for pictures here: an administrator has blocked you." in told["content"]
 
 
 async def test_a_list_of_words_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
     async with whole_room(tmp_path, banned_words=tmp_path / "none.txt") as stand:
         ana = await stand.person()
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a tree")).reply()
-        assert "a word that this community does not allow" in told["content"]
+        assert "Your prompt contains a word that is not allowed here." in told["content"]
 
 
 async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
         ana = await stand.person()
         stand.server.set_bot_permissions(stand.server.hub.bot_spec.permissions & ~(1 << 4))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-        assert "the permission: Manage Channels" in (await asked.reply())["content"]
+        assert "this permission: Manage Channels" in (await asked.reply())["content"]
         assert stand.queue.active_jobs(ana.id) == ()
 
 
@@ -213,7 +213,7 @@ async def test_banned_words_and_cooldown_are_told(tmp_path: Path) -> None:
     async with whole_room(tmp_path, banned_words=words, cooldown_seconds=60) as stand:
         ana = await stand.person()
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a g r е m l i n")
-        assert "a word that this community does not allow" in (await asked.reply())["content"]
+        assert "Your prompt contains a word that is not allowed here." in (await asked.reply())["content"]
         await (await ana.command("imagine", stand.general, model="flux", prompt="a tree")).reply()
         soon = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
         assert "Please wait" in (await soon.reply())["content"]
@@ -237,7 +237,7 @@ async def test_a_process_that_lost_its_lease_says_nothing_more(tmp_path: Path) -
     async with whole_room(tmp_path, engine=make_engine(0.5), may_speak=lambda: speaks[0]) as stand:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a wolf")
-        await status_with(ana, "being made")
+        await status_with(ana, "Making **#")
         speaks[0] = False
         before = stand.server.counters["rest"]
         while not stand.engine.log:

@@ -39,7 +39,7 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         ana.keep_events = ben.keep_events = True
         stand.queue.pause()
         asked = await ana.command("imagine", stand.general, model="flux", prompt="first")
-        assert "The queue is paused just now; your place is kept." in (await asked.reply())["content"]
+        assert "The queue is paused right now; your place is kept." in (await asked.reply())["content"]
         await ben.command("imagine", stand.general, model="z-image", prompt="second")
         assert "paused" in (await status_with(ben, "second"))["content"]
         stand.queue.resume()
@@ -53,12 +53,12 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         await result_for(ana, "first")
         await ana.until(lambda: ana.message(message["id"]) is None)
         said = " ".join(history_of(ana, "first"))
-        assert "steps" in said
+        assert re.search(r"step \d of \d", said)
         assert "▰" in said
         assert "<t:" in said
         assert "second" not in said
         await result_for(ben, "second")
-        assert "one picture is before it" in " ".join(history_of(ben, "second"))
+        assert "one picture is ahead of it" in " ".join(history_of(ben, "second"))
 
 
 async def test_a_place_is_edited_when_it_changes_and_only_then(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ async def test_a_place_is_edited_when_it_changes_and_only_then(tmp_path: Path) -
         await ben.until(lambda: len(history_of(ben, "behind")) > 1)
         await asyncio.sleep(0.6)
         (first,), (_, second) = before, history_of(ben, "behind")
-        assert "one picture is before it (2 waiting in all)." in first
-        assert "first in line (1 waiting in all)." in second
+        assert "one picture is ahead of it (2 waiting in total)." in first
+        assert "first in line (1 waiting in total)." in second
 
 
 async def test_of_many_steps_one_is_told_every_two_seconds(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_a_channel_that_refused_once_is_asked_no_more(tmp_path: Path) -> N
     async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         await ana.command("imagine", stand.general, model="flux", prompt="a moat")
-        status = await status_with(ana, "being made")
+        status = await status_with(ana, "Making **#")
         stand.server.faults.forbid(int(status["channel_id"]))
         result = await result_for(ana, "a moat")
         assert result["channel_id"] != status["channel_id"]
@@ -127,7 +127,7 @@ async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
         await stand.database.preferences.put(ana.id, UserPreferences(previews=False))
         await ana.command("imagine", stand.general, model="flux", prompt="a secret")
         await result_for(ana, "a secret")
-        assert any("steps" in text for text in history_of(ana, "a secret"))
+        assert any(re.search(r"step \d of \d", text) for text in history_of(ana, "a secret"))
         shown = [data for kind, data in ana.events if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE")]
         files = [file["filename"] for message in shown for file in message["attachments"]]
         assert not any(name.startswith("preview") for name in files)
@@ -157,8 +157,8 @@ async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:
     async with whole_room(tmp_path, engine=engine) as stand:
         ana = await stand.person(locale="es-ES")
         await ana.command("imagine", stand.general, model="flux", prompt="a cursed ring")
-        told = await status_with(ana, "no salió")
-        assert "Falló mientras se creaba: a node raised" in told["content"]
+        told = await status_with(ana, "No se pudo crear")
+        assert "El servidor de GPU tuvo un error mientras la creaba." in told["content"]
         assert f"<@{ana.id}>" in told["content"]
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         engine.poison = ""
@@ -174,8 +174,8 @@ async def test_that_no_gpu_is_there_is_told_with_the_answer_and_kept_true(tmp_pa
         ana = await stand.person()
         await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["down"])
         asked = await ana.command("imagine", stand.general, model="flux", prompt="an oasis")
-        assert "No GPU is there just now; your place is kept" in (await asked.reply())["content"]
-        await status_with(ana, "No GPU is there just now. Your place is kept.")
+        assert "No GPU is online right now; your place is kept" in (await asked.reply())["content"]
+        await status_with(ana, "No GPU is online right now. Your place is kept.")
         engine.live()
         await result_for(ana, "an oasis")
 
@@ -186,11 +186,11 @@ async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path
         ana = await stand.person()
         ana.keep_events = True
         await ana.command("imagine", stand.general, model="flux", prompt="a raven")
-        await status_with(ana, "being made")
+        await status_with(ana, "Making **#")
         engine.die()
-        failed = "failed, and no other can make it now. It waits until one can; your place is kept."
+        failed = "failed, and no other one can make it right now. It waits until one can; your place is kept."
         await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")), 20)
-        assert not any("No GPU is there" in text for text in history_of(ana, "a raven"))
+        assert not any("No GPU is online" in text for text in history_of(ana, "a raven"))
         engine.live()
         await result_for(ana, "a raven", timeout=40)
 
@@ -221,7 +221,7 @@ async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path
             await stand.product.status_messages.say_goodbye()
             parting = ana.message(message["id"])
             assert parting is not None
-            await ana.until(lambda: "restarting, your place is kept" in ana.message(message["id"])["content"])  # type: ignore[index]
+            await ana.until(lambda: "restarting; your place is kept" in ana.message(message["id"])["content"])  # type: ignore[index]
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
             await ana.history(await session_of(ana))

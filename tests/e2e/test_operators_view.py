@@ -233,7 +233,7 @@ async def test_what_discord_refuses_for_coming_too_fast_is_counted(stage: Stage)
             async with other.post(url, json={"content": "me too"}) as answer:
                 left = answer.headers["X-RateLimit-Remaining"]
         await admin.say(general, "!getid")
-        await admin.wait_for_message(lambda message: "This server's id" in message["content"], 15)
+        await admin.wait_for_message(lambda message: "This server's ID" in message["content"], 15)
         figures = read(await fetch(stage, "/metrics"))
     assert figures['fullet_discord_requests_total{status="429"}'] == stage.discord.counters["429"] > 0
 

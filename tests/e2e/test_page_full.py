@@ -100,7 +100,7 @@ async def test_a_newcomer_makes_a_picture_and_changes_one_of_their_own(product: 
         await expect(page.get_by_test_id("channel").filter(has_text="art-")).to_have_attribute(
             "aria-current", "page"
         )
-        await expect(page.get_by_text(re.compile(r"of 4 steps"))).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_text(re.compile(r"step \d of 4"))).to_be_visible(timeout=PATIENCE_MS)
         made = result(page, "a lighthouse in the fog")
         await own_picture(made, "a lighthouse in the fog")
         await expect(made).to_contain_text("1024×1024")

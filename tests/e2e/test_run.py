@@ -108,7 +108,7 @@ async def test_a_drained_gpu_comes_back_when_the_addresses_are_read_again(stage:
             while f'engine="{name}"' in await scrape(stage, "/metrics"):
                 await asyncio.sleep(0.02)
         answer = await (await user.command("admin reload", general)).reply()
-        assert answer["content"] == f"Read again. GPUs: {name}."
+        assert answer["content"] == f"Reloaded. GPUs: {name}."
         await (await user.command("imagine", general, model="flux", prompt="again")).reply()
         told = await user.wait_for_message(result_of("again"), 30)
         assert await own_words(user, told) == ""

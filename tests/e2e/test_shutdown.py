@@ -80,7 +80,7 @@ async def test_what_runs_is_finished_and_what_waits_keeps_its_place(tmp_path: Pa
         assert await now.bot.ended() == 0
         assert now.states() == ["delivered", "queued"]
         assert "Traceback" not in now.bot.said()
-        waiting = await now.shows("#2", "the bot is restarting, your place is kept")
+        waiting = await now.shows("#2", "the bot is restarting; your place is kept")
 
         bot = await now.start(now.stage.env_file)
         await now.ana.until(
@@ -101,8 +101,8 @@ async def test_a_batch_that_takes_too_long_is_followed_on_at_the_next_start(tmp_
         assert await now.bot.ended() == 0
         assert time.monotonic() - began < 2.0
         assert now.states() == ["dispatched", "queued"]
-        await now.shows("#1", "the bot is restarting, your place is kept")
-        await now.shows("#2", "the bot is restarting, your place is kept")
+        await now.shows("#1", "the bot is restarting; your place is kept")
+        await now.shows("#2", "the bot is restarting; your place is kept")
 
         await now.start(now.stage.env_file)
         await now.shows("> running", "seed `")

@@ -31,7 +31,7 @@ SICKNESSES: dict[str, dict[str, Any]] = {
     "full disk": {"fail_at": ["SaveImage", "SaveImageBatch"], "fail_with": "disk full"},
     "broken node": {"fail_at": ["UnetLoaderGGUF"], "fail_with": "broken install"},
 }
-NOT_THERE = "** not there ·"
+NOT_THERE = "** offline ·"
 
 
 @pytest.fixture

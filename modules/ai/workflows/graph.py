@@ -119,13 +119,28 @@ def consumers(graph: Graph, node_id: str) -> list[tuple[NodeInput, int]]:
 
 def upstream(graph: Graph, starts: Iterable[str]) -> set[str]:
     """``starts`` and every node they depend on."""
+    return _reach(
+        starts, {node_id: [link.node for _, link in node.links()] for node_id, node in graph.items()}
+    )
+
+
+def downstream(graph: Graph, starts: Iterable[str]) -> set[str]:
+    """``starts`` and every node that depends on them."""
+    followers: dict[str, list[str]] = {node_id: [] for node_id in graph}
+    for node_id, node in graph.items():
+        for _, link in node.links():
+            followers[link.node].append(node_id)
+    return _reach(starts, followers)
+
+
+def _reach(starts: Iterable[str], edges: Mapping[str, list[str]]) -> set[str]:
     seen: set[str] = set()
     todo = list(starts)
     while todo:
         node_id = todo.pop()
         if node_id not in seen:
             seen.add(node_id)
-            todo.extend(link.node for _, link in graph[node_id].links())
+            todo.extend(edges[node_id])
     return seen
 
 

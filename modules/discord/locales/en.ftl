@@ -5,41 +5,41 @@ language-name = English
 ## Commands
 
 command-imagine = imagine
-    .description = Make a picture from words
+    .description = Make a picture from a description
     .model = model
-    .model-description = Which model draws it
+    .model-description = The model to use
     .prompt = prompt
     .prompt-description = What the picture should show
     .aspect = aspect
     .aspect-description = The picture's shape or size
     .seed = seed
-    .seed-description = A number that makes the same picture again
+    .seed-description = A number; the same one makes the same picture again
     .negative = negative
-    .negative-description = What the picture should not show (only for models that know it)
+    .negative-description = What the picture should not show (some models do not use this)
     .count = count
-    .count-description = How many pictures, each with its own seed
+    .count-description = How many pictures; each gets its own seed
 command-edit = edit
-    .description = Change a picture by words
+    .description = Change a picture by describing what should be different
     .prompt = prompt
-    .prompt-description = What should change
+    .prompt-description = What to change
     .image = image
-    .image-description = The picture to change; without one, your last picture
+    .image-description = The picture to change; leave it out to use your last one
     .image2 = image2
     .image2-description = A second picture to take something from
     .model = model
-    .model-description = Which model edits it
+    .model-description = The model to use
     .seed = seed
-    .seed-description = A number that makes the same picture again
+    .seed-description = A number; the same one makes the same picture again
 command-queue = queue
-    .description = How many wait, and where you stand
+    .description = How many pictures are waiting, and where yours are
 command-cancel = cancel
-    .description = Take back pictures you asked for
+    .description = Cancel pictures you asked for
 command-history = history
     .description = The pictures you have made
 command-settings = settings
-    .description = Your model, shape, language and where results go
+    .description = Your model, shape and language, and where your pictures go
     .model = model
-    .model-description = The model that is offered to you first
+    .model-description = The model offered to you first
 command-forget = forget
     .description = Erase your prompts, pictures and settings
 command-help = help
@@ -53,39 +53,39 @@ command-admin-sync = sync
 command-admin-clearall = clearall
     .description = Remove this bot's slash commands; sync brings them back
 command-admin-getid = getid
-    .description = This server's id
+    .description = Show this server's ID
 command-admin-status = status
-    .description = The queue, the GPUs and their times
+    .description = The queue, the GPUs and how long pictures take
 command-admin-gpus = gpus
-    .description = Each GPU: state, models, what it does now
+    .description = Each GPU: its state, its models and what it is doing
 command-admin-reload = reload
     .description = Read the GPU addresses from the settings file again
 command-admin-pause = pause
-    .description = Start no more pictures; what waits keeps its place
+    .description = Start no more pictures; those waiting keep their place
 command-admin-resume = resume
-    .description = Go on after a pause
+    .description = Start pictures again after a pause
 command-admin-drain = drain
-    .description = Let a GPU finish what it does and give it nothing more
+    .description = Let a GPU finish its current work, then give it no more
     .gpu = gpu
     .gpu-description = The GPU's address
 command-admin-block = block
-    .description = Take no more pictures from somebody
+    .description = Stop taking requests from a member
     .user = user
-    .user-description = Who
+    .user-description = The member to block
 command-admin-unblock = unblock
-    .description = Take pictures from somebody again
+    .description = Take requests from a member again
     .user = user
-    .user-description = Who
+    .user-description = The member to unblock
 command-admin-limits = limits
-    .description = What people may have, and who is blocked
+    .description = How much each member may ask for, and who is blocked
 command-admin-cancel = cancel
-    .description = Cancel anybody's picture
+    .description = Cancel anyone's picture
     .job = job
-    .job-description = The picture's number, such as 42
+    .job-description = The picture's number, for example 42
 command-admin-find = find
-    .description = Who made a picture, and from what
+    .description = Who made a picture, and how
     .message = message
-    .message-description = A link to the message, or its id
+    .message-description = A link to the message, or its ID
 
 ## Answers to a request
 
@@ -94,69 +94,84 @@ queued = { $count ->
        *[other] { $count } pictures are queued: { $numbers }.
     } { $ahead ->
         [taken] { $count ->
-            [one] A GPU has taken it already.
-           *[other] A GPU has taken the first already.
+            [one] A GPU has already taken it.
+           *[other] A GPU has already taken the first one.
         }
-        [0] First in line.
-        [one] One picture comes before.
-       *[other] { $ahead } pictures come before.
+        [0] { $count ->
+            [one] It is first in line.
+           *[other] They are first in line.
+        }
+        [one] One picture is ahead of yours.
+       *[other] { $ahead } pictures are ahead of yours.
     }
 queued-expected = Expected { $when }.
-queued-paused = The queue is paused just now; your place is kept.
-queued-no-server = No GPU is there just now; your place is kept, and it starts when one comes back.
+queued-paused = The queue is paused right now; your place is kept.
+queued-no-server = No GPU is online right now; your place is kept, and making starts when one comes back.
 queued-where = It will appear in { $channel }.
-queued-where-direct = It will come to you by direct message.
+queued-where-direct = You will get it by direct message.
 
 ## A job's status message
 
-status-queued = **#{ $number }** is waiting: { $ahead ->
-        [taken] a GPU has taken it.
-        [0] first in line ({ $waiting } waiting in all).
-        [one] one picture is before it ({ $waiting } waiting in all).
-       *[other] { $ahead } pictures are before it ({ $waiting } waiting in all).
+status-queued = { $ahead ->
+        [taken] **#{ $number }** starts soon: a GPU has already taken it.
+        [0] **#{ $number }** is first in line ({ $waiting } waiting in total).
+        [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
+       *[other] **#{ $number }** is waiting: { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
 status-expected = Expected { $when }.
-status-no-server = No GPU is there just now. Your place is kept.
-status-paused = The queue is paused just now. Your place is kept.
-status-started = **#{ $number }** is being made, begun { $since }.
-status-steps = { $bar } { $step } of { $steps } steps
+status-no-server = No GPU is online right now. Your place is kept.
+status-paused = The queue is paused right now. Your place is kept.
+status-started = Making **#{ $number }** · started { $since }
+status-steps = { $bar } step { $step } of { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] the GPU server failed. One that works makes it next
-        [server-none] the GPU server failed, and no other can make it now. It waits until one can
-        [lacks] that GPU server lacks a file or a node of this model. One that has it makes it next
-        [lacks-none] the GPU server lacks a file or a node of this model, and no other has it now. It waits until one has
-        [size] the GPU ran out of memory. It is made again with fewer at once
-        [size-alone] the GPU ran out of memory. It is tried again
-        [content] the run failed. It is made again in a smaller group or alone, to find the cause
-        [fusion] the pictures of that run cannot be made together. Each is made by itself now
-       *[nobody] the run failed. It is tried again
+        [server] the GPU server failed. A working one will make it
+        [server-none] the GPU server failed, and no other one can make it right now. It waits until one can
+        [lacks] that GPU server is missing something this model needs. One that has it will make it
+        [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. It waits until one does
+        [size] the GPU ran out of memory. Trying again with fewer pictures at once
+        [size-alone] the GPU ran out of memory. Trying again
+        [content] something failed. Trying again in a smaller group or alone, to find the cause
+        [fusion] these pictures cannot be made together. Each one will now be made separately
+       *[nobody] something failed. Trying again
     }; your place is kept.
-status-finishing = **#{ $number }** is made and on its way to you.
-status-restarting = **#{ $number }**: the bot is restarting, your place is kept.
+status-finishing = **#{ $number }** is ready; sending it.
+status-restarting = **#{ $number }**: the bot is restarting; your place is kept.
 status-cancelled = **#{ $number }** was cancelled.
 status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
-status-failed = { $owner } **#{ $number }** did not work. { $why }
-status-delivered = **#{ $number }** is done.
-status-kept = **#{ $number }** is made, but could not be delivered. It is kept and shown at your next command.
+status-failed = { $owner } **#{ $number }** could not be made. { $why }
+status-delivered = **#{ $number }** is ready.
+status-kept = **#{ $number }** is ready but could not be sent. It is saved; use any command to get it.
 ended-delivered = **#{ $number }** is ready: [open]({ $link })
 ended-delivered-in = **#{ $number }** is ready in { $channel }.
-ended-deleted = **#{ $number }** was made, and is deleted.
-ended-failed = **#{ $number }** did not work. { $why }
+ended-deleted = **#{ $number }** was made and later deleted.
+ended-failed = **#{ $number }** could not be made. { $why }
 prompt-line = > { $prompt }
 
 ## The result
 
 result-line = { $model } · { $size } · seed `{ $seed }`
 made-upscaled = { $made }, upscaled ×{ $factor }
-made-edited = { $made }, edited by { $model }
+made-edited = { $made }, edited with { $model }
 result-variation = variation `{ $seed }`
-result-waited = waited { $seconds } s
-result-gpu = GPU { $seconds } s for { $count }, { $each } s per picture
-result-gpu-alone = GPU { $seconds } s
+result-waited = { $seconds ->
+        [0] no wait
+       *[other] waited { $seconds } s
+    }
+result-gpu = GPU { $seconds ->
+        [0] under 0.1 s
+       *[other] { $seconds } s
+    } for { $count } pictures, { $each ->
+        [0] under 0.1 s
+       *[other] { $each } s
+    } each
+result-gpu-alone = GPU { $seconds ->
+        [0] under 0.1 s
+       *[other] { $seconds } s
+    }
 result-number = **#{ $number }**
-result-reencoded = Made smaller to fit this server's limit for files.
-result-moved = Your former channel is gone; this is a new one.
-result-direct = Your channel could not be used, so here it is.
+result-reencoded = Made smaller to fit this server's file size limit.
+result-moved = Your old channel is gone; this is a new one.
+result-direct = Your channel could not be used, so here is your picture.
 shared-by = By { $name }
 
 ## Buttons and forms
@@ -172,32 +187,32 @@ button-cancel = Cancel
 button-older = Older
 button-newer = Newer
 button-forget = Erase everything
-button-keep = Keep it
+button-keep = Keep everything
 form-edit = Edit picture
 form-prompt = Change and make again
 form-again = Make again
 form-field-prompt = Prompt
-form-field-negative = Not in the picture
-form-field-seed = Seed (empty: a new one)
+form-field-negative = What should not be in the picture
+form-field-seed = Seed (leave empty for a new one)
 form-field-size = Size or shape
 form-field-model = Model
-form-cut = Only the first { $shown } of { $length } characters fit in here.
+form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
 shared-nowhere = Sharing is not set up here.
-shared-refused = The gallery did not take the picture. An administrator can see whether the bot may post there.
+shared-refused = The picture could not be posted in the gallery. Please ask an administrator to check the bot's permissions there.
 deleted = Deleted.
 cancelled-mine = { $count ->
         [0] There was nothing left to cancel.
         [one] Cancelled: { $numbers }.
        *[other] Cancelled: { $numbers }.
     }
-cancel-choose = Which pictures do you take back?
+cancel-choose = Which pictures do you want to cancel?
 cancel-all = All of them
 cancel-none = You have nothing in the queue.
 
 ## Shapes
 
-aspect-default = The model's own shape
+aspect-default = Default shape
 aspect-square = Square
 aspect-portrait = Portrait
 aspect-landscape = Landscape
@@ -217,44 +232,45 @@ queue-title = The queue
 queue-counts = { $waiting } waiting, { $taken ->
         [0] {""}
        *[other] { $taken } next,{" "}
-    }{ $running } being made, { $arriving ->
+    }{ $running } being made{ $arriving ->
         [0] {""}
-       *[other] { $arriving } on the way,{" "}
+       *[other] , { $arriving } being sent
     }{ $users ->
-        [one] one person
-       *[other] { $users } people
-    }.
-queue-closed = Nothing is taken just now.
-queue-mine-running = **#{ $number }** is with a GPU{ $when ->
+        [0] .
+        [one] , for one person.
+       *[other] , for { $users } people.
+    }
+queue-closed = No new requests are accepted right now.
+queue-mine-running = **#{ $number }** is on a GPU{ $when ->
         [none] .
        *[other] , expected { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] first in line
-        [one] one before it
-       *[other] { $ahead } before it
+        [one] one ahead of it
+       *[other] { $ahead } ahead of it
     }{ $when ->
         [none] .
        *[other] , expected { $when }.
     }
-queue-none-mine = Nothing of yours is in the queue.
+queue-none-mine = You have nothing in the queue.
 
 ## /history
 
 history-title = Your pictures
-history-empty = You have made no pictures yet.
+history-empty = You have not made any pictures yet.
 history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [none] {""}
        *[other] { $size } ·{" "}
     }{ $state ->
         [delivered] [open]({ $link })
-        [failed] did not work
+        [failed] failed
         [cancelled] cancelled
         [deleted] deleted
-        [kept] kept for you
+        [kept] saved for you
        *[other] in the queue
     }
-history-pick = What to do with one of them?
+history-pick = Choose a picture to work with
 history-act = #{ $number } { $prompt }
 
 ## /settings
@@ -264,26 +280,26 @@ settings-saved = Saved.
 settings-model = Model
 settings-aspect = Shape
 settings-locale = Language
-settings-locale-auto = Discord's language
-settings-switches = Also
-settings-previews = Show the picture forming
-settings-notify = Mention me when a picture is done
-settings-direct = Send results by direct message
+settings-locale-auto = Same as Discord
+settings-switches = More options
+settings-previews = Show the picture while it is being made
+settings-notify = Mention me when a picture is ready
+settings-direct = Send my pictures by direct message
 
 ## /forget
 
-forget-ask = This erases your prompts, your pictures in the bot's memory and your settings. It cannot be undone. Messages in Discord stay, except your session channel, which is closed.
-forget-done = All of it is erased.
+forget-ask = This erases your prompts, your settings and the pictures that the bot remembers. It cannot be undone. Messages in Discord stay, except your private channel, which is deleted.
+forget-done = Everything is erased.
 forget-kept = Nothing was erased.
-forget-busy = Pictures of yours are still in the queue. Wait for them, or take them back by /cancel.
+forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with /cancel.
 
 ## /help
 
-help-imagine = **/imagine** makes a picture from words: choose a model, write what it should show.
+help-imagine = **/imagine** makes a picture: choose a model and write what it should show.
 help-edit = **/edit** changes a picture: attach one, or leave it out to change your last one.
-help-queue = **/queue** shows where you stand, **/cancel** takes pictures back, **/history** shows what you made.
-help-settings = **/settings** keeps your model, shape and language, **/forget** erases what is kept about you.
-help-buttons = The buttons under a picture work for as long as the message is there.
+help-queue = **/queue** shows your place in line, **/cancel** cancels pictures, **/history** shows what you have made.
+help-settings = **/settings** sets your model, shape and language, **/forget** erases your prompts, pictures and settings.
+help-buttons = The buttons under a picture keep working as long as the message is there.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
@@ -293,50 +309,65 @@ help-model = **{ $label }**: { $description }
 
 ## The session channel
 
-session-topic = Private pictures of one person. Closes after { $minutes ->
+session-topic = A private channel for one person's pictures. It closes after { $minutes ->
         [one] one minute
        *[other] { $minutes } minutes
-    } without use. { $marker }
-session-closing = { $owner } This channel closes { $when } unless you use it. /history still finds your pictures.
+    } without activity. { $marker }
+session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in /history.
 
 ## Administrators
 
-admin-only = Only administrators may do this.
+admin-only = Only administrators can do this.
 admin-synced = { $count ->
-        [one] One slash command is registered in this server.
-       *[other] { $count } slash commands are registered in this server.
+        [one] One slash command is now registered in this server.
+       *[other] { $count } slash commands are now registered in this server.
     }
-admin-cleared = This bot's slash commands are removed, globally and in this server. Nothing in the queue was touched. `!sync` brings them back.
-admin-guild-id = This server's id is `{ $id }`.
-admin-paused = Paused: nothing is started. What runs is finished, what waits keeps its place.
-admin-resumed = The queue goes on.
-admin-draining = { $gpu } finishes what it does and gets nothing more.
-admin-no-gpu = There is no GPU of that name. There are: { $names }.
-admin-reloaded = Read again. GPUs: { $names }.
+admin-cleared = This bot's slash commands have been removed, globally and in this server. The queue was not touched. `!sync` brings them back.
+admin-guild-id = This server's ID is `{ $id }`.
+admin-paused = Paused: no new pictures start. Those being made are finished; those waiting keep their place.
+admin-resumed = The queue is running again.
+admin-draining = { $gpu } finishes its current work and gets no more.
+admin-no-gpu = There is no GPU with that name. The GPUs are: { $names }.
+admin-reloaded = Reloaded. GPUs: { $names }.
 admin-blocked = { $user } is blocked. { $count ->
-        [0] Nothing of theirs was in the queue.
-        [one] One picture of theirs was cancelled.
-       *[other] { $count } pictures of theirs were cancelled.
+        [0] They had nothing in the queue.
+        [one] One of their pictures was cancelled.
+       *[other] { $count } of their pictures were cancelled.
     }
-admin-unblocked = { $user } may ask for pictures again.
-admin-cancelled = **#{ $number }** of { $user } is cancelled.
+admin-unblocked = { $user } can ask for pictures again.
+admin-cancelled = Cancelled **#{ $number }**, requested by { $user }.
 admin-status-title = Status
 admin-status-queue = Queue
-admin-status-expected = The last one in line is expected { $when }.
+admin-status-expected = The last picture in line is expected { $when }.
 admin-status-gpus = GPUs
-admin-status-chart = How busy each GPU has been since the start, in the order above
+admin-status-chart = How busy each GPU has been since the bot started, in the order above
 admin-status-discord = Discord
-admin-status-requests = { $requests } requests, { $refused } of them refused as too many
+admin-status-requests = { $requests ->
+        [one] { $requests } request
+       *[other] { $requests } requests
+    }, { $refused } rate-limited
 admin-status-check = Check
-admin-status-check-counts = { $ok } in order, { $hint } could be better, { $fault } to mend
-admin-status-check-area = `{ $area }`: { $hint } could be better, { $fault } to mend
-admin-status-check-where = `python bot.py check` says which.
-admin-gpu-notes = Notes: { $count }; `python bot.py check` says which.
-admin-status-check-slow = The check takes too long just now; `python bot.py check` says where it waits.
+admin-status-check-counts = { $ok } OK, { $hint ->
+        [one] { $hint } warning
+       *[other] { $hint } warnings
+    }, { $fault ->
+        [one] { $fault } problem
+       *[other] { $fault } problems
+    }
+admin-status-check-area = `{ $area }`: { $hint ->
+        [one] { $hint } warning
+       *[other] { $hint } warnings
+    }, { $fault ->
+        [one] { $fault } problem
+       *[other] { $fault } problems
+    }
+admin-status-check-where = `python bot.py check` lists them.
+admin-gpu-notes = Notes: { $count }; `python bot.py check` lists them.
+admin-status-check-slow = The check is taking too long; run `python bot.py check` to see what it is waiting for.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] idle
         [busy] busy
-        [down] not there
+        [down] offline
         [draining] finishing
        *[other] starting
     } · { $pictures ->
@@ -345,18 +376,18 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s each
-    } · busy { $share } %
+    } · busy { $share }%
 admin-gpu-models = Models: { $models }
 admin-gpu-error = Last error: { $error }
 admin-no-gpus = No GPU is configured.
-admin-limits-everybody = Everybody: { $jobs } at once, { $daily ->
-        [0] any number
-       *[other] { $daily }
-    } a day.
+admin-limits-everybody = Everyone: { $jobs } at once, { $daily ->
+        [0] no daily limit
+       *[other] { $daily } per day
+    }.
 admin-limits-role = { $role }: { $jobs } at once, { $daily ->
-        [0] as everybody
-       *[other] { $daily }
-    } a day, priority { $tier }.
+        [0] same daily limit as everyone
+       *[other] { $daily } per day
+    }, priority { $tier }.
 admin-limits-cooldown = At least { $seconds } s between two requests.
 admin-limits-blocked = Blocked: { $users }
 admin-limits-nobody-blocked = Nobody is blocked.
@@ -367,70 +398,70 @@ admin-found = **#{ $number }** by { $user }, { $when }: { $model }{ $size ->
 
 ## Errors
 
-error-unexpected = Something went wrong that should not. It is in the log; please try again.
+error-unexpected = Something unexpected went wrong. Please try again; the details are in the bot's log.
 error-bad-prompt = { $length ->
         [0] Write what the picture should show.
-       *[other] The prompt has { $length } characters; at most { $limit } are possible.
+       *[other] Your prompt has { $length } characters; the limit is { $limit }.
     }
-error-bad-size = { $size } is not a size of this model. Possible are: { $allowed }.
+error-bad-size = { $size } is not a size that this model can make. Choose from: { $allowed }.
 error-bad-seed = A seed is a whole number from 0 to 9007199254740991.
 error-bad-source-image = { $problem ->
-        [not-image] That file is not a picture I can read. PNG, JPEG, WebP and GIF work.
-        [truncated] That picture is cut off or damaged. Please upload it again.
-        [too-many-pixels] That picture is too large: at most { $megapixels } million pixels are possible.
-        [too-many-bytes] That file is too large: at most { $megabytes } MB are possible.
-        [took-too-long] Reading that picture took too long. Please try a simpler one.
-        [gone] That picture is no longer there. Please upload it again.
+        [not-image] That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.
+        [truncated] That picture is incomplete or damaged. Please upload it again.
+        [too-many-pixels] That picture is too large: the limit is { $megapixels } million pixels.
+        [too-many-bytes] That file is too large: the limit is { $megabytes } MB.
+        [took-too-long] Reading that picture took too long. Please try another one.
+        [gone] That picture is no longer available. Please upload it again.
        *[other] That picture cannot be used.
     }
-error-no-source-image = Attach a picture to change; you have none from before.
-error-source-count = { $model } starts from this many pictures: { $count }.
+error-no-source-image = Attach a picture to change: there is no earlier one of yours to use.
+error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
-error-model-unavailable = No GPU can run { $model } just now. Choose another model, or try later.
+error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
-error-restricted-picture = That picture can be worked on only in age-restricted channels.
+error-restricted-picture = That picture can be used only in age-restricted channels.
 error-user-limit = { $limit ->
         [one] You may have one picture in the queue at once
        *[other] You may have { $limit } pictures in the queue at once
     }; { $active ->
         [0] you asked for { $asked }.
-        [one] one is there already.
-       *[other] { $active } are there already.
+        [one] you already have one.
+       *[other] you already have { $active }.
     }
 error-daily-limit = { $limit ->
-        [one] Your picture of today is made.
-       *[other] Your { $limit } pictures of today are used up.
-    } The count begins anew at midnight (UTC).
+        [one] You have used today's one picture
+       *[other] You have used today's { $limit } pictures
+    }; the count resets at midnight (UTC).
 error-cooling-down = Please wait { $seconds ->
         [one] one more second.
        *[other] { $seconds } more seconds.
     }
-error-blocked = You cannot ask for pictures here. An administrator has decided so.
-error-banned-word = The prompt holds a word that this community does not allow.
+error-blocked = You cannot ask for pictures here: an administrator has blocked you.
+error-banned-word = Your prompt contains a word that is not allowed here.
 error-unknown-job = That picture is no longer in the queue.
-error-not-your-job = That picture is somebody else's.
-error-too-many-channels = This server has no room for another channel. Please ask an administrator to remove some.
+error-not-your-job = That picture belongs to someone else.
+error-too-many-channels = This server has no room for another channel. Please ask an administrator to delete some.
 error-queue-closed = { $why ->
         [shutting-down] The bot is restarting. Please try again in a minute.
         [paused] The bot is paused. Please try again later.
-        [set-up] The bot is not set up yet: its server's id is missing.
+        [set-up] The bot is not set up yet: the ID of its server is missing.
         [wrong-guild] The bot is set up for another server.
-        [store] The bot's memory cannot be reached just now. Please try again in a minute.
-       *[other] Nothing is taken just now. Please try again later.
+        [store] The bot's database cannot be reached right now. Please try again in a minute.
+       *[other] No new requests are accepted right now. Please try again later.
     }
-error-generation = It did not work: { $reason }
+error-generation = Something went wrong while making it. Please try again.
 error-engine-unavailable = The GPU server failed or could not be reached. Please try again.
-error-server-lacks = The GPU server lacks something that the model needs: { $reason }
-error-out-of-memory = The GPU's memory did not suffice, even for this picture alone. Try a smaller size.
-error-fusion-refused = This picture cannot be made together with others. It is made by itself now.
-error-workflow-rejected = The GPU server refused it: { $reason }
-error-execution-failed = It failed while being made: { $reason }
-error-no-output = It ended without a picture. Please try again.
-error-attempts-exhausted = Every try on a GPU server failed. Please try again later. ({ $reason })
-error-store = The bot's memory cannot be reached just now. Please try again in a minute.
-error-permissions = I may not do that here. Please ask an administrator to give me the permission: { $permissions }.
-error-form-number = “{ $value }” is no number.
+error-server-lacks = The GPU server is missing something this model needs. Please tell an administrator.
+error-out-of-memory = The GPU ran out of memory, even for this picture alone. Try a smaller size.
+error-fusion-refused = This picture cannot be made together with others. It will now be made separately.
+error-workflow-rejected = The GPU server did not accept this request. Please tell an administrator.
+error-execution-failed = The GPU server had an error while making it. Please try again; if it happens again, tell an administrator.
+error-no-output = The GPU server sent no picture. Please try again.
+error-attempts-exhausted = Every attempt failed. Please try again later.
+error-store = The bot's database cannot be reached right now. Please try again in a minute.
+error-permissions = The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
-error-no-negative = { $model } knows no negative prompt. Leave it empty.
-error-gone = That picture is no longer in my memory.
+error-no-negative = { $model } does not use negative prompts. Leave that field empty.
+error-gone = The bot no longer remembers that picture.
 error-not-a-member = Only members of the bot's server can do this.

@@ -2,90 +2,90 @@
 
 language-name = Español
 
-## Órdenes
+## Comandos
 
-command-imagine = imagina
-    .description = Crea una imagen con palabras
+command-imagine = imaginar
+    .description = Crea una imagen a partir de una descripción
     .model = modelo
-    .model-description = Qué modelo la dibuja
+    .model-description = El modelo que se usará
     .prompt = prompt
     .prompt-description = Qué debe mostrar la imagen
     .aspect = formato
-    .aspect-description = La forma o el tamaño de la imagen
+    .aspect-description = El formato o el tamaño de la imagen
     .seed = semilla
-    .seed-description = Un número que vuelve a dar la misma imagen
+    .seed-description = Un número; con el mismo sale la misma imagen
     .negative = negativo
-    .negative-description = Qué no debe mostrar (solo en modelos que lo entienden)
+    .negative-description = Qué no debe mostrar la imagen (algunos modelos no lo usan)
     .count = cantidad
-    .count-description = Cuántas imágenes, cada una con su semilla
-command-edit = edita
-    .description = Cambia una imagen con palabras
+    .count-description = Cuántas imágenes; cada una con su propia semilla
+command-edit = editar
+    .description = Cambia una imagen: describe qué debe ser distinto
     .prompt = prompt
-    .prompt-description = Qué debe cambiar
+    .prompt-description = Qué hay que cambiar
     .image = imagen
-    .image-description = La imagen que cambiar; si falta, la última tuya
+    .image-description = La imagen que quieres cambiar; si no pones ninguna, tu última imagen
     .image2 = imagen2
     .image2-description = Una segunda imagen de la que tomar algo
     .model = modelo
-    .model-description = Qué modelo la edita
+    .model-description = El modelo que se usará
     .seed = semilla
-    .seed-description = Un número que vuelve a dar la misma imagen
+    .seed-description = Un número; con el mismo sale la misma imagen
 command-queue = cola
-    .description = Cuántas esperan y en qué puesto estás
-command-cancel = cancela
-    .description = Retira imágenes que pediste
+    .description = Cuántas imágenes esperan y en qué lugar están las tuyas
+command-cancel = cancelar
+    .description = Cancela imágenes que pediste
 command-history = historial
     .description = Las imágenes que has creado
 command-settings = ajustes
-    .description = Tu modelo, formato, idioma y adónde van los resultados
+    .description = Tu modelo, formato e idioma, y dónde recibes tus imágenes
     .model = modelo
     .model-description = El modelo que se te ofrece primero
-command-forget = olvida
+command-forget = olvidar
     .description = Borra tus prompts, imágenes y ajustes
 command-help = ayuda
-    .description = Qué sabe hacer este bot
+    .description = Qué puede hacer este bot
 command-edit-picture = Editar imagen
-command-make-again = Hacer otra vez
+command-make-again = Crear otra vez
 command-admin = admin
     .description = Para administradores
 command-admin-sync = sync
-    .description = Registra ahora las órdenes en este servidor
+    .description = Registra ahora los comandos en este servidor
 command-admin-clearall = clearall
-    .description = Quita las órdenes de este bot; sync las devuelve
+    .description = Quita los comandos de este bot; sync los vuelve a poner
 command-admin-getid = getid
-    .description = El id de este servidor
+    .description = Muestra el ID de este servidor
 command-admin-status = estado
-    .description = La cola, las GPU y sus tiempos
+    .description = La cola, las GPU y cuánto tardan las imágenes
 command-admin-gpus = gpus
-    .description = Cada GPU: estado, modelos y qué hace ahora
-command-admin-reload = recarga
-    .description = Vuelve a leer las direcciones de las GPU
-command-admin-pause = pausa
-    .description = No empieza más imágenes; lo que espera conserva su puesto
-command-admin-resume = sigue
-    .description = Continúa tras una pausa
-command-admin-drain = vacia
-    .description = Deja que una GPU acabe lo que hace y no le da más
+    .description = Cada GPU: su estado, sus modelos y qué está haciendo
+command-admin-reload = recargar
+    .description = Vuelve a leer las direcciones de las GPU del archivo de configuración
+command-admin-pause = pausar
+    .description = No empieza más imágenes; las que esperan conservan su lugar
+command-admin-resume = reanudar
+    .description = Vuelve a crear imágenes después de una pausa
+command-admin-drain = vaciar
+    .description = Deja que una GPU termine lo que está haciendo y no le da nada más
     .gpu = gpu
     .gpu-description = La dirección de la GPU
-command-admin-block = bloquea
-    .description = No acepta más imágenes de alguien
+command-admin-block = bloquear
+    .description = Deja de aceptar peticiones de un miembro
     .user = usuario
-    .user-description = Quién
-command-admin-unblock = desbloquea
-    .description = Vuelve a aceptar imágenes de alguien
+    .user-description = El miembro que quieres bloquear
+command-admin-unblock = desbloquear
+    .description = Vuelve a aceptar peticiones de un miembro
     .user = usuario
-    .user-description = Quién
-command-admin-limits = limites
-    .description = Qué puede pedir cada quien y quién está bloqueado
-command-admin-cancel = cancela
-    .description = Cancela la imagen de cualquiera
+    .user-description = El miembro que quieres desbloquear
+command-admin-limits = límites
+    .description = Cuánto puede pedir cada miembro y quién está bloqueado
+command-admin-cancel = cancelar
+    .description = Cancela la imagen de cualquier miembro
     .job = trabajo
-    .job-description = El número de la imagen, como 42
-command-admin-find = busca
-    .description = Quién hizo una imagen y a partir de qué
+    .job-description = El número de la imagen, por ejemplo 42
+command-admin-find = buscar
+    .description = Quién creó una imagen y cómo
     .message = mensaje
-    .message-description = Un enlace al mensaje, o su id
+    .message-description = Un enlace al mensaje, o su ID
 
 ## Respuestas a una petición
 
@@ -94,72 +94,84 @@ queued = { $count ->
        *[other] { $count } imágenes están en la cola: { $numbers }.
     } { $ahead ->
         [taken] { $count ->
-            [one] Ya la tiene una GPU.
-           *[other] Una GPU ya tiene la primera.
+            [one] Ya la tomó una GPU.
+           *[other] Una GPU ya tomó la primera.
         }
         [0] { $count ->
-            [one] Va la primera.
-           *[other] Van las primeras.
+            [one] Es la primera de la cola.
+           *[other] Son las primeras de la cola.
         }
-        [one] Hay una imagen antes.
-       *[other] Hay { $ahead } imágenes antes.
+        [one] Hay una imagen delante.
+       *[other] Hay { $ahead } imágenes delante.
     }
-queued-expected = Se espera { $when }.
-queued-paused = La cola está en pausa; tu puesto se conserva.
-queued-no-server = Ahora no hay ninguna GPU; tu puesto se conserva y empieza cuando vuelva una.
+queued-expected = Lista aproximadamente { $when }.
+queued-paused = La cola está en pausa; conservas tu lugar.
+queued-no-server = No hay ninguna GPU en línea en este momento; conservas tu lugar y se empezará cuando vuelva una.
 queued-where = Aparecerá en { $channel }.
 queued-where-direct = Te llegará por mensaje directo.
 
 ## El mensaje de estado de un trabajo
 
-status-queued = **#{ $number }** espera: { $ahead ->
-        [taken] ya la tiene una GPU.
-        [0] es la primera de la cola ({ $waiting } esperan en total).
-        [one] hay una imagen antes ({ $waiting } esperan en total).
-       *[other] hay { $ahead } imágenes antes ({ $waiting } esperan en total).
+status-queued = { $ahead ->
+        [taken] **#{ $number }** empezará pronto: ya la tomó una GPU.
+        [0] **#{ $number }** es la primera de la cola ({ $waiting } en espera en total).
+        [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
+       *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
     }
-status-expected = Se espera { $when }.
-status-no-server = Ahora no hay ninguna GPU. Tu puesto se conserva.
-status-paused = La cola está en pausa. Tu puesto se conserva.
-status-started = **#{ $number }** se está creando, empezó { $since }.
+status-expected = Lista aproximadamente { $when }.
+status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
+status-paused = La cola está en pausa. Conservas tu lugar.
+status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] el servidor de GPU falló. La creará uno que funcione
-        [server-none] el servidor de GPU falló y ahora ningún otro puede crearla. Espera hasta que uno pueda
-        [lacks] a ese servidor de GPU le falta un archivo o un nodo de este modelo. La creará uno que lo tenga
-        [lacks-none] al servidor de GPU le falta un archivo o un nodo de este modelo y ahora ningún otro lo tiene. Espera hasta que uno lo tenga
-        [size] la GPU se quedó sin memoria. Se crea de nuevo con menos a la vez
-        [size-alone] la GPU se quedó sin memoria. Se intenta de nuevo
-        [content] la tanda falló. Se crea de nuevo en un grupo menor o sola, para dar con la causa
-        [fusion] las imágenes de esa tanda no se pueden crear juntas. Ahora se crea cada una por separado
-       *[nobody] la tanda falló. Se intenta de nuevo
-    }; tu puesto se conserva.
-status-finishing = **#{ $number }** está hecha y va hacia ti.
-status-restarting = **#{ $number }**: el bot se reinicia, tu puesto se conserva.
+        [server] el servidor de GPU falló. La creará otro que funcione
+        [server-none] el servidor de GPU falló y ningún otro puede crearla en este momento. Espera hasta que uno pueda
+        [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará uno que lo tenga
+        [lacks-none] al servidor de GPU le falta algo que este modelo necesita y ningún otro lo tiene en este momento. Espera hasta que uno lo tenga
+        [size] la GPU se quedó sin memoria. Se intentará otra vez con menos imágenes a la vez
+        [size-alone] la GPU se quedó sin memoria. Se intentará otra vez
+        [content] algo falló. Se intentará otra vez en un grupo más pequeño o por separado, para encontrar la causa
+        [fusion] estas imágenes no se pueden crear juntas. Ahora cada una se creará por separado
+       *[nobody] algo falló. Se intentará otra vez
+    }; conservas tu lugar.
+status-finishing = **#{ $number }** está lista, enviándola.
+status-restarting = **#{ $number }**: el bot se está reiniciando; conservas tu lugar.
 status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
-status-failed = { $owner } **#{ $number }** no salió. { $why }
+status-failed = { $owner } No se pudo crear la **#{ $number }**. { $why }
 status-delivered = **#{ $number }** está lista.
-status-kept = **#{ $number }** está hecha, pero no se pudo entregar. Se guarda y se muestra con tu próxima orden.
+status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada; usa cualquier comando para recibirla.
 ended-delivered = **#{ $number }** está lista: [abrir]({ $link })
 ended-delivered-in = **#{ $number }** está lista en { $channel }.
-ended-deleted = **#{ $number }** se creó y está borrada.
-ended-failed = **#{ $number }** no salió. { $why }
+ended-deleted = **#{ $number }** se creó y después se borró.
+ended-failed = No se pudo crear la **#{ $number }**. { $why }
 prompt-line = > { $prompt }
 
 ## El resultado
 
 result-line = { $model } · { $size } · semilla `{ $seed }`
-made-upscaled = { $made }, ampliada ×{ $factor }
+made-upscaled = { $made }, ampliación ×{ $factor }
 made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
-result-waited = esperó { $seconds } s
-result-gpu = GPU { $seconds } s para { $count }, { $each } s por imagen
-result-gpu-alone = GPU { $seconds } s
+result-waited = { $seconds ->
+        [0] sin espera
+       *[other] esperó { $seconds } s
+    }
+result-gpu = GPU { $seconds ->
+        [0] menos de 0,1 s
+       *[other] { $seconds } s
+    } para { $count } imágenes, { $each ->
+        [0] menos de 0,1 s
+       *[other] { $each } s
+    } cada una
+result-gpu-alone = GPU { $seconds ->
+        [0] menos de 0,1 s
+       *[other] { $seconds } s
+    }
 result-number = **#{ $number }**
-result-reencoded = Reducida para caber en el límite de archivos de este servidor.
+result-reencoded = Reducida para no superar el límite de tamaño de archivo de este servidor.
 result-moved = Tu canal anterior ya no existe; este es nuevo.
-result-direct = Tu canal no se pudo usar, así que aquí está.
+result-direct = Tu canal no se pudo usar, así que aquí tienes tu imagen.
 shared-by = De { $name }
 
 ## Botones y formularios
@@ -172,40 +184,40 @@ button-upscale = Ampliar
 button-share = Compartir
 button-delete = Borrar
 button-cancel = Cancelar
-button-older = Anteriores
-button-newer = Siguientes
+button-older = Más antiguas
+button-newer = Más recientes
 button-forget = Borrar todo
-button-keep = Conservar
+button-keep = Conservar todo
 form-edit = Editar imagen
-form-prompt = Cambiar y hacer otra vez
-form-again = Hacer otra vez
+form-prompt = Cambiar y crear otra vez
+form-again = Crear otra vez
 form-field-prompt = Prompt
-form-field-negative = Lo que no debe salir
-form-field-seed = Semilla (vacía: una nueva)
+form-field-negative = Lo que no debe aparecer
+form-field-seed = Semilla (déjala vacía para una nueva)
 form-field-size = Tamaño o formato
 form-field-model = Modelo
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
-shared-nowhere = Aquí no está configurado compartir.
-shared-refused = La galería no aceptó la imagen. Un administrador puede ver si el bot puede publicar allí.
+shared-nowhere = La opción de compartir no está configurada aquí.
+shared-refused = No se pudo publicar la imagen en la galería. Pide a un administrador que revise los permisos del bot allí.
 deleted = Borrada.
 cancelled-mine = { $count ->
-        [0] Ya no había nada que cancelar.
+        [0] Ya no quedaba nada que cancelar.
         [one] Cancelada: { $numbers }.
        *[other] Canceladas: { $numbers }.
     }
-cancel-choose = ¿Qué imágenes retiras?
+cancel-choose = ¿Qué imágenes quieres cancelar?
 cancel-all = Todas
 cancel-none = No tienes nada en la cola.
 
 ## Formatos
 
-aspect-default = La forma propia del modelo
+aspect-default = Formato predeterminado
 aspect-square = Cuadrado
 aspect-portrait = Vertical
 aspect-landscape = Horizontal
 aspect-wide = Panorámico
-aspect-tall = Alto
+aspect-tall = Muy alto
 choice-model = { $label } · { $seconds ->
         [unknown] { $steps ->
             [one] { $steps } paso
@@ -219,45 +231,46 @@ choice-model = { $label } · { $seconds ->
 queue-title = La cola
 queue-counts = { $waiting } en espera, { $taken ->
         [0] {""}
-       *[other] { $taken } a continuación,{" "}
-    }{ $running } creándose, { $arriving ->
+       *[other] { $taken } a punto de empezar,{" "}
+    }{ $running } en creación{ $arriving ->
         [0] {""}
-       *[other] { $arriving } en camino,{" "}
+       *[other] , { $arriving } enviándose
     }{ $users ->
-        [one] una persona
-       *[other] { $users } personas
-    }.
-queue-closed = Ahora no se acepta nada.
+        [0] .
+        [one] , para una persona.
+       *[other] , para { $users } personas.
+    }
+queue-closed = No se aceptan peticiones nuevas en este momento.
 queue-mine-running = **#{ $number }** está en una GPU{ $when ->
         [none] .
-       *[other] , se espera { $when }.
+       *[other] , lista aproximadamente { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] la primera de la cola
-        [one] una antes
-       *[other] { $ahead } antes
+        [one] una delante
+       *[other] { $ahead } delante
     }{ $when ->
         [none] .
-       *[other] , se espera { $when }.
+       *[other] , lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
 
 ## /history
 
 history-title = Tus imágenes
-history-empty = Todavía no has creado imágenes.
+history-empty = Todavía no has creado ninguna imagen.
 history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [none] {""}
        *[other] { $size } ·{" "}
     }{ $state ->
         [delivered] [abrir]({ $link })
-        [failed] no salió
+        [failed] falló
         [cancelled] cancelada
         [deleted] borrada
         [kept] guardada para ti
        *[other] en la cola
     }
-history-pick = ¿Qué hacer con una de ellas?
+history-pick = Elige una imagen para trabajar con ella
 history-act = #{ $number } { $prompt }
 
 ## /settings
@@ -267,81 +280,99 @@ settings-saved = Guardado.
 settings-model = Modelo
 settings-aspect = Formato
 settings-locale = Idioma
-settings-locale-auto = El idioma de Discord
-settings-switches = Además
-settings-previews = Mostrar cómo se forma la imagen
+settings-locale-auto = El mismo que en Discord
+settings-switches = Más opciones
+settings-previews = Mostrar la imagen mientras se crea
 settings-notify = Mencionarme cuando una imagen esté lista
-settings-direct = Enviar los resultados por mensaje directo
+settings-direct = Enviarme las imágenes por mensaje directo
 
 ## /forget
 
-forget-ask = Esto borra tus prompts, tus imágenes en la memoria del bot y tus ajustes. No se puede deshacer. Los mensajes en Discord quedan, salvo tu canal de sesión, que se cierra.
-forget-done = Todo está borrado.
+forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot recuerda. No se puede deshacer. Los mensajes en Discord se quedan, excepto tu canal privado, que se elimina.
+forget-done = Se borró todo.
 forget-kept = No se borró nada.
-forget-busy = Todavía hay imágenes tuyas en la cola. Espéralas o retíralas con /cancela.
+forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con /cancelar.
 
 ## /help
 
-help-imagine = **/imagina** crea una imagen con palabras: elige un modelo y escribe qué debe mostrar.
-help-edit = **/edita** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
-help-queue = **/cola** muestra tu puesto, **/cancela** retira imágenes, **/historial** muestra lo que creaste.
-help-settings = **/ajustes** guarda tu modelo, formato e idioma, **/olvida** borra lo que se guarda de ti.
-help-buttons = Los botones bajo una imagen funcionan mientras exista el mensaje.
+help-imagine = **/imaginar** crea una imagen: elige un modelo y escribe qué debe mostrar.
+help-edit = **/editar** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
+help-queue = **/cola** muestra tu lugar en la cola, **/cancelar** cancela imágenes, **/historial** muestra lo que has creado.
+help-settings = **/ajustes** define tu modelo, formato e idioma, **/olvidar** borra tus prompts, imágenes y ajustes.
+help-buttons = Los botones debajo de una imagen funcionan mientras exista el mensaje.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
-    } a la vez en la cola.
+    } en la cola a la vez.
 help-models = **Modelos**
 help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
 
-session-topic = Imágenes privadas de una persona. Se cierra tras { $minutes ->
+session-topic = Canal privado para las imágenes de una persona. Se cierra después de { $minutes ->
         [one] un minuto
        *[other] { $minutes } minutos
-    } sin uso. { $marker }
-session-closing = { $owner } Este canal se cierra { $when } si no lo usas. /historial sigue encontrando tus imágenes.
+    } sin actividad. { $marker }
+session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en /historial.
 
 ## Administradores
 
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
-        [one] Una orden está registrada en este servidor.
-       *[other] { $count } órdenes están registradas en este servidor.
+        [one] Ahora hay un comando registrado en este servidor.
+       *[other] Ahora hay { $count } comandos registrados en este servidor.
     }
-admin-cleared = Las órdenes de este bot se han quitado, las globales y las de este servidor. Nada de la cola se ha tocado. `!sync` las devuelve.
-admin-guild-id = El id de este servidor es `{ $id }`.
-admin-paused = En pausa: no se empieza nada. Lo que está en marcha se termina y lo que espera conserva su puesto.
-admin-resumed = La cola continúa.
-admin-draining = { $gpu } acaba lo que hace y no recibe más.
-admin-no-gpu = No hay ninguna GPU con ese nombre. Hay: { $names }.
-admin-reloaded = Leído de nuevo. GPU: { $names }.
-admin-blocked = { $user } está bloqueado. { $count ->
+admin-cleared = Se quitaron los comandos de este bot, los globales y los de este servidor. La cola no cambió. `!sync` los vuelve a poner.
+admin-guild-id = El ID de este servidor es `{ $id }`.
+admin-paused = En pausa: no empieza ninguna imagen nueva. Las que se están creando se terminan; las que esperan conservan su lugar.
+admin-resumed = La cola está en marcha otra vez.
+admin-draining = { $gpu } termina lo que está haciendo y no recibe nada más.
+admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
+admin-reloaded = Recargado. GPU: { $names }.
+admin-blocked = { $user } está en la lista de bloqueados. { $count ->
         [0] No tenía nada en la cola.
         [one] Se canceló una imagen suya.
        *[other] Se cancelaron { $count } imágenes suyas.
     }
 admin-unblocked = { $user } puede volver a pedir imágenes.
-admin-cancelled = **#{ $number }** de { $user } está cancelada.
+admin-cancelled = Cancelada **#{ $number }**, que pidió { $user }.
 admin-status-title = Estado
 admin-status-queue = Cola
-admin-status-expected = La última de la cola se espera { $when }.
+admin-status-expected = La última de la cola estará lista aproximadamente { $when }.
 admin-status-gpus = GPU
-admin-status-chart = Cuánto ha trabajado cada GPU desde el inicio, en el orden de arriba
+admin-status-chart = Cuánto ha trabajado cada GPU desde que se inició el bot, en el orden de arriba
 admin-status-discord = Discord
-admin-status-requests = { $requests } peticiones, { $refused } rechazadas por ser demasiadas
+admin-status-requests = { $requests ->
+        [one] { $requests } petición
+       *[other] { $requests } peticiones
+    }, { $refused ->
+        [one] { $refused } rechazada por exceso
+       *[other] { $refused } rechazadas por exceso
+    }
 admin-status-check = Revisión
-admin-status-check-counts = { $ok } en orden, { $hint } mejorables, { $fault } por arreglar
-admin-status-check-area = `{ $area }`: { $hint } mejorables, { $fault } por arreglar
+admin-status-check-counts = { $ok } bien, { $hint ->
+        [one] { $hint } advertencia
+       *[other] { $hint } advertencias
+    }, { $fault ->
+        [one] { $fault } problema
+       *[other] { $fault } problemas
+    }
+admin-status-check-area = `{ $area }`: { $hint ->
+        [one] { $hint } advertencia
+       *[other] { $hint } advertencias
+    }, { $fault ->
+        [one] { $fault } problema
+       *[other] { $fault } problemas
+    }
 admin-status-check-where = `python bot.py check` dice cuáles.
 admin-gpu-notes = Avisos: { $count }; `python bot.py check` dice cuáles.
-admin-status-check-slow = La revisión tarda demasiado ahora; `python bot.py check` dice dónde espera.
+admin-status-check-slow = La revisión está tardando demasiado; ejecuta `python bot.py check` para ver qué está esperando.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] libre
         [busy] ocupada
-        [down] ausente
+        [down] sin conexión
         [draining] terminando
-       *[other] arrancando
+       *[other] iniciando
     } · { $pictures ->
         [one] una imagen
        *[other] { $pictures } imágenes
@@ -352,14 +383,14 @@ admin-gpu-line = **{ $name }** { $state ->
 admin-gpu-models = Modelos: { $models }
 admin-gpu-error = Último error: { $error }
 admin-no-gpus = No hay ninguna GPU configurada.
-admin-limits-everybody = Cualquiera: { $jobs } a la vez, { $daily ->
-        [0] sin límite
-       *[other] { $daily }
-    } al día.
+admin-limits-everybody = Todos: { $jobs } a la vez, { $daily ->
+        [0] sin límite diario
+       *[other] { $daily } al día
+    }.
 admin-limits-role = { $role }: { $jobs } a la vez, { $daily ->
-        [0] como cualquiera
-       *[other] { $daily }
-    } al día, prioridad { $tier }.
+        [0] el mismo límite diario que todos
+       *[other] { $daily } al día
+    }, prioridad { $tier }.
 admin-limits-cooldown = Al menos { $seconds } s entre dos peticiones.
 admin-limits-blocked = Bloqueados: { $users }
 admin-limits-nobody-blocked = No hay nadie bloqueado.
@@ -370,70 +401,70 @@ admin-found = **#{ $number }** de { $user }, { $when }: { $model }{ $size ->
 
 ## Errores
 
-error-unexpected = Algo salió mal que no debía. Está en el registro; inténtalo de nuevo.
+error-unexpected = Ha ocurrido un error inesperado. Inténtalo otra vez; los detalles están en el registro del bot.
 error-bad-prompt = { $length ->
         [0] Escribe qué debe mostrar la imagen.
-       *[other] El prompt tiene { $length } caracteres; caben como mucho { $limit }.
+       *[other] Tu prompt tiene { $length } caracteres; el límite es { $limit }.
     }
-error-bad-size = { $size } no es un tamaño de este modelo. Son posibles: { $allowed }.
+error-bad-size = { $size } no es un tamaño que este modelo pueda crear. Elige uno de estos: { $allowed }.
 error-bad-seed = Una semilla es un número entero de 0 a 9007199254740991.
 error-bad-source-image = { $problem ->
-        [not-image] Ese archivo no es una imagen que pueda leer. Valen PNG, JPEG, WebP y GIF.
-        [truncated] Esa imagen está cortada o dañada. Súbela otra vez.
-        [too-many-pixels] Esa imagen es demasiado grande: caben como mucho { $megapixels } millones de píxeles.
-        [too-many-bytes] Ese archivo es demasiado grande: caben como mucho { $megabytes } MB.
-        [took-too-long] Leer esa imagen tardó demasiado. Prueba con una más sencilla.
-        [gone] Esa imagen ya no está. Súbela otra vez.
+        [not-image] Ese archivo no es una imagen que el bot pueda leer. Usa PNG, JPEG, WebP o GIF.
+        [truncated] Esa imagen está incompleta o dañada. Súbela otra vez.
+        [too-many-pixels] Esa imagen es demasiado grande: el límite es de { $megapixels } millones de píxeles.
+        [too-many-bytes] Ese archivo es demasiado grande: el límite es de { $megabytes } MB.
+        [took-too-long] Leer esa imagen tardó demasiado. Prueba con otra.
+        [gone] Esa imagen ya no está disponible. Súbela otra vez.
        *[other] Esa imagen no se puede usar.
     }
-error-no-source-image = Adjunta una imagen que cambiar; no tienes ninguna anterior.
-error-source-count = { $model } parte de este número de imágenes: { $count }.
+error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
+error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
-error-model-unavailable = Ahora ninguna GPU puede usar { $model }. Elige otro modelo o prueba más tarde.
+error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
-error-restricted-picture = Con esa imagen solo se puede trabajar en canales con restricción de edad.
+error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.
 error-user-limit = { $limit ->
-        [one] Puedes tener una imagen a la vez en la cola
-       *[other] Puedes tener { $limit } imágenes a la vez en la cola
+        [one] Puedes tener una imagen en la cola a la vez
+       *[other] Puedes tener { $limit } imágenes en la cola a la vez
     }; { $active ->
         [0] pediste { $asked }.
-        [one] ya hay una.
-       *[other] ya hay { $active }.
+        [one] ya tienes una.
+       *[other] ya tienes { $active }.
     }
 error-daily-limit = { $limit ->
-        [one] Tu imagen de hoy ya está hecha.
-       *[other] Tus { $limit } imágenes de hoy están gastadas.
-    } La cuenta empieza de nuevo a medianoche (UTC).
+        [one] Ya has usado tu única imagen de hoy
+       *[other] Ya has usado tus { $limit } imágenes de hoy
+    }; la cuenta se reinicia a medianoche (UTC).
 error-cooling-down = Espera { $seconds ->
         [one] un segundo más.
        *[other] { $seconds } segundos más.
     }
-error-blocked = Aquí no puedes pedir imágenes. Lo decidió un administrador.
-error-banned-word = El prompt contiene una palabra que esta comunidad no permite.
+error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
+error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
 error-unknown-job = Esa imagen ya no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
-error-too-many-channels = En este servidor no cabe otro canal. Pide a un administrador que quite alguno.
+error-too-many-channels = En este servidor no cabe otro canal. Pide a un administrador que elimine alguno.
 error-queue-closed = { $why ->
-        [shutting-down] El bot se reinicia. Prueba de nuevo en un minuto.
-        [paused] El bot está en pausa. Prueba más tarde.
-        [set-up] El bot aún no está configurado: falta el id de su servidor.
+        [shutting-down] El bot se está reiniciando. Inténtalo otra vez en un minuto.
+        [paused] El bot está en pausa. Inténtalo más tarde.
+        [set-up] El bot aún no está configurado: falta el ID de su servidor.
         [wrong-guild] El bot está configurado para otro servidor.
-        [store] Ahora no se alcanza la memoria del bot. Prueba de nuevo en un minuto.
-       *[other] Ahora no se acepta nada. Prueba más tarde.
+        [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
+       *[other] No se aceptan peticiones nuevas en este momento. Inténtalo más tarde.
     }
-error-generation = No salió: { $reason }
-error-engine-unavailable = El servidor de GPU falló o no se pudo alcanzar. Inténtalo de nuevo.
-error-server-lacks = Al servidor de GPU le falta algo que el modelo necesita: { $reason }
-error-out-of-memory = La memoria de la GPU no bastó ni para esta imagen sola. Prueba con un tamaño menor.
-error-fusion-refused = Esta imagen no se puede hacer junto con otras. Ahora se hace por separado.
-error-workflow-rejected = El servidor de GPU la rechazó: { $reason }
-error-execution-failed = Falló mientras se creaba: { $reason }
-error-no-output = Terminó sin imagen. Inténtalo de nuevo.
-error-attempts-exhausted = Fallaron todos los intentos en un servidor de GPU. Prueba más tarde. ({ $reason })
-error-store = Ahora no se alcanza la memoria del bot. Prueba de nuevo en un minuto.
-error-permissions = Aquí no puedo hacer eso. Pide a un administrador que me dé el permiso: { $permissions }.
+error-generation = Algo falló mientras se creaba. Inténtalo otra vez.
+error-engine-unavailable = El servidor de GPU falló o no se pudo conectar con él. Inténtalo otra vez.
+error-server-lacks = Al servidor de GPU le falta algo que este modelo necesita. Avisa a un administrador.
+error-out-of-memory = La GPU se quedó sin memoria, incluso con esta imagen sola. Prueba con un tamaño más pequeño.
+error-fusion-refused = Esta imagen no se puede crear junto con otras. Ahora se creará por separado.
+error-workflow-rejected = El servidor de GPU no aceptó esta petición. Avisa a un administrador.
+error-execution-failed = El servidor de GPU tuvo un error mientras la creaba. Inténtalo otra vez; si vuelve a pasar, avisa a un administrador.
+error-no-output = El servidor de GPU no envió ninguna imagen. Inténtalo otra vez.
+error-attempts-exhausted = Fallaron todos los intentos. Prueba más tarde.
+error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
+error-permissions = El bot no puede hacer eso aquí. Pide a un administrador que le dé este permiso: { $permissions }.
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
-error-no-negative = { $model } no entiende un prompt negativo. Déjalo vacío.
-error-gone = Esa imagen ya no está en mi memoria.
+error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.
+error-gone = El bot ya no recuerda esa imagen.
 error-not-a-member = Solo los miembros del servidor del bot pueden hacer esto.

@@ -58,7 +58,7 @@ def bar(step: int, steps: int, width: int = 10) -> str:
 def seconds(value: float) -> float:
     """Seconds that a sentence shows as its language does, with one decimal below ten: ``0,8``, ``12``."""
     decimals = 1 if value < 9.95 else 0
-    return FluentFloat(value, minimumFractionDigits=decimals, maximumFractionDigits=decimals)
+    return FluentFloat(round(value, decimals), minimumFractionDigits=decimals, maximumFractionDigits=decimals)
 
 
 def nonce(job_id: JobId, channel_id: int, part: str) -> str:

@@ -58,7 +58,7 @@ async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) 
     message = await results.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
     assert message.text == (
         "**#12** <@7>\n> a red fox\n-# Flux · 256×256 · seed `1` · variation `99` · waited 3.0 s · "
-        "GPU 8.0 s for 4, 2.0 s per picture"
+        "GPU 8.0 s for 4 pictures, 2.0 s each"
     )
     assert message.mention == 7
     assert message.files is not None
@@ -92,7 +92,9 @@ async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cle
     offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
     results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
     message = await results.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
-    assert "Flux, edited by Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in message.text
+    assert (
+        "Flux, edited with Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in message.text
+    )
     assert message.files is not None
     said = json.loads(Image.open(io.BytesIO(message.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
     assert (said["model"], said["seed"], said["steps"]) == ("Flux_Edit", 6, 7)
@@ -150,4 +152,4 @@ async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureC
     bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
     message = await results.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
     assert message.files is None
-    assert "without a picture" in message.text
+    assert "sent no picture" in message.text

@@ -289,15 +289,15 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
 @pytest.mark.parametrize(
     ("error", "together", "served", "words"),
     [
-        (EngineStalled("x"), 2, True, "the GPU server failed. One that works makes it next"),
-        (EngineStalled("x"), 2, False, "no other can make it now. It waits until one can"),
-        (ServerLacks("x"), 0, True, "lacks a file or a node of this model. One that has it makes it next"),
-        (ServerLacks("x"), 0, False, "and no other has it now. It waits until one has"),
-        (OutOfMemory("x"), 4, True, "ran out of memory. It is made again with fewer at once"),
-        (OutOfMemory("x"), 1, True, "ran out of memory. It is tried again"),
-        (ExecutionFailed("x"), 4, True, "made again in a smaller group or alone, to find the cause"),
-        (FusionRefused("x"), 4, True, "cannot be made together. Each is made by itself now"),
-        (GenerationError("x"), 1, True, "the run failed. It is tried again"),
+        (EngineStalled("x"), 2, True, "the GPU server failed. A working one will make it"),
+        (EngineStalled("x"), 2, False, "no other one can make it right now. It waits until one can"),
+        (ServerLacks("x"), 0, True, "is missing something this model needs. One that has it will make it"),
+        (ServerLacks("x"), 0, False, "and no other one has it right now. It waits until one does"),
+        (OutOfMemory("x"), 4, True, "ran out of memory. Trying again with fewer pictures at once"),
+        (OutOfMemory("x"), 1, True, "ran out of memory. Trying again"),
+        (ExecutionFailed("x"), 4, True, "Trying again in a smaller group or alone, to find the cause"),
+        (FusionRefused("x"), 4, True, "cannot be made together. Each one will now be made separately"),
+        (GenerationError("x"), 1, True, "something failed. Trying again"),
     ],
 )
 def test_what_became_of_a_run_is_told_as_it_is(
@@ -328,6 +328,6 @@ def test_a_server_that_can_make_it_after_all_is_told() -> None:
         stand.served = True
         stand.messages.look_at_places()
         await stand.turns.give()
-        assert "One that works makes it next" in stand.turns.said[-1]
+        assert "A working one will make it" in stand.turns.said[-1]
 
     run_virtual(scene(Stand()))

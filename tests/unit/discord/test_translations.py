@@ -17,7 +17,7 @@ from modules.discord.transport.command_sync import localised
 from modules.discord.ui.formatting import seconds
 from modules.discord.ui.translations import LOCALES, Translations
 from modules.queue_manager import errors
-from modules.queue_manager.errors import BotError
+from modules.queue_manager.errors import BotError, GenerationError
 from modules.queue_manager.status import QueuePosition
 
 LANGUAGES = sorted(file.stem for file in LOCALES.glob("*.ftl"))
@@ -97,8 +97,8 @@ def test_plural_forms_follow_the_number() -> None:
     messages = Translations.load()
     one = messages.text("en-GB", "queued", count=1, numbers="#4", ahead=0)
     many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", ahead=2)
-    assert one == "Picture #4 is queued. First in line."
-    assert many == "3 pictures are queued: #4, #5, #6. 2 pictures come before."
+    assert one == "Picture #4 is queued. It is first in line."
+    assert many == "3 pictures are queued: #4, #5, #6. 2 pictures are ahead of yours."
 
 
 def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> None:
@@ -110,8 +110,8 @@ def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> N
         for place in (taken, first)
     ]
     assert said == [
-        "**#7** is waiting: a GPU has taken it.",
-        "**#7** is waiting: first in line (1 waiting in all).",
+        "**#7** starts soon: a GPU has already taken it.",
+        "**#7** is first in line (1 waiting in total).",
     ]
 
 
@@ -129,10 +129,29 @@ def test_numbers_are_written_as_the_language_does(locale: str, shown: list[str])
 
 def test_an_error_is_told_with_its_fields() -> None:
     said = Translations.load().error("es-ES", errors.UserLimitReached(active=2, limit=2, asked=1))
-    assert said == "Puedes tener 2 imágenes a la vez en la cola; ya hay 2."
+    assert said == "Puedes tener 2 imágenes en la cola a la vez; ya tienes 2."
 
 
-def test_the_engines_reason_is_cut_before_it_is_shown() -> None:
-    said = Translations.load().error("en-US", errors.ExecutionFailed("x" * 5000))
-    assert said.startswith("It failed while being made: xxx")
+def test_a_long_field_is_cut_before_it_is_shown() -> None:
+    said = Translations.load().error("en-US", errors.UnknownModel(model="x" * 5000))
+    assert said.startswith("There is no model called xxx")
     assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GenerationError)],
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_members_are_told_of_a_failure_without_the_servers_own_words(
+    language: str, failure: type[GenerationError]
+) -> None:
+    said = Translations.load().error(language, failure("node 3 (KSampler): TensorError", node="3"))
+    assert "KSampler" not in said
+
+
+def test_a_time_that_rounds_to_nothing_is_not_shown_as_zero_seconds() -> None:
+    messages = Translations.load()
+    assert messages.text("en", "result-waited", seconds=seconds(0.04)) == "no wait"
+    assert messages.text("en", "result-gpu-alone", seconds=seconds(0.04)) == "GPU under 0.1 s"
+    assert messages.text("es", "result-gpu-alone", seconds=seconds(0.0)) == "GPU menos de 0,1 s"

@@ -1,0 +1,62 @@
+"""Words that read stiffly stay out of what people read. A new one is one line in ``STIFF``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+STIFF = {
+    r"mend(s|ed|ing)?": "fix",
+    r"just now": "right now",
+    r"one's own": "your own",
+    r"(did|does|do) not suffice": "is not enough",
+    r"knows? (no|none)": "does not use, does not have",
+    r"whoever": "anyone who",
+    r"órdenes": "comandos",
+}
+"""What to look for, whatever its case, and what to write instead."""
+
+READ = (
+    "modules/discord/locales/*.ftl",
+    "modules/utils/monitoring/status_page/*",
+    "modules/demo/page/index.html",
+    "modules/demo/page/js/words_*.js",
+    "README*.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/*.md",
+    "flujos/README.md",
+    ".env.example",
+)
+"""Files that are clean, and stay so. To come, once their docstrings are: ``bot.py``, ``modules/**/*.py``,
+``comfy_custom_nodes/**/*.py``, ``tests/**/*.py``."""
+
+FILES = sorted(file for pattern in READ for file in ROOT.glob(pattern))
+
+
+def stiff_words(text: str) -> Iterator[str]:
+    """Each stiff word with the number of its line and what to write instead."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for pattern, better in STIFF.items():
+            for found in re.finditer(rf"\b(?:{pattern})\b", line, re.IGNORECASE):
+                yield f"line {number}: “{found[0]}”; better: {better}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_what_people_read_is_in_plain_words(file: Path) -> None:
+    assert list(stiff_words(file.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("pattern", READ)
+def test_each_place_that_is_read_is_there(pattern: str) -> None:
+    assert list(ROOT.glob(pattern))
+
+
+def test_a_stiff_word_is_found_with_its_line() -> None:
+    assert list(stiff_words("All is well.\nWhoever asks")) == ["line 2: “Whoever”; better: anyone who"]
+    assert not list(stiff_words("Amendments are recommended."))
