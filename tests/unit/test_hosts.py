@@ -39,4 +39,4 @@ async def test_a_key_in_the_open_is_told(url: str, key: str | None, told: bool) 
         wire = ComfyClient(session=session, url=url, api_key=key).wire
     finding = about_way(wire.name, encrypted=wire.encrypted, key=wire.has_key, private=wire.private)
     assert (finding.level == "hint") is told
-    assert not told or str(finding).endswith("travels without TLS: use https:// in COMFY_URLS")
+    assert not told or str(finding).endswith("is sent without TLS: use https:// in COMFY_URLS")
