@@ -335,7 +335,7 @@ async def test_the_language_changes_command_names_and_the_page(member: Client) -
     await page.keyboard.press("Tab")
     await expect(page.get_by_test_id("command-name")).to_have_text("/pinta")
     await page.get_by_test_id("send").click()
-    await expect(page.get_by_test_id("hint-error")).to_have_text("Falta: model, prompt")
+    await expect(page.get_by_test_id("hint-error")).to_have_text("Completa: model, prompt")
     await page.keyboard.press("Escape")
     await page.keyboard.press("Escape")
     await page.get_by_test_id("locale").select_option("en-US")
