@@ -25,7 +25,11 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
             template = templates[card_file.stem] = load_template(card_file)
         except BadWorkflow as fault:
             found.append(
-                Finding(level="fault", what=fault.reason, mend="correct it, or move both of its files away")
+                Finding(
+                    level="fault",
+                    what=fault.reason,
+                    mend="fix it, or move both of its files out of the folder",
+                )
             )
         else:
             found.append(_about(template))
@@ -39,7 +43,7 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
 def _about(template: WorkflowTemplate) -> Finding:
     why_alone = fusible(template)
     alone = f", one by one ({why_alone})" if why_alone is not None else ""
-    return Finding(level="ok", what=f"{template.name} ({template.card.kind}) is in order{alone}")
+    return Finding(level="ok", what=f"{template.name} ({template.card.kind}) is OK{alone}")
 
 
 def _about_cardless(folder: Path) -> Iterator[Finding]:
@@ -70,9 +74,9 @@ def _mend(error: EngineUnavailable) -> str:
         return "correct COMFY_API_KEY (name:password for HTTP Basic, else it is a Bearer token)"
     if isinstance(error, Untrusted):
         return (
-            "write http:// if it speaks no TLS; else give it a certificate that this machine trusts, or name "
-            "its authority's file in the environment variable SSL_CERT_FILE"
+            "write http:// if it does not use TLS; else give it a certificate that this machine trusts, or "
+            "name its authority's file in the environment variable SSL_CERT_FILE"
         )
     if isinstance(error, Unreachable | ServerSilent):
-        return "start ComfyUI with --listen, let the firewall pass its port, or correct COMFY_URLS"
-    return "correct COMFY_URLS, or look at what stands before that ComfyUI"
+        return "start ComfyUI with --listen, open its port in the firewall, or correct COMFY_URLS"
+    return "correct COMFY_URLS, or check what is in front of that ComfyUI"

@@ -84,22 +84,22 @@ async def inspect_discord(
         found.append(_about_refusal(refusal.status))
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
         why = str(error) or "no answer"
-        mend = "look at this machine's network and at https://discordstatus.com"
+        mend = "check this machine's network and https://discordstatus.com"
         found.append(Finding(level="fault", what=f"Discord cannot be reached ({why})", mend=mend))
     except (KeyError, TypeError, ValueError):
-        mend = "look at what stands between this machine and discord.com"
-        found.append(Finding(level="fault", what="something else than Discord answered", mend=mend))
+        mend = "check what is between this machine and discord.com"
+        found.append(Finding(level="fault", what="something other than Discord answered", mend=mend))
     return tuple(found)
 
 
 def _known(me: Any) -> Finding:
-    return Finding(level="ok", what=f"DISCORD_TOKEN is known: the bot is {me['username']}")
+    return Finding(level="ok", what=f"DISCORD_TOKEN works: the bot is {me['username']}")
 
 
 def _about_refusal(status: int) -> Finding:
     if status == 401:
         mend = "reset it in the developer portal (Bot → Reset Token) and write the new one into .env"
-        return Finding(level="fault", what="Discord does not know DISCORD_TOKEN", mend=mend)
+        return Finding(level="fault", what="Discord does not accept DISCORD_TOKEN", mend=mend)
     return Finding(level="fault", what=f"Discord answered {status}", mend="try again in a few minutes")
 
 
@@ -116,7 +116,7 @@ def _about_intent(application: Any) -> Finding:
 
 def _about_link(application: Any) -> Finding:
     link = invite_link(application["id"])
-    return Finding(level="ok", what=f"the link that grants exactly what is needed: {link}")
+    return Finding(level="ok", what=f"the invite link with exactly the permissions it needs: {link}")
 
 
 def _about_guild(guilds: dict[int, str], guild_id: int | None, link: str) -> Finding:
@@ -124,14 +124,16 @@ def _about_guild(guilds: dict[int, str], guild_id: int | None, link: str) -> Fin
     if guild_id in guilds:
         return Finding(level="ok", what=f"the bot is in {guilds[guild_id]} ({guild_id})")
     if not known:
-        return Finding(level="fault", what="the bot is in no server", mend=f"invite it by {link}")
+        return Finding(level="fault", what="the bot is in no server", mend=f"invite it with {link}")
     if guild_id is None:
         what = "ALLOWED_GUILD_ID is empty, so the bot only waits to be set up"
-        return Finding(level="fault", what=what, mend=f"write the id of its server; it is in {known}")
+        return Finding(
+            level="fault", what=what, mend=f"write the ID of its server there; the bot is in {known}"
+        )
     return Finding(
         level="fault",
         what=f"the bot is not in the server ALLOWED_GUILD_ID={guild_id}, but in {known}",
-        mend=f"correct the id, or invite the bot by {link}",
+        mend=f"correct the ID, or invite the bot with {link}",
     )
 
 
@@ -166,7 +168,7 @@ async def _inspect_guild(
         if refusal.status != 403:
             raise
         what = "the bot was invited without slash commands"
-        mend = f"invite it again by {invite_link(application['id'])}"
+        mend = f"invite it again with {invite_link(application['id'])}"
         found.append(Finding(level="fault", what=what, mend=mend))
     else:
         found.append(Finding(level="ok", what="slash commands can be registered"))
@@ -181,19 +183,19 @@ def _about_permissions(granted: discord.Permissions, link: str) -> Iterator[Find
         if getattr(granted, name):
             yield Finding(level="ok", what=f"the bot has the permission {shown}")
         else:
-            mend = f"give it to the bot's role in Server Settings → Roles, or invite it again by {link}"
+            mend = f"give it to the bot's role in Server Settings → Roles, or invite it again with {link}"
             yield Finding(level="fault", what=f"the bot lacks the permission {shown}", mend=mend)
     if granted.administrator:
         what = "the bot is an administrator, which is more than it needs"
-        yield Finding(level="hint", what=what, mend=f"take that from its role; enough is granted by {link}")
+        yield Finding(level="hint", what=what, mend=f"remove that from its role; {link} grants all it needs")
 
 
 def _about_roles(roles: Any, wanted: Collection[int]) -> Iterator[Finding]:
     known = {int(role["id"]) for role in roles}
     for role_id in wanted:
         if role_id not in known:
-            what = f"ROLE_LIMITS or PRIORITY_ROLES name {role_id}, which is no role of this server"
-            mend = "copy the id anew: Server Settings → Roles → … → Copy Role ID"
+            what = f"ROLE_LIMITS or PRIORITY_ROLES name {role_id}, which is not a role of this server"
+            mend = "copy the ID again: Server Settings → Roles → … → Copy Role ID"
             yield Finding(level="hint", what=what, mend=mend)
 
 
@@ -202,7 +204,7 @@ def _about_gallery(channels: Any, gallery: int, may_in: Callable[[Any], discord.
     if channel is None:
         return Finding(
             level="fault",
-            what=f"GALLERY_CHANNEL_ID={gallery} is no channel of this server",
+            what=f"GALLERY_CHANNEL_ID={gallery} is not a channel of this server",
             mend="switch on Developer Mode in Discord, right-click the channel, Copy ID",
         )
     wanted = discord.Permissions(view_channel=True, send_messages=True, attach_files=True, embed_links=True)

@@ -25,7 +25,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether it need not be mended."""
+        """Whether it needs no fix."""
         return self.level != "fault"
 
     def __str__(self) -> str:
@@ -57,11 +57,9 @@ def _lines(sections: Sequence[Section]) -> Iterator[str]:
             yield f"  {MARKS[finding.level]} {finding}"
             if finding.detail:
                 yield indent(finding.detail.rstrip(), "      ")
-    counts = {level: len(of_level(sections, level)) for level in MARKS}
-    if counts["fault"] or counts["hint"]:
-        yield f"{counts['ok']} in order, {counts['hint']} could be better (•), {counts['fault']} to mend (✗)"
-    else:
-        yield "All in order"
+    fine, hints, faults = (len(of_level(sections, level)) for level in MARKS)
+    warnings, problems = "warning" if hints == 1 else "warnings", "problem" if faults == 1 else "problems"
+    yield f"{fine} OK, {hints} {warnings}, {faults} {problems}"
 
 
 def of_level(sections: Sequence[Section], level: Level) -> list[Finding]:

@@ -335,7 +335,7 @@ async def test_the_language_changes_command_names_and_the_page(member: Client) -
     await page.keyboard.press("Tab")
     await expect(page.get_by_test_id("command-name")).to_have_text("/pinta")
     await page.get_by_test_id("send").click()
-    await expect(page.get_by_test_id("hint-error")).to_have_text("Falta: model, prompt")
+    await expect(page.get_by_test_id("hint-error")).to_have_text("Completa: model, prompt")
     await page.keyboard.press("Escape")
     await page.keyboard.press("Escape")
     await page.get_by_test_id("locale").select_option("en-US")
@@ -348,7 +348,7 @@ async def test_who_has_chosen_no_language_has_the_browsers(place: QueuePosition)
     async with place.page_of("member-3", locale="es-ES", newcomer=True) as client:
         page, html = client.page, client.page.locator("html")
         await expect(html).to_have_attribute("lang", "es-ES")
-        await expect(page.get_by_test_id("help")).to_contain_text("Haz tu primera imagen")
+        await expect(page.get_by_test_id("help")).to_contain_text("Crea tu primera imagen")
         await page.get_by_test_id("help-close").click()
         async with place.page_of("member-3") as other:  # it is what Discord knows of the person, too
             await expect(other.page.locator("html")).to_have_attribute("lang", "es-ES")

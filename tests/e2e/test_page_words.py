@@ -77,9 +77,9 @@ async def test_both_languages_say_everything_with_the_same_values(page: Page) ->
 @pytest.mark.parametrize(
     ("gpus", "words"),
     [
-        (2, "El bot que hay detrás es el de verdad. Las GPU (2) también se simulan"),
-        (0, "El ComfyUI que pinta es de verdad."),
-        (None, "El bot que hay detrás es el de verdad."),
+        (2, "El bot que está detrás es el real. Las GPU (2) también son simuladas"),
+        (0, "Las imágenes vienen de un ComfyUI real."),
+        (None, "El bot que está detrás es el real."),
     ],
 )
 async def test_it_says_which_side_is_simulated(page: Page, gpus: int | None, words: str) -> None:

@@ -1,4 +1,4 @@
-"""What preflight finds on a server, in words, each with its mend."""
+"""What preflight finds on a server, in words, each with how to fix it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ xformers, which compute what the default does; ``--fast``, whose fp16 sums, cuBL
 otherwise as any batch does, and whose fp8 products scale by a constant."""
 
 _GGUF = ("GGUF", "GGUFAdvanced")
-_COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and start it again"
+_COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and restart it"
 
 
 def about_version(server: str, version: str, memory_gb: float | None) -> list[Finding]:
@@ -37,9 +37,9 @@ def about_version(server: str, version: str, memory_gb: float | None) -> list[Fi
 def about_way(server: str, *, encrypted: bool, key: bool, private: bool) -> Finding:
     """How the server is reached, and whether its key can be read on the way."""
     if key and not encrypted and not private:
-        what = f"the key for {server} travels without TLS"
+        what = f"the key for {server} is sent without TLS"
         return Finding(level="hint", what=what, mend="use https:// in COMFY_URLS")
-    way = f"{'HTTPS' if encrypted else 'HTTP'}, {'by its key' if key else 'without a key'}"
+    way = f"{'HTTPS' if encrypted else 'HTTP'}, {'with its key' if key else 'without a key'}"
     return Finding(level="ok", what=f"{server} answers over {way}")
 
 
@@ -84,8 +84,8 @@ def _origin(class_type: str) -> str:
     if class_type in pack.CLASSES:
         return _COPY
     if class_type.endswith(_GGUF):
-        return "install ComfyUI-GGUF there and start it again"
-    return "install the extension that brings it, or update ComfyUI, and start it again"
+        return "install ComfyUI-GGUF there and restart it"
+    return "install the extension that brings it, or update ComfyUI, and restart it"
 
 
 def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding]:
@@ -95,7 +95,7 @@ def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding
     flags = {flag.partition("=")[0] for flag in argv if isinstance(flag, str)}
     if flags & {"--cache-lru", "--cache-ram"}:
         return []
-    what = f"{server} loads its models anew whenever people change between them"
+    what = f"{server} loads its models again whenever people switch between them"
     return [Finding(level="hint", what=what, mend="start ComfyUI with --cache-lru 100")]
 
 
@@ -116,7 +116,7 @@ def about_attention(server: str, flag: str) -> Finding:
 
 def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> Finding:
     """The card says that not even one picture fits."""
-    what = f"{server} has {memory_gb:.1f} GB, and by its card {name} wants {needed_gb:.1f} GB"
+    what = f"{server} has {memory_gb:.1f} GB, and the card of {name} asks for {needed_gb:.1f} GB"
     return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card")
 
 
@@ -126,5 +126,7 @@ def about_model(server: str, name: str, limit: int, why_alone: str | None, *, un
         return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})")
     what = f"{server} can run {name}, {limit} at once"
     if untried:
-        what = f"{server} can run {name}, one at once to begin with, up to {limit} as they prove to fit"
+        what = (
+            f"{server} can run {name}, one at a time to begin with, up to {limit} once they are known to fit"
+        )
     return Finding(level="ok", what=what)

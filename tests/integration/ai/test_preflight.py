@@ -58,7 +58,7 @@ async def test_a_card_that_does_not_say_what_fits_begins_with_care_unless_the_op
     templates = {"flux": replace(SHIPPED["flux"], card=card), "z-image": SHIPPED["z-image"]}
     report = await report_of(GOOD, templates=templates)
     assert (report.limits["flux"], report.cautious) == (4, {"flux"})
-    assert any("one at once to begin with, up to 4" in str(finding) for finding in report.findings)
+    assert any("one at a time to begin with, up to 4" in str(finding) for finding in report.findings)
     assert not (await report_of(GOOD, templates=templates, max_batch=3)).cautious
 
 
@@ -143,7 +143,7 @@ async def test_a_near_miss_is_suggested() -> None:
 async def test_missing_nodes_name_the_extension_that_brings_them() -> None:
     report = await report_of(ServerProfile(gguf=False, cache_lru=100))
     assert set(report.limits) == {"upscale"}
-    assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there and start it again" in told(report)
+    assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there and restart it" in told(report)
     assert len(report.notes) == 2
 
 
@@ -175,7 +175,7 @@ async def test_a_server_that_is_fast_otherwise_goes_on_sharing_runs(flags: tuple
 
 async def test_a_memory_that_holds_not_even_one_picture_is_told() -> None:
     report = await report_of(ServerProfile(vram_total=4 * GIB, cache_lru=100))
-    assert "has 4.0 GB, and by its card flux wants 6.0 GB: expect it to be slow" in told(report)
+    assert "has 4.0 GB, and the card of flux asks for 6.0 GB: expect it to be slow" in told(report)
     assert report.limits["flux"] == 1
 
 

@@ -96,20 +96,20 @@ async def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(tmp_path: P
     async with place(tmp_path) as here:
         sections = await here.check()
         told = as_text(sections)
-        assert told.endswith("All in order"), told
+        assert told.endswith(" OK, 0 warnings, 0 problems"), told
         for line in (
             "✓ DISCORD_TOKEN is set (in .env)",
             "✓ the Message Content Intent is on",
             "✓ the bot has the permission Manage Channels",
-            f"✓ the link that grants exactly what is needed: {invite_link(here.discord.bot.id)}",
+            f"✓ the invite link with exactly the permissions it needs: {invite_link(here.discord.bot.id)}",
             "✓ the gallery is #gallery",
             "✓ slash commands can be registered",
             f"✓ 127.0.0.1:{here.comfy.port} is ComfyUI 0.33.0 with 24.0 GB",
-            f"✓ 127.0.0.1:{here.comfy.port} answers over HTTP, by its key",
+            f"✓ 127.0.0.1:{here.comfy.port} answers over HTTP, with its key",
             f"✓ 127.0.0.1:{here.comfy.port} has the node pack 1.1.0",
             f"✓ 127.0.0.1:{here.comfy.port} has the GGUF nodes CLIPLoaderGGUF, UnetLoaderGGUF",
             f"✓ 127.0.0.1:{here.comfy.port} can run z-image, 4 at once",
-            "✓ z-image (imagine) is in order",
+            "✓ z-image (imagine) is OK",
         ):
             assert line in told
         assert TOKEN not in told
@@ -227,7 +227,7 @@ async def test_nothing_is_looked_at_any_more_once_looking_has_failed(
 async def test_a_wrong_token_is_told(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         told = faults(await here.check(DISCORD_TOKEN="another.bots.token"))
-        assert told.startswith("Discord does not know DISCORD_TOKEN: reset it in the developer portal")
+        assert told.startswith("Discord does not accept DISCORD_TOKEN: reset it in the developer portal")
 
 
 async def test_a_discord_that_is_away_is_told(tmp_path: Path) -> None:
@@ -264,13 +264,13 @@ async def test_the_wrong_guild_none_and_no_choice_are_told(tmp_path: Path) -> No
         wrong = faults(await here.check(ALLOWED_GUILD_ID="123456789012345678"))
         assert wrong == (
             f"the bot is not in the server ALLOWED_GUILD_ID=123456789012345678, but in {known}: "
-            f"correct the id, or invite the bot by {link}"
+            f"correct the ID, or invite the bot with {link}"
         )
-        assert f"write the id of its server; it is in {known}" in faults(
+        assert f"write the ID of its server there; the bot is in {known}" in faults(
             await here.check(ALLOWED_GUILD_ID="")
         )
         here.discord.kick_bot(here.discord.guild)
-        assert faults(await here.check()) == f"the bot is in no server: invite it by {link}"
+        assert faults(await here.check()) == f"the bot is in no server: invite it with {link}"
 
 
 async def test_a_gallery_that_is_not_there_or_shut_is_told(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ async def test_a_gallery_that_is_not_there_or_shut_is_told(tmp_path: Path) -> No
             await here.check(GALLERY_CHANNEL_ID=shut)
         )
         told = faults(await here.check(GALLERY_CHANNEL_ID="123456789012345678"))
-        assert "GALLERY_CHANNEL_ID=123456789012345678 is no channel of this server" in told
+        assert "GALLERY_CHANNEL_ID=123456789012345678 is not a channel of this server" in told
 
 
 async def test_roles_that_are_not_there_are_told(tmp_path: Path) -> None:
@@ -290,8 +290,8 @@ async def test_roles_that_are_not_there_are_told(tmp_path: Path) -> None:
             PRIORITY_ROLES=f"{known},123456789012345678", ROLE_LIMITS="223456789012345678=4"
         )
         told = hints(sections)
-        assert "name 123456789012345678, which is no role of this server" in told
-        assert "name 223456789012345678, which is no role of this server" in told
+        assert "name 123456789012345678, which is not a role of this server" in told
+        assert "name 223456789012345678, which is not a role of this server" in told
         assert known not in told
         assert faults(sections) == ""
 
@@ -385,11 +385,11 @@ async def test_a_server_that_is_away_wants_a_key_or_is_none_is_told(tmp_path: Pa
         told = faults(await here.check(COMFY_API_KEY="wrong"))
         assert "wants another COMFY_API_KEY (it answered 401): correct COMFY_API_KEY" in told
         told = faults(await here.check(COMFY_URLS=here.discord.url))
-        assert "answered 404: correct COMFY_URLS, or look at what stands before that ComfyUI" in told
+        assert "answered 404: correct COMFY_URLS, or check what is in front of that ComfyUI" in told
         await here.comfy.stop()
         told = faults(await here.check())
         assert "cannot be reached" in told
-        assert "start ComfyUI with --listen, let the firewall pass its port" in told
+        assert "start ComfyUI with --listen, open its port in the firewall" in told
 
 
 async def test_a_name_that_stands_for_no_server_is_told(tmp_path: Path) -> None:
@@ -440,14 +440,14 @@ async def test_a_certificate_that_nobody_knows_and_a_server_without_tls_are_told
         assert "its certificate is not trusted (unable to get local issuer certificate)" in told
         assert "name its authority's file in the environment variable SSL_CERT_FILE" in told
         told = faults(await here.check(COMFY_URLS=here.comfy.url.replace("http://", "https://")))
-        assert "does not speak TLS there: write http:// if it speaks no TLS" in told
+        assert "does not speak TLS there: write http:// if it does not use TLS" in told
 
         here.write(COMFY_URLS=url)
         command = [sys.executable, str(ROOT / "bot.py"), "check", "--env-file", str(here.env_file)]
         environ = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(authority.certificate)}
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, env=environ, check=False)
         assert done.returncode == 0, done.stdout
-        assert "answers over HTTPS, by its key" in done.stdout.decode()
+        assert "answers over HTTPS, with its key" in done.stdout.decode()
 
 
 async def test_what_a_server_lacks_is_told_with_what_to_do(tmp_path: Path) -> None:

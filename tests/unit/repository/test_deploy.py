@@ -98,7 +98,7 @@ def test_what_is_in_the_image_is_enough_to_run(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=False)
     told = json.loads(done.stdout)["checks"]
     models = [check["what"] for check in told if check["area"] == "Models in flujos/"]
-    assert "flux (imagine) is in order" in models
+    assert "flux (imagine) is OK" in models
     assert done.stderr == b""
 
 

@@ -39,4 +39,4 @@ async def test_a_key_in_the_open_is_told(url: str, key: str | None, told: bool) 
         http = ComfyClient(session=session, url=url, api_key=key).http
     finding = about_way(http.name, encrypted=http.encrypted, key=http.has_key, private=http.private)
     assert (finding.level == "hint") is told
-    assert not told or str(finding).endswith("travels without TLS: use https:// in COMFY_URLS")
+    assert not told or str(finding).endswith("is sent without TLS: use https:// in COMFY_URLS")

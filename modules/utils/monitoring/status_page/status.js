@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const PALETTE = ["#4c86d8", "#3f9e78", "#b5678f", "#8a74d6", "#b98235", "#3e97a8", "#a5574b", "#6d8a3a"];
-const STATES = { starting: "starting", idle: "idle", busy: "at work", down: "not reachable", draining: "finishing" };
+const STATES = { starting: "starting", idle: "idle", busy: "busy", down: "offline", draining: "finishing" };
 const colours = new Map();
 let minutes = 10;
 let last = null;
@@ -57,8 +57,8 @@ function drawFigures(told, from) {
     figure("Typical wait", wait === null ? "–" : seconds(wait)),
     figure("Failed", String(figures.failed ?? 0)),
     figure("Fairness", (figures.fairness ?? 1).toFixed(2)),
-    figure("To Discord", String(figures.requests ?? 0), figures.refused ? `${figures.refused} × 429` : ""),
-    figure("Up", seconds(told.now - told.started_at)),
+    figure("Discord requests", String(figures.requests ?? 0), figures.refused ? `${figures.refused} rate-limited` : ""),
+    figure("Running for", seconds(told.now - told.started_at)),
   );
 }
 
@@ -87,7 +87,7 @@ function lane(engine, told, from, width) {
   const about = element("div", { class: "about" });
   about.append(
     element("b", { class: engine.state }, STATES[engine.state] ?? engine.state),
-    ` · ${engine.pictures} pictures · ${Math.round(engine.busy * 100)} % busy`,
+    ` · ${engine.pictures} pictures · ${Math.round(engine.busy * 100)}% busy`,
   );
   label.append(about);
   if (engine.trouble) label.append(element("div", { class: "about trouble", title: engine.trouble }, engine.trouble));
@@ -117,7 +117,7 @@ function drawLanes(told, from) {
   const narrow = matchMedia("(max-width: 760px)").matches;
   const width = Math.max(200, lanes.clientWidth - (narrow ? 0 : 264));
   const rows = told.engines.map((engine) => lane(engine, told, from, width));
-  lanes.replaceChildren(...(rows.length ? rows : [element("p", { class: "none" }, "No GPU is named in COMFY_URLS")]));
+  lanes.replaceChildren(...(rows.length ? rows : [element("p", { class: "none" }, "COMFY_URLS names no GPU")]));
   const keys = [...colours].map(([model, colour]) => {
     const key = element("span");
     const mark = shape("svg", { viewBox: "0 0 10 10" });
@@ -125,7 +125,7 @@ function drawLanes(told, from) {
     key.append(mark, model);
     return key;
   });
-  if (keys.length) keys.push(element("span", {}, "the number is how many pictures one run makes"));
+  if (keys.length) keys.push(element("span", {}, "the number in a bar is how many pictures that run makes"));
   $("legend").replaceChildren(...keys);
 }
 
