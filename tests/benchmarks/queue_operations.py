@@ -47,7 +47,7 @@ async def _operations(waiting: int, users: int, seed: int) -> float:
         (job,) = await queue.submit([request(user=user, prompt="p", model=model)])
         assert queue.place(job.id) is not None
         if number % BATCH == BATCH - 1:
-            slot.flights.clear()
+            slot.batches.clear()
             flight = await queue.dispatcher.take(slot)
             assert len(flight.batch.jobs) == BATCH
     return OPERATIONS / (time.process_time() - began)
