@@ -52,7 +52,7 @@ class _Stand:
             clock=self.clock,
             delivery=Doorstep(self._delivered, seconds=0.05),
         )
-        self.fleet = Fleet(manager=self.queue, make_engine=self._engine, clock=self.clock)
+        self.fleet = Fleet(runs=self.queue.runs, make_engine=self._engine, clock=self.clock)
         await self.fleet.set_urls([str(number) for number in range(GPUS)])
         await asyncio.sleep(1)
 

@@ -58,7 +58,7 @@ class _Simulation:
             clock=clock,
             delivery=Doorstep(self._delivered),
         )
-        fleet = Fleet(manager=self.queue, make_engine=lambda url: self._engine(url, clock), clock=clock)
+        fleet = Fleet(runs=self.queue.runs, make_engine=lambda url: self._engine(url, clock), clock=clock)
         await fleet.set_urls([str(number) for number in range(GPUS)])
         people = [asyncio.ensure_future(work) for work in (self._casual(), self._eager())]
         await asyncio.sleep(SETTLE)
