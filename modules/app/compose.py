@@ -137,7 +137,7 @@ class Product:
         await self.status_messages.recall()
         await self.queue.recover()
         await self.addresses.set(self.settings.comfy_urls, self.settings.max_batch_size)
-        await self.status_messages.mend(self.queue.job, self.database.history.job)
+        await self.status_messages.repair(self.queue.job, self.database.history.job)
 
     async def _take_up_and_keep(self) -> None:
         await self.take_up()

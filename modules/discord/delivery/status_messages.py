@@ -371,7 +371,7 @@ class LiveStatusMessages:
             for record in await self._store.all()
         }
 
-    async def mend(
+    async def repair(
         self,
         active: Callable[[JobId], Job | None],
         ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]],

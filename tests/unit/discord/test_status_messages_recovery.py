@@ -61,7 +61,7 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
 
     async def whole() -> None:
         await messages.recall()
-        await messages.mend(lambda _: None, known)
+        await messages.repair(lambda _: None, known)
 
     run_virtual(whole())
     assert len(shelf.noted) == left
@@ -135,7 +135,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
 
     async def whole() -> None:
         await messages.recall()
-        await messages.mend(lambda _: None, known)
+        await messages.repair(lambda _: None, known)
         await clock.sleep(30)
 
     run_virtual(whole())
