@@ -145,3 +145,15 @@ def test_each_picture_is_there_in_each_language_and_small(language: str) -> None
     assert names == {path.name for path in (folder / "en").glob("*.png")}
     assert {"queued.png", "running.png", "result.png", "form.png", "history.png", "status.png"} <= names
     assert all((folder / language / name).stat().st_size <= MOST_BYTES for name in names)
+
+
+def test_the_ways_through_the_code_name_functions_that_are_there() -> None:
+    told = text(ROOT / "docs" / "architecture.md")
+    steps = re.findall(r"^\| \d+ \| `([\w/]+\.py)` \| `(\w+)\.(\w+)` \|", told, re.MULTILINE)
+    assert len(steps) >= 20
+    for file, owner, function in steps:
+        source = text(ROOT / "modules" / file)
+        assert re.search(rf"^class {owner}\b", source, re.MULTILINE), (file, owner)
+        assert re.search(rf"^    (?:async )?def {function}\(", source, re.MULTILINE), (file, function)
+    for file in re.findall(r"`(modules/[\w/]+\.py)`", told):
+        assert (ROOT / file).is_file(), file
