@@ -43,11 +43,16 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no Com
 Measurements = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def printed() -> Measurements:
-    command = [PYTHON, str(SCRIPT), os.path.abspath(FOLDER), str(PACK)]
+def printed_by(script: Path) -> Measurements:
+    """What a script prints that runs inside ComfyUI, without its server: one object a line."""
+    command = [PYTHON, str(script), os.path.abspath(FOLDER), str(PACK)]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def printed() -> Measurements:
+    return printed_by(SCRIPT)
 
 
 @pytest.fixture(scope="module")

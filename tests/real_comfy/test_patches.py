@@ -6,9 +6,6 @@ No server is needed: REAL_COMFY_PATH names a ComfyUI's folder, REAL_COMFY_PYTHON
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ import pytest
 
 from tests.real_comfy.conftest import Record
 from tests.real_comfy.report import patches_table
-from tests.real_comfy.test_networks import FOLDER, PACK, PYTHON, TARGET, USUAL, Measurements
+from tests.real_comfy.test_networks import FOLDER, PACK, TARGET, USUAL, Measurements, printed_by
 
 SCRIPT = Path(__file__).with_name("patches.py")
 PADDED = {"key_mask", "masked_layout", "bucket", "own_mask"}  # ways in which a text is filled
@@ -28,9 +25,7 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no Com
 
 @pytest.fixture(scope="module")
 def printed() -> Measurements:
-    command = [PYTHON, str(SCRIPT), os.path.abspath(FOLDER), str(PACK)]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    return printed_by(SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -16,21 +15,6 @@ from PIL import Image
 from modules.demo.comfy_server import ComfyServer, Timing
 from modules.demo.comfy_server.failure_texts import CURED_BY_RESTART, LACKS_OF_MEMORY
 from tests.integration.embedded_comfy import Listener, fused_graph, new_keys, stock_graph, zimage_graph
-
-
-@pytest.fixture
-async def comfy() -> AsyncIterator[ComfyServer]:
-    async with ComfyServer(timing=Timing(step=0.002)) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(comfy: ComfyServer) -> AsyncIterator[Listener]:
-    async with aiohttp.ClientSession(comfy.url) as http:
-        listener = Listener(http)
-        await listener.connect()
-        yield listener
-        await listener.close()
 
 
 def error_of(events: list[dict[str, Any]]) -> dict[str, Any]:

@@ -43,21 +43,6 @@ from tests.integration.embedded_comfy import (
 )
 
 
-@pytest.fixture
-async def comfy() -> AsyncIterator[ComfyServer]:
-    async with ComfyServer(timing=Timing(step=0.002)) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(comfy: ComfyServer) -> AsyncIterator[Listener]:
-    async with aiohttp.ClientSession(comfy.url) as http:
-        listener = Listener(http)
-        await listener.connect()
-        yield listener
-        await listener.close()
-
-
 def png(size: tuple[int, int], colour: tuple[int, int, int] = (200, 30, 30), **more: Any) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, "PNG", **more)
