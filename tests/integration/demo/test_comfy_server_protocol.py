@@ -22,15 +22,6 @@ async def comfy() -> AsyncIterator[ComfyServer]:
         yield server
 
 
-@pytest.fixture
-async def client(comfy: ComfyServer) -> AsyncIterator[Listener]:
-    async with aiohttp.ClientSession(comfy.url) as http:
-        listener = Listener(http)
-        await listener.connect()
-        yield listener
-        await listener.close()
-
-
 def kinds(events: list[Any]) -> list[str]:
     """The events' types in order, with repetitions of one type drawn together."""
     found: list[str] = []
