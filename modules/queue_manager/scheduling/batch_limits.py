@@ -1,8 +1,8 @@
 """How many rows one engine can take of each model, learned from what its runs came to.
 
-A limit that is not known yet grows from one row by what came through. An out-of-memory halves it, but
-not below a smaller size that came through before. After each
-disappointment a larger size is tried more rarely. A model whose runs refuse to be fused takes one row.
+A limit that is not known yet grows from one row by what came through. An out-of-memory halves it, but not
+below a smaller size that came through before; after each one a larger size is tried more rarely. A model
+whose runs refuse to be fused takes one row.
 """
 
 from __future__ import annotations

@@ -115,28 +115,18 @@ class EngineRegistry:
 
     def run_ended(self, in_flight: InFlightBatch, seconds: float) -> None:
         """A run came through."""
-        engine_state, model, rows = (
-            in_flight.engine_state,
-            in_flight.batch.key.model,
-            len(in_flight.batch.jobs),
-        )
+        engine_state, model, jobs = in_flight.engine_state, in_flight.batch.key.model, in_flight.batch.jobs
         engine_state.busy_seconds += seconds
-        engine_state.limits.succeeded(model, rows)
-        if (
-            engine_state.fusion_doubts.succeeded(model, [job.id for job in in_flight.batch.jobs])
-            >= ALONE_AFTER
-        ):
-            self.run_alone(
-                engine_state, model, "its batches failed there, and each of their jobs worked alone"
-            )
+        engine_state.limits.succeeded(model, len(jobs))
+        proofs = engine_state.fusion_doubts.succeeded(model, [job.id for job in jobs])
+        if proofs >= ALONE_AFTER:
+            why = "its batches failed there, and each of their jobs worked alone"
+            self.run_alone(engine_state, model, why)
 
     def out_of_memory(self, in_flight: InFlightBatch) -> None:
         """A run did not fit."""
-        engine_state, model, rows = (
-            in_flight.engine_state,
-            in_flight.batch.key.model,
-            len(in_flight.batch.jobs),
-        )
+        engine_state, model = in_flight.engine_state, in_flight.batch.key.model
+        rows = len(in_flight.batch.jobs)
         limit = engine_state.limits.out_of_memory(model, rows)
         extra = {"engine": engine_state.name, "model": model}
         log.warning("Out of memory with %d pictures; %d at most from now on", rows, limit, extra=extra)
@@ -155,12 +145,12 @@ class EngineRegistry:
         says: it gets nothing more then, but for one job at a time that shows whether it is well again."""
         if error.blame == "content" and jobs:
             engine_state.fusion_doubts.failed(jobs[0].key.model, [job.id for job in jobs])
-        if jobs and (error.blame == "content" or (error.blame == "size" and len(jobs) == 1)):
+        unmistakable = isinstance(error, EngineSick)
+        lone = error.blame == "size" and len(jobs) == 1
+        if jobs and (unmistakable or lone or error.blame == "content"):
             engine_state.record.failed(jobs, str(error), self._clock.now())
-            self._judge(engine_state)
-        elif jobs and isinstance(error, EngineSick):
-            engine_state.record.failed(jobs, str(error), self._clock.now())
-            self._condemn(engine_state)
+            if unmistakable or self._is_convicted(engine_state):
+                self._condemn(engine_state)
         return engine_state.sick
 
     def came_through(self, engine_state: EngineState, job: Job) -> None:
@@ -175,7 +165,8 @@ class EngineRegistry:
         for other in self._states.values():
             if other.record.runs:
                 other.record.innocent(job.id)
-                self._judge(other)
+                if self._is_convicted(other):
+                    self._condemn(other)
 
     def trusted(self, engine: str, job: Job) -> bool:
         """Whether nothing failed there lately but what ``job`` was part of."""
@@ -196,9 +187,9 @@ class EngineRegistry:
             for engine_state in engine_states:
                 engine_state.record.guilty(job.id)
 
-    def _judge(self, engine_state: EngineState) -> None:
-        if engine_state.record.culprits(self._working) >= SICK_AFTER:
-            self._condemn(engine_state)
+    def _is_convicted(self, engine_state: EngineState) -> bool:
+        """Whether more people would have to be guilty than is believed."""
+        return engine_state.record.culprits(self._working) >= SICK_AFTER
 
     def _condemn(self, engine_state: EngineState) -> None:
         if engine_state.sick:
