@@ -24,7 +24,7 @@ from modules.ai.models.loading import offers as offers_of
 from modules.app import check
 from modules.discord.bot import ImageBot
 from modules.discord.cogs.account import Account
-from modules.discord.cogs.admin import Admin, AdminSlash
+from modules.discord.cogs.admin import Admin
 from modules.discord.cogs.commands import Commands
 from modules.discord.cogs.components import Components
 from modules.discord.cogs.home_guild import HomeGuild
@@ -428,11 +428,11 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             jobs=jobs,
             messages=messages,
             registration=registration,
-            limits=limits,
+            rules=limits,
             cooldown_seconds=settings.cooldown_seconds,
             traffic=traffic,
             clock=clock,
-            reload=instead.reload or environment.reload,
+            reload_settings=instead.reload or environment.reload,
             inspect=instead.inspect or partial(check.inspect, settings, models, asking_by(client.http)),
         )
 
@@ -447,8 +447,14 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         cogs: tuple[commands.Cog, ...] = (
             home_guild,
-            Admin(administration, guard=client.guard, preferences=database.preferences, messages=messages),
-            AdminSlash(administration, deferrals=deferrals, requesters=requesters),
+            Admin(
+                administration=administration,
+                guard=client.guard,
+                preferences=database.preferences,
+                messages=messages,
+                deferrals=deferrals,
+                requesters=requesters,
+            ),
             sessions,
             Commands(
                 client,

@@ -36,13 +36,12 @@ async def answer(
     text: str = "",
     *,
     view: discord.ui.View | None = None,
-    embed: discord.Embed | None = None,
+    embeds: Sequence[discord.Embed] = (),
     files: Sequence[discord.File] = (),
 ) -> None:
     """Answer so that only this person sees it, deferred or not. Nobody is pinged."""
     text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
     extras: dict[str, Any] = {"allowed_mentions": mentions(None)}
-    embeds = [embed] if embed is not None else []
     if not interaction.response.is_done():
         if view is not None:
             extras["view"] = view
