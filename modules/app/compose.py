@@ -37,7 +37,7 @@ from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessage
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
 from modules.discord.interactions.administration import Administration, Inspect, Reload
-from modules.discord.interactions.autocomplete import ModelChoices
+from modules.discord.interactions.autocomplete import Choices
 from modules.discord.interactions.cancel_menu import CancelMenu
 from modules.discord.interactions.component_router import ComponentRouter
 from modules.discord.interactions.deferral import Deferrals
@@ -340,9 +340,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             banned=BannedWords(Path(settings.banned_words_file) if settings.banned_words_file else None),
             clock=clock,
         )
-        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies)
         requesters = Requesters(preferences=database.preferences, home=client.home)
-        deferrals = Deferrals()
+        deferrals = Deferrals(requesters=requesters)
+        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
         reader = AttachmentReader(session=lambda: session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
@@ -393,14 +393,12 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         history_view = HistoryView(
             history=database.history,
             jobs=jobs,
-            requesters=requesters,
             deferrals=deferrals,
             messages=messages,
             offers=offers,
         )
         settings_view = SettingsView(
             preferences=database.preferences,
-            requesters=requesters,
             deferrals=deferrals,
             messages=messages,
             offers=offers,
@@ -410,12 +408,11 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             history=database.history,
             channels=channels,
             failures=failures,
-            requesters=requesters,
             deferrals=deferrals,
             messages=messages,
         )
-        cancel_menu = CancelMenu(queue=queue, requesters=requesters, deferrals=deferrals, messages=messages)
-        model_choices = ModelChoices(offers=offers, messages=messages, seconds=queue.durations.alone)
+        cancel_menu = CancelMenu(queue=queue, deferrals=deferrals, messages=messages)
+        choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
         registration = CommandSync(
             client=client, tree=client.tree, messages=messages, facts=database.key_values
         )
@@ -436,9 +433,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             inspect=instead.inspect or partial(check.inspect, settings, models, asking_by(client.http)),
         )
 
-        home_guild = HomeGuild(client, queue=queue)
+        home_guild = HomeGuild(bot=client, queue=queue)
         sessions = Sessions(
-            client,
+            bot=client,
             queue=queue,
             channels=channels,
             store=database.sessions,
@@ -457,7 +454,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             ),
             sessions,
             Commands(
-                client,
+                bot=client,
                 requests=requests,
                 jobs=jobs,
                 pictures=pictures,
@@ -467,20 +464,20 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 queue_view=QueueView(queue=queue, availability=availability, messages=messages),
                 cancel_menu=cancel_menu,
                 message_menus=message_menus,
-                model_choices=model_choices,
+                choices=choices,
                 limits=limits,
                 messages=messages,
                 offers=offers,
             ),
             Account(
-                history=history_view,
-                settings=settings_view,
-                forget=forget_view,
-                model_choices=model_choices,
+                history_view=history_view,
+                settings_view=settings_view,
+                forget_view=forget_view,
+                choices=choices,
                 requesters=requesters,
             ),
             Components(
-                client,
+                bot=client,
                 router=ComponentRouter(
                     actions=actions,
                     message_menus=message_menus,

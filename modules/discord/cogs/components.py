@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
 
@@ -19,27 +20,22 @@ from modules.queue_manager.errors import RequestRejected, StoreError
 log = getLogger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class Components(commands.Cog):
     """Hears what people click and type, and gives it to the router."""
 
-    def __init__(
-        self,
-        bot: ImageBot,
-        *,
-        router: ComponentRouter,
-        errors: ErrorReplies,
-        undelivered: UndeliveredPictures,
-        requesters: Requesters,
-    ) -> None:
-        self._bot, self._router, self._errors = bot, router, errors
-        self._undelivered, self._requesters = undelivered, requesters
+    bot: ImageBot
+    router: ComponentRouter
+    errors: ErrorReplies
+    undelivered: UndeliveredPictures
+    requesters: Requesters
 
     @commands.Cog.listener()
     async def on_component(self, interaction: discord.Interaction, what: str, about: str) -> None:
         """A button or menu of ours was used, here or in direct messages."""
         if self._hears(interaction):
-            self._bot.track()
-            await self._errors.fenced(interaction, lambda: self._router.component(interaction, what, about))
+            self.bot.track()
+            await self.errors.fenced(interaction, lambda: self.router.component(interaction, what, about))
             await self._show_undelivered(interaction)
 
     @commands.Cog.listener()
@@ -50,23 +46,23 @@ class Components(commands.Cog):
         data: dict[str, Any] = dict(interaction.data or {})
         match = TEMPLATE.fullmatch(str(data.get("custom_id", "")))
         if match is not None and match["what"] == "form":
-            self._bot.track()
+            self.bot.track()
             about = match["about"] or ""
-            await self._errors.fenced(interaction, lambda: self._router.form(interaction, about))
+            await self.errors.fenced(interaction, lambda: self.router.form(interaction, about))
             await self._show_undelivered(interaction)
 
     @commands.Cog.listener()
     async def on_app_command_completion(self, interaction: discord.Interaction, _: object) -> None:
         """A command of theirs was answered."""
-        self._bot.track()
+        self.bot.track()
         await self._show_undelivered(interaction)
 
     async def _show_undelivered(self, interaction: discord.Interaction) -> None:
         """Bring what could be brought nowhere before."""
         try:
-            if await self._undelivered.waits_for(interaction.user.id):
-                person = await self._requesters.of(interaction)
-                await self._undelivered.show(
+            if await self.undelivered.waits_for(interaction.user.id):
+                person = await self.requesters.of(interaction)
+                await self.undelivered.show(
                     person.guild_id,
                     person.user_id,
                     name=person.name,
@@ -77,4 +73,4 @@ class Components(commands.Cog):
             log.info("what is kept for %s was not looked at: %s", interaction.user.id, error)
 
     def _hears(self, interaction: discord.Interaction) -> bool:
-        return interaction.guild_id is None or self._bot.guard.admits(interaction.guild_id)
+        return interaction.guild_id is None or self.bot.guard.admits(interaction.guild_id)

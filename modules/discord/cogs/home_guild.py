@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from logging import getLogger
 
 import discord
@@ -18,12 +19,15 @@ log = getLogger(__name__)
 TIME_LIMIT = 30.0
 
 
+@dataclass(kw_only=True, eq=False)
 class HomeGuild(commands.Cog):
     """``serving`` is set once the allowed guild is known to be there: while the bot is being set up, or is in
     other guilds only, it never is."""
 
-    def __init__(self, bot: ImageBot, *, queue: QueueManager) -> None:
-        self._bot, self._queue = bot, queue
+    bot: ImageBot
+    queue: QueueManager
+
+    def __post_init__(self) -> None:
         self.serving = asyncio.Event()
         self._said: str | None = None
 
@@ -40,7 +44,7 @@ class HomeGuild(commands.Cog):
     @commands.Cog.listener()
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """A guild came later than the others, or after an outage."""
-        if self._bot.is_ready():
+        if self.bot.is_ready():
             await self._decide()
 
     @commands.Cog.listener()
@@ -49,18 +53,18 @@ class HomeGuild(commands.Cog):
         await self._decide()
 
     async def _decide(self) -> None:
-        guard, guilds = self._bot.guard, self._bot.guilds
+        guard, guilds = self.bot.guard, self.bot.guilds
         verdict = guard.look([guild.id for guild in guilds])
         if verdict.mode == "serving":
-            if self._queue.status().closed_because in ("set-up", "wrong-guild"):
-                self._queue.open()
+            if self.queue.status().closed_because in ("set-up", "wrong-guild"):
+                self.queue.open()
             if not self.serving.is_set():
-                log.info("Serving %s as %s", self._bot.home(), self._bot.user)
+                log.info("Serving %s as %s", self.bot.home(), self.bot.user)
                 self.serving.set()
             for guild_id in verdict.leave:
                 await self._leave(guild_id)
             return
-        self._queue.close(verdict.mode)
+        self.queue.close(verdict.mode)
         known = ", ".join(f"{guild.name} ({guild.id})" for guild in guilds) or "none"
         if verdict.mode == "wrong-guild":
             wrong = f"ALLOWED_GUILD_ID={guard.allowed} is none of this bot's servers"
@@ -72,7 +76,7 @@ class HomeGuild(commands.Cog):
             self._said = line
 
     async def _leave(self, guild_id: int) -> None:
-        guild = self._bot.get_guild(guild_id)
+        guild = self.bot.get_guild(guild_id)
         if guild is None:
             return
         try:

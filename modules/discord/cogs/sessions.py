@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from logging import getLogger
 
 import discord
@@ -25,21 +26,18 @@ LOOKED_FOR_AT_ONCE = 5
 """How many owners of unused channels are looked for in one round, a request each."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Sessions(commands.Cog):
     """``sweep_every``: seconds between two looks at what is unused and who has left."""
 
-    def __init__(
-        self,
-        bot: commands.Bot,
-        *,
-        queue: QueueManager,
-        channels: SessionChannels,
-        store: SessionStore,
-        clock: Clock,
-        sweep_every: float = 60.0,
-    ) -> None:
-        self._bot, self._queue, self._channels, self._store = bot, queue, channels, store
-        self._clock, self._sweep_every = clock, sweep_every
+    bot: commands.Bot
+    queue: QueueManager
+    channels: SessionChannels
+    store: SessionStore
+    clock: Clock
+    sweep_every: float = 60.0
+
+    def __post_init__(self) -> None:
         self._looked_for: set[int] = set()
 
     async def run(self, guild_id: int) -> None:
@@ -47,20 +45,20 @@ class Sessions(commands.Cog):
         adopted = False
         while True:
             try:
-                guild = self._bot.get_guild(guild_id)
+                guild = self.bot.get_guild(guild_id)
                 if guild is not None and not adopted:
-                    await self._channels.adopt(guild)
+                    await self.channels.adopt(guild)
                     adopted = True
-                await self._channels.sweep(guild_id)
+                await self.channels.sweep(guild_id)
                 await self._look_for_leavers(guild_id)
             except (StoreError, RequestRejected) as error:
                 log.warning("sessions are looked after later: %s", error)
-            await self._clock.sleep(self._sweep_every)
+            await self.clock.sleep(self.sweep_every)
 
     @commands.Cog.listener()
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel deleted by hand: the next result makes a new one."""
-        await self._channels.forget_channel(channel.id)
+        await self.channels.forget_channel(channel.id)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -69,7 +67,7 @@ class Sessions(commands.Cog):
         if message.guild is None or not isinstance(channel, discord.TextChannel):
             return
         if owner_of(channel.name, channel.topic) == message.author.id:
-            await self._channels.touch(message.guild.id, message.author.id)
+            await self.channels.touch(message.guild.id, message.author.id)
 
     @commands.Cog.listener()
     async def on_member_ban(self, guild: discord.Guild, user: discord.User | discord.Member) -> None:
@@ -82,11 +80,11 @@ class Sessions(commands.Cog):
         await self._see_off(payload.guild_id, payload.user.id)
 
     async def _look_for_leavers(self, guild_id: int) -> None:
-        guild = self._bot.get_guild(guild_id)
-        if guild is None or self._bot.intents.members:
+        guild = self.bot.get_guild(guild_id)
+        if guild is None or self.bot.intents.members:
             return
-        owners = [record.user_id for record in await self._store.of_guild(guild_id)]
-        busy = [user_id for user_id in owners if self._queue.active_jobs(user_id)]
+        owners = [record.user_id for record in await self.store.of_guild(guild_id)]
+        busy = [user_id for user_id in owners if self.queue.active_jobs(user_id)]
         for user_id in (*busy, *self._next_in_turn(set(owners) - set(busy))):
             if not await _is_member(guild, user_id):
                 await self._see_off(guild_id, user_id)
@@ -101,8 +99,8 @@ class Sessions(commands.Cog):
 
     async def _see_off(self, guild_id: int, user_id: int) -> None:
         """Cancel the jobs and close the channel of somebody who is not there any more."""
-        cancelled = await self._queue.cancel_user(user_id, by=None)
-        closed = await self._channels.close(guild_id, user_id)
+        cancelled = await self.queue.cancel_user(user_id, by=None)
+        closed = await self.channels.close(guild_id, user_id)
         if cancelled or closed:
             log.info("a member left: %d jobs cancelled", len(cancelled))
 

@@ -7,9 +7,12 @@ few enough to be used again: a thousand at once would each begin with a handshak
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
 
 import discord
 
+from modules.discord.requests.requester import Requester, Requesters
 from modules.queue_manager.backports import timeout
 
 AT_ONCE = 100
@@ -22,10 +25,13 @@ STAND_BACK = 2.0
 """Seconds for which work stands back at most."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Deferrals:
     """One for the whole bot: all acknowledgements stand in one line."""
 
-    def __init__(self) -> None:
+    requesters: Requesters
+
+    def __post_init__(self) -> None:
         self._doors = asyncio.Semaphore(AT_ONCE)
         self._pending = 0
         self._calm = asyncio.Event()
@@ -46,11 +52,11 @@ class Deferrals:
             self._pending -= 1
             if not self._pending:
                 self._calm.set()
-        await self._stand_back()
-
-    async def _stand_back(self) -> None:
-        try:
+        with suppress(asyncio.TimeoutError):
             async with timeout(STAND_BACK):
                 await self._calm.wait()
-        except asyncio.TimeoutError:
-            return
+
+    async def begin(self, interaction: discord.Interaction, *, update: bool = False) -> Requester:
+        """Acknowledge, and tell who asks. Raises `NotAMember` or what `defer` raises."""
+        await self.defer(interaction, update=update)
+        return await self.requesters.of(interaction)

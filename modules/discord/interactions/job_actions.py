@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 import discord
 
@@ -31,27 +32,23 @@ VARIATION_STRENGTH = 0.15
 """How much of a second noise Vary mixes in: the composition stays, details change."""
 
 
+@dataclass(kw_only=True, eq=False)
 class JobActions:
     """One method for each button, and one for each form that a button opened."""
 
-    def __init__(
-        self,
-        *,
-        queue: QueueManager,
-        history: History,
-        jobs: JobLookup,
-        pictures: SourcePictures,
-        requesters: Requesters,
-        deferrals: Deferrals,
-        requests: ImageRequests,
-        gallery: Gallery,
-        message_client: MessageClient,
-        messages: Translations,
-    ) -> None:
-        self._queue, self._history, self._jobs, self._pictures = queue, history, jobs, pictures
-        self._requesters, self._deferrals, self._requests = requesters, deferrals, requests
-        self._gallery, self._message_client, self._messages = gallery, message_client, messages
-        self._offers = queue.offers
+    queue: QueueManager
+    history: History
+    jobs: JobLookup
+    pictures: SourcePictures
+    requesters: Requesters
+    deferrals: Deferrals
+    requests: ImageRequests
+    gallery: Gallery
+    message_client: MessageClient
+    messages: Translations
+
+    def __post_init__(self) -> None:
+        self._offers = self.queue.offers
         self._by_name: Mapping[str, Callable[[discord.Interaction, Job], Awaitable[None]]] = {
             "again": self._again,
             "vary": self._vary,
@@ -70,15 +67,15 @@ class JobActions:
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await self._deferrals.defer(interaction)
-        job = await self._jobs.job(job_id)
+            await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         if interaction.user.id == job.request.user_id:
             return
-        shared = interaction.channel_id is not None and interaction.channel_id == self._gallery.channel_id
+        shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
         if what == "prompt" and shared:
             return
         if what == "cancel" and interaction.permissions.administrator:
@@ -116,14 +113,14 @@ class JobActions:
             seed=seed,
             negative=request.negative,
             variation=variation,
-            sources=await self._pictures.sources(request),
+            sources=await self.pictures.sources(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, image_request)
 
     async def _upscale(self, interaction: discord.Interaction, job: Job) -> None:
-        picture = await self._pictures.of_job(job.id, interaction.message)
+        picture = await self.pictures.of_job(job.id, interaction.message)
         image_request = ImageRequest(
             kind="upscale",
             prompt=job.request.prompt,
@@ -132,35 +129,35 @@ class JobActions:
             age_restricted=is_nsfw(self._offers, job.request),
             origin=job.request.as_origin("upscale"),
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, image_request)
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
-        person = await self._requesters.of(interaction)
-        await interaction.response.send_modal(edit_form(self._messages, person.locale, job.id))
+        person = await self.requesters.of(interaction)
+        await interaction.response.send_modal(edit_form(self.messages, person.locale, job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
-        person, message, made = await self._requesters.of(interaction), interaction.message, job.request.maker
+        person, message, made = await self.requesters.of(interaction), interaction.message, job.request.maker
         if made.sources and made.user_id != person.user_id and message is not None:
             # What an edit started from stays its owner's; what it became is there for everybody.
             form = edit_form if any(offer.kind == "edit" for offer in self._offers) else again_form
             about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(form(self._messages, person.locale, about))
+            await interaction.response.send_modal(form(self.messages, person.locale, about))
             return
         await interaction.response.send_modal(self.form_about(job, person, message))
 
     def form_about(self, job: Job, person: Requester, message: discord.Message | None) -> discord.ui.Modal:
         """Everything that the picture was made from; of an enlargement of which the origin is not known,
         nothing but new words can be asked for."""
-        messages, made = self._messages, job.request.maker
+        messages, made = self.messages, job.request.maker
         if made.kind == "upscale" and message is not None:
             return again_form(messages, person.locale, f"{message.channel.id}-{message.id}")
         offer = next((offer for offer in self._offers if offer.name == made.model), None)
         return prompt_form(messages, person.locale, job, offer)
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
-        gallery = await self._gallery.share(interaction, job)
-        person = await self._requesters.of(interaction)
-        text = self._messages.text(person.locale, "shared-done", channel=f"<#{gallery}>")
+        gallery = await self.gallery.share(interaction, job)
+        person = await self.requesters.of(interaction)
+        text = self.messages.text(person.locale, "shared-done", channel=f"<#{gallery}>")
         await answer(interaction, text)
 
     async def _delete(self, interaction: discord.Interaction, job: Job) -> None:
@@ -168,25 +165,25 @@ class JobActions:
         if message is not None:
             try:
                 where = Posted(channel_id=message.channel.id, message_id=message.id)
-                await self._message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
             except MessageError as error:
                 raise NoPictureHere(str(error)) from error
-        await self._history.delete_picture(job.id)
-        person = await self._requesters.of(interaction)
-        await answer(interaction, self._messages.text(person.locale, "deleted"))
+        await self.history.delete_picture(job.id)
+        person = await self.requesters.of(interaction)
+        await answer(interaction, self.messages.text(person.locale, "deleted"))
 
     async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
-        person = await self._requesters.of(interaction)
+        person = await self.requesters.of(interaction)
         try:
-            await self._queue.cancel(job.id, by=person.user_id)
+            await self.queue.cancel(job.id, by=person.user_id)
         except UnknownJob:  # too late: it has ended, or is on its way
-            record = await self._history.job(job.id)
+            record = await self.history.job(job.id)
             await answer(
-                interaction, remembered(self._messages, person.locale, job, record, self._jobs.guild_of)
+                interaction, remembered(self.messages, person.locale, job, record, self.jobs.guild_of)
             )
         else:
             numbers = f"#{job.number}"
-            text = self._messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
+            text = self.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
             await answer(interaction, text)
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────
@@ -195,10 +192,10 @@ class JobActions:
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Edit came back."""
-        await self._deferrals.defer(interaction)
-        job = await self._jobs.job(job_id)
+        await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
         self._check_owner(interaction, "edit", job)
-        picture = await self._pictures.of_job(job.id, interaction.message)
+        picture = await self.pictures.of_job(job.id, interaction.message)
         image_request = ImageRequest(
             kind="edit",
             prompt=values.get("prompt", ""),
@@ -206,14 +203,14 @@ class JobActions:
             age_restricted=is_nsfw(self._offers, job.request),
             origin=job.request.as_origin("edit"),
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, image_request)
 
     async def reworded(
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
-        await self._deferrals.defer(interaction)
-        job = await self._jobs.job(job_id)
+        await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
         request = job.request.maker
         if request.kind == "upscale":  # a form of before, which offered words that change nothing
             raise PictureForgotten
@@ -228,8 +225,8 @@ class JobActions:
             shape=values.get("size") or None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,
-            sources=await self._pictures.sources(request),
+            sources=await self.pictures.sources(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, image_request)

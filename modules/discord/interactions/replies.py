@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
 
@@ -52,11 +53,12 @@ async def answer(
     )
 
 
+@dataclass(kw_only=True, eq=False)
 class ErrorReplies:
     """Tells people what went wrong, in the language that they chose."""
 
-    def __init__(self, *, messages: Translations, preferences: Preferences) -> None:
-        self._messages, self._preferences = messages, preferences
+    messages: Translations
+    preferences: Preferences
 
     async def fenced(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
         """Run what a click or a form asks for; whatever goes wrong is told."""
@@ -69,7 +71,7 @@ class ErrorReplies:
         """Say what went wrong; log it unless it was foreseen."""
         locale = str(interaction.locale)
         try:
-            locale = (await self._preferences.get(interaction.user.id)).locale or locale
+            locale = (await self.preferences.get(interaction.user.id)).locale or locale
         except StoreError as failure:
             log.info("a language could not be looked up: %s", failure)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
@@ -79,7 +81,7 @@ class ErrorReplies:
         if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
             log.error("an interaction failed", exc_info=cause)
         try:
-            await answer(interaction, sentence(cause, self._messages, locale))
+            await answer(interaction, sentence(cause, self.messages, locale))
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
             log.warning("an error could not be told: %s", failure)
 

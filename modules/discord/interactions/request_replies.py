@@ -46,17 +46,15 @@ class _Answer:
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(kw_only=True, eq=False)
 class RequestReplies:
     """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a job stands."""
 
-    def __init__(
-        self,
-        *,
-        messages: Translations,
-        place: Callable[[JobId], QueuePosition | None],
-        hindrance: Callable[[], Hindrance | None],
-    ) -> None:
-        self._messages, self._place, self._hindrance = messages, place, hindrance
+    messages: Translations
+    place: Callable[[JobId], QueuePosition | None]
+    hindrance: Callable[[], Hindrance | None]
+
+    def __post_init__(self) -> None:
         self._by_job: dict[JobId, _Answer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._doors = asyncio.Semaphore(AT_ONCE)
@@ -83,7 +81,7 @@ class RequestReplies:
         if given is None:
             return
         del given.living[event.job.id]
-        given.ended[event.job.number] = told(self._messages, given.person.locale, event)
+        given.ended[event.job.number] = told(self.messages, given.person.locale, event)
         if self._leaving:
             return  # what is still delivered then has nobody to tell it
         task = asyncio.create_task(self._correct(given, len(given.living)), name="an answer")
@@ -108,11 +106,11 @@ class RequestReplies:
                 log.info("an answer stays as it is: %s", error)
 
     async def _send(self, given: _Answer) -> None:
-        messages, person, jobs = self._messages, given.person, list(given.living.values())
+        messages, person, jobs = self.messages, given.person, list(given.living.values())
         lines = [line for _, line in sorted(given.ended.items())]
         view = None
         if jobs:
-            place, hindrance = self._place(jobs[0].id), self._hindrance()
+            place, hindrance = self.place(jobs[0].id), self.hindrance()
             lines.append(
                 queued_text(
                     messages, person, jobs, channel_id=given.channel_id, place=place, hindrance=hindrance

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import discord
 
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer
-from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import menu, rows
@@ -25,46 +25,38 @@ AUTO = "auto"
 SWITCHES = ("previews", "notify", "direct")
 
 
+@dataclass(kw_only=True, eq=False)
 class SettingsView:
     """Shows a person's settings, and keeps what they choose."""
 
-    def __init__(
-        self,
-        *,
-        preferences: Preferences,
-        requesters: Requesters,
-        deferrals: Deferrals,
-        messages: Translations,
-        offers: Sequence[ModelOffer],
-    ) -> None:
-        self._preferences, self._requesters, self._deferrals = preferences, requesters, deferrals
-        self._messages, self._offers = messages, offers
+    preferences: Preferences
+    deferrals: Deferrals
+    messages: Translations
+    offers: Sequence[ModelOffer]
 
     async def show(self, interaction: discord.Interaction, model: str | None) -> None:
         """The menus; ``model`` is one that they want from now on. Raises `UnknownModel`."""
-        await self._deferrals.defer(interaction)
-        person = await self._requesters.of(interaction)
+        person = await self.deferrals.begin(interaction)
         if model is None:
             await self._answer(interaction, person, "settings-title")
             return
-        offer = find_offer(self._offers, "imagine", model)
+        offer = find_offer(self.offers, "imagine", model)
         preferences = replace(person.preferences, model=offer.name)
-        await self._preferences.put(person.user_id, preferences)
+        await self.preferences.put(person.user_id, preferences)
         await self._answer(interaction, replace(person, preferences=preferences), "settings-saved")
 
     async def chosen(self, interaction: discord.Interaction, setting: str, values: Sequence[str]) -> None:
         """Something was chosen in a menu."""
-        await self._deferrals.defer(interaction, update=True)
-        person = await self._requesters.of(interaction)
+        person = await self.deferrals.begin(interaction, update=True)
         preferences = changed(person.preferences, setting, values)
-        await self._preferences.put(person.user_id, preferences)
+        await self.preferences.put(person.user_id, preferences)
         locale = preferences.locale or str(interaction.locale)
         now = replace(person, preferences=preferences, locale=locale)
         await self._answer(interaction, now, "settings-saved")
 
     async def _answer(self, interaction: discord.Interaction, person: Requester, title: str) -> None:
-        text = self._messages.text(person.locale, title)
-        view = settings_view(self._messages, person, self._offers)
+        text = self.messages.text(person.locale, title)
+        view = settings_view(self.messages, person, self.offers)
         await answer(interaction, f"**{text}**", view=view)
 
 

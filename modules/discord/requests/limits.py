@@ -45,11 +45,14 @@ class Limits:
         )
 
 
+@dataclass(kw_only=True, eq=False)
 class Cooldown:
     """At least so many seconds between one person's requests."""
 
-    def __init__(self, *, clock: Clock, seconds: float) -> None:
-        self._clock, self._seconds = clock, seconds
+    clock: Clock
+    seconds: float
+
+    def __post_init__(self) -> None:
         self._last: dict[int, float] = {}
 
     def check(self, user_id: int, last_asked_at: float | None = None) -> None:
@@ -57,18 +60,18 @@ class Cooldown:
 
         ``last_asked_at`` (Unix seconds) is what the journal remembers from before this process.
         """
-        if self._seconds <= 0:
+        if self.seconds <= 0:
             return
-        now = self._clock.unix()
+        now = self.clock.unix()
         last = max(self._last.get(user_id, float("-inf")), last_asked_at or float("-inf"))
-        if now - last < self._seconds:
-            raise CoolingDown(seconds=ceil(self._seconds - (now - last)))
+        if now - last < self.seconds:
+            raise CoolingDown(seconds=ceil(self.seconds - (now - last)))
         self._forget_old(now)
         self._last[user_id] = now
 
     def knows(self, user_id: int) -> bool:
         """Whether nothing needs to be read from the journal."""
-        return self._seconds <= 0 or user_id in self._last
+        return self.seconds <= 0 or user_id in self._last
 
     def undo(self, user_id: int) -> None:
         """The request was not taken: it does not count."""
@@ -76,7 +79,7 @@ class Cooldown:
 
     def _forget_old(self, now: float) -> None:
         if len(self._last) > 10_000:
-            self._last = {user: at for user, at in self._last.items() if now - at < self._seconds}
+            self._last = {user: at for user, at in self._last.items() if now - at < self.seconds}
 
 
 def day_of(unix: float) -> str:

@@ -29,21 +29,22 @@ class Requester:
     preferences: UserPreferences = field(default_factory=UserPreferences)
 
 
+@dataclass(kw_only=True, eq=False)
 class Requesters:
     """``home`` gives the guild that is served, once it is known."""
 
-    def __init__(self, *, preferences: Preferences, home: Callable[[], discord.Guild | None]) -> None:
-        self._preferences, self._home = preferences, home
+    preferences: Preferences
+    home: Callable[[], discord.Guild | None]
 
     async def of(self, interaction: discord.Interaction) -> Requester:
         """The person behind an interaction. One in direct messages is looked up in the guild.
 
         Raises `NotAMember`.
         """
-        user, home = interaction.user, self._home()
+        user, home = interaction.user, self.home()
         if interaction.guild_id is None:
             user = await _member(home, user.id)
-        chosen = await self._preferences.get(user.id)
+        chosen = await self.preferences.get(user.id)
         return Requester(
             user_id=user.id,
             name=user.display_name,

@@ -76,62 +76,56 @@ class Accepted:
     channel_id: int
 
 
+@dataclass(kw_only=True, eq=False)
 class Submissions:
     """The rules of the community are asked here, those of a single picture in the queue."""
 
-    def __init__(
-        self,
-        *,
-        queue: QueueManager,
-        channels: SessionChannels,
-        members: Members,
-        history: History,
-        limits: Limits,
-        cooldown: Cooldown,
-        banned: BannedWords,
-        clock: Clock,
-    ) -> None:
-        self._queue, self._channels = queue, channels
-        self._members, self._history = members, history
-        self._limits, self._cooldown, self._banned, self._clock = limits, cooldown, banned, clock
+    queue: QueueManager
+    channels: SessionChannels
+    members: Members
+    history: History
+    limits: Limits
+    cooldown: Cooldown
+    banned: BannedWords
+    clock: Clock
 
     @property
     def offers(self) -> Sequence[ModelOffer]:
         """What can be asked for."""
-        return self._queue.offers
+        return self.queue.offers
 
     def allowance(self, person: Requester) -> Allowance:
         """What this person may have."""
-        return self._limits.of(person.role_ids)
+        return self.limits.of(person.role_ids)
 
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
-        closed = self._queue.status().closed_because
+        closed = self.queue.status().closed_because
         if closed is not None:
             raise QueueClosed(closed)
-        if await self._members.is_blocked(person.user_id):
+        if await self.members.is_blocked(person.user_id):
             raise Blocked
         offer = self._offer(person, image_request)
         allowance = self.allowance(person)
         requests, sources = _requests(person, image_request, offer, allowance)
         self._check(person, image_request, offer)
         for request in requests:
-            self._queue.check(request)
-        await self._banned.check(image_request.prompt, image_request.negative)
+            self.queue.check(request)
+        await self.banned.check(image_request.prompt, image_request.negative)
         self._check_places(person, image_request, allowance)
         await self._cool_down(person)
-        day = day_of(self._clock.unix())
+        day = day_of(self.clock.unix())
         try:
             await self._spend(person, image_request, allowance, day)
         except BaseException:
-            self._cooldown.undo(person.user_id)
+            self.cooldown.undo(person.user_id)
             raise
         try:
             return await self._submit(person, requests, sources, offer, allowance)
         except BaseException:
-            self._cooldown.undo(person.user_id)
+            self.cooldown.undo(person.user_id)
             if allowance.pictures_a_day is not None:
-                await self._members.refund(person.user_id, day, image_request.count)
+                await self.members.refund(person.user_id, day, image_request.count)
             raise
 
     def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
@@ -154,21 +148,21 @@ class Submissions:
 
     def _check_places(self, person: Requester, image_request: ImageRequest, allowance: Allowance) -> None:
         """The queue counts again, atomically; this spares who is over the limit a new channel."""
-        active = len(self._queue.active_jobs(person.user_id))
+        active = len(self.queue.active_jobs(person.user_id))
         if active + image_request.count > allowance.jobs:
             raise UserLimitReached(active=active, limit=allowance.jobs, asked=image_request.count)
 
     async def _cool_down(self, person: Requester) -> None:
         before = None
-        if not self._cooldown.knows(person.user_id):
-            before = await self._history.last_queued_at(person.user_id)
-        self._cooldown.check(person.user_id, before)
+        if not self.cooldown.knows(person.user_id):
+            before = await self.history.last_queued_at(person.user_id)
+        self.cooldown.check(person.user_id, before)
 
     async def _spend(
         self, person: Requester, image_request: ImageRequest, allowance: Allowance, day: str
     ) -> None:
         limit = allowance.pictures_a_day
-        if limit is not None and not await self._members.spend(
+        if limit is not None and not await self.members.spend(
             person.user_id, day, image_request.count, limit
         ):
             raise DailyLimitReached(limit=limit)
@@ -181,7 +175,7 @@ class Submissions:
         offer: ModelOffer,
         allowance: Allowance,
     ) -> Accepted:
-        channel = await self._channels.open(
+        channel = await self.channels.open(
             person.guild_id,
             person.user_id,
             name=person.name,
@@ -189,7 +183,7 @@ class Submissions:
             age_restricted=offer.nsfw or requests[0].age_restricted,
         )
         placed = [replace(request, channel_id=channel.id) for request in requests]
-        jobs = await self._queue.submit(placed, sources=sources, limit=allowance.jobs)
+        jobs = await self.queue.submit(placed, sources=sources, limit=allowance.jobs)
         return Accepted(jobs=jobs, channel_id=channel.id)
 
 

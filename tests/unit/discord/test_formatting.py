@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.discord.delivery.status_text import worth_telling
-from modules.discord.interactions.autocomplete import model_choices
+from modules.discord.interactions.autocomplete import Choices
 from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
@@ -174,7 +174,8 @@ def test_a_choice_tells_the_models_speed_however_much_it_is_good_at(
 ) -> None:
     wordy = offer("flux", steps=1, description=(("en", "good " * 40), ("es", "bueno " * 40)))
     person = Requester(user_id=ANA, name="Ana", guild_id=9, locale=locale)
-    (choice,) = model_choices([wordy], "imagine", "", person, Translations.load(), seconds=lambda _: seconds)
+    choices = Choices(offers=[wordy], messages=Translations.load(), seconds=lambda _: seconds)
+    (choice,) = choices.models("imagine", "", person)
     assert choice.name.startswith(f"Flux · {speed} · {'good' if locale == 'en' else 'bueno'} ")
     assert len(choice.name) <= 100
 
