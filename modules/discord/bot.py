@@ -24,16 +24,13 @@ _ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_availabl
 """Events of other guilds that the guard itself needs."""
 
 
-def intents(*, message_content: bool = True, members: bool = False) -> discord.Intents:
-    """As little as possible. ``message_content`` (privileged) lets ``!sync`` work without a mention;
-    ``members`` (privileged) tells at once when somebody leaves, which is otherwise noticed within a
-    minute while they have jobs."""
+def intents(*, message_content: bool) -> discord.Intents:
+    """As few as possible. ``message_content`` (privileged) lets ``!sync`` work without a mention."""
     wanted = discord.Intents.none()
     wanted.guilds = True
     wanted.guild_messages = True
     wanted.moderation = True  # bans; not privileged
     wanted.message_content = message_content
-    wanted.members = members
     return wanted
 
 
@@ -61,14 +58,13 @@ class ImageBot(commands.Bot):
         guild_id: int | None,
         errors: ErrorReplies,
         traffic: Traffic,
-        message_content: bool = True,
-        members: bool = False,
-        ready_timeout: float = 0.2,
+        message_content: bool,
+        ready_timeout: float,
     ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned_or("!"),
             help_command=None,
-            intents=intents(message_content=message_content, members=members),
+            intents=intents(message_content=message_content),
             tree_cls=GuardedTree,
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),

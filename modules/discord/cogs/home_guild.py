@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from logging import getLogger
 
-import discord
 from discord.ext import commands
 
 from modules.discord.bot import ImageBot
@@ -31,43 +30,29 @@ class HomeGuild(commands.Cog):
         self.serving = asyncio.Event()
         self._said: str | None = None
 
-    @commands.Cog.listener()
-    async def on_ready(self) -> None:
-        """Connected, and the guilds are known."""
-        await self._decide()
-
-    @commands.Cog.listener()
-    async def on_guild_join(self, guild: discord.Guild) -> None:
-        """Invited somewhere."""
-        await self._decide()
-
-    @commands.Cog.listener()
-    async def on_guild_available(self, guild: discord.Guild) -> None:
-        """A guild came later than the others, or after an outage."""
-        if self.bot.is_ready():
-            await self._decide()
-
-    @commands.Cog.listener()
-    async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """Thrown out, or left."""
-        await self._decide()
-
-    async def _decide(self) -> None:
+    @commands.Cog.listener("on_ready")
+    @commands.Cog.listener("on_guild_join")
+    @commands.Cog.listener("on_guild_available")
+    @commands.Cog.listener("on_guild_remove")
+    async def decide(self, _: object = None) -> None:
+        """Look at the guilds again, once the first ones are known."""
+        if not self.bot.is_ready():
+            return
         guard, guilds = self.bot.guard, self.bot.guilds
-        verdict = guard.look([guild.id for guild in guilds])
-        if verdict.mode == "serving":
+        leave = guard.look([guild.id for guild in guilds])
+        if guard.mode == "serving":
             if self.queue.status().closed_because in ("set-up", "wrong-guild"):
                 self.queue.open()
             if not self.serving.is_set():
                 log.info("Serving %s as %s", self.bot.home(), self.bot.user)
                 self.serving.set()
-            for guild_id in verdict.leave:
+            for guild_id in leave:
                 await self._leave(guild_id)
             return
-        self.queue.close(verdict.mode)
+        self.queue.close(guard.mode)
         known = ", ".join(f"{guild.name} ({guild.id})" for guild in guilds) or "none"
-        if verdict.mode == "wrong-guild":
-            wrong = f"ALLOWED_GUILD_ID={guard.allowed} is none of this bot's servers"
+        if guard.mode == "wrong-guild":
+            wrong = f"ALLOWED_GUILD_ID={guard.allowed} is not one of this bot's servers"
             line = f"{wrong} ({known}): no job is taken. Correct the id, or invite the bot there."
         else:
             line = f"Set-up mode: write ALLOWED_GUILD_ID into .env. This bot's servers: {known}."

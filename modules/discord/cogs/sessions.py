@@ -35,7 +35,7 @@ class Sessions(commands.Cog):
     channels: SessionChannels
     store: SessionStore
     clock: Clock
-    sweep_every: float = 60.0
+    sweep_every: float
 
     def __post_init__(self) -> None:
         self._looked_for: set[int] = set()
@@ -74,14 +74,10 @@ class Sessions(commands.Cog):
         """Banned: what they asked for ends with their stay."""
         await self._see_off(guild.id, user.id)
 
-    @commands.Cog.listener()
-    async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
-        """Left, or removed. Heard only with the members intent; without it `_look_for_leavers` finds out."""
-        await self._see_off(payload.guild_id, payload.user.id)
-
     async def _look_for_leavers(self, guild_id: int) -> None:
+        """Discord tells of leavers only with the members intent, which this bot does not ask for."""
         guild = self.bot.get_guild(guild_id)
-        if guild is None or self.bot.intents.members:
+        if guild is None:
             return
         owners = [record.user_id for record in await self.store.of_guild(guild_id)]
         busy = [user_id for user_id in owners if self.queue.active_jobs(user_id)]

@@ -17,7 +17,7 @@ from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
-from modules.discord.ui.modals import again_form, edit_form
+from modules.discord.ui.modals import short_form
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import JobRecord
@@ -45,7 +45,7 @@ class MessageMenus:
         _check_picture(message)
         person = await self.requesters.of(interaction)
         about = f"{message.channel.id}-{message.id}"
-        await interaction.response.send_modal(edit_form(self.messages, person.locale, about))
+        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", about))
 
     async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for a picture like that of a message. Raises `NoPictureHere`."""
@@ -54,7 +54,7 @@ class MessageMenus:
         job = await self.jobs.of_message(message)
         if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
             about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(again_form(self.messages, person.locale, about))
+            await interaction.response.send_modal(short_form(self.messages, person.locale, "again", about))
             return
         await interaction.response.send_modal(self.actions.form_about(job, person, message))
 

@@ -12,15 +12,9 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from modules.discord.delivery.status_text import standing
-from modules.discord.requests.requester import Requester
 from modules.discord.transport.message_client import mentions
-from modules.discord.ui.components import job_button, rows
-from modules.discord.ui.formatting import moment
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BotError, RequestRejected, StoreError
-from modules.queue_manager.jobs import Job, JobId
-from modules.queue_manager.status import QueuePosition
 from modules.utils.database.stores.preferences import Preferences
 
 log = getLogger(__name__)
@@ -29,7 +23,7 @@ TEXT_LIMIT = 2000
 """Characters of a message."""
 
 TOKEN_GONE = (10062, 10015, 50027)
-"""Unknown interaction, unknown webhook, bad webhook token: nobody waits for this answer any more."""
+"""Unknown interaction, unknown webhook, bad webhook token: the interaction can no longer be answered."""
 
 
 async def answer(
@@ -61,14 +55,14 @@ class ErrorReplies:
     preferences: Preferences
 
     async def fenced(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
-        """Run what a click or a form asks for; whatever goes wrong is told."""
+        """Run what a click or a form asks for; say what goes wrong."""
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - the fence round clicks, as on_error is round commands
+        except Exception as error:  # noqa: BLE001 - for clicks what on_error is for commands
             await self.tell(interaction, error)
 
     async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Say what went wrong; log it unless it was foreseen."""
+        """Say what went wrong; log it unless it is a refusal."""
         locale = str(interaction.locale)
         try:
             locale = (await self.preferences.get(interaction.user.id)).locale or locale
@@ -83,7 +77,7 @@ class ErrorReplies:
         try:
             await answer(interaction, sentence(cause, self.messages, locale))
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
-            log.warning("an error could not be told: %s", failure)
+            log.warning("an error could not be shown: %s", failure)
 
 
 def sentence(error: Exception, messages: Translations, locale: str | None) -> str:
@@ -95,36 +89,3 @@ def sentence(error: Exception, messages: Translations, locale: str | None) -> st
     if isinstance(error, discord.Forbidden):
         return messages.text(locale, "error-permissions", permissions="Manage Channels")
     return messages.text(locale, BotError.message_key)
-
-
-def queued_text(
-    messages: Translations,
-    person: Requester,
-    jobs: Sequence[Job],
-    *,
-    channel_id: int,
-    place: QueuePosition | None,
-    hindrance: str | None,
-) -> str:
-    """What is said of accepted jobs: the first one's place and expected time, where they will appear."""
-    locale = person.locale
-    numbers = ", ".join(f"#{job.number}" for job in jobs)
-    lines = [messages.text(locale, "queued", count=len(jobs), numbers=numbers, ahead=standing(place))]
-    if hindrance is not None:
-        lines.append(messages.text(locale, f"queued-{hindrance}"))
-    elif place is not None and place.expected_at is not None:
-        lines.append(messages.text(locale, "queued-expected", when=moment(place.expected_at)))
-    if person.preferences.direct_message:
-        lines.append(messages.text(locale, "queued-where-direct"))
-    else:
-        lines.append(messages.text(locale, "queued-where", channel=f"<#{channel_id}>"))
-    return "\n".join(lines)
-
-
-def cancel_buttons(messages: Translations, locale: str, jobs: Sequence[tuple[JobId, int]]) -> discord.ui.View:
-    """A Cancel button for each job; a number tells several from each other."""
-    several = len(jobs) > 1
-    return rows(
-        job_button(messages, locale, job_id, "cancel", f" #{number}" if several else "")
-        for job_id, number in jobs[:25]
-    )

@@ -7,18 +7,20 @@ restart, it stays as it is; a click on a Cancel that is left there is told what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from logging import getLogger
 
 import discord
 
 from modules.discord.delivery.outcome_text import told
-from modules.discord.delivery.status_text import Hindrance
-from modules.discord.interactions.replies import answer, cancel_buttons, queued_text
+from modules.discord.delivery.status_text import Hindrance, standing
+from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import Accepted
 from modules.discord.transport.message_client import DISCORD_ERRORS
+from modules.discord.ui.components import job_button, rows
+from modules.discord.ui.formatting import moment
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import LeaseLost
@@ -106,15 +108,30 @@ class RequestReplies:
                 log.info("an answer stays as it is: %s", error)
 
     async def _send(self, given: _Answer) -> None:
-        messages, person, jobs = self.messages, given.person, list(given.living.values())
+        jobs, locale = list(given.living.values()), given.person.locale
         lines = [line for _, line in sorted(given.ended.items())]
         view = None
         if jobs:
-            place, hindrance = self.place(jobs[0].id), self.hindrance()
-            lines.append(
-                queued_text(
-                    messages, person, jobs, channel_id=given.channel_id, place=place, hindrance=hindrance
+            lines += self._queued(given, jobs)
+            view = rows(
+                job_button(
+                    self.messages, locale, job.id, "cancel", f" #{job.number}" if len(jobs) > 1 else ""
                 )
+                for job in jobs[:25]
             )
-            view = cancel_buttons(messages, person.locale, [(job.id, job.number) for job in jobs])
         await answer(given.interaction, "\n".join(lines), view=view)
+
+    def _queued(self, given: _Answer, jobs: Sequence[Job]) -> Iterator[str]:
+        """The first job's place and expected time, and where all will appear."""
+        messages, locale = self.messages, given.person.locale
+        place, hindrance = self.place(jobs[0].id), self.hindrance()
+        numbers = ", ".join(f"#{job.number}" for job in jobs)
+        yield messages.text(locale, "queued", count=len(jobs), numbers=numbers, ahead=standing(place))
+        if hindrance is not None:
+            yield messages.text(locale, f"queued-{hindrance}")
+        elif place is not None and place.expected_at is not None:
+            yield messages.text(locale, "queued-expected", when=moment(place.expected_at))
+        if given.person.preferences.direct_message:
+            yield messages.text(locale, "queued-where-direct")
+        else:
+            yield messages.text(locale, "queued-where", channel=f"<#{given.channel_id}>")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from math import ceil
 
@@ -52,8 +52,7 @@ class Cooldown:
     clock: Clock
     seconds: float
 
-    def __post_init__(self) -> None:
-        self._last: dict[int, float] = {}
+    _last: dict[int, float] = field(init=False, default_factory=dict)
 
     def check(self, user_id: int, last_asked_at: float | None = None) -> None:
         """Take note of a request, or raise `CoolingDown`.
@@ -66,7 +65,8 @@ class Cooldown:
         last = max(self._last.get(user_id, float("-inf")), last_asked_at or float("-inf"))
         if now - last < self.seconds:
             raise CoolingDown(seconds=ceil(self.seconds - (now - last)))
-        self._forget_old(now)
+        if len(self._last) > 10_000:
+            self._last = {user: at for user, at in self._last.items() if now - at < self.seconds}
         self._last[user_id] = now
 
     def knows(self, user_id: int) -> bool:
@@ -76,10 +76,6 @@ class Cooldown:
     def undo(self, user_id: int) -> None:
         """The request was not taken: it does not count."""
         self._last.pop(user_id, None)
-
-    def _forget_old(self, now: float) -> None:
-        if len(self._last) > 10_000:
-            self._last = {user: at for user, at in self._last.items() if now - at < self.seconds}
 
 
 def day_of(unix: float) -> str:

@@ -89,15 +89,6 @@ class Submissions:
     banned: BannedWords
     clock: Clock
 
-    @property
-    def offers(self) -> Sequence[ModelOffer]:
-        """What can be asked for."""
-        return self.queue.offers
-
-    def allowance(self, person: Requester) -> Allowance:
-        """What this person may have."""
-        return self.limits.of(person.role_ids)
-
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
         closed = self.queue.status().closed_because
@@ -106,26 +97,32 @@ class Submissions:
         if await self.members.is_blocked(person.user_id):
             raise Blocked
         offer = self._offer(person, image_request)
-        allowance = self.allowance(person)
+        allowance = self.limits.of(person.role_ids)
         requests, sources = _requests(person, image_request, offer, allowance)
         self._check(person, image_request, offer)
         for request in requests:
             self.queue.check(request)
         await self.banned.check(image_request.prompt, image_request.negative)
-        self._check_places(person, image_request, allowance)
-        await self._cool_down(person)
-        day = day_of(self.clock.unix())
+        # The queue counts again, atomically; this spares those over the limit a new channel.
+        active = len(self.queue.active_jobs(person.user_id))
+        if active + image_request.count > allowance.jobs:
+            raise UserLimitReached(active=active, limit=allowance.jobs, asked=image_request.count)
+        before = None
+        if not self.cooldown.knows(person.user_id):
+            before = await self.history.last_queued_at(person.user_id)
+        self.cooldown.check(person.user_id, before)
+        day, limit = day_of(self.clock.unix()), allowance.pictures_a_day
+        spent = 0
         try:
-            await self._spend(person, image_request, allowance, day)
-        except BaseException:
-            self.cooldown.undo(person.user_id)
-            raise
-        try:
+            if limit is not None:
+                if not await self.members.spend(person.user_id, day, image_request.count, limit):
+                    raise DailyLimitReached(limit=limit)
+                spent = image_request.count
             return await self._submit(person, requests, sources, offer, allowance)
         except BaseException:
             self.cooldown.undo(person.user_id)
-            if allowance.pictures_a_day is not None:
-                await self.members.refund(person.user_id, day, image_request.count)
+            if spent:
+                await self.members.refund(person.user_id, day, spent)
             raise
 
     def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
@@ -133,10 +130,10 @@ class Submissions:
         preferred = person.preferences.model
         if image_request.model is None and preferred is not None:
             try:
-                return find_offer(self.offers, image_request.kind, preferred)
+                return find_offer(self.queue.offers, image_request.kind, preferred)
             except UnknownModel:
                 log.debug("the preferred model does something else")
-        return find_offer(self.offers, image_request.kind, image_request.model)
+        return find_offer(self.queue.offers, image_request.kind, image_request.model)
 
     def _check(self, person: Requester, image_request: ImageRequest, offer: ModelOffer) -> None:
         if image_request.negative.strip() and offer.negative == "none":
@@ -145,27 +142,6 @@ class Submissions:
             raise NotAllowedHere(model=offer.label)
         if image_request.age_restricted and not person.age_restricted:
             raise RestrictedPicture
-
-    def _check_places(self, person: Requester, image_request: ImageRequest, allowance: Allowance) -> None:
-        """The queue counts again, atomically; this spares who is over the limit a new channel."""
-        active = len(self.queue.active_jobs(person.user_id))
-        if active + image_request.count > allowance.jobs:
-            raise UserLimitReached(active=active, limit=allowance.jobs, asked=image_request.count)
-
-    async def _cool_down(self, person: Requester) -> None:
-        before = None
-        if not self.cooldown.knows(person.user_id):
-            before = await self.history.last_queued_at(person.user_id)
-        self.cooldown.check(person.user_id, before)
-
-    async def _spend(
-        self, person: Requester, image_request: ImageRequest, allowance: Allowance, day: str
-    ) -> None:
-        limit = allowance.pictures_a_day
-        if limit is not None and not await self.members.spend(
-            person.user_id, day, image_request.count, limit
-        ):
-            raise DailyLimitReached(limit=limit)
 
     async def _submit(
         self,

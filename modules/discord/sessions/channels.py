@@ -70,11 +70,10 @@ class SessionChannels:
     message_client: MessageClient
     messages: Translations
     clock: Clock
-    idle: float = 1800.0
-    notice: float | None = None
+    idle: float
 
     def __post_init__(self) -> None:
-        self._notice = min(300.0, self.idle / 3) if self.notice is None else self.notice
+        self._notice = min(300.0, self.idle / 3)
         self._category_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._owner_locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
         self._reserved: defaultdict[int, int] = defaultdict(int)

@@ -1,12 +1,12 @@
 """The forms that ask for a prompt, filled in with what is known, and how their answers are read.
 
-What a form is about stands in its ``custom_id``: one that was open during a restart is answered too.
+A form's ``custom_id`` says what it is about, so one that was open during a restart is answered too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import discord
 
@@ -17,30 +17,25 @@ from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job, ModelOffer
 
 OPEN_FOR = 900.0
-"""Seconds after which Discord would not take an answer any more."""
+"""Seconds after which Discord no longer takes an answer."""
 
 FIELD_LIMIT = 4000
 """Characters that a form's field can hold."""
 
 
-def edit_form(messages: Translations, locale: str, about: str) -> discord.ui.Modal:
-    """Asks what should change in a picture."""
-    form = _form(messages, locale, "form-edit", f"edit:{about}")
-    form.add_item(_field(messages, locale, "prompt", long=True))
-    return form
-
-
-def again_form(messages: Translations, locale: str, about: str) -> discord.ui.Modal:
-    """Asks for the prompt of a picture that nobody here remembers."""
-    form = _form(messages, locale, "form-again", f"again:{about}")
+def short_form(
+    messages: Translations, locale: str, kind: Literal["edit", "again"], about: str
+) -> discord.ui.Modal:
+    """Asks what should change in a picture, or for the prompt of one whose own prompt cannot be shown."""
+    form = _form(messages, locale, kind, about)
     form.add_item(_field(messages, locale, "prompt", long=True))
     return form
 
 
 def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
-    """Everything that what a picture shows was made from, to be changed; ``offer`` is that model's."""
+    """Everything that a picture was made from, to be changed; ``offer`` is its model."""
     request = job.request.maker
-    form = _form(messages, locale, "form-prompt", f"prompt:{job.id}")
+    form = _form(messages, locale, "prompt", job.id)
     form.add_item(_field(messages, locale, "prompt", request.prompt, long=True))
     if offer is not None and offer.negative != "none":
         form.add_item(_field(messages, locale, "negative", request.negative, long=True, required=False))
@@ -53,10 +48,9 @@ def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer
     return form
 
 
-def _form(messages: Translations, locale: str, title: str, about: str) -> discord.ui.Modal:
-    return discord.ui.Modal(
-        title=messages.text(locale, title)[:45], timeout=OPEN_FOR, custom_id=custom_id("form", about)
-    )
+def _form(messages: Translations, locale: str, kind: str, about: str) -> discord.ui.Modal:
+    title = messages.text(locale, f"form-{kind}")[:45]
+    return discord.ui.Modal(title=title, timeout=OPEN_FOR, custom_id=custom_id("form", f"{kind}:{about}"))
 
 
 def _field(
@@ -68,7 +62,7 @@ def _field(
     long: bool = False,
     required: bool = True,
 ) -> discord.ui.Label[Any]:
-    """A value that is too long for the field is cut, with a word."""
+    """A value that is too long for the field is cut, and the description says so."""
     limit = FIELD_LIMIT if long else 100
     cut = messages.text(locale, "form-cut", shown=limit, length=len(value)) if len(value) > limit else None
     return discord.ui.Label(
