@@ -8,19 +8,16 @@ from logging import getLogger
 import discord
 from discord.ext import commands
 
-from modules.discord.sessions.channels import SessionChannels
+from modules.discord.sessions.channels import SessionChannels, find_member
 from modules.discord.sessions.rules import owner_of
 from modules.discord.transport.message_client import DISCORD_ERRORS
-from modules.discord.transport.rate_limiter import Priority, priority
-from modules.queue_manager.backports import timeout
+from modules.discord.transport.rate_limiter import Priority
 from modules.queue_manager.errors import RequestRejected, StoreError
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock
 from modules.utils.database.stores.sessions import SessionStore
 
 log = getLogger(__name__)
-
-TIME_LIMIT = 30.0
 
 LOOKED_FOR_AT_ONCE = 5
 """How many owners of unused channels are looked for in one round, a request each."""
@@ -103,11 +100,7 @@ class Sessions(commands.Cog):
 
 async def _is_member(guild: discord.Guild, user_id: int) -> bool:
     try:
-        with priority(Priority.REST):
-            async with timeout(TIME_LIMIT):
-                await guild.fetch_member(user_id)
-    except discord.NotFound:
-        return False
+        return await find_member(guild, user_id, Priority.REST) is not None
     except DISCORD_ERRORS as error:
-        log.info("membership not known: %s", error)
-    return True
+        log.info("whether %s is still a member is not known: %s", user_id, error)
+        return True

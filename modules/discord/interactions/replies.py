@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
@@ -53,13 +53,6 @@ class ErrorReplies:
 
     messages: Translations
     preferences: Preferences
-
-    async def fenced(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
-        """Run what a click or a form asks for; say what goes wrong."""
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - for clicks what on_error is for commands
-            await self.tell(interaction, error)
 
     async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
         """Say what went wrong; log it unless it is a refusal."""

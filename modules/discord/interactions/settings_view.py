@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import discord
 
@@ -20,9 +21,7 @@ from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
 
 AUTO = "auto"
-"""The choice of no choice: the model's own shape, Discord's language."""
-
-SWITCHES = ("previews", "notify", "direct")
+"""No choice: the model's own shape, the language of their Discord."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,7 +60,7 @@ class SettingsView:
 
 
 def settings_view(messages: Translations, person: Requester, offers: Sequence[ModelOffer]) -> discord.ui.View:
-    """All menus, each showing what holds now. One holds the switches: what is chosen in it is on."""
+    """All menus, each showing the current choice. In the last one, what is chosen is switched on."""
     chosen, locale = person.preferences, person.locale
     by_default = (AUTO, messages.text(locale, "aspect-default"))
     models = [
@@ -75,34 +74,26 @@ def settings_view(messages: Translations, person: Requester, offers: Sequence[Mo
         (AUTO, messages.text(locale, "settings-locale-auto")),
         *((name, messages.text(name, "language-name")) for name in messages.languages),
     ]
-    on = {
-        "previews": chosen.previews,
-        "notify": chosen.notify,
-        "direct": chosen.direct_message,
-    }
-    switches = [(name, messages.text(locale, f"settings-{name}")) for name in SWITCHES]
-    menus: list[tuple[str, Sequence[tuple[str, str]], Collection[str | None]]] = [
-        ("model", models, {chosen.model}),
-        ("aspect", aspects, {chosen.aspect or AUTO}),
-        ("locale", languages, {chosen.locale or AUTO}),
+    on = {"previews": chosen.previews, "notify": chosen.notify, "direct": chosen.direct_message}
+    switches = [(name, messages.text(locale, f"settings-{name}")) for name in on]
+    menus: list[tuple[str, Sequence[tuple[str, str]], Collection[str | None], int, int]] = [
+        ("model", models, {chosen.model}, 1, 1),
+        ("aspect", aspects, {chosen.aspect or AUTO}, 1, 1),
+        ("locale", languages, {chosen.locale or AUTO}, 1, 1),
+        ("switches", switches, {name for name, is_on in on.items() if is_on}, 0, len(on)),
     ]
-    items = [
-        menu("setting", name, messages.text(locale, f"settings-{name}"), _options(choices, now))
-        for name, choices, now in menus
-        if choices
-    ]
-    marked = {name for name, is_on in on.items() if is_on}
-    items.append(
+    return rows(
         menu(
             "setting",
-            "switches",
-            messages.text(locale, "settings-switches"),
-            _options(switches, marked),
-            least=0,
-            most=len(SWITCHES),
+            name,
+            messages.text(locale, f"settings-{name}"),
+            _options(choices, now),
+            least=least,
+            most=most,
         )
+        for name, choices, now, least, most in menus
+        if choices
     )
-    return rows(items)
 
 
 def _options(choices: Sequence[tuple[str, str]], now: Collection[str | None]) -> list[discord.SelectOption]:
@@ -121,9 +112,7 @@ def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -
             notify="notify" in values,
             direct_message="direct" in values,
         )
-    value = None if not values or values[0] == AUTO else values[0]
-    if setting == "model":
-        return replace(preferences, model=value)
-    if setting == "aspect":
-        return replace(preferences, aspect=value)
-    return replace(preferences, locale=value) if setting == "locale" else preferences
+    if setting not in ("model", "aspect", "locale"):
+        return preferences
+    change: dict[str, Any] = {setting: None if not values or values[0] == AUTO else values[0]}
+    return replace(preferences, **change)

@@ -39,9 +39,7 @@ class Limits:
         return Allowance(
             jobs=max([self.jobs, *(rule.jobs for rule in rules)]),
             pictures_a_day=None if None in daily else max(count for count in daily if count is not None),
-            tier=max(
-                [int(any(role in held for role in self.priority_roles)), *(rule.tier for rule in rules)]
-            ),
+            tier=max([int(not held.isdisjoint(self.priority_roles)), *(rule.tier for rule in rules)]),
         )
 
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 import discord
 
 from modules.discord.rejections import NotAMember
-from modules.discord.transport.rate_limiter import Priority, priority
-from modules.queue_manager.backports import timeout
+from modules.discord.sessions.channels import find_member
+from modules.discord.transport.rate_limiter import Priority
 from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
-
-TIME_LIMIT = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +41,10 @@ class Requesters:
         """
         user, home = interaction.user, self.home()
         if interaction.guild_id is None:
-            user = await _member(home, user.id)
+            member = await find_member(home, user.id, Priority.ACKNOWLEDGE) if home is not None else None
+            if member is None:
+                raise NotAMember
+            user = member
         chosen = await self.preferences.get(user.id)
         return Requester(
             user_id=user.id,
@@ -54,17 +55,6 @@ class Requesters:
             age_restricted=_age_restricted(interaction.channel),
             preferences=chosen,
         )
-
-
-async def _member(home: discord.Guild | None, user_id: int) -> discord.Member:
-    if home is None:
-        raise NotAMember
-    try:
-        with priority(Priority.ACKNOWLEDGE):
-            async with timeout(TIME_LIMIT):
-                return await home.fetch_member(user_id)
-    except discord.NotFound as error:
-        raise NotAMember from error
 
 
 def _age_restricted(channel: object) -> bool:

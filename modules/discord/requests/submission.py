@@ -195,7 +195,7 @@ def _requests(
 ) -> tuple[tuple[GenerationRequest, ...], dict[str, bytes]]:
     """What is to be queued, in no channel yet, and the bytes of its sources by key. Raises `BadSize`."""
     size = _result_size(image_request, offer, person)
-    keys = [hashlib.sha256(source.data).hexdigest() for source in image_request.sources]
+    sources = [(hashlib.sha256(source.data).hexdigest(), source) for source in image_request.sources]
     first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
     seeds = [first, *((first + index) % (MAX_SEED + 1) for index in range(1, image_request.count))]
     requests = tuple(
@@ -211,17 +211,14 @@ def _requests(
             size=size,
             seed=seed,
             variation=image_request.variation,
-            sources=tuple(
-                SourceImage(key=key, size=source.size)
-                for key, source in zip(keys, image_request.sources, strict=True)
-            ),
+            sources=tuple(SourceImage(key=key, size=source.size) for key, source in sources),
             tier=allowance.tier,
             age_restricted=image_request.age_restricted,
             origin=image_request.origin,
         )
         for seed in seeds
     )
-    return requests, {key: source.data for key, source in zip(keys, image_request.sources, strict=True)}
+    return requests, {key: source.data for key, source in sources}
 
 
 def _result_size(image_request: ImageRequest, offer: ModelOffer, person: Requester) -> Size:

@@ -129,13 +129,8 @@ class SessionChannels:
         Raises as `open` does.
         """
         guild = self.guild(guild_id)
-        if guild is None:
-            return None
-        try:
-            with priority(Priority.DELIVER):
-                async with timeout(TIME_LIMIT):
-                    member = await guild.fetch_member(user_id)
-        except discord.NotFound:
+        member = await find_member(guild, user_id, Priority.DELIVER) if guild is not None else None
+        if member is None:
             return None
         channel = await self.open(
             guild_id,
@@ -340,3 +335,13 @@ class SessionChannels:
     @staticmethod
     def _used(guild_id: int, user_id: int, channel_id: int, at: float) -> SessionRecord:
         return SessionRecord(guild_id=guild_id, user_id=user_id, channel_id=channel_id, last_used_at=at)
+
+
+async def find_member(guild: discord.Guild, user_id: int, level: Priority) -> discord.Member | None:
+    """A member, asked for at Discord; None if they are not in the guild. Raises one of `DISCORD_ERRORS`."""
+    try:
+        with priority(level):
+            async with timeout(TIME_LIMIT):
+                return await guild.fetch_member(user_id)
+    except discord.NotFound:
+        return None

@@ -20,10 +20,7 @@ def quoted(prompt: str, limit: int = 300) -> str:
 
     A zero-width space after each ``@`` and ``<`` is the second lock: allowed mentions are the first.
     """
-    line = " ".join(prompt.split())
-    if len(line) > limit:
-        line = line[: limit - 1].rstrip() + "…"
-    escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", line))
+    escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", plain(prompt, limit)))
     return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
 
 
