@@ -1,4 +1,4 @@
-"""The client: connects to Discord, and lets no event of another guild further than here."""
+"""The client: connects to Discord, and drops the events of other guilds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_availabl
 
 
 class GuardedTree(app_commands.CommandTree["ImageBot"]):
-    """Slash commands of the allowed guild alone; what goes wrong becomes a sentence here."""
+    """Takes slash commands from the allowed guild only; answers errors with a sentence."""
 
     async def interaction_check(self, interaction: discord.Interaction[ImageBot], /) -> bool:
         """Ask the guard before anything else."""
@@ -35,12 +35,12 @@ class GuardedTree(app_commands.CommandTree["ImageBot"]):
     async def on_error(
         self, interaction: discord.Interaction[ImageBot], error: app_commands.AppCommandError, /
     ) -> None:
-        """Tell the person what went wrong."""
+        """Say what went wrong."""
         await self.client.errors.tell(interaction, error)
 
 
 class ImageBot(commands.Bot):
-    """``guild_id`` None: set-up mode. ``traffic`` hears of every request to Discord, and may forbid it.
+    """``guild_id`` None: set-up mode. ``traffic`` counts every request to Discord, and may forbid it.
 
     As few intents as possible: ``moderation`` tells of bans; ``message_content``, the only privileged one,
     lets ``!sync`` work without a mention.
@@ -74,7 +74,7 @@ class ImageBot(commands.Bot):
         self._answering: set[asyncio.Task[Any]] = set()
 
     async def setup_hook(self) -> None:
-        """Hear clicks on buttons of former processes; after the log-in, before the first event."""
+        """Answer clicks on buttons of earlier processes. Called after the login, before the first event."""
         self.add_dynamic_items(Component)
 
     def home(self) -> discord.Guild | None:
@@ -84,7 +84,7 @@ class ImageBot(commands.Bot):
     # ── events ──────────────────────────────────────────────────────────────────────────────────
 
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
-        """Every event passes here: those of other guilds go no further, and none once it is closing."""
+        """Drop events of other guilds, and all events once the bot is closing."""
         if self.is_closed():  # discord.py's READY comes late, from a task of its own
             return
         guild_id = _guild_of(args[0] if args else None)

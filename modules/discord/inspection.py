@@ -10,14 +10,14 @@ import aiohttp
 import discord
 from discord.http import HTTPClient, Route
 
+from modules.discord.sessions.rules import GUILD_SIZE
 from modules.discord.transport.permissions import NEEDED, in_channel, invite_link, member_permissions, names
 from modules.utils.inspection import Finding
 
 API_BASE = "https://discord.com/api/v10"
 TIME_LIMIT = 15.0
-LARGEST_GUILD = 500
-"""A guild has no more channels than this (Discord docs, Guild Resource)."""
 FULL = 450
+"""Channels in a guild from which on `check` gives a hint."""
 
 Ask = Callable[[str], Awaitable[Any]]
 """Asks Discord's API for a path by GET. Raises `Refusal`, or an error of the network."""
@@ -149,7 +149,7 @@ async def _inspect_guild(
     found = [*_about_permissions(granted, link), *_about_roles(guild["roles"], role_ids)]
     channels = await ask(f"/guilds/{guild_id}/channels")
     if len(channels) >= FULL:
-        what = f"the server has {len(channels)} of at most {LARGEST_GUILD} channels"
+        what = f"the server has {len(channels)} of at most {GUILD_SIZE} channels"
         found.append(_hint(what, "delete some, or people share the ones there are"))
     if gallery is not None:
 

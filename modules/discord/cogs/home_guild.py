@@ -1,9 +1,9 @@
-"""Decides, whenever the bot's guilds change, whether it serves: opens or closes the queue, leaves others."""
+"""Whenever the bot's guilds change: decides whether it serves, opens or closes the queue, leaves others."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import getLogger
 
 from discord.ext import commands
@@ -20,15 +20,12 @@ TIME_LIMIT = 30.0
 
 @dataclass(kw_only=True, eq=False)
 class HomeGuild(commands.Cog):
-    """``serving`` is set once the allowed guild is known to be there: while the bot is being set up, or is in
-    other guilds only, it never is."""
+    """``serving`` is set once the bot is known to be in the allowed guild."""
 
     bot: ImageBot
     queue: QueueManager
-
-    def __post_init__(self) -> None:
-        self.serving = asyncio.Event()
-        self._said: str | None = None
+    serving: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _said: str | None = field(init=False, default=None)
 
     @commands.Cog.listener("on_ready")
     @commands.Cog.listener("on_guild_join")
@@ -53,7 +50,7 @@ class HomeGuild(commands.Cog):
         known = ", ".join(f"{guild.name} ({guild.id})" for guild in guilds) or "none"
         if guard.mode == "wrong-guild":
             wrong = f"ALLOWED_GUILD_ID={guard.allowed} is not one of this bot's servers"
-            line = f"{wrong} ({known}): no job is taken. Correct the id, or invite the bot there."
+            line = f"{wrong} ({known}): no job is taken. Correct the ID, or invite the bot there."
         else:
             line = f"Set-up mode: write ALLOWED_GUILD_ID into .env. This bot's servers: {known}."
         if line != self._said:

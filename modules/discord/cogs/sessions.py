@@ -1,8 +1,8 @@
-"""What happens to private channels and to those who own them: used, unused, deleted, left behind."""
+"""Looks after private channels: they are used, unused or deleted, or their owner leaves the server."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import getLogger
 
 import discord
@@ -20,12 +20,12 @@ from modules.utils.database.stores.sessions import SessionStore
 log = getLogger(__name__)
 
 LOOKED_FOR_AT_ONCE = 5
-"""How many owners of unused channels are looked for in one round, a request each."""
+"""Owners without a job who are looked up in one round, with a request each."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Sessions(commands.Cog):
-    """``sweep_every``: seconds between two looks at what is unused and who has left."""
+    """``sweep_every``: seconds between two looks for unused channels and people who have left."""
 
     bot: commands.Bot
     queue: QueueManager
@@ -33,9 +33,7 @@ class Sessions(commands.Cog):
     store: SessionStore
     clock: Clock
     sweep_every: float
-
-    def __post_init__(self) -> None:
-        self._looked_for: set[int] = set()
+    _looked_for: set[int] = field(init=False, default_factory=set)
 
     async def run(self, guild_id: int) -> None:
         """Look after the guild's private channels until cancelled."""
@@ -49,7 +47,7 @@ class Sessions(commands.Cog):
                 await self.channels.sweep(guild_id)
                 await self._look_for_leavers(guild_id)
             except (StoreError, RequestRejected) as error:
-                log.warning("sessions are looked after later: %s", error)
+                log.warning("private channels were not looked after, trying again later: %s", error)
             await self.clock.sleep(self.sweep_every)
 
     @commands.Cog.listener()
@@ -59,7 +57,7 @@ class Sessions(commands.Cog):
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
-        """Writing in one's own channel is using it."""
+        """Writing in your own channel counts as using it."""
         channel = message.channel
         if message.guild is None or not isinstance(channel, discord.TextChannel):
             return
@@ -68,7 +66,7 @@ class Sessions(commands.Cog):
 
     @commands.Cog.listener()
     async def on_member_ban(self, guild: discord.Guild, user: discord.User | discord.Member) -> None:
-        """Banned: what they asked for ends with their stay."""
+        """Cancel what a banned person asked for, and close their channel."""
         await self._see_off(guild.id, user.id)
 
     async def _look_for_leavers(self, guild_id: int) -> None:
@@ -83,7 +81,7 @@ class Sessions(commands.Cog):
                 await self._see_off(guild_id, user_id)
 
     def _next_in_turn(self, owners: set[int]) -> list[int]:
-        """Some of those without a job, others each time: nobody waits for what is theirs."""
+        """A few of the owners without a job, others each time."""
         if owners <= self._looked_for:
             self._looked_for.clear()
         chosen = sorted(owners - self._looked_for)[:LOOKED_FOR_AT_ONCE]
@@ -91,7 +89,7 @@ class Sessions(commands.Cog):
         return chosen
 
     async def _see_off(self, guild_id: int, user_id: int) -> None:
-        """Cancel the jobs and close the channel of somebody who is not there any more."""
+        """Cancel the jobs and close the channel of somebody who has left the guild."""
         cancelled = await self.queue.cancel_user(user_id, by=None)
         closed = await self.channels.close(guild_id, user_id)
         if cancelled or closed:

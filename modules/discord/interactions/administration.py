@@ -1,4 +1,4 @@
-"""What administrators can do, as sentences: the same for ``!`` commands and for ``/admin``."""
+"""What administrators can do: the answers to both ``!`` commands and ``/admin``."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ FIELD = 1024
 """Characters of an embed's field (Discord docs, Embed Limits)."""
 
 Reload = Callable[[], Awaitable[Sequence[str]]]
-"""Reads the settings anew and gives the fleet its addresses; sentences on what has changed, and what not."""
-
+"""Reads the settings again and gives the fleet its addresses; says what has changed and what has not."""
 
 Inspect = Callable[[], Awaitable[Sequence[Section]]]
 """Looks at everything that can be wrong, as ``bot.py check`` does."""
@@ -156,7 +155,7 @@ class Administration:
         return Report(embeds=[embed], files=[discord.File(io.BytesIO(chart), filename="status.png")])
 
     async def _check(self, locale: str) -> str:
-        """What ``bot.py check`` says, in short: how much is in order, and what is not."""
+        """What ``bot.py check`` says, in short: what is wrong, and how much is not."""
         try:
             async with timeout(CHECK_SECONDS):
                 sections = await self.inspect()
@@ -173,16 +172,14 @@ class Administration:
         elif counts["fault"] or counts["hint"]:
             lines += self._areas(sections, locale)
             lines.append("-# " + self._text(locale, "admin-status-check-where"))
-        while len(lines) > 1 and len("\n".join(lines)) > FIELD:
-            lines.pop()
-        return "\n".join(lines)
+        return fitting(lines, FIELD)
 
     def _reads_english(self, locale: str) -> bool:
-        """Whether what operators are told, which is in English like the log, can stand in an answer."""
+        """Whether texts for operators, which are in English like the log, can be shown."""
         return self.messages.language(locale) == FALLBACK
 
     def _areas(self, sections: Sequence[Section], locale: str) -> Iterator[str]:
-        """How much is not in order in each area, by the names that ``bot.py check`` gives them."""
+        """The number of warnings and problems in each area of ``bot.py check``."""
         for section in sections:
             fault, hint = (len(of_level([section], level)) for level in ("fault", "hint"))
             if fault or hint:
@@ -241,11 +238,8 @@ class Administration:
             lines.append(self._text(locale, "admin-limits-cooldown", seconds=self.cooldown_seconds))
         blocked = await self.members.blocked()
         users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
-        lines.append(
-            self._text(locale, "admin-limits-blocked", users=users)
-            if users
-            else self._text(locale, "admin-limits-nobody-blocked")
-        )
+        key = "admin-limits-blocked" if users else "admin-limits-nobody-blocked"
+        lines.append(self._text(locale, key, users=users))
         # last: there may be more of these than fit
         lines += [
             self._text(

@@ -1,4 +1,4 @@
-"""Where a click or a form goes, by what its ``custom_id`` says. The routes are few and all stand here."""
+"""Where a click or a form goes, by what its ``custom_id`` says. All routes are here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class ComponentRouter:
 
     async def component(self, interaction: discord.Interaction, what: str, about: str) -> None:
         """A button or menu was used. Raises a `RequestRejected`."""
-        values = [str(value) for value in _data(interaction).get("values", ())]
+        data: Mapping[str, Any] = interaction.data or {}
+        values = [str(value) for value in data.get("values", ())]
         if self.actions.knows(what):
             await self.actions.press(interaction, what, JobId(about))
         elif what == "page":
@@ -52,17 +53,13 @@ class ComponentRouter:
     async def form(self, interaction: discord.Interaction, about: str) -> None:
         """A form came back. Raises a `RequestRejected`."""
         kind, _, target = about.partition(":")
-        values = values_of(_data(interaction))
+        values = values_of(interaction.data or {})
         if "-" in target:
             await self.message_menus.answered(interaction, kind, target, values)
         elif kind == "edit":
             await self.actions.edited(interaction, JobId(target), values)
         elif kind == "prompt":
             await self.actions.reworded(interaction, JobId(target), values)
-
-
-def _data(interaction: discord.Interaction) -> Mapping[str, Any]:
-    return interaction.data or {}
 
 
 def _check_owner(interaction: discord.Interaction, owner: str) -> None:

@@ -1,7 +1,7 @@
-"""Acknowledges interactions before anything else: Discord gives three seconds, whatever the rush.
+"""Acknowledges interactions before anything else: Discord gives three seconds, however many there are.
 
-While others still wait to be acknowledged, the work behind those that are stands back. Connections are
-few enough to be used again: a thousand at once would each begin with a handshake.
+While some are still to be acknowledged, work on the others waits. Few go at the same time, so that they
+share connections: a thousand at once would each begin with a handshake.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from modules.discord.requests.requester import Requester, Requesters
 from modules.queue_manager.backports import timeout
 
 AT_ONCE = 100
-"""Acknowledgements on their way at one time."""
+"""Acknowledgements sent at the same time."""
 
 TIME_LIMIT = 3.0
 """Seconds for one acknowledgement; later ones are not taken (Discord docs, Receiving and Responding)."""
 
 STAND_BACK = 2.0
-"""Seconds for which work stands back at most."""
+"""Seconds for which work waits for other acknowledgements at most."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Deferrals:
-    """One for the whole bot: all acknowledgements stand in one line."""
+    """One for the whole bot, so that its limit holds for all acknowledgements together."""
 
     requesters: Requesters
 

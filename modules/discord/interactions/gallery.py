@@ -22,7 +22,7 @@ from modules.queue_manager.jobs import Job, ModelOffer, Size
 
 @dataclass(kw_only=True, eq=False)
 class Gallery:
-    """``channel_id`` None: there is none."""
+    """``channel_id`` None: there is no gallery."""
 
     channel_id: int | None
     channels: SessionChannels
@@ -32,7 +32,7 @@ class Gallery:
     offers: Sequence[ModelOffer]
 
     async def share(self, interaction: discord.Interaction, job: Job) -> int:
-        """Post the picture of the message that a button is under; the gallery's id.
+        """Post the picture above the button that was pressed; returns the gallery's id.
 
         Raises `SharingNotSetUp`, `NotAllowedHere`, `NoPictureHere`, `SharingRefused`, `BadSourceImage`.
         """

@@ -73,14 +73,12 @@ class JobActions:
         await self._by_name[what](interaction, job)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
-        if interaction.user.id == job.request.user_id:
-            return
         shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
-        if what == "prompt" and shared:
-            return
-        if what == "cancel" and interaction.permissions.administrator:
-            return
-        raise NotYourJob
+        others_may = (what == "prompt" and shared) or (
+            what == "cancel" and interaction.permissions.administrator
+        )
+        if interaction.user.id != job.request.user_id and not others_may:
+            raise NotYourJob
 
     # ── one method a button ─────────────────────────────────────────────────────────────────────
 
@@ -138,8 +136,7 @@ class JobActions:
         if made.sources and made.user_id != person.user_id and message is not None:
             # Nobody else may see what an edit started from; what it became is there for everybody.
             editable = any(offer.kind == "edit" for offer in self.queue.offers)
-            about = f"{message.channel.id}-{message.id}"
-            form = short_form(self.messages, person.locale, "edit" if editable else "again", about)
+            form = short_form(self.messages, person.locale, "edit" if editable else "again", message)
             await interaction.response.send_modal(form)
             return
         await interaction.response.send_modal(self.form_about(job, person, message))
@@ -149,7 +146,7 @@ class JobActions:
         a new prompt."""
         messages, made = self.messages, job.request.maker
         if made.kind == "upscale" and message is not None:
-            return short_form(messages, person.locale, "again", f"{message.channel.id}-{message.id}")
+            return short_form(messages, person.locale, "again", message)
         offer = next((offer for offer in self.queue.offers if offer.name == made.model), None)
         return prompt_form(messages, person.locale, job, offer)
 

@@ -21,7 +21,7 @@ from modules.utils.database.stores.history import History
 
 @dataclass(kw_only=True, eq=False)
 class JobLookup:
-    """``home`` gives the guild that is served, once it is known."""
+    """``home`` gives the allowed guild, once it is known."""
 
     queue: QueueManager
     history: History
@@ -78,7 +78,7 @@ class JobLookup:
 
 
 def _custom_ids(message: discord.Message) -> Iterator[str]:
-    """What the buttons of a message say."""
+    """The ``custom_id`` of each button of a message."""
     for row in message.components:
         for item in getattr(row, "children", ()):
             yield getattr(item, "custom_id", None) or ""

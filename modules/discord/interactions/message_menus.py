@@ -44,8 +44,7 @@ class MessageMenus:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""
         _check_picture(message)
         person = await self.requesters.of(interaction)
-        about = f"{message.channel.id}-{message.id}"
-        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", about))
+        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", message))
 
     async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for a picture like that of a message. Raises `NoPictureHere`."""
@@ -53,8 +52,7 @@ class MessageMenus:
         person = await self.requesters.of(interaction)
         job = await self.jobs.of_message(message)
         if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
-            about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(short_form(self.messages, person.locale, "again", about))
+            await interaction.response.send_modal(short_form(self.messages, person.locale, "again", message))
             return
         await interaction.response.send_modal(self.actions.form_about(job, person, message))
 
@@ -82,15 +80,15 @@ class MessageMenus:
         await self.requests.submit(interaction, image_request)
 
     def _is_restricted(self, record: JobRecord | None, channel_id: int) -> bool:
-        """Whether a message's picture is for age-restricted channels alone: of a result that is known by its
-        model, else by where it stands."""
+        """Whether a message's picture is for age-restricted channels only: the model of a known result
+        decides, otherwise the channel."""
         home = self.home()
         if record is not None:
             return is_nsfw(self.offers, record.request)
         return home is not None and self.channels.is_age_restricted(home.id, channel_id)
 
     def _check_sees(self, interaction: discord.Interaction, channel_id: int) -> None:
-        """A ``custom_id`` comes from outside: whether its sender may see that channel is looked up."""
+        """A ``custom_id`` can be forged: check that its sender may see that channel."""
         home, user = self.home(), interaction.user
         channel = home.get_channel_or_thread(channel_id) if home is not None else None
         if channel is None or not isinstance(user, discord.Member):

@@ -16,19 +16,16 @@ from modules.queue_manager.status import QueueStatus
 
 @dataclass(kw_only=True, eq=False)
 class QueueView:
-    """Everybody's count, one's own places and times."""
+    """Tells how much waits for everybody, and where the person's own pictures stand."""
 
     queue: QueueManager
     availability: Availability
     messages: Translations
 
     def text(self, person: Requester) -> str:
-        """The answer."""
+        """The answer to this person."""
         messages, status, locale = self.messages, self.queue.status(), person.locale
-        lines = [
-            f"**{messages.text(locale, 'queue-title')}**",
-            counts_text(messages, status, locale),
-        ]
+        lines = [f"**{messages.text(locale, 'queue-title')}**", counts_text(messages, status, locale)]
         if status.closed_because is not None:
             lines.append(messages.text(locale, "queue-closed"))
         hindrance = self.availability.hindrance()
@@ -43,19 +40,17 @@ class QueueView:
     def _mine(self, job: Job, locale: str) -> str:
         place = self.queue.place(job.id)
         expected = place.expected_at if place is not None else None
-        fields: dict[str, str | int] = {
-            "number": str(job.number),
-            "when": moment(expected) if expected is not None else "none",
-        }
-        key = "queue-mine-running"
-        if place is not None and not place.running:
-            key, fields["ahead"] = "queue-mine-waiting", place.ahead
-        line = self.messages.text(locale, key, **fields)
+        number, when = str(job.number), moment(expected) if expected is not None else "none"
+        if place is None or place.running:
+            line = self.messages.text(locale, "queue-mine-running", number=number, when=when)
+        else:
+            ahead = place.ahead
+            line = self.messages.text(locale, "queue-mine-waiting", number=number, when=when, ahead=ahead)
         return f"{line} {quoted(job.request.prompt, 60)}"
 
 
 def counts_text(messages: Translations, status: QueueStatus, locale: str) -> str:
-    """How many pictures wait, are being made and are on their way, and how many people they are for."""
+    """How many pictures wait, are being made and are being delivered, and for how many people."""
     return messages.text(
         locale,
         "queue-counts",

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any
 
 import aiohttp
 import discord
@@ -36,14 +35,15 @@ async def answer(
 ) -> None:
     """Answer so that only this person sees it, deferred or not. Nobody is pinged."""
     text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
-    extras: dict[str, Any] = {"allowed_mentions": mentions(None)}
-    if not interaction.response.is_done():
-        if view is not None:
-            extras["view"] = view
-        await interaction.response.send_message(text, ephemeral=True, embeds=embeds, files=files, **extras)
+    nobody = mentions(None)
+    if interaction.response.is_done():
+        await interaction.edit_original_response(
+            content=text, view=view, embeds=embeds, attachments=files, allowed_mentions=nobody
+        )
         return
-    await interaction.edit_original_response(
-        content=text, view=view, embeds=embeds, attachments=files, **extras
+    buttons = discord.utils.MISSING if view is None else view
+    await interaction.response.send_message(
+        text, ephemeral=True, view=buttons, embeds=embeds, files=files, allowed_mentions=nobody
     )
 
 
@@ -77,7 +77,7 @@ def sentence(error: Exception, messages: Translations, locale: str | None) -> st
     """What to say about an error."""
     if isinstance(error, BotError):
         return messages.error(locale, error)
-    if isinstance(error, (app_commands.MissingPermissions, app_commands.CheckFailure)):
+    if isinstance(error, app_commands.CheckFailure):
         return messages.text(locale, "admin-only")
     if isinstance(error, discord.Forbidden):
         return messages.text(locale, "error-permissions", permissions="Manage Channels")

@@ -1,7 +1,7 @@
 """Keeps the answers to accepted requests true until their pictures have ended.
 
-An answer can be changed for as long as its interaction's token lives, fifteen minutes. Later, and after a
-restart, it stays as it is; a click on a Cancel that is left there is told what became of the picture.
+An answer can be changed while its interaction's token is valid, fifteen minutes. After that, and after a
+restart, it stays as it is; a click on a Cancel button left there shows what became of the picture.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from modules.queue_manager.status import QueuePosition
 log = getLogger(__name__)
 
 AT_ONCE = 4
-"""Answers that are changed at one time: what is posted goes before."""
+"""Answers that are changed at the same time; posting goes first."""
 
 TIME_LIMIT = 20.0
 
 
 @dataclass(slots=True, eq=False)
 class _Answer:
-    """One request's answer: what still lives of it, and a line for each picture that has ended."""
+    """One request's answer: its active jobs, and a line for each picture that has ended."""
 
     interaction: discord.Interaction
     person: Requester
@@ -63,8 +63,8 @@ class RequestReplies:
         self._leaving = False
 
     async def give(self, interaction: discord.Interaction, person: Requester, accepted: Accepted) -> None:
-        """Answer with places and times. The interaction must be deferred, and nothing have been awaited
-        since the jobs were accepted: none may end unheard."""
+        """Answer with places and times. The interaction must be deferred. Await nothing else between
+        accepting the jobs and this call, so that no end is missed."""
         given = _Answer(
             interaction=interaction,
             person=person,
@@ -76,7 +76,7 @@ class RequestReplies:
             await self._send(given)
 
     async def on_event(self, event: JobEvent) -> None:
-        """Take note of an end; the answer is changed in a task of its own."""
+        """Note that a picture has ended; a task of its own changes the answer."""
         if not isinstance(event, (Delivered, Failed, Cancelled)):
             return
         given = self._by_job.pop(event.job.id, None)
@@ -85,7 +85,7 @@ class RequestReplies:
         del given.living[event.job.id]
         given.ended[event.job.number] = told(self.messages, given.person.locale, event)
         if self._leaving:
-            return  # what is still delivered then has nobody to tell it
+            return  # the bot is closing: answers stay as they are
         task = asyncio.create_task(self._correct(given, len(given.living)), name="an answer")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -105,7 +105,7 @@ class RequestReplies:
                 async with timeout(TIME_LIMIT):
                     await self._send(given)
             except (LeaseLost, *DISCORD_ERRORS) as error:
-                log.info("an answer stays as it is: %s", error)
+                log.info("an answer was not updated: %s", error)
 
     async def _send(self, given: _Answer) -> None:
         jobs, locale = list(given.living.values()), given.person.locale

@@ -87,20 +87,16 @@ def settings_view(messages: Translations, person: Requester, offers: Sequence[Mo
             "setting",
             name,
             messages.text(locale, f"settings-{name}"),
-            _options(choices, now),
+            [
+                discord.SelectOption(label=plain(label, 100), value=value, default=value in now)
+                for value, label in choices
+            ],
             least=least,
             most=most,
         )
         for name, choices, now, least, most in menus
         if choices
     )
-
-
-def _options(choices: Sequence[tuple[str, str]], now: Collection[str | None]) -> list[discord.SelectOption]:
-    return [
-        discord.SelectOption(label=plain(label, 100), value=value, default=value in now)
-        for value, label in choices
-    ]
 
 
 def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -> UserPreferences:

@@ -23,7 +23,7 @@ class Allowance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """The community's rules. Of several roles a person has, each figure is the most generous one."""
+    """The community's rules. A person with several roles gets the most generous figure of each kind."""
 
     jobs: int = 2
     pictures_a_day: int | None = None
@@ -55,7 +55,7 @@ class Cooldown:
     def check(self, user_id: int, last_asked_at: float | None = None) -> None:
         """Take note of a request, or raise `CoolingDown`.
 
-        ``last_asked_at`` (Unix seconds) is what the journal remembers from before this process.
+        ``last_asked_at`` (Unix seconds): their last request before this process started.
         """
         if self.seconds <= 0:
             return
@@ -68,7 +68,7 @@ class Cooldown:
         self._last[user_id] = now
 
     def knows(self, user_id: int) -> bool:
-        """Whether nothing needs to be read from the journal."""
+        """Whether `check` needs no ``last_asked_at``."""
         return self.seconds <= 0 or user_id in self._last
 
     def undo(self, user_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Who is asking, as plain values: read once from an interaction, so that nothing below needs Discord."""
+"""Who asks, as plain values: read once from an interaction, so that no rule needs Discord's objects."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from modules.discord.transport.rate_limiter import Priority
 from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
 
+RESTRICTABLE = (discord.TextChannel, discord.VoiceChannel, discord.Thread)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
-    """``locale`` is what they chose, or their client's; ``age_restricted``: they asked in such a channel."""
+    """``locale``: the one they chose, or their client's. ``age_restricted``: they asked in such a channel."""
 
     user_id: int
     name: str
@@ -29,7 +31,7 @@ class Requester:
 
 @dataclass(kw_only=True, eq=False)
 class Requesters:
-    """``home`` gives the guild that is served, once it is known."""
+    """``home`` gives the allowed guild, once it is known."""
 
     preferences: Preferences
     home: Callable[[], discord.Guild | None]
@@ -39,7 +41,7 @@ class Requesters:
 
         Raises `NotAMember`.
         """
-        user, home = interaction.user, self.home()
+        user, channel, home = interaction.user, interaction.channel, self.home()
         if interaction.guild_id is None:
             member = await find_member(home, user.id, Priority.ACKNOWLEDGE) if home is not None else None
             if member is None:
@@ -52,12 +54,6 @@ class Requesters:
             guild_id=interaction.guild_id or (home.id if home is not None else 0),
             locale=chosen.locale or str(interaction.locale),
             role_ids=tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else (),
-            age_restricted=_age_restricted(interaction.channel),
+            age_restricted=isinstance(channel, RESTRICTABLE) and channel.is_nsfw(),
             preferences=chosen,
         )
-
-
-def _age_restricted(channel: object) -> bool:
-    if isinstance(channel, (discord.TextChannel, discord.VoiceChannel, discord.Thread)):
-        return channel.is_nsfw()
-    return False

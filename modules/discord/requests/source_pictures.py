@@ -31,7 +31,7 @@ class SourcePictures:
         return await self.cleaner.clean(await self.reader.read(url, limit=self.cleaner.max_bytes))
 
     async def of_job(self, job_id: JobId, message: discord.Message | None = None) -> CleanPicture:
-        """The picture that a job gave: from the database, the message it is under, or where it was posted."""
+        """The picture that a job made: from the database, the message it is under, or where it was posted."""
         stored = await self.history.picture(job_id)
         if stored is not None:
             return await self.cleaner.clean(stored.data)

@@ -1,6 +1,6 @@
 """Takes what a person asks for: checks it against every rule, gives it a channel, submits it to the queue.
 
-The one way in, for commands, buttons and forms alike.
+Commands, buttons and forms all come this way.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Accepted:
 
 @dataclass(kw_only=True, eq=False)
 class Submissions:
-    """The rules of the community are asked here, those of a single picture in the queue."""
+    """Checks the community's rules; the queue checks each picture's."""
 
     queue: QueueManager
     channels: SessionChannels
@@ -164,7 +164,7 @@ class Submissions:
 
 
 class Refunds:
-    """A `JobListener`: what came to nothing does not count against the pictures of its day."""
+    """A `JobListener`: failed and cancelled pictures do not count towards the daily limit."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
@@ -193,7 +193,7 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
 def _requests(
     person: Requester, image_request: ImageRequest, offer: ModelOffer, allowance: Allowance
 ) -> tuple[tuple[GenerationRequest, ...], dict[str, bytes]]:
-    """What is to be queued, in no channel yet, and the bytes of its sources by key. Raises `BadSize`."""
+    """The requests, without a channel yet, and the bytes of their sources by key. Raises `BadSize`."""
     size = _result_size(image_request, offer, person)
     sources = [(hashlib.sha256(source.data).hexdigest(), source) for source in image_request.sources]
     first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed

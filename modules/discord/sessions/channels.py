@@ -1,7 +1,7 @@
-"""Private channels: a person's own is found or made, handed to nobody else, and closed when unused.
+"""Private channels: each person's is found or made, shown to nobody else, and closed when unused.
 
-A channel belongs to a user's id, which stands in the database and in the channel's topic, never to a
-name. People rename themselves, and two may have one name.
+A channel belongs to a user's id, which is in the database and in the channel's topic, and never to a name:
+people rename themselves, and two may have the same name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _OWNER_MAY = {
 
 @dataclass(kw_only=True, eq=False)
 class SessionChannels:
-    """``guild`` finds a guild of the bot's; ``idle`` and ``notice`` are seconds (see `rules.next_step`)."""
+    """``guild`` finds one of the bot's guilds; ``idle``, in seconds: see `rules.next_step`."""
 
     guild: Callable[[int], discord.Guild | None]
     store: SessionStore
@@ -90,8 +90,8 @@ class SessionChannels:
     ) -> discord.TextChannel:
         """The person's own channel, found or made, counted as used now.
 
-        ``age_restricted``: the channel must be so; ``avoid``: a channel that does not work. Raises
-        `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
+        ``age_restricted``: the channel must be, too; ``avoid``: the id of a channel that does not work.
+        Raises `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
         """
         guild = self.guild(guild_id)
         if guild is None:
@@ -112,7 +112,7 @@ class SessionChannels:
             return channel
 
     async def adopt(self, guild: discord.Guild) -> None:
-        """Take note of sessions that the database does not know, so that they too are closed in time."""
+        """Add channels that are missing in the database, so that they are closed in time too."""
         known = {record.user_id for record in await self.store.of_guild(guild.id)}
         for channel in guild.text_channels:
             owner = owner_of(channel.name, channel.topic)
@@ -124,7 +124,7 @@ class SessionChannels:
     async def reopen(
         self, guild_id: int, user_id: int, *, locale: str, age_restricted: bool, avoid: int | None
     ) -> int | None:
-        """A channel other than ``avoid`` for somebody whose own will not do; None if they have left.
+        """A channel other than ``avoid`` for somebody whose own does not work; None if they have left.
 
         Raises as `open` does.
         """
@@ -153,7 +153,7 @@ class SessionChannels:
         return guild.filesize_limit if guild is not None else None
 
     def is_age_restricted(self, guild_id: int, channel_id: int) -> bool:
-        """Whether this is a channel of the guild where models of that kind may show."""
+        """Whether this channel of the guild is age-restricted."""
         guild = self.guild(guild_id)
         channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
         return channel is not None and channel.is_nsfw()
@@ -162,12 +162,11 @@ class SessionChannels:
         """The person used their channel."""
         await self.store.touch(guild_id, user_id, self.clock.unix())
 
-    async def forget_channel(self, channel_id: int) -> SessionRecord | None:
-        """The channel is gone. Whose it was, if it was a session."""
+    async def forget_channel(self, channel_id: int) -> None:
+        """The channel is gone."""
         record = await self.store.by_channel(channel_id)
         if record is not None:
             await self.store.remove(record.guild_id, record.user_id)
-        return record
 
     async def close(self, guild_id: int, user_id: int) -> bool:
         """Delete the person's channel, if they have one."""
@@ -178,7 +177,7 @@ class SessionChannels:
         return True
 
     async def sweep(self, guild_id: int) -> None:
-        """Warn and close what nobody uses. To be called now and then, and once at the start."""
+        """Warn of and close the channels that nobody uses."""
         records = await self.store.of_guild(guild_id)
         busy = await self.history.active_users()
         for record in records:
@@ -199,7 +198,7 @@ class SessionChannels:
         )
 
     async def _close_unused(self, seen: SessionRecord) -> None:
-        """Unless it is being used right now, or was since it was ``seen``."""
+        """Close a channel, unless it is in use or was used since it was ``seen``."""
         async with self._owner_lock(seen.guild_id, seen.user_id):
             busy = await self.history.active_users()
             record = await self.store.get(seen.guild_id, seen.user_id)
@@ -304,7 +303,7 @@ class SessionChannels:
         try:
             await self.message_client.post(seen.channel_id, OutgoingMessage(text=text), level=Priority.REST)
         except MessageError as error:
-            log.info("no warning in channel %s: %s", seen.channel_id, error)
+            log.info("channel %s was not warned: %s", seen.channel_id, error)
         async with self._owner_lock(seen.guild_id, seen.user_id):
             if await self.store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
                 await self.store.put(replace(seen, last_used_at=closes - self.idle, warned=True))
@@ -318,7 +317,7 @@ class SessionChannels:
         return last.request.locale if last is not None else None
 
     async def _close(self, record: SessionRecord) -> None:
-        """Row first: a channel that could not be deleted is found again by its topic."""
+        """Remove the row first: a channel that could not be deleted is found again by its topic."""
         await self.store.remove(record.guild_id, record.user_id)
         guild = self.guild(record.guild_id)
         channel = guild.get_channel(record.channel_id) if guild is not None else None

@@ -5,7 +5,7 @@ A form's ``custom_id`` says what it is about, so one that was open during a rest
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import discord
@@ -14,7 +14,7 @@ from modules.discord.rejections import NotANumber
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.formatting import is_whole
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import Job, ModelOffer
+from modules.queue_manager.jobs import Job, JobId, ModelOffer
 
 OPEN_FOR = 900.0
 """Seconds after which Discord no longer takes an answer."""
@@ -24,9 +24,11 @@ FIELD_LIMIT = 4000
 
 
 def short_form(
-    messages: Translations, locale: str, kind: Literal["edit", "again"], about: str
+    messages: Translations, locale: str, kind: Literal["edit", "again"], about: JobId | discord.Message
 ) -> discord.ui.Modal:
     """Asks what should change in a picture, or for the prompt of one whose own prompt cannot be shown."""
+    if isinstance(about, discord.Message):
+        about = JobId(f"{about.channel.id}-{about.id}")
     form = _form(messages, locale, kind, about)
     form.add_item(_field(messages, locale, "prompt", long=True))
     return form
@@ -80,13 +82,12 @@ def _field(
 
 def values_of(data: Mapping[str, Any]) -> dict[str, str]:
     """What was typed, by field, of a form's interaction data."""
-    return {str(field["custom_id"]): str(field.get("value") or "") for field in _fields(data)}
-
-
-def _fields(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    values = {}
     for part in data.get("components", ()):
-        inner = [part["component"]] if "component" in part else part.get("components", ())
-        yield from (field for field in inner if "custom_id" in field)
+        for field in [part["component"]] if "component" in part else part.get("components", ()):
+            if "custom_id" in field:
+                values[str(field["custom_id"])] = str(field.get("value") or "")
+    return values
 
 
 def seed_of(text: str | None) -> int | None:

@@ -65,8 +65,8 @@ class Translations:
 
     def error(self, locale: str | None, error: BotError) -> str:
         """The sentence for one of our own errors."""
-        fields = {name: _short(value) for name, value in error.fields.items()}
-        fields.setdefault("reason", _short(error.reason))
+        given: dict[str, Field] = {"reason": error.reason, **error.fields}
+        fields = {name: _short(value) for name, value in given.items()}
         key = error.message_key
         return self.text(locale, key if self.has(key) else BotError.message_key, **fields)
 
