@@ -1,4 +1,4 @@
-"""Pure: a small chart as a PNG, drawn with the standard library alone."""
+"""Pure: a small chart as a PNG, written by hand so that the bot does not have to load Pillow for it."""
 
 from __future__ import annotations
 

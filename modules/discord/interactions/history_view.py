@@ -42,7 +42,7 @@ class HistoryView:
         await self._show_page(interaction, await self.deferrals.begin(interaction, update=True), before)
 
     async def _show_page(self, interaction: discord.Interaction, person: Requester, before: int) -> None:
-        """As many pictures as fit, `PAGE` at most; one more record tells of another page."""
+        """As many pictures as fit, `PAGE` at most; one more record means that there is another page."""
         messages, locale = self.messages, person.locale
         records = await self.history.of_user(person.user_id, before=before or None, limit=PAGE + 1)
         lines = [f"**{messages.text(locale, 'history-title')}**"]

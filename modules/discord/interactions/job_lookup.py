@@ -40,14 +40,14 @@ class JobLookup:
         return job_of(record)
 
     async def last_result(self, user_id: int) -> Job:
-        """What gave the person's last picture, also after a restart. Raises `NoSourceImage`."""
+        """The job that made the person's last picture, also after a restart. Raises `NoSourceImage`."""
         record = await self.history.last_picture(user_id)
         if record is None:
             raise NoSourceImage
         return job_of(record)
 
     async def of_message(self, message: discord.Message) -> Job | None:
-        """The job of a result, or of its copy in the gallery, if this message is one and it is remembered."""
+        """The job of a result, or of its copy in the gallery, if this message is one and the job is known."""
         record, home = await self.history.by_message(message.id), self.home()
         job_id = record.job_id if record is not None else None
         in_gallery = message.channel.id == self.gallery_channel_id

@@ -50,17 +50,18 @@ class _Answer:
 
 @dataclass(kw_only=True, eq=False)
 class RequestReplies:
-    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a job stands."""
+    """A `JobListener`. ``place``: where a job is in the queue; ``hindrance``: what holds up all jobs."""
 
     messages: Translations
     place: Callable[[JobId], QueuePosition | None]
     hindrance: Callable[[], Hindrance | None]
 
+    _by_job: dict[JobId, _Answer] = field(init=False, default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _leaving: bool = field(init=False, default=False)
+
     def __post_init__(self) -> None:
-        self._by_job: dict[JobId, _Answer] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._doors = asyncio.Semaphore(AT_ONCE)
-        self._leaving = False
 
     async def give(self, interaction: discord.Interaction, person: Requester, accepted: Accepted) -> None:
         """Answer with places and times. The interaction must be deferred. Await nothing else between

@@ -153,7 +153,7 @@ class SessionChannels:
         return guild.filesize_limit if guild is not None else None
 
     def is_age_restricted(self, guild_id: int, channel_id: int) -> bool:
-        """Whether this channel of the guild is age-restricted."""
+        """Whether this channel of the guild is known and age-restricted."""
         guild = self.guild(guild_id)
         channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
         return channel is not None and channel.is_nsfw()
@@ -230,6 +230,12 @@ class SessionChannels:
         self, guild: discord.Guild, user_id: int, *, name: str, locale: str, nsfw: bool
     ) -> discord.TextChannel:
         category = await self._category(guild)
+        theirs = discord.PermissionOverwrite(**_OWNER_MAY)
+        overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
+            guild.default_role: discord.PermissionOverwrite(view_channel=False),
+            discord.Object(user_id, type=discord.Member): theirs,
+            guild.me: theirs,  # hiding everyone hides the bot too
+        }
         topic = self.messages.text(
             locale, "session-topic", marker=marker(user_id), minutes=max(1, round(self.idle / 60))
         )
@@ -240,8 +246,8 @@ class SessionChannels:
                         PREFIX + channel_name(name, str(user_id)),
                         category=category,
                         topic=topic,
-                        **({"nsfw": True} if nsfw else {}),
-                        overwrites=self._overwrites(guild, user_id),
+                        nsfw=nsfw,
+                        overwrites=overwrites,
                         reason="a person's first use",
                     )
         except discord.HTTPException as error:
@@ -250,16 +256,6 @@ class SessionChannels:
             raise
         finally:
             self._reserved[category.id] -= 1
-
-    def _overwrites(
-        self, guild: discord.Guild, user_id: int
-    ) -> dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite]:
-        return {
-            guild.default_role: discord.PermissionOverwrite(view_channel=False),
-            discord.Object(user_id, type=discord.Member): discord.PermissionOverwrite(**_OWNER_MAY),
-            # Hiding everyone hides the bot too.
-            guild.me: discord.PermissionOverwrite(**_OWNER_MAY),
-        }
 
     async def _category(self, guild: discord.Guild) -> discord.CategoryChannel:
         """A category with room, a place in it reserved until the channel is there."""

@@ -35,7 +35,7 @@ def short_form(
 
 
 def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
-    """Everything that a picture was made from, to be changed; ``offer`` is its model."""
+    """Everything that a picture was made from, to be changed; ``offer``: its model, None if it is gone."""
     request = job.request.maker
     form = _form(messages, locale, "prompt", job.id)
     form.add_item(_field(messages, locale, "prompt", request.prompt, long=True))
