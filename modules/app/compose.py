@@ -398,10 +398,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             offers=offers,
         )
         settings_view = SettingsView(
-            preferences=database.preferences,
-            deferrals=deferrals,
-            messages=messages,
-            offers=offers,
+            preferences=database.preferences, deferrals=deferrals, messages=messages, offers=offers
         )
         forget_view = ForgetView(
             queue=queue,
