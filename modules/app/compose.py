@@ -24,7 +24,7 @@ from modules.ai.models.loading import offers as offers_of
 from modules.app import check
 from modules.discord.bot import ImageBot
 from modules.discord.cogs.account import Account
-from modules.discord.cogs.admin import Admin, AdminSlash
+from modules.discord.cogs.admin import Admin
 from modules.discord.cogs.commands import Commands
 from modules.discord.cogs.components import Components
 from modules.discord.cogs.home_guild import HomeGuild
@@ -37,7 +37,7 @@ from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessage
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
 from modules.discord.interactions.administration import Administration, Inspect, Reload
-from modules.discord.interactions.autocomplete import ModelChoices
+from modules.discord.interactions.autocomplete import Choices
 from modules.discord.interactions.cancel_menu import CancelMenu
 from modules.discord.interactions.component_router import ComponentRouter
 from modules.discord.interactions.deferral import Deferrals
@@ -340,9 +340,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             banned=BannedWords(Path(settings.banned_words_file) if settings.banned_words_file else None),
             clock=clock,
         )
-        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies)
         requesters = Requesters(preferences=database.preferences, home=client.home)
-        deferrals = Deferrals()
+        deferrals = Deferrals(requesters=requesters)
+        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
         reader = AttachmentReader(session=lambda: session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
@@ -393,29 +393,23 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         history_view = HistoryView(
             history=database.history,
             jobs=jobs,
-            requesters=requesters,
             deferrals=deferrals,
             messages=messages,
             offers=offers,
         )
         settings_view = SettingsView(
-            preferences=database.preferences,
-            requesters=requesters,
-            deferrals=deferrals,
-            messages=messages,
-            offers=offers,
+            preferences=database.preferences, deferrals=deferrals, messages=messages, offers=offers
         )
         forget_view = ForgetView(
             queue=queue,
             history=database.history,
             channels=channels,
             failures=failures,
-            requesters=requesters,
             deferrals=deferrals,
             messages=messages,
         )
-        cancel_menu = CancelMenu(queue=queue, requesters=requesters, deferrals=deferrals, messages=messages)
-        model_choices = ModelChoices(offers=offers, messages=messages, seconds=queue.durations.alone)
+        cancel_menu = CancelMenu(queue=queue, deferrals=deferrals, messages=messages)
+        choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
         registration = CommandSync(
             client=client, tree=client.tree, messages=messages, facts=database.key_values
         )
@@ -428,17 +422,17 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             jobs=jobs,
             messages=messages,
             registration=registration,
-            limits=limits,
+            rules=limits,
             cooldown_seconds=settings.cooldown_seconds,
             traffic=traffic,
             clock=clock,
-            reload=instead.reload or environment.reload,
+            reload_settings=instead.reload or environment.reload,
             inspect=instead.inspect or partial(check.inspect, settings, models, asking_by(client.http)),
         )
 
-        home_guild = HomeGuild(client, queue=queue)
+        home_guild = HomeGuild(bot=client, queue=queue)
         sessions = Sessions(
-            client,
+            bot=client,
             queue=queue,
             channels=channels,
             store=database.sessions,
@@ -447,11 +441,17 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         cogs: tuple[commands.Cog, ...] = (
             home_guild,
-            Admin(administration, guard=client.guard, preferences=database.preferences, messages=messages),
-            AdminSlash(administration, deferrals=deferrals, requesters=requesters),
+            Admin(
+                administration=administration,
+                guard=client.guard,
+                preferences=database.preferences,
+                messages=messages,
+                deferrals=deferrals,
+                requesters=requesters,
+            ),
             sessions,
             Commands(
-                client,
+                bot=client,
                 requests=requests,
                 jobs=jobs,
                 pictures=pictures,
@@ -461,20 +461,20 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 queue_view=QueueView(queue=queue, availability=availability, messages=messages),
                 cancel_menu=cancel_menu,
                 message_menus=message_menus,
-                model_choices=model_choices,
+                choices=choices,
                 limits=limits,
                 messages=messages,
                 offers=offers,
             ),
             Account(
-                history=history_view,
-                settings=settings_view,
-                forget=forget_view,
-                model_choices=model_choices,
+                history_view=history_view,
+                settings_view=settings_view,
+                forget_view=forget_view,
+                choices=choices,
                 requesters=requesters,
             ),
             Components(
-                client,
+                bot=client,
                 router=ComponentRouter(
                     actions=actions,
                     message_menus=message_menus,

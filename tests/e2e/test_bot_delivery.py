@@ -105,10 +105,10 @@ async def test_an_answer_stands_though_what_is_kept_cannot_be_looked_up(
         ana = await stand.person()
         stand.queue.pause()
         reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a ship")).reply()
-        await stand.until(lambda: "what is kept" in caplog.text)
+        await stand.until(lambda: "undelivered pictures of" in caplog.text)
         caplog.clear()
         told = await (await ana.click(reply, "Cancel")).reply()
-        await stand.until(lambda: "what is kept" in caplog.text)
+        await stand.until(lambda: "undelivered pictures of" in caplog.text)
         assert "Cancelled: #1" in told["content"]
         assert "#1" in (ana.message(reply["id"]) or reply)["content"]
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
