@@ -194,7 +194,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                     image_days=settings.image_days,
                     image_disk_mb=settings.image_disk_mb,
                 ),
-                keep_sources=True,  # "Again" and "Vary" on an edit work for days
                 on_commit=lambda seconds, changes: journal.observe(seconds),
                 patience=database_patience,
             )

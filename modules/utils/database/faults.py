@@ -33,11 +33,6 @@ _AWAY_CODES = {
     "57014": "it cancelled the statement",
 }
 
-POOLER_CODES = frozenset({"26000", "42P05"})
-"""What a transaction pooler answers to named prepared statements."""
-
-_FULL_CODES = frozenset({"53100"})
-
 _SQLITE_LOCKED = ("database is locked", "database table is locked")
 _SQLITE_AWAY = (
     "disk i/o error",
@@ -83,22 +78,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = getattr(error, "orig", None) or error.__cause__ or error.__context__
 
 
-def unavailable(error: BaseException) -> StoreUnavailable | None:
-    """``error`` as ours if the database is away or full just now, else None (then it is our mistake)."""
-    code = sqlstate(error)
-    if code is not None:
-        return _of_code(code, said(error))
-    if isinstance(error, ssl.SSLError):
-        return StoreUnavailable(f"TLS: {error.reason or error}")
-    if isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
-        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
-    if isinstance(error, (DBAPIError, sqlite3.Error)):
-        return _of_driver(error)
-    if type(error).__module__.startswith("asyncpg"):
-        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
-    return None
-
-
 @contextmanager
 def store_faults() -> Iterator[None]:
     """Inside, an error that means "away for now" becomes `StoreUnavailable`; others pass."""
@@ -107,14 +86,29 @@ def store_faults() -> Iterator[None]:
     except StoreUnavailable:
         raise
     except Exception as error:
-        fault = unavailable(error)
+        fault = _unavailable(error)
         if fault is None:
             raise
         raise fault from error
 
 
+def _unavailable(error: Exception) -> StoreUnavailable | None:
+    """``error`` as ours if the database is away or full right now, else None (then it is our mistake)."""
+    code = sqlstate(error)
+    if code is not None:
+        return _of_code(code, said(error))
+    if isinstance(error, ssl.SSLError):
+        return StoreUnavailable(f"TLS: {error.reason or error}")
+    if isinstance(error, (DBAPIError, sqlite3.Error)):
+        return _of_driver(error)
+    foreign = type(error).__module__.startswith("asyncpg")
+    if foreign or isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
+        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
+    return None
+
+
 def _of_code(code: str, words: str) -> StoreUnavailable | None:
-    if code in _FULL_CODES:
+    if code == "53100":
         return StoreFull(f"its disk is full ({code})")
     if code in _AWAY_CODES:
         return StoreUnavailable(f"{_AWAY_CODES[code]} ({code})")
@@ -131,8 +125,10 @@ def _of_driver(error: DBAPIError | sqlite3.Error) -> StoreUnavailable | None:
         return StoreFull("the disk is full")
     if any(sign in text for sign in _SQLITE_LOCKED):
         return StoreLocked(message)
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return StoreUnavailable(message)
-    if any(sign in text for sign in _SQLITE_AWAY) or isinstance(origin, (OSError, asyncio.TimeoutError)):
-        return StoreUnavailable(message)
-    return StoreUnavailable(message) if type(origin).__name__ == "InterfaceError" else None
+    away = (
+        (isinstance(error, DBAPIError) and error.connection_invalidated)
+        or any(sign in text for sign in _SQLITE_AWAY)
+        or isinstance(origin, (OSError, asyncio.TimeoutError))
+        or type(origin).__name__ == "InterfaceError"
+    )
+    return StoreUnavailable(message) if away else None

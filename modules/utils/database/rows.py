@@ -14,9 +14,6 @@ JobRecordState = Literal[
 """Where a job stands. ``finished``: the picture was made, its delivery is not confirmed; ``kept``:
 nowhere could be posted, the bytes wait in the database; ``deleted``: delivered, then deleted by its owner."""
 
-ENDED: tuple[JobRecordState, ...] = ("delivered", "kept", "deleted", "failed", "cancelled")
-"""States that a job does not leave by itself."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionRecord:
@@ -71,8 +68,8 @@ class BlockRecord:
 
     user_id: int
     blocked_at: float
-    by: int | None = None
-    reason: str = ""
+    blocked_by: int | None
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,8 +52,7 @@ async def test_everything_works_behind_a_transaction_pooler(
                 assert sum(map(len, seen)) == 30
                 await database.jobs.accept([left := a_job(99)], {})
                 assert (await database.jobs.backlog()).waiting == (left,)
-        told = [record for record in caplog.records if "pooler" in record.getMessage()]
-        assert bool(told) == (query == UNNAMED)
+        assert "pooler" in caplog.text
         async with Database.open(url) as database, database.lease.hold():
             assert (await database.jobs.backlog()).waiting == (left,)
 
