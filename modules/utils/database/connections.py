@@ -101,9 +101,8 @@ class Connections:
         with store_faults():
             if self.dialect != "sqlite":
                 return await (self._apart if apart else self._engine).connect()
-            opening = asyncio.ensure_future(
-                _started(self._engine)
-            )  # cancelled, it would leave a thread behind
+            # Shielded, because a cancelled one would leave a thread behind.
+            opening = asyncio.ensure_future(_started(self._engine))
             self._opening.add(opening)
             try:
                 return await asyncio.shield(opening)
@@ -177,7 +176,7 @@ class Connections:
                 log.warning("Connections could not be closed in good order: the database does not answer")
 
     async def _all_returned(self) -> None:
-        """Wait for those who still read: what comes back to a pool after its end is closed by nobody."""
+        """Wait for those who still read: nobody closes a connection that comes back after the pool's end."""
         with suppress(asyncio.TimeoutError):
             async with timeout(CLOSING_SECONDS):
                 while self._lent or not all(opening.done() for opening in self._opening):  # noqa: ASYNC110 - short, and once
@@ -206,7 +205,7 @@ def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=WAIT_SECONDS,
-        # Said once here, and not at each loan and return, which would change threads several times more.
+        # Set here once: setting it at each loan and return would change threads several times more.
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
     )

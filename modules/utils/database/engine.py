@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -43,36 +44,30 @@ KEEP_A_WHILE = Retention()
 GIVE_BACK_SECONDS = 2.0
 
 
+@dataclass(kw_only=True)
 class Database:
     """What the bot remembers. Made only by `Database.open`.
 
     If several processes share it, enter ``lease.hold()`` before anything is dispatched or posted.
     """
 
-    def __init__(
-        self,
-        *,
-        address: Address,
-        connections: Connections,
-        retention: Retention,
-        unix: Callable[[], float],
-        on_commit: CommitObserver | None,
-        lease_seconds: float,
-    ) -> None:
-        self.address = address
-        self.connections = connections
-        self.lease = Lease(_ground(address, connections), length_seconds=lease_seconds)
-        self.writer = GroupWriter(channel=connections.write_channel(), lease=self.lease, observe=on_commit)
-        self.janitor = Janitor(writer=self.writer, connections=connections, retention=retention, unix=unix)
+    connections: Connections
+    lease: Lease
+    retention: Retention
+    unix: Callable[[], float]
+    on_commit: CommitObserver | None
+
+    def __post_init__(self) -> None:
+        connections, unix = self.connections, self.unix
+        channel = connections.write_channel()
+        self.writer = GroupWriter(channel=channel, lease=self.lease, observe=self.on_commit)
+        self.janitor = Janitor(
+            writer=self.writer, connections=connections, retention=self.retention, unix=unix
+        )
         self.pictures = PictureShelf(
             writer=self.writer, connections=connections, unix=unix, stored=self.janitor.note_stored
         )
-        self.jobs = JobJournal(
-            writer=self.writer,
-            connections=connections,
-            shelf=self.pictures,
-            unix=unix,
-        )
+        self.jobs = JobJournal(writer=self.writer, connections=connections, shelf=self.pictures, unix=unix)
         self.preferences = Preferences(writer=self.writer, connections=connections)
         self.history = History(
             writer=self.writer,
@@ -107,12 +102,11 @@ class Database:
         try:
             await _prepare(address, connections, patience)
             database = cls(
-                address=address,
                 connections=connections,
+                lease=Lease(_ground(address, connections), length_seconds=lease_seconds),
                 retention=retention,
                 unix=unix,
                 on_commit=on_commit,
-                lease_seconds=lease_seconds,
             )
             async with database.writer.running(), database._housekeeping():
                 yield database

@@ -1,6 +1,6 @@
-"""What goes wrong between us and a database, sorted: away for now, full, or our own mistake.
+"""Sorts what goes wrong between us and a database: it is away for now, it is full, or we made a mistake.
 
-Foreign errors become ours here and nowhere else.
+Foreign errors become ours only here.
 """
 
 from __future__ import annotations
@@ -53,29 +53,24 @@ class StoreLocked(StoreUnavailable):
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's five-character code, wherever in the chain of causes it stands."""
-    for each in _chain(error):
-        code = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
-        if isinstance(code, str):
-            return code
-    return None
+    """PostgreSQL's five-character code, wherever in the chain of causes it is."""
+    return _found(error, "sqlstate", "pgcode")
 
 
 def said(error: BaseException | None) -> str:
     """PostgreSQL's own words, in one line of at most 200 characters; empty if it said nothing."""
-    for each in _chain(error):
-        words = getattr(each, "message", None)  # of the driver's errors
-        if isinstance(words, str):
-            return " ".join(words.split())[:200]
-    return ""
+    return " ".join((_found(error, "message") or "").split())[:200]
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _found(error: BaseException | None, *names: str) -> str | None:
+    """The first text under one of ``names`` in the chain of causes."""
     for _ in range(8):
-        if error is None:
-            return
-        yield error
-        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
+        for name in names:
+            if isinstance(value := getattr(error, name, None), str):
+                return value
+        if error is not None:
+            error = getattr(error, "orig", None) or error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

@@ -77,10 +77,13 @@ class Janitor(Store):
         now = self.unix()
         history_before = now - self.retention.history_days * DAY
         images_before = now - self.retention.image_days * DAY
-        removed = await self._portions(JobRow.id, JobRow.ended_at < history_before)
-        removed += await self._portions(PictureRow.job_id, PictureRow.stored_at < images_before)
-        removed += await self._portions(SourceRow.key, SourceRow.stored_at < images_before, not_(_NEEDED))
-        removed += await self._fit_disk()
+        removals = (
+            _removal(JobRow.id, JobRow.ended_at < history_before),
+            _removal(PictureRow.job_id, PictureRow.stored_at < images_before),
+            _removal(SourceRow.key, SourceRow.stored_at < images_before, not_(_NEEDED)),
+            _removal_over(self.retention.image_disk_mb * 1e6),
+        )
+        removed = sum([await self._in_portions(remove) for remove in removals])
         last_days = datetime.fromtimestamp(now, tz=timezone.utc) - timedelta(days=2)
         there = exists().where(JobRow.id == StatusMessageRow.job_id)
         await self.writer.execute(
@@ -91,14 +94,11 @@ class Janitor(Store):
         if removed and self.connections.dialect == "sqlite":
             await self._shrink()
 
-    async def _portions(self, key: InstrumentedAttribute[str], *conditions: ColumnElement[bool]) -> int:
-        """Remove the rows of ``key``'s table for which ``conditions`` hold; returns how many there were."""
-        total, portion = 0, select(key).where(*conditions).limit(PORTION)
-        removal = delete(key.class_).where(key.in_(portion))
-        while removed := await self.writer.execute(removal, patience=PATIENCE):
+    async def _in_portions(self, remove: Callable[[Connection], int]) -> int:
+        """Call ``remove``, each time in a new transaction, until it removes nothing; returns the sum."""
+        total = 0
+        while removed := await self.writer.write(remove, patience=PATIENCE):
             total += removed
-            if removed < PORTION:
-                break
             await asyncio.sleep(0.02)
         return total
 
@@ -113,17 +113,19 @@ class Janitor(Store):
                     break
                 await asyncio.sleep(0.05)
 
-    async def _fit_disk(self) -> int:
-        """Remove the oldest pictures and inputs until the rest fits the limit; inputs of active jobs stay."""
-        total = 0
-        limit = self.retention.image_disk_mb * 1e6
-        while removed := await self.writer.write(_oldest_over(limit), patience=PATIENCE):
-            total += removed
-            await asyncio.sleep(0.02)
-        return total
+
+def _removal(
+    key: InstrumentedAttribute[str], *conditions: ColumnElement[bool]
+) -> Callable[[Connection], int]:
+    """Removes a portion of the rows of ``key``'s table for which ``conditions`` hold."""
+    portion = select(key).where(*conditions).limit(PORTION)
+    removal = delete(key.class_).where(key.in_(portion))
+    return lambda connection: connection.execute(removal).rowcount
 
 
-def _oldest_over(limit: float) -> Callable[[Connection], int]:
+def _removal_over(limit: float) -> Callable[[Connection], int]:
+    """Removes a portion of the oldest pictures and inputs, while all of them are larger than ``limit`` bytes;
+    inputs of active jobs stay."""
     sizes = union_all(select(PictureRow.size), select(SourceRow.size)).subquery()
     oldest = union_all(
         select(PictureRow.stored_at, PictureRow.size, PictureRow.job_id.label("key"), literal(True)),

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult, Executable
@@ -60,7 +61,7 @@ CommitObserver = Callable[[float, int], None]
 class _Pending:
     change: Change
     future: asyncio.Future[Any]
-    give_up_at: float | None
+    give_up_at: float
     undo: Sequence[Rows]
     applying: bool = False
     maybe_done: bool = False
@@ -98,19 +99,16 @@ class GroupWriter:
             self._pending.clear()
             await self.channel.discard()
 
-    async def write(self, change: Change, *, patience: float | None = None, undo: Sequence[Rows] = ()) -> Any:
+    async def write(self, change: Change, *, patience: float = inf, undo: Sequence[Rows] = ()) -> Any:
         """Returns what ``change`` gave, once it is committed.
 
-        ``patience``: how many seconds to wait for a database that is away (None: as long as it takes);
-        then `StoreUnavailable`, and ``undo`` is written if the change may have been committed all the
-        same (the connection died during the commit). Raises `LeaseLost`.
+        ``patience``: how many seconds to wait for a database that is away; then `StoreUnavailable`, and
+        ``undo`` is written if the change may have been committed all the same (the connection died during
+        the commit). Raises `LeaseLost`.
         """
         if self._closing:
             raise StoreUnavailable("the bot is closing")
-        give_up_at = None if patience is None else time.monotonic() + patience
-        pending = _Pending(change, asyncio.get_running_loop().create_future(), give_up_at, undo)
-        self._pending.append(pending)
-        self._wake.set()
+        pending = self._add(change, time.monotonic() + patience, undo)
         try:
             return await pending.future
         except asyncio.CancelledError:
@@ -118,7 +116,13 @@ class GroupWriter:
                 self._undo(pending)
             raise
 
-    async def execute(self, *statements: Statement, patience: float | None = PATIENCE) -> int:
+    def _add(self, change: Change, give_up_at: float, undo: Sequence[Rows]) -> _Pending:
+        pending = _Pending(change, asyncio.get_running_loop().create_future(), give_up_at, undo)
+        self._pending.append(pending)
+        self._wake.set()
+        return pending
+
+    async def execute(self, *statements: Statement, patience: float = PATIENCE) -> int:
         """Run the statements in one transaction, in their order; returns how many rows the last one changed.
 
         ``patience`` and errors as in `write`.
@@ -128,8 +132,7 @@ class GroupWriter:
             changed = 0
             for statement in statements:
                 what, values = statement if isinstance(statement, tuple) else (statement, None)
-                done = connection.execute(what, values)
-                changed = done.rowcount if isinstance(done, CursorResult) else 0
+                changed = cast("CursorResult[Any]", connection.execute(what, values)).rowcount
             return changed
 
         return int(await self.write(change, patience=patience))
@@ -215,32 +218,25 @@ class GroupWriter:
         if self._away_since is None:
             self._away_since = time.monotonic()
             log.warning("The database is away, %d changes wait: %s", len(group), error)
-        now = time.monotonic()
-        staying: list[_Pending] = []
-        for pending in group:
+        # A full disk does not get better by waiting: only those who wait for ever do.
+        patient_until = inf if isinstance(error, StoreFull) else time.monotonic()
+        for pending in reversed(group):
             pending.applying = False
-            impatient = pending.give_up_at is not None and (
-                now >= pending.give_up_at or isinstance(error, StoreFull)
-            )
-            if not impatient:
-                staying.append(pending)
+            if pending.give_up_at > patient_until or pending.give_up_at == inf:
+                self._pending.appendleft(pending)
                 continue
             _refuse(pending, StoreUnavailable(error.reason))
             if pending.maybe_done and pending.undo:
                 self._undo(pending)
-        self._pending.extendleft(reversed(staying))
 
     def _undo(self, pending: _Pending) -> None:
         """Take back a change that may have been committed though it was reported as failed."""
-        future = asyncio.get_running_loop().create_future()
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._pending.append(_Pending(pending.undo, future, None, ()))
-        self._wake.set()
+        undoing = self._add(pending.undo, inf, ())
+        undoing.future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _rest(self, pause: float) -> None:
         """Wait ``pause`` seconds, or less if a change's patience ends earlier."""
-        ends = [pending.give_up_at for pending in self._pending if pending.give_up_at is not None]
-        soonest = min(ends, default=float("inf")) - time.monotonic()
+        soonest = min((pending.give_up_at for pending in self._pending), default=inf) - time.monotonic()
         await asyncio.sleep(max(0.01, min(pause, soonest)))
 
     def _note_back(self) -> None:

@@ -26,11 +26,6 @@ from modules.utils.database.stores.store import Store
 PROMPTS_LOOKED_THROUGH = 200
 """So many of a person's latest jobs are searched for prompts."""
 
-_COLUMNS = (
-    JobRow.id, JobRow.number, JobRow.request, JobRow.state, JobRow.queued_at, JobRow.posted_in,
-    JobRow.message_id, JobRow.ended_at, JobRow.engine, JobRow.batch_size, JobRow.run_started_at,
-    JobRow.run_ended_at, JobRow.error_key, JobRow.error_reason, JobRow.width, JobRow.height,
-)  # fmt: skip
 _WITH_PICTURE = JobRow.state.in_(("delivered", "kept"))
 
 
@@ -142,19 +137,17 @@ class History(Store):
         return found[0] if found else None
 
     async def _find(self, *conditions: Any, limit: int) -> list[JobRecord]:
-        query = select(*_COLUMNS).where(*conditions).order_by(JobRow.number.desc()).limit(limit)
+        query = select(JobRow.__table__).where(*conditions).order_by(JobRow.number.desc()).limit(limit)
         return [_record(row) for row in await self.connections.rows(query)]
 
 
 def _record(row: Any) -> JobRecord:
-    report = None
-    if row.run_ended_at is not None:
-        report = RunReport(
-            engine=row.engine,
-            batch_size=row.batch_size,
-            started_at=row.run_started_at,
-            ended_at=row.run_ended_at,
-        )
+    report = RunReport(
+        engine=row.engine,
+        batch_size=row.batch_size,
+        started_at=row.run_started_at,
+        ended_at=row.run_ended_at,
+    )
     return JobRecord(
         job_id=JobId(row.id),
         number=row.number,
@@ -164,7 +157,7 @@ def _record(row: Any) -> JobRecord:
         channel_id=row.posted_in,
         message_id=row.message_id,
         ended_at=row.ended_at,
-        report=report,
+        report=None if row.run_ended_at is None else report,
         error_key=row.error_key,
         error_reason=row.error_reason,
         size=Size(width=row.width, height=row.height) if row.width and row.height else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from sqlalchemy import delete, select, text
 
@@ -64,4 +65,4 @@ class Members(Store):
     async def refund(self, user_id: int, day: str, count: int) -> None:
         """Give back pictures that were not made."""
         values = {"user_id": user_id, "day": day, "count": count}
-        await self.writer.execute((_REFUND, values), patience=None)
+        await self.writer.execute((_REFUND, values), patience=inf)
