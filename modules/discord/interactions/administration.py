@@ -257,7 +257,7 @@ class Administration:
         if self._cooldown_seconds > 0:
             lines.append(self._text(locale, "admin-limits-cooldown", seconds=self._cooldown_seconds))
         blocked = await self._members.blocked()
-        users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
+        users = ", ".join(f"<@{user_id}>" for user_id in blocked[:50])
         lines.append(
             self._text(locale, "admin-limits-blocked", users=users)
             if users

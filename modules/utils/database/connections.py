@@ -305,8 +305,10 @@ def _system_context(tls: Mapping[str, str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     context.set_alpn_protocols(["postgresql"])
-    context.minimum_version = _tls_version(tls.get("ssl_min_protocol_version", "TLSv1.2"))
-    context.maximum_version = _tls_version(tls.get("ssl_max_protocol_version", "MAXIMUM_SUPPORTED"))
+    least = tls.get("ssl_min_protocol_version", "TLSv1.2")
+    greatest = tls.get("ssl_max_protocol_version", "MAXIMUM_SUPPORTED")
+    context.minimum_version = ssl.TLSVersion[least.replace(".", "_")]
+    context.maximum_version = ssl.TLSVersion[greatest.replace(".", "_")]
     try:
         if "sslcrl" in tls:
             context.load_verify_locations(tls["sslcrl"])
@@ -316,10 +318,6 @@ def _system_context(tls: Mapping[str, str]) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise BadSettings(f"DATABASE_URL: sslcert, sslkey or sslcrl cannot be used: {error}") from error
     return context
-
-
-def _tls_version(written: str) -> ssl.TLSVersion:
-    return ssl.TLSVersion[written.replace(".", "_")]
 
 
 def explain_start_failure(address: Address, error: BaseException) -> BadSettings | None:

@@ -117,7 +117,7 @@ class Database:
     async def _housekeeping(self) -> AsyncIterator[None]:
         tasks = {
             asyncio.create_task(self.pictures.run(), name="last-pictures"),
-            asyncio.create_task(self._keep_tidy(), name="janitor"),
+            asyncio.create_task(self.janitor.run(self.lease.held), name="janitor"),
         }
         for task in tasks:
             task.add_done_callback(_note_end)
@@ -130,11 +130,6 @@ class Database:
             with contextlib.suppress(StoreError, asyncio.TimeoutError):
                 async with timeout(GIVE_BACK_SECONDS):
                     await self.jobs.give_back_numbers()
-
-    async def _keep_tidy(self) -> None:
-        """Prune, once this is the process that works."""
-        await self.lease.held.wait()
-        await self.janitor.run()
 
 
 def _note_end(task: asyncio.Task[None]) -> None:

@@ -33,7 +33,6 @@ _AWAY_CODES = {
     "57014": "it cancelled the statement",
 }
 
-_SQLITE_LOCKED = ("database is locked", "database table is locked")
 _SQLITE_AWAY = (
     "disk i/o error",
     "unable to open database file",
@@ -41,7 +40,6 @@ _SQLITE_AWAY = (
     "no active connection",
     "connection closed",
 )
-_SQLITE_FULL = "database or disk is full"
 
 
 class StoreFull(StoreUnavailable):
@@ -116,9 +114,9 @@ def _of_driver(error: DBAPIError | sqlite3.Error) -> StoreUnavailable | None:
     """SQLAlchemy wraps what the driver raises, but not where the driver is called without it."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     message, text = str(origin)[:200], str(origin).lower()
-    if _SQLITE_FULL in text:
+    if "database or disk is full" in text:
         return StoreFull("the disk is full")
-    if any(sign in text for sign in _SQLITE_LOCKED):
+    if "is locked" in text:
         return StoreLocked(message)
     away = (
         (isinstance(error, DBAPIError) and error.connection_invalidated)

@@ -27,11 +27,11 @@ ROOM_MB = 256
 """``check`` warns if less than this is free beside the pictures that are kept."""
 
 
-async def inspect_database(url: str, *, root: Path = ROOT, image_disk_mb: int = 0) -> tuple[Finding, ...]:
-    """Look at the database of ``DATABASE_URL`` and change nothing in it. ``image_disk_mb`` is how much
-    the pictures may take there."""
+async def inspect_database(url: str, *, image_disk_mb: int = 0) -> tuple[Finding, ...]:
+    """Look at the database of ``DATABASE_URL`` and change nothing in it. ``image_disk_mb`` is the room that
+    pictures may take there."""
     try:
-        address = read_address(url, root=root)
+        address = read_address(url, root=ROOT)
         if isinstance(address, SqliteAddress):
             blocked = _about_file(address.path)
             if blocked is not None:
@@ -55,9 +55,8 @@ def _about_file(path: Path) -> Finding | None:
 
 def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
     folder = next(each for each in path.parents if each.exists())
-    free, used = shutil.disk_usage(folder).free // 2**20, 0
-    if path.exists():
-        used = path.stat().st_size // 2**20
+    free = shutil.disk_usage(folder).free // 2**20
+    used = path.stat().st_size // 2**20 if path.exists() else 0
     wanted = max(0, image_disk_mb - used) + ROOM_MB
     if free >= wanted:
         yield Finding(level="ok", what=f"{free} MB are free for the database")

@@ -73,19 +73,15 @@ class LeaseGround(Protocol):
 
     async def claim(self, owner: str, seconds: float) -> Claim:
         """Take the lease if it is free."""
-        ...
 
     async def renew(self, epoch: int, seconds: float) -> bool:
         """Prolong it; False if another process has it by now."""
-        ...
 
     def outlasts(self) -> bool:
         """Whether it is certainly ours even if it was not prolonged in time: locks do not expire."""
-        ...
 
     async def release(self, epoch: int) -> None:
         """Let the next process have it at once."""
-        ...
 
 
 class Lease:
@@ -149,12 +145,12 @@ class Lease:
             await asyncio.sleep(min(1.0, max(0.05, claim.seconds_left + 0.02)))
 
     @asynccontextmanager
-    async def hold(self) -> AsyncIterator[Lease]:
-        """Wait until the lease is ours, keep it renewed while inside, free it on leaving."""
+    async def hold(self) -> AsyncIterator[None]:
+        """Wait until the lease is ours, keep it renewed inside, free it at the end."""
         await self.acquire()
         renewing = asyncio.create_task(self._keep(), name="lease")
         try:
-            yield self
+            yield
         finally:
             while not renewing.done():
                 # Once is not always enough: on Python 3.10, a time limit that has run out swallows any
@@ -239,12 +235,10 @@ class RowGround:
     async def claim(self, owner: str, seconds: float) -> Claim:
         async with self._statements() as connection:
             given = await connection.execute(_CLAIM, {"owner": owner, "seconds": seconds})
-            epoch = given.scalar()
-            if epoch is not None:
+            if (epoch := given.scalar()) is not None:
                 return Claim(epoch=epoch)
             holder, left = (await connection.execute(_HOLDER)).one()
-            return Claim(epoch=None, holder=holder, seconds_left=float(left))
-        raise AssertionError("no part swallows an error")
+        return Claim(epoch=None, holder=holder, seconds_left=float(left))
 
     async def renew(self, epoch: int, seconds: float) -> bool:
         async with self._statements() as connection:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal, not_, select, union_all
@@ -61,8 +61,9 @@ class Janitor(Store):
             self._stored = 0
             self._wake.set()
 
-    async def run(self) -> None:
-        """Prune until cancelled."""
+    async def run(self, held: asyncio.Event) -> None:
+        """Once the lease is ``held``, prune until cancelled."""
+        await held.wait()
         while True:
             try:
                 await self.prune()
@@ -84,11 +85,10 @@ class Janitor(Store):
             _removal_over(self.retention.image_disk_mb * 1e6),
         )
         removed = sum([await self._in_portions(remove) for remove in removals])
-        last_days = datetime.fromtimestamp(now, tz=timezone.utc) - timedelta(days=2)
-        there = exists().where(JobRow.id == StatusMessageRow.job_id)
+        before_yesterday = time.strftime("%Y-%m-%d", time.gmtime(now - 2 * DAY))
         await self.writer.execute(
-            delete(QuotaRow).where(QuotaRow.day < last_days.strftime("%Y-%m-%d")),
-            delete(StatusMessageRow).where(not_(there)),
+            delete(QuotaRow).where(QuotaRow.day < before_yesterday),
+            delete(StatusMessageRow).where(StatusMessageRow.job_id.not_in(select(JobRow.id))),
             patience=PATIENCE,
         )
         if removed and self.connections.dialect == "sqlite":

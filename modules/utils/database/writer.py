@@ -160,7 +160,9 @@ class GroupWriter:
                 await self.channel.discard()
                 await self._single_out(group, error)
             else:
-                self._note_back()
+                if self._away_since is not None:
+                    log.warning("The database is back after %.1f s", time.monotonic() - self._away_since)
+                    self._away_since = None
             backoff.reset()
 
     async def _next_group(self) -> list[_Pending] | None:
@@ -238,11 +240,6 @@ class GroupWriter:
         """Wait ``pause`` seconds, or less if a change's patience ends earlier."""
         soonest = min((pending.give_up_at for pending in self._pending), default=inf) - time.monotonic()
         await asyncio.sleep(max(0.01, min(pause, soonest)))
-
-    def _note_back(self) -> None:
-        if self._away_since is not None:
-            log.warning("The database is back after %.1f s", time.monotonic() - self._away_since)
-            self._away_since = None
 
 
 def _apply(connection: Connection, group: list[_Pending]) -> list[Any]:

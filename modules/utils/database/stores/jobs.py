@@ -96,7 +96,12 @@ class JobJournal(Store):
         async with self._reserving:
             if self._last_number - self._next_number + 1 < count:
                 ahead = max(count, NUMBERS_AHEAD)
-                self._last_number = await self.writer.write(_reserve(ahead), patience=ACCEPT_PATIENCE)
+
+                def reserve(connection: Connection) -> int:
+                    connection.execute(_RESERVE, {"count": ahead})
+                    return int(connection.execute(_RESERVED).scalar_one())
+
+                self._last_number = await self.writer.write(reserve, patience=ACCEPT_PATIENCE)
                 self._next_number = self._last_number - ahead + 1
             first = self._next_number
             self._next_number += count
@@ -251,19 +256,11 @@ def _to_be_told(job: Job) -> Rows:
     return Rows(rank=4, statement=_INSERT_STATUS, parameters=[place])
 
 
-def _reserve(count: int) -> Callable[[Connection], Any]:
-    def change(connection: Connection) -> int:
-        connection.execute(_RESERVE, {"count": count})
-        return int((connection.execute(_RESERVED)).scalar_one())
-
-    return change
-
-
 async def _restored(rows: Sequence[Any]) -> list[Job]:
     """The rows' jobs; lets others run now and then, since there may be many thousands."""
-    jobs = []
-    for place, row in enumerate(rows):
-        if place % 500 == 499:
+    jobs: list[Job] = []
+    for row in rows:
+        if len(jobs) % 500 == 499:
             await asyncio.sleep(0)
         job = Job(
             id=JobId(row.id),

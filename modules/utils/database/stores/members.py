@@ -10,7 +10,6 @@ from sqlalchemy import delete, select, text
 
 from modules.utils.database.codec import storable
 from modules.utils.database.models import BlockRow
-from modules.utils.database.rows import BlockRecord
 from modules.utils.database.statements import upsert
 from modules.utils.database.stores.store import Store
 
@@ -51,10 +50,10 @@ class Members(Store):
         query = select(BlockRow.user_id).where(BlockRow.user_id == user_id)
         return bool(await self.connections.rows(query))
 
-    async def blocked(self) -> list[BlockRecord]:
-        """Everybody who is blocked, the latest first."""
-        query = select(BlockRow.__table__).order_by(BlockRow.blocked_at.desc())
-        return [BlockRecord(**row._mapping) for row in await self.connections.rows(query)]
+    async def blocked(self) -> list[int]:
+        """The ids of all who are blocked, the latest first."""
+        query = select(BlockRow.user_id).order_by(BlockRow.blocked_at.desc())
+        return [row.user_id for row in await self.connections.rows(query)]
 
     async def spend(self, user_id: int, day: str, count: int, limit: int) -> bool:
         """Take ``count`` of the person's ``limit`` pictures of ``day``: all of them, or none and False."""

@@ -17,8 +17,6 @@ _PUT = upsert(PreferencesRow)
 REMEMBERED = 10_000
 """How many people's choices are kept in memory: of those that were asked for last."""
 
-_DEFAULTS = UserPreferences()
-
 
 @dataclass(kw_only=True)
 class Preferences(Store):
@@ -36,7 +34,7 @@ class Preferences(Store):
             return known
         changes = self._changes
         rows = await self.connections.rows(select(*_COLUMNS).where(PreferencesRow.user_id == user_id))
-        read = UserPreferences(**rows[0]._mapping) if rows else _DEFAULTS
+        read = UserPreferences(**rows[0]._mapping) if rows else UserPreferences()
         if changes == self._changes:  # else it may be out of date already
             self._remember(user_id, read)
         return read
