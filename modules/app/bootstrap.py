@@ -47,7 +47,7 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
     def installed() -> bool:
         return stamp.exists() and stamp.read_text(encoding="utf-8") == _fingerprint(root, requirements)
 
-    if made() and installed():  # then nothing need be written
+    if made() and installed():  # then nothing has to be written
         return python
     with _alone(environment):
         if not made():
@@ -156,13 +156,13 @@ def _install(python: Path, requirements: Path) -> None:
     options = ["--quiet", "--disable-pip-version-check", "-r", str(requirements)]
     if subprocess.call([python, "-m", "pip", "install", *options], cwd=requirements.parent):
         raise BootstrapError(
-            f"pip could not install {requirements.name} (its words stand above); "
-            "is the network there? The same command goes on where it stopped"
+            f"pip could not install {requirements.name} (see its output above); "
+            "is the network there? Run the same command again to go on"
         )
 
 
 def _fingerprint(root: Path, requirements: str) -> str:
-    """Changes with the text of the file, of the files it includes, and with the Python version."""
+    """A hash of the file, the files that it includes, and the Python version."""
     text = (root / requirements).read_text(encoding="utf-8")
     included = [line.split(maxsplit=1)[1].strip() for line in text.splitlines() if line.startswith("-r ")]
     parts = [sys.version, text, *(_fingerprint(root, name) for name in included)]

@@ -52,7 +52,7 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 
 
 def _check(root: Path, arguments: Sequence[str]) -> int:
-    parser = _settings_options(root, "check", "Go through what can be wrong before a user meets it.")
+    parser = _settings_options(root, "check", "Check everything that can be wrong before a user notices it.")
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(arguments)
     from modules.app import check

@@ -1,4 +1,4 @@
-"""The commands that make their own environment first: tests, checks, measurements, pictures.
+"""The commands that make an environment first: tests, checks, measurements, pictures.
 
 Standard library only: it runs before anything is installed.
 """

@@ -153,7 +153,7 @@ async def serve(
 
 
 async def _stay_connected(bot: ImageBot, token: str) -> int:
-    """Be in Discord until the bot closes itself. Raises ConnectionError when Discord cannot be reached."""
+    """Stay in Discord until the bot closes itself. Raises ConnectionError if Discord cannot be reached."""
     try:
         await bot.login(token)
     except discord.LoginFailure:

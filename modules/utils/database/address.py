@@ -1,8 +1,8 @@
-"""From ``DATABASE_URL`` to what the drivers want, as a pure function.
+"""Turns ``DATABASE_URL`` into what the drivers need; reads no file and asks no server.
 
-Takes what hosting services hand out and people paste: libpq's URLs with all their parameters, those of
-other drivers (``?ssl=true``, ``?pgbouncer=true``), SQLite files, or nothing. What cannot be understood
-is one `BadSettings` sentence; the password is in no message and no ``repr``.
+Takes what hosting services give and people paste: libpq's URLs with all their parameters, those of other
+drivers (``?ssl=true``, ``?pgbouncer=true``), SQLite files, or nothing. Anything else raises `BadSettings`
+with one sentence. The password is in no message and no ``repr``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TLS = (
     "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "sslnegotiation",
     "ssl_min_protocol_version", "ssl_max_protocol_version",
 )  # fmt: skip
-"""What the driver reads by itself, as libpq does."""
+"""The driver reads these itself, as libpq does."""
 
 _KNOWN = (
     *_TLS,
@@ -45,7 +45,7 @@ _KNOWN = (
         " client_encoding keepalives keepalives_idle keepalives_interval keepalives_count tcp_user_timeout"
         " gssencmode krbsrvname gsslib gssdelegation sslcompression sslsni sslcertmode requirepeer"
         " load_balance_hosts replication max_protocol_version min_protocol_version"
-        # of poolers, which are recognised without (see ``connections.py``), and other clients' caches
+        # for poolers, which are recognised without them (see ``connections.py``), and other clients' caches
         " pgbouncer pool_mode statement_cache_size prepared_statement_cache_size prepareThreshold"
         " connection_limit pool_timeout pool_size pool_max_conns pool_min_conns max_overflow pool_recycle"
         " socket_timeout schema sslaccept uselibpqcompat supa workaround async_fallback conn_max_age timezone"
@@ -59,7 +59,7 @@ _ENCODE = "special characters in user or password must be percent-encoded (/ is 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SqliteAddress:
-    """A file. ``pragmas`` are set on each connection beside ours."""
+    """A file. ``pragmas`` are set on each connection in addition to ours."""
 
     path: Path
     pragmas: tuple[tuple[str, int | str], ...] = ()
@@ -72,7 +72,7 @@ class SqliteAddress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostgresAddress:
-    """A PostgreSQL server, or several of which one is chosen by ``session_attributes``.
+    """A PostgreSQL server, or several, of which ``session_attributes`` choose one.
 
     ``tls`` holds libpq's parameters, ``sslmode`` always. ``bound``: the certificate is checked in place of
     the channel binding that the URL demands. ``settings`` go with the start-up message.
@@ -237,11 +237,11 @@ def _unknown(name: str, known: Collection[str]) -> BadSettings:
 
 
 def _hosts(hosts: str, ports: str | None) -> tuple[tuple[str, int], ...]:
-    """``a:1,b``, ``[::1]:5432``, ``/folder``, ``%2Ffolder``; ``ports`` fills what is missing."""
+    """Reads ``a:1,b``, ``[::1]:5432``, ``/folder``, ``%2Ffolder``; missing ports are taken from ``ports``."""
     given = (ports or "5432").split(",")
     names = hosts.split(",") if hosts else ["localhost"]
     if len(given) not in (1, len(names)):
-        raise _bad("port lists another number of entries than host")
+        raise _bad("port and host list different numbers of entries")
     defaults = given * len(names) if len(given) == 1 else given
     return tuple(_host(name, default) for name, default in zip(names, defaults, strict=True))
 
@@ -260,7 +260,7 @@ def _host(entry: str, default_port: str) -> tuple[str, int]:
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise _bad("the port is not a number from 1 to 65535 (are special characters percent-encoded?)")
     if not host.startswith("/") and any(character.isspace() or character in "@#?%" for character in host):
-        raise _bad("the host name is not one (are special characters in the password percent-encoded?)")
+        raise _bad("the host name is not valid (are special characters in the password percent-encoded?)")
     return host or "localhost", int(port)
 
 
@@ -272,7 +272,7 @@ def _tls(parameters: Mapping[str, str]) -> dict[str, str]:
     if mode not in _MODES:
         raise _bad(f"sslmode must be one of {', '.join(_MODES)}")
     if tls.get("sslrootcert") == "system" and mode != "verify-full":
-        # libpq refuses weaker modes, since anybody can get a certificate from a public authority.
+        # libpq refuses weaker modes, because anyone can get a certificate from a public authority.
         if "sslmode" in parameters:
             raise _bad("sslrootcert=system needs sslmode=verify-full")
         mode = "verify-full"

@@ -1,10 +1,10 @@
 """Connections to either database: how they are opened, and what is set on each.
 
-SQLite's settings: WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``,
-so that what was accepted survives a loss of power and not only of the process (the wait for the disk is
-shared by a group of changes, which makes it cheap; ``NORMAL`` would wait at checkpoints alone);
-``secure_delete``, so that what a person had forgotten is overwritten and not only unlinked; and a busy
-timeout, since another process may be migrating or checking.
+SQLite's settings: WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``, so
+that accepted jobs survive a power failure and not only a crash (a group of changes shares the wait for the
+disk, which makes it cheap; ``NORMAL`` would wait only at checkpoints); ``secure_delete``, so that what a
+person asked the bot to forget is overwritten and not only unlinked; and a busy timeout, because another
+process may be migrating or checking.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PRAGMAS: tuple[tuple[str, int | str], ...] = (
     ("journal_size_limit", 64_000_000),
 )
 
-# Transactions begin where the writer says BEGIN, and nowhere else.
+# The driver must begin no transactions: the writer says BEGIN itself.
 _SQLITE_ARGUMENTS: dict[str, Any] = {"isolation_level": None, "timeout": 5.0}
 
 
@@ -76,8 +76,8 @@ class Connections:
     async def look_for_pooler(self) -> None:
         """Keep statements prepared from now on, unless a pooler stands between us and PostgreSQL.
 
-        A pooler gives its clients process numbers of its own making, not that of the process that serves
-        them. Raises `StoreUnavailable`.
+        A pooler makes up the process numbers that it gives to its clients; the server's would be that of the
+        process that serves them. Raises `StoreUnavailable`.
         """
         if self.dialect == "sqlite" or not self._pooled:
             return
@@ -143,7 +143,7 @@ class Connections:
         with store_faults():
             try:
                 if self.dialect == "sqlite":
-                    yield connection  # as all of its engine are
+                    yield connection  # all of its engine are like that
                 elif self._pooled:
                     yield connection
                     await connection.commit()
@@ -159,7 +159,7 @@ class Connections:
             self._lent.discard(connection)
 
     def write_channel(self) -> WriteChannel:
-        """Where the one writer's transactions go; it closes what it opens by ``discard``."""
+        """The writer's connection. It closes what it opens when ``discard`` is called."""
         if isinstance(self._address, SqliteAddress):
             return ThreadChannel(_sqlite_writer_engine(self._address))
         return AsyncChannel(partial(self.connect, apart=True))
@@ -234,7 +234,7 @@ def _prepare_each(engine: Engine, address: SqliteAddress) -> None:
             for statement in statements:
                 cursor.execute(statement)
         except BaseException:
-            connection.close()  # nobody else has it yet
+            connection.close()  # nobody else knows it yet
             raise
         cursor.close()
 
@@ -253,7 +253,7 @@ def _postgres_engine(address: PostgresAddress, *, pooled: bool, size: int, overf
 
 
 def asyncpg_arguments(address: PostgresAddress, *, pooled: bool) -> dict[str, Any]:
-    """What ``asyncpg.connect`` gets (through SQLAlchemy, which takes the two ``prepared_statement`` ones)."""
+    """The arguments of ``asyncpg.connect`` (SQLAlchemy takes the two ``prepared_statement`` ones)."""
     arguments: dict[str, Any] = {
         "host": [host for host, _ in address.hosts],
         "port": [port for _, port in address.hosts],

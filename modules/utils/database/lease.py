@@ -88,9 +88,9 @@ class Lease:
     """This process's claim to be the one that works.
 
     Ask ``safe()`` right before anything that the outside world sees (a post, a dispatch). It turns False a
-    margin before a lease that could not be renewed ends. Once it has said False, it says so until the lease
-    is acquired anew: nobody would take up again what was given up on its word. ``lost`` is set once another
-    process has taken over; that is final.
+    margin before a lease that could not be renewed ends. Then it stays False until the lease is acquired
+    again, because work that was given up on a False is not resumed. ``lost`` is set once another process has
+    taken over; that is final.
     """
 
     def __init__(self, ground: LeaseGround, *, length_seconds: float) -> None:

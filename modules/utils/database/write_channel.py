@@ -1,8 +1,7 @@
 """The writer's way into the database: one transaction after another, on one connection.
 
-SQLite gets a thread of its own in which a whole transaction runs at once. Through aiosqlite each statement
-would change threads three or four times, which costs more than the statement itself; aiosqlite serves
-the readers.
+SQLite gets a thread in which a whole transaction runs at once. Through aiosqlite each statement would change
+threads three or four times, which costs more than the statement itself; aiosqlite serves the readers.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from modules.utils.database.faults import store_faults
 T = TypeVar("T")
 
 COMMIT_SECONDS = 30.0
-"""A commit that takes longer is treated as a connection that died in silence."""
+"""If a commit takes longer, its connection is taken for dead."""
 
 FRESH_SECONDS = 120.0
-"""A connection older than this is replaced: cloud load balancers drop silent ones after four minutes without
+"""A connection older than this is replaced: cloud load balancers forget idle ones after four minutes without
 a word, and the next commit would wait in vain."""
 
 
@@ -69,7 +68,7 @@ class AsyncChannel:
 
 
 class ThreadChannel:
-    """For SQLite: does the same, a whole transaction at a time in a thread of its own."""
+    """For SQLite: does the same, a whole transaction at a time, in its thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -220,7 +220,7 @@ class GroupWriter:
         if self._away_since is None:
             self._away_since = time.monotonic()
             log.warning("The database is away, %d changes wait: %s", len(group), error)
-        # A full disk does not get better by waiting: only those who wait for ever do.
+        # Waiting does not empty a full disk: only changes without a time limit wait for it.
         patient_until = inf if isinstance(error, StoreFull) else time.monotonic()
         for pending in reversed(group):
             pending.applying = False

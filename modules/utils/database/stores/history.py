@@ -1,4 +1,4 @@
-"""What was asked for and what became of it: for ``/history``, buttons, ``find`` and ``/forget``."""
+"""What people asked for and what came of it: for ``/history``, buttons, ``find`` and ``/forget``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WITH_PICTURE = JobRow.state.in_(("delivered", "kept"))
 
 @dataclass(kw_only=True)
 class History(Store):
-    """Jobs that were, and are."""
+    """Jobs, ended or not."""
 
     shelf: PictureShelf
     preferences: Preferences

@@ -27,15 +27,15 @@ class Preferences(Store):
     _changes: int = field(default=0, init=False)
 
     async def get(self, user_id: int) -> UserPreferences:
-        """The person's choices; for one who never chose, the defaults."""
+        """The person's choices; for someone who never chose, the defaults."""
         known = self._known.pop(user_id, None)
         if known is not None:
-            self._known[user_id] = known  # the one asked for last
+            self._known[user_id] = known  # last in the order, since it was just asked for
             return known
         changes = self._changes
         rows = await self.connections.rows(select(*_COLUMNS).where(PreferencesRow.user_id == user_id))
         read = UserPreferences(**rows[0]._mapping) if rows else UserPreferences()
-        if changes == self._changes:  # else it may be out of date already
+        if changes == self._changes:  # otherwise it may be out of date already
             self._remember(user_id, read)
         return read
 
@@ -49,7 +49,7 @@ class Preferences(Store):
         try:
             await self.writer.execute((_PUT, {"user_id": user_id, **asdict(preferences)}))
         finally:
-            self.forget(user_id)  # also if it failed: it may have been written all the same
+            self.forget(user_id)  # even if it failed: it may have been written all the same
         self._remember(user_id, preferences)
 
     def _remember(self, user_id: int, preferences: UserPreferences) -> None:
