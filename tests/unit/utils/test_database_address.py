@@ -153,6 +153,14 @@ def test_the_driver_gets_what_the_url_says() -> None:
     assert "statement_cache_size" not in arguments
 
 
+@pytest.mark.parametrize("rest", ["", "&sslrootcert=system"])
+@pytest.mark.parametrize("name", ["sslcert", "sslkey", "sslcrl"])
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_asked(name: str, rest: str) -> None:
+    address = postgres(f"postgresql://u@h/d?sslmode=verify-full&{name}=/nowhere/file.pem{rest}")
+    with pytest.raises(BadSettings, match=f"DATABASE_URL: {name}: /nowhere/file.pem cannot be read"):
+        asyncpg_arguments(address, pooled=False)
+
+
 def test_nothing_prepared_outlives_a_pooled_transaction() -> None:
     arguments = asyncpg_arguments(postgres("postgresql://u@h/d?pgbouncer=true"), pooled=True)
     assert arguments["statement_cache_size"] == arguments["prepared_statement_cache_size"] == 0
