@@ -84,7 +84,7 @@ class Settings:
         address = read_address(self.database_url, root=Path())
         if isinstance(address, PostgresAddress):
             as_written = self.database_url.partition("?")[0].rpartition("@")[0].split(":", 2)[2:]
-            found += [address.password or "", address.tls.key_password or "", *as_written]
+            found += [address.password or "", address.tls.get("sslpassword", ""), *as_written]
         return tuple(text for text in found if text)
 
 
