@@ -1,4 +1,4 @@
-"""Pure: jobs that have ended, made of what the database remembers, so that they can be shown again."""
+"""Pure: turns the database's records of ended jobs back into jobs and errors that can be shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from modules.utils.database.rows import JobRecord
 
 
 def job_of(record: JobRecord) -> Job:
-    """The job as it is shown. Its key is not that of a run any more."""
+    """The job, to be shown and not to be run again: its key is a plain one."""
     request = record.request
     return Job(
         id=record.job_id,

@@ -10,6 +10,7 @@ from modules.discord.ui.formatting import bar, moment, quoted
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
+from modules.queue_manager.ports import Cancelled
 from modules.queue_manager.status import QueuePosition
 
 Stage = Literal[
@@ -32,10 +33,10 @@ Hindrance = Literal["paused", "no-server"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusText:
-    """All that a status message tells. Times are Unix seconds; ``step`` 0: the sampler has not begun.
+    """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
 
-    ``served``: a living server can make it; ``together``: how many were in its last run, 0 if none began;
-    ``error``: why it failed, or is tried again.
+    ``served``: a server that is up can make it; ``together``: how many jobs were in its last run, 0 if it
+    had none; ``error``: why it failed, or is tried again.
     """
 
     job: Job
@@ -55,10 +56,9 @@ class StatusText:
 def render(messages: Translations, status: StatusText) -> str:
     """The text of the status message."""
     request = status.job.request
-    prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
     lines = [_headline(messages, status)]
     if status.with_prompt and request.prompt.strip():
-        lines.append(prompt)
+        lines.append(messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120)))
     if status.stage == "started":
         lines += _running(messages, status)
     elif status.stage in ("queued", "retrying"):
@@ -78,13 +78,12 @@ def _headline(messages: Translations, status: StatusText) -> str:
         fields["why"] = _setback(status)
     elif stage == "failed":
         fields["owner"] = f"<@{request.user_id}>"
-        error = status.error or GenerationError("")
-        fields["why"] = messages.error(request.locale, error)
+        fields["why"] = messages.error(request.locale, status.error or GenerationError(""))
     return messages.text(request.locale, f"status-{stage}", **fields)
 
 
 def _setback(status: StatusText) -> str:
-    """Which of the sentences about a run that came to nothing is true."""
+    """Which sentence about a failed run applies: a variant of ``status-retrying``."""
     error = status.error or GenerationError("")
     if error.blame == "server":
         lacking = error.message_key == "error-server-lacks"
@@ -93,7 +92,7 @@ def _setback(status: StatusText) -> str:
 
 
 def standing(place: QueuePosition | None) -> str | int:
-    """How many are before a job, or ``taken``: a GPU has it, begun or behind what that one is making."""
+    """How many pictures are ahead of a job, or ``taken``: it runs, or waits on a GPU that runs another."""
     if place is None:
         return 0
     return "taken" if place.running else place.ahead
@@ -119,8 +118,13 @@ def _waiting(messages: Translations, status: StatusText) -> list[str]:
     return [messages.text(locale, "status-expected", when=moment(expected))] if expected is not None else []
 
 
+def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-other"]:
+    """Whether its owner cancelled the job (or left the server), or an administrator did."""
+    return "cancelled" if event.by in (None, event.job.request.user_id) else "cancelled-by-other"
+
+
 def actions(status: StatusText) -> tuple[Action, ...]:
-    """The buttons that make sense now."""
+    """The status message's buttons."""
     if status.stage == "failed":
         return ("again", "prompt")
     return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
@@ -129,7 +133,8 @@ def actions(status: StatusText) -> tuple[Action, ...]:
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:
     """Whether a waiting job's place has changed enough to edit its message.
 
-    The countdown runs by itself; it is corrected when it was off by a fifth and five seconds.
+    Discord's clients run the countdown; it is corrected when it is wrong by more than five seconds and a
+    fifth.
     """
     if old is None or new is None:
         return old is not new
