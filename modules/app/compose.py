@@ -343,7 +343,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         requests = ImageRequests(queue=queue, submissions=submissions, replies=replies)
         requesters = Requesters(preferences=database.preferences, home=client.home)
         deferrals = Deferrals()
-        reader = AttachmentReader(session=lambda: session, extra_host=simulated)
+        reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
             reader=reader,

@@ -1,4 +1,4 @@
-"""What the bot must be allowed to do in its guild, and the link that grants exactly that."""
+"""The permissions that the bot needs in its guild, and the link that grants exactly these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDED = discord.Permissions(
     attach_files=True,
     read_message_history=True,
 )
-"""The private channels are made with `manage_channels`; everything else is posting results there."""
+"""`manage_channels` is for making the private channels, the others for posting results there."""
 
 _SHOWN = {"read_messages": "View Channels"}
 
@@ -22,13 +22,13 @@ SCOPES = ("bot", "applications.commands")
 
 
 def invite_link(application_id: int | str) -> str:
-    """Where an administrator lets the bot in, with what it needs and nothing else."""
+    """The page where an administrator invites the bot, with exactly the permissions that it needs."""
     link = "https://discord.com/oauth2/authorize"
     return f"{link}?client_id={application_id}&scope={'+'.join(SCOPES)}&permissions={NEEDED.value}"
 
 
 def names(permissions: discord.Permissions) -> Iterator[str]:
-    """What the permissions are called in Discord's English settings."""
+    """The permissions' names in Discord's English settings."""
     return (_SHOWN.get(name, name.replace("_", " ").title()) for name, held in permissions if held)
 
 

@@ -1,7 +1,7 @@
-"""Discord's limits of single routes in single channels, as the headers of its answers tell them.
+"""Discord's limits of single routes in single channels, learnt from the headers of its answers.
 
-They take the place of discord.py's own, which serve in the order of asking, let a request that has had the
-bot's turn wait on, and keep the last one that a limit lets through from its answer until the limit is over.
+They replace discord.py's own, which ignore priorities, make a request wait after it has had the bot's turn,
+and hold back the last request that a limit allows until the limit is over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Pri
 from modules.queue_manager.ports import Clock
 
 SAME_WINDOW = 0.25
-"""Seconds by which the end of one window may differ between two answers."""
+"""Seconds by which two answers may disagree on the end of the same window."""
 
 FORGOTTEN_AFTER = 300.0
 """Seconds without a request after which a bucket may be forgotten."""
@@ -29,26 +29,26 @@ _entered: ContextVar[Bucket | None] = ContextVar("entered", default=None)
 
 
 class _Answer(Protocol):
-    """As much of aiohttp's response as is read here."""
+    """The part of aiohttp's response that is read here."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
 
 
 class Bucket:
-    """Lets requests through as long as Discord's limit has room for them, the most urgent first; each takes
-    its turn among all the bot's requests then, and is sent at once.
+    """Lets requests through while Discord's limit has room for them, the most urgent first; each then takes
+    its turn among all the bot's requests, and is sent at once.
 
-    The last place of a window is kept for what matters more than a status. Has what `discord.http` uses of
-    its `Ratelimit`, in whose place it stands.
+    The last place of a window is reserved for what matters more than a status. Stands in for `discord.http`'s
+    `Ratelimit`, and has the methods that are used of it.
     """
 
     def __init__(self, *, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._pacer, self._clock = pacer, clock
-        self._limit = 1  # until an answer tells
+        self._limit = 1  # until an answer says more
         self._left = 1
         self._window = float("-inf")  # when Discord ends it, by Discord's clock
-        self._ends_at: float | None = None  # the same by ours; None: no window is known to be open
+        self._ends_at: float | None = None  # the same by our clock; None: no window is known to be open
         self._under_way = 0
         self._line = Line()
         self._pump: asyncio.Task[None] | None = None
@@ -59,11 +59,11 @@ class Bucket:
         """How many may be sent now."""
         if self._ends_at is not None and self._clock.now() >= self._ends_at:
             self._ends_at = None
-        # Those under way may be counted in a window that opens with the first of them.
+        # Discord may count those under way in a window that opens with the first of them.
         return self._left if self._ends_at is not None else self._limit - self._under_way
 
     def is_inactive(self) -> bool:
-        """Whether nothing is lost if it is forgotten."""
+        """Whether it can be forgotten without losing anything."""
         rested = self._clock.now() - self._used_at >= FORGOTTEN_AFTER
         return rested and not self._under_way and self._line.first is None and self.remaining > 0
 
@@ -94,13 +94,13 @@ class Bucket:
             raise
 
     def leave(self) -> None:
-        """The request has its answer, or will get none."""
+        """End a request that `enter` let through, answered or not."""
         self._pacer.answered()
         self._under_way -= 1
         self._let_in()
 
     def dismiss(self) -> None:
-        """Cancel all who wait."""
+        """Cancel all waiting requests."""
         self._line.dismiss()
         if self._pump is not None:
             self._pump.cancel()
@@ -116,8 +116,8 @@ class Bucket:
             raise
 
     def _has_room(self, level: Priority) -> bool:
-        kept = 1 if level >= Priority.STATUS and self._limit > 2 else 0
-        return self.remaining > kept
+        reserved = 1 if level >= Priority.STATUS and self._limit > 2 else 0
+        return self.remaining > reserved
 
     def _take(self) -> None:
         self._left -= 1
@@ -155,16 +155,16 @@ class Bucket:
 
 
 class RateLimitBuckets:
-    """All buckets of a discord.py client, which uses them for every request. To be made before it logs in."""
+    """All buckets of a discord.py client, which uses them for every request. Made before it logs in."""
 
     def __init__(self, *, http: HTTPClient, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
-        self._all: dict[str, Any] = http._buckets
+        self._all: dict[str, Bucket] = http._buckets  # type: ignore[assignment]
         http.get_ratelimit = self._of_request  # type: ignore[method-assign, assignment]
 
     @asynccontextmanager
     async def turn(self, route: Route, level: Priority) -> AsyncIterator[None]:
-        """Inside, one request to ``route`` may be sent at once; what it says is best decided there."""
+        """Inside, one request to ``route`` may be sent at once; decide there what it says."""
         known = self._http._bucket_hashes.get(route.key, route.key)
         bucket = self._bucket(f"{known}:{route.major_parameters}")
         await bucket.enter(level)
@@ -176,7 +176,7 @@ class RateLimitBuckets:
             bucket.leave()
 
     async def aclose(self) -> None:
-        """Give no more turns; whoever waits is cancelled."""
+        """Give no more turns, and cancel the waiting requests."""
         for bucket in self._all.values():
             bucket.dismiss()
         await self._pacer.aclose()
@@ -186,18 +186,18 @@ class RateLimitBuckets:
         return _entered.get() or self._bucket(key)
 
     def _bucket(self, key: str) -> Bucket:
-        """By the name that Discord gave the limit, or that of the route before it gave one; and its major
+        """``key``: Discord's name for the limit (the route's until Discord names it) and the major
         parameters."""
-        bucket: Bucket | None = self._all.get(key)
+        bucket = self._all.get(key)
         if bucket is None:
             bucket = self._all[key] = self._renamed(key) or Bucket(pacer=self._pacer, clock=self._clock)
             self._http._try_clear_expired_ratelimits()
         return bucket
 
     def _renamed(self, key: str) -> Bucket | None:
-        """What stands under the route's name still, though another channel's answer told the limit's."""
+        """The bucket that still has its route's name, though an answer in another channel named the limit."""
         name, _, major = key.rpartition(":")
-        routes = [route for route, known in self._http._bucket_hashes.items() if known == name]
-        return next(
-            (self._all.pop(f"{route}:{major}") for route in routes if f"{route}:{major}" in self._all), None
-        )
+        for route, known in self._http._bucket_hashes.items():
+            if known == name and f"{route}:{major}" in self._all:
+                return self._all.pop(f"{route}:{major}")
+        return None

@@ -1,7 +1,7 @@
 """The bot's own limiter under Discord's 50 requests a second, with the urgent first.
 
-discord.py knows nothing of the limit over all routes. Interaction endpoints are outside that limit and do
-not pass here. The limits of single routes are `buckets`.
+discord.py does not handle the limit over all routes. Interaction endpoints are outside that limit and do not
+use this. The limits of single routes are in ``rate_limit_buckets.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PER_SECOND = 50
 
 
 class Priority(IntEnum):
-    """What goes first when many want to speak."""
+    """Which requests go first."""
 
     ACKNOWLEDGE = 0
     """Somebody waits for an answer to a command."""
@@ -34,7 +34,7 @@ class Priority(IntEnum):
     STATUS = 2
     """How far a job is."""
     REST = 3
-    """Cleaning and whatever else can wait."""
+    """Cleaning up, and what else can wait."""
 
 
 _priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
@@ -51,12 +51,12 @@ def priority(level: Priority) -> Iterator[None]:
 
 
 def current_priority() -> Priority:
-    """That of a request made here."""
+    """The priority of a request made here."""
     return _priority.get()
 
 
 class Line:
-    """Those who wait: the most urgent first, and the oldest among equals."""
+    """Waiting requests: the most urgent first, and the oldest of equal ones."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
@@ -64,7 +64,7 @@ class Line:
         self._sweep_at = 64
 
     def join(self, level: Priority) -> asyncio.Future[None]:
-        """Wait; who cancels the future has left."""
+        """Add a request; its future is done when it may go, and cancelling that takes it out."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= self._sweep_at:
             self._waiting = [entry for entry in self._waiting if not entry[2].done()]
@@ -76,33 +76,30 @@ class Line:
 
     @property
     def first(self) -> Priority | None:
-        """The priority of whoever is first; None if nobody waits."""
+        """The priority of the first request; None if none waits."""
         while self._waiting and self._waiting[0][2].done():
             heapq.heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else None
 
     def admit(self) -> None:
-        """Let the first one go on. There must be one."""
+        """Let the first request go. There must be one."""
         assert self.first is not None
         heapq.heappop(self._waiting)[2].set_result(None)
 
     def dismiss(self) -> None:
-        """Cancel all who wait."""
+        """Cancel all waiting requests."""
         for _, _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
 
-    def __len__(self) -> int:
-        return sum(not future.done() for _, _, future in self._waiting)
-
 
 class DiscordRateLimiter:
-    """Gives out turns, the most urgent first: evenly spaced, and never one too many.
+    """Gives turns, the most urgent first: evenly spaced, and never one too many.
 
     Evenly spaced: at most ``per_second * t + burst`` in ``t`` seconds. Never one too many: Discord counts a
-    request somewhere between its sending and its answer, and where is not known. So those that are under
-    way and those answered within the last second are together fewer than ``limit`` whenever one is sent;
-    then no second at Discord's end can hold more, however requests bunch up on the way.
+    request at an unknown moment between its sending and its answer. So a request is sent only while fewer
+    than ``limit`` are under way or were answered within the last second; then no second at Discord's end can
+    hold more, however requests bunch up on the way.
     """
 
     def __init__(
@@ -117,11 +114,6 @@ class DiscordRateLimiter:
         self._answered: deque[float] = deque()
         self._answer = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-
-    @property
-    def waiting(self) -> int:
-        """How many wait for a turn."""
-        return len(self._line)
 
     async def turn(self, level: Priority) -> None:
         """Return when a request of this priority may be sent; `answered` must follow."""
@@ -175,17 +167,17 @@ class DiscordRateLimiter:
                 self._line.admit()
 
     async def aclose(self) -> None:
-        """Give no more turns; whoever waits is cancelled."""
+        """Give no more turns, and cancel the waiting requests."""
         if self._pump is not None:
             self._pump.cancel()
         self._line.dismiss()
 
 
 class Traffic:
-    """What Discord answered, by status: a 429 is a defect of the pacing, and is counted.
+    """Counts Discord's answers by HTTP status; a 429 is a defect of the limiter.
 
-    ``may_speak`` is asked at the last moment before each request, retries and interactions included: a
-    process that lost its lease says nothing more.
+    ``may_speak`` is asked immediately before each request, retries and interactions included: a process that
+    lost its lease sends nothing more.
     """
 
     def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
@@ -199,11 +191,11 @@ class Traffic:
 
     @property
     def refused(self) -> int:
-        """How many were refused for coming too fast."""
+        """How many were rate-limited."""
         return self.answers[429]
 
     def by_status(self) -> dict[str, int]:
-        """How many answers there were of each HTTP status."""
+        """The number of answers by HTTP status."""
         return {str(status): count for status, count in self.answers.items()}
 
     def trace(self) -> aiohttp.TraceConfig:
