@@ -15,8 +15,9 @@ from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import GenerationRequest, Job, ModelOffer, Picture, Size
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import UserPreferences
-from modules.utils.images.cleaner import OutputFormat, OwnMetadata, PictureCleaner
+from modules.utils.images.cleaner import OutputFormat, PictureCleaner
 from modules.utils.images.media_types import EXTENSIONS
+from modules.utils.images.metadata import OwnMetadata
 
 log = getLogger(__name__)
 

@@ -1,7 +1,7 @@
-"""PNG, JPEG and WebP as containers: told apart by content, and rewritten with only what shows the picture.
+"""PNG, JPEG and WebP as containers: recognised by content, and rewritten with only what shows the picture.
 
-Pixels are copied as they are, so this takes about a millisecond a megabyte. Whatever is not on the list of
-what is needed is dropped: text, EXIF, XMP, ICC, thumbnails, animation, bytes after the end.
+Pixels are copied as they are, which takes about a millisecond per megabyte. All that is not on a list of what
+is needed is dropped: text, EXIF, XMP, ICC, thumbnails, animation, bytes after the end.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from modules.utils.images.metadata import OwnMetadata, exif_block, png_chunks
 
 
 class NotRewritable(ValueError):
-    """The bytes are not a whole, plain file of their kind; a decoder may still make something of them."""
+    """The bytes are not a whole, plain file of their kind; a decoder may still read them."""
 
 
 def rewrite(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Size]:
-    """The same picture with nothing but ``metadata`` beside it, and its size. Raises `NotRewritable`."""
+    """The same picture with no other metadata than ``metadata``, and its size. Raises `NotRewritable`."""
     writers = {"image/png": _rewrite_png, "image/jpeg": _rewrite_jpeg, "image/webp": _rewrite_webp}
     writer = writers.get(media_type(data) or "")
     if writer is None:
@@ -113,7 +113,7 @@ def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
 
 
 def _is_adobe(marker: int, data: bytes, at: int) -> bool:
-    """The twelve bytes that say how colours are coded; a longer one could hold anything."""
+    """Whether this is the segment that says how colours are coded, and has no room for anything else."""
     return marker == 0xEE and data[at + 2 : at + 9] == b"\x00\x0eAdobe"
 
 

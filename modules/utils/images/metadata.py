@@ -1,5 +1,5 @@
-"""What a person's own file says about itself: the ``parameters`` text that tools of this field read back,
-and the same as JSON; as PNG chunks or as EXIF.
+"""What a person's own file says about its picture: the ``parameters`` text that other tools read, and the
+same as JSON; as PNG chunks or as EXIF.
 
 Without Pillow, which is not loaded in the bot's own process.
 """
@@ -22,9 +22,9 @@ EXIF_LIMIT = 60_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnMetadata:
-    """What a person's own file may say about itself (``METADATA=own``), beside its size.
+    """What a person's own file may say about its picture (``METADATA=own``), besides its size.
 
-    ``models``: all that the picture went through, the oldest first, if that is more than ``model``.
+    ``models``: all that the picture went through, in order, if they are more than ``model``.
     """
 
     prompt: str
@@ -37,7 +37,7 @@ class OwnMetadata:
 
 
 def parameters_text(metadata: OwnMetadata, size: Size) -> str:
-    """The text as the AUTOMATIC1111 web UI made it common: prompt, negative, one line of fields."""
+    """The text as the AUTOMATIC1111 web UI writes it: prompt, negative prompt, one line of fields."""
     fields: dict[str, object] = {}
     if metadata.steps is not None:
         fields["Steps"] = metadata.steps
@@ -78,7 +78,7 @@ def json_text(metadata: OwnMetadata, size: Size) -> str:
 
 
 def png_chunks(metadata: OwnMetadata, size: Size) -> bytes:
-    """Two text chunks, to stand before the first IDAT of a picture of this size."""
+    """Two text chunks, for before the first IDAT of a picture of this size."""
     return _text_chunk("parameters", parameters_text(metadata, size)) + _text_chunk(
         JSON_KEYWORD, json_text(metadata, size)
     )
@@ -90,7 +90,7 @@ def exif_block(metadata: OwnMetadata, size: Size) -> bytes:
     description = json_text(metadata, size).encode("ascii") + b"\0"
     if len(comment) + len(description) > EXIF_LIMIT:
         description = b"\0"
-        # An even cut: half a UTF-16 unit would shift what a reader makes of it.
+        # An even number of bytes: half a UTF-16 unit would garble the text.
         comment = comment[: EXIF_LIMIT // 2 * 2]
     # Header (8) and IFD0 with two entries (2 + 2·12 + 4), then the Exif IFD with one (2 + 12 + 4).
     exif_ifd = 8 + 30
@@ -108,12 +108,11 @@ def exif_block(metadata: OwnMetadata, size: Size) -> bytes:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """One PNG chunk."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 def _inline_or(value: bytes, offset: int) -> int:
-    """TIFF puts values of up to four bytes where the offset would stand."""
+    """TIFF puts a value of up to four bytes in the place of its offset."""
     return int.from_bytes(value.ljust(4, b"\0"), "big") if len(value) <= 4 else offset
 
 

@@ -1,14 +1,14 @@
-"""How each kind of setting is read from text: pure functions that return the value or raise ValueError.
+"""Pure: reads each kind of setting from text; a function returns the value or raises ValueError.
 
-The error's text says what is wrong and how to mend it; the caller puts the setting's name in front.
-It never repeats a value that may hold a password.
+The error says what is wrong and how to fix it; the caller puts the setting's name in front. It never repeats
+a value that may hold a password.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -17,8 +17,6 @@ from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import read_address
 
 Choice = TypeVar("Choice", bound=str)
-
-_QUOTES = "\"'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +29,8 @@ class RoleLimit:
 
 
 def items(text: str) -> list[str]:
-    """The parts of a comma-separated list, without the spaces and quotes round each."""
-    parts = (part.strip().strip(_QUOTES).strip() for part in text.split(","))
+    """The parts of a comma-separated list, without spaces and quotes around them."""
+    parts = (part.strip().strip("\"'").strip() for part in text.split(","))
     return [part for part in parts if part]
 
 
@@ -58,7 +56,6 @@ def secret(text: str) -> str:
 
 
 def snowflake(text: str) -> int:
-    """The id of something in Discord."""
     if not (text.isascii() and text.isdigit() and 15 <= len(text) <= 20):
         raise ValueError(
             f"{_shown(text)} is no Discord id (15 to 20 digits); "
@@ -68,7 +65,6 @@ def snowflake(text: str) -> int:
 
 
 def snowflakes(text: str) -> tuple[int, ...]:
-    """Ids, comma-separated."""
     return tuple(dict.fromkeys(snowflake(item) for item in items(text)))
 
 
@@ -107,11 +103,6 @@ def one_of(*choices: Choice) -> Callable[[str], Choice]:
     return read
 
 
-def text_value(text: str) -> str:
-    """Any text."""
-    return text
-
-
 def batch_sizes(text: str) -> tuple[int | None, ...]:
     """One size for every server or one for each, in the order of COMFY_URLS; None stands for ``auto``."""
     read = whole(1, 64)
@@ -129,14 +120,13 @@ def role_limits(text: str) -> tuple[tuple[int, RoleLimit], ...]:
 def _role_limit(item: str) -> tuple[int, RoleLimit]:
     role, _, given = item.partition("=")
     parts = [part.strip() for part in given.split("/")]
-    if not parts[0] or len(parts) > 3:
+    jobs, daily, tier = [*parts, "", ""][:3]
+    if not jobs or len(parts) > 3:
         raise ValueError(
             f"{_shown(item)} is not ROLE=JOBS/PICTURES_A_DAY/PRIORITY, such as 123456789012345678=4/50/1"
         )
-    daily = parts[1] if len(parts) > 1 else ""
-    tier = parts[2] if len(parts) > 2 else ""
     return snowflake(role.strip()), RoleLimit(
-        jobs=whole(1, 1000)(parts[0]),
+        jobs=whole(1, 1000)(jobs),
         pictures_a_day=whole(1, 100_000)(daily) if daily else None,
         tier=whole(0, 9)(tier) if tier else 0,
     )
@@ -166,7 +156,7 @@ def _server_url(text: str) -> str:
 
 
 def database_url(text: str) -> str:
-    """A database's address as the database's room reads it."""
+    """A database's address, checked by the reader that will use it."""
     try:
         read_address(text, root=Path())
     except BadSettings as error:
@@ -175,7 +165,7 @@ def database_url(text: str) -> str:
 
 
 def loopback_url(*schemes: str) -> Callable[[str], str]:
-    """A reader of addresses on this machine, so that a token can never be sent elsewhere."""
+    """A reader of addresses on this machine: a token must never be sent elsewhere."""
 
     def read(text: str) -> str:
         parts, _ = _split(text)
@@ -193,15 +183,10 @@ def loopback_url(*schemes: str) -> Callable[[str], str]:
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine."""
-    address = _address(host)
-    return host.casefold() == "localhost" if address is None else address.is_loopback
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(host)
+        return ip_address(host).is_loopback
     except ValueError:
-        return None
+        return host.casefold() == "localhost"
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:
@@ -219,5 +204,10 @@ def _shown(text: str, most: int = 60) -> str:
     """``text`` for a message: printable, short, and without what may be a password."""
     if "@" in text:
         return "a value with @"
-    printable = "".join(character if character.isprintable() else "�" for character in text)
-    return f'"{printable if len(printable) <= most else printable[: most - 1] + "…"}"'
+    text = printable(text)
+    return f'"{text if len(text) <= most else text[: most - 1] + "…"}"'
+
+
+def printable(text: str) -> str:
+    """``text`` with "�" for each character that cannot be printed."""
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -80,8 +80,9 @@ def test_the_real_environment_wins_and_an_empty_variable_counts_as_not_given() -
     found = settings.read({"COMFY_URLS": "http://real:1", "LOG_LEVEL": ""}, {**NEEDED, "LOG_LEVEL": "debug"})
     assert found.comfy_urls == ("http://real:1",)
     assert found.log_level == "DEBUG"
-    assert settings.shadow("COMFY_URLS", {"COMFY_URL": "http://real:1"}) == "COMFY_URL"
-    assert settings.shadow("COMFY_URLS", {"COMFY_URLS": ""}) is None
+    real = {"COMFY_URL": "http://real:1"}
+    assert settings.given("COMFY_URLS", real, NEEDED) == ("COMFY_URL", "http://real:1")
+    assert settings.given("COMFY_URLS", {"COMFY_URLS": ""}, {}) == ("COMFY_URLS", "")
 
 
 def test_comfy_url_is_accepted_for_a_single_server() -> None:
