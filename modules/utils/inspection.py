@@ -39,12 +39,10 @@ class Section:
 
 
 def sound(sections: Sequence[Section]) -> bool:
-    """Whether there is no fault."""
     return not of_level(sections, "fault")
 
 
 def as_text(sections: Sequence[Section]) -> str:
-    """A line for each finding, under its area's title."""
     return "\n".join(_lines(sections))
 
 

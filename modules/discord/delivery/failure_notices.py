@@ -56,7 +56,6 @@ class FailureNotices:
             await self.store.put(job.id, job.request.channel_id, NOWHERE_YET)
 
     def waits_for(self, user_id: int) -> bool:
-        """Whether there is a failure to show to them."""
         return user_id in self._waiting
 
     async def show(self, user_id: int, channel_id: int) -> None:
@@ -69,7 +68,6 @@ class FailureNotices:
                 self._waiting.setdefault(user_id, {})[job_id] = status
 
     def forget(self, user_id: int) -> None:
-        """Drop what waits for them."""
         self._waiting.pop(user_id, None)
 
     async def _destinations(self, status: StatusText) -> AsyncIterator[tuple[int, StatusText]]:

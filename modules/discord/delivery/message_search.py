@@ -105,7 +105,9 @@ async def _messages(
     message_client: MessageClient, channel_id: int, since: float
 ) -> AsyncGenerator[Mapping[str, Any], None]:
     """The channel's last page, then those from ``since`` on until the two meet, `PAGES` at most."""
-    page, read_to = await message_client.page(channel_id), _id_before(since)
+    earliest = datetime.fromtimestamp(since - CLOCKS_APART, tz=timezone.utc)
+    read_to = max(0, discord.utils.time_snowflake(earliest))  # an id below those of all later messages
+    page = await message_client.page(channel_id)
     known_from = min(_ids(page), default=0)
     for message in page:
         yield message
@@ -120,9 +122,3 @@ async def _messages(
 
 def _ids(page: Sequence[Mapping[str, Any]]) -> list[int]:
     return [int(message["id"]) for message in page]
-
-
-def _id_before(unix: float) -> int:
-    """An id below those of all messages after that time (Discord docs, Reference, Snowflakes)."""
-    moment = datetime.fromtimestamp(unix - CLOCKS_APART, tz=timezone.utc)
-    return max(0, discord.utils.time_snowflake(moment))

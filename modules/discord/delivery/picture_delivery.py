@@ -64,7 +64,6 @@ class ChannelDelivery:
     clock: Clock
 
     async def deliver(self, finished: Finished) -> Receipt:
-        """Deliver it as `PictureDelivery.deliver` promises."""
         job = finished.job
         wanted = await self.preferences.get(job.request.user_id)
         receipt = await self._delivered_before(job) if job.maybe_posted else None

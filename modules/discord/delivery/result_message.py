@@ -72,7 +72,6 @@ class ResultMessages:
         return []
 
     def _text(self, finished: Finished, size: Size, mention: bool, remarks: Sequence[str]) -> str:
-        """Whose picture it is, the prompt, what made it, how long it took."""
         job, request, locale = finished.job, finished.job.request, finished.job.request.locale
         number = self.messages.text(locale, "result-number", number=str(job.number))
         lines = [f"{number} <@{request.user_id}>" if mention else number]

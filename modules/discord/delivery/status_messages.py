@@ -142,7 +142,6 @@ class LiveStatusMessages:
         self._send_soon(message)
 
     def _after(self, status: StatusText, event: JobEvent) -> StatusText:
-        """The status once ``event`` has happened."""
         if isinstance(event, Started):
             place = self.place(event.job.id)
             return replace(
@@ -213,7 +212,9 @@ class LiveStatusMessages:
             if message.sought:
                 await self._find(message)
             if message.status.stage == "delivered":
-                await self._remove(message)
+                if message.posted is not None:
+                    await self.message_client.delete(message.posted, level=Priority.STATUS)
+                await self.store.remove(message.status.job.id)
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
@@ -245,9 +246,11 @@ class LiveStatusMessages:
     async def _send(self, message: _Message) -> None:
         """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
-        if posted is not None and self._age(posted) > EDITABLE_FOR:
-            await self.message_client.delete(posted, level=Priority.STATUS)
-            message.posted = posted = None
+        if posted is not None:
+            written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
+            if self.clock.unix() - written_at > EDITABLE_FOR:
+                await self.message_client.delete(posted, level=Priority.STATUS)
+                message.posted = posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
             turn = self.message_client.turn_to_post(channel_id, level=level)
@@ -293,7 +296,6 @@ class LiveStatusMessages:
         message.sought = False
 
     async def _find(self, message: _Message) -> None:
-        """Search for the job's status message."""
         job = message.status.job
         message.posted = await self._search.find(job)
         if message.posted is not None:
@@ -319,18 +321,9 @@ class LiveStatusMessages:
             mention=status.job.request.user_id if status.stage == "failed" else None,
         )
 
-    async def _remove(self, message: _Message) -> None:
-        if message.posted is not None:
-            await self.message_client.delete(message.posted, level=Priority.STATUS)
-        await self.store.remove(message.status.job.id)
-
-    def _age(self, posted: Posted) -> float:
-        return self.clock.unix() - discord.utils.snowflake_time(posted.message_id).timestamp()
-
     # ── time passes, processes come and go ──────────────────────────────────────────────────────
 
     async def run(self) -> None:
-        """Keep the places of waiting jobs up to date, until cancelled."""
         while True:
             await self.clock.sleep(self.interval)
             self.look_at_places()
@@ -403,7 +396,6 @@ class LiveStatusMessages:
             log.warning("some status messages could not be updated before the restart")
 
     async def aclose(self) -> None:
-        """Send nothing more."""
         self._leaving = True
         tasks = [message.task for message in self._all.values() if message.task is not None]
         for task in tasks:

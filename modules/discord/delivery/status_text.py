@@ -54,7 +54,6 @@ class StatusText:
 
 
 def render(messages: Translations, status: StatusText) -> str:
-    """The text of the status message."""
     request = status.job.request
     lines = [_headline(messages, status)]
     if status.with_prompt and request.prompt.strip():
@@ -124,18 +123,14 @@ def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-othe
 
 
 def actions(status: StatusText) -> tuple[Action, ...]:
-    """The status message's buttons."""
     if status.stage == "failed":
         return ("again", "prompt")
     return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:
-    """Whether a waiting job's place has changed enough to edit its message.
-
-    Discord's clients run the countdown; it is corrected when it is wrong by more than five seconds and a
-    fifth.
-    """
+    """Whether a waiting job's place has changed enough to edit its message: Discord's clients run the
+    countdown, which may be wrong by five seconds or a fifth."""
     if old is None or new is None:
         return old is not new
     if (old.running, old.ahead) != (new.running, new.ahead):

@@ -37,7 +37,6 @@ class UndeliveredPictures:
     _busy: set[int] = field(init=False, default_factory=set)
 
     async def waits_for(self, user_id: int) -> bool:
-        """Whether there is something to show to them."""
         return self.failures.waits_for(user_id) or bool(await self.history.kept(user_id))
 
     async def show(

@@ -41,7 +41,6 @@ class CommandSync:
         self._client, self._tree, self._messages, self._facts = client, tree, messages, facts
 
     def payload(self) -> list[dict[str, Any]]:
-        """The commands as they are registered."""
         commands = self._tree.get_commands(type=None)
         return [localised(command.to_dict(self._tree), self._messages) for command in commands]
 
@@ -54,7 +53,6 @@ class CommandSync:
         return len(payload)
 
     async def sync_if_changed(self, guild_id: int) -> bool:
-        """Register the commands if they have changed since the last time."""
         wanted, known = digest(self.payload()), await self._facts.get(_fact(guild_id))
         if known in (wanted, f"{CLEARED}:{wanted}"):
             return False
@@ -62,18 +60,16 @@ class CommandSync:
         return True
 
     async def clear(self, guild_id: int) -> None:
-        """Remove this bot's commands, global and in the guild; they stay away until they change or are
-        synced."""
+        """Remove this bot's commands, global ones as well, until they change or are synced."""
         await self._put(guild_id, [])
         async with timeout(TIME_LIMIT):
             await self._client.http.bulk_upsert_global_commands(self._application_id(), payload=[])
         await self._facts.put(_fact(guild_id), f"{CLEARED}:{digest(self.payload())}")
 
     async def _put(self, guild_id: int, payload: list[dict[str, Any]]) -> None:
+        http, application_id = self._client.http, self._application_id()
         async with timeout(TIME_LIMIT):
-            await self._client.http.bulk_upsert_guild_commands(
-                self._application_id(), guild_id, payload=payload
-            )
+            await http.bulk_upsert_guild_commands(application_id, guild_id, payload=payload)
 
     def _application_id(self) -> int:
         if self._client.application_id is None:
@@ -82,7 +78,6 @@ class CommandSync:
 
 
 def digest(payload: list[dict[str, Any]]) -> str:
-    """A hash that differs between two sets of commands."""
     return hashlib.sha256(json.dumps(payload, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

@@ -98,7 +98,6 @@ class OutgoingMessage:
 
     @property
     def picture_size(self) -> Size | None:
-        """The size of its picture, if it has one."""
         return next((file.size for file in self.files or ()), None)
 
 
@@ -111,7 +110,7 @@ class Posted:
 
 
 class MessageClient:
-    """One for the whole bot: what was refused is remembered here."""
+    """One for the whole bot: it remembers which channels refused. Methods raise a `MessageError`."""
 
     def __init__(self, *, http: HTTPClient, buckets: RateLimitBuckets, clock: Clock) -> None:
         self._http, self._buckets, self._clock = http, buckets, clock
@@ -121,23 +120,16 @@ class MessageClient:
     async def post(
         self, channel_id: int, outgoing: OutgoingMessage, *, level: Priority, nonce: str | None = None
     ) -> Posted:
-        """Post ``outgoing``; a repeat of the same ``nonce`` within minutes gives the first message back.
-
-        Raises a `MessageError`.
-        """
+        """Post ``outgoing``; a repeat of the same ``nonce`` within minutes gives the first message back."""
         async with self.turn_to_post(channel_id, level=level):
             return await self.post_now(channel_id, outgoing, nonce=nonce)
 
     async def edit(self, where: Posted, outgoing: OutgoingMessage, *, level: Priority) -> None:
-        """Change a message of ours. Raises a `MessageError`."""
         async with self.turn_to_edit(where, level=level):
             await self.edit_now(where, outgoing)
 
     def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
-        """Inside, `post_now` is sent at once, so that its caller can decide there what to say.
-
-        Raises a `MessageError`.
-        """
+        """Inside, `post_now` is sent at once, so that its caller can decide there what to say."""
         return self._turn("POST", _MESSAGES, level, channel_id=channel_id)
 
     def turn_to_edit(self, where: Posted, *, level: Priority) -> AbstractAsyncContextManager[None]:
@@ -147,7 +139,6 @@ class MessageClient:
     async def post_now(
         self, channel_id: int, outgoing: OutgoingMessage, *, nonce: str | None = None
     ) -> Posted:
-        """Post as `post` does, within `turn_to_post`."""
         with _parameters(outgoing, nonce) as params:
             async with self._request(channel_id):
                 data = await self._http.send_message(channel_id, params=params)
@@ -157,13 +148,12 @@ class MessageClient:
         return Posted(channel_id=channel_id, message_id=int(data["id"]))
 
     async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> None:
-        """Edit as `edit` does, within `turn_to_edit`."""
         with _parameters(outgoing, None) as params:
             async with self._request(where.channel_id, where.message_id):
                 await self._http.edit_message(where.channel_id, where.message_id, params=params)
 
     async def delete(self, where: Posted, *, level: Priority) -> None:
-        """Delete a message of ours, if it is still there. Raises a `MessageError`."""
+        """Delete a message of ours, if it is still there."""
         self._check(where.channel_id)
         # Only discord.py decides which of several limits a deletion falls under.
         with priority(level), suppress(Unreachable):
@@ -171,21 +161,20 @@ class MessageClient:
                 await self._http.delete_message(where.channel_id, where.message_id)
 
     async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
-        """The channel's last `PAGE_SIZE` messages as Discord's API describes them, or the first ones
-        ``after`` an id. Raises a `MessageError`."""
+        """The last `PAGE_SIZE` messages (or the first ``after`` an id), as Discord's API gives them."""
         turn = self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id)
         async with turn, self._request(channel_id):
             return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
 
     async def message(self, where: Posted) -> dict[str, Any]:
-        """One message as Discord's API describes it. Raises a `MessageError`."""
+        """One message as Discord's API gives it."""
         channel_id, message_id = where.channel_id, where.message_id
         turn = self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, channel_id=channel_id, message_id=message_id)
         async with turn, self._request(channel_id, message_id):
             return await self._http.get_message(channel_id, message_id)  # type: ignore[return-value]
 
     async def direct_channel(self, user_id: int) -> int | None:
-        """The channel for direct messages with somebody; None if it cannot be had."""
+        """The channel for direct messages with somebody; None if Discord refuses or is away."""
         if user_id not in self._direct:
             try:
                 turn = self._buckets.turn(Route("POST", "/users/@me/channels"), Priority.DELIVER)
@@ -218,7 +207,9 @@ class MessageClient:
         except (discord.Forbidden, discord.NotFound) as error:
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
-            self._remember_refusal(channel_id)
+            if len(self._refused) > 10_000:
+                self._refused.clear()
+            self._refused[channel_id] = self._clock.now()
             raise Unreachable(str(error)) from error
         except discord.DiscordServerError as error:
             raise DiscordAway(str(error)) from error
@@ -232,11 +223,6 @@ class MessageClient:
             raise Refused(error.code, error.text) from error
         except (discord.RateLimited, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise DiscordAway(str(error) or type(error).__name__) from error
-
-    def _remember_refusal(self, channel_id: int) -> None:
-        if len(self._refused) > 10_000:
-            self._refused.clear()
-        self._refused[channel_id] = self._clock.now()
 
 
 def mentions(user_id: int | None) -> discord.AllowedMentions:

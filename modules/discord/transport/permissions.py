@@ -56,16 +56,15 @@ def in_channel(
     guild_id: int,
     member_id: str,
 ) -> discord.Permissions:
-    """What is left of ``base`` in a channel: @everyone's overwrite, the roles' together, the member's own."""
+    """``base`` after a channel's overwrites: @everyone's, then the roles' together, then the member's own."""
     if base.administrator:
         return base
     by_id = {overwrite["id"]: overwrite for overwrite in overwrites}
-    layers = [[str(guild_id)], list(held), [member_id]]
-    value = base.value
-    for layer in layers:
-        there = [by_id[each] for each in layer if each in by_id]
-        for overwrite in there:
-            value &= ~int(overwrite["deny"])
-        for overwrite in there:
-            value |= int(overwrite["allow"])
-    return discord.Permissions(value)
+    found = discord.Permissions(base.value)
+    for layer in ([str(guild_id)], held, [member_id]):
+        allow = deny = 0
+        for overwrite in (by_id[each] for each in layer if each in by_id):
+            allow |= int(overwrite["allow"])
+            deny |= int(overwrite["deny"])
+        found.handle_overwrite(allow=allow, deny=deny)
+    return found

@@ -56,7 +56,6 @@ class Bucket:
 
     @property
     def remaining(self) -> int:
-        """How many may be sent now."""
         if self._ends_at is not None and self._clock.now() >= self._ends_at:
             self._ends_at = None
         # Discord may count those under way in a window that opens with the first of them.
@@ -83,14 +82,14 @@ class Bucket:
     async def enter(self, level: Priority) -> None:
         """Return when a request may be sent; `leave` must follow."""
         self._used_at = self._clock.now()
-        if self._line.first is None and self._has_room(level):
-            self._take()
-        else:
-            await self._wait(level)
+        admitted = self._line.join(level)
+        self._let_in()
         try:
+            await admitted
             await self._pacer.turn(level)
         except BaseException:
-            self._give_back()
+            if admitted.done() and not admitted.cancelled():
+                self._give_back()
             raise
 
     def leave(self) -> None:
@@ -100,28 +99,13 @@ class Bucket:
         self._let_in()
 
     def dismiss(self) -> None:
-        """Cancel all waiting requests."""
         self._line.dismiss()
         if self._pump is not None:
             self._pump.cancel()
 
-    async def _wait(self, level: Priority) -> None:
-        admitted = self._line.join(level)
-        self._let_in()
-        try:
-            await admitted
-        except asyncio.CancelledError:
-            if admitted.done() and not admitted.cancelled():
-                self._give_back()
-            raise
-
     def _has_room(self, level: Priority) -> bool:
         reserved = 1 if level >= Priority.STATUS and self._limit > 2 else 0
         return self.remaining > reserved
-
-    def _take(self) -> None:
-        self._left -= 1
-        self._under_way += 1
 
     def _give_back(self) -> None:
         self._left += 1
@@ -130,7 +114,8 @@ class Bucket:
 
     def _let_in(self) -> None:
         while (level := self._line.first) is not None and self._has_room(level):
-            self._take()
+            self._left -= 1
+            self._under_way += 1
             self._line.admit()
         if self._line.first is not None and self._ends_at is not None and self._pump is None:
             self._pump = asyncio.create_task(self._reopen(self._ends_at), name="discord bucket")
@@ -176,7 +161,6 @@ class RateLimitBuckets:
             bucket.leave()
 
     async def aclose(self) -> None:
-        """Give no more turns, and cancel the waiting requests."""
         for bucket in self._all.values():
             bucket.dismiss()
         await self._pacer.aclose()

@@ -42,7 +42,6 @@ _priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
 
 @contextmanager
 def priority(level: Priority) -> Iterator[None]:
-    """Requests made inside have this priority."""
     token = _priority.set(level)
     try:
         yield
@@ -51,7 +50,6 @@ def priority(level: Priority) -> Iterator[None]:
 
 
 def current_priority() -> Priority:
-    """The priority of a request made here."""
     return _priority.get()
 
 
@@ -82,12 +80,10 @@ class Line:
         return self._waiting[0][0] if self._waiting else None
 
     def admit(self) -> None:
-        """Let the first request go. There must be one."""
         assert self.first is not None
         heapq.heappop(self._waiting)[2].set_result(None)
 
     def dismiss(self) -> None:
-        """Cancel all waiting requests."""
         for _, _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
@@ -167,7 +163,6 @@ class DiscordRateLimiter:
                 self._line.admit()
 
     async def aclose(self) -> None:
-        """Give no more turns, and cancel the waiting requests."""
         if self._pump is not None:
             self._pump.cancel()
         self._line.dismiss()
@@ -186,16 +181,13 @@ class Traffic:
 
     @property
     def requests(self) -> int:
-        """All answers since the start."""
         return sum(self.answers.values())
 
     @property
     def refused(self) -> int:
-        """How many were rate-limited."""
         return self.answers[429]
 
     def by_status(self) -> dict[str, int]:
-        """The number of answers by HTTP status."""
         return {str(status): count for status, count in self.answers.items()}
 
     def trace(self) -> aiohttp.TraceConfig:

@@ -100,19 +100,6 @@ class PictureCleaner:
             else:
                 if len(data) <= max_bytes:
                     return Picture(data=data, media_type=f"image/{output_format}", size=size)
-        return await self._encoded(picture, metadata, output_format, max_bytes)
-
-    async def aclose(self) -> None:
-        """End the worker processes."""
-        if self._resting is not None:
-            self._resting.cancel()
-        self._end_free()
-        if self._ending:
-            await asyncio.wait(set(self._ending))
-
-    async def _encoded(
-        self, picture: Picture, metadata: OwnMetadata | None, output_format: str, max_bytes: int
-    ) -> Picture:
         written = metadata and (metadata.prompt, metadata.negative, *metadata.models)
         room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
         wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room}
@@ -124,6 +111,13 @@ class PictureCleaner:
             raise NoOutput(f"the engine's file is not a picture ({answer['problem']})")
         data, size = await asyncio.to_thread(rewrite, pixels, metadata)
         return Picture(data=data, media_type=answer["media_type"], size=size)
+
+    async def aclose(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+        self._end_free()
+        if self._ending:
+            await asyncio.wait(set(self._ending))
 
     async def _ask(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         header = {**header, "keep_pixels": self.keep_pixels, "keep_bytes": self.keep_bytes}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from modules.queue_manager.jobs import Size, Variation
 
@@ -38,43 +38,26 @@ class OwnMetadata:
 
 def parameters_text(metadata: OwnMetadata, size: Size) -> str:
     """The text as the AUTOMATIC1111 web UI writes it: prompt, negative prompt, one line of fields."""
-    fields: dict[str, object] = {}
-    if metadata.steps is not None:
-        fields["Steps"] = metadata.steps
-    fields["Seed"] = metadata.seed
-    fields["Size"] = f"{size.width}x{size.height}"
-    fields["Model"] = metadata.model
-    if metadata.models:
-        fields["Models"] = ", ".join(metadata.models)
-    if metadata.variation:
-        fields["Variation seed"] = metadata.variation.seed
-        fields["Variation seed strength"] = metadata.variation.strength
-    fields["Version"] = SOFTWARE
-    lines = [metadata.prompt]
-    if metadata.negative:
-        lines.append(f"Negative prompt: {metadata.negative}")
-    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items()))
-    return _clean("\n".join(lines))
+    variation = metadata.variation
+    fields = {
+        "Steps": metadata.steps,
+        "Seed": metadata.seed,
+        "Size": f"{size.width}x{size.height}",
+        "Model": metadata.model,
+        "Models": ", ".join(metadata.models) or None,
+        "Variation seed": variation and variation.seed,
+        "Variation seed strength": variation and variation.strength,
+        "Version": SOFTWARE,
+    }
+    given = [f"{name}: {_quoted(str(value))}" for name, value in fields.items() if value is not None]
+    negative = f"Negative prompt: {metadata.negative}\n" if metadata.negative else ""
+    return _clean(f"{metadata.prompt}\n{negative}{', '.join(given)}")
 
 
 def json_text(metadata: OwnMetadata, size: Size) -> str:
     """The same as JSON in ASCII."""
-    value: dict[str, object] = {
-        "software": SOFTWARE,
-        "prompt": metadata.prompt,
-        "negative": metadata.negative,
-        "seed": metadata.seed,
-        "model": metadata.model,
-        "width": size.width,
-        "height": size.height,
-    }
-    if metadata.models:
-        value["models"] = list(metadata.models)
-    if metadata.steps is not None:
-        value["steps"] = metadata.steps
-    if metadata.variation:
-        value["variation"] = {"seed": metadata.variation.seed, "strength": metadata.variation.strength}
-    return json.dumps(value)
+    given = {name: value for name, value in asdict(metadata).items() if value not in (None, ())}
+    return json.dumps({"software": SOFTWARE, **given, "width": size.width, "height": size.height})
 
 
 def png_chunks(metadata: OwnMetadata, size: Size) -> bytes:

@@ -84,7 +84,6 @@ class _Redacting(logging.StreamHandler):  # type: ignore[type-arg] # no argument
     redact: Redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line and its traceback, without secrets."""
         return self.redact(super().format(record))
 
 
@@ -92,7 +91,6 @@ class TextLines(logging.Formatter):
     """``2026-01-31 18:05:09.123 INFO    modules.queue_manager.workers.worker: words  job=… batch=…``"""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line itself, before a traceback."""
         context = " ".join(f"{name}={value}" for name, value in _context(record).items())
         line = super().formatMessage(record)
         return f"{line}  {context}" if context else line
@@ -102,7 +100,6 @@ class JsonLines(logging.Formatter):
     """One JSON object per line: time (UTC), level, logger, message, the fields of ``extra``, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The object as text."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         fields: dict[str, object] = {
             "time": f"{moment}.{int(record.msecs):03d}Z",

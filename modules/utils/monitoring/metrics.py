@@ -97,7 +97,6 @@ class JobMetrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def figures(self) -> dict[str, float]:
@@ -173,7 +172,6 @@ class JobMetrics(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Queue, engines, fairness and Discord requests as they are now."""
         queue = self.queue()
         taking = not queue.paused and queue.closed_because is None
         for name, text, value in (

@@ -19,6 +19,7 @@ SAMPLE_SECONDS = 0.5
 BATCHES_KEPT = 400
 """For each GPU."""
 WAITS_KEPT = 600
+_QUEUE = ("waiting", "taken", "running", "arriving", "users")
 TOGETHER_SECONDS = 2.0
 """The jobs of one batch are reported as started one after the other, within less than this."""
 
@@ -139,13 +140,7 @@ class StatusHistory:
             "now": round(now, 2),
             "started_at": round(self._started_at, 2),
             "window": WINDOW_SECONDS,
-            "queue": {
-                "waiting": queue.waiting,
-                "taken": queue.taken,
-                "running": queue.running,
-                "arriving": queue.arriving,
-                "users": queue.users,
-            },
+            "queue": {name: getattr(queue, name) for name in _QUEUE},
             "figures": {name: round(value, 3) for name, value in self.figures().items()},
             "engines": [self._engine(engine, now, oldest) for engine in self.engines()],
             "depth": [

@@ -47,9 +47,8 @@ class ServerDiscovery:
     on_urls: Callable[[Sequence[str]], Awaitable[None]]
     clock: Clock
     resolve: Callable[[str, int], Awaitable[Sequence[str]]] = look_up
-    _written: tuple[str, ...] = field(init=False, default=())
-    _meant: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
     _sizes: dict[str, int | None] = field(init=False, default_factory=dict)
+    _meant: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
     _told: tuple[str, ...] | None = field(init=False, default=None)
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
@@ -57,7 +56,6 @@ class ServerDiscovery:
         """Use these COMFY_URLS and this MAX_BATCH_SIZE from now on; each name is looked up."""
         async with self._turn:
             each = batch_sizes if len(batch_sizes) > 1 else [*batch_sizes] * len(written)
-            self._written = tuple(written)
             self._sizes = dict(zip(written, each, strict=True))
             self._told = None
             await self._update()
@@ -71,12 +69,12 @@ class ServerDiscovery:
         while True:
             await self.clock.sleep(EVERY_SECONDS)
             async with self._turn:
-                if any(url.startswith(PREFIX) for url in self._written):
+                if any(url.startswith(PREFIX) for url in self._sizes):
                     await self._update()
 
     async def _update(self) -> None:
-        meant = await asyncio.gather(*(self._resolved(url) for url in self._written))
-        self._meant = dict(zip(self._written, meant, strict=True))
+        meant = await asyncio.gather(*(self._resolved(url) for url in self._sizes))
+        self._meant = dict(zip(self._sizes, meant, strict=True))
         urls = tuple(dict.fromkeys(url for each in meant for url in each))
         if urls != self._told:
             await self.on_urls(urls)
