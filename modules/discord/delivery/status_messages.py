@@ -172,8 +172,6 @@ class LiveStatusMessages:
         job = status.job
         return replace(status, place=self.place(job.id), hindrance=self.hindrance(), served=self.served(job))
 
-    # ── sending ─────────────────────────────────────────────────────────────────────────────────
-
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
         if message.task is not None and message.waits_for not in (None, _step(message)):
@@ -320,8 +318,6 @@ class LiveStatusMessages:
             view=job_row(self.messages, locale, status.job.id, actions(status)),
             mention=status.job.request.user_id if status.stage == "failed" else None,
         )
-
-    # ── time passes, processes come and go ──────────────────────────────────────────────────────
 
     async def run(self) -> None:
         while True:

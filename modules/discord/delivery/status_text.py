@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from modules.discord.ui.components import Action
 from modules.discord.ui.formatting import bar, moment, quoted
@@ -13,20 +13,10 @@ from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Cancelled
 from modules.queue_manager.status import QueuePosition
 
-Stage = Literal[
-    "queued",
-    "started",
-    "retrying",
-    "finishing",
-    "restarting",
-    "delivered",
-    "kept",
-    "failed",
-    "cancelled",
-    "cancelled-by-other",
-]
+Ending = Literal["delivered", "kept", "failed", "cancelled", "cancelled-by-other"]
+Stage = Literal["queued", "started", "retrying", "finishing", "restarting"] | Ending
 
-ENDED: frozenset[Stage] = frozenset({"delivered", "kept", "failed", "cancelled", "cancelled-by-other"})
+ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 Hindrance = Literal["paused", "no-server"]
 

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Protocol
 
 from discord.http import HTTPClient, Route
@@ -132,9 +131,7 @@ class Bucket:
             await self.enter(current_priority())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if _entered.get() is not self:
             self.leave()
 
@@ -145,7 +142,7 @@ class RateLimitBuckets:
     def __init__(self, *, http: HTTPClient, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
         self._all: dict[str, Bucket] = http._buckets  # type: ignore[assignment]
-        http.get_ratelimit = self._of_request  # type: ignore[method-assign, assignment]
+        http.get_ratelimit = lambda key: _entered.get() or self._bucket(key)  # type: ignore[method-assign, assignment]
 
     @asynccontextmanager
     async def turn(self, route: Route, level: Priority) -> AsyncIterator[None]:
@@ -164,10 +161,6 @@ class RateLimitBuckets:
         for bucket in self._all.values():
             bucket.dismiss()
         await self._pacer.aclose()
-
-    def _of_request(self, key: str) -> Bucket:
-        """Stands in for ``HTTPClient.get_ratelimit``."""
-        return _entered.get() or self._bucket(key)
 
     def _bucket(self, key: str) -> Bucket:
         """``key``: Discord's name for the limit (the route's until Discord names it) and the major

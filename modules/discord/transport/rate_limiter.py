@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
-from types import SimpleNamespace
+from itertools import count
 
 import aiohttp
 
@@ -58,7 +58,7 @@ class Line:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
-        self._count = 0
+        self._numbers = count()
         self._sweep_at = 64
 
     def join(self, level: Priority) -> asyncio.Future[None]:
@@ -68,8 +68,7 @@ class Line:
             self._waiting = [entry for entry in self._waiting if not entry[2].done()]
             heapq.heapify(self._waiting)
             self._sweep_at = max(64, 2 * len(self._waiting))
-        self._count += 1
-        heapq.heappush(self._waiting, (level, self._count, future))
+        heapq.heappush(self._waiting, (level, next(self._numbers), future))
         return future
 
     @property
@@ -188,7 +187,7 @@ class Traffic:
         return self.answers[429]
 
     def by_status(self) -> dict[str, int]:
-        return {str(status): count for status, count in self.answers.items()}
+        return {str(status): number for status, number in self.answers.items()}
 
     def trace(self) -> aiohttp.TraceConfig:
         """The hook that discord.py gives its HTTP session."""
@@ -197,13 +196,9 @@ class Traffic:
         config.on_request_end.append(self._ended)
         return config
 
-    async def _begins(
-        self, _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestStartParams
-    ) -> None:
+    async def _begins(self, *_: object) -> None:
         if not self.may_speak():
             raise LeaseLost("another process may speak to Discord now")
 
-    async def _ended(
-        self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams
-    ) -> None:
+    async def _ended(self, _session: object, _context: object, params: aiohttp.TraceRequestEndParams) -> None:
         self.answers[params.response.status] += 1

@@ -109,8 +109,6 @@ class JobMetrics(Collector):
             "refused": float(requests.get("429", 0)),
         }
 
-    # ── what happens ────────────────────────────────────────────────────────────────────────────
-
     async def on_event(self, event: JobEvent) -> None:
         if isinstance(event, Progressed):
             return
@@ -164,8 +162,6 @@ class JobMetrics(Collector):
             self._failures.labels(type(event.error).__name__).inc()
         else:
             self._jobs.labels("cancelled").inc()
-
-    # ── what is ─────────────────────────────────────────────────────────────────────────────────
 
     def describe(self) -> Iterable[Metric]:
         """Nothing, so that registering does not already read queue and engines."""

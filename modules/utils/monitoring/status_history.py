@@ -66,8 +66,6 @@ class StatusHistory:
         self._waits: deque[tuple[float, float]] = deque(maxlen=WAITS_KEPT)
         self._depth: deque[tuple[float, int, int]] = deque(maxlen=int(WINDOW_SECONDS / SAMPLE_SECONDS))
 
-    # ── what happens ────────────────────────────────────────────────────────────────────────────
-
     async def on_event(self, event: JobEvent) -> None:
         if isinstance(event, Progressed):
             return
@@ -128,8 +126,6 @@ class StatusHistory:
             self._depth[-1] = (self._depth[-1][0], *sample[1:])
         else:
             self._depth.append(sample)
-
-    # ── what is shown ───────────────────────────────────────────────────────────────────────────
 
     def snapshot(self) -> dict[str, object]:
         """Everything the page draws, as JSON's types; times in Unix seconds."""
