@@ -33,10 +33,8 @@ def told(messages: Translations, locale: str, ending: Ending) -> str:
 def remembered(
     messages: Translations, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
 ) -> str:
-    """What became of a job that is not in the queue, or cannot be cancelled any more.
-
-    ``guild_of`` gives a channel's guild, 0 for direct messages.
-    """
+    """What became of a job that is not in the queue, or cannot be cancelled any more. ``guild_of`` gives a
+    channel's guild, 0 for direct messages."""
     number = str(job.number)
     if record is None or record.state in ("queued", "dispatched", "finished"):
         return messages.text(locale, "status-finishing", number=number)

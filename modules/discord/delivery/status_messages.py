@@ -352,10 +352,8 @@ class LiveStatusMessages:
         active: Callable[[JobId], Job | None],
         ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]],
     ) -> None:
-        """Bring up to date the recalled messages whose jobs have had no event since.
-
-        ``active`` finds a job in the queue, ``ended`` the record of one that is not there.
-        """
+        """Bring up to date the recalled messages whose jobs have had no event since. ``active`` finds a job
+        in the queue, ``ended`` the record of one that is not there."""
         for job_id, posted in list(self._left.items()):
             job = active(job_id)
             record = await self._ended(ended, job_id) if job is None else None

@@ -86,10 +86,8 @@ class FileUpload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
-    """A message to send. Only ``mention`` (a user's id) is pinged, whatever the text says.
-
-    ``files`` None: an edited message keeps its files.
-    """
+    """A message to send. Only ``mention`` (a user's id) is pinged, whatever the text says. ``files`` None: an
+    edited message keeps its files."""
 
     text: str
     files: tuple[FileUpload, ...] | None = None

@@ -35,10 +35,8 @@ def names(permissions: discord.Permissions) -> Iterator[str]:
 def member_permissions(
     roles: Iterable[Mapping[str, str]], held: Iterable[str], *, guild_id: int
 ) -> discord.Permissions:
-    """What a member with the roles ``held`` may do in the guild; ``roles`` as the API gives them.
-
-    @everyone's role has the guild's id (Discord docs, Permissions).
-    """
+    """What a member with the roles ``held`` may do in the guild; ``roles`` as the API gives them. @everyone's
+    role has the guild's id (Discord docs, Permissions)."""
     counted = {*held, str(guild_id)}
     granted = 0
     for role in roles:

@@ -36,11 +36,8 @@ class _Answer(Protocol):
 
 class Bucket:
     """Lets requests through while Discord's limit has room for them, the most urgent first; each then takes
-    its turn among all the bot's requests, and is sent at once.
-
-    The last place of a window is reserved for what matters more than a status. Stands in for `discord.http`'s
-    `Ratelimit`, and has the methods that are used of it.
-    """
+    its turn among all the bot's requests. The last place of a window is reserved for what matters more than
+    a status. Has the methods of `discord.http`'s `Ratelimit`, which it replaces."""
 
     def __init__(self, *, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._pacer, self._clock = pacer, clock
@@ -142,7 +139,7 @@ class RateLimitBuckets:
     def __init__(self, *, http: HTTPClient, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
         self._all: dict[str, Bucket] = http._buckets  # type: ignore[assignment]
-        http.get_ratelimit = lambda key: _entered.get() or self._bucket(key)  # type: ignore[method-assign, assignment]
+        http.get_ratelimit = self._of_request  # type: ignore[method-assign, assignment]
 
     @asynccontextmanager
     async def turn(self, route: Route, level: Priority) -> AsyncIterator[None]:
@@ -161,6 +158,9 @@ class RateLimitBuckets:
         for bucket in self._all.values():
             bucket.dismiss()
         await self._pacer.aclose()
+
+    def _of_request(self, key: str) -> Bucket:
+        return _entered.get() or self._bucket(key)
 
     def _bucket(self, key: str) -> Bucket:
         """``key``: Discord's name for the limit (the route's until Discord names it) and the major

@@ -89,12 +89,11 @@ class Line:
 
 
 class DiscordRateLimiter:
-    """Gives turns, the most urgent first: evenly spaced, and never one too many.
+    """Gives turns, the most urgent first: at most ``per_second * t + burst`` in ``t`` seconds, and never more
+    than Discord's ``limit``.
 
-    Evenly spaced: at most ``per_second * t + burst`` in ``t`` seconds. Never one too many: Discord counts a
-    request at an unknown moment between its sending and its answer. So a request is sent only while fewer
-    than ``limit`` are under way or were answered within the last second; then no second at Discord's end can
-    hold more, however requests bunch up on the way.
+    Discord counts a request at an unknown moment between its sending and its answer. So one is sent only
+    while fewer than ``limit`` are under way or were answered within the last second.
     """
 
     def __init__(
@@ -168,11 +167,9 @@ class DiscordRateLimiter:
 
 
 class Traffic:
-    """Counts Discord's answers by HTTP status; a 429 is a defect of the limiter.
-
-    ``may_speak`` is asked immediately before each request, retries and interactions included: a process that
-    lost its lease sends nothing more.
-    """
+    """Counts Discord's answers by HTTP status; a 429 is a defect of the limiter. ``may_speak`` is asked
+    immediately before each request, retries and interactions included: a process that lost its lease sends
+    nothing more."""
 
     def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
         self.answers: Counter[int] = Counter()

@@ -42,11 +42,9 @@ class CleanPicture:
 
 @dataclass(kw_only=True, eq=False)
 class PictureCleaner:
-    """Cleans pictures. Worker processes start with the first upload and end when they are idle.
-
-    Pictures of more than ``keep_pixels`` are scaled down, uploads of more than ``keep_bytes`` become JPEGs.
-    A worker has ``seconds`` for one picture, and an address space of ``memory_mb``.
-    """
+    """Cleans pictures. Worker processes start with the first upload and end when they are idle. Pictures of
+    more than ``keep_pixels`` are scaled down, uploads of more than ``keep_bytes`` become JPEGs. A worker has
+    ``seconds`` for one picture, and an address space of ``memory_mb``."""
 
     keep_pixels: int = 4096 * 4096
     keep_bytes: int = 8_000_000
@@ -87,11 +85,9 @@ class PictureCleaner:
         output_format: OutputFormat,
         max_bytes: int,
     ) -> Picture:
-        """The engine's picture for its owner: nothing but pixels and ``metadata``.
-
-        In ``output_format`` unless that exceeds ``max_bytes``: then as WebP, if need be smaller, as the
-        result's ``media_type`` and ``size`` say. Raises `NoOutput` for bytes that are not a picture.
-        """
+        """The engine's picture for its owner: nothing but pixels and ``metadata``. In ``output_format``
+        unless that exceeds ``max_bytes``: then as WebP, if need be smaller, as the result's ``media_type``
+        and ``size`` say. Raises `NoOutput` for bytes that are not a picture."""
         if media_type(picture.data) == f"image/{output_format}":
             try:
                 data, size = await asyncio.to_thread(rewrite, picture.data, metadata)

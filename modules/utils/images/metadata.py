@@ -22,10 +22,8 @@ EXIF_LIMIT = 60_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnMetadata:
-    """What a person's own file may say about its picture (``METADATA=own``), besides its size.
-
-    ``models``: all that the picture went through, in order, if they are more than ``model``.
-    """
+    """What a person's own file may say about its picture (``METADATA=own``), besides its size. ``models``:
+    all that the picture went through, in order, if they are more than ``model``."""
 
     prompt: str
     seed: int

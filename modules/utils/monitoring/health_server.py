@@ -66,11 +66,9 @@ class HealthServer:
 
     @asynccontextmanager
     async def serving(self, *, host: str, port: int) -> AsyncIterator[int]:
-        """Serve on ``host``:``port`` (0: a free one, which is yielded).
-
-        While another process has the port (it may be the bot that this one will replace), it is tried again.
-        Raises `BadSettings` when the port cannot be used for another reason.
-        """
+        """Serve on ``host``:``port`` (0: a free one, which is yielded). While another process has the port
+        (it may be the bot that this one will replace), it is tried again. Raises `BadSettings` when the port
+        cannot be used for another reason."""
         app = web.Application()
         for path, name in _FILES.items():
             app.router.add_get(path, _showing(PAGE / name))

@@ -57,10 +57,8 @@ def journal_seconds() -> Histogram:
 @dataclass(kw_only=True, eq=False)
 class JobMetrics(Collector):
     """A `JobListener` that counts, and a collector that reads queue and engines when Prometheus asks.
-
     ``place`` gives the expected end of a job that was accepted, ``requests`` the number of Discord requests
-    by status.
-    """
+    by status."""
 
     clock: Clock
     queue: Callable[[], QueueStatus]

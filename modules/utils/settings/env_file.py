@@ -24,12 +24,9 @@ EVERY_SECONDS = 2.0
 
 @dataclass(kw_only=True, eq=False)
 class EnvironmentFile:
-    """``.env`` under a running bot.
-
-    ``now`` may be older than the file, which is read at the first check. ``on_change`` is awaited with the
-    new settings when `LIVE` has changed, and at each `reload`. A faulty file (an editor may have saved half
-    of it) changes nothing and is logged once.
-    """
+    """``.env`` under a running bot. ``now`` may be older than the file, which is read at the first check.
+    ``on_change`` is awaited with the new settings when `LIVE` has changed, and at each `reload`. A faulty
+    file (an editor may have saved half of it) changes nothing and is logged once."""
 
     path: Path
     environ: Mapping[str, str]
