@@ -24,10 +24,6 @@ class Finding:
     detail: str = ""
     """A longer text for that, such as a file's content."""
 
-    @property
-    def ok(self) -> bool:
-        return self.level != "fault"
-
     def __str__(self) -> str:
         return f"{self.what}: {self.mend}" if self.mend else self.what
 

@@ -1,8 +1,5 @@
-"""Finds the messages that a former process left in a channel.
-
-A channel's history does not hold nonces: a result is recognised by its file's name or a button, a status
-message by its buttons.
-"""
+"""Finds the messages that a former process left in a channel: a result by its file's name or a button, a
+status message by its buttons. A channel's history does not hold nonces."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Delivers a finished picture to its owner, once: in their channel, in a new one, or by direct message.
-
-Once, because a nonce makes Discord drop a repeat within minutes, and because a picture that a former process
-may have posted is searched for before it is posted.
-"""
+"""Delivers a finished picture to its owner: in their channel, in a new one, or by direct message. Only once:
+a nonce makes Discord drop a repeat within minutes, and a picture that a former process may have posted is
+searched for before it is posted."""
 
 from __future__ import annotations
 

@@ -41,7 +41,11 @@ class ResultMessages:
     ) -> OutgoingMessage:
         """The message; ``limit``: bytes that a file may have there."""
         job, locale = finished.job, finished.job.request.locale
-        remarks = self._remarks(where, wanted, locale)
+        remarks = []
+        if where == "new-channel":
+            remarks.append(self.messages.text(locale, "result-moved"))
+        elif where == "direct-message" and not wanted.direct_message:
+            remarks.append(self.messages.text(locale, "result-direct"))
         picture: Picture | None = None
         try:
             picture = await self.cleaner.present(
@@ -63,13 +67,6 @@ class ResultMessages:
             view=job_row(self.messages, locale, job.id, buttons),
             mention=job.request.user_id if wanted.notify else None,
         )
-
-    def _remarks(self, where: Where, wanted: UserPreferences, locale: str) -> list[str]:
-        if where == "new-channel":
-            return [self.messages.text(locale, "result-moved")]
-        if where == "direct-message" and not wanted.direct_message:
-            return [self.messages.text(locale, "result-direct")]
-        return []
 
     def _text(self, finished: Finished, size: Size, mention: bool, remarks: Sequence[str]) -> str:
         job, request, locale = finished.job, finished.job.request, finished.job.request.locale

@@ -1,8 +1,5 @@
-"""Keeps one status message per job up to date: its place, its steps, its preview, its end.
-
-Each edit shows the newest state; an edit that is out of date before its turn comes is never sent. A job's
-message is edited at most every two seconds.
-"""
+"""Keeps one status message per job up to date: its place, its steps, its preview, its end. Each edit, at most
+one every two seconds, shows the newest state; one that is out of date before its turn comes is never sent."""
 
 from __future__ import annotations
 

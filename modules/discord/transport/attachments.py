@@ -26,13 +26,22 @@ class AttachmentReader:
         address = self._allowed(url)
         if address is None:
             raise BadSourceImage("gone")
+        data = bytearray()
         try:
-            async with timeout(TIME_LIMIT):
-                return await self._bounded(address, limit)
+            get = self._session.get(address, allow_redirects=False)
+            async with timeout(TIME_LIMIT), get as response:
+                if response.status != 200:
+                    raise BadSourceImage("gone")
+                declared = response.content_length or 0
+                async for chunk in response.content.iter_chunked(65536):
+                    data += chunk
+                    if max(declared, len(data)) > limit:
+                        raise BadSourceImage("too-many-bytes", megabytes=limit / 1_000_000)
         except asyncio.TimeoutError as error:
             raise BadSourceImage("took-too-long") from error
         except (aiohttp.ClientError, OSError) as error:
             raise BadSourceImage("gone") from error
+        return bytes(data)
 
     def _allowed(self, url: str) -> URL | None:
         try:
@@ -42,15 +51,3 @@ class AttachmentReader:
             return None
         at_discord = address.scheme == "https" and address.host in CDN_HOSTS
         return address if at_extra_host or at_discord else None
-
-    async def _bounded(self, address: URL, limit: int) -> bytes:
-        async with self._session.get(address, allow_redirects=False) as response:
-            if response.status != 200:
-                raise BadSourceImage("gone")
-            data = bytearray()
-            declared = response.content_length or 0
-            async for chunk in response.content.iter_chunked(65536):
-                data += chunk
-                if max(declared, len(data)) > limit:
-                    raise BadSourceImage("too-many-bytes", megabytes=limit / 1_000_000)
-            return bytes(data)

@@ -1,7 +1,5 @@
-"""Posts, edits and deletes messages by ids alone: nothing here depends on what is cached.
-
-discord.py's errors become ours here, each of which says what to do next.
-"""
+"""Posts, edits and deletes messages by ids alone, whatever discord.py has cached. Its errors become ours
+here, each of which says what to do next."""
 
 from __future__ import annotations
 

@@ -1,17 +1,15 @@
-"""Discord's limits of single routes in single channels, learnt from the headers of its answers.
-
-They replace discord.py's own, which ignore priorities, make a request wait after it has had the bot's turn,
-and hold back the last request that a limit allows until the limit is over.
-"""
+"""Discord's limits of single routes in single channels, learnt from the headers of its answers. They replace
+discord.py's own, which ignore priorities, make a request wait after it has had the bot's turn, and hold back
+the last request that a limit allows until the limit is over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Protocol
 
+import aiohttp
 from discord.http import HTTPClient, Route
 
 from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Priority, current_priority
@@ -25,13 +23,6 @@ FORGOTTEN_AFTER = 300.0
 
 _entered: ContextVar[Bucket | None] = ContextVar("entered", default=None)
 """The bucket in which a request may be sent at once."""
-
-
-class _Answer(Protocol):
-    """The part of aiohttp's response that is read here."""
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
 
 
 class Bucket:
@@ -62,7 +53,7 @@ class Bucket:
         rested = self._clock.now() - self._used_at >= FORGOTTEN_AFTER
         return rested and not self._under_way and self._line.first is None and self.remaining > 0
 
-    def update(self, response: _Answer, *, use_clock: bool = False) -> None:
+    def update(self, response: aiohttp.ClientResponse, *, use_clock: bool = False) -> None:
         """Learn from the headers of an answer (Discord docs, Rate Limits, Header Format)."""
         headers, now = response.headers, self._clock.now()
         self._limit = int(headers.get("X-RateLimit-Limit", 1))

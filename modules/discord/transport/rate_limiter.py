@@ -1,8 +1,5 @@
-"""The bot's own limiter under Discord's 50 requests a second, with the urgent first.
-
-discord.py does not handle the limit over all routes. Interaction endpoints are outside that limit and do not
-use this. The limits of single routes are in ``rate_limit_buckets.py``.
-"""
+"""The bot's own limiter under Discord's 50 requests a second over all routes, which discord.py does not
+handle: the most urgent first. Interaction endpoints are outside that limit and do not use this."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Cleans pictures: uploads are checked and turned upright, and nothing but the picture stays in the file.
-
-Uploads are decoded in a separate process (``worker.py``), which may die of them. The engine's pictures mostly
-keep their pixels as they are: only the file around these is rewritten (``files.py``).
-"""
+"""Cleans pictures: nothing but the picture stays in the file. Uploads are decoded in a separate process
+(``worker.py``), which may die of them; the engine's pictures mostly keep their pixels, and only the file
+around these is rewritten (``files.py``)."""
 
 from __future__ import annotations
 
@@ -115,16 +113,18 @@ class PictureCleaner:
         if self._ending:
             await asyncio.wait(set(self._ending))
 
-    async def _ask(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        header = {**header, "keep_pixels": self.keep_pixels, "keep_bytes": self.keep_bytes}
+    async def _ask(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        header |= {"keep_pixels": self.keep_pixels, "keep_bytes": self.keep_bytes}
         async with self._places:
             try:
-                async with self._worker() as worker:
-                    return await worker.ask(header, payload, self.seconds)
+                return await self._ask_once(header, payload)
             except WorkerDied as error:
                 log.warning("The picture worker died (%s); trying once more", error)
-            async with self._worker() as worker:
-                return await worker.ask(header, payload, self.seconds)
+                return await self._ask_once(header, payload)
+
+    async def _ask_once(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        async with self._worker() as worker:
+            return await worker.ask(header, payload, self.seconds)
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[ImageProcess]:

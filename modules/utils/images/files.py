@@ -1,8 +1,5 @@
-"""PNG, JPEG and WebP as containers: recognised by content, and rewritten with only what shows the picture.
-
-Pixels are copied as they are, which takes about a millisecond per megabyte. All that is not on a list of what
-is needed is dropped: text, EXIF, XMP, ICC, thumbnails, animation, bytes after the end.
-"""
+"""PNG, JPEG and WebP files, rewritten with only what shows the picture: no text, EXIF, XMP, ICC, thumbnail,
+animation, or bytes after the end. Pixels are copied as they are, at about a millisecond per megabyte."""
 
 from __future__ import annotations
 

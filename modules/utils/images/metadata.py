@@ -1,8 +1,5 @@
 """What a person's own file says about its picture: the ``parameters`` text that other tools read, and the
-same as JSON; as PNG chunks or as EXIF.
-
-Without Pillow, which is not loaded in the bot's own process.
-"""
+same as JSON; as PNG chunks or as EXIF. Without Pillow, which is not loaded in the bot's own process."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""A small HTTP server for operators: the status page, /metrics for Prometheus, /healthz and /readyz for the
-platform. It is read-only, and nothing on it holds a prompt.
-
-It serves from the process's start, so that a process that waits (for the database, for another process to
-end, for Discord) is seen to be alive.
-"""
+"""A small read-only HTTP server for operators, without prompts: the status page, /metrics for Prometheus,
+/healthz and /readyz for the platform. It serves from the process's start, so that a process that waits (for
+the database, for another process to end, for Discord) is seen to be alive."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Logs to stdout, as text or as one JSON object per line, with secrets removed from every line.
-
-The fields of ``extra`` (job, batch, engine …) are at the end of a line, so that one grep follows a job.
-"""
+"""Logs to stdout, as text or as one JSON object per line, with secrets removed from every line. The fields of
+``extra`` (job, batch, engine …) are in each line, so that one grep follows a job."""
 
 from __future__ import annotations
 

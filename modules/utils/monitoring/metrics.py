@@ -1,12 +1,10 @@
-"""Metrics for Prometheus: counted from the jobs' events, or read when Prometheus asks.
-
-No metric holds a prompt, a picture or a person.
-"""
+"""Metrics for Prometheus, without any prompt, picture or person: counted from the jobs' events, or read when
+Prometheus asks."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,7 +68,7 @@ class JobMetrics(Collector):
     _waiting: dict[JobId, float] = field(init=False, default_factory=dict)
     _failed: int = field(init=False, default=0)
     _served: deque[tuple[float, int]] = field(init=False, default_factory=deque)
-    _batches: OrderedDict[tuple[str, float], None] = field(init=False, default_factory=OrderedDict)
+    _runs_seen: deque[tuple[str, float]] = field(init=False, default_factory=partial(deque, maxlen=1024))
     registry: CollectorRegistry = field(init=False, default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
@@ -135,12 +133,10 @@ class JobMetrics(Collector):
         report = event.report
         self._pictures.labels(event.job.request.model, report.engine).inc()
         run = (report.engine, report.started_at)
-        if run not in self._batches:
-            self._batches[run] = None
+        if run not in self._runs_seen:
+            self._runs_seen.append(run)
             self._sizes.observe(report.batch_size)
             self._runs.observe(report.gpu_seconds)
-        while len(self._batches) > 1024:
-            self._batches.popitem(last=False)
 
     def _ended(self, event: Delivered | Failed | Cancelled) -> None:
         job, now = event.job, self.clock.unix()

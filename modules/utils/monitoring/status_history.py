@@ -1,7 +1,5 @@
-"""The last half hour as the status page draws it: each GPU's batches, the queue's depth, the waits.
-
-Nothing here holds a prompt, a picture or a person.
-"""
+"""The last half hour as the status page draws it, without any prompt, picture or person: each GPU's batches,
+the queue's depth, the waits."""
 
 from __future__ import annotations
 

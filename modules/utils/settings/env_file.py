@@ -42,14 +42,12 @@ class EnvironmentFile:
             mark = await asyncio.to_thread(_mark, self.path)
             if mark != self._seen:
                 self._seen = mark
-                for line in await self._read(asked=False):
+                for line in await self.reload(asked=False):
                     logger.warning("%s", line)
 
-    async def reload(self) -> tuple[str, ...]:
-        """Read the file and apply the addresses, changed or not; returns sentences on what was applied."""
-        return await self._read(asked=True)
-
-    async def _read(self, *, asked: bool) -> tuple[str, ...]:
+    async def reload(self, *, asked: bool = True) -> tuple[str, ...]:
+        """Read the file and apply the addresses, if ``asked`` even when they have not changed. Returns
+        sentences on what has changed."""
         async with self._turn:
             try:
                 written = await asyncio.to_thread(settings.read_file, self.path)
@@ -57,18 +55,12 @@ class EnvironmentFile:
             except BadSettings as error:
                 return (f"Nothing changed, as .env has faults: {' | '.join(str(error).splitlines())}",)
             before, self.now = self.now, new
-            changed = [
-                setting.name
-                for setting in fields(Settings)
-                if getattr(new, setting.name) != getattr(before, setting.name)
-            ]
+            names = [setting.name for setting in fields(Settings)]
+            changed = [name for name in names if getattr(new, name) != getattr(before, name)]
             if asked or LIVE in changed:
                 await self.on_change(new)
-            told = (
-                f"{name.upper()} has changed and {'is' if name == LIVE else 'will be'} in force"
-                f"{'' if name == LIVE else ' at the next start'}"
-                for name in changed
-            )
+            live, later = "is in force", "will be in force at the next start"
+            told = (f"{name.upper()} has changed and {live if name == LIVE else later}" for name in changed)
             return (*told, *self._hidden(written))
 
     def _hidden(self, written: Mapping[str, str]) -> tuple[str, ...]:

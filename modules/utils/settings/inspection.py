@@ -16,8 +16,7 @@ from modules.queue_manager.errors import BadSettings
 from modules.utils.inspection import Finding
 from modules.utils.monitoring.health_server import SERVER
 from modules.utils.settings.settings import ALIAS, Settings, gather, given, read_file, unknown_names
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+from modules.utils.settings.values import is_loopback
 
 
 def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, tuple[Finding, ...]]:
@@ -75,7 +74,7 @@ def _about_values(settings: Settings) -> Iterator[Finding]:
     if words and not os.access(words, os.R_OK):
         what = f"BANNED_WORDS_FILE {words} cannot be read"
         yield Finding(level="fault", what=what, mend="correct the path, or make the file readable")
-    if settings.metrics_port and settings.metrics_host not in LOOPBACK:
+    if settings.metrics_port and not is_loopback(settings.metrics_host):
         what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
         yield Finding(level="hint", what=what, mend="leave it empty unless a firewall protects it")
     if settings.metrics_port:

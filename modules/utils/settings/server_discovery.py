@@ -1,8 +1,6 @@
-"""Which servers the addresses in COMFY_URLS stand for: themselves, or all that a name resolves to.
-
-``dns+http://name:port`` stands for every address of ``name`` (a headless Kubernetes service, a compose
-``--scale``), looked up again and again, so that a new replica becomes a new worker.
-"""
+"""Which servers the addresses in COMFY_URLS stand for: ``dns+http://name:port`` for every address of ``name``
+(a headless Kubernetes service, a compose ``--scale``), looked up again and again, so that a new replica
+becomes a new worker; any other one for itself."""
 
 from __future__ import annotations
 

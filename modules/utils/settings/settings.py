@@ -1,8 +1,5 @@
-"""Every setting of the bot: its name, how it is read, and its default.
-
-A setting is a field of `Settings`; its variable is the field's name in capitals. An environment variable
-overrides ``.env``; an empty one counts as not given. All faults are reported at once.
-"""
+"""Every setting of the bot: a field of `Settings`, whose variable is the field's name in capitals. An
+environment variable overrides ``.env``; an empty one counts as not given. All faults are reported at once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Pure: reads each kind of setting from text; a function returns the value or raises ValueError.
-
-The error says what is wrong and how to fix it; the caller puts the setting's name in front. It never repeats
-a value that may hold a password.
-"""
+"""Pure: reads each kind of setting from text; a function returns the value or raises ValueError. The error
+says what is wrong and how to fix it, and never repeats a value that may hold a password; the caller puts the
+setting's name in front."""
 
 from __future__ import annotations
 
