@@ -21,6 +21,7 @@ from modules.discord.delivery.status_text import (
     StatusText,
     actions,
     cancelled_stage,
+    is_soon,
     render,
     worth_telling,
 )
@@ -259,14 +260,13 @@ class LiveStatusMessages:
         """What the message should show: its text and its preview."""
         status = message.status
         preview = message.preview if message.wants_preview and status.stage not in ENDED else None
-        return render(self.messages, status), preview
+        return render(self.messages, status, now=self.clock.unix()), preview
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
         text, preview = self._look(message)
+        outgoing = self._outgoing(message.status, text, preview, message.shown_preview)
         message.sent_at = self.clock.now()
-        await self.message_client.edit_now(
-            posted, self._outgoing(message.status, text, preview, message.shown_preview)
-        )
+        await self.message_client.edit_now(posted, outgoing)
         message.shown, message.shown_preview = text, preview
 
     async def _post(self, message: _Message) -> None:
@@ -323,6 +323,7 @@ class LiveStatusMessages:
 
     def look_at_places(self) -> None:
         """Compare some of the waiting messages with the queue; the others come next time."""
+        now = self.clock.unix()
         waiting = (
             job_id for job_id, message in self._all.items() if message.status.stage in ("queued", "retrying")
         )
@@ -331,9 +332,12 @@ class LiveStatusMessages:
             self._all[job_id] = message  # to the end of the line
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
-            if other or worth_telling(old.place, placed.place, now=self.clock.unix()):
+            if other or worth_telling(old.place, placed.place, now=now):
                 message.status = placed
                 self._send_soon(message)
+        for message in self._all.values():
+            if is_soon(message.status, now) and self._look(message)[0] != message.shown:
+                self._send_soon(message)  # before its countdown runs out
 
     async def recall(self) -> None:
         """Read which messages a former process left; to be called before the queue takes up its jobs."""

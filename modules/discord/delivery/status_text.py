@@ -20,6 +20,9 @@ ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 Hindrance = Literal["paused", "no-server"]
 
+SOON = 5.0
+"""Seconds before its end at which a countdown becomes "any moment now": it never runs into the past."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusText:
@@ -41,16 +44,36 @@ class StatusText:
     with_prompt: bool = True
 
 
-def render(messages: Translations, status: StatusText) -> str:
-    request = status.job.request
-    lines = [_headline(messages, status)]
+def render(messages: Translations, status: StatusText, *, now: float = 0.0) -> str:
+    """The text of the message at ``now`` (Unix seconds), which matters only where there is a countdown."""
+    request, stage = status.job.request, status.stage
+    locale, lines = request.locale, [_headline(messages, status)]
     if status.with_prompt and request.prompt.strip():
-        lines.append(messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120)))
-    if status.stage == "started":
-        lines += _running(messages, status)
-    elif status.stage in ("queued", "retrying"):
-        lines += _waiting(messages, status)
+        lines.append(messages.text(locale, "prompt-line", prompt=quoted(request.prompt, 120)))
+    if stage == "started" and status.steps:
+        drawn = bar(status.step, status.steps)
+        lines.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
+    in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
+    if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
+        lines.append(messages.text(locale, f"status-{status.hindrance}"))
+    if is_soon(status, now):
+        lines.append(messages.text(locale, "status-soon"))
+    elif (expected := _expected_at(status)) is not None:
+        lines.append(messages.text(locale, "status-expected", when=moment(expected)))
     return "\n".join(lines)
+
+
+def is_soon(status: StatusText, now: float) -> bool:
+    """Whether the picture should be there within a few seconds, or already."""
+    expected = _expected_at(status)
+    return expected is not None and expected - now < SOON
+
+
+def _expected_at(status: StatusText) -> float | None:
+    if status.stage == "started":
+        return status.expected_at
+    waits = status.stage in ("queued", "retrying") and status.hindrance is None
+    return status.place.expected_at if waits and status.place is not None else None
 
 
 def _headline(messages: Translations, status: StatusText) -> str:
@@ -83,26 +106,6 @@ def standing(place: QueuePosition | None) -> str | int:
     if place is None:
         return 0
     return "taken" if place.running else place.ahead
-
-
-def _running(messages: Translations, status: StatusText) -> list[str]:
-    locale, lines = status.job.request.locale, []
-    if status.steps:
-        drawn = bar(status.step, status.steps)
-        lines.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
-    if status.expected_at is not None:
-        lines.append(messages.text(locale, "status-expected", when=moment(status.expected_at)))
-    return lines
-
-
-def _waiting(messages: Translations, status: StatusText) -> list[str]:
-    locale = status.job.request.locale
-    if status.stage == "retrying" and not status.served and status.hindrance == "no-server":
-        return []  # the headline says so
-    if status.hindrance is not None:
-        return [messages.text(locale, f"status-{status.hindrance}")]
-    expected = status.place.expected_at if status.place else None
-    return [messages.text(locale, "status-expected", when=moment(expected))] if expected is not None else []
 
 
 def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-other"]:

@@ -3,7 +3,6 @@ creations a day in a guild."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -62,19 +61,17 @@ class CommandSync:
     async def clear(self, guild_id: int) -> None:
         """Remove this bot's commands, global ones as well, until they change or are synced."""
         await self._put(guild_id, [])
-        async with timeout(TIME_LIMIT):
-            await self._client.http.bulk_upsert_global_commands(self._application_id(), payload=[])
+        await self._put(None, [])
         await self._facts.put(_fact(guild_id), f"{CLEARED}:{digest(self.payload())}")
 
-    async def _put(self, guild_id: int, payload: list[dict[str, Any]]) -> None:
-        http, application_id = self._client.http, self._application_id()
+    async def _put(self, guild_id: int | None, payload: list[dict[str, Any]]) -> None:
+        http, application_id = self._client.http, self._client.application_id
+        assert application_id is not None, "it is known since the login"
         async with timeout(TIME_LIMIT):
-            await http.bulk_upsert_guild_commands(application_id, guild_id, payload=payload)
-
-    def _application_id(self) -> int:
-        if self._client.application_id is None:
-            raise asyncio.InvalidStateError("not logged in yet")
-        return self._client.application_id
+            if guild_id is None:
+                await http.bulk_upsert_global_commands(application_id, payload)
+            else:
+                await http.bulk_upsert_guild_commands(application_id, guild_id, payload)
 
 
 def digest(payload: list[dict[str, Any]]) -> str:

@@ -76,7 +76,9 @@ class Bucket:
             await self._pacer.turn(level)
         except BaseException:
             if admitted.done() and not admitted.cancelled():
-                self._give_back()
+                self._left += 1
+                self._under_way -= 1
+                self._let_in()
             raise
 
     def leave(self) -> None:
@@ -93,11 +95,6 @@ class Bucket:
     def _has_room(self, level: Priority) -> bool:
         reserved = 1 if level >= Priority.STATUS and self._limit > 2 else 0
         return self.remaining > reserved
-
-    def _give_back(self) -> None:
-        self._left += 1
-        self._under_way -= 1
-        self._let_in()
 
     def _let_in(self) -> None:
         while (level := self._line.first) is not None and self._has_room(level):

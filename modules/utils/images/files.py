@@ -97,7 +97,9 @@ def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
             if found is None:
                 raise NotRewritable("cut short")
             end = found.start()
-        if marker in _JPEG_NEEDED or _is_adobe(marker, data, at):
+        # Adobe's segment of twelve bytes says how colours are coded; a longer one could hold anything.
+        adobe = marker == 0xEE and data[at + 2 : at + 9] == b"\x00\x0eAdobe"
+        if marker in _JPEG_NEEDED or adobe:
             parts.append(data[at:end])
         at = end
     if size is None:
@@ -107,11 +109,6 @@ def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
         body = b"Exif\0\0" + exif_block(metadata, size)
         head += b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
     return b"".join([head, *parts, b"\xff\xd9"]), size
-
-
-def _is_adobe(marker: int, data: bytes, at: int) -> bool:
-    """Whether this is the segment that says how colours are coded, and has no room for anything else."""
-    return marker == 0xEE and data[at + 2 : at + 9] == b"\x00\x0eAdobe"
 
 
 # ── WebP (RFC 9649) ─────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.jobs import JobId
 from modules.queue_manager.ports import (
     Cancelled,
     Clock,
@@ -109,7 +109,11 @@ class JobMetrics(Collector):
         if isinstance(event, Progressed):
             return
         if isinstance(event, Queued):
-            self._queued(event.job)
+            self._jobs.labels("queued").inc()
+            self._waiting[event.job.id] = event.job.queued_at
+            place = self.place(event.job.id)
+            if place is not None and place.expected_at is not None:
+                self._expected[event.job.id] = place.expected_at
         elif isinstance(event, Started):
             since = self._waiting.pop(event.job.id, None)
             if since is not None:
@@ -121,13 +125,6 @@ class JobMetrics(Collector):
             self._finished(event)
         else:
             self._ended(event)
-
-    def _queued(self, job: Job) -> None:
-        self._jobs.labels("queued").inc()
-        self._waiting[job.id] = job.queued_at
-        place = self.place(job.id)
-        if place is not None and place.expected_at is not None:
-            self._expected[job.id] = place.expected_at
 
     def _finished(self, event: Finished) -> None:
         report = event.report

@@ -141,14 +141,14 @@ def server_urls(text: str) -> tuple[str, ...]:
 def _server_url(text: str) -> str:
     if "://" not in text:
         raise ValueError(f"{_shown(text)} lacks its http:// or https://; write {_shown('http://' + text)}")
-    parts, port = _split(text)
+    parts = _split(text)
     if parts.scheme not in ("http", "https", "dns+http"):
         raise ValueError(f"{_shown(text)} begins with neither http://, https:// nor dns+http://")
     if parts.username is not None or parts.password is not None:
         raise ValueError("an address holds a name or password; put them in COMFY_API_KEY as name:password")
     if parts.query or parts.fragment:
         raise ValueError(f"{_shown(text)} holds ? or #; write the address alone")
-    if parts.scheme == "dns+http" and port is None:
+    if parts.scheme == "dns+http" and parts.port is None:
         raise ValueError(f"{_shown(text)} lacks its port; write {parts.scheme}://{parts.hostname}:8188")
     return parts.geturl().rstrip("/")
 
@@ -166,7 +166,7 @@ def loopback_url(*schemes: str) -> Callable[[str], str]:
     """A reader of addresses on this machine: a token must never be sent elsewhere."""
 
     def read(text: str) -> str:
-        parts, _ = _split(text)
+        parts = _split(text)
         if parts.scheme not in schemes:
             raise ValueError(f"{_shown(text)} does not begin with {' or '.join(f'{s}://' for s in schemes)}")
         if not is_loopback(parts.hostname or ""):
@@ -187,15 +187,15 @@ def is_loopback(host: str) -> bool:
         return host.casefold() == "localhost"
 
 
-def _split(text: str) -> tuple[SplitResult, int | None]:
+def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
-        port = parts.port
+        _ = parts.port  # raises ValueError for one that is not a number from 0 to 65535
     except ValueError:
         raise ValueError("an address cannot be read; write it as http://host:port") from None
     if not parts.hostname or any(character.isspace() or not character.isprintable() for character in text):
         raise ValueError("an address lacks its host; write it as http://host:port")
-    return parts, port
+    return parts
 
 
 def _shown(text: str, most: int = 60) -> str:
