@@ -31,8 +31,7 @@ LOOK_SECONDS = 5.0
 async def find_result(
     message_client: MessageClient, channel_id: int, job_id: JobId, *, since: float
 ) -> int | None:
-    """The id of the message with a job's picture, if it was posted after ``since`` (Unix seconds). Raises a
-    `MessageError`."""
+    """The id of the message with a job's picture, if one was posted after ``since`` (Unix seconds)."""
     async with aclosing(_messages(message_client, channel_id, since)) as messages:
         async for message in messages:
             if shows(message, job_id):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
+from math import inf
 from typing import TypeVar
 
 from modules.discord.delivery.message_search import find_result
@@ -77,24 +78,18 @@ class ChannelDelivery:
                 return receipt
         return Receipt(where="kept")
 
-    async def _try(
-        self, finished: Finished, destination: _Destination, wanted: UserPreferences
-    ) -> Receipt | None:
+    async def _try(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt | None:
         """The receipt, or None if this destination does not work."""
         job, give_up_at = finished.job, self.clock.now() + PATIENCE
         try:
-            return await self._patiently(
-                job, lambda: self._post(finished, destination, wanted), give_up_at=give_up_at
-            )
+            return await self._patiently(job, lambda: self._post(finished, to, wanted), give_up_at)
         except AlreadyDeleted:  # it was delivered, and its owner has deleted it since
-            return Receipt(where=destination.where, channel_id=destination.channel_id)
+            return Receipt(where=to.where, channel_id=to.channel_id)
         except MessageError as error:
-            log.info("job %s could not be sent to %s: %s", job.id, destination.where, error)
+            log.info("job %s could not be sent to %s: %s", job.id, to.where, error)
             return None
 
-    async def _patiently(
-        self, job: Job, ask: Callable[[], Awaitable[T]], *, give_up_at: float = float("inf")
-    ) -> T:
+    async def _patiently(self, job: Job, ask: Callable[[], Awaitable[T]], give_up_at: float = inf) -> T:
         """The answer, asked for again while Discord is away. Raises the other `MessageError`s."""
         pauses = Backoff(first=1.0, longest=15.0)
         while True:
@@ -106,32 +101,25 @@ class ChannelDelivery:
                 log.warning("Discord is away, job %s waits: %s", job.id, error)
                 await self.clock.sleep(pauses.pause())
 
-    async def _post(self, finished: Finished, destination: _Destination, wanted: UserPreferences) -> Receipt:
-        where, limit = destination.where, destination.limit
-        outgoing = await self.result_messages.of(finished, where=where, limit=limit, wanted=wanted)
+    async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:
+        limit = to.limit
+        outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
         try:
-            return await self._send(finished.job, destination, outgoing, "result")
+            return await self._send(finished.job, to, outgoing, "result")
         except TooLarge:
             limit = FILE_LIMIT // 2
-            outgoing = await self.result_messages.of(finished, where=where, limit=limit, wanted=wanted)
+            outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
         except Refused as error:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
             outgoing = without_prompt(outgoing)
-        return await self._send(finished.job, destination, outgoing, "second")
+        return await self._send(finished.job, to, outgoing, "second")
 
-    async def _send(
-        self, job: Job, destination: _Destination, outgoing: OutgoingMessage, part: str
-    ) -> Receipt:
-        channel_id = destination.channel_id
+    async def _send(self, job: Job, to: _Destination, outgoing: OutgoingMessage, part: str) -> Receipt:
+        channel_id, size = to.channel_id, outgoing.picture_size
         once = nonce(job.id, channel_id, part)
         posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
-        return Receipt(
-            where=destination.where,
-            channel_id=channel_id,
-            message_id=posted.message_id,
-            size=outgoing.picture_size,
-        )
+        return Receipt(where=to.where, channel_id=channel_id, message_id=posted.message_id, size=size)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
         """Where to try, in order. Direct messages cannot be age-restricted, so no NSFW picture goes there."""

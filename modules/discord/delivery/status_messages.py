@@ -408,7 +408,8 @@ class LiveStatusMessages:
                 await self._find(message)
             if message.posted is None or message.unreachable:
                 return
-            await self.message_client.edit(message.posted, outgoing, level=Priority.DELIVER)
+            async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
+                await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
             log.info("status of job %s not updated: %s", status.job.id, error)
 

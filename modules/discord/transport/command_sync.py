@@ -27,8 +27,6 @@ CLEARED = "cleared"
 
 
 class CommandSync:
-    """``tree`` holds the commands of the code."""
-
     def __init__(
         self,
         *,

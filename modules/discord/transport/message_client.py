@@ -99,8 +99,6 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posted:
-    """Where a message stands."""
-
     channel_id: int
     message_id: int
 
@@ -119,10 +117,6 @@ class MessageClient:
         """Post ``outgoing``; a repeat of the same ``nonce`` within minutes gives the first message back."""
         async with self.turn_to_post(channel_id, level=level):
             return await self.post_now(channel_id, outgoing, nonce=nonce)
-
-    async def edit(self, where: Posted, outgoing: OutgoingMessage, *, level: Priority) -> None:
-        async with self.turn_to_edit(where, level=level):
-            await self.edit_now(where, outgoing)
 
     def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
         """Inside, `post_now` is sent at once, so that its caller can decide there what to say."""

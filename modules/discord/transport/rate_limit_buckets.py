@@ -12,7 +12,7 @@ from contextvars import ContextVar
 import aiohttp
 from discord.http import HTTPClient, Route
 
-from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Priority, current_priority
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Priority, requested_priority
 from modules.queue_manager.ports import Clock
 
 SAME_WINDOW = 0.25
@@ -113,7 +113,7 @@ class Bucket:
 
     async def __aenter__(self) -> Bucket:
         if _entered.get() is not self:
-            await self.enter(current_priority())
+            await self.enter(requested_priority.get())
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -34,20 +34,16 @@ class Priority(IntEnum):
     """Cleaning up, and what else can wait."""
 
 
-_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
+requested_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
 
 
 @contextmanager
 def priority(level: Priority) -> Iterator[None]:
-    token = _priority.set(level)
+    token = requested_priority.set(level)
     try:
         yield
     finally:
-        _priority.reset(token)
-
-
-def current_priority() -> Priority:
-    return _priority.get()
+        requested_priority.reset(token)
 
 
 class Line:

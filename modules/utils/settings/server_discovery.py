@@ -37,8 +37,7 @@ async def look_up(host: str, port: int) -> Sequence[str]:
 @dataclass(kw_only=True, eq=False)
 class ServerDiscovery:
     """Keeps a fleet's URLs up to date with what the operator wrote and with what names resolve to.
-    ``on_urls`` is awaited with all URLs at each `set` and whenever they have changed, one call at a time;
-    ``resolve`` is `look_up`."""
+    ``on_urls`` is awaited with all URLs at each `set` and whenever they have changed, one call at a time."""
 
     on_urls: Callable[[Sequence[str]], Awaitable[None]]
     clock: Clock
