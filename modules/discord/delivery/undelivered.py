@@ -37,7 +37,7 @@ class UndeliveredPictures:
     _busy: set[int] = field(init=False, default_factory=set)
 
     async def waits_for(self, user_id: int) -> bool:
-        return self.failures.waits_for(user_id) or bool(await self.history.kept(user_id))
+        return self.failures.waits_for(user_id) or bool(await self.history.undelivered(user_id))
 
     async def show(
         self, guild_id: int, user_id: int, *, name: str, locale: str, preferences: UserPreferences
@@ -47,7 +47,7 @@ class UndeliveredPictures:
             return
         self._busy.add(user_id)
         try:
-            waiting = await self.history.kept(user_id)
+            waiting = await self.history.undelivered(user_id)
             channel = await self.channels.open(
                 guild_id,
                 user_id,
@@ -80,4 +80,6 @@ class UndeliveredPictures:
             once = nonce(record.job_id, channel_id, "kept")
             posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
             message_id, size = posted.message_id, outgoing.picture_size
-        await self.history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id, size=size)
+        await self.history.mark_delivered(
+            record.job_id, channel_id=channel_id, message_id=message_id, size=size
+        )

@@ -101,13 +101,13 @@ class History:
         wanted = contains.casefold()
         return [prompt for prompt in prompts if wanted in prompt.casefold()][:limit]
 
-    async def kept(self, user_id: int) -> list[tuple[JobRecord, Picture]]:
+    async def undelivered(self, user_id: int) -> list[tuple[JobRecord, Picture]]:
         """Pictures that could be posted nowhere and wait for their owner, the oldest first."""
         waiting = await self._find(JobRow.user_id == user_id, JobRow.state == "kept", limit=25)
         found = [(record, await self._shelf.picture(record.job_id)) for record in reversed(waiting)]
         return [(record, picture) for record, picture in found if picture is not None]
 
-    async def kept_done(
+    async def mark_delivered(
         self,
         job_id: JobId,
         *,
