@@ -35,12 +35,14 @@ def items(text: str) -> list[str]:
 def token(text: str) -> str:
     """A Discord bot token: three parts joined by dots, as the developer portal shows it once."""
     if text.lower().startswith("bot "):
-        raise ValueError('begins with "Bot "; write the token alone')
+        raise ValueError('begins with "Bot "; write only the token')
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("holds spaces or characters that no token has; copy it again from Bot → Reset Token")
+        raise ValueError(
+            "contains spaces or characters that a token never has; copy it again from Bot → Reset Token"
+        )
     if text.count(".") != 2 or not all(text.split(".")):
         raise ValueError(
-            "is no bot token (three parts joined by dots; not the client secret or public key); "
+            "is not a bot token (three parts joined by dots; not the client secret or public key); "
             "copy it from the developer portal, Bot → Reset Token"
         )
     return text
@@ -49,14 +51,14 @@ def token(text: str) -> str:
 def secret(text: str) -> str:
     """A key that travels in an HTTP header."""
     if not (text.isascii() and text.isprintable()):
-        raise ValueError("holds characters that cannot stand in an HTTP header; copy the key again")
+        raise ValueError("contains characters that an HTTP header cannot carry; copy the key again")
     return text
 
 
 def snowflake(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 15 <= len(text) <= 20):
         raise ValueError(
-            f"{_shown(text)} is no Discord id (15 to 20 digits); "
+            f"{_shown(text)} is not a Discord ID (15 to 20 digits); "
             "switch on Developer Mode in Discord, right-click, Copy ID"
         )
     return int(text)
@@ -96,7 +98,7 @@ def one_of(*choices: Choice) -> Callable[[str], Choice]:
         for choice in choices:
             if choice.casefold() == text.casefold():
                 return choice
-        raise ValueError(f"{_shown(text)} is none of {', '.join(choices)}")
+        raise ValueError(f"{_shown(text)} is not one of {', '.join(choices)}")
 
     return read
 
@@ -106,7 +108,7 @@ def batch_sizes(text: str) -> tuple[int | None, ...]:
     read = whole(1, 64)
     sizes = tuple(None if item.casefold() == "auto" else read(item) for item in items(text))
     if not sizes:
-        raise ValueError("holds no size; write a number, or auto")
+        raise ValueError("contains no size; write a number, or auto")
     return sizes
 
 
@@ -134,22 +136,24 @@ def server_urls(text: str) -> tuple[str, ...]:
     """Addresses of ComfyUI servers, comma-separated, without trailing slashes, each once."""
     urls = tuple(dict.fromkeys(_server_url(item) for item in items(text)))
     if not urls:
-        raise ValueError("holds no address; write your ComfyUI's, such as http://127.0.0.1:8188")
+        raise ValueError("contains no address; write your ComfyUI's, such as http://127.0.0.1:8188")
     return urls
 
 
 def _server_url(text: str) -> str:
     if "://" not in text:
-        raise ValueError(f"{_shown(text)} lacks its http:// or https://; write {_shown('http://' + text)}")
+        raise ValueError(f"{_shown(text)} lacks http:// or https://; write {_shown('http://' + text)}")
     parts = _split(text)
     if parts.scheme not in ("http", "https", "dns+http"):
-        raise ValueError(f"{_shown(text)} begins with neither http://, https:// nor dns+http://")
+        raise ValueError(f"{_shown(text)} does not begin with http://, https:// or dns+http://")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("an address holds a name or password; put them in COMFY_API_KEY as name:password")
+        raise ValueError(
+            "an address contains a user name or password; put them in COMFY_API_KEY as name:password"
+        )
     if parts.query or parts.fragment:
-        raise ValueError(f"{_shown(text)} holds ? or #; write the address alone")
+        raise ValueError(f"{_shown(text)} contains ? or #; write only the address")
     if parts.scheme == "dns+http" and parts.port is None:
-        raise ValueError(f"{_shown(text)} lacks its port; write {parts.scheme}://{parts.hostname}:8188")
+        raise ValueError(f"{_shown(text)} has no port; write {parts.scheme}://{parts.hostname}:8188")
     return parts.geturl().rstrip("/")
 
 
@@ -194,7 +198,7 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         raise ValueError("an address cannot be read; write it as http://host:port") from None
     if not parts.hostname or any(character.isspace() or not character.isprintable() for character in text):
-        raise ValueError("an address lacks its host; write it as http://host:port")
+        raise ValueError("an address has no host; write it as http://host:port")
     return parts
 
 
