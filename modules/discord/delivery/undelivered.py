@@ -72,14 +72,13 @@ class UndeliveredPictures:
         outgoing = await self.result_messages.of(
             finished, where="channel", limit=FILE_LIMIT, wanted=preferences
         )
+        job_id = record.job_id
         # A former process may have posted it and ended before it could note that.
         since = record.ended_at or record.queued_at
         size = None
-        message_id = await find_result(self.message_client, channel_id, record.job_id, since=since)
+        message_id = await find_result(self.message_client, channel_id, job_id, since=since)
         if message_id is None:
-            once = nonce(record.job_id, channel_id, "kept")
+            once = nonce(job_id, channel_id, "kept")
             posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
             message_id, size = posted.message_id, outgoing.picture_size
-        await self.history.mark_delivered(
-            record.job_id, channel_id=channel_id, message_id=message_id, size=size
-        )
+        await self.history.mark_delivered(job_id, channel_id=channel_id, message_id=message_id, size=size)

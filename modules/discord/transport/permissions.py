@@ -18,13 +18,11 @@ NEEDED = discord.Permissions(
 
 _SHOWN = {"read_messages": "View Channels"}
 
-SCOPES = ("bot", "applications.commands")
-
 
 def invite_link(application_id: int | str) -> str:
     """The page where an administrator invites the bot, with exactly the permissions that it needs."""
     link = "https://discord.com/oauth2/authorize"
-    return f"{link}?client_id={application_id}&scope={'+'.join(SCOPES)}&permissions={NEEDED.value}"
+    return f"{link}?client_id={application_id}&scope=bot+applications.commands&permissions={NEEDED.value}"
 
 
 def names(permissions: discord.Permissions) -> Iterator[str]:

@@ -37,9 +37,7 @@ def token(text: str) -> str:
     if text.lower().startswith("bot "):
         raise ValueError('begins with "Bot "; write only the token')
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError(
-            "contains spaces or characters that a token never has; copy it again from Bot → Reset Token"
-        )
+        raise ValueError("contains characters that a token never has; copy it again from Bot → Reset Token")
     if text.count(".") != 2 or not all(text.split(".")):
         raise ValueError(
             "is not a bot token (three parts joined by dots; not the client secret or public key); "
