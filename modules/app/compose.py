@@ -338,7 +338,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         requesters = Requesters(preferences=database.preferences, home=client.home)
         deferrals = Deferrals(requesters=requesters)
         requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
-        reader = AttachmentReader(session=lambda: session, extra_host=simulated)
+        reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
             reader=reader,

@@ -182,7 +182,7 @@ async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Pa
     with socket.create_server((host, 0)) as other:
         port = other.getsockname()[1]
         assert f"• METRICS_PORT {port} of METRICS_HOST {host} is another program's" in await told(port, host)
-    assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be had" in await told(9100, "192.0.2.1")
+    assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be used" in await told(9100, "192.0.2.1")
 
 
 def test_without_a_file_it_is_told_how_to_make_one(tmp_path: Path) -> None:

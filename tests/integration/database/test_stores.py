@@ -159,13 +159,15 @@ async def test_a_picture_that_could_be_posted_nowhere_waits_for_its_owner(url: s
             await database.jobs.record(finished(unposted, data))
             await database.jobs.record(kept(unposted, data))
     async with Database.open(url) as database:
-        waiting = await database.history.kept(1)
+        waiting = await database.history.undelivered(1)
         assert [(record.job_id, picture.data) for record, picture in waiting] == [
             (job.id, b"one"),
             (again.id, b"two"),
         ]
-        await database.history.kept_done(job.id, channel_id=5, message_id=6, size=Size(width=12, height=34))
-        assert [record.job_id for record, _ in await database.history.kept(1)] == [again.id]
+        await database.history.mark_delivered(
+            job.id, channel_id=5, message_id=6, size=Size(width=12, height=34)
+        )
+        assert [record.job_id for record, _ in await database.history.undelivered(1)] == [again.id]
         record = await database.history.by_message(6)
         assert record is not None
         assert (record.job_id, record.state) == (job.id, "delivered")

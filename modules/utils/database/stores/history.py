@@ -82,13 +82,15 @@ class History(Store):
         wanted = contains.casefold()
         return [prompt for prompt in prompts if wanted in prompt.casefold()][:limit]
 
-    async def kept(self, user_id: int) -> list[tuple[JobRecord, Picture]]:
+    async def undelivered(self, user_id: int) -> list[tuple[JobRecord, Picture]]:
         """Pictures that could not be posted anywhere and wait for their owner, the oldest first."""
         waiting = await self._find(JobRow.user_id == user_id, JobRow.state == "kept", limit=25)
         found = [(record, await self.shelf.picture(record.job_id)) for record in reversed(waiting)]
         return [(record, picture) for record, picture in found if picture is not None]
 
-    async def kept_done(self, job_id: JobId, *, channel_id: int, message_id: int, size: Size | None) -> None:
+    async def mark_delivered(
+        self, job_id: JobId, *, channel_id: int, message_id: int, size: Size | None
+    ) -> None:
         """A kept picture reached its owner in this message and size."""
         posted: dict[str, object] = {"state": "delivered", "posted_in": channel_id, "message_id": message_id}
         if size is not None:
