@@ -60,7 +60,7 @@ class Deliveries:
                 self._queue.mark(job.id, "taken")  # its picture is not on its way after all
                 await self._retry.fetch_failed(job, error, in_flight)
                 return
-            self._dispatcher.engines.came_through(in_flight.engine_state, job)
+            self._dispatcher.engines.came_through(in_flight.engine, job)
             await self._deliver(Finished(job=job, picture=picture, report=report))
         self.seconds += 0.2 * (self._clock.now() - ended - self.seconds)
 

@@ -363,7 +363,7 @@ class QueueManager:
     def _somebody_can(self, offer: ModelOffer) -> bool:
         """False only if servers live and none of them has the model: with none alive, jobs wait."""
         living = list(self.dispatcher.engines.living())
-        return not living or any(engine_state.limits.of(offer.name) > 0 for engine_state in living)
+        return not living or any(engine.limits.of(offer.name) > 0 for engine in living)
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)
@@ -437,8 +437,8 @@ class QueueManager:
         """When each of the first waiting jobs will be done, by the clock; those of which it can be told."""
         lanes = [
             lane
-            for engine_state in self.dispatcher.engines.living()
-            if not engine_state.sick and (lane := self.dispatcher.lane(engine_state, now))
+            for engine in self.dispatcher.engines.living()
+            if not engine.sick and (lane := self.dispatcher.lane(engine, now))
         ]
         lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
         jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
@@ -452,9 +452,9 @@ class QueueManager:
         if self._rate[0] > now:
             return self._rate[1]
         rate = sum(
-            engine_state.pictures / engine_state.busy_seconds
-            for engine_state in self.dispatcher.engines.living()
-            if engine_state.pictures and engine_state.busy_seconds
+            engine.pictures / engine.busy_seconds
+            for engine in self.dispatcher.engines.living()
+            if engine.pictures and engine.busy_seconds
         )
         self._rate = (now + 1.0, rate or None)
         return self._rate[1]

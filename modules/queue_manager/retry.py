@@ -42,32 +42,32 @@ class Retry:
 
     async def run_failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
         """A run came to nothing; its jobs that were not cancelled are ``in_flight.aboard``."""
-        jobs, engine_state, blame = in_flight.aboard, in_flight.engine_state, error.blame
+        jobs, engine, blame = in_flight.aboard, in_flight.engine, error.blame
         if not jobs:
             return
-        extra = {"run": in_flight.batch.id, "engine": engine_state.name, "blame": blame}
+        extra = {"run": in_flight.batch.id, "engine": engine.name, "blame": blame}
         log.warning("Run failed: %s", error, extra=extra)
-        if engine_state.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
+        if engine.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
             for job in jobs:
-                await self._wait_for_cure(job, error, engine_state)
+                await self._wait_for_cure(job, error, engine)
         elif len(jobs) > 1 and blame in ("content", "size"):
             half = (len(jobs) + 1) // 2
-            size = half if blame == "content" else max(1, engine_state.limits.of(in_flight.batch.key.model))
-            await self._split(jobs, error, size, engine_state)
+            size = half if blame == "content" else max(1, engine.limits.of(in_flight.batch.key.model))
+            await self._split(jobs, error, size, engine)
         else:
             for job in jobs:
                 await self._again(job, error, in_flight)
 
     async def fetch_failed(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
         """The run came through, and the job's picture alone could not be had."""
-        engine_state = in_flight.engine_state
+        engine = in_flight.engine
         if error.blame != "content":
             await self._elsewhere(job, error, in_flight)
-        elif self._engines.suspect(engine_state, (job,), error):
-            await self._wait_for_cure(job, error, engine_state)
+        elif self._engines.suspect(engine, (job,), error):
+            await self._wait_for_cure(job, error, engine)
         elif job.attempts == 0:
             # One try by itself tells whether the job is to blame.
-            await self.requeue([replace(job, attempts=1)], error, avoid=engine_state.name, together=True)
+            await self.requeue([replace(job, attempts=1)], error, avoid=engine.name, together=True)
         else:
             await self.fail(job, error)
 
@@ -129,7 +129,7 @@ class Retry:
         if error.blame in ("server", "size"):
             await self._elsewhere(job, error, in_flight)
         elif error.blame == "content":
-            await self._prove_elsewhere(job, error, in_flight.engine_state)
+            await self._prove_elsewhere(job, error, in_flight.engine)
         elif error.blame == "fusion":
             await self.requeue([job], error)
         else:
@@ -140,41 +140,41 @@ class Retry:
         begun = in_flight.started_at is not None or in_flight.run is None or error.blame == "size"
         again = replace(job, attempts=job.attempts + begun)
         if again.attempts < self._max_attempts:
-            await self.requeue([again], error, avoid=in_flight.engine_state.name)
+            await self.requeue([again], error, avoid=in_flight.engine.name)
         elif isinstance(error, OutOfMemory):
             await self.fail(again, error)
         else:
             await self.fail(again, AttemptsExhausted(str(error), attempts=again.attempts))
 
-    async def _prove_elsewhere(self, job: Job, error: GenerationError, engine_state: EngineState) -> None:
+    async def _prove_elsewhere(self, job: Job, error: GenerationError, engine: EngineState) -> None:
         """The job failed alone, for its content: once more on another engine, if there is one. What fails on
         two engines that nothing else speaks against is at fault itself."""
         entry = self._queue.entry(job.id)
         if entry is None:
             return
-        entry.failed_on = (*entry.failed_on, engine_state.name)
+        entry.failed_on = (*entry.failed_on, engine.name)
         sound = sum(self._engines.trusted(name, job) for name in set(entry.failed_on))
         tried = len(entry.failed_on)
         if sound < 2 and tried <= TRIES_ON_SICK and self._dispatcher.elsewhere(job, entry.failed_on):
-            await self.requeue([job], error, avoid=engine_state.name, together=True)
+            await self.requeue([job], error, avoid=engine.name, together=True)
         else:
             self._engines.blame_job(job, entry.failed_on)
             await self.fail(job, error)
 
-    async def _wait_for_cure(self, job: Job, error: GenerationError, engine_state: EngineState) -> None:
+    async def _wait_for_cure(self, job: Job, error: GenerationError, engine: EngineState) -> None:
         """The engine is held to be sick, so the job's failure is not its own, `TRIES_ON_SICK` times."""
         entry = self._queue.entry(job.id)
         if entry is None:
             return
-        entry.failed_on = (*entry.failed_on, engine_state.name)
+        entry.failed_on = (*entry.failed_on, engine.name)
         if len(entry.failed_on) > TRIES_ON_SICK:
             await self.fail(job, error)
         else:
-            await self.requeue([job], EngineSick(engine_state.record.sentence()), avoid=engine_state.name)
+            await self.requeue([job], EngineSick(engine.record.sentence()), avoid=engine.name)
 
     async def _split(
-        self, jobs: Sequence[Job], error: GenerationError, size: int, engine_state: EngineState
+        self, jobs: Sequence[Job], error: GenerationError, size: int, engine: EngineState
     ) -> None:
         """Run the jobs again in smaller batches: what is to blame ends up alone."""
         for start in range(0, len(jobs), size):
-            await self.requeue(jobs[start : start + size], error, together=True, because=engine_state.name)
+            await self.requeue(jobs[start : start + size], error, together=True, because=engine.name)

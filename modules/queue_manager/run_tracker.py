@@ -57,11 +57,11 @@ class RunTracker:
 
     async def journal_dispatch(self, in_flight: InFlightBatch) -> None:
         """Note where the batch goes, before it goes there."""
-        await self._journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine_state.name))
+        await self._journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine.name))
         for job in in_flight.aboard:
             log.info(
                 "Dispatched",
-                extra={"job": job.id, "run": in_flight.batch.id, "engine": in_flight.engine_state.name},
+                extra={"job": job.id, "run": in_flight.batch.id, "engine": in_flight.engine.name},
             )
 
     def started(self, in_flight: InFlightBatch) -> None:
@@ -69,7 +69,7 @@ class RunTracker:
         for job in in_flight.aboard:
             self._queue.mark(job.id, "running")
             self._publisher.tell(
-                Started(job=job, engine=in_flight.engine_state.name, batch_size=len(in_flight.batch.jobs))
+                Started(job=job, engine=in_flight.engine.name, batch_size=len(in_flight.batch.jobs))
             )
 
     def progressed(self, in_flight: InFlightBatch, *, preview: tuple[int, bytes] | None = None) -> None:
@@ -101,7 +101,7 @@ class RunTracker:
             self._queue.mark(job.id, "arriving")
         self.dispatcher.land(in_flight)
         report = RunReport(
-            engine=in_flight.engine_state.name,
+            engine=in_flight.engine.name,
             batch_size=len(in_flight.batch.jobs),
             started_at=in_flight.started_unix,
             ended_at=self._clock.unix(),

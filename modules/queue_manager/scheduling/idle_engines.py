@@ -33,30 +33,28 @@ class IdleEngines:
     def __bool__(self) -> bool:
         return bool(self._sorts)
 
-    def add(self, engine_state: EngineState) -> None:
+    def add(self, engine: EngineState) -> None:
         """The engine waits. If it was there already, what makes its sort may have changed."""
-        sort = Sort(
-            bool(engine_state.batches), engine_state.sick, engine_state.warm, engine_state.limits.signature
-        )
-        if self._sorts.get(engine_state.name) == sort:
+        sort = Sort(bool(engine.batches), engine.sick, engine.warm, engine.limits.signature)
+        if self._sorts.get(engine.name) == sort:
             return
-        self.remove(engine_state)
-        self._sorts[engine_state.name] = sort
-        self._members.setdefault(sort, {})[engine_state.name] = engine_state
+        self.remove(engine)
+        self._sorts[engine.name] = sort
+        self._members.setdefault(sort, {})[engine.name] = engine
         heap = self._heaps.setdefault(sort, [])
-        heappush(heap, (engine_state.pace, engine_state.name))
+        heappush(heap, (engine.pace, engine.name))
         if len(heap) > 64 + 2 * len(self._members[sort]):
             # Items of engines that left stay until they surface: now they are the most.
             heap[:] = [(member.pace, member.name) for member in self._members[sort].values()]
             heapify(heap)
 
-    def remove(self, engine_state: EngineState) -> None:
+    def remove(self, engine: EngineState) -> None:
         """The engine waits no longer."""
-        sort = self._sorts.pop(engine_state.name, None)
+        sort = self._sorts.pop(engine.name, None)
         if sort is None:
             return
         members = self._members[sort]
-        del members[engine_state.name]
+        del members[engine.name]
         if not members:
             del self._members[sort], self._heaps[sort]
 
@@ -72,10 +70,10 @@ class IdleEngines:
         try:
             while heap and len(passed) < most:
                 item = heappop(heap)
-                engine_state = members.get(item[1])
-                if engine_state is not None and item not in passed:
+                engine = members.get(item[1])
+                if engine is not None and item not in passed:
                     passed.append(item)
-                    yield engine_state
+                    yield engine
         finally:
             for item in passed:
                 if item[1] in members:

@@ -29,7 +29,7 @@ class InFlightBatch:
     """
 
     batch: Batch
-    engine_state: EngineState
+    engine: EngineState
     weights: str
     swapped: bool
     expected: Duration | None
@@ -87,7 +87,7 @@ class InFlightBatch:
         """Seconds until its engine is through with it, and with what it has before; None while that is not
         known."""
         total = 0.0
-        for other in self.engine_state.batches:
+        for other in self.engine.batches:
             remaining = other.remaining(now)
             if remaining is None:
                 return None
@@ -117,7 +117,7 @@ class InFlightBatch:
         first = self.first_step_at if done else None
         last = self.last_step_at if done else None
         return Observation(
-            engine=self.engine_state.name,
+            engine=self.engine.name,
             model=self.batch.key.model,
             batch_size=len(self.batch.jobs),
             swapped=self.swapped,

@@ -71,7 +71,7 @@ class Fleet:
         worker = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
-            for in_flight in list(worker.engine_state.batches):
+            for in_flight in list(worker.engine.batches):
                 self._runs.rescue(in_flight)
             if self._workers.get(url) is worker:  # by a mistake of ours, which costs no server
                 self._start(url, pause=AFTER_A_MISTAKE)
@@ -95,18 +95,18 @@ class Fleet:
         return tuple(self._status(worker) for worker in self._tasks.values())
 
     def _status(self, worker: GpuWorker) -> EngineStatus:
-        engine_state = worker.engine_state
+        engine = worker.engine
         return EngineStatus(
-            name=engine_state.name,
-            state=engine_state.state,
-            since=engine_state.since,
-            model=engine_state.batches[0].batch.key.model if engine_state.batches else None,
-            running=tuple(job.id for in_flight in engine_state.batches for job in in_flight.batch.jobs),
-            pictures=engine_state.pictures,
-            busy_seconds=engine_state.busy_seconds,
-            models=engine_state.limits.models(),
-            notes=(*engine_state.notes, *engine_state.limits.notes()),
-            last_error=engine_state.last_error,
+            name=engine.name,
+            state=engine.state,
+            since=engine.since,
+            model=engine.batches[0].batch.key.model if engine.batches else None,
+            running=tuple(job.id for in_flight in engine.batches for job in in_flight.batch.jobs),
+            pictures=engine.pictures,
+            busy_seconds=engine.busy_seconds,
+            models=engine.limits.models(),
+            notes=(*engine.notes, *engine.limits.notes()),
+            last_error=engine.last_error,
         )
 
     async def aclose(self, grace_seconds: float) -> None:

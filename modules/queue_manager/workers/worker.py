@@ -75,11 +75,11 @@ class GpuWorker:
     def __init__(
         self, *, engine: ImageEngine, runs: RunTracker, clock: Clock, times: WorkerTimes | None = None
     ) -> None:
-        self.engine = GuardedEngine(engine)
+        self._server = GuardedEngine(engine)
         self._runs = runs
         self._dispatcher = runs.dispatcher
         self._engines = runs.dispatcher.engines
-        self.engine_state = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
+        self.engine = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
         self._clock = clock
         self._times = times or WorkerTimes()
         self._backoff = Backoff(
@@ -89,7 +89,7 @@ class GpuWorker:
         )
         self._followers: set[asyncio.Task[None]] = set()
         self._trouble = self._doubt = self._on_trial = False
-        self._stir = self.engine_state.stir
+        self._stir = self.engine.stir
         self._draining = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
@@ -100,7 +100,7 @@ class GpuWorker:
 
     async def run(self) -> None:
         """Serve until drained."""
-        self._engines.add(self.engine_state)
+        self._engines.add(self.engine)
         self._become("starting")
         watching = [
             asyncio.create_task(self._doubt_at_times()),
@@ -114,32 +114,32 @@ class GpuWorker:
                     await self._recuperate()
             await self._finish()
         except StoreError:
-            log.exception("The job store is lost; the worker stops", extra={"engine": self.engine_state.name})
+            log.exception("The job store is lost; the worker stops", extra={"engine": self.engine.name})
         finally:
-            self._dispatcher.unregister(self.engine_state)
+            self._dispatcher.unregister(self.engine)
             ending = [*watching, *self._followers]
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
-            await self.engine.aclose()
+            await self._server.aclose()
 
     def drain(self) -> None:
         """Finish what runs, give back what only waits at the server, take no more."""
         self._draining.set()
         self._stop_serving()
         self._become("draining")
-        for in_flight in self.engine_state.batches:
+        for in_flight in self.engine.batches:
             if in_flight.started_at is None:
                 in_flight.unwanted.set()
 
     def _become(self, state: EngineAvailability) -> None:
-        self._engines.become(self.engine_state, "draining" if self._draining.is_set() else state)
+        self._engines.become(self.engine, "draining" if self._draining.is_set() else state)
 
     # ── health ──────────────────────────────────────────────────────────────────────────────────
 
     async def _doubt_at_times(self) -> None:
         while True:
-            await self.engine.doubtful()
+            await self._server.doubtful()
             self._doubt = True
             self._stir.set()
 
@@ -148,11 +148,11 @@ class GpuWorker:
         tell."""
         while True:
             await self._clock.sleep(self._times.refresh)
-            if not self.engine_state.batches or not self.engine_state.living or not self._stale():
+            if not self.engine.batches or not self.engine.living or not self._stale():
                 continue
             with contextlib.suppress(GenerationError, asyncio.TimeoutError):
                 async with timeout(self._times.probe_limit):
-                    self._learn(await self.engine.probe())
+                    self._learn(await self._server.probe())
 
     def _stop_serving(self) -> None:
         self._trouble = True
@@ -162,17 +162,17 @@ class GpuWorker:
         """Ask the engine what it can do; take up what a former process left there."""
         try:
             async with timeout(self._times.probe_limit):
-                capabilities = await self.engine.probe()
+                capabilities = await self._server.probe()
                 await self._see_free()
         except asyncio.TimeoutError:
             return self._is_not(EngineStalled(f"no answer within {self._times.probe_limit:g} s"))
         except GenerationError as error:
             return self._is_not(error)
         self._learn(capabilities)
-        self._engines.available(self.engine_state)
+        self._engines.available(self.engine)
         if not self._draining.is_set():
             self._trouble = False
-        self._become("busy" if self.engine_state.batches else "idle")
+        self._become("busy" if self.engine.batches else "idle")
         if self._orphaned:
             self._orphaned = False
             await self._take_up_orphans()
@@ -180,7 +180,7 @@ class GpuWorker:
 
     def _learn(self, capabilities: Capabilities) -> None:
         self._probed_at = self._clock.now()
-        self._engines.told(self.engine_state, capabilities)
+        self._engines.told(self.engine, capabilities)
 
     async def _see_free(self) -> None:
         """Raise `EngineStalled` while the server is still at a run that had stalled and was interrupted: it
@@ -194,12 +194,12 @@ class GpuWorker:
         if self._orphaned:
             # Its server is away: nobody waits for it while another one lives.
             self._orphaned = False
-            for batch in self._runs.orphans(self.engine_state.name):
+            for batch in self._runs.orphans(self.engine.name):
                 self._runs.return_orphan(batch)
         return False
 
     def _note(self, error: GenerationError | StoreUnavailable) -> None:
-        self._engines.unavailable(self.engine_state, str(error))
+        self._engines.unavailable(self.engine, str(error))
 
     async def _recuperate(self) -> None:
         self._become("down")
@@ -209,19 +209,19 @@ class GpuWorker:
         await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, napping):
             task.cancel()
-        self._on_trial = self.engine_state.sick
+        self._on_trial = self.engine.sick
 
     async def _take_up_orphans(self) -> None:
-        for batch in self._runs.orphans(self.engine_state.name):
+        for batch in self._runs.orphans(self.engine.name):
             try:
-                run = await self.engine.resume(batch)
+                run = await self._server.resume(batch)
             except GenerationError as error:
                 self._note(error)
                 run = None
             if run is None:
                 self._runs.return_orphan(batch)
                 continue
-            in_flight = self._dispatcher.adopt(batch, self.engine_state, run)
+            in_flight = self._dispatcher.adopt(batch, self.engine, run)
             if in_flight.abandoned:
                 in_flight.unwanted.set()
             self._spawn(in_flight)
@@ -234,7 +234,7 @@ class GpuWorker:
             room = asyncio.ensure_future(self._room())
             if not await self._before_trouble(room):
                 return
-            taking = asyncio.ensure_future(self._dispatcher.take(self.engine_state))
+            taking = asyncio.ensure_future(self._dispatcher.take(self.engine))
             if not await self._before_trouble(taking):
                 if not taking.cancelled():  # it came in the same instant
                     self._runs.returned(taking.result())
@@ -256,9 +256,9 @@ class GpuWorker:
                 if stirred.done():
                     self._stir.clear()
                     stirred = asyncio.ensure_future(self._stir.wait())
-                if self.engine_state.sick and not self._on_trial:
+                if self.engine.sick and not self._on_trial:
                     self._fall_sick()
-                if work.done() or self.engine_state.batches or not (self._doubt or self._stale()):
+                if work.done() or self.engine.batches or not (self._doubt or self._stale()):
                     continue
                 self._doubt = False
                 if not await self._is_still_there():
@@ -275,21 +275,21 @@ class GpuWorker:
 
     async def _is_still_there(self) -> bool:
         """Ask an idle engine; meanwhile nothing is given to it that another one could take."""
-        self._engines.doubt(self.engine_state, doubted=True)
+        self._engines.doubt(self.engine, doubted=True)
         try:
             return await self._is_there()
         finally:
-            self._engines.doubt(self.engine_state, doubted=False)
+            self._engines.doubt(self.engine, doubted=False)
 
     def _stale(self) -> bool:
         return self._clock.now() - self._probed_at >= self._times.refresh
 
     async def _room(self) -> None:
         """Return when the engine can be given a batch: it is idle, or about to be."""
-        while len(self.engine_state.batches) >= (1 if self.engine_state.sick else 2):
-            await self._moved(self.engine_state.batches[0], None)
-        while self.engine_state.batches:
-            in_flight = self.engine_state.batches[0]
+        while len(self.engine.batches) >= (1 if self.engine.sick else 2):
+            await self._moved(self.engine.batches[0], None)
+        while self.engine.batches:
+            in_flight = self.engine.batches[0]
             left = self._until_submission(in_flight)
             if left is not None and left <= 0.001:  # timers are no finer
                 return
@@ -317,12 +317,12 @@ class GpuWorker:
     async def _submit(self, in_flight: InFlightBatch) -> None:
         """Journal, submit, follow."""
         await self._runs.journal_dispatch(in_flight)
-        if self.engine_state.state == "idle":
+        if self.engine.state == "idle":
             self._become("busy")
         before = self._clock.now()
         try:
             if not in_flight.abandoned:
-                in_flight.run = await self.engine.submit(in_flight.batch)
+                in_flight.run = await self._server.submit(in_flight.batch)
         except GenerationError as error:
             await self._failed(in_flight, error)
             return
@@ -375,9 +375,9 @@ class GpuWorker:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             in_flight.moved.set()
-            for other in self.engine_state.batches:
+            for other in self.engine.batches:
                 other.hear(self._clock.now())  # its turn has come: silence counts from here
-            if not self.engine_state.batches and self.engine_state.state == "busy":
+            if not self.engine.batches and self.engine.state == "busy":
                 self._become("idle")
 
     async def _listen(self, in_flight: InFlightBatch) -> None:
@@ -409,7 +409,7 @@ class GpuWorker:
                 self._clock.unix() - (now - in_flight.taken_at),
             )
         in_flight.ended_at = now
-        if not self.engine_state.sick:  # else its pictures have to be there, too
+        if not self.engine.sick:  # else its pictures have to be there, too
             self._backoff.reset()
         self._runs.landed(in_flight)
 
@@ -417,18 +417,18 @@ class GpuWorker:
         if isinstance(error, OutOfMemory):
             self._engines.out_of_memory(in_flight)
         if isinstance(error, FusionRefused):
-            self._engines.run_alone(self.engine_state, in_flight.batch.key.model, error.reason)
+            self._engines.run_alone(self.engine, in_flight.batch.key.model, error.reason)
         wanted = not in_flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
         if isinstance(error, EngineUnavailable) and not isinstance(error, EngineSick) and wanted:
             self._note(error)
             self._leave_off(in_flight)
-        elif self._engines.suspect(self.engine_state, in_flight.aboard, error):
+        elif self._engines.suspect(self.engine, in_flight.aboard, error):
             self._fall_sick(in_flight)
         await self._runs.failed(in_flight, error)
 
     def _fall_sick(self, last: InFlightBatch | None = None) -> None:
         """The engine answers and fails every run: leave it alone for a while, then try it with one job."""
-        self._note(EngineSick(self.engine_state.record.sentence()))
+        self._note(EngineSick(self.engine.record.sentence()))
         self._leave_off(last)
 
     def _leave_off(self, last: InFlightBatch | None) -> None:
@@ -438,7 +438,7 @@ class GpuWorker:
 
     def _call_back_the_other(self, lost: InFlightBatch | None) -> None:
         """What was submitted to a server in trouble, and has not begun, is taken back."""
-        for in_flight in self.engine_state.batches:
+        for in_flight in self.engine.batches:
             if in_flight is not lost and in_flight.started_at is None:
                 in_flight.unwanted.set()
 
@@ -449,18 +449,18 @@ class GpuWorker:
             async with timeout(self._times.withdraw_limit):
                 return await in_flight.run.withdraw(interrupt=interrupt)
         except (asyncio.TimeoutError, GenerationError) as error:
-            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.engine_state.name})
+            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.engine.name})
             return in_flight.started_at is None
 
     def _patience(self, in_flight: InFlightBatch) -> float:
         """Seconds until it is worth asking whether the run has stalled."""
         least = (
-            0.05 if self.engine_state.batches[:1] == [in_flight] else 1.0
+            0.05 if self.engine.batches[:1] == [in_flight] else 1.0
         )  # behind another one, silence is usual
         return max(self._limit_of_silence(in_flight) - self._silence(in_flight), least)
 
     def _stalled(self, in_flight: InFlightBatch) -> bool:
-        first = not self.engine_state.batches or in_flight is self.engine_state.batches[0]
+        first = not self.engine.batches or in_flight is self.engine.batches[0]
         return first and self._silence(in_flight) >= self._limit_of_silence(in_flight)
 
     def _silence(self, in_flight: InFlightBatch) -> float:
@@ -481,7 +481,7 @@ class GpuWorker:
     def _follower_ended(self, in_flight: InFlightBatch, task: asyncio.Task[None]) -> None:
         self._followers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine_state.name})
+            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
             self._stop_serving()
             if not isinstance(error, StoreError):
                 self._runs.rescue(in_flight)
