@@ -18,6 +18,10 @@ Kind = Literal["imagine", "edit", "upscale"]
 NegativeUse = Literal["none", "own", "shared"]
 """Whether a model reads a negative prompt: not at all, each row of a batch its own, or one a batch."""
 
+JobState = Literal["waiting", "taken", "running", "arriving"]
+"""Where an active job stands, kept on its entry in the fair queue: ``waiting`` there; ``taken`` by a server that
+has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
+
 MAX_SEED = 2**53 - 1
 """Largest integer a Discord option can carry, so that a shown seed can be typed back."""
 
@@ -225,6 +229,23 @@ class ModelOffer:
             width=max(step, scaled.width // step * step),
             height=max(step, scaled.height // step * step),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """What the runs of one model on one engine have taught. It survives a restart.
+
+    ``version`` names the template, node pack and server of those runs; ``rows`` is the most rows to try now
+    (None: as many as the engine says); ``proven`` the most that ever succeeded; ``patience`` how many full
+    batches must succeed before one row more is tried; ``why_alone`` why the model is not fused there (None:
+    it is).
+    """
+
+    version: str = ""
+    rows: int | None = None
+    proven: int = 0
+    patience: int = 1
+    why_alone: str | None = None
 
 
 def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:

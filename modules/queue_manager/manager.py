@@ -35,6 +35,7 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Job,
     JobId,
+    Learned,
     ModelOffer,
     batch_key,
 )
@@ -50,7 +51,6 @@ from modules.queue_manager.ports import (
 )
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.run_tracker import RunTracker
-from modules.queue_manager.scheduling.batch_limits import Learned
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.jobs import Batch, Job, Picture, Size
-from modules.queue_manager.scheduling.batch_limits import Learned
+from modules.queue_manager.jobs import Batch, Job, Learned, Picture, Size
 
 
 class Clock(Protocol):

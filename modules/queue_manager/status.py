@@ -53,8 +53,3 @@ class QueueStatus:
     users: int
     paused: bool
     closed_because: str | None
-
-    @property
-    def active(self) -> int:
-        """All jobs that have not ended."""
-        return self.waiting + self.taken + self.running + self.arriving

@@ -8,7 +8,9 @@ whose runs refuse to be fused takes one row.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from modules.queue_manager.jobs import Learned
 
 PATIENCE = 8
 """Full batches that must come through after an out-of-memory before one row more is tried; doubled with
@@ -16,23 +18,6 @@ each further one."""
 
 ALONE_AFTER = 2
 """Batches that failed although each of their jobs works alone, after which a model is fused no more."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Learned:
-    """What the runs of one model on one engine have taught. It survives a restart.
-
-    ``version`` names the template, node pack and server that it was learned of; ``rows`` the most rows to
-    try now (None: as many as the engine says); ``proven`` the most that ever came through; ``patience``
-    how many full batches must come through before one row more is tried; ``why_alone`` why the model is
-    not fused there (None: it is).
-    """
-
-    version: str = ""
-    rows: int | None = None
-    proven: int = 0
-    patience: int = 1
-    why_alone: str | None = None
 
 
 class BatchLimits:
@@ -86,10 +71,6 @@ class BatchLimits:
         if learned.why_alone is not None:
             return min(told, 1)
         return told if learned.rows is None else min(told, learned.rows)
-
-    def proven(self, model: str) -> int:
-        """The most rows of ``model`` that ever came through; 0 if none did."""
-        return self._of(model).proven
 
     def why_alone(self, model: str) -> str | None:
         """Why the model is not fused on this engine; None if it is, as far as anybody knows."""

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from modules.queue_manager.errors import EngineSick, GenerationError
-from modules.queue_manager.jobs import Job
+from modules.queue_manager.jobs import Job, Learned
 from modules.queue_manager.ports import Capabilities, Clock
-from modules.queue_manager.scheduling.batch_limits import ALONE_AFTER, BatchLimits, Learned
+from modules.queue_manager.scheduling.batch_limits import ALONE_AFTER, BatchLimits
 from modules.queue_manager.scheduling.failure_record import SICK_AFTER
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 from modules.queue_manager.status import EngineAvailability

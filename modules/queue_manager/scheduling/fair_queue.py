@@ -24,8 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
-from modules.queue_manager.job_state import JobState
-from modules.queue_manager.jobs import BatchKey, Job, JobId
+from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 Order = tuple[int, int, float, int]
@@ -103,11 +102,6 @@ class FairQueue:
     def count(self, state: JobState) -> int:
         """Active jobs in this state."""
         return self._counts[state]
-
-    @property
-    def active(self) -> int:
-        """Jobs that have not ended."""
-        return len(self._entries)
 
     @property
     def people(self) -> int:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from modules.queue_manager.jobs import Batch, Job, JobId
+from modules.queue_manager.ports import Run
 from modules.queue_manager.scheduling.batch_limits import BatchLimits
 from modules.queue_manager.scheduling.estimates import Duration, Observation
 from modules.queue_manager.scheduling.failure_record import FailureRecord, FusionDoubts
 from modules.queue_manager.status import EngineAvailability
-
-if TYPE_CHECKING:
-    from modules.queue_manager.ports import Run
 
 
 @dataclass(kw_only=True, eq=False, slots=True)

@@ -166,7 +166,7 @@ def test_a_picture_that_could_not_be_delivered_is_tried_again(error: Exception, 
         job = await house.submit()
         await house.ended(job, within=20_000.0)
         assert house.ear.of(job)[-1] == end
-        assert house.manager.status().active == 0
+        assert house.manager.status().users == 0
         assert await house.submit(prompt="the place is free again")
 
     play(scene)
