@@ -19,8 +19,8 @@ NegativeUse = Literal["none", "own", "shared"]
 """Whether a model reads a negative prompt: not at all, each row of a batch its own, or one a batch."""
 
 JobState = Literal["waiting", "taken", "running", "arriving"]
-"""Where an active job stands, kept on its entry in the fair queue: ``waiting`` there; ``taken`` by a server that
-has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
+"""Where an active job stands, kept on its entry in the fair queue: ``waiting`` there; ``taken`` by a server
+that has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
 
 MAX_SEED = 2**53 - 1
 """Largest integer a Discord option can carry, so that a shown seed can be typed back."""

@@ -77,11 +77,6 @@ RunEvent = RunStarted | RunProgress | RunPreview
 class Run(Protocol):
     """One batch in the hands of one server."""
 
-    @property
-    def batch(self) -> Batch:
-        """What was submitted."""
-        ...
-
     def events(self) -> AsyncIterator[RunEvent]:
         """What happens, ending when the server is free for the next run.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from modules.queue_manager.errors import AttemptsExhausted, EngineSick, GenerationError, OutOfMemory
 from modules.queue_manager.event_publisher import EventPublisher
@@ -21,24 +21,18 @@ TRIES_ON_SICK = 5
 """How often a job may fail alone on servers that are held to be sick, before it is no longer believed."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Retry:
     """Decides by whom an error blames (`GenerationError.blame`)."""
 
-    def __init__(
-        self,
-        *,
-        queue: FairQueue,
-        dispatcher: Dispatcher,
-        journal: Journal,
-        publisher: EventPublisher,
-        max_attempts: int,
-    ) -> None:
-        self._queue = queue
-        self._dispatcher = dispatcher
-        self._engines = dispatcher.engines
-        self._journal = journal
-        self._publisher = publisher
-        self._max_attempts = max_attempts
+    queue: FairQueue
+    dispatcher: Dispatcher
+    journal: Journal
+    publisher: EventPublisher
+    max_attempts: int
+
+    def __post_init__(self) -> None:
+        self._engines = self.dispatcher.engines
 
     async def run_failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
         """A run came to nothing; its jobs that were not cancelled are ``in_flight.aboard``."""
@@ -74,7 +68,7 @@ class Retry:
     def is_last_attempt(self, job: Job) -> bool:
         """Whether the job has one attempt left. That one is its own: if it is this job that kills servers,
         it takes nobody with it, and the others of its batch are served."""
-        return 0 < job.attempts == self._max_attempts - 1
+        return 0 < job.attempts == self.max_attempts - 1
 
     async def requeue(
         self,
@@ -88,12 +82,12 @@ class Retry:
         """The jobs wait again, but for those that were cancelled meanwhile: not on the engine ``avoid`` while
         others can take them, and with nobody else if ``together``, since they failed on ``because``."""
         for job in jobs:
-            if self._queue.entry(job.id) is not None:
-                await self._journal.record(Requeued(job=job, error=error))
-        alive = tuple(job for job in jobs if self._queue.entry(job.id) is not None)
+            if self.queue.entry(job.id) is not None:
+                await self.journal.record(Requeued(job=job, error=error))
+        alive = tuple(job for job in jobs if self.queue.entry(job.id) is not None)
         self.put_back(alive, avoid=avoid, together=together, because=because or avoid)
         for job in alive:
-            self._publisher.tell(Requeued(job=job, error=error))
+            self.publisher.tell(Requeued(job=job, error=error))
 
     def put_back(
         self,
@@ -105,22 +99,22 @@ class Retry:
     ) -> None:
         """As `requeue`, of jobs to which nothing happened that has to be written down."""
         for job in jobs:
-            self._dispatcher.put_back(job, avoid=avoid)
+            self.dispatcher.put_back(job, avoid=avoid)
             if self.is_last_attempt(job) and not together:
-                self._dispatcher.keep_together((job,))
+                self.dispatcher.keep_together((job,))
         if together and jobs:
-            self._dispatcher.keep_together(tuple(jobs), because=because)
+            self.dispatcher.keep_together(tuple(jobs), because=because)
 
     async def fail(self, job: Job, error: GenerationError) -> None:
         """The job ends without a picture, unless it was cancelled meanwhile."""
-        if self._queue.entry(job.id) is not None:
+        if self.queue.entry(job.id) is not None:
             await self.end(Failed(job=job, error=error))
 
     async def end(self, event: Failed | Cancelled) -> None:
         """The job is over, and it is said only once that is written: it must not come undone by a crash."""
-        self._dispatcher.end(event.job.id)
-        await self._journal.record(event)
-        self._publisher.tell(event)
+        self.dispatcher.end(event.job.id)
+        await self.journal.record(event)
+        self.publisher.tell(event)
 
     # ── by blame ────────────────────────────────────────────────────────────────────────────────
 
@@ -139,7 +133,7 @@ class Retry:
         """Once more, on another engine if there is one; what had only waited there does not count."""
         begun = in_flight.started_at is not None or in_flight.run is None or error.blame == "size"
         again = replace(job, attempts=job.attempts + begun)
-        if again.attempts < self._max_attempts:
+        if again.attempts < self.max_attempts:
             await self.requeue([again], error, avoid=in_flight.engine.name)
         elif isinstance(error, OutOfMemory):
             await self.fail(again, error)
@@ -149,13 +143,13 @@ class Retry:
     async def _prove_elsewhere(self, job: Job, error: GenerationError, engine: EngineState) -> None:
         """The job failed alone, for its content: once more on another engine, if there is one. What fails on
         two engines that nothing else speaks against is at fault itself."""
-        entry = self._queue.entry(job.id)
+        entry = self.queue.entry(job.id)
         if entry is None:
             return
         entry.failed_on = (*entry.failed_on, engine.name)
         sound = sum(self._engines.trusted(name, job) for name in set(entry.failed_on))
         tried = len(entry.failed_on)
-        if sound < 2 and tried <= TRIES_ON_SICK and self._dispatcher.elsewhere(job, entry.failed_on):
+        if sound < 2 and tried <= TRIES_ON_SICK and self.dispatcher.elsewhere(job, entry.failed_on):
             await self.requeue([job], error, avoid=engine.name, together=True)
         else:
             self._engines.blame_job(job, entry.failed_on)
@@ -163,7 +157,7 @@ class Retry:
 
     async def _wait_for_cure(self, job: Job, error: GenerationError, engine: EngineState) -> None:
         """The engine is held to be sick, so the job's failure is not its own, `TRIES_ON_SICK` times."""
-        entry = self._queue.entry(job.id)
+        entry = self.queue.entry(job.id)
         if entry is None:
             return
         entry.failed_on = (*entry.failed_on, engine.name)

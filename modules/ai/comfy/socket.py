@@ -10,6 +10,7 @@ import random
 import re
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import aiohttp
@@ -37,6 +38,7 @@ _CLIENT_ID = re.compile(r"[0-9a-f]{32}")
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EventStream:
     """Connects on first use and stays connected until `aclose`.
 
@@ -44,10 +46,11 @@ class EventStream:
     The pauses between attempts grow until a socket has lasted.
     """
 
-    def __init__(self, *, client: ComfyClient, clock: Clock) -> None:
+    client: ComfyClient
+    clock: Clock
+
+    def __post_init__(self) -> None:
         self.client_id = uuid.uuid4().hex
-        self._client = client
-        self._clock = clock
         self._inboxes: dict[str, Inbox] = {}
         self._task: asyncio.Task[None] | None = None
         self._opened_at = 0.0
@@ -121,17 +124,17 @@ class EventStream:
             except EngineUnavailable as error:
                 logger.debug("No socket: %s", error)
             self._tried.set()
-            if self.up and self._clock.now() - self._opened_at > _STEADY:
+            if self.up and self.clock.now() - self._opened_at > _STEADY:
                 backoff.reset()
             self._change(up=False)
-            await self._clock.sleep(backoff.pause())
+            await self.clock.sleep(backoff.pause())
 
     async def _messages(self) -> AsyncIterator[str | bytes]:
-        socket = await self._client.http.open_socket(self.client_id)
+        socket = await self.client.http.open_socket(self.client_id)
         try:
-            with foreign_errors(self._client.name):
+            with foreign_errors(self.client.name):
                 await socket.send_str(_HELLO)
-                self._opened_at = self._clock.now()
+                self._opened_at = self.clock.now()
                 self._change(up=True)
                 self._tried.set()
                 async for message in socket:

@@ -46,28 +46,21 @@ class _Group:
     because: str | None = None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Dispatcher:
     """Who waits, who is free, and who gets what. Decides only; it starts and awaits nothing."""
 
-    def __init__(
-        self,
-        *,
-        queue: FairQueue,
-        offers: Mapping[str, ModelOffer],
-        durations: DurationBook,
-        clock: Clock,
-        max_key_wait: int,
-        window: float,
-        remember: Remember,
-    ) -> None:
-        self._queue = queue
-        self._offers = offers
-        self._durations = durations
-        self._clock = clock
-        self._max_key_wait = max_key_wait
-        self._window = window
+    queue: FairQueue
+    offers: Mapping[str, ModelOffer]
+    durations: DurationBook
+    clock: Clock
+    max_key_wait: int
+    window: float
+    remember: Remember
+
+    def __post_init__(self) -> None:
         self.engines = EngineRegistry(
-            clock=clock, on_change=self.seen, on_sick=self._absolve, remember=remember
+            clock=self.clock, on_change=self.seen, on_sick=self._absolve, remember=self.remember
         )
         self._idle_engines = IdleEngines()
         self._warm: dict[str, str] = {}
@@ -104,7 +97,7 @@ class Dispatcher:
             if next_batch.done() and not next_batch.cancelled():
                 self.land(next_batch.result())
                 for job in next_batch.result().batch.jobs:
-                    if self._queue.entry(job.id) is not None:  # it may have been cancelled meanwhile
+                    if self.queue.entry(job.id) is not None:  # it may have been cancelled meanwhile
                         self.put_back(job)
             raise
         finally:
@@ -129,7 +122,7 @@ class Dispatcher:
 
     def adopt(self, batch: Batch, engine: EngineState, run: Run) -> InFlightBatch:
         """A batch that a former process gave to the engine, and that the engine still has."""
-        now = self._clock.now()
+        now = self.clock.now()
         in_flight = InFlightBatch(
             batch=batch,
             engine=engine,
@@ -144,7 +137,7 @@ class Dispatcher:
         engine.batches.append(in_flight)
         engine.warm = in_flight.weights
         for job in batch.jobs:
-            entry = self._queue.entry(job.id)
+            entry = self.queue.entry(job.id)
             if entry is not None:
                 entry.in_flight = in_flight
             else:
@@ -161,21 +154,21 @@ class Dispatcher:
 
     def add(self, job: Job) -> None:
         """A newly accepted job waits."""
-        now = self._clock.now()
-        self._queue.add(job, now=now)
+        now = self.clock.now()
+        self.queue.add(job, now=now)
         self._arrived[job.id] = now
         self.schedule()
 
     def restore(self, job: Job) -> None:
         """A job of a former process that a server may still have: active, but not waiting."""
-        self._queue.add(job, now=self._clock.now())
-        self._queue.dispatch(job.id)
+        self.queue.add(job, now=self.clock.now())
+        self.queue.dispatch(job.id)
 
     def put_back(self, job: Job, *, avoid: str | None = None) -> None:
         """A job of a batch waits again, in its old place; not for ``avoid`` while others can take it."""
         if avoid is not None:
             self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
-        self._queue.put_back(job)
+        self.queue.put_back(job)
         self.schedule()
 
     def keep_together(self, jobs: tuple[Job, ...], *, because: str | None = None) -> None:
@@ -193,9 +186,9 @@ class Dispatcher:
 
     def end(self, job_id: JobId) -> None:
         """The job is over."""
-        entry = self._queue.entry(job_id)
-        self._queue.end(job_id)
-        if entry is not None and not self._queue.waiting_count(entry.job.key):
+        entry = self.queue.entry(job_id)
+        self.queue.end(job_id)
+        if entry is not None and not self.queue.waiting_count(entry.job.key):
             self._passes.pop(entry.job.key, None)
         self._avoid.pop(job_id, None)
         self._arrived.pop(job_id, None)
@@ -224,11 +217,11 @@ class Dispatcher:
 
     def _match(self) -> None:
         self._pending = None
-        now = self._clock.now()
-        self._queue.lift(now)
+        now = self.clock.now()
+        self.queue.lift(now)
         if self.paused:
             return
-        while len(self._queue) and self._idle_engines and self._match_one(now):
+        while len(self.queue) and self._idle_engines and self._match_one(now):
             pass
 
     def _match_one(self, now: float) -> bool:
@@ -258,7 +251,7 @@ class Dispatcher:
         return True
 
     def _head_weights(self) -> str | None:
-        heads = [entry for key in self._queue.batch_keys() if (entry := self._queue.head(key))]
+        heads = [entry for key in self.queue.batch_keys() if (entry := self.queue.head(key))]
         first = min(heads, key=lambda entry: entry.order, default=None)
         return None if first is None else self.weights(first.job.key)
 
@@ -269,7 +262,7 @@ class Dispatcher:
 
     def _send(self, engine: EngineState, jobs: list[Job], now: float) -> None:
         key = jobs[0].key
-        first = self._queue.head(key)
+        first = self.queue.head(key)
         if first is None or first.job in jobs:  # else who waits longest goes on doing so
             self._passes.pop(key, None)
         weights = self.weights(key)
@@ -284,12 +277,12 @@ class Dispatcher:
             engine=engine,
             weights=weights,
             swapped=swapped,
-            expected=self._durations.predict(engine.name, key.model, len(jobs), swap=swapped),
+            expected=self.durations.predict(engine.name, key.model, len(jobs), swap=swapped),
             taken_at=now,
             heard_at=now,
         )
         for job in jobs:
-            self._queue.dispatch(job.id, in_flight)
+            self.queue.dispatch(job.id, in_flight)
         self._idle_engines.remove(engine)
         engine.warm = weights
         self._note_warm(engine)
@@ -300,7 +293,7 @@ class Dispatcher:
     def _next_group(self, engine: EngineState) -> list[Job] | None:
         for group in list(self._groups):
             jobs = [job for job in group.jobs if job.id in self._grouped]
-            entries = [entry for job in jobs if (entry := self._queue.entry(job.id)) and entry.waiting]
+            entries = [entry for job in jobs if (entry := self.queue.entry(job.id)) and entry.waiting]
             limit = engine.rows(group.jobs[0].key.model)
             if not entries:
                 self._groups.remove(group)
@@ -322,15 +315,15 @@ class Dispatcher:
             warm=engine.warm,
             left=self._left_to_others(engine, candidates, now),
             passes=self._passes,
-            max_key_wait=self._max_key_wait,
+            max_key_wait=self.max_key_wait,
         )
         if choice is None:
             return []
         key = choice.key
         limit = engine.rows(key.model)
         idle = 0 if engine.batches else self._idle_engines.idle(key.model)
-        rows = rows_for(self._queue.waiting_count(key), limit=limit, idle_engines=idle)
-        jobs = self._queue.first(key, rows, accept=self._acceptor(engine))
+        rows = rows_for(self.queue.waiting_count(key), limit=limit, idle_engines=idle)
+        jobs = self.queue.first(key, rows, accept=self._acceptor(engine))
         if not jobs or self._gathering(engine, jobs, limit, now) or self._stands_back(engine, jobs, now):
             return []
         if choice.passed_over is not None:
@@ -339,12 +332,12 @@ class Dispatcher:
 
     def _candidates(self, engine: EngineState) -> list[Candidate]:
         found = []
-        for key in self._queue.batch_keys():
+        for key in self.queue.batch_keys():
             if engine.limits.of(key.model) <= 0:
                 continue
-            jobs = self._queue.first(key, 1, accept=self._acceptor(engine))
+            jobs = self.queue.first(key, 1, accept=self._acceptor(engine))
             if jobs:
-                entry = self._queue.entry(jobs[0].id)
+                entry = self.queue.entry(jobs[0].id)
                 assert entry is not None
                 found.append(Candidate(key=key, weights=self.weights(key), order=entry.order))
         return found
@@ -373,12 +366,12 @@ class Dispatcher:
     def _others_wait(self, engine: EngineState) -> bool:
         """Whether jobs wait for ``engine`` that have not failed there."""
         waiting = sum(
-            self._queue.waiting_count(key)
-            for key in self._queue.batch_keys()
+            self.queue.waiting_count(key)
+            for key in self.queue.batch_keys()
             if engine.limits.of(key.model) > 0
         )
         failed = sum(
-            engine.name in names and (entry := self._queue.entry(job_id)) is not None and entry.waiting
+            engine.name in names and (entry := self.queue.entry(job_id)) is not None and entry.waiting
             for job_id, names in self._avoid.items()
         )
         return waiting > failed
@@ -393,7 +386,7 @@ class Dispatcher:
         until = engine.free_in(now) or 0.0
         if own is not None:
             turn = self._seconds(engine, own, engine.rows(own.model), swap=False)
-            until += self._max_key_wait * (turn or 0.0)
+            until += self.max_key_wait * (turn or 0.0)
         return [
             c.key
             for c in foreign
@@ -408,7 +401,7 @@ class Dispatcher:
     def _serves_by(self, other: EngineState, key: BatchKey, until: float, now: float) -> bool:
         """Whether ``other``, which has the model loaded, may run the first job of ``key``, and will have done
         it in ``until`` seconds as far as anything is known."""
-        head = self._queue.head(key)
+        head = self.queue.head(key)
         able = other.reliable and other.limits.of(key.model) > 0
         if not able or head is None or not self._may_run(head.job, other):
             return False
@@ -431,12 +424,12 @@ class Dispatcher:
     def _gathering(self, engine: EngineState, jobs: list[Job], limit: int, now: float) -> bool:
         """An idle engine waits a moment for a batch to fill: until nobody is ``expected`` and nobody came
         for a while, at most ``window`` seconds from the first one's arrival."""
-        if engine.batches or len(jobs) >= limit or self._window <= 0:
+        if engine.batches or len(jobs) >= limit or self.window <= 0:
             return False
         arrivals = [self._arrived.get(job.id, 0.0) for job in jobs]
-        until = min(arrivals) + self._window
+        until = min(arrivals) + self.window
         if not self.expected:
-            until = min(until, max(arrivals) + QUIET * self._window)
+            until = min(until, max(arrivals) + QUIET * self.window)
         left = until - now
         if left <= 0:
             return False
@@ -454,7 +447,7 @@ class Dispatcher:
         if fastest is None or mine <= SLOWER * fastest:
             return False
         limit = engine.rows(key.model)
-        if len(self._queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
+        if len(self.queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
             return False  # more than the others could do in that time, whoever they are
         others = [
             s
@@ -491,18 +484,18 @@ class Dispatcher:
     def _work_until(self, key: BatchKey) -> list[Work]:
         """Everything that waits, the jobs in question last."""
         work = [
-            Work(key=other, weights=self.weights(other), count=self._queue.waiting_count(other))
-            for other in self._queue.batch_keys()
+            Work(key=other, weights=self.weights(other), count=self.queue.waiting_count(other))
+            for other in self.queue.batch_keys()
             if other != key
         ]
-        work.append(Work(key=key, weights=self.weights(key), count=self._queue.waiting_count(key)))
+        work.append(Work(key=key, weights=self.weights(key), count=self.queue.waiting_count(key)))
         return work
 
     # ── values for planners ─────────────────────────────────────────────────────────────────────
 
     def weights(self, key: BatchKey) -> str:
         """What must be loaded for jobs of ``key``."""
-        return self._offers[key.model].weights or key.model
+        return self.offers[key.model].weights or key.model
 
     def lane(self, engine: EngineState, now: float) -> Lane | None:
         """The engine as a planner sees it, or None while it cannot be told when it is free."""
@@ -518,5 +511,5 @@ class Dispatcher:
         )
 
     def _seconds(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> float | None:
-        duration = self._durations.predict(engine.name, key.model, rows, swap=swap)
+        duration = self.durations.predict(engine.name, key.model, rows, swap=swap)
         return None if duration is None else duration.total

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from modules.queue_manager.errors import EngineSick, GenerationError
 from modules.queue_manager.jobs import Job, Learned
@@ -22,22 +23,17 @@ Remember = Callable[[str, str, Learned], None]
 """Keeps what the runs of a model on an engine have taught: (engine, model, what)."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EngineRegistry:
     """``on_change`` hears of each engine that may be of another use than before; ``on_sick`` of each that is
     held to be sick from now on; ``remember`` of what outlives the process."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        on_change: Callable[[EngineState], None],
-        on_sick: Callable[[EngineState], None],
-        remember: Remember,
-    ) -> None:
-        self._clock = clock
-        self._on_change = on_change
-        self._on_sick = on_sick
-        self._remember = remember
+    clock: Clock
+    on_change: Callable[[EngineState], None]
+    on_sick: Callable[[EngineState], None]
+    remember: Remember
+
+    def __post_init__(self) -> None:
         self._states: dict[str, EngineState] = {}
         self._learned: dict[str, dict[str, Learned]] = {}
         self._working: set[str] = set()  # models of which a run came through somewhere
@@ -64,14 +60,14 @@ class EngineRegistry:
     def become(self, engine: EngineState, state: EngineAvailability) -> None:
         """The engine is in this state now."""
         if engine.state != state:
-            engine.state, engine.since = state, self._clock.unix()
+            engine.state, engine.since = state, self.clock.unix()
             log.info("Engine is %s", state, extra={"engine": engine.name})
-        self._on_change(engine)
+        self.on_change(engine)
 
     def doubt(self, engine: EngineState, *, doubted: bool) -> None:
         """The engine is being asked whether it is still there, or has answered."""
         engine.doubted = doubted
-        self._on_change(engine)
+        self.on_change(engine)
 
     def told(self, engine: EngineState, capabilities: Capabilities) -> None:
         """The engine said what it can do."""
@@ -82,7 +78,7 @@ class EngineRegistry:
             engine.notes = capabilities.notes
             for note in capabilities.notes:
                 log.warning("%s", note, extra={"engine": engine.name})
-        self._on_change(engine)
+        self.on_change(engine)
 
     def unavailable(self, engine: EngineState, why: str) -> None:
         """The engine cannot be used."""
@@ -109,7 +105,7 @@ class EngineRegistry:
 
         def remember(model: str, learned: Learned) -> None:
             known[model] = learned
-            self._remember(name, model, learned)
+            self.remember(name, model, learned)
 
         return BatchLimits(known, remember)
 
@@ -136,7 +132,7 @@ class EngineRegistry:
         if engine.limits.why_alone(model) is None:
             engine.limits.run_alone(model, why)
             log.warning("%s runs one by one from now on: %s", model, why, extra={"engine": engine.name})
-            self._on_change(engine)
+            self.on_change(engine)
 
     # ── whether it is to be trusted ─────────────────────────────────────────────────────────────
 
@@ -148,7 +144,7 @@ class EngineRegistry:
         unmistakable = isinstance(error, EngineSick)
         lone = error.blame == "size" and len(jobs) == 1
         if jobs and (unmistakable or lone or error.blame == "content"):
-            engine.record.failed(jobs, str(error), self._clock.now())
+            engine.record.failed(jobs, str(error), self.clock.now())
             if unmistakable or self._is_convicted(engine):
                 self._condemn(engine)
         return engine.sick
@@ -156,11 +152,11 @@ class EngineRegistry:
     def came_through(self, engine: EngineState, job: Job) -> None:
         """The engine made the job's picture: it is sound, and the job innocent of what befell others."""
         engine.pictures += 1
-        engine.record.succeeded(self._clock.now())
+        engine.record.succeeded(self.clock.now())
         if engine.sick:
             engine.sick, engine.last_error = False, None
             log.info("Engine is well again", extra={"engine": engine.name})
-            self._on_change(engine)
+            self.on_change(engine)
         self._working.add(job.key.model)
         for other in self._states.values():
             if other.record.runs:
@@ -193,5 +189,5 @@ class EngineRegistry:
             engine.record.sentence(),
             extra={"engine": engine.name},
         )
-        self._on_sick(engine)
+        self.on_sick(engine)
         engine.stir.set()

@@ -70,10 +70,6 @@ class _GuardedRun:
         self._run = run
         self._engine = engine
 
-    @property
-    def batch(self) -> Batch:
-        return self._run.batch
-
     async def events(self) -> AsyncIterator[RunEvent]:
         events = self._run.events()
         while True:

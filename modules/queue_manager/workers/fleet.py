@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from modules.queue_manager.ports import Clock, EngineFactory
@@ -18,21 +19,16 @@ AFTER_A_MISTAKE = 5.0
 """Seconds until a server gets another worker after its last one died of a mistake of ours."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Fleet:
     """A worker for each URL. Several URLs that lead to one server are the operator's affair."""
 
-    def __init__(
-        self,
-        *,
-        runs: RunTracker,
-        make_engine: EngineFactory,
-        clock: Clock,
-        times: WorkerTimes | None = None,
-    ) -> None:
-        self._runs = runs
-        self._make_engine = make_engine
-        self._clock = clock
-        self._times = times or WorkerTimes()
+    runs: RunTracker
+    make_engine: EngineFactory
+    clock: Clock
+    times: WorkerTimes = field(default_factory=WorkerTimes)
+
+    def __post_init__(self) -> None:
         self._workers: dict[str, GpuWorker] = {}
         self._drained: set[str] = set()
         self._tasks: dict[asyncio.Task[None], GpuWorker] = {}
@@ -47,12 +43,10 @@ class Fleet:
         for url in urls:
             if url not in self._workers and url not in self._drained:
                 self._start(url)
-        self._runs.release_orphans([worker.engine.name for worker in self._workers.values()])
+        self.runs.release_orphans([worker.engine.name for worker in self._workers.values()])
 
     def _start(self, url: str, *, pause: float = 0.0) -> None:
-        worker = GpuWorker(
-            engine=self._make_engine(url), runs=self._runs, clock=self._clock, times=self._times
-        )
+        worker = GpuWorker(engine=self.make_engine(url), runs=self.runs, clock=self.clock, times=self.times)
         self._workers[url] = worker
         before = [task for task, other in self._tasks.items() if other.engine.name == worker.engine.name]
         task = asyncio.create_task(self._serve(worker, before, pause), name=f"serve {worker.engine.name}")
@@ -64,7 +58,7 @@ class Fleet:
         if before:
             await asyncio.wait(before)
         if pause:
-            await self._clock.sleep(pause)
+            await self.clock.sleep(pause)
         await worker.run()
 
     def _ended(self, url: str, task: asyncio.Task[None]) -> None:
@@ -72,7 +66,7 @@ class Fleet:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
             for in_flight in list(worker.engine.batches):
-                self._runs.rescue(in_flight)
+                self.runs.rescue(in_flight)
             if self._workers.get(url) is worker:  # by a mistake of ours, which costs no server
                 self._start(url, pause=AFTER_A_MISTAKE)
 
