@@ -22,7 +22,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import islice
 
 from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
@@ -31,24 +33,19 @@ Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
 
 
+@dataclass(eq=False, slots=True)
 class QueueEntry:
     """One active job's standing. ``in_flight`` is the batch in which a server has it, None while it waits;
     ``failed_on`` names the servers on which it failed alone, once for each time."""
 
-    __slots__ = (
-        "__weakref__", "failed_on", "in_flight", "job", "lift_at", "sequence", "state", "tag", "tier", "turn",
-    )  # fmt: skip
-
-    def __init__(self, job: Job, *, sequence: int, tag: float, turn: int) -> None:
-        self.job = job
-        self.sequence = sequence
-        self.tag = tag
-        self.turn = turn
-        self.tier = job.request.tier
-        self.lift_at = 0.0
-        self.state: JobState = "taken"
-        self.in_flight: InFlightBatch | None = None
-        self.failed_on: tuple[str, ...] = ()
+    job: Job
+    tag: float
+    tier: int
+    turn: int = 0
+    lift_at: float = 0.0
+    state: JobState = "taken"
+    in_flight: InFlightBatch | None = None
+    failed_on: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> bool:
@@ -56,22 +53,54 @@ class QueueEntry:
         return self.state == "waiting"
 
     @property
-    def level(self) -> tuple[int, int]:
-        """What goes before tag and sequence."""
-        return (-(self.job.request.tier if self.turn else self.tier), self.turn)
-
-    @property
     def order(self) -> Order:
         """Where it stands among all."""
-        return (*self.level, self.tag, self.sequence)
+        tier = self.job.request.tier if self.turn else self.tier
+        return (-tier, self.turn, self.tag, self.job.number)
 
 
+@dataclass(eq=False, slots=True)
 class _Person:
-    __slots__ = ("entries", "finish_tag")
+    finish_tag: float
+    entries: list[QueueEntry] = field(default_factory=list)
 
-    def __init__(self, finish_tag: float) -> None:
-        self.entries: list[QueueEntry] = []
-        self.finish_tag = finish_tag
+
+class _Line:
+    """Orders, sorted: a list for each (−tier, turn), since one list of many thousands is slow to change."""
+
+    def __init__(self) -> None:
+        self._levels: dict[tuple[int, int], list[Order]] = {}
+        self._sorted_levels: list[tuple[int, int]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Order]:
+        for level in self._sorted_levels:
+            yield from self._levels[level]
+
+    def add(self, order: Order) -> None:
+        level = order[:2]
+        if level not in self._levels:
+            self._levels[level] = []
+            insort(self._sorted_levels, level)
+        insort(self._levels[level], order)
+        self._count += 1
+
+    def remove(self, order: Order) -> None:
+        level = order[:2]
+        orders = self._levels[level]
+        del orders[bisect_left(orders, order)]
+        if not orders:
+            del self._levels[level]
+            self._sorted_levels.remove(level)
+        self._count -= 1
+
+    def before(self, order: Order) -> int:
+        level = order[:2]
+        earlier = self._sorted_levels[: bisect_left(self._sorted_levels, level)]
+        return sum(len(self._levels[other]) for other in earlier) + bisect_left(self._levels[level], order)
 
 
 class FairQueue:
@@ -85,10 +114,8 @@ class FairQueue:
         self._people: dict[int, _Person] = {}
         self._finish_tags: dict[int, float] = {}
         self._virtual_time = 0.0
-        self._levels: dict[tuple[int, int], list[tuple[float, int]]] = {}
-        self._level_order: list[tuple[int, int]] = []
-        self._by_key: dict[BatchKey, list[tuple[Order, JobId]]] = {}
-        self._key_counts: dict[BatchKey, int] = {}
+        self._line = _Line()
+        self._by_key: dict[BatchKey, _Line] = {}
         self._lifts: list[tuple[float, JobId]] = []
         self._counts: Counter[JobState] = Counter()
         self.version = 0
@@ -124,50 +151,29 @@ class FairQueue:
 
     def batch_keys(self) -> tuple[BatchKey, ...]:
         """The batch keys of waiting jobs."""
-        return tuple(self._key_counts)
+        return tuple(self._by_key)
 
     def waiting_count(self, key: BatchKey) -> int:
         """How many jobs of ``key`` wait."""
-        return self._key_counts.get(key, 0)
+        return len(self._by_key.get(key, ()))
 
     def ahead(self, job_id: JobId) -> int:
         """How many waiting jobs go before this waiting one in the fair order."""
-        entry = self._entries[job_id]
-        level = entry.level
-        before = bisect_left(self._level_order, level)
-        count = sum(len(self._levels[other]) for other in self._level_order[:before])
-        return count + bisect_left(self._levels[level], (entry.tag, entry.sequence))
+        return self._line.before(self._entries[job_id].order)
 
     def head(self, key: BatchKey) -> QueueEntry | None:
         """The first waiting job of ``key``."""
-        heap = self._by_key.get(key)
-        while heap:
-            order, job_id = heap[0]
-            entry = self._entries.get(job_id)
-            if entry is not None and entry.waiting and entry.order == order:
-                return entry
-            heappop(heap)
-        return None
+        order = next(iter(self._by_key.get(key, ())), None)
+        return None if order is None else self._by_sequence[order[-1]]
 
     def first(self, key: BatchKey, count: int, *, accept: Callable[[Job], bool] | None = None) -> list[Job]:
         """Up to ``count`` waiting jobs of ``key``, in fair order, that ``accept`` lets through."""
-        found: list[Job] = []
-        passed: dict[JobId, Order] = {}  # a job put back to its old place may stand in the heap twice
-        heap = self._by_key.get(key, [])
-        while len(found) < count and (entry := self.head(key)):
-            order, job_id = heappop(heap)
-            if job_id not in passed and (accept is None or accept(entry.job)):
-                found.append(entry.job)
-            passed[job_id] = order
-        for job_id, order in passed.items():
-            heappush(heap, (order, job_id))
-        return found
+        jobs = (self._by_sequence[order[-1]].job for order in self._by_key.get(key, ()))
+        return list(islice((job for job in jobs if accept is None or accept(job)), count))
 
     def in_order(self) -> Iterator[Job]:
         """Every waiting job, in fair order; the queue must not change meanwhile."""
-        for level in self._level_order:
-            for _, sequence in self._levels[level]:
-                yield self._by_sequence[sequence].job
+        return (self._by_sequence[order[-1]].job for order in self._line)
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
@@ -179,13 +185,11 @@ class FairQueue:
             person = self._people[user_id] = _Person(self._finish_tags.pop(user_id, 0.0))
         tag = max(self._virtual_time, person.finish_tag)
         person.finish_tag = tag + 1.0
-        entry = QueueEntry(job, sequence=job.number, tag=tag, turn=0)
-        person.entries.append(entry)
-        if len(person.entries) > 1 and person.entries[-2].sequence > entry.sequence:
-            person.entries.sort(key=lambda other: other.sequence)
+        entry = QueueEntry(job, tag=tag, tier=job.request.tier)
+        insort(person.entries, entry, key=lambda other: other.job.number)
         self._renumber(person)
         self._entries[job.id] = entry
-        self._by_sequence[entry.sequence] = entry
+        self._by_sequence[job.number] = entry
         self._counts[entry.state] += 1
         if entry.tier < self._top_tier:
             entry.lift_at = now + self._lift_after
@@ -220,7 +224,7 @@ class FairQueue:
     def end(self, job_id: JobId) -> None:
         """The job is over: the person's later ones move up by a turn."""
         entry = self._entries.pop(job_id)
-        del self._by_sequence[entry.sequence]
+        del self._by_sequence[entry.job.number]
         if entry.waiting:
             self._withdraw(entry)
         self._counts[entry.state] -= 1
@@ -269,31 +273,17 @@ class FairQueue:
             self._insert(entry)
 
     def _insert(self, entry: QueueEntry) -> None:
-        level = entry.level
-        if level not in self._levels:
-            self._levels[level] = []
-            insort(self._level_order, level)
-        insort(self._levels[level], (entry.tag, entry.sequence))
-        key = entry.job.key
-        self._key_counts[key] = self._key_counts.get(key, 0) + 1
-        heappush(self._by_key.setdefault(key, []), (entry.order, entry.job.id))
+        self._line.add(entry.order)
+        self._by_key.setdefault(entry.job.key, _Line()).add(entry.order)
         self._set(entry, "waiting")
         self.version += 1
 
     def _withdraw(self, entry: QueueEntry) -> None:
-        level = entry.level
-        waiting = self._levels[level]
-        del waiting[bisect_left(waiting, (entry.tag, entry.sequence))]
-        if not waiting:
-            del self._levels[level]
-            self._level_order.remove(level)
-        key = entry.job.key
-        left = self._key_counts[key] - 1
-        if left:
-            self._key_counts[key] = left
-            self._sweep(key, left)
-        else:
-            del self._key_counts[key], self._by_key[key]
+        key, order = entry.job.key, entry.order
+        self._line.remove(order)
+        self._by_key[key].remove(order)
+        if not self._by_key[key]:
+            del self._by_key[key]
         self._set(entry, "taken")
         self.version += 1
 
@@ -301,17 +291,6 @@ class FairQueue:
         self._counts[entry.state] -= 1
         self._counts[state] += 1
         entry.state = state
-
-    def _sweep(self, key: BatchKey, left: int) -> None:
-        """Outdated items stay in the heap until they surface; rebuild it when they are the most."""
-        heap = self._by_key[key]
-        if len(heap) > 64 and len(heap) > 4 * left:
-            heap[:] = [item for item in heap if self._holds(item)]
-            heapify(heap)
-
-    def _holds(self, item: tuple[Order, JobId]) -> bool:
-        entry = self._entries.get(item[1])
-        return entry is not None and entry.waiting and entry.order == item[0]
 
     def _remember(self, user_id: int, finish_tag: float) -> None:
         """Keep what a person was served while it still tells, and forget it when everybody has caught up."""
