@@ -1,30 +1,8 @@
-"""Every error the bot makes on purpose, in one tree.
+"""Every error the bot raises on purpose.
 
-BotError
-├── RequestRejected       the person asked for something that cannot be; the message is for them
-│   ├── BadPrompt, BadSize, BadSeed, BadSourceImage, NoSourceImage, WrongSourceCount
-│   ├── UnknownModel, ModelUnavailable, NotAllowedHere
-│   ├── UserLimitReached, DailyLimitReached, CoolingDown, Blocked, BannedWord
-│   ├── UnknownJob, NotYourJob, TooManyChannels
-│   └── QueueClosed
-├── GenerationError       a run came to nothing; logged, and told in kind words
-│   ├── EngineUnavailable       (blame: server)   refused, unreachable, HTML instead of JSON
-│   │   ├── EngineUnauthorized      401 or 403
-│   │   ├── EngineStalled           no progress for too long
-│   │   ├── EngineSick              it answers, and fails every run
-│   │   └── EngineForgot            restarted: it knows nothing of the run
-│   ├── OutOfMemory             (blame: size)
-│   ├── FusionRefused           (blame: fusion)   the run cannot be made as a batch
-│   ├── WorkflowRejected        (blame: content)  the graph or a value in it was refused
-│   ├── ExecutionFailed         (blame: content)  a node raised
-│   ├── NoOutput                (blame: content)  it ended without the picture
-│   └── AttemptsExhausted       (blame: nobody)   tried on several servers, all failed
-├── StoreError            the database cannot be written just now, or is not ours any more
-│   ├── StoreUnavailable
-│   └── LeaseLost
-└── StartupError          ends the process with one line that names the mend
-    ├── BadSettings
-    └── BadWorkflow
+A `RequestRejected` tells a person why their request cannot be taken; a `GenerationError` is a run that
+failed, and its `Blame` says what to do next; a `StoreError` concerns the database; a `StartupError` ends the
+process with one line that says how to fix it.
 """
 
 from __future__ import annotations
@@ -37,7 +15,7 @@ fused (run its jobs one by one), one of its jobs (split until it stands alone), 
 
 
 class BotError(Exception):
-    """Base of all. ``message_key`` names the sentence in the catalogue, ``fields`` fill its blanks."""
+    """``message_key`` names the sentence in the catalogue, ``fields`` fill its blanks."""
 
     message_key: ClassVar[str] = "error-unexpected"
 
@@ -70,7 +48,7 @@ class BadSeed(RequestRejected):
 
 
 class BadSourceImage(RequestRejected):
-    """The upload is no picture that can be read; ``problem`` is one of not-image, truncated,
+    """The upload is not a picture that can be read; ``problem`` is one of not-image, truncated,
     too-many-pixels, too-many-bytes, took-too-long, gone."""
 
     message_key = "error-bad-source-image"
@@ -80,7 +58,7 @@ class BadSourceImage(RequestRejected):
 
 
 class NoSourceImage(RequestRejected):
-    """An edit without a picture, and none from before to fall back on."""
+    """An edit without a picture, and no earlier one to fall back on."""
 
     message_key = "error-no-source-image"
 
@@ -98,13 +76,13 @@ class UnknownModel(RequestRejected):
 
 
 class ModelUnavailable(RequestRejected):
-    """A card is there, but no living server has what it needs (fields: model)."""
+    """There is a card, but no living server has what it needs (fields: model)."""
 
     message_key = "error-model-unavailable"
 
 
 class NotAllowedHere(RequestRejected):
-    """The model's card says nsfw and the destination is not age-restricted (fields: model)."""
+    """The model's card says nsfw and the channel is not age-restricted (fields: model)."""
 
     message_key = "error-not-allowed-here"
 
@@ -116,7 +94,7 @@ class UserLimitReached(RequestRejected):
 
 
 class DailyLimitReached(RequestRejected):
-    """The person's pictures of today are used up (fields: limit)."""
+    """The person has used today's pictures (fields: limit)."""
 
     message_key = "error-daily-limit"
 
@@ -134,13 +112,13 @@ class Blocked(RequestRejected):
 
 
 class BannedWord(RequestRejected):
-    """The prompt holds a word that this community does not allow."""
+    """The prompt contains a word that this community does not allow."""
 
     message_key = "error-banned-word"
 
 
 class UnknownJob(RequestRejected):
-    """No such job, or it has ended already."""
+    """No such job, or it has ended."""
 
     message_key = "error-unknown-job"
 
@@ -158,7 +136,7 @@ class TooManyChannels(RequestRejected):
 
 
 class QueueClosed(RequestRejected):
-    """Nothing is taken just now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
+    """No job is accepted now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
 
     message_key = "error-queue-closed"
 
@@ -167,7 +145,7 @@ class QueueClosed(RequestRejected):
 
 
 class GenerationError(BotError):
-    """A run came to nothing. ``blame`` says what to do next; ``reason`` is for the log, and for people."""
+    """A run failed. ``blame`` says what to do next; ``reason`` is for the log, and for people."""
 
     message_key = "error-generation"
     blame: ClassVar[Blame] = "nobody"
@@ -177,7 +155,7 @@ class GenerationError(BotError):
 
 
 class EngineUnavailable(GenerationError):
-    """The server refused, could not be reached, or answered what no ComfyUI answers."""
+    """The server refused, could not be reached, or answered something that ComfyUI never answers."""
 
     message_key = "error-engine-unavailable"
     blame = "server"
@@ -192,23 +170,23 @@ class EngineStalled(EngineUnavailable):
 
 
 class EngineSick(EngineUnavailable):
-    """It answers, and fails whatever it is given: its disk is full, or the runs of several different people
+    """The server answers and fails every run: its disk is full, or the runs of several different people
     failed on it in a row."""
 
 
 class EngineForgot(EngineUnavailable):
-    """The server knows nothing of a run it was given: it was restarted."""
+    """The server does not have a run that it was given: it was restarted."""
 
 
 class OutOfMemory(GenerationError):
-    """The GPU's memory did not suffice for a batch of this size."""
+    """The GPU does not have enough memory for a batch of this size."""
 
     message_key = "error-out-of-memory"
     blame = "size"
 
 
 class FusionRefused(GenerationError):
-    """The run cannot be made as a batch, only one by one."""
+    """The jobs cannot run as a batch, only one by one."""
 
     message_key = "error-fusion-refused"
     blame = "fusion"
@@ -248,11 +226,11 @@ class StoreError(BotError):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached or written just now."""
+    """The database cannot be reached or written right now."""
 
 
 class LeaseLost(StoreError):
-    """Another process works on this database now; ours must neither dispatch nor post."""
+    """Another process works on this database now; this one must neither dispatch nor post."""
 
 
 class StartupError(BotError):
@@ -260,7 +238,7 @@ class StartupError(BotError):
 
 
 class BadSettings(StartupError):
-    """One or more settings are missing or malformed; one line each."""
+    """Settings are missing or malformed; one line each."""
 
 
 class BadWorkflow(StartupError):

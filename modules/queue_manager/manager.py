@@ -30,15 +30,7 @@ from modules.queue_manager.errors import (
     WrongSourceCount,
 )
 from modules.queue_manager.event_publisher import EventPublisher
-from modules.queue_manager.jobs import (
-    MAX_SEED,
-    GenerationRequest,
-    Job,
-    JobId,
-    Learned,
-    ModelOffer,
-    batch_key,
-)
+from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Learned, ModelOffer, batch_key
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import (
     Cancelled,

@@ -20,15 +20,12 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Seconds on a clock that never jumps."""
-        ...
 
     def unix(self) -> float:
         """Seconds since 1970 by the wall clock, for what is shown or stored."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Return after ``seconds``."""
-        ...
 
 
 # ── the engine ──────────────────────────────────────────────────────────────────────────────────
@@ -83,11 +80,9 @@ class Run(Protocol):
         Raises a `GenerationError` when the run failed; ends normally when it succeeded. Survives a
         dropped socket by itself. May be iterated once.
         """
-        ...
 
     async def fetch(self, index: int) -> Picture:
         """The picture of job ``index``; to be called once the events have ended. Raises `GenerationError`."""
-        ...
 
     async def withdraw(self, *, interrupt: bool) -> bool:
         """Take the run back out of the server's queue; one that has begun is interrupted only if
@@ -97,11 +92,9 @@ class Run(Protocol):
         another client's. Events of an interrupted run end with an error or normally, whichever comes
         first. Raises `GenerationError` if the server cannot be told.
         """
-        ...
 
     async def running(self) -> bool:
         """Whether the server is at it just now. Raises `GenerationError` if it does not say."""
-        ...
 
 
 class ImageEngine(Protocol):
@@ -110,27 +103,21 @@ class ImageEngine(Protocol):
     @property
     def name(self) -> str:
         """Host and port (or what else tells it from others), without credentials: for people and logs."""
-        ...
 
     async def probe(self) -> Capabilities:
         """What the server can do now. Raises `EngineUnavailable` (or a child) if it is not there."""
-        ...
 
     async def submit(self, batch: Batch) -> Run:
         """Hand the batch to the server's own queue. Raises `GenerationError`; nothing is queued then."""
-        ...
 
     async def resume(self, batch: Batch) -> Run | None:
         """Follow a run that a former process submitted, or None if the server knows nothing of it."""
-        ...
 
     async def doubtful(self) -> None:
         """Return when there is a reason to ask again whether the server is there: its socket broke."""
-        ...
 
     async def aclose(self) -> None:
         """Let go of sockets. Runs go on at the server."""
-        ...
 
 
 # ── what happened to a job ──────────────────────────────────────────────────────────────────────
@@ -231,7 +218,6 @@ class JobListener(Protocol):
 
     async def on_event(self, event: JobEvent) -> None:
         """Take note. An exception is logged and goes no further."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,7 +241,6 @@ class PictureDelivery(Protocol):
         Falls back until somewhere works; returns ``kept`` when nowhere did. Raises `StoreUnavailable` or
         `LeaseLost`; whether it was posted is not known then.
         """
-        ...
 
 
 # ── the store ───────────────────────────────────────────────────────────────────────────────────
@@ -289,34 +274,27 @@ class JobStore(Protocol):
 
     async def next_numbers(self, count: int) -> Sequence[int]:
         """``count`` growing job numbers that were never given before."""
-        ...
 
     async def accept(self, jobs: Sequence[Job], sources: Mapping[str, bytes]) -> None:
         """Journal new jobs and the bytes of their sources; returns once they are safe on disk.
 
         Raises `StoreUnavailable` or `LeaseLost`; then nothing was accepted.
         """
-        ...
 
     async def record(self, turn: JobTurn) -> None:
         """Journal a turn; returns once it is safe. Waits out a database that is away; raises `LeaseLost`."""
-        ...
 
     async def source(self, key: str) -> bytes:
         """The bytes of a source image. Raises KeyError if it is gone."""
-        ...
 
     async def backlog(self) -> Backlog:
         """What a former process left behind."""
-        ...
 
     async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
         """What runs have taught, by engine and model."""
-        ...
 
     async def learn(self, engine: str, model: str, learned: Learned) -> None:
         """Remember what runs have taught. Raises `StoreUnavailable` or `LeaseLost`."""
-        ...
 
 
 EngineFactory = Callable[[str], ImageEngine]

@@ -14,10 +14,7 @@ from modules.ai import node_pack as pack
 from modules.ai.comfy.errors import ServerSilent, refusal, short
 from modules.ai.comfy.http import ComfyHttp, Limits
 from modules.ai.workflows.graph import JSON
-from modules.queue_manager.errors import (
-    EngineUnavailable,
-    NoOutput,
-)
+from modules.queue_manager.errors import EngineUnavailable, NoOutput
 
 _VIEWED = (200, 400, 403, 404, 500, 503)
 

@@ -344,8 +344,7 @@ def test_engines_that_come_and_go_leave_nothing_behind() -> None:
         engine.pictures, engine.busy_seconds = turn + 1, 0.1 * turn
         pool.add(engine)
     (sort,) = pool.sorts(None)
-    assert {engine.name for engine in pool.of(sort, 10)} == {engine.name for engine in engine_states}
-    assert sum(map(len, pool._heaps.values())) < 200
+    assert sorted(engine.name for engine in pool.of(sort, 9999)) == [engine.name for engine in engine_states]
 
 
 @pytest.mark.parametrize("where", ["landed", "failed", "journal_dispatch", "started"])
