@@ -1,4 +1,4 @@
-"""From a run that came through to its owners: fetch a picture, write it down, deliver it, write that down."""
+"""From a finished run to the owners: fetch a picture, journal it, deliver it, journal that."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from modules.queue_manager.scheduling.in_flight import InFlightBatch
 log = logging.getLogger(__name__)
 
 DELIVERIES = 8
-"""How often delivering may fail for no reason that is known, before the job does."""
+"""How often delivering may fail for an unknown reason before the job fails."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Deliveries:
-    """``pictures_at_once``: those that are fetched and delivered, and so in memory, at any time."""
+    """``pictures_at_once``: how many are fetched and delivered, and so in memory, at any time."""
 
     queue: FairQueue
     dispatcher: Dispatcher
@@ -40,17 +40,17 @@ class Deliveries:
         pictures = self.pictures_at_once
         self._limiter = DeliveryLimiter(pictures=pictures, per_person=max(1, pictures // 8))
         self.seconds = 0.0
-        """How long it takes from a run's end to its owner, so far."""
+        """Mean time from the end of a run to the delivery."""
 
     async def bring(self, in_flight: InFlightBatch, index: int, job: Job, report: RunReport) -> None:
-        """See the picture of the run's job ``index`` to its owner."""
+        """Fetch and deliver the picture of the run's job ``index``."""
         assert in_flight.run is not None
         ended = self.clock.now()
         async with self._limiter.place(job.request.user_id):
             try:
                 picture = await in_flight.run.fetch(index)
             except GenerationError as error:
-                self.queue.mark(job.id, "taken")  # its picture is not on its way after all
+                self.queue.mark(job.id, "taken")
                 await self.retry.fetch_failed(job, error, in_flight)
                 return
             self.dispatcher.engines.came_through(in_flight.engine, job)
@@ -68,14 +68,14 @@ class Deliveries:
             return
         delivered = Delivered(job=job, receipt=receipt, picture=finished.picture)
         await self.journal.record(delivered)
-        self.dispatcher.end(job.id)  # only now: a picture that was posted can be cancelled no more
+        self.dispatcher.end(job.id)  # only now: a posted picture cannot be cancelled
         self.publisher.tell(delivered)
 
     async def _receipt(self, finished: Finished) -> Receipt:
-        """Deliver, again and again in growing pauses: forever while the store is away, `DELIVERIES` times
-        if delivering itself is at fault. Whether the picture was posted is looked up before each new try.
+        """Deliver, trying again in growing pauses: forever while the store is away, `DELIVERIES` times after
+        other errors. Each new try first looks whether the picture was posted.
 
-        Raises `GenerationError` when it is given up, `LeaseLost`.
+        Raises `GenerationError` when it gives up, and `LeaseLost`.
         """
         tries, backoff = 0, Backoff(first=1.0, longest=60.0)
         while True:

@@ -1,4 +1,4 @@
-"""What becomes of jobs whose run came to nothing: where and with whom they run again, or that they fail."""
+"""Decides what happens to the jobs of a failed run: where and with whom they run again, or that they fail."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatc
 log = logging.getLogger(__name__)
 
 TRIES_ON_SICK = 5
-"""How often a job may fail alone on servers that are held to be sick, before it is no longer believed."""
+"""How often a job may fail alone on sick servers before the job itself fails."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Retry:
-    """Decides by whom an error blames (`GenerationError.blame`)."""
+    """Goes by `GenerationError.blame`."""
 
     queue: FairQueue
     dispatcher: Dispatcher
@@ -35,7 +35,7 @@ class Retry:
         self._engines = self.dispatcher.engines
 
     async def run_failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
-        """A run came to nothing; its jobs that were not cancelled are ``in_flight.aboard``."""
+        """Retry or fail the jobs that were not cancelled."""
         jobs, engine, blame = in_flight.aboard, in_flight.engine, error.blame
         if not jobs:
             return
@@ -53,21 +53,21 @@ class Retry:
                 await self._again(job, error, in_flight)
 
     async def fetch_failed(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
-        """The run came through, and the job's picture alone could not be had."""
+        """The run succeeded, but the job's picture could not be fetched."""
         engine = in_flight.engine
         if error.blame != "content":
             await self._elsewhere(job, error, in_flight)
         elif self._engines.suspect(engine, (job,), error):
             await self._wait_for_cure(job, error, engine)
         elif job.attempts == 0:
-            # One try by itself tells whether the job is to blame.
+            # One run by itself shows whether the job is to blame.
             await self.requeue([replace(job, attempts=1)], error, avoid=engine.name, together=True)
         else:
             await self.fail(job, error)
 
     def is_last_attempt(self, job: Job) -> bool:
-        """Whether the job has one attempt left. That one is its own: if it is this job that kills servers,
-        it takes nobody with it, and the others of its batch are served."""
+        """Whether the job has one attempt left. It makes that one alone: if it is the job that kills servers,
+        no other job fails with it."""
         return 0 < job.attempts == self.max_attempts - 1
 
     async def requeue(
@@ -79,8 +79,8 @@ class Retry:
         together: bool = False,
         because: str | None = None,
     ) -> None:
-        """The jobs wait again, but for those that were cancelled meanwhile: not on the engine ``avoid`` while
-        others can take them, and with nobody else if ``together``, since they failed on ``because``."""
+        """The jobs wait again, except those cancelled meanwhile: not for the engine ``avoid`` while others
+        can take them, and with no other jobs if ``together``, since they failed on ``because``."""
         for job in jobs:
             if self.queue.entry(job.id) is not None:
                 await self.journal.record(Requeued(job=job, error=error))
@@ -97,7 +97,7 @@ class Retry:
         together: bool = False,
         because: str | None = None,
     ) -> None:
-        """As `requeue`, of jobs to which nothing happened that has to be written down."""
+        """Like `requeue`, for jobs to which nothing happened that the journal must know."""
         for job in jobs:
             self.dispatcher.put_back(job, avoid=avoid)
             if self.is_last_attempt(job) and not together:
@@ -111,15 +111,13 @@ class Retry:
             await self.end(Failed(job=job, error=error))
 
     async def end(self, event: Failed | Cancelled) -> None:
-        """The job is over, and it is said only once that is written: it must not come undone by a crash."""
+        """End the job. Listeners hear of it once it is journaled, so that a crash cannot undo it."""
         self.dispatcher.end(event.job.id)
         await self.journal.record(event)
         self.publisher.tell(event)
 
-    # ── by blame ────────────────────────────────────────────────────────────────────────────────
-
     async def _again(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
-        """What becomes of a job by itself, or of one that is not at fault."""
+        """Retry or fail a job that ran alone, or that is not to blame."""
         if error.blame in ("server", "size"):
             await self._elsewhere(job, error, in_flight)
         elif error.blame == "content":
@@ -130,7 +128,7 @@ class Retry:
             await self.fail(job, error)
 
     async def _elsewhere(self, job: Job, error: GenerationError, in_flight: InFlightBatch) -> None:
-        """Once more, on another engine if there is one; what had only waited there does not count."""
+        """Once more, on another engine if there is one; it counts as an attempt only if the run had begun."""
         begun = in_flight.started_at is not None or in_flight.run is None or error.blame == "size"
         again = replace(job, attempts=job.attempts + begun)
         if again.attempts < self.max_attempts:
@@ -141,8 +139,8 @@ class Retry:
             await self.fail(again, AttemptsExhausted(str(error), attempts=again.attempts))
 
     async def _prove_elsewhere(self, job: Job, error: GenerationError, engine: EngineState) -> None:
-        """The job failed alone, for its content: once more on another engine, if there is one. What fails on
-        two engines that nothing else speaks against is at fault itself."""
+        """The job failed alone, for its content: once more on another engine, if there is one. A job that
+        fails on two trusted engines is to blame itself."""
         entry = self.queue.entry(job.id)
         if entry is None:
             return
@@ -156,7 +154,7 @@ class Retry:
             await self.fail(job, error)
 
     async def _wait_for_cure(self, job: Job, error: GenerationError, engine: EngineState) -> None:
-        """The engine is held to be sick, so the job's failure is not its own, `TRIES_ON_SICK` times."""
+        """The engine is sick, so the job is not to blame and waits again, `TRIES_ON_SICK` times at most."""
         entry = self.queue.entry(job.id)
         if entry is None:
             return
@@ -169,6 +167,6 @@ class Retry:
     async def _split(
         self, jobs: Sequence[Job], error: GenerationError, size: int, engine: EngineState
     ) -> None:
-        """Run the jobs again in smaller batches: what is to blame ends up alone."""
+        """Run the jobs again in smaller batches, until the one to blame runs alone."""
         for start in range(0, len(jobs), size):
             await self.requeue(jobs[start : start + size], error, together=True, because=engine.name)

@@ -1,4 +1,4 @@
-"""Brings waiting jobs and free engines together: holds the fair queue and asks `batching` what to do."""
+"""Matches waiting jobs and free engines, by the fair queue and the rules of `batching`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from modules.queue_manager.scheduling.idle_engines import IdleEngines
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 
 SLOWER = 1.2
-"""An engine whose run takes at most so many times the fastest one's is not asked to stand back."""
+"""An engine whose run takes at most this many times the fastest one's does not stand back."""
 
 SOONER = 0.95
-"""An engine stands back if the others need at most this share of its time: not for a mere tie."""
+"""An engine stands back only if the others need at most this share of its time."""
 
 PLANNED = 16
-"""Engines that are considered when one is asked to stand back."""
+"""Engines that are considered when one may have to stand back."""
 
 RECHECK = 0.25
-"""Seconds after which an engine that stood back looks again, if nothing else makes it."""
+"""Seconds after which an engine that stood back looks again, if nothing happens before."""
 
 QUIET = 0.2
-"""Share of the window without a newcomer after which an idle engine waits no longer."""
+"""Share of the window without a new job after which an idle engine stops waiting."""
 
 FASTEST_FOR = 1.0
 """Seconds for which the fastest engine's time is remembered."""
@@ -39,8 +39,8 @@ FASTEST_FOR = 1.0
 
 @dataclass(kw_only=True, slots=True)
 class _Group:
-    """Jobs that must run together and before others: the halves of a batch that failed for its
-    content or its size, on the engine ``because``."""
+    """Jobs that run together and before others: part of a batch that failed for its content or its size on
+    the engine ``because``."""
 
     jobs: tuple[Job, ...]
     because: str | None = None
@@ -48,7 +48,8 @@ class _Group:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Dispatcher:
-    """Who waits, who is free, and who gets what. Decides only; it starts and awaits nothing."""
+    """Decides only: it starts and awaits nothing. ``window`` (seconds): how long an idle engine waits for a
+    batch to fill."""
 
     queue: FairQueue
     offers: Mapping[str, ModelOffer]
@@ -80,7 +81,6 @@ class Dispatcher:
     # ── engines ─────────────────────────────────────────────────────────────────────────────────
 
     def unregister(self, engine: EngineState) -> None:
-        """A worker went."""
         self.engines.remove(engine)
         self._idle_engines.remove(engine)
         self._note_warm(engine)
@@ -105,9 +105,9 @@ class Dispatcher:
             engine.next_batch = None
 
     def seen(self, engine: EngineState) -> None:
-        """Something about this engine may have changed: its state, its model, what it can do."""
+        """The engine's state, its model or what it can do may have changed."""
         if engine.state == "down":
-            engine.warm = None  # what was loaded may be loaded no more
+            engine.warm = None  # its models may be unloaded
         self._note_warm(engine)
         if (
             engine.living
@@ -121,7 +121,7 @@ class Dispatcher:
         self.schedule()
 
     def adopt(self, batch: Batch, engine: EngineState, run: Run) -> InFlightBatch:
-        """A batch that a former process gave to the engine, and that the engine still has."""
+        """Follow a batch that a former process gave to the engine, and that the engine still has."""
         now = self.clock.now()
         in_flight = InFlightBatch(
             batch=batch,
@@ -145,7 +145,7 @@ class Dispatcher:
         return in_flight
 
     def land(self, in_flight: InFlightBatch) -> None:
-        """The batch occupies its engine no longer."""
+        """The engine is through with the batch."""
         if in_flight in in_flight.engine.batches:
             in_flight.engine.batches.remove(in_flight)
         self.seen(in_flight.engine)
@@ -165,27 +165,26 @@ class Dispatcher:
         self.queue.dispatch(job.id)
 
     def put_back(self, job: Job, *, avoid: str | None = None) -> None:
-        """A job of a batch waits again, in its old place; not for ``avoid`` while others can take it."""
+        """A job waits again, in its old place; not for the engine ``avoid`` while others can take it."""
         if avoid is not None:
             self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
         self.queue.put_back(job)
         self.schedule()
 
     def keep_together(self, jobs: tuple[Job, ...], *, because: str | None = None) -> None:
-        """Waiting jobs go first, and with nobody else, since they failed on the engine ``because``."""
+        """Waiting jobs go first and with no others, since they failed on the engine ``because``."""
         self._grouped.update(job.id for job in jobs)
         self._groups.append(_Group(jobs=jobs, because=because))
         self.schedule()
 
     def _absolve(self, engine: EngineState) -> None:
-        """What failed on the engine was its own fault: those jobs wait like all others again."""
+        """The engine was to blame for what failed there: those jobs wait like all others again."""
         for group in [group for group in self._groups if group.because == engine.name]:
             self._groups.remove(group)
             self._grouped.difference_update(job.id for job in group.jobs)
         self.schedule()
 
     def end(self, job_id: JobId) -> None:
-        """The job is over."""
         entry = self.queue.entry(job_id)
         self.queue.end(job_id)
         if entry is not None and not self.queue.waiting_count(entry.job.key):
@@ -198,7 +197,7 @@ class Dispatcher:
     # ── matching ────────────────────────────────────────────────────────────────────────────────
 
     def schedule(self) -> None:
-        """Look once, soon, however many reasons there are."""
+        """Match once, soon, however often this is called."""
         if self._pending is None:
             self._pending = asyncio.get_running_loop().call_soon(self._match)
 
@@ -232,16 +231,15 @@ class Dispatcher:
                 if engine.next_batch is None or engine.next_batch.done():
                     self._idle_engines.remove(engine)  # cancelled in this instant
                     continue
-                jobs = self._jobs_for(engine, now)
-                if jobs:
+                if jobs := self._next_group(engine) or self._next_jobs(engine, now):
                     self._send(engine, jobs, now)
                     return True
                 if engine.name not in self._stood_back and not self._avoid:
-                    break  # nor is there anything for the others of this sort
+                    break  # the others of this sort find nothing either
         return self._after_you(now)
 
     def _after_you(self, now: float) -> bool:
-        """Where everybody stands back for somebody else and nobody is at work, the quickest goes."""
+        """If every engine stands back for another one and none is at work, the quickest one goes."""
         if not self._stood_back or any(
             engine.batches for engine in self.engines.states.values() if engine.living
         ):
@@ -255,15 +253,10 @@ class Dispatcher:
         first = min(heads, key=lambda entry: entry.order, default=None)
         return None if first is None else self.weights(first.job.key)
 
-    def _jobs_for(self, engine: EngineState, now: float) -> list[Job]:
-        if (jobs := self._next_group(engine)) is not None:
-            return jobs
-        return self._next_jobs(engine, now)
-
     def _send(self, engine: EngineState, jobs: list[Job], now: float) -> None:
         key = jobs[0].key
         first = self.queue.head(key)
-        if first is None or first.job in jobs:  # else who waits longest goes on doing so
+        if first is None or first.job in jobs:  # else the first one is passed over once more
             self._passes.pop(key, None)
         weights = self.weights(key)
         swapped = engine.warm != weights
@@ -290,23 +283,20 @@ class Dispatcher:
         assert engine.next_batch is not None
         engine.next_batch.set_result(in_flight)
 
-    def _next_group(self, engine: EngineState) -> list[Job] | None:
+    def _next_group(self, engine: EngineState) -> list[Job]:
         for group in list(self._groups):
             jobs = [job for job in group.jobs if job.id in self._grouped]
             entries = [entry for job in jobs if (entry := self.queue.entry(job.id)) and entry.waiting]
-            limit = engine.rows(group.jobs[0].key.model)
             if not entries:
                 self._groups.remove(group)
-            elif limit > 0 and self._may_run(entries[0].job, engine):
+                continue
+            limit = engine.rows(entries[0].job.key.model)
+            if limit > 0 and self._may_run(entries[0].job, engine):
                 taken = [entry.job for entry in entries[:limit]]
                 self._grouped.difference_update(job.id for job in taken)
-                # The others stay a group; those taken may be one again, but another one.
-                at = self._groups.index(group)
-                del self._groups[at]
-                if left := tuple(entry.job for entry in entries[limit:]):
-                    self._groups.insert(at, _Group(jobs=left, because=group.because))
+                group.jobs = tuple(entry.job for entry in entries[limit:])
                 return taken
-        return None
+        return []
 
     def _next_jobs(self, engine: EngineState, now: float) -> list[Job]:
         candidates = self._candidates(engine)
@@ -335,9 +325,8 @@ class Dispatcher:
         for key in self.queue.batch_keys():
             if engine.limits.of(key.model) <= 0:
                 continue
-            jobs = self.queue.first(key, 1, accept=self._acceptor(engine))
-            if jobs:
-                entry = self.queue.entry(jobs[0].id)
+            for job in self.queue.first(key, 1, accept=self._acceptor(engine)):
+                entry = self.queue.entry(job.id)
                 assert entry is not None
                 found.append(Candidate(key=key, weights=self.weights(key), order=entry.order))
         return found
@@ -348,23 +337,23 @@ class Dispatcher:
         return lambda job: job.id not in self._grouped and self._may_run(job, engine)
 
     def _may_run(self, job: Job, engine: EngineState) -> bool:
-        """Whether ``engine`` has not failed this job yet, or is all there is."""
+        """Whether the job has not failed on ``engine``, or no other engine can run it."""
         avoid = self._avoid.get(job.id)
         if not avoid or engine.name not in avoid:
             return True
         if engine.sick and self._others_wait(engine):
-            return False  # whether it is well again is shown by a job that has not failed there
+            return False  # a job that has not failed there shows whether it works again
         return not self.elsewhere(job, avoid)
 
     def elsewhere(self, job: Job, avoid: Collection[str]) -> bool:
-        """Whether an engine besides those in ``avoid`` could run the job."""
+        """Whether an engine that is not in ``avoid`` could run the job."""
         return any(
             other.living and not other.sick and other.name not in avoid and other.limits.of(job.key.model) > 0
             for other in self.engines.states.values()
         )
 
     def _others_wait(self, engine: EngineState) -> bool:
-        """Whether jobs wait for ``engine`` that have not failed there."""
+        """Whether a waiting job could run on ``engine`` and has not failed there."""
         waiting = sum(
             self.queue.waiting_count(key)
             for key in self.queue.batch_keys()
@@ -377,8 +366,8 @@ class Dispatcher:
         return waiting > failed
 
     def _left_to_others(self, engine: EngineState, candidates: list[Candidate], now: float) -> list[BatchKey]:
-        """The keys that another engine has loaded and will have done by the time at which this one would,
-        having passed them over as often as it may."""
+        """The keys to leave to another engine: it has their model loaded, and will be done with them before
+        this engine would, which first passes them over as often as it may."""
         foreign = [c for c in candidates if c.weights != engine.warm and c.weights in self._with_loaded]
         if not foreign:
             return []
@@ -399,8 +388,8 @@ class Dispatcher:
         ]
 
     def _serves_by(self, other: EngineState, key: BatchKey, until: float, now: float) -> bool:
-        """Whether ``other``, which has the model loaded, may run the first job of ``key``, and will have done
-        it in ``until`` seconds as far as anything is known."""
+        """Whether ``other``, which has the model loaded, may run the first job of ``key`` and will be done
+        with it in ``until`` seconds, as far as is known."""
         head = self.queue.head(key)
         able = other.reliable and other.limits.of(key.model) > 0
         if not able or head is None or not self._may_run(head.job, other):
@@ -409,7 +398,7 @@ class Dispatcher:
         return free_in is None or free_in + (self._seconds(other, key, 1, swap=False) or 0.0) <= until
 
     def _note_warm(self, engine: EngineState) -> None:
-        """Keep note of what is loaded on living engines."""
+        """Update what is loaded on living engines."""
         before = self._warm.pop(engine.name, None)
         now = engine.warm if engine.living and engine.name in self.engines.states else None
         if before is not None:
@@ -422,8 +411,8 @@ class Dispatcher:
             self._with_loaded.setdefault(now, {})[engine.name] = engine
 
     def _gathering(self, engine: EngineState, jobs: list[Job], limit: int, now: float) -> bool:
-        """An idle engine waits a moment for a batch to fill: until nobody is ``expected`` and nobody came
-        for a while, at most ``window`` seconds from the first one's arrival."""
+        """Whether an idle engine waits for a batch to fill: until nobody is ``expected`` and no job has come
+        for a while, at most ``window`` seconds from the first job's arrival."""
         if engine.batches or len(jobs) >= limit or self.window <= 0:
             return False
         arrivals = [self._arrived.get(job.id, 0.0) for job in jobs]
@@ -437,8 +426,8 @@ class Dispatcher:
         return True
 
     def _stands_back(self, engine: EngineState, jobs: list[Job], now: float) -> bool:
-        """Whether the other engines would have finished all that waits, these jobs included, before
-        this engine had finished them."""
+        """Whether the other engines would finish everything that waits before this engine finished
+        ``jobs``."""
         key, rows = jobs[0].key, len(jobs)
         mine = self._seconds(engine, key, rows, swap=engine.warm != self.weights(key))
         if mine is None:
@@ -448,7 +437,7 @@ class Dispatcher:
             return False
         limit = engine.rows(key.model)
         if len(self.queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
-            return False  # more than the others could do in that time, whoever they are
+            return False  # more than any other engines could do in that time
         others = [
             s
             for s in self.engines.states.values()
@@ -465,7 +454,7 @@ class Dispatcher:
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
-        """What the run takes on the fastest living engine, looked up once a second at most."""
+        """Seconds of the run on the fastest living engine, computed at most once a second."""
         known = self._fastest_known.get((key, rows))
         if known is not None and known[0] > now:
             return known[1]
@@ -482,7 +471,7 @@ class Dispatcher:
         return fastest
 
     def _work_until(self, key: BatchKey) -> list[Work]:
-        """Everything that waits, the jobs in question last."""
+        """Everything that waits, the jobs of ``key`` last."""
         work = [
             Work(key=other, weights=self.weights(other), count=self.queue.waiting_count(other))
             for other in self.queue.batch_keys()
@@ -494,11 +483,10 @@ class Dispatcher:
     # ── values for planners ─────────────────────────────────────────────────────────────────────
 
     def weights(self, key: BatchKey) -> str:
-        """What must be loaded for jobs of ``key``."""
         return self.offers[key.model].weights or key.model
 
     def lane(self, engine: EngineState, now: float) -> Lane | None:
-        """The engine as a planner sees it, or None while it cannot be told when it is free."""
+        """The engine as a planner sees it; None while it is unknown when it will be free."""
         free_in = engine.free_in(now)
         if free_in is None:
             return None

@@ -172,8 +172,8 @@ class DurationBook:
         return borrowed[1]
 
     def alone(self, model: str) -> float | None:
-        """Seconds for one picture by itself with the model loaded: the mean of at most `BORROWED` engines that
-        have run it; None while none has."""
+        """Seconds for one picture by itself with the model loaded: the mean of at most `BORROWED` engines
+        that have run it; None while none has."""
         engines = self._engines.get(model, ())[:BORROWED]
         runs = [self._learned[engine, model].predict(1).warm for engine in engines]
         return sum(runs) / len(runs) if runs else None
