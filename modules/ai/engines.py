@@ -58,11 +58,9 @@ class ComfyEngine:
 
     @property
     def name(self) -> str:
-        """Host and port."""
         return self.client.name
 
     async def probe(self) -> Capabilities:
-        """See `ports.ImageEngine.probe`."""
         self._report = await inspect(self.client, self.templates, max_batch=self.max_batch)
         await self._stream.connect()
         return Capabilities(
@@ -73,7 +71,6 @@ class ComfyEngine:
         )
 
     async def submit(self, batch: Batch) -> ComfyRun:
-        """See `ports.ImageEngine.submit`."""
         template = self._template(batch)
         fused = await self._fused(template, batch)
         await self._stream.connect()
@@ -107,11 +104,9 @@ class ComfyEngine:
         return self._run(batch, template, fused, standing, told=told)
 
     async def doubtful(self) -> None:
-        """See `ports.ImageEngine.doubtful`."""
         await self._stream.broken()
 
     async def aclose(self) -> None:
-        """See `ports.ImageEngine.aclose`."""
         await self._stream.aclose()
 
     # ── the parts of submit ─────────────────────────────────────────────────────────────────────

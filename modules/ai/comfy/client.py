@@ -61,7 +61,6 @@ class ComfyClient:
 
     @property
     def name(self) -> str:
-        """Host, port and path, without credentials."""
         return self.http.name
 
     # ── prompts ─────────────────────────────────────────────────────────────────────────────────
@@ -196,7 +195,6 @@ class ComfyClient:
     # ── inventory ───────────────────────────────────────────────────────────────────────────────
 
     async def system_stats(self) -> Mapping[str, JSON]:
-        """Version, command line and devices."""
         return await self._object("/system_stats")
 
     async def object_info(self, class_type: str) -> Mapping[str, JSON] | None:

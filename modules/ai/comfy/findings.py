@@ -25,7 +25,6 @@ _COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and restar
 
 
 def about_version(server: str, version: str, memory_gb: float | None) -> list[Finding]:
-    """What the server is."""
     what = f"{server} is ComfyUI {version}" + (f" with {memory_gb:.1f} GB" if memory_gb else "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2 or numbers >= OLDEST_COMFYUI:

@@ -78,12 +78,10 @@ class ComfyHttp:
 
     @property
     def has_key(self) -> bool:
-        """Whether a key goes with each request."""
         return "Authorization" in self.headers
 
     @property
     def encrypted(self) -> bool:
-        """Whether requests travel by TLS."""
         return self._base.scheme == "https"
 
     @property

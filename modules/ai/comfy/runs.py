@@ -77,7 +77,6 @@ class ComfyRun:
         self._ended = False
 
     async def events(self) -> AsyncIterator[RunEvent]:
-        """See `ports.Run.events`."""
         try:
             if self.standing is not None:
                 for found in self._read_state(self.standing):
@@ -89,7 +88,6 @@ class ComfyRun:
             self.stream.leave(self.batch.id)
 
     async def fetch(self, index: int) -> Picture:
-        """See `ports.Run.fetch`."""
         place = self.fused.places[index]
         if isinstance(place, SavedFile) and place.node not in self._outputs:
             standing = await self._patiently(lambda: self.client.look_up(self.batch.id))
@@ -97,7 +95,6 @@ class ComfyRun:
         return await self._patiently(lambda: download(self.client, place, self._outputs))
 
     async def withdraw(self, *, interrupt: bool) -> bool:
-        """See `ports.Run.withdraw`."""
         standing = await self.client.look_up(self.batch.id)
         if standing.state == "pending":
             await self.client.dequeue(self.batch.id)
@@ -110,7 +107,6 @@ class ComfyRun:
         return standing.state == "unknown" and not self._begun
 
     async def running(self) -> bool:
-        """See `ports.Run.running`."""
         return (await self.client.look_up(self.batch.id)).state == "running"
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────

@@ -60,7 +60,6 @@ class EventStream:
 
     @property
     def up(self) -> bool:
-        """Whether the socket is open."""
         return self._up.is_set()
 
     async def connect(self) -> bool:
@@ -106,7 +105,6 @@ class EventStream:
             _put(inbox, SocketChanged(self.up))
 
     async def aclose(self) -> None:
-        """Close the socket and stop trying."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -62,7 +62,6 @@ class BatchLimits:
         return self._signature
 
     def models(self) -> tuple[str, ...]:
-        """The models the engine can run."""
         return tuple(model for model in self._told if self.of(model) > 0)
 
     def of(self, model: str) -> int:

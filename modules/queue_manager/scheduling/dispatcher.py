@@ -153,7 +153,6 @@ class Dispatcher:
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, job: Job) -> None:
-        """A newly accepted job waits."""
         now = self.clock.now()
         self.queue.add(job, now=now)
         self._arrived[job.id] = now
@@ -398,7 +397,6 @@ class Dispatcher:
         return free_in is None or free_in + (self._seconds(other, key, 1, swap=False) or 0.0) <= until
 
     def _note_warm(self, engine: EngineState) -> None:
-        """Update what is loaded on living engines."""
         before = self._warm.pop(engine.name, None)
         now = engine.warm if engine.living and engine.name in self.engines.states else None
         if before is not None:

@@ -1,6 +1,6 @@
-"""Every engine, and what is known of it: whether it is there, what it can do, whether it is to be trusted.
+"""Every engine, and what is known of it: whether it is there, what it can do, whether it can be trusted.
 
-The only writer of that part of `EngineState`; workers and the queue tell it what happened.
+Workers and the queue report to it; nobody else writes that part of `EngineState`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from modules.queue_manager.errors import EngineSick, GenerationError
 from modules.queue_manager.jobs import Job, Learned
@@ -20,13 +21,13 @@ from modules.queue_manager.status import EngineAvailability
 log = logging.getLogger(__name__)
 
 Remember = Callable[[str, str, Learned], None]
-"""Keeps what the runs of a model on an engine have taught: (engine, model, what)."""
+"""Stores what the runs of a model on an engine have taught: (engine, model, what)."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class EngineRegistry:
-    """``on_change`` hears of each engine that may be of another use than before; ``on_sick`` of each that is
-    held to be sick from now on; ``remember`` of what outlives the process."""
+    """``on_change`` is called with each engine whose use may have changed, ``on_sick`` with each that has
+    become sick, ``remember`` with what outlives the process."""
 
     clock: Clock
     on_change: Callable[[EngineState], None]
@@ -40,37 +41,29 @@ class EngineRegistry:
 
     @property
     def states(self) -> Mapping[str, EngineState]:
-        """Every engine, living or not."""
         return self._states
 
     def living(self) -> Iterator[EngineState]:
-        """Those to which jobs may go."""
         return (engine for engine in self._states.values() if engine.living)
 
     def add(self, engine: EngineState) -> None:
-        """An engine came."""
         self._states[engine.name] = engine
 
     def remove(self, engine: EngineState) -> None:
-        """An engine went."""
         self._states.pop(engine.name, None)
 
-    # ── whether it is there, and what it can do ─────────────────────────────────────────────────
-
     def become(self, engine: EngineState, state: EngineAvailability) -> None:
-        """The engine is in this state now."""
         if engine.state != state:
             engine.state, engine.since = state, self.clock.unix()
             log.info("Engine is %s", state, extra={"engine": engine.name})
         self.on_change(engine)
 
     def doubt(self, engine: EngineState, *, doubted: bool) -> None:
-        """The engine is being asked whether it is still there, or has answered."""
+        """Whether the engine is being asked if it is still there."""
         engine.doubted = doubted
         self.on_change(engine)
 
     def told(self, engine: EngineState, capabilities: Capabilities) -> None:
-        """The engine said what it can do."""
         engine.limits.tell(
             capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
         )
@@ -81,26 +74,23 @@ class EngineRegistry:
         self.on_change(engine)
 
     def unavailable(self, engine: EngineState, why: str) -> None:
-        """The engine cannot be used."""
         if engine.last_error != why:
             log.warning("Engine is not available: %s", why, extra={"engine": engine.name})
         engine.last_error = why
 
     def available(self, engine: EngineState) -> None:
-        """The engine answered; one that is held to be sick has to show more than that."""
+        """The engine answered; a sick one has to show more than that."""
         if not engine.sick:
             engine.last_error = None
 
-    # ── what its runs taught ────────────────────────────────────────────────────────────────────
-
     def recall(self, learned: Mapping[str, Mapping[str, Learned]]) -> None:
-        """What former processes learned, by engine and model."""
+        """Take over what former processes learned, by engine and model."""
         for name, models in learned.items():
             self._learned.setdefault(name, {}).update(models)
             self._working.update(model for model, told in models.items() if told.proven)
 
     def limits(self, name: str) -> BatchLimits:
-        """What is known of an engine's limits; what it learns from now on is remembered."""
+        """An engine's limits as far as known; what they learn from now on is remembered."""
         known = self._learned.setdefault(name, {})
 
         def remember(model: str, learned: Learned) -> None:
@@ -110,7 +100,6 @@ class EngineRegistry:
         return BatchLimits(known, remember)
 
     def run_ended(self, in_flight: InFlightBatch, seconds: float) -> None:
-        """A run came through."""
         engine, model, jobs = in_flight.engine, in_flight.batch.key.model, in_flight.batch.jobs
         engine.busy_seconds += seconds
         engine.limits.succeeded(model, len(jobs))
@@ -120,7 +109,6 @@ class EngineRegistry:
             self.run_alone(engine, model, why)
 
     def out_of_memory(self, in_flight: InFlightBatch) -> None:
-        """A run did not fit."""
         engine, model = in_flight.engine, in_flight.batch.key.model
         rows = len(in_flight.batch.jobs)
         limit = engine.limits.out_of_memory(model, rows)
@@ -128,17 +116,15 @@ class EngineRegistry:
         log.warning("Out of memory with %d pictures; %d at most from now on", rows, limit, extra=extra)
 
     def run_alone(self, engine: EngineState, model: str, why: str) -> None:
-        """The engine fuses ``model`` no more, until its template, the node pack or the server changes."""
+        """Stop fusing ``model`` on the engine, until its template, the node pack or the server changes."""
         if engine.limits.why_alone(model) is None:
             engine.limits.run_alone(model, why)
             log.warning("%s runs one by one from now on: %s", model, why, extra={"engine": engine.name})
             self.on_change(engine)
 
-    # ── whether it is to be trusted ─────────────────────────────────────────────────────────────
-
     def suspect(self, engine: EngineState, jobs: Sequence[Job], error: GenerationError) -> bool:
-        """A run of ``jobs`` failed. True if the engine is held to be sick, by its record or by what the error
-        says: it gets nothing more then, but for one job at a time that shows whether it is well again."""
+        """A run of ``jobs`` failed. True if the engine is sick, by its record or by what the error says: it
+        then gets one job at a time, which shows whether it works again."""
         if error.blame == "content" and jobs:
             engine.fusion_doubts.failed(jobs[0].key.model, [job.id for job in jobs])
         unmistakable = isinstance(error, EngineSick)
@@ -150,7 +136,7 @@ class EngineRegistry:
         return engine.sick
 
     def came_through(self, engine: EngineState, job: Job) -> None:
-        """The engine made the job's picture: it is sound, and the job innocent of what befell others."""
+        """The engine made the job's picture: it works, and the job is not to blame for failures elsewhere."""
         engine.pictures += 1
         engine.record.succeeded(self.clock.now())
         if engine.sick:
@@ -165,19 +151,19 @@ class EngineRegistry:
                     self._condemn(other)
 
     def trusted(self, name: str, job: Job) -> bool:
-        """Whether nothing failed there lately but what ``job`` was part of."""
+        """Whether every recent failure there was of a run with ``job``."""
         engine = self._states.get(name)
         return engine is None or not (engine.sick or engine.record.failed_without(job.id))
 
     def blame_job(self, job: Job, engines: Sequence[str]) -> None:
         """The job failed on all of ``engines``: if one of them made pictures meanwhile, it is to blame."""
-        blamed = [engine for name in engines if (engine := self._states.get(name)) is not None]
-        if any(a.record.succeeded_at >= b.record.since for a in blamed for b in blamed if a is not b):
+        blamed = [self._states[name] for name in set(engines) if name in self._states]
+        if any(a.record.succeeded_at >= b.record.since for a, b in permutations(blamed, 2)):
             for engine in blamed:
                 engine.record.guilty(job.id)
 
     def _is_convicted(self, engine: EngineState) -> bool:
-        """Whether more people would have to be guilty than is believed."""
+        """Whether so many people would have to be guilty that the engine is the likelier culprit."""
         return engine.record.culprits(self._working) >= SICK_AFTER
 
     def _condemn(self, engine: EngineState) -> None:

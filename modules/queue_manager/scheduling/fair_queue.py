@@ -49,12 +49,10 @@ class QueueEntry:
 
     @property
     def waiting(self) -> bool:
-        """Whether it is in the queue, and no server has it."""
         return self.state == "waiting"
 
     @property
     def order(self) -> Order:
-        """Where it stands among all."""
         tier = self.job.request.tier if self.turn else self.tier
         return (-tier, self.turn, self.tag, self.job.number)
 
@@ -127,7 +125,6 @@ class FairQueue:
         return self._counts["waiting"]
 
     def count(self, state: JobState) -> int:
-        """Active jobs in this state."""
         return self._counts[state]
 
     @property
@@ -136,7 +133,6 @@ class FairQueue:
         return len(self._people)
 
     def entry(self, job_id: JobId) -> QueueEntry | None:
-        """The standing of an active job."""
         return self._entries.get(job_id)
 
     def of_user(self, user_id: int) -> tuple[QueueEntry, ...]:
@@ -145,16 +141,13 @@ class FairQueue:
         return tuple(person.entries) if person else ()
 
     def active_count(self, user_id: int) -> int:
-        """How many active jobs a person has."""
         person = self._people.get(user_id)
         return len(person.entries) if person else 0
 
     def batch_keys(self) -> tuple[BatchKey, ...]:
-        """The batch keys of waiting jobs."""
         return tuple(self._by_key)
 
     def waiting_count(self, key: BatchKey) -> int:
-        """How many jobs of ``key`` wait."""
         return len(self._by_key.get(key, ()))
 
     def ahead(self, job_id: JobId) -> int:
@@ -162,7 +155,6 @@ class FairQueue:
         return self._line.before(self._entries[job_id].order)
 
     def head(self, key: BatchKey) -> QueueEntry | None:
-        """The first waiting job of ``key``."""
         order = next(iter(self._by_key.get(key, ())), None)
         return None if order is None else self._by_sequence[order[-1]]
 

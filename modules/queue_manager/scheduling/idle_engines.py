@@ -41,7 +41,6 @@ class IdleEngines:
         insort(self._by_sort.setdefault(sort, []), (engine.pace, engine.name, engine))
 
     def remove(self, engine: EngineState) -> None:
-        """The engine waits no longer."""
         if engine.name not in self._places:
             return
         sort, pace = self._places.pop(engine.name)

@@ -1,4 +1,4 @@
-"""The engines that are there now: one worker each, added and removed while the bot runs."""
+"""One worker for each engine, added and removed while the bot runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from modules.queue_manager.workers.worker import GpuWorker, WorkerTimes
 log = logging.getLogger(__name__)
 
 AFTER_A_MISTAKE = 5.0
-"""Seconds until a server gets another worker after its last one died of a mistake of ours."""
+"""Seconds until a server gets a new worker after the last one died of a bug."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Fleet:
-    """A worker for each URL. Several URLs that lead to one server are the operator's affair."""
+    """A worker for each URL, even if several URLs lead to the same server."""
 
     runs: RunTracker
     make_engine: EngineFactory
@@ -34,8 +34,8 @@ class Fleet:
         self._tasks: dict[asyncio.Task[None], GpuWorker] = {}
 
     async def set_urls(self, urls: Sequence[str]) -> None:
-        """Serve exactly these, but for drained ones: new ones get a worker, the others finish their batch
-        and leave."""
+        """Serve exactly these, except drained ones: new ones get a worker, the others finish their batch and
+        leave."""
         self._drained.intersection_update(urls)
         for url in [url for url in self._workers if url not in urls]:
             log.info("Engine leaves", extra={"engine": self._workers[url].engine.name})
@@ -54,7 +54,7 @@ class Fleet:
         task.add_done_callback(partial(self._ended, url))
 
     async def _serve(self, worker: GpuWorker, before: Sequence[asyncio.Task[None]], pause: float) -> None:
-        """A server that was taken away and named again has its last batch to finish first."""
+        """Serve after ``before``: a server that left and came back finishes its last batch first."""
         if before:
             await asyncio.wait(before)
         if pause:
@@ -67,12 +67,12 @@ class Fleet:
             log.error("A worker died", exc_info=error, extra={"engine": worker.engine.name})
             for in_flight in list(worker.engine.batches):
                 self.runs.rescue(in_flight)
-            if self._workers.get(url) is worker:  # by a mistake of ours, which costs no server
+            if self._workers.get(url) is worker:  # a bug must not cost the server
                 self._start(url, pause=AFTER_A_MISTAKE)
 
     async def drain(self, name: str) -> bool:
-        """Let the engine of this name finish its batch and take no more, until `recall`. False if there is
-        none of this name."""
+        """Let the engine finish its batch and take no more, until `recall`. False if there is none of this
+        name."""
         for url, worker in list(self._workers.items()):
             if name in (url, worker.engine.name):
                 self._workers.pop(url).drain()
@@ -85,7 +85,7 @@ class Fleet:
         self._drained.clear()
 
     def engines(self) -> tuple[EngineStatus, ...]:
-        """Every engine, leaving ones included, in the order in which they came."""
+        """Every engine, leaving ones included, in the order of arrival."""
         return tuple(self._status(worker) for worker in self._tasks.values())
 
     def _status(self, worker: GpuWorker) -> EngineStatus:
@@ -104,8 +104,8 @@ class Fleet:
         )
 
     async def aclose(self, grace_seconds: float) -> None:
-        """Drain every worker; those that are not through after ``grace_seconds`` are cancelled, and
-        their runs go on at the servers, to be taken up at the next start."""
+        """Drain every worker. Those that are not done after ``grace_seconds`` are cancelled; their runs go on
+        at the servers and are taken over at the next start."""
         for worker in self._tasks.values():
             worker.drain()
         self._workers.clear()
