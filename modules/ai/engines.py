@@ -109,8 +109,6 @@ class ComfyEngine:
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    # ── the parts of submit ─────────────────────────────────────────────────────────────────────
-
     def _template(self, batch: Batch) -> WorkflowTemplate:
         template = self.templates.get(batch.key.model)
         if template is None:

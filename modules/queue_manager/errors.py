@@ -15,9 +15,14 @@ fused (run its jobs one by one), one of its jobs (split until it stands alone), 
 
 
 class BotError(Exception):
-    """``message_key`` names the sentence in the catalogue, ``fields`` fill its blanks."""
+    """``message_key``, an argument of the subclass, names the sentence in the catalogue; ``fields`` fill its
+    blanks."""
 
     message_key: ClassVar[str] = "error-unexpected"
+
+    def __init_subclass__(cls, *, message_key: str | None = None) -> None:
+        if message_key is not None:
+            cls.message_key = message_key
 
     def __init__(self, reason: str = "", /, **fields: str | int | float) -> None:
         super().__init__(reason or type(self).__name__)
@@ -29,116 +34,80 @@ class RequestRejected(BotError):
     """The request cannot be taken; nothing was queued. The sentence is for the person who asked."""
 
 
-class BadPrompt(RequestRejected):
+class BadPrompt(RequestRejected, message_key="error-bad-prompt"):
     """Empty, or longer than ``limit`` characters (fields: length, limit)."""
 
-    message_key = "error-bad-prompt"
 
-
-class BadSize(RequestRejected):
+class BadSize(RequestRejected, message_key="error-bad-size"):
     """The model's card does not allow this size (fields: size, allowed)."""
 
-    message_key = "error-bad-size"
 
-
-class BadSeed(RequestRejected):
+class BadSeed(RequestRejected, message_key="error-bad-seed"):
     """Not a whole number from 0 to 2^53 − 1 (fields: seed)."""
 
-    message_key = "error-bad-seed"
 
-
-class BadSourceImage(RequestRejected):
+class BadSourceImage(RequestRejected, message_key="error-bad-source-image"):
     """The upload is not a picture that can be read; ``problem`` is one of not-image, truncated,
     too-many-pixels, too-many-bytes, took-too-long, gone."""
-
-    message_key = "error-bad-source-image"
 
     def __init__(self, problem: str, /, **fields: str | int | float) -> None:
         super().__init__(problem, problem=problem, **fields)
 
 
-class NoSourceImage(RequestRejected):
+class NoSourceImage(RequestRejected, message_key="error-no-source-image"):
     """An edit without a picture, and no earlier one to fall back on."""
 
-    message_key = "error-no-source-image"
 
-
-class WrongSourceCount(RequestRejected):
+class WrongSourceCount(RequestRejected, message_key="error-source-count"):
     """More or fewer pictures than the model starts from (fields: model, count, such as 1 or 1–2)."""
 
-    message_key = "error-source-count"
 
-
-class UnknownModel(RequestRejected):
+class UnknownModel(RequestRejected, message_key="error-unknown-model"):
     """No card of this name and kind (fields: model)."""
 
-    message_key = "error-unknown-model"
 
-
-class ModelUnavailable(RequestRejected):
+class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
     """There is a card, but no living server has what it needs (fields: model)."""
 
-    message_key = "error-model-unavailable"
 
-
-class NotAllowedHere(RequestRejected):
+class NotAllowedHere(RequestRejected, message_key="error-not-allowed-here"):
     """The model's card says nsfw and the channel is not age-restricted (fields: model)."""
 
-    message_key = "error-not-allowed-here"
 
-
-class UserLimitReached(RequestRejected):
+class UserLimitReached(RequestRejected, message_key="error-user-limit"):
     """As many active jobs (queued and running) as the person may have (fields: active, limit, asked)."""
 
-    message_key = "error-user-limit"
 
-
-class DailyLimitReached(RequestRejected):
+class DailyLimitReached(RequestRejected, message_key="error-daily-limit"):
     """The person has used today's pictures (fields: limit)."""
 
-    message_key = "error-daily-limit"
 
-
-class CoolingDown(RequestRejected):
+class CoolingDown(RequestRejected, message_key="error-cooling-down"):
     """Asked again too soon (fields: seconds)."""
 
-    message_key = "error-cooling-down"
 
-
-class Blocked(RequestRejected):
+class Blocked(RequestRejected, message_key="error-blocked"):
     """An administrator has blocked this person."""
 
-    message_key = "error-blocked"
 
-
-class BannedWord(RequestRejected):
+class BannedWord(RequestRejected, message_key="error-banned-word"):
     """The prompt contains a word that this community does not allow."""
 
-    message_key = "error-banned-word"
 
-
-class UnknownJob(RequestRejected):
+class UnknownJob(RequestRejected, message_key="error-unknown-job"):
     """No such job, or it has ended."""
 
-    message_key = "error-unknown-job"
 
-
-class NotYourJob(RequestRejected):
+class NotYourJob(RequestRejected, message_key="error-not-your-job"):
     """The job is somebody else's."""
 
-    message_key = "error-not-your-job"
 
-
-class TooManyChannels(RequestRejected):
+class TooManyChannels(RequestRejected, message_key="error-too-many-channels"):
     """The guild has no room for another channel, and no idle session could be closed."""
 
-    message_key = "error-too-many-channels"
 
-
-class QueueClosed(RequestRejected):
+class QueueClosed(RequestRejected, message_key="error-queue-closed"):
     """No job is accepted now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
-
-    message_key = "error-queue-closed"
 
     def __init__(self, why: str, /, **fields: str | int | float) -> None:
         super().__init__(why, why=why, **fields)
@@ -150,15 +119,17 @@ class GenerationError(BotError):
     message_key = "error-generation"
     blame: ClassVar[Blame] = "nobody"
 
+    def __init_subclass__(cls, *, blame: Blame | None = None, **kwargs: str) -> None:
+        super().__init_subclass__(**kwargs)
+        if blame is not None:
+            cls.blame = blame
+
     def __init__(self, reason: str = "", /, **fields: str | int | float) -> None:
         super().__init__(reason, reason=reason, **fields)
 
 
-class EngineUnavailable(GenerationError):
+class EngineUnavailable(GenerationError, message_key="error-engine-unavailable", blame="server"):
     """The server refused, could not be reached, or answered something that ComfyUI never answers."""
-
-    message_key = "error-engine-unavailable"
-    blame = "server"
 
 
 class EngineUnauthorized(EngineUnavailable):
@@ -178,51 +149,32 @@ class EngineForgot(EngineUnavailable):
     """The server does not have a run that it was given: it was restarted."""
 
 
-class OutOfMemory(GenerationError):
+class OutOfMemory(GenerationError, message_key="error-out-of-memory", blame="size"):
     """The GPU does not have enough memory for a batch of this size."""
 
-    message_key = "error-out-of-memory"
-    blame = "size"
 
-
-class FusionRefused(GenerationError):
+class FusionRefused(GenerationError, message_key="error-fusion-refused", blame="fusion"):
     """The jobs cannot run as a batch, only one by one."""
 
-    message_key = "error-fusion-refused"
-    blame = "fusion"
 
-
-class WorkflowRejected(GenerationError):
+class WorkflowRejected(GenerationError, message_key="error-workflow-rejected", blame="content"):
     """ComfyUI refused the graph; ``reason`` names node, input and what is allowed."""
 
-    message_key = "error-workflow-rejected"
-    blame = "content"
 
-
-class ExecutionFailed(GenerationError):
+class ExecutionFailed(GenerationError, message_key="error-execution-failed", blame="content"):
     """A node raised while running; ``reason`` names node and exception."""
 
-    message_key = "error-execution-failed"
-    blame = "content"
 
-
-class NoOutput(GenerationError):
+class NoOutput(GenerationError, message_key="error-no-output", blame="content"):
     """The run ended, and the picture was not where it should be."""
 
-    message_key = "error-no-output"
-    blame = "content"
 
-
-class AttemptsExhausted(GenerationError):
+class AttemptsExhausted(GenerationError, message_key="error-attempts-exhausted"):
     """Every attempt on every server failed (fields: attempts)."""
 
-    message_key = "error-attempts-exhausted"
 
-
-class StoreError(BotError):
+class StoreError(BotError, message_key="error-store"):
     """The job store could not do what was asked."""
-
-    message_key = "error-store"
 
 
 class StoreUnavailable(StoreError):

@@ -23,9 +23,6 @@ class Clock(Protocol):
         """Return after ``seconds``."""
 
 
-# ── the engine ──────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
     """What a living server can do now.
@@ -111,9 +108,6 @@ class ImageEngine(Protocol):
 
     async def aclose(self) -> None:
         """Close sockets. Runs go on at the server."""
-
-
-# ── what happened to a job ──────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,9 +226,6 @@ class PictureDelivery(Protocol):
         Falls back to other places, and to ``kept`` if none works. Raises `StoreUnavailable` or `LeaseLost`;
         then it is not known whether it was posted.
         """
-
-
-# ── the store ───────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

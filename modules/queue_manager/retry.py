@@ -61,7 +61,7 @@ class Retry:
             await self._wait_for_cure(job, error, engine)
         elif job.attempts == 0:
             # One run by itself shows whether the job is to blame.
-            await self.requeue([replace(job, attempts=1)], error, avoid=engine.name, together=True)
+            await self.requeue([replace(job, attempts=1)], error, avoid=engine.name, because=engine.name)
         else:
             await self.fail(job, error)
 
@@ -76,7 +76,6 @@ class Retry:
         error: GenerationError,
         *,
         avoid: str | None = None,
-        together: bool = False,
         because: str | None = None,
     ) -> None:
         """The jobs wait again, except those cancelled meanwhile: not for the engine ``avoid`` while others
@@ -85,24 +84,17 @@ class Retry:
             if self.queue.entry(job.id) is not None:
                 await self.journal.record(Requeued(job=job, error=error))
         alive = tuple(job for job in jobs if self.queue.entry(job.id) is not None)
-        self.put_back(alive, avoid=avoid, together=together, because=because or avoid)
+        self.put_back(alive, avoid=avoid, because=because)
         for job in alive:
             self.publisher.tell(Requeued(job=job, error=error))
 
-    def put_back(
-        self,
-        jobs: Sequence[Job],
-        *,
-        avoid: str | None = None,
-        together: bool = False,
-        because: str | None = None,
-    ) -> None:
+    def put_back(self, jobs: Sequence[Job], *, avoid: str | None = None, because: str | None = None) -> None:
         """Like `requeue`, for jobs to which nothing happened that the journal must know."""
         for job in jobs:
             self.dispatcher.put_back(job, avoid=avoid)
-            if self.is_last_attempt(job) and not together:
+            if self.is_last_attempt(job) and because is None:
                 self.dispatcher.keep_together((job,))
-        if together and jobs:
+        if because is not None and jobs:
             self.dispatcher.keep_together(tuple(jobs), because=because)
 
     async def fail(self, job: Job, error: GenerationError) -> None:
@@ -148,7 +140,7 @@ class Retry:
         sound = sum(self._engines.trusted(name, job) for name in set(entry.failed_on))
         tried = len(entry.failed_on)
         if sound < 2 and tried <= TRIES_ON_SICK and self.dispatcher.elsewhere(job, entry.failed_on):
-            await self.requeue([job], error, avoid=engine.name, together=True)
+            await self.requeue([job], error, avoid=engine.name, because=engine.name)
         else:
             self._engines.blame_job(job, entry.failed_on)
             await self.fail(job, error)
@@ -169,4 +161,4 @@ class Retry:
     ) -> None:
         """Run the jobs again in smaller batches, until the one to blame runs alone."""
         for start in range(0, len(jobs), size):
-            await self.requeue(jobs[start : start + size], error, together=True, because=engine.name)
+            await self.requeue(jobs[start : start + size], error, because=engine.name)

@@ -63,8 +63,6 @@ class ComfyClient:
     def name(self) -> str:
         return self.http.name
 
-    # ── prompts ─────────────────────────────────────────────────────────────────────────────────
-
     async def submit(
         self,
         graph: Mapping[str, JSON],
@@ -150,8 +148,6 @@ class ComfyClient:
         """Stop the prompt at its next step if it runs. Never without an id: that would stop anybody's."""
         await self.http.ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
-    # ── files ───────────────────────────────────────────────────────────────────────────────────
-
     async def upload(self, data: bytes, filename: str, folder: str) -> str:
         """Upload a picture and return the name under which graphs can load it (``folder/name``)."""
         form = aiohttp.FormData()
@@ -191,8 +187,6 @@ class ComfyClient:
         if answer.status != 200:
             raise NoOutput(f"the picture is not there (the server answered {answer.status})")
         return answer.body
-
-    # ── inventory ───────────────────────────────────────────────────────────────────────────────
 
     async def system_stats(self) -> Mapping[str, JSON]:
         return await self._object("/system_stats")

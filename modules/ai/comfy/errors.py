@@ -72,9 +72,6 @@ def foreign_errors(server: str) -> Iterator[None]:
         raise EngineUnavailable(f"{server}: the connection broke ({type(error).__name__})") from error
 
 
-# ── what POST /prompt refuses ───────────────────────────────────────────────────────────────────
-
-
 def refusal(body: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) -> GenerationError:
     """What ComfyUI's answer 400 says, as a sentence: which node, which input, what is allowed.
 
@@ -143,8 +140,6 @@ def _options(config: JSON, details: str) -> list[str]:
         listed = re.findall(r"'([^']{1,200})'", details.partition(" not in ")[2])
     return [option for option in listed if isinstance(option, str)]
 
-
-# ── what a run ends with ────────────────────────────────────────────────────────────────────────
 
 _MEMORY = re.compile(
     r"out of memory|not enough (gpu video )?memory|can't allocate memory|allocation on device"

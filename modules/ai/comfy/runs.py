@@ -109,8 +109,6 @@ class ComfyRun:
     async def running(self) -> bool:
         return (await self.client.look_up(self.batch.id)).state == "running"
 
-    # ── what comes in ───────────────────────────────────────────────────────────────────────────
-
     async def _next(self) -> list[RunEvent]:
         """What happens next; where the socket says nothing, what the server says when it is asked."""
         try:
@@ -188,8 +186,6 @@ class ComfyRun:
         if place not in self.fused.places:
             return None
         return RunPreview(index=self.fused.places.index(place), image=event.image)
-
-    # ── a server in trouble ─────────────────────────────────────────────────────────────────────
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer, also if the server hesitates; raises when it has been in trouble for too long."""

@@ -35,22 +35,18 @@ class EngineRegistry:
     remember: Remember
 
     def __post_init__(self) -> None:
-        self._states: dict[str, EngineState] = {}
+        self.states: dict[str, EngineState] = {}
         self._learned: dict[str, dict[str, Learned]] = {}
         self._working: set[str] = set()  # models of which a run came through somewhere
 
-    @property
-    def states(self) -> Mapping[str, EngineState]:
-        return self._states
-
     def living(self) -> Iterator[EngineState]:
-        return (engine for engine in self._states.values() if engine.living)
+        return (engine for engine in self.states.values() if engine.living)
 
     def add(self, engine: EngineState) -> None:
-        self._states[engine.name] = engine
+        self.states[engine.name] = engine
 
     def remove(self, engine: EngineState) -> None:
-        self._states.pop(engine.name, None)
+        self.states.pop(engine.name, None)
 
     def become(self, engine: EngineState, state: EngineAvailability) -> None:
         if engine.state != state:
@@ -144,7 +140,7 @@ class EngineRegistry:
             log.info("Engine is well again", extra={"engine": engine.name})
             self.on_change(engine)
         self._working.add(job.key.model)
-        for other in self._states.values():
+        for other in self.states.values():
             if other.record.runs:
                 other.record.innocent(job.id)
                 if self._is_convicted(other):
@@ -152,12 +148,12 @@ class EngineRegistry:
 
     def trusted(self, name: str, job: Job) -> bool:
         """Whether every recent failure there was of a run with ``job``."""
-        engine = self._states.get(name)
+        engine = self.states.get(name)
         return engine is None or not (engine.sick or engine.record.failed_without(job.id))
 
     def blame_job(self, job: Job, engines: Sequence[str]) -> None:
         """The job failed on all of ``engines``: if one of them made pictures meanwhile, it is to blame."""
-        blamed = [self._states[name] for name in set(engines) if name in self._states]
+        blamed = [self.states[name] for name in set(engines) if name in self.states]
         if any(a.record.succeeded_at >= b.record.since for a, b in permutations(blamed, 2)):
             for engine in blamed:
                 engine.record.guilty(job.id)

@@ -1,20 +1,17 @@
-"""Who goes next: round robin by person, counting the jobs that servers have.
+"""Who goes next: round robin by person; jobs that servers have count.
 
 The fair order of waiting jobs is (tier, turn, tag, sequence):
 
-- *tier*: priority; for the first of a person's turns lifted by one for every ``lift_after`` seconds since
-  acceptance, so that nobody starves. Later turns are not lifted before they have become the first:
-  somebody with many jobs that have waited long goes before no newcomer with more than one of them;
-- *turn*: how many of the same person's jobs that wait or that a server has were accepted before it
-  (one whose picture is made and on its way counts no longer: a slow delivery costs no turn).
-  A1,A2,B1,C1,C2,A3 is therefore served A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and
-  somebody with no job at a server is served before anybody's second;
-- *tag*: the start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing",
-  SIGCOMM 1996) with every job of weight one, so that of two people with equal turns the one who was
-  served less goes first;
-- *sequence*: acceptance.
+- *tier*: priority. A person's first turn is lifted by one tier for every ``lift_after`` seconds since
+acceptance, so that nobody starves. Later turns are not lifted before they become the first: of many jobs that
+have waited long, only one goes before a newcomer's; - *turn*: how many jobs of the same person that wait or
+that a server has were accepted before it. A job whose picture is on its way no longer counts: a slow delivery
+costs no turn. A1,A2,B1,C1,C2,A3 is therefore served A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin),
+and somebody with no job at a server is served before anybody's second job; - *tag*: the start tag of
+start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM 1996) with every job of
+weight one: of two people with equal turns, the one who was served less goes first; - *sequence*: acceptance.
 
-A job's place in this order only ever moves forward, except when somebody new comes before it.
+A job only moves forward in this order, except when somebody new comes before it.
 """
 
 from __future__ import annotations
@@ -35,8 +32,8 @@ Order = tuple[int, int, float, int]
 
 @dataclass(eq=False, slots=True)
 class QueueEntry:
-    """One active job's standing. ``in_flight`` is the batch in which a server has it, None while it waits;
-    ``failed_on`` names the servers on which it failed alone, once for each time."""
+    """Where an active job stands. ``in_flight`` is the batch in which a server has it, None while it waits;
+    ``failed_on`` names the servers on which it failed alone, once for each failure."""
 
     job: Job
     tag: float
@@ -102,7 +99,7 @@ class _Line:
 
 
 class FairQueue:
-    """Every active job, and the order of those that wait. No I/O, no clock of its own."""
+    """Every active job, and the order of those that wait."""
 
     def __init__(self, *, lift_after: float = 120.0, top_tier: int = 0) -> None:
         self._lift_after = lift_after
@@ -117,8 +114,6 @@ class FairQueue:
         self._lifts: list[tuple[float, JobId]] = []
         self._counts: Counter[JobState] = Counter()
         self.version = 0
-
-    # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
     def __len__(self) -> int:
         """Jobs that wait."""
@@ -141,8 +136,7 @@ class FairQueue:
         return tuple(person.entries) if person else ()
 
     def active_count(self, user_id: int) -> int:
-        person = self._people.get(user_id)
-        return len(person.entries) if person else 0
+        return len(self.of_user(user_id))
 
     def batch_keys(self) -> tuple[BatchKey, ...]:
         return tuple(self._by_key)
@@ -151,7 +145,7 @@ class FairQueue:
         return len(self._by_key.get(key, ()))
 
     def ahead(self, job_id: JobId) -> int:
-        """How many waiting jobs go before this waiting one in the fair order."""
+        """How many waiting jobs go before this waiting one."""
         return self._line.before(self._entries[job_id].order)
 
     def head(self, key: BatchKey) -> QueueEntry | None:
@@ -159,15 +153,13 @@ class FairQueue:
         return None if order is None else self._by_sequence[order[-1]]
 
     def first(self, key: BatchKey, count: int, *, accept: Callable[[Job], bool] | None = None) -> list[Job]:
-        """Up to ``count`` waiting jobs of ``key``, in fair order, that ``accept`` lets through."""
+        """Up to ``count`` waiting jobs of ``key`` that ``accept`` lets through, in fair order."""
         jobs = (self._by_sequence[order[-1]].job for order in self._by_key.get(key, ()))
         return list(islice((job for job in jobs if accept is None or accept(job)), count))
 
     def in_order(self) -> Iterator[Job]:
         """Every waiting job, in fair order; the queue must not change meanwhile."""
         return (self._by_sequence[order[-1]].job for order in self._line)
-
-    # ── changing ────────────────────────────────────────────────────────────────────────────────
 
     def add(self, job: Job, *, now: float) -> None:
         """A newly accepted job waits. ``job.number`` is its sequence."""
@@ -189,15 +181,15 @@ class FairQueue:
         self._insert(entry)
 
     def dispatch(self, job_id: JobId, in_flight: InFlightBatch | None = None) -> None:
-        """A waiting job goes to a server, in a batch; it keeps its turn until it ends."""
+        """A waiting job goes to a server in a batch; it keeps its turn until it ends."""
         entry = self._entries[job_id]
         self._virtual_time = max(self._virtual_time, entry.tag)
         self._withdraw(entry)
         entry.in_flight = in_flight
 
     def mark(self, job_id: JobId, state: JobState) -> None:
-        """How a job stands that does not wait. With one that is arriving no server is busy any more: the
-        person's later ones move up by a turn."""
+        """Set the state of a job that does not wait. When one is arriving, no server is busy with it any
+        more, so the person's later jobs move up by a turn."""
         entry = self._entries[job_id]
         moves = "arriving" in (entry.state, state)
         self._set(entry, state)
@@ -205,7 +197,7 @@ class FairQueue:
             self._renumber(self._people[entry.job.request.user_id])
 
     def put_back(self, job: Job) -> None:
-        """A job that a server had waits again, in its old place. ``job`` replaces what was known of it."""
+        """A job that a server had waits again, in its old place. ``job`` replaces the old value."""
         entry = self._entries[job.id]
         entry.job, entry.in_flight = job, None
         if entry.state == "arriving":
@@ -214,7 +206,7 @@ class FairQueue:
             self._insert(entry)
 
     def end(self, job_id: JobId) -> None:
-        """The job is over: the person's later ones move up by a turn."""
+        """The person's later jobs move up by a turn."""
         entry = self._entries.pop(job_id)
         del self._by_sequence[entry.job.number]
         if entry.waiting:
@@ -229,23 +221,16 @@ class FairQueue:
             self._remember(user_id, person.finish_tag)
 
     def lift(self, now: float) -> None:
-        """Raise by one tier each job whose time for it has come."""
+        """Raise each job by one tier if it has waited long enough."""
         while self._lifts and self._lifts[0][0] <= now:
             due, job_id = heappop(self._lifts)
             entry = self._entries.get(job_id)
             if entry is None or entry.lift_at != due or entry.tier >= self._top_tier:
                 continue
-            waiting = entry.waiting
-            if waiting:
-                self._withdraw(entry)
-            entry.tier += 1
-            if waiting:
-                self._insert(entry)
+            self._move(entry, tier=entry.tier + 1, turn=entry.turn)
             if entry.tier < self._top_tier:
                 entry.lift_at = due + self._lift_after
                 heappush(self._lifts, (entry.lift_at, job_id))
-
-    # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
     def _renumber(self, person: _Person) -> None:
         turn = 0
@@ -253,14 +238,14 @@ class FairQueue:
             if entry.state == "arriving":
                 continue
             if entry.turn != turn:
-                self._move(entry, turn)
+                self._move(entry, tier=entry.tier, turn=turn)
             turn += 1
 
-    def _move(self, entry: QueueEntry, turn: int) -> None:
+    def _move(self, entry: QueueEntry, *, tier: int, turn: int) -> None:
         waiting = entry.waiting
         if waiting:
             self._withdraw(entry)
-        entry.turn = turn
+        entry.tier, entry.turn = tier, turn
         if waiting:
             self._insert(entry)
 
@@ -285,7 +270,7 @@ class FairQueue:
         entry.state = state
 
     def _remember(self, user_id: int, finish_tag: float) -> None:
-        """Keep what a person was served while it still tells, and forget it when everybody has caught up."""
+        """Keep a person's tag as long as it makes a difference."""
         if finish_tag > self._virtual_time:
             self._finish_tags[user_id] = finish_tag
         if len(self._finish_tags) > 1024 + 2 * len(self._people):
