@@ -36,11 +36,8 @@ _PLAIN_NO = (EngineUnauthorized, ServerLacks, Unreachable)
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
-    """One server. ``max_batch`` None: as its memory and the cards say (``auto``).
-
-    ``preview_every`` n asks for a preview of each picture at every n-th step (more rarely where that would
-    be more than `_MOST_PREVIEWS`), 0 for none.
-    """
+    """One server. ``max_batch`` None: as its memory and the cards say (``auto``). ``preview_every`` n: a
+    preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none."""
 
     client: ComfyClient
     templates: Mapping[str, WorkflowTemplate]
@@ -48,7 +45,6 @@ class ComfyEngine:
     clock: Clock
     max_batch: int | None = None
     picture_format: PictureFormat = "png"
-    quality: int = 90
     preview_every: int = 1
     times: RunTimes = field(default_factory=RunTimes)
 
@@ -93,7 +89,7 @@ class ComfyEngine:
         return run
 
     async def resume(self, batch: Batch) -> ComfyRun | None:
-        """See `ports.ImageEngine.resume`. The graph that the server keeps says where the pictures are."""
+        """The graph that the server keeps says where the pictures are."""
         template = self.templates.get(batch.key.model)
         standing = await self.client.look_up(batch.id)
         fused = read_locations(standing.graph, [batch.row(index) for index in range(len(batch.jobs))])
@@ -126,7 +122,7 @@ class ComfyEngine:
             if batch.fused and template.name in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self.picture_format,
-                    quality=self.quality, preview_every=self._previews(template),
+                    preview_every=self._previews(template),
                 )  # fmt: skip
             if len(requests) > 1:
                 raise EngineUnavailable(
@@ -139,12 +135,12 @@ class ComfyEngine:
             raise WorkflowRejected(str(error)) from error
 
     def _previews(self, template: WorkflowTemplate) -> int:
-        """At every how many steps; SaveImageBatch takes 100 at most."""
+        """Steps from one preview to the next; SaveImageBatch takes 100 at most."""
         rarest = math.ceil(template.card.steps / _MOST_PREVIEWS)
         return min(100, max(self.preview_every, rarest)) if self.preview_every else 0
 
     async def _uploaded(self, batch: Batch) -> list[list[str]]:
-        """The names under which the server knows each job's sources; equal pictures travel once."""
+        """The server's names of each job's sources; equal pictures are uploaded once."""
         keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.sources))
         names = dict(zip(keys, await gather_or_cancel(map(self._upload, keys)), strict=True))
         return [[names[source.key] for source in job.request.sources] for job in batch.jobs]
@@ -182,8 +178,8 @@ class ComfyEngine:
         )
 
     async def _arrived(self, batch: Batch, error: BaseException) -> bool:
-        """Whether a submission that seemed to fail did arrive, where the error leaves that open. If it did
-        not, it is called back, in case it still will: an id that is submitted twice runs twice."""
+        """Whether a submission that seemed to fail did arrive, if the error leaves that open. If it did not,
+        it is taken out of the queue in case it still arrives: an id that is submitted twice runs twice."""
         if not isinstance(error, EngineUnavailable) or isinstance(error, _PLAIN_NO):
             return False
         until = self.clock.now() + self.times.doubt

@@ -1,4 +1,4 @@
-"""One batch in the hands of one ComfyUI: followed by its socket, or by asking when there is none."""
+"""One batch on one ComfyUI server, followed by the socket, or by asking if there is no socket."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTimes:
     """Seconds. Without a socket the server is asked every ``first_poll``, growing to ``longest_poll``; with
-    one, after ``silence`` without a word. A server that refuses is given up after ``refused``, one that
-    does not answer after ``silent``. After a submission whose fate is unknown, ``doubt`` goes by before
-    the server's word that it has nothing is believed."""
+    one, after ``silence`` without a message. A server that refuses is given up after ``refused``, one that
+    does not answer after ``silent``. If it is unknown whether a submission arrived, the server is believed
+    that it did not only after ``doubt``."""
 
     first_poll: float = 0.1
     longest_poll: float = 1.0
@@ -53,8 +53,8 @@ class RunTimes:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyRun:
-    """A submitted graph. ``inbox`` was put in place before; ``standing`` is what is known of it already, and
-    ``told`` whether the socket hears of it."""
+    """A submitted graph. ``standing``: what is already known of it; ``told``: whether the socket gets its
+    events."""
 
     batch: Batch
     fused: FusedGraph
@@ -100,7 +100,7 @@ class ComfyRun:
             await self.client.dequeue(self.batch.id)
             standing = await self.client.look_up(self.batch.id)
             if standing.state == "unknown":
-                self.stream.nudge(self.batch.id)  # nobody else tells of a prompt that was taken out
+                self.stream.nudge(self.batch.id)  # the server sends no event for it
                 return True
         if standing.state == "running" and interrupt:
             await self.client.interrupt(self.batch.id)
@@ -110,7 +110,7 @@ class ComfyRun:
         return (await self.client.look_up(self.batch.id)).state == "running"
 
     async def _next(self) -> list[RunEvent]:
-        """What happens next; where the socket says nothing, what the server says when it is asked."""
+        """What happens next, from the socket, or from asking the server if the socket is silent."""
         try:
             listening = self.stream.up and self.told
             async with timeout(self.times.silence if listening else self._poll):
@@ -178,7 +178,7 @@ class ComfyRun:
         return [RunStarted()]
 
     def _preview(self, event: KeyedPreview | FirstPreview) -> RunPreview | None:
-        """A preview goes to the owner of its key; the stock one is of the first picture, whoever's it is."""
+        """A preview goes to the owner of its key; a stock preview shows the first picture of the batch."""
         if isinstance(event, FirstPreview):
             alone = isinstance(self.fused.places[0], SavedFile)
             return RunPreview(index=0, image=event.image) if alone else None
@@ -188,7 +188,7 @@ class ComfyRun:
         return RunPreview(index=self.fused.places.index(place), image=event.image)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer, also if the server hesitates; raises when it has been in trouble for too long."""
+        """Ask until the server answers; raise if it has been in trouble for too long."""
         since = self.clock.now()
         backoff = Backoff(first=self.times.first_poll, longest=self.times.longest_poll)
         while True:

@@ -1,4 +1,4 @@
-"""The one WebSocket to a server, shared by its runs: opened again when it breaks, sorted by prompt id."""
+"""The one WebSocket to a server, shared by its runs and opened again when it breaks."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Inbox: TypeAlias = "asyncio.Queue[ComfyEvent]"
 
 _MOST_WAITING, _MOST_HEAVY = 2000, 64
 _HEAVY = 1024
-"""Messages of more bytes are heavy; an inbox in which ``_MOST_HEAVY`` events wait takes none of them."""
+"""Messages of more bytes are heavy; an inbox with ``_MOST_HEAVY`` waiting events takes none of them."""
 _LONGEST = 2**20
-"""Longer messages tell nothing that is needed, and would take too long to read."""
+"""Longer messages contain nothing that is needed, and would take too long to parse."""
 _STEADY = 10.0
-"""Seconds after which a socket has proved good: a proxy may close each one right after its first message."""
+"""Seconds after which a socket counts as good: a proxy may close each one after its first message."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{32}")
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
@@ -42,8 +42,8 @@ _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadat
 class EventStream:
     """Connects on first use and stays connected until `aclose`.
 
-    Runs hear `SocketChanged` when the socket comes or goes, and when they were too slow to hear all.
-    The pauses between attempts grow until a socket has lasted.
+    Runs get `SocketChanged` when the socket opens or closes, and when they were too slow to read everything.
+    The pauses between attempts grow until a socket lasts.
     """
 
     client: ComfyClient
@@ -71,14 +71,14 @@ class EventStream:
         return self.up
 
     async def broken(self) -> None:
-        """Return when an open socket has broken; each break is told once."""
+        """Return when an open socket has broken, once for each break."""
         await self._down.wait()
         self._down.clear()
 
     async def adopt(self, client_id: JSON) -> bool:
-        """Listen under the id that a former process gave itself: what it submitted is told there alone.
+        """Listen under the client id of a former process: the events of its prompts go there only.
 
-        False if that cannot be, since somebody listens under the present one.
+        False if that is not possible, because a run listens under the present id.
         """
         if client_id == self.client_id:
             return True
@@ -90,17 +90,16 @@ class EventStream:
         return True
 
     def enter(self, prompt_id: str) -> Inbox:
-        """Where the events of one prompt arrive from now on, until `leave`."""
+        """The queue for the events of one prompt, until `leave`."""
         inbox: Inbox = asyncio.Queue(_MOST_WAITING)
         self._inboxes[prompt_id] = inbox
         return inbox
 
     def leave(self, prompt_id: str) -> None:
-        """Nobody listens to this prompt any more."""
         self._inboxes.pop(prompt_id, None)
 
     def nudge(self, prompt_id: str) -> None:
-        """Make the prompt's follower ask the server where things stand."""
+        """Make the prompt's run ask the server for its state."""
         if (inbox := self._inboxes.get(prompt_id)) is not None:
             _put(inbox, SocketChanged(self.up))
 
@@ -160,7 +159,7 @@ class EventStream:
 
 def _put(inbox: Inbox, event: ComfyEvent, *, heavy: bool = False) -> None:
     if inbox.full() or (heavy and inbox.qsize() >= _MOST_HEAVY):
-        # a flood: forget it, and let the run ask where things stand
+        # too many: drop them, and let the run ask the server for its state
         while not inbox.empty():
             inbox.get_nowait()
         event = SocketChanged(True)
