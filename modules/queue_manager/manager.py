@@ -405,7 +405,7 @@ class QueueManager:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed", task.get_name(), exc_info=error)
 
-    # ── inside: forecasts ───────────────────────────────────────────────────────────────────────
+    # ── forecasts ───────────────────────────────────────────────────────────────────────
 
     def _forecast(self, entry: QueueEntry, ahead: int) -> float | None:
         now = self._clock.now()

@@ -40,8 +40,8 @@ T = TypeVar("T")
 class RunTimes:
     """Seconds. Without a socket the server is asked every ``first_poll``, growing to ``longest_poll``; with
     one, after ``silence`` without a message. A server that refuses is given up after ``refused``, one that
-    does not answer after ``silent``. If it is unknown whether a submission arrived, the server is believed
-    that it did not only after ``doubt``."""
+    does not answer after ``silent``. After a submission that may have failed, the server's answer that it
+    has no such prompt counts only after ``doubt``."""
 
     first_poll: float = 0.1
     longest_poll: float = 1.0
