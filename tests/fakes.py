@@ -23,6 +23,7 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Job,
     JobId,
+    Learned,
     ModelOffer,
     Origin,
     Picture,
@@ -47,7 +48,6 @@ from modules.queue_manager.ports import (
     RunProgress,
     RunStarted,
 )
-from modules.queue_manager.scheduling.batch_limits import Learned
 
 SQUARE = Size(width=1024, height=1024)
 

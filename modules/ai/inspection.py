@@ -1,4 +1,4 @@
-"""What ``check`` says of models and servers: findings for what start-up and workers raise as errors."""
+"""What ``check`` says about models and servers: findings for what start-up and workers raise as errors."""
 
 from __future__ import annotations
 
@@ -17,20 +17,15 @@ from modules.utils.inspection import Finding
 
 
 def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Finding, ...]]:
-    """The models of ``folder`` that are in order, and what is to be said of each file there."""
+    """The models of ``folder`` that can be loaded, and a finding for each file there."""
     templates: dict[str, WorkflowTemplate] = {}
     found: list[Finding] = []
     for card_file in sorted(folder.glob("*.toml")):
         try:
             template = templates[card_file.stem] = load_template(card_file)
         except BadWorkflow as fault:
-            found.append(
-                Finding(
-                    level="fault",
-                    what=fault.reason,
-                    mend="fix it, or move both of its files out of the folder",
-                )
-            )
+            mend = "fix it, or move both of its files out of the folder"
+            found.append(Finding(level="fault", what=fault.reason, mend=mend))
         else:
             found.append(_about(template))
     found += _about_cardless(folder)

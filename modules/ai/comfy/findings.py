@@ -1,4 +1,4 @@
-"""What preflight finds on a server, in words, each with how to fix it."""
+"""The sentences of what preflight finds on a server, each with how to fix it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from modules.utils.inspection import Finding
 OLDEST_COMFYUI = (0, 18)
 
 COARSE_ATTENTION = ("--use-sage-attention", "--use-ck-attention")
-"""Flags for attention in 8 bits. Prompts of unequal length share a run behind masks. Sage attention of older
-ComfyUIs leaves masks out (measured); that of newer ones computes what has a mask by another kernel than the
-lone picture, which has none; and both kinds scale their 8 bits by the tokens they are given, a neighbour's
-filling among them. So on such a server no sampler run is shared. Not among them: Flash attention and
-xformers, which compute what the default does; ``--fast``, whose fp16 sums, cuBLAS and autotuning round
-otherwise as any batch does, and whose fp8 products scale by a constant."""
+"""Flags for attention in 8 bits; on such a server no sampler run is shared. Prompts of unequal length share a
+run behind masks. Sage attention of older ComfyUIs ignores masks (measured); that of newer ones uses another
+kernel with a mask than for a picture alone, which has none; and both scale their 8 bits by all the tokens
+they get, a neighbour's padding included. Harmless: Flash attention and xformers, which compute what the
+default does, and ``--fast``, whose fp16 sums, cuBLAS and autotuning only round differently, as any batch
+does, and whose fp8 products scale by a constant."""
 
 _GGUF = ("GGUF", "GGUFAdvanced")
 _COPY = "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes and restart it"
 
 
 def about_version(server: str, version: str, memory_gb: float | None) -> list[Finding]:
-    """What the server is."""
     what = f"{server} is ComfyUI {version}" + (f" with {memory_gb:.1f} GB" if memory_gb else "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2 or numbers >= OLDEST_COMFYUI:
@@ -35,7 +34,7 @@ def about_version(server: str, version: str, memory_gb: float | None) -> list[Fi
 
 
 def about_way(server: str, *, encrypted: bool, key: bool, private: bool) -> Finding:
-    """How the server is reached, and whether its key can be read on the way."""
+    """How the server is reached, and whether others can read its key on the way."""
     if key and not encrypted and not private:
         what = f"the key for {server} is sent without TLS"
         return Finding(level="hint", what=what, mend="use https:// in COMFY_URLS")
@@ -44,13 +43,13 @@ def about_way(server: str, *, encrypted: bool, key: bool, private: bool) -> Find
 
 
 def about_gguf(server: str, classes: Iterable[str]) -> list[Finding]:
-    """That the nodes for quantised files are there; what is missing is told as a lack of its models."""
+    """The nodes for quantised files, if the server has them; missing ones are found by `about_lack`."""
     names = sorted(name for name in classes if name.endswith(_GGUF))
     return [Finding(level="ok", what=f"{server} has the GGUF nodes {', '.join(names)}")] if names else []
 
 
 def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
-    """Whether the node pack is there, and which."""
+    """Whether the node pack is there, and its version."""
     if version is None:
         what = f"{server} makes pictures one by one, without the node pack"
         return Finding(level="hint", what=what, mend=_COPY)
@@ -63,7 +62,7 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
 
 
 def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -> Finding:
-    """A node or a file that the server has not."""
+    """A node or a file that the server does not have."""
     names = tuple(models)
     cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(names)}"
     files = " and ".join(f"flujos/{name}.json" for name in names)
@@ -89,7 +88,7 @@ def _origin(class_type: str) -> str:
 
 
 def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding]:
-    """Whether the server loads everything anew when people change between models."""
+    """Whether the server loads a model again each time people switch to it."""
     if not isinstance(argv, list) or len(set(weights)) < 2:
         return []
     flags = {flag.partition("=")[0] for flag in argv if isinstance(flag, str)}
@@ -100,16 +99,15 @@ def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding
 
 
 def coarse_attention(argv: JSON) -> str | None:
-    """The flag of the server's command line that makes its attention too coarse to share a run."""
+    """The flag of the server that makes its attention too coarse to share a run, None without one."""
     given = [flag for flag in argv if isinstance(flag, str)] if isinstance(argv, list) else []
-    for name in COARSE_ATTENTION:  # argparse takes abbreviations, too
+    for name in COARSE_ATTENTION:  # argparse accepts abbreviations
         if any(len(flag) > len("--use-") and name.startswith(flag) for flag in given):
             return name
     return None
 
 
 def about_attention(server: str, flag: str) -> Finding:
-    """The server attends too coarsely for pictures of several people in one sampler run."""
     what = f"{server} was started with {flag}, so its models make pictures one by one"
     return Finding(level="hint", what=what, mend=f"start ComfyUI without {flag}")
 

@@ -1,4 +1,4 @@
-"""Reads what an encoded picture says of itself in its first bytes, decoding nothing."""
+"""Reads the header of an encoded picture without decoding it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from modules.utils.images.media_types import media_type
 
 
 def picture_size(data: bytes) -> Size | None:
-    """The size that the header claims, None if it has none."""
+    """The size in the header, None if there is none."""
     read = {"image/png": _png, "image/jpeg": _jpeg, "image/webp": _webp}.get(media_type(data) or "")
     size = read(data) if read is not None else None
     return Size(width=size[0], height=size[1]) if size is not None and min(size) > 0 else None
 
 
 def whole(data: bytes) -> bool:
-    """Whether the end of the picture is there too: a body that was cut off on the way shows it."""
+    """Whether the end of the picture is there, and it was not cut off on the way."""
     kind = media_type(data)
     if kind == "image/png":
         return data[-8:-4] == b"IEND"
