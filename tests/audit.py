@@ -71,8 +71,8 @@ def faults(told: str) -> Iterator[str]:
         raise NoService("it knows none of the packages")
     for package in packages:
         for fault in package.get("vulns", ()):
-            mended = ", ".join(fault["fix_versions"]) or "no version yet"
-            yield f"{package['name']} {package['version']}: {fault['id']}, mended in {mended}"
+            fixed = ", ".join(fault["fix_versions"]) or "no version yet"
+            yield f"{package['name']} {package['version']}: {fault['id']}, fixed in {fixed}"
 
 
 def main(*, service: Sequence[str] = (), seconds: float = SECONDS) -> int:

@@ -24,14 +24,14 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
         try:
             template = templates[card_file.stem] = load_template(card_file)
         except BadWorkflow as fault:
-            mend = "fix it, or move both of its files out of the folder"
-            found.append(Finding(level="fault", what=fault.reason, mend=mend))
+            fix = "fix it, or move both of its files out of the folder"
+            found.append(Finding(level="fault", what=fault.reason, fix=fix))
         else:
             found.append(_about(template))
     found += _about_cardless(folder)
     if not templates:
-        mend = f"put NAME.toml and NAME.json into {folder.name}/"
-        found.append(Finding(level="fault", what="no model can be offered", mend=mend))
+        fix = f"put NAME.toml and NAME.json into {folder.name}/"
+        found.append(Finding(level="fault", what="no model can be offered", fix=fix))
     return templates, tuple(found)
 
 
@@ -47,11 +47,11 @@ def _about_cardless(folder: Path) -> Iterator[Finding]:
         try:
             card = propose_card(load_graph(folder / f"{name}.json"), name)
         except (NoProposal, BadWorkflow) as fault:
-            mend = f"write {name}.toml (none can be proposed: {fault})"
-            yield Finding(level="hint", what=what, mend=mend)
+            fix = f"write {name}.toml (none can be proposed: {fault})"
+            yield Finding(level="hint", what=what, fix=fix)
         else:
-            mend = f"save this as {folder.name}/{name}.toml and correct what was guessed wrong"
-            yield Finding(level="hint", what=what, mend=mend, detail=card)
+            fix = f"save this as {folder.name}/{name}.toml and correct what was guessed wrong"
+            yield Finding(level="hint", what=what, fix=fix, detail=card)
 
 
 async def inspect_server(
@@ -61,7 +61,7 @@ async def inspect_server(
     try:
         return (await inspect(client, templates, max_batch=max_batch)).findings
     except EngineUnavailable as error:
-        return (Finding(level="fault", what=str(error), mend=_mend(error)),)
+        return (Finding(level="fault", what=str(error), fix=_mend(error)),)
 
 
 def _mend(error: EngineUnavailable) -> str:

@@ -1,4 +1,4 @@
-"""A ComfyUI that is down, locked or none at all at the start: one line, and all goes on once mended."""
+"""A ComfyUI that is down, locked or none at all at the start: one line, and all goes on once fixed."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ def about_version(server: str, version: str, memory_gb: float | None) -> list[Fi
     if len(numbers) < 2 or numbers >= OLDEST_COMFYUI:
         return [Finding(level="ok", what=what)]
     newer = ".".join(map(str, OLDEST_COMFYUI))
-    return [Finding(level="hint", what=f"{what}, which is old", mend=f"update it to {newer} or newer")]
+    return [Finding(level="hint", what=f"{what}, which is old", fix=f"update it to {newer} or newer")]
 
 
 def about_way(server: str, *, encrypted: bool, key: bool, private: bool) -> Finding:
     """How the server is reached, and whether others can read its key on the way."""
     if key and not encrypted and not private:
         what = f"the key for {server} is sent without TLS"
-        return Finding(level="hint", what=what, mend="use https:// in COMFY_URLS")
+        return Finding(level="hint", what=what, fix="use https:// in COMFY_URLS")
     way = f"{'HTTPS' if encrypted else 'HTTP'}, {'with its key' if key else 'without a key'}"
     return Finding(level="ok", what=f"{server} answers over {way}")
 
@@ -52,13 +52,13 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
     """Whether the node pack is there, and its version."""
     if version is None:
         what = f"{server} makes pictures one by one, without the node pack"
-        return Finding(level="hint", what=what, mend=_COPY)
+        return Finding(level="hint", what=what, fix=_COPY)
     if version == pack.PACK_VERSION:
         return Finding(level="ok", what=f"{server} has the node pack {version}")
     what = f"{server} has the node pack {version}, this bot is made for {pack.PACK_VERSION}"
     if not usable:
         what += ", so pictures are made one by one"
-    return Finding(level="hint", what=what, mend=_COPY)
+    return Finding(level="hint", what=what, fix=_COPY)
 
 
 def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -> Finding:
@@ -68,15 +68,15 @@ def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -
     files = " and ".join(f"flujos/{name}.json" for name in names)
     if lack.folder:
         what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
-        mend = f"put it there, or choose another one in {files}"
+        fix = f"put it there, or choose another one in {files}"
     elif not lack.input:
-        what, mend = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
+        what, fix = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
     else:
         what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
-        mend = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
+        fix = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
         if not lack.is_file:
-            mend = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
-    return Finding(level="fault" if fatal else "hint", what=what, mend=mend)
+            fix = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
+    return Finding(level="fault" if fatal else "hint", what=what, fix=fix)
 
 
 def _origin(class_type: str) -> str:
@@ -95,7 +95,7 @@ def about_cache(server: str, argv: JSON, weights: Iterable[str]) -> list[Finding
     if flags & {"--cache-lru", "--cache-ram"}:
         return []
     what = f"{server} loads its models again whenever people switch between them"
-    return [Finding(level="hint", what=what, mend="start ComfyUI with --cache-lru 100")]
+    return [Finding(level="hint", what=what, fix="start ComfyUI with --cache-lru 100")]
 
 
 def coarse_attention(argv: JSON) -> str | None:
@@ -109,13 +109,13 @@ def coarse_attention(argv: JSON) -> str | None:
 
 def about_attention(server: str, flag: str) -> Finding:
     what = f"{server} was started with {flag}, so its models make pictures one by one"
-    return Finding(level="hint", what=what, mend=f"start ComfyUI without {flag}")
+    return Finding(level="hint", what=what, fix=f"start ComfyUI without {flag}")
 
 
 def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> Finding:
     """The card says that not even one picture fits."""
     what = f"{server} has {memory_gb:.1f} GB, and the card of {name} asks for {needed_gb:.1f} GB"
-    return Finding(level="hint", what=what, mend="expect it to be slow, or correct the card")
+    return Finding(level="hint", what=what, fix="expect it to be slow, or correct the card")
 
 
 def about_model(server: str, name: str, limit: int, why_alone: str | None, *, untried: bool) -> Finding:

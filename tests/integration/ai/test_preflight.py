@@ -220,7 +220,7 @@ async def test_a_server_that_is_not_there_is_told_by_address() -> None:
 
 
 def test_a_finding_reads_as_a_sentence() -> None:
-    assert str(Finding(level="hint", what="it is slow", mend="buy another")) == "it is slow: buy another"
+    assert str(Finding(level="hint", what="it is slow", fix="buy another")) == "it is slow: buy another"
     assert not sound([Section(title="it", findings=(Finding(level="fault", what="it is broken"),))])
 
 

@@ -1,4 +1,4 @@
-"""``python bot.py check`` finds each thing that can be wrong, and says how to mend it."""
+"""``python bot.py check`` finds each thing that can be wrong, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ async def test_each_missing_permission_is_told_by_name_with_the_link(tmp_path: P
             here.discord.set_bot_permissions(NEEDED.value & ~one.value)
             (fault,) = of_level(await here.check(GALLERY_CHANNEL_ID=""), "fault")
             assert fault.what == f"the bot lacks the permission {next(names(one))}"
-            assert invite_link(here.discord.bot.id) in fault.mend
+            assert invite_link(here.discord.bot.id) in fault.fix
 
 
 async def test_more_than_is_needed_is_told(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_known_faults_are_told_with_the_version_that_mends_them(capsys: pytest.C
         assert audit.main(service=service) == 1
     lines = capsys.readouterr().out.splitlines()
     assert sorted(lines)[0].startswith("pillow ")
-    assert f"yarl {versions['yarl']}: GHSA-1, mended in 99.0" in lines
+    assert f"yarl {versions['yarl']}: GHSA-1, fixed in 99.0" in lines
     assert len(lines) == 2
     assert {"discord-py", "aiohttp", "multidict", "sqlalchemy", "greenlet"} <= set(asked)
     assert "pytest" not in asked
