@@ -61,10 +61,10 @@ async def inspect_server(
     try:
         return (await inspect(client, templates, max_batch=max_batch)).findings
     except EngineUnavailable as error:
-        return (Finding(level="fault", what=str(error), fix=_mend(error)),)
+        return (Finding(level="fault", what=str(error), fix=_how_to_fix(error)),)
 
 
-def _mend(error: EngineUnavailable) -> str:
+def _how_to_fix(error: EngineUnavailable) -> str:
     if isinstance(error, EngineUnauthorized):
         return "correct COMFY_API_KEY (name:password for HTTP Basic, else it is a Bearer token)"
     if isinstance(error, Untrusted):

@@ -348,7 +348,7 @@ def main() -> None:
             exact: dict[tuple[int, float], Any] = {}
             for dtype in (torch.float64, torch.float32):
                 double = dtype is torch.float64
-                # ComfyUI's fast kernels know no float64; its own flag for training makes it use plain ones.
+                # ComfyUI's fast kernels have no float64; its own flag for training makes it use plain ones.
                 comfy.model_management.in_training = double
                 model = build(network, dtype)
                 for batch in range(len(network.positive)):

@@ -463,7 +463,7 @@ def main() -> None:
         json.dumps({"version": networks.comfyui_version.__version__, "torch": torch.__version__}), flush=True
     )
     only = os.environ.get("ONLY_CASES", "").split("|") if os.environ.get("ONLY_CASES") else None
-    comfy.model_management.in_training = True  # ComfyUI's fast kernels know no float64
+    comfy.model_management.in_training = True  # ComfyUI's fast kernels have no float64
     with torch.no_grad():
         for kind, cases in (("exact", EXACT), ("rows", ROWS), ("wrong", WRONG)):
             for case in cases:

@@ -207,7 +207,7 @@ def _sampled(
 
 
 def _vouched(nodes: dict[str, Node], template: WorkflowTemplate) -> dict[str, Node]:
-    """The nodes with what the card vouches for told to those of the pack that look at the model's patches."""
+    """The nodes; those of the pack that look at the model's patches are told what the card vouches for."""
     if not template.card.rowwise:  # older packs do not know the input
         return nodes
     names = json.dumps(sorted(template.card.rowwise))

@@ -200,7 +200,7 @@ class _Table:
     def choice(self, name: str, allowed: tuple[Any, ...], *, default: str | None = None) -> Any:
         value = self.get(name, str, default)
         if value not in allowed:
-            raise BadCard(f"{self._path}{name}: {value!r} is none of {', '.join(allowed)}")
+            raise BadCard(f"{self._path}{name}: {value!r} is not one of {', '.join(allowed)}")
         return value
 
     def whole(self, name: str, least: int, most: int, *, default: int | None = None) -> int:

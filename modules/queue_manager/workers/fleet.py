@@ -71,8 +71,7 @@ class Fleet:
                 self._start(url, pause=AFTER_A_MISTAKE)
 
     async def drain(self, name: str) -> bool:
-        """Let the engine finish its batch and take no more, until `recall`. False if there is none of this
-        name."""
+        """Let the engine finish its batch and take no more, until `recall`; False for an unknown name."""
         for url, worker in list(self._workers.items()):
             if name in (url, worker.engine.name):
                 self._workers.pop(url).drain()

@@ -81,7 +81,7 @@ def test_a_tiny_memory_still_takes_one() -> None:
     [
         (('label = "FLUX.2 Klein"', ""), "flux.toml: label is missing"),
         (('label = "FLUX.2 Klein"', "label = 3"), "flux.toml: label: 3 is not of the right kind (str)"),
-        (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is none of imagine, edit, upscale"),
+        (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is not one of imagine, edit, upscale"),
         (("steps = 4", "steps = 5"), "flux.toml: steps: 5, but the graph says 4 (node 9)"),
         (("steps = 4", "steps = 0"), "flux.toml: steps: 0 is not from 1 to 10000"),
         (("steps = 4", "steps = true"), "flux.toml: steps: True is not of the right kind (int)"),

@@ -393,7 +393,7 @@ def test_a_batch_is_given_to_no_engine_that_stops_taking_in_the_same_instant() -
         take = engine.next_batch
         assert take is not None
         job = await house.submit()
-        take.cancel()  # as when whoever waits for it is cancelled, and has not noticed
+        take.cancel()  # as when the task that waits for it is cancelled, and has not noticed
         await asyncio.sleep(1.0)
         assert house.manager.status().waiting == 1
         assert not engine.batches
