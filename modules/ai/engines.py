@@ -67,7 +67,9 @@ class ComfyEngine:
         )
 
     async def submit(self, batch: Batch) -> ComfyRun:
-        template = self._template(batch)
+        template = self.templates.get(batch.key.model)
+        if template is None:
+            raise WorkflowRejected(f"there is no model {batch.key.model}")
         fused = await self._fused(template, batch)
         await self._stream.connect()
         run = self._run(batch, template, fused)
@@ -104,12 +106,6 @@ class ComfyEngine:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-    def _template(self, batch: Batch) -> WorkflowTemplate:
-        template = self.templates.get(batch.key.model)
-        if template is None:
-            raise WorkflowRejected(f"there is no model {batch.key.model}")
-        return template
 
     async def _fused(self, template: WorkflowTemplate, batch: Batch) -> FusedGraph:
         if self._report is None:

@@ -119,8 +119,6 @@ class RunTracker:
         for job in in_flight.aboard:
             self.queue.mark(job.id, "taken")
 
-    # ── batches of a former process ─────────────────────────────────────────────────────────────
-
     def inherit(self, orphans: Mapping[str, tuple[Batch, ...]]) -> None:
         """Take over the batches that a former process gave to engines, by their names."""
         self._orphans = dict(orphans)

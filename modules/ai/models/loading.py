@@ -16,8 +16,6 @@ from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import ModelOffer
 
-__all__ = ["ModelCard", "WorkflowTemplate", "load_template", "load_templates", "offers"]
-
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")

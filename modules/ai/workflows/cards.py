@@ -96,7 +96,7 @@ def read_card(text: str) -> ModelCard:
         upscale=table.number("upscale", 0.1, 16, default=1.0),
         max_batch=table.whole("max_batch", 1, 64) if "max_batch" in table.values else None,
         memory=_read_memory(memory) if memory else None,
-        nsfw=table.flag("nsfw", default=False),
+        nsfw=table.get("nsfw", bool, False),
         rowwise=frozenset(table.texts("rowwise", default=[])),
     )
     for part in (table, roles, *([memory] if memory else [])):
@@ -214,9 +214,6 @@ class _Table:
         if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
             raise BadCard(f"{self._path}{name}: {value!r} is not a number from {least} to {most}")
         return float(value)
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        return self.get(name, bool, default)
 
     def refuse_the_rest(self) -> None:
         unknown = sorted(set(self.values) - self._asked)
