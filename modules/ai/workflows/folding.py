@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from modules.ai.workflows.constants import is_constant, outputs_of
-from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, in_order, only, upstream
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, in_order, only, upstream
 from modules.ai.workflows.node_table import Table, inputs_of
 
 SWITCH = "ComfySwitchNode"
@@ -49,16 +49,6 @@ def folded(
         link.node for node in graph.values() for _, link in node.links()
     }
     return only(result, upstream(result, needed | (set(keep) & set(graph))))
-
-
-def arriving(graph: Graph, place: NodeInput, values: Mapping[NodeInput, JSON]) -> JSON | Link:
-    """What arrives at an input once ``values`` are filled in: a constant, or a link where a server has to
-    compute it."""
-    filled = only(graph, upstream(graph, [place.node]))
-    for where, value in values.items():
-        if where.node in filled:
-            filled[where.node] = filled[where.node].having(**{where.input: value})
-    return folded(filled, {})[place.node].inputs.get(place.input)
 
 
 def _arriving(value: JSON | Link, known: Mapping[Link, JSON | Link], spec: JSON) -> JSON | Link:

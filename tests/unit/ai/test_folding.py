@@ -8,8 +8,8 @@ import pytest
 
 from modules.ai.workflows.arithmetic import NoResult, calculated
 from modules.ai.workflows.constants import outputs_of
-from modules.ai.workflows.folding import arriving, folded
-from modules.ai.workflows.graph import Link, NodeInput, read_graph, write_graph
+from modules.ai.workflows.folding import folded
+from modules.ai.workflows.graph import read_graph, write_graph
 from tests.workflow_graphs import node
 
 TABLE: Any = {
@@ -161,16 +161,18 @@ def test_a_node_that_is_kept_stays_and_its_value_is_still_open() -> None:
     assert (graph["1"], graph["5"]["inputs"]["text"]) == (ENHANCED["1"], ["1", 0])
 
 
-def test_what_arrives_at_an_encoder_is_the_authors_text_around_a_persons() -> None:
-    graph = read_graph({
+def test_the_authors_text_stays_around_a_text_that_is_kept() -> None:
+    graph = {
         "1": node("PrimitiveStringMultiline", value="the author's own"),
-        "2": node("StringConcatenate", string_a="trigger, ", string_b=["1", 0], delimiter=""),
-        "5": node("CLIPTextEncode", clip=["9", 0], text=["2", 0]),
-        "9": node("CLIPLoader", clip_name="c"),
-    })  # fmt: skip
-    place, prompt = NodeInput("5", "text"), 'a "fox" {x}\\n'
-    assert arriving(graph, place, {NodeInput("1", "value"): prompt}) == f"trigger, {prompt}"
-    assert arriving(graph, NodeInput("5", "clip"), {}) == Link("9", 0)
+        "2": node("PrimitiveString", value="trigger, "),
+        "3": node("StringConcatenate", string_a=["2", 0], string_b=["1", 0], delimiter=""),
+        "4": node("CLIPTextEncode", text=["3", 0]),
+    }
+    assert fold(graph, ("1",)) == {
+        "1": graph["1"],
+        "3": node("StringConcatenate", string_a="trigger, ", string_b=["1", 0], delimiter=""),
+        "4": graph["4"],
+    }
 
 
 def test_texts_that_double_forty_times_are_not_computed() -> None:
