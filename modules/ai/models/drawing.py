@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, in_order, named, upstream
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, in_order, named, only, upstream
 from modules.ai.workflows.node_table import Table, inputs_of
 
 
@@ -17,17 +17,26 @@ class Underivable(ValueError):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A graph and the node classes in it. ``output`` is where the finished picture arrives."""
+    """All that a picture depends on, and the table of node classes. ``output`` is where it arrives."""
 
     graph: Graph
     table: Table
     output: NodeInput
 
+    @classmethod
+    def of(cls, graph: Graph, table: Table, output: NodeInput) -> Drawing:
+        """The part of a graph that its output depends on."""
+        return cls(only(graph, upstream(graph, [output.node])), table, output)
+
     @cached_property
     def order(self) -> list[str]:
-        """The nodes that the output depends on, each after those that it depends on itself."""
-        used = upstream(self.graph, [self.output.node])
-        return [node_id for node_id in in_order(self.graph) if node_id in used]
+        """The nodes, each after those that it depends on."""
+        return in_order(self.graph)
+
+    @cached_property
+    def known(self) -> set[str]:
+        """The nodes of classes that the table has."""
+        return {node_id for node_id, node in self.graph.items() if self.table.get(node.class_type)}
 
     def node(self, node_id: str) -> Node:
         """A node by its id."""

@@ -88,6 +88,14 @@ def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
             yield NodeInput(node_id, name)
 
 
+def denoise_of(drawing: Drawing, sampler: str) -> float:
+    """The part of a picture that a sampler makes anew, 1 if that is not told."""
+    sigmas = drawing.node(sampler).inputs.get("sigmas")
+    node = drawing.node(sigmas.node) if isinstance(sigmas, Link) else drawing.node(sampler)
+    part = node.inputs.get("denoise", 1.0)
+    return float(part) if isinstance(part, int | float) else 1.0
+
+
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────
 
 

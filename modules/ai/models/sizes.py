@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from modules.ai.models.drawing import Drawing, Underivable
+from modules.ai.models.sampling import samplers_of
 from modules.ai.workflows.cards import Role
-from modules.ai.workflows.graph import NodeInput, downstream
+from modules.ai.workflows.graph import Link, NodeInput, downstream
 from modules.queue_manager.jobs import Size
 
 _RATIOS = ((1, 1), (3, 4), (4, 3), (2, 3), (3, 2), (9, 16), (16, 9))
-_PREFIXES = ("", "target_", "resize_type.")
+_PREFIXES = ("", "target_", "resize_type.", "empty_latent_")
+_CHOOSING = re.compile(r"ratio|aspect|preset|swap|resolution|dimension")
+"""In the name of an input that may overrule width and height, in a node that nobody here knows."""
+
 _MULTIPLES = (64, 32, 16, 8, 4, 2, 1)
 
 
@@ -24,9 +29,13 @@ def latents_of(drawing: Drawing) -> list[str]:
 
 def _is_latent(drawing: Drawing, node_id: str) -> bool:
     inputs, outputs = drawing.node(node_id).inputs, drawing.outputs(node_id)
-    if "batch_size" not in inputs or "width" not in inputs:
+    sized = any(f"{prefix}width" in inputs for prefix in ("", "empty_latent_"))
+    if not sized or "batch_size" not in inputs:
         return False
-    return "LATENT" in outputs or (not outputs and "latent" in drawing.node(node_id).class_type.lower())
+    if node_id in drawing.known:
+        return "LATENT" in outputs
+    name = drawing.node(node_id).class_type.lower()
+    return ("latent" in name or "empty_latent_width" in inputs) and not any(map(_CHOOSING.search, inputs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +55,14 @@ class Sizes:
 
 def sizes_of(drawing: Drawing, notes: list[str]) -> Sizes:
     """The sizes that it can paint. Raises `Underivable` where its size is computed."""
-    latents = [node_id for node_id in latents_of(drawing) if _pair(drawing, node_id, "") is not None]
-    if not latents:
-        raise Underivable("no empty latent says how large the picture gets: write sizes")
-    sizes = [size for node_id in latents if (size := _pair(drawing, node_id, "")) is not None]
-    own = max(sizes, key=lambda size: size.width * size.height)
+    latents = latents_of(drawing)
     pairs = list(_pairs(drawing, latents))
+    sizes = [size for node_id, _, size, _ in pairs if node_id in latents]
+    if not sizes:
+        raise Underivable(
+            f"{_without_size(drawing, latents)}how large the picture gets is not told: write sizes"
+        )
+    own = max(sizes, key=lambda size: size.width * size.height)
     fixing = [(node_id, size) for node_id, _, size, fixes in pairs if fixes and size != own]
     if fixing:
         node_id, size = fixing[-1]
@@ -83,6 +94,16 @@ def _pairs(drawing: Drawing, latents: Sequence[str]) -> Iterator[tuple[str, str,
 def _pair(drawing: Drawing, node_id: str, prefix: str) -> Size | None:
     width, height = (drawing.whole(NodeInput(node_id, f"{prefix}{side}")) for side in ("width", "height"))
     return Size(width=width, height=height) if width and height and width > 0 and height > 0 else None
+
+
+def _without_size(drawing: Drawing, latents: Sequence[str]) -> str:
+    """The node that would have to say it, if there is one."""
+    starts = [
+        link.node
+        for node_id in samplers_of(drawing)
+        if isinstance(link := drawing.node(node_id).inputs.get("latent_image"), Link)
+    ]
+    return f"{drawing.named([*latents, *starts][0])}: " if latents or starts else ""
 
 
 def _multiple(size: Size) -> int:
