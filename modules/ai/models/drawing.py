@@ -57,6 +57,18 @@ class Drawing:
         value = self.graph[place.node].inputs.get(place.input)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
+    def held(self, place: NodeInput) -> NodeInput | None:
+        """Where the whole number stands that arrives in an input: there, or in another pack's node before it
+        that holds one number and nothing else."""
+        value = self.graph[place.node].inputs.get(place.input)
+        if not isinstance(value, Link):
+            return place if self.whole(place) is not None else None
+        if value.node in self.known or any(True for _ in self.graph[value.node].links()):
+            return None
+        places = [NodeInput(value.node, name) for name in self.graph[value.node].inputs]
+        numbers = [place for place in places if self.whole(place) is not None]
+        return numbers[0] if len(numbers) == 1 else None
+
     def specs(self, node_id: str) -> Mapping[str, JSON]:
         """The inputs of a node's class by name, as the table has them."""
         return inputs_of(self.table.get(self.graph[node_id].class_type) or {})

@@ -20,6 +20,7 @@ _ENDS = ("Save", "VHS_VideoCombine", "Preview3D", "PreviewAudio", "PreviewGaussi
 _SAVING = re.compile(r"save.*image(?!.*dataset)|image.*sav|send.*image", re.IGNORECASE)
 """In the name of another pack's node that saves pictures."""
 
+_DECODERS = ("VAEDecode", "VAEDecodeTiled")
 _FRAMES = ("length", "video_frames")
 _CUT = frozenset({"ImageFromBatch", "GetImageRangeFromBatch", "LatentFromBatch"})
 _REPEATING = {"RepeatLatentBatch": "amount", "RepeatImageBatch": "amount", "LatentCutToBatch": ""}
@@ -61,18 +62,21 @@ def _saves_other(class_type: str, table: Table) -> bool:
 
 def _last(graph: Graph, places: list[NodeInput]) -> NodeInput:
     """The one that is made of all the others, if there is one: those before it are on the way."""
-    made = {place: upstream(graph, [_image(graph, place).node]) for place in places}
-    for place in places:
-        if all(_image(graph, other).node in made[place] for other in places):
+    made = {place: _painted(graph, place) for place in places}
+    for place, node_id in made.items():
+        if set(made.values()) <= upstream(graph, [node_id]):
             return place
     nodes = ", ".join(named(graph, place.node) for place in places[:3]) + (", …" if len(places) > 3 else "")
     raise Underivable(f"{len(places)} different pictures are made ({nodes}): write roles.output")
 
 
-def _image(graph: Graph, place: NodeInput) -> Link:
+def _painted(graph: Graph, place: NodeInput) -> str:
+    """The node that makes a picture, before it is decoded: hires fix decodes the same one twice."""
     link = graph[place.node].inputs[place.input]
-    assert isinstance(link, Link)
-    return link
+    while isinstance(link, Link):
+        node_id = link.node
+        link = graph[node_id].inputs.get("samples") if graph[node_id].class_type in _DECODERS else None
+    return node_id
 
 
 def refuse_frames(drawing: Drawing, notes: list[str]) -> None:

@@ -127,6 +127,40 @@ def test_a_graph_drawn_for_one_size_has_only_that_one() -> None:
     assert card.steps == 40
 
 
+def test_a_size_that_the_author_worked_something_else_out_of_cannot_be_chosen() -> None:
+    graph = painting(
+        n20=node("PrimitiveInt", value=512),
+        n4=node("EmptyLatentImage", width=["20", 0], height=768, batch_size=1),
+        n21=node("ComfyMathExpression", **{"expression": "a * 2", "values.a": ["20", 0]}),
+        n22=node("ImageScaleToMaxDimension", image=["6", 0], upscale_method="area", largest_size=["21", 1]),
+        n7=node("SaveImage", images=["22", 0], filename_prefix="x"),
+    )  # fmt: skip
+    card, folded, (note,) = derived(graph)
+    assert ([str(size) for size in card.sizes], card.places("width")) == (["512×768"], ())
+    assert folded["22"]["inputs"]["largest_size"] == 1024
+    assert note.startswith("node 22 (ImageScaleToMaxDimension): it is drawn for one size")
+
+
+def test_a_picture_with_something_at_a_certain_place_has_one_size() -> None:
+    other = node("EmptyLatentImage", width=832, height=1216, batch_size=1)
+    put = node("LatentComposite", samples_to=["4", 0], samples_from=["8", 0], x=64, y=0, feather=0)
+    card, _, (note,) = derived(painting(n8=other, n9=put, n5=sampler(latent_image=["9", 0])))
+    assert (len(card.sizes), note) == (
+        1, "node 9 (LatentComposite): it is drawn for one size, so people cannot choose another",
+    )  # fmt: skip
+
+
+def test_numbers_are_found_in_nodes_of_other_packs_that_hold_one() -> None:
+    graph = painting(
+        n20=node("Int", Number=640), n21=node("easy int", value=960), n22=node("Steps", steps=7, name="x"),
+        n4=node("EmptyLatentImage", width=["20", 0], height=["21", 0], batch_size=1),
+        n5=sampler(steps=["22", 0]),
+    )  # fmt: skip
+    card, _, _ = derived(graph)
+    assert (places(card, "width"), places(card, "height")) == (["20.Number"], ["21.value"])
+    assert (str(card.default_size), card.steps) == ("640×960", 7)
+
+
 @pytest.mark.parametrize(
     ("parts", "steps"),
     [
@@ -251,6 +285,10 @@ def test_the_last_of_several_outputs_is_the_picture_and_two_different_ones_are_t
     other = node("SaveImage", images=["10", 0], filename_prefix="x")
     with pytest.raises(Underivable, match=r"3 different pictures are made .*: write roles\.output"):
         derived(painting(n8=enlarged, n9=last, n10=inverted, n11=other))
+    second = sampler(latent_image=["5", 0], denoise=0.5)
+    decoded = node("VAEDecode", samples=["8", 0], vae=["1", 2])
+    fixed = painting(n8=second, n10=decoded, n9=node("SaveImage", images=["10", 0], filename_prefix="x"))
+    assert places(derived(fixed)[0], "output") == ["9.images"]
     shown = node("PreviewImage", images=["6", 0])
     assert places(derived(painting(n7=shown))[0], "output") == ["7.images"]
     with pytest.raises(Underivable, match=r"node 8 \(SaveVideo\): it saves more than pictures"):
