@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modules.ai.workflows.editor_format.conversion import VIRTUAL, convert
+from modules.ai.workflows.editor_format.conversion import convert
 from modules.ai.workflows.editor_format.document import (
     MOST_NODES,
     BadEditorFile,
@@ -16,6 +16,7 @@ from modules.ai.workflows.editor_format.document import (
     is_editor_file,
     read_document,
 )
+from modules.ai.workflows.editor_format.links import VIRTUAL
 from modules.ai.workflows.graph import (
     JSON,
     BadGraph,
@@ -86,7 +87,7 @@ def _read(file: Path, table: Table) -> WorkflowFile:
     editor = next((part for part in parts if is_editor_file(part)), None)
     if api is None and editor is None:
         raise BadGraph("there is no ComfyUI workflow in it")
-    document = read_document(editor) if editor is not None else None
+    document = read_document(editor, table) if editor is not None else None
     if api is not None:
         if len(api) > MOST_NODES:
             raise BadGraph(f"it has {len(api)} nodes; at most {MOST_NODES} are read")

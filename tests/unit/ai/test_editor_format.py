@@ -37,7 +37,7 @@ def template(name: str) -> Path:
 @pytest.mark.parametrize("name", EXPORTS)
 def test_it_converts_as_the_frontend_does(name: str) -> None:
     data = json.loads(template(name).read_text(encoding="utf-8"))
-    converted, unknown = convert(read_document(data), bundled_table())
+    converted, unknown = convert(read_document(data, bundled_table()), bundled_table())
     assert not unknown
     ours, theirs = depended_on(converted), depended_on(read_graph(EXPORTS[name]))
     differing = {node for node in {*ours, *theirs} if ours.get(node) != theirs.get(node)}
