@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from modules.ai.workflows.editor_format.document import BYPASS, NEVER, Document, EditorNode
 from modules.ai.workflows.editor_format.frames import Frame, unfolded
-from modules.ai.workflows.editor_format.links import VIRTUAL, Constant, primitive, source
+from modules.ai.workflows.editor_format.links import VIRTUAL, Constant, Sources, primitive
 from modules.ai.workflows.editor_format.widgets import drawn, with_index
 from modules.ai.workflows.graph import JSON, Link, Node
 from modules.ai.workflows.node_table import Table, inputs_of
@@ -23,6 +23,7 @@ def convert(document: Document, table: Table) -> tuple[dict[str, Node], dict[str
     """
     graph: dict[str, Node] = {}
     unknown: dict[str, EditorNode] = {}
+    sources = Sources()
     for frame, node in _running(unfolded(document, table)):
         node_id = frame.prefix + node.id
         entry = table.get(node.type)
@@ -30,7 +31,7 @@ def convert(document: Document, table: Table) -> tuple[dict[str, Node], dict[str
             unknown[node_id] = node
         title = node.title if node.title != node.type else ""
         title = title or str((entry or {}).get("display_name") or node.type)
-        graph[node_id] = Node(class_type=node.type, inputs=_inputs(frame, node, table), title=title)
+        graph[node_id] = Node(class_type=node.type, inputs=_inputs(frame, node, table, sources), title=title)
     return graph, unknown
 
 
@@ -42,7 +43,7 @@ def _running(frame: Frame) -> Iterator[tuple[Frame, EditorNode]]:
             yield frame, node
 
 
-def _inputs(frame: Frame, node: EditorNode, table: Table) -> dict[str, Link | JSON]:
+def _inputs(frame: Frame, node: EditorNode, table: Table, sources: Sources) -> dict[str, Link | JSON]:
     entry = table.get(node.type)
     inputs: dict[str, Link | JSON] = frame.values(node, table)
     known = {*inputs, *(inputs_of(entry) if entry is not None else ())}
@@ -57,7 +58,7 @@ def _inputs(frame: Frame, node: EditorNode, table: Table) -> dict[str, Link | JS
     for socket in node.inputs:
         if entry is not None and socket.widget is not None and socket.name.partition(".")[0] not in known:
             continue  # a widget that the class no longer has
-        found = source(frame, socket)
+        found = sources.of(frame, socket)
         if found is not None:
             inputs[socket.name] = found.value if isinstance(found, Constant) else found
     return with_index(inputs) if node.type == "CustomCombo" else inputs

@@ -178,7 +178,8 @@ def _read_node(data: Mapping[str, JSON], node_id: str, links: Mapping[str, int])
     mode = data.get("mode")
     inputs = [_read_socket(socket) for socket in _objects(data.get("inputs"))]
     # an input and its link name each other; where they do not, the link is right
-    free = {end: key for key, end in links.items() if key not in {socket.link for socket in inputs}}
+    named_by_inputs = {socket.link for socket in inputs}
+    free = {end: key for key, end in links.items() if key not in named_by_inputs}
     return EditorNode(
         id=node_id,
         type=_text(data.get("type")),

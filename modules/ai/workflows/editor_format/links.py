@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from modules.ai.workflows.editor_format.document import BYPASS, NEVER, BadEditorFile, EditorNode, Socket
 from modules.ai.workflows.editor_format.frames import Frame
@@ -46,16 +47,31 @@ class _Output:
     wanted: str
 
 
-def source(frame: Frame, socket: Socket) -> Link | Constant | None:
-    """What an input takes in the end; None if nothing. Raises `BadEditorFile` on a circle."""
-    place: _Input | _Output | Link | Constant | None = _Input(frame, socket, socket.type)
-    seen = set()
-    while isinstance(place, _Input | _Output):
-        if place in seen:
-            raise BadEditorFile(f"a link of type {socket.type} to {socket.name or 'a node'} runs in a circle")
-        seen.add(place)
-        place = _origin(place) if isinstance(place, _Input) else _beyond(place)
-    return place
+_Place: TypeAlias = "_Input | _Output"
+Source: TypeAlias = Link | Constant | None
+"""What an input takes in the end: an output of a node that runs, a value, or nothing."""
+
+
+class Sources:
+    """Follows links, each part of the way once."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Place, Source] = {}
+
+    def of(self, frame: Frame, socket: Socket) -> Source:
+        """What an input takes in the end. Raises `BadEditorFile` if its link runs in a circle."""
+        place: _Place | Source = _Input(frame, socket, socket.type)
+        way: dict[_Place, None] = {}
+        while isinstance(place, _Input | _Output) and place not in self._known:
+            if place in way:
+                raise BadEditorFile(
+                    f"a link of type {socket.type} to {socket.name or 'a node'} runs in a circle"
+                )
+            way[place] = None
+            place = _origin(place) if isinstance(place, _Input) else _beyond(place)
+        found = self._known[place] if isinstance(place, _Input | _Output) else place
+        self._known |= dict.fromkeys(way, found)
+        return found
 
 
 def primitive(frame: Frame, socket: Socket) -> JSON:
