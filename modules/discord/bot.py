@@ -1,4 +1,4 @@
-"""The client: connects to Discord, and lets no event of another guild further than here."""
+"""The client: connects to Discord, and drops the events of other guilds."""
 
 from __future__ import annotations
 
@@ -24,36 +24,27 @@ _ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_availabl
 """Events of other guilds that the guard itself needs."""
 
 
-def intents(*, message_content: bool = True, members: bool = False) -> discord.Intents:
-    """As little as possible. ``message_content`` (privileged) lets ``!sync`` work without a mention;
-    ``members`` (privileged) tells at once when somebody leaves, which is otherwise noticed within a
-    minute while they have jobs."""
-    wanted = discord.Intents.none()
-    wanted.guilds = True
-    wanted.guild_messages = True
-    wanted.moderation = True  # bans; not privileged
-    wanted.message_content = message_content
-    wanted.members = members
-    return wanted
-
-
 class GuardedTree(app_commands.CommandTree["ImageBot"]):
-    """Slash commands of the allowed guild alone; what goes wrong becomes a sentence here."""
+    """Takes slash commands from the allowed guild only; answers errors with a sentence."""
 
     async def interaction_check(self, interaction: discord.Interaction[ImageBot], /) -> bool:
-        """The guard, before anything else."""
+        """Ask the guard before anything else."""
         self.client.track()
         return self.client.guard.admits(interaction.guild_id)
 
     async def on_error(
         self, interaction: discord.Interaction[ImageBot], error: app_commands.AppCommandError, /
     ) -> None:
-        """Tell the person what went wrong."""
+        """Say what went wrong."""
         await self.client.errors.tell(interaction, error)
 
 
 class ImageBot(commands.Bot):
-    """``guild_id`` None: set-up mode. ``traffic`` hears of every request to Discord, and may forbid it."""
+    """``guild_id`` None: set-up mode. ``traffic`` counts every request to Discord, and may forbid it.
+
+    As few intents as possible: ``moderation`` tells of bans; ``message_content``, the only privileged one,
+    lets ``!sync`` work without a mention.
+    """
 
     def __init__(
         self,
@@ -61,14 +52,15 @@ class ImageBot(commands.Bot):
         guild_id: int | None,
         errors: ErrorReplies,
         traffic: Traffic,
-        message_content: bool = True,
-        members: bool = False,
-        ready_timeout: float = 0.2,
+        message_content: bool,
+        ready_timeout: float,
     ) -> None:
         super().__init__(
             command_prefix=commands.when_mentioned_or("!"),
             help_command=None,
-            intents=intents(message_content=message_content, members=members),
+            intents=discord.Intents(
+                guilds=True, guild_messages=True, moderation=True, message_content=message_content
+            ),
             tree_cls=GuardedTree,
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -82,7 +74,7 @@ class ImageBot(commands.Bot):
         self._answering: set[asyncio.Task[Any]] = set()
 
     async def setup_hook(self) -> None:
-        """Hear clicks on buttons of former processes; after the log-in, before the first event."""
+        """Answer clicks on buttons of earlier processes. Called after the login, before the first event."""
         self.add_dynamic_items(Component)
 
     def home(self) -> discord.Guild | None:
@@ -92,10 +84,10 @@ class ImageBot(commands.Bot):
     # ── events ──────────────────────────────────────────────────────────────────────────────────
 
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
-        """Every event passes here: those of other guilds go no further, and none once it is closing."""
+        """Drop events of other guilds, and all events once the bot is closing."""
         if self.is_closed():  # discord.py's READY comes late, from a task of its own
             return
-        guild_id = _guild_of(args)
+        guild_id = _guild_of(args[0] if args else None)
         foreign = guild_id is not None and not self.guard.admits(guild_id)
         heard = event_name in _ABOUT_THE_BOT_ITSELF or (
             event_name.startswith("message") and self.guard.hears_set_up(guild_id)
@@ -105,27 +97,26 @@ class ImageBot(commands.Bot):
         super().dispatch(event_name, *args, **kwargs)
 
     async def on_message(self, message: discord.Message, /) -> None:
-        """Perhaps one of the ``!`` commands."""
+        """Run the message if it is a ``!`` command."""
         self.track()
         await super().on_message(message)
 
     async def on_command_error(self, context: commands.Context[Any], error: commands.CommandError, /) -> None:
-        """Commands that are not ours are nobody's business; ours are answered by their cog."""
+        """Say nothing of unknown commands; the errors of ours are answered by their cog."""
         if not isinstance(error, commands.CommandNotFound) and context.cog is None:
             log.error("a command failed", exc_info=error)
 
     # ── closing ─────────────────────────────────────────────────────────────────────────────────
 
     def track(self) -> None:
-        """Whoever is being answered by the task that runs now is answered before the bot closes."""
+        """Let closing wait for the current task, which answers somebody."""
         task = asyncio.current_task()
         if task is not None:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
     async def finish_answering(self) -> None:
-        """Wait for answers that are under way, for a while, unless nothing may be said any more; then cancel
-        them."""
+        """Wait a while for answers that are under way, if anything may still be sent; then cancel them."""
         answering = self._answering - {asyncio.current_task()}
         if answering and self._traffic.may_speak():
             await asyncio.wait(answering, timeout=LAST_WORDS)
@@ -135,18 +126,13 @@ class ImageBot(commands.Bot):
         await asyncio.gather(*left, return_exceptions=True)
 
     async def close(self) -> None:
-        """Answer who is being answered, and disconnect. May be called twice."""
+        """Finish answering, and disconnect. May be called twice."""
         await self.finish_answering()
         await super().close()
 
 
-def _guild_of(args: tuple[Any, ...]) -> int | None:
-    """The guild that an event is about, as far as its first argument tells."""
-    if not args:
-        return None
-    subject = args[0]
-    if isinstance(subject, discord.Guild):
-        return subject.id
-    guild = getattr(subject, "guild", None)
+def _guild_of(subject: object) -> int | None:
+    """The guild that an event's first argument is, or is about."""
+    guild = subject if isinstance(subject, discord.Guild) else getattr(subject, "guild", None)
     found = guild.id if isinstance(guild, discord.Guild) else getattr(subject, "guild_id", None)
     return found if isinstance(found, int) else None

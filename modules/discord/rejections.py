@@ -1,17 +1,4 @@
-"""What only Discord's room refuses, as children of the core's `RequestRejected`.
-
-RequestRejected
-├── NegativeUnknown   a negative prompt for a model that knows none
-├── RestrictedPicture what it starts from may be shown in age-restricted channels alone
-├── NoPictureHere     the message has no picture
-├── PictureForgotten  the job is not in the memory any more
-├── NotANumber        a form's field should hold a number
-├── ForAdministrators the command is not for this person
-├── SharingNotSetUp   there is no gallery
-├── SharingRefused    the gallery does not take the picture
-├── NoSuchGpu         no engine of that name
-└── NotAMember        they have left the guild
-"""
+"""What only Discord's side of the bot refuses."""
 
 from __future__ import annotations
 
@@ -19,13 +6,13 @@ from modules.queue_manager.errors import RequestRejected
 
 
 class NegativeUnknown(RequestRejected):
-    """A negative prompt for a model that knows none (fields: model)."""
+    """A negative prompt for a model that does not use negative prompts (fields: model)."""
 
     message_key = "error-no-negative"
 
 
 class RestrictedPicture(RequestRejected):
-    """What it starts from may be shown in age-restricted channels alone."""
+    """The request starts from a picture that may be shown in age-restricted channels only."""
 
     message_key = "error-restricted-picture"
 
@@ -37,25 +24,25 @@ class NoPictureHere(RequestRejected):
 
 
 class PictureForgotten(RequestRejected):
-    """The job is not in the memory any more."""
+    """The database does not have the job any more."""
 
     message_key = "error-gone"
 
 
 class NotANumber(RequestRejected):
-    """A form's field should hold a number (fields: value)."""
+    """A form's field holds something other than a number (fields: value)."""
 
     message_key = "error-form-number"
 
 
 class ForAdministrators(RequestRejected):
-    """The command is not for this person."""
+    """Only administrators may use the command."""
 
     message_key = "admin-only"
 
 
 class SharingNotSetUp(RequestRejected):
-    """There is no gallery."""
+    """No gallery is set up."""
 
     message_key = "shared-nowhere"
 
@@ -73,6 +60,6 @@ class NoSuchGpu(RequestRejected):
 
 
 class NotAMember(RequestRejected):
-    """They have left the guild that this bot serves."""
+    """The person has left the guild that this bot serves."""
 
     message_key = "error-not-a-member"

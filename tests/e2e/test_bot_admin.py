@@ -372,7 +372,7 @@ async def test_a_mistyped_id_leaves_nothing_takes_nothing_and_says_so(
             record.getMessage() for record in caplog.records if "ALLOWED_GUILD_ID" in record.getMessage()
         ]
         assert len(lines) == 1
-        assert "none of this bot's servers" in lines[0]
+        assert "not one of this bot's servers" in lines[0]
 
 
 async def test_set_up_mode_answers_getid_only(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
-"""Clicks, forms, and what waits for a person: shown once their command, click or form was answered."""
+"""Clicks and forms, and the undelivered pictures that a person gets after any command, click or form."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
 
@@ -19,54 +21,53 @@ from modules.queue_manager.errors import RequestRejected, StoreError
 log = getLogger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class Components(commands.Cog):
     """Hears what people click and type, and gives it to the router."""
 
-    def __init__(
-        self,
-        bot: ImageBot,
-        *,
-        router: ComponentRouter,
-        errors: ErrorReplies,
-        undelivered: UndeliveredPictures,
-        requesters: Requesters,
-    ) -> None:
-        self._bot, self._router, self._errors = bot, router, errors
-        self._undelivered, self._requesters = undelivered, requesters
+    bot: ImageBot
+    router: ComponentRouter
+    errors: ErrorReplies
+    undelivered: UndeliveredPictures
+    requesters: Requesters
 
     @commands.Cog.listener()
     async def on_component(self, interaction: discord.Interaction, what: str, about: str) -> None:
         """A button or menu of ours was used, here or in direct messages."""
-        if self._hears(interaction):
-            self._bot.track()
-            await self._errors.fenced(interaction, lambda: self._router.component(interaction, what, about))
-            await self._show_undelivered(interaction)
+        await self._answer(interaction, lambda: self.router.component(interaction, what, about))
 
     @commands.Cog.listener()
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Forms are answered here, so that one which was open during a restart is answered too."""
-        if interaction.type is not discord.InteractionType.modal_submit or not self._hears(interaction):
+        if interaction.type is not discord.InteractionType.modal_submit:
             return
         data: dict[str, Any] = dict(interaction.data or {})
         match = TEMPLATE.fullmatch(str(data.get("custom_id", "")))
         if match is not None and match["what"] == "form":
-            self._bot.track()
-            about = match["about"] or ""
-            await self._errors.fenced(interaction, lambda: self._router.form(interaction, about))
-            await self._show_undelivered(interaction)
+            await self._answer(interaction, lambda: self.router.form(interaction, match["about"] or ""))
+
+    async def _answer(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
+        if interaction.guild_id is not None and not self.bot.guard.admits(interaction.guild_id):
+            return
+        self.bot.track()
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - for clicks what on_error is for commands
+            await self.errors.tell(interaction, error)
+        await self._show_undelivered(interaction)
 
     @commands.Cog.listener()
     async def on_app_command_completion(self, interaction: discord.Interaction, _: object) -> None:
         """A command of theirs was answered."""
-        self._bot.track()
+        self.bot.track()
         await self._show_undelivered(interaction)
 
     async def _show_undelivered(self, interaction: discord.Interaction) -> None:
-        """Bring what could be brought nowhere before."""
+        """Post the pictures that could not be posted before."""
         try:
-            if await self._undelivered.waits_for(interaction.user.id):
-                person = await self._requesters.of(interaction)
-                await self._undelivered.show(
+            if await self.undelivered.waits_for(interaction.user.id):
+                person = await self.requesters.of(interaction)
+                await self.undelivered.show(
                     person.guild_id,
                     person.user_id,
                     name=person.name,
@@ -74,7 +75,4 @@ class Components(commands.Cog):
                     preferences=person.preferences,
                 )
         except (RequestRejected, StoreError) as error:
-            log.info("what is kept for %s was not looked at: %s", interaction.user.id, error)
-
-    def _hears(self, interaction: discord.Interaction) -> bool:
-        return interaction.guild_id is None or self._bot.guard.admits(interaction.guild_id)
+            log.info("undelivered pictures of %s wait on: %s", interaction.user.id, error)

@@ -1,11 +1,11 @@
-"""Decides, whenever the bot's guilds change, whether it serves: opens or closes the queue, leaves others."""
+"""Whenever the bot's guilds change: decides whether it serves, opens or closes the queue, leaves others."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from logging import getLogger
 
-import discord
 from discord.ext import commands
 
 from modules.discord.bot import ImageBot
@@ -18,53 +18,39 @@ log = getLogger(__name__)
 TIME_LIMIT = 30.0
 
 
+@dataclass(kw_only=True, eq=False)
 class HomeGuild(commands.Cog):
-    """``serving`` is set once the allowed guild is known to be there: while the bot is being set up, or is in
-    other guilds only, it never is."""
+    """``serving`` is set once the bot is known to be in the allowed guild."""
 
-    def __init__(self, bot: ImageBot, *, queue: QueueManager) -> None:
-        self._bot, self._queue = bot, queue
-        self.serving = asyncio.Event()
-        self._said: str | None = None
+    bot: ImageBot
+    queue: QueueManager
+    serving: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _said: str | None = field(init=False, default=None)
 
-    @commands.Cog.listener()
-    async def on_ready(self) -> None:
-        """Connected, and the guilds are known."""
-        await self._decide()
-
-    @commands.Cog.listener()
-    async def on_guild_join(self, guild: discord.Guild) -> None:
-        """Invited somewhere."""
-        await self._decide()
-
-    @commands.Cog.listener()
-    async def on_guild_available(self, guild: discord.Guild) -> None:
-        """A guild came later than the others, or after an outage."""
-        if self._bot.is_ready():
-            await self._decide()
-
-    @commands.Cog.listener()
-    async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """Thrown out, or left."""
-        await self._decide()
-
-    async def _decide(self) -> None:
-        guard, guilds = self._bot.guard, self._bot.guilds
-        verdict = guard.look([guild.id for guild in guilds])
-        if verdict.mode == "serving":
-            if self._queue.status().closed_because in ("set-up", "wrong-guild"):
-                self._queue.open()
+    @commands.Cog.listener("on_ready")
+    @commands.Cog.listener("on_guild_join")
+    @commands.Cog.listener("on_guild_available")
+    @commands.Cog.listener("on_guild_remove")
+    async def decide(self, _: object = None) -> None:
+        """Look at the guilds again, once the first ones are known."""
+        if not self.bot.is_ready():
+            return
+        guard, guilds = self.bot.guard, self.bot.guilds
+        leave = guard.look([guild.id for guild in guilds])
+        if guard.mode == "serving":
+            if self.queue.status().closed_because in ("set-up", "wrong-guild"):
+                self.queue.open()
             if not self.serving.is_set():
-                log.info("Serving %s as %s", self._bot.home(), self._bot.user)
+                log.info("Serving %s as %s", self.bot.home(), self.bot.user)
                 self.serving.set()
-            for guild_id in verdict.leave:
+            for guild_id in leave:
                 await self._leave(guild_id)
             return
-        self._queue.close(verdict.mode)
+        self.queue.close(guard.mode)
         known = ", ".join(f"{guild.name} ({guild.id})" for guild in guilds) or "none"
-        if verdict.mode == "wrong-guild":
-            wrong = f"ALLOWED_GUILD_ID={guard.allowed} is none of this bot's servers"
-            line = f"{wrong} ({known}): no job is taken. Correct the id, or invite the bot there."
+        if guard.mode == "wrong-guild":
+            wrong = f"ALLOWED_GUILD_ID={guard.allowed} is not one of this bot's servers"
+            line = f"{wrong} ({known}): no job is taken. Correct the ID, or invite the bot there."
         else:
             line = f"Set-up mode: write ALLOWED_GUILD_ID into .env. This bot's servers: {known}."
         if line != self._said:
@@ -72,7 +58,7 @@ class HomeGuild(commands.Cog):
             self._said = line
 
     async def _leave(self, guild_id: int) -> None:
-        guild = self._bot.get_guild(guild_id)
+        guild = self.bot.get_guild(guild_id)
         if guild is None:
             return
         try:

@@ -1,8 +1,9 @@
-"""Where a click or a form goes, by what its ``custom_id`` says. The routes are few and all stand here."""
+"""Where a click or a form goes, by what its ``custom_id`` says. All routes are here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import discord
@@ -18,55 +19,47 @@ from modules.queue_manager.errors import NotYourJob
 from modules.queue_manager.jobs import JobId
 
 
+@dataclass(kw_only=True, eq=False)
 class ComponentRouter:
     """Gives each button, menu and form to the part that answers it."""
 
-    def __init__(
-        self,
-        *,
-        actions: JobActions,
-        message_menus: MessageMenus,
-        history: HistoryView,
-        settings: SettingsView,
-        forget: ForgetView,
-        cancel: CancelMenu,
-    ) -> None:
-        self._actions, self._message_menus, self._history = actions, message_menus, history
-        self._settings, self._forget, self._cancel = settings, forget, cancel
+    actions: JobActions
+    message_menus: MessageMenus
+    history: HistoryView
+    settings: SettingsView
+    forget: ForgetView
+    cancel: CancelMenu
 
     async def component(self, interaction: discord.Interaction, what: str, about: str) -> None:
         """A button or menu was used. Raises a `RequestRejected`."""
-        values = [str(value) for value in _data(interaction).get("values", ())]
-        if self._actions.knows(what):
-            await self._actions.press(interaction, what, JobId(about))
+        data: Mapping[str, Any] = interaction.data or {}
+        values = [str(value) for value in data.get("values", ())]
+        if self.actions.knows(what):
+            await self.actions.press(interaction, what, JobId(about))
         elif what == "page":
             owner, _, before = about.partition(":")
             _check_owner(interaction, owner)
-            await self._history.turn_page(interaction, int(before))
+            await self.history.turn_page(interaction, int(before))
         elif what == "pick" and values:
-            await self._history.pick(interaction, JobId(values[0]))
+            await self.history.pick(interaction, JobId(values[0]))
         elif what == "withdraw":
             _check_owner(interaction, about)
-            await self._cancel.chosen(interaction, values)
+            await self.cancel.chosen(interaction, values)
         elif what == "setting":
-            await self._settings.chosen(interaction, about, values)
+            await self.settings.chosen(interaction, about, values)
         elif what == "forget":
-            await self._forget.decided(interaction, about)
+            await self.forget.decided(interaction, about)
 
     async def form(self, interaction: discord.Interaction, about: str) -> None:
         """A form came back. Raises a `RequestRejected`."""
         kind, _, target = about.partition(":")
-        values = values_of(_data(interaction))
+        values = values_of(interaction.data or {})
         if "-" in target:
-            await self._message_menus.answered(interaction, kind, target, values)
+            await self.message_menus.answered(interaction, kind, target, values)
         elif kind == "edit":
-            await self._actions.edited(interaction, JobId(target), values)
+            await self.actions.edited(interaction, JobId(target), values)
         elif kind == "prompt":
-            await self._actions.reworded(interaction, JobId(target), values)
-
-
-def _data(interaction: discord.Interaction) -> Mapping[str, Any]:
-    return interaction.data or {}
+            await self.actions.reworded(interaction, JobId(target), values)
 
 
 def _check_owner(interaction: discord.Interaction, owner: str) -> None:

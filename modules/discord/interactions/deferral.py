@@ -1,31 +1,37 @@
-"""Acknowledges interactions before anything else: Discord gives three seconds, whatever the rush.
+"""Acknowledges interactions before anything else: Discord gives three seconds, however many there are.
 
-While others still wait to be acknowledged, the work behind those that are stands back. Connections are
-few enough to be used again: a thousand at once would each begin with a handshake.
+While some are still to be acknowledged, work on the others waits. Few go at the same time, so that they
+share connections: a thousand at once would each begin with a handshake.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
 
 import discord
 
+from modules.discord.requests.requester import Requester, Requesters
 from modules.queue_manager.backports import timeout
 
 AT_ONCE = 100
-"""Acknowledgements on their way at one time."""
+"""Acknowledgements sent at the same time."""
 
 TIME_LIMIT = 3.0
 """Seconds for one acknowledgement; later ones are not taken (Discord docs, Receiving and Responding)."""
 
 STAND_BACK = 2.0
-"""Seconds for which work stands back at most."""
+"""Seconds for which work waits for other acknowledgements at most."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Deferrals:
-    """One for the whole bot: all acknowledgements stand in one line."""
+    """One for the whole bot, so that its limit holds for all acknowledgements together."""
 
-    def __init__(self) -> None:
+    requesters: Requesters
+
+    def __post_init__(self) -> None:
         self._doors = asyncio.Semaphore(AT_ONCE)
         self._pending = 0
         self._calm = asyncio.Event()
@@ -46,11 +52,11 @@ class Deferrals:
             self._pending -= 1
             if not self._pending:
                 self._calm.set()
-        await self._stand_back()
-
-    async def _stand_back(self) -> None:
-        try:
+        with suppress(asyncio.TimeoutError):
             async with timeout(STAND_BACK):
                 await self._calm.wait()
-        except asyncio.TimeoutError:
-            return
+
+    async def begin(self, interaction: discord.Interaction, *, update: bool = False) -> Requester:
+        """Acknowledge, and tell who asks. Raises `NotAMember` or what `defer` raises."""
+        await self.defer(interaction, update=update)
+        return await self.requesters.of(interaction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import discord
 
@@ -19,54 +20,48 @@ from modules.queue_manager.errors import NotAllowedHere
 from modules.queue_manager.jobs import Job, ModelOffer, Size
 
 
+@dataclass(kw_only=True, eq=False)
 class Gallery:
-    """``channel_id`` None: there is none."""
+    """``channel_id`` None: there is no gallery."""
 
-    def __init__(
-        self,
-        *,
-        channel_id: int | None,
-        channels: SessionChannels,
-        reader: AttachmentReader,
-        message_client: MessageClient,
-        messages: Translations,
-        offers: Sequence[ModelOffer],
-    ) -> None:
-        self.channel_id = channel_id
-        self._channels, self._reader, self._message_client = channels, reader, message_client
-        self._messages, self._offers = messages, offers
+    channel_id: int | None
+    channels: SessionChannels
+    reader: AttachmentReader
+    message_client: MessageClient
+    messages: Translations
+    offers: Sequence[ModelOffer]
 
     async def share(self, interaction: discord.Interaction, job: Job) -> int:
-        """Post the picture of the message that a button is under; the gallery's id.
+        """Post the picture above the button that was pressed; returns the gallery's id.
 
         Raises `SharingNotSetUp`, `NotAllowedHere`, `NoPictureHere`, `SharingRefused`, `BadSourceImage`.
         """
         if self.channel_id is None:
             raise SharingNotSetUp
-        restricted = is_nsfw(self._offers, job.request)
-        if restricted and not self._channels.is_age_restricted(job.request.guild_id, self.channel_id):
-            raise NotAllowedHere(model=label_of(self._offers, job.request.model))
+        restricted = is_nsfw(self.offers, job.request)
+        if restricted and not self.channels.is_age_restricted(job.request.guild_id, self.channel_id):
+            raise NotAllowedHere(model=label_of(self.offers, job.request.model))
         message = interaction.message
         if message is None or not message.attachments:
             raise NoPictureHere
         file = message.attachments[0]
-        data = await self._reader.read(file.url)
+        data = await self.reader.read(file.url)
         size = Size(width=file.width, height=file.height) if file.width and file.height else job.request.size
         locale = str(interaction.guild_locale) if interaction.guild_locale else None
         name = quoted(interaction.user.display_name, 80)
         outgoing = OutgoingMessage(
             text="\n".join(
                 [
-                    self._messages.text(locale, "shared-by", name=name),
-                    self._messages.text(locale, "prompt-line", prompt=quoted(job.request.prompt)),
-                    "-# " + " · ".join(made_of(self._messages, locale, self._offers, job.request, size)),
+                    self.messages.text(locale, "shared-by", name=name),
+                    self.messages.text(locale, "prompt-line", prompt=quoted(job.request.prompt)),
+                    "-# " + " · ".join(made_of(self.messages, locale, self.offers, job.request, size)),
                 ]
             ),
             files=(FileUpload(name=file.filename, data=data, alt=plain(job.request.prompt, 1000)),),
-            view=job_row(self._messages, locale, job.id, ("prompt",)),
+            view=job_row(self.messages, locale, job.id, ("prompt",)),
         )
         try:
-            await self._message_client.post(self.channel_id, outgoing, level=Priority.DELIVER)
+            await self.message_client.post(self.channel_id, outgoing, level=Priority.DELIVER)
         except MessageError as error:
             raise SharingRefused(str(error)) from error
         return self.channel_id

@@ -1,9 +1,11 @@
-"""What the buttons under a picture do. Each names a job; whoever presses it is checked against its owner."""
+"""What the buttons under a picture do. Each names a job; only its owner may use it, with few exceptions."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import discord
 
@@ -20,10 +22,10 @@ from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.modals import again_form, edit_form, prompt_form, seed_of
+from modules.discord.ui.modals import prompt_form, seed_of, short_form
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
-from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Variation
+from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Kind, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.stores.history import History
 
@@ -31,27 +33,22 @@ VARIATION_STRENGTH = 0.15
 """How much of a second noise Vary mixes in: the composition stays, details change."""
 
 
+@dataclass(kw_only=True, eq=False)
 class JobActions:
     """One method for each button, and one for each form that a button opened."""
 
-    def __init__(
-        self,
-        *,
-        queue: QueueManager,
-        history: History,
-        jobs: JobLookup,
-        pictures: SourcePictures,
-        requesters: Requesters,
-        deferrals: Deferrals,
-        requests: ImageRequests,
-        gallery: Gallery,
-        message_client: MessageClient,
-        messages: Translations,
-    ) -> None:
-        self._queue, self._history, self._jobs, self._pictures = queue, history, jobs, pictures
-        self._requesters, self._deferrals, self._requests = requesters, deferrals, requests
-        self._gallery, self._message_client, self._messages = gallery, message_client, messages
-        self._offers = queue.offers
+    queue: QueueManager
+    history: History
+    jobs: JobLookup
+    pictures: SourcePictures
+    requesters: Requesters
+    deferrals: Deferrals
+    requests: ImageRequests
+    gallery: Gallery
+    message_client: MessageClient
+    messages: Translations
+
+    def __post_init__(self) -> None:
         self._by_name: Mapping[str, Callable[[discord.Interaction, Job], Awaitable[None]]] = {
             "again": self._again,
             "vary": self._vary,
@@ -70,97 +67,93 @@ class JobActions:
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await self._deferrals.defer(interaction)
-        job = await self._jobs.job(job_id)
+            await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
-        if interaction.user.id == job.request.user_id:
-            return
-        shared = interaction.channel_id is not None and interaction.channel_id == self._gallery.channel_id
-        if what == "prompt" and shared:
-            return
-        if what == "cancel" and interaction.permissions.administrator:
-            return
-        raise NotYourJob
+        shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
+        others_may = (what == "prompt" and shared) or (
+            what == "cancel" and interaction.permissions.administrator
+        )
+        if interaction.user.id != job.request.user_id and not others_may:
+            raise NotYourJob
 
     # ── one method a button ─────────────────────────────────────────────────────────────────────
 
     async def _again(self, interaction: discord.Interaction, job: Job) -> None:
         made = job.request.maker
-        # An enlargement of which the origin is not known is the same with any seed.
-        seed = made.seed if made.kind == "upscale" else None
-        await self._repeat(interaction, made, seed=seed, variation=None)
+        # An enlargement whose original is not known is the same with any seed.
+        await self._repeat(interaction, made, seed=made.seed if made.kind == "upscale" else None)
 
     async def _vary(self, interaction: discord.Interaction, job: Job) -> None:
-        made = job.request.maker
-        if made.kind == "upscale":
+        if job.request.maker.kind == "upscale":
             raise PictureForgotten
         variation = Variation(seed=secrets.randbelow(MAX_SEED + 1), strength=VARIATION_STRENGTH)
-        await self._repeat(interaction, made, seed=made.seed, variation=variation)
+        await self._repeat(interaction, job.request.maker, variation=variation)
 
     async def _repeat(
-        self,
-        interaction: discord.Interaction,
-        request: GenerationRequest,
-        *,
-        seed: int | None,
-        variation: Variation | None,
+        self, interaction: discord.Interaction, request: GenerationRequest, **changes: Any
     ) -> None:
-        image_request = ImageRequest(
+        """Ask for the same again; ``changes`` are fields of `ImageRequest`."""
+        same = ImageRequest(
             kind=request.kind,
             prompt=request.prompt,
             model=request.model,
             size=request.size,
-            seed=seed,
+            seed=request.seed,
             negative=request.negative,
-            variation=variation,
-            sources=await self._pictures.sources(request),
+            sources=await self.pictures.sources(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, replace(same, **changes))
 
     async def _upscale(self, interaction: discord.Interaction, job: Job) -> None:
-        picture = await self._pictures.of_job(job.id, interaction.message)
+        await self._rework(interaction, job, "upscale", prompt=job.request.prompt, seed=job.request.seed)
+
+    async def _rework(
+        self, interaction: discord.Interaction, job: Job, kind: Kind, *, prompt: str, seed: int | None = None
+    ) -> None:
+        """Ask for something made of the job's picture."""
         image_request = ImageRequest(
-            kind="upscale",
-            prompt=job.request.prompt,
-            seed=job.request.seed,
-            sources=(picture,),
-            age_restricted=is_nsfw(self._offers, job.request),
-            origin=job.request.as_origin("upscale"),
+            kind=kind,
+            prompt=prompt,
+            seed=seed,
+            sources=(await self.pictures.of_job(job.id, interaction.message),),
+            age_restricted=is_nsfw(self.queue.offers, job.request),
+            origin=job.request.as_origin(kind),
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, image_request)
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
-        person = await self._requesters.of(interaction)
-        await interaction.response.send_modal(edit_form(self._messages, person.locale, job.id))
+        person = await self.requesters.of(interaction)
+        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
-        person, message, made = await self._requesters.of(interaction), interaction.message, job.request.maker
+        person, message, made = await self.requesters.of(interaction), interaction.message, job.request.maker
         if made.sources and made.user_id != person.user_id and message is not None:
-            # What an edit started from stays its owner's; what it became is there for everybody.
-            form = edit_form if any(offer.kind == "edit" for offer in self._offers) else again_form
-            about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(form(self._messages, person.locale, about))
+            # Nobody else may see what an edit started from; what it became is there for everybody.
+            editable = any(offer.kind == "edit" for offer in self.queue.offers)
+            form = short_form(self.messages, person.locale, "edit" if editable else "again", message)
+            await interaction.response.send_modal(form)
             return
         await interaction.response.send_modal(self.form_about(job, person, message))
 
     def form_about(self, job: Job, person: Requester, message: discord.Message | None) -> discord.ui.Modal:
-        """Everything that the picture was made from; of an enlargement of which the origin is not known,
-        nothing but new words can be asked for."""
-        messages, made = self._messages, job.request.maker
+        """Everything that the picture was made from; for an enlargement whose original is not known, only
+        a new prompt."""
+        messages, made = self.messages, job.request.maker
         if made.kind == "upscale" and message is not None:
-            return again_form(messages, person.locale, f"{message.channel.id}-{message.id}")
-        offer = next((offer for offer in self._offers if offer.name == made.model), None)
+            return short_form(messages, person.locale, "again", message)
+        offer = next((offer for offer in self.queue.offers if offer.name == made.model), None)
         return prompt_form(messages, person.locale, job, offer)
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
-        gallery = await self._gallery.share(interaction, job)
-        person = await self._requesters.of(interaction)
-        text = self._messages.text(person.locale, "shared-done", channel=f"<#{gallery}>")
+        gallery = await self.gallery.share(interaction, job)
+        person = await self.requesters.of(interaction)
+        text = self.messages.text(person.locale, "shared-done", channel=f"<#{gallery}>")
         await answer(interaction, text)
 
     async def _delete(self, interaction: discord.Interaction, job: Job) -> None:
@@ -168,25 +161,25 @@ class JobActions:
         if message is not None:
             try:
                 where = Posted(channel_id=message.channel.id, message_id=message.id)
-                await self._message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
             except MessageError as error:
                 raise NoPictureHere(str(error)) from error
-        await self._history.delete_picture(job.id)
-        person = await self._requesters.of(interaction)
-        await answer(interaction, self._messages.text(person.locale, "deleted"))
+        await self.history.delete_picture(job.id)
+        person = await self.requesters.of(interaction)
+        await answer(interaction, self.messages.text(person.locale, "deleted"))
 
     async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
-        person = await self._requesters.of(interaction)
+        person = await self.requesters.of(interaction)
         try:
-            await self._queue.cancel(job.id, by=person.user_id)
-        except UnknownJob:  # too late: it has ended, or is on its way
-            record = await self._history.job(job.id)
+            await self.queue.cancel(job.id, by=person.user_id)
+        except UnknownJob:  # too late: it has ended, or is being delivered
+            record = await self.history.job(job.id)
             await answer(
-                interaction, remembered(self._messages, person.locale, job, record, self._jobs.guild_of)
+                interaction, remembered(self.messages, person.locale, job, record, self.jobs.guild_of)
             )
         else:
             numbers = f"#{job.number}"
-            text = self._messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
+            text = self.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
             await answer(interaction, text)
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────
@@ -195,41 +188,31 @@ class JobActions:
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
         """The form of Edit came back."""
-        await self._deferrals.defer(interaction)
-        job = await self._jobs.job(job_id)
+        await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
         self._check_owner(interaction, "edit", job)
-        picture = await self._pictures.of_job(job.id, interaction.message)
-        image_request = ImageRequest(
-            kind="edit",
-            prompt=values.get("prompt", ""),
-            sources=(picture,),
-            age_restricted=is_nsfw(self._offers, job.request),
-            origin=job.request.as_origin("edit"),
-        )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self._rework(interaction, job, "edit", prompt=values.get("prompt", ""))
 
     async def reworded(
         self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
     ) -> None:
-        """The form of Prompt… came back: for the owner, or for whoever saw the picture in the gallery."""
-        await self._deferrals.defer(interaction)
-        job = await self._jobs.job(job_id)
+        """The form of Prompt… came back, from the owner or from somebody who saw it in the gallery."""
+        await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
         request = job.request.maker
-        if request.kind == "upscale":  # a form of before, which offered words that change nothing
+        if request.kind == "upscale":  # a form of an older version, whose words change nothing
             raise PictureForgotten
         if request.sources and interaction.user.id != request.user_id:
-            raise BadSourceImage("gone")  # what an edit started from stays its owner's
+            raise BadSourceImage("gone")  # nobody else may use what an edit started from
         seed = seed_of(values.get("seed"))
-        image_request = ImageRequest(
-            kind=request.kind,
+        await self._repeat(
+            interaction,
+            request,
             prompt=values.get("prompt", ""),
             negative=values.get("negative", ""),
             model=values.get("model") or request.model,
             shape=values.get("size") or None,
+            size=None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,
-            sources=await self._pictures.sources(request),
-            age_restricted=request.age_restricted,
-            origin=request.origin,
         )
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)

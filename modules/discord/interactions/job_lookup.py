@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import discord
 
@@ -18,43 +19,38 @@ from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.history import History
 
 
+@dataclass(kw_only=True, eq=False)
 class JobLookup:
-    """``home`` gives the guild that is served, once it is known."""
+    """``home`` gives the allowed guild, once it is known."""
 
-    def __init__(
-        self,
-        *,
-        queue: QueueManager,
-        history: History,
-        message_client: MessageClient,
-        home: Callable[[], discord.Guild | None],
-        gallery_channel_id: int | None,
-    ) -> None:
-        self._queue, self._history, self._message_client = queue, history, message_client
-        self._home, self._gallery_channel_id = home, gallery_channel_id
+    queue: QueueManager
+    history: History
+    message_client: MessageClient
+    home: Callable[[], discord.Guild | None]
+    gallery_channel_id: int | None
 
     async def job(self, job_id: JobId) -> Job:
         """A job, active or remembered. Raises `PictureForgotten`."""
-        active = self._queue.job(job_id)
+        active = self.queue.job(job_id)
         if active is not None:
             return active
-        record = await self._history.job(job_id)
+        record = await self.history.job(job_id)
         if record is None:
             raise PictureForgotten
         return job_of(record)
 
     async def last_result(self, user_id: int) -> Job:
-        """What gave the person's last picture, also after a restart. Raises `NoSourceImage`."""
-        record = await self._history.last_picture(user_id)
+        """The job that made the person's last picture, also after a restart. Raises `NoSourceImage`."""
+        record = await self.history.last_picture(user_id)
         if record is None:
             raise NoSourceImage
         return job_of(record)
 
     async def of_message(self, message: discord.Message) -> Job | None:
-        """The job of a result, or of its copy in the gallery, if this message is one and it is remembered."""
-        record, home = await self._history.by_message(message.id), self._home()
+        """The job of a result, or of its copy in the gallery, if this message is one and the job is known."""
+        record, home = await self.history.by_message(message.id), self.home()
         job_id = record.job_id if record is not None else None
-        in_gallery = message.channel.id == self._gallery_channel_id
+        in_gallery = message.channel.id == self.gallery_channel_id
         if home is not None and message.author == home.me and in_gallery:
             job_id = next(jobs_named(_custom_ids(message)), None)
         with suppress(PictureForgotten):
@@ -63,26 +59,26 @@ class JobLookup:
 
     async def record_of_message(self, channel_id: int | None, message_id: int) -> JobRecord | None:
         """The same for a message that is known by its ids; ``channel_id`` None: any channel."""
-        home, gallery = self._home(), self._gallery_channel_id
-        record = await self._history.by_message(message_id)
+        home, gallery = self.home(), self.gallery_channel_id
+        record = await self.history.by_message(message_id)
         if record is not None or home is None or gallery is None or channel_id not in (None, gallery):
             return record
         try:
-            shown = await self._message_client.message(Posted(channel_id=gallery, message_id=message_id))
+            shown = await self.message_client.message(Posted(channel_id=gallery, message_id=message_id))
         except MessageError:
             return None
         named = jobs_named(buttons_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
         job_id = next(named, None)
-        return await self._history.job(job_id) if job_id is not None else None
+        return await self.history.job(job_id) if job_id is not None else None
 
     def guild_of(self, channel_id: int) -> int:
         """The guild of a channel that a result went to, for a link there; 0: direct messages."""
-        home = self._home()
+        home = self.home()
         return home.id if home is not None and home.get_channel(channel_id) is not None else 0
 
 
 def _custom_ids(message: discord.Message) -> Iterator[str]:
-    """What the buttons of a message say."""
+    """The ``custom_id`` of each button of a message."""
     for row in message.components:
         for item in getattr(row, "children", ()):
             yield getattr(item, "custom_id", None) or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import discord
 
@@ -16,64 +17,56 @@ from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
-from modules.discord.ui.modals import again_form, edit_form
+from modules.discord.ui.modals import short_form
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.history import History
 
 
+@dataclass(kw_only=True, eq=False)
 class MessageMenus:
     """A form names the message by channel and id. ``home`` gives the guild that is served."""
 
-    def __init__(
-        self,
-        *,
-        jobs: JobLookup,
-        actions: JobActions,
-        pictures: SourcePictures,
-        history: History,
-        requesters: Requesters,
-        deferrals: Deferrals,
-        requests: ImageRequests,
-        channels: SessionChannels,
-        home: Callable[[], discord.Guild | None],
-        messages: Translations,
-        offers: tuple[ModelOffer, ...],
-    ) -> None:
-        self._jobs, self._actions, self._pictures, self._history = jobs, actions, pictures, history
-        self._requesters, self._deferrals, self._requests = requesters, deferrals, requests
-        self._channels, self._home, self._messages, self._offers = channels, home, messages, offers
+    jobs: JobLookup
+    actions: JobActions
+    pictures: SourcePictures
+    history: History
+    requesters: Requesters
+    deferrals: Deferrals
+    requests: ImageRequests
+    channels: SessionChannels
+    home: Callable[[], discord.Guild | None]
+    messages: Translations
+    offers: tuple[ModelOffer, ...]
 
     async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""
         _check_picture(message)
-        person = await self._requesters.of(interaction)
-        about = f"{message.channel.id}-{message.id}"
-        await interaction.response.send_modal(edit_form(self._messages, person.locale, about))
+        person = await self.requesters.of(interaction)
+        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", message))
 
     async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for a picture like that of a message. Raises `NoPictureHere`."""
         _check_picture(message)
-        person = await self._requesters.of(interaction)
-        job = await self._jobs.of_message(message)
+        person = await self.requesters.of(interaction)
+        job = await self.jobs.of_message(message)
         if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
-            about = f"{message.channel.id}-{message.id}"
-            await interaction.response.send_modal(again_form(self._messages, person.locale, about))
+            await interaction.response.send_modal(short_form(self.messages, person.locale, "again", message))
             return
-        await interaction.response.send_modal(self._actions.form_about(job, person, message))
+        await interaction.response.send_modal(self.actions.form_about(job, person, message))
 
     async def answered(
         self, interaction: discord.Interaction, kind: str, target: str, values: Mapping[str, str]
     ) -> None:
         """A form came back. Raises a `RequestRejected`."""
-        await self._deferrals.defer(interaction)
+        await self.deferrals.defer(interaction)
         channel_id, message_id = (int(part) for part in target.split("-", 1))
         prompt = values.get("prompt", "")
         if kind == "edit":
             self._check_sees(interaction, channel_id)
-            picture = await self._pictures.of_message(channel_id, message_id)
-            record = await self._history.by_message(message_id)
+            picture = await self.pictures.of_message(channel_id, message_id)
+            record = await self.history.by_message(message_id)
             own = record is not None and record.request.user_id == interaction.user.id
             image_request = ImageRequest(
                 kind="edit",
@@ -84,19 +77,19 @@ class MessageMenus:
             )
         else:
             image_request = ImageRequest(kind="imagine", prompt=prompt)
-        await self._requests.submit(interaction, await self._requesters.of(interaction), image_request)
+        await self.requests.submit(interaction, image_request)
 
     def _is_restricted(self, record: JobRecord | None, channel_id: int) -> bool:
-        """Whether a message's picture is for age-restricted channels alone: of a result that is known by its
-        model, else by where it stands."""
-        home = self._home()
+        """Whether a message's picture is for age-restricted channels only: the model of a known result
+        decides, otherwise the channel."""
+        home = self.home()
         if record is not None:
-            return is_nsfw(self._offers, record.request)
-        return home is not None and self._channels.is_age_restricted(home.id, channel_id)
+            return is_nsfw(self.offers, record.request)
+        return home is not None and self.channels.is_age_restricted(home.id, channel_id)
 
     def _check_sees(self, interaction: discord.Interaction, channel_id: int) -> None:
-        """A ``custom_id`` comes from outside: whether its sender may see that channel is looked up."""
-        home, user = self._home(), interaction.user
+        """A ``custom_id`` can be forged: check that its sender may see that channel."""
+        home, user = self.home(), interaction.user
         channel = home.get_channel_or_thread(channel_id) if home is not None else None
         if channel is None or not isinstance(user, discord.Member):
             raise NoPictureHere

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from modules.discord.delivery.availability import Availability
 from modules.discord.interactions.replies import TEXT_LIMIT
 from modules.discord.requests.requester import Requester
@@ -12,46 +14,43 @@ from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.status import QueueStatus
 
 
+@dataclass(kw_only=True, eq=False)
 class QueueView:
-    """Everybody's count, one's own places and times."""
+    """Tells how much waits for everybody, and where the person's own pictures stand."""
 
-    def __init__(self, *, queue: QueueManager, availability: Availability, messages: Translations) -> None:
-        self._queue, self._availability, self._messages = queue, availability, messages
+    queue: QueueManager
+    availability: Availability
+    messages: Translations
 
     def text(self, person: Requester) -> str:
-        """The answer."""
-        messages, status, locale = self._messages, self._queue.status(), person.locale
-        lines = [
-            f"**{messages.text(locale, 'queue-title')}**",
-            counts_text(messages, status, locale),
-        ]
+        """The answer to this person."""
+        messages, status, locale = self.messages, self.queue.status(), person.locale
+        lines = [f"**{messages.text(locale, 'queue-title')}**", counts_text(messages, status, locale)]
         if status.closed_because is not None:
             lines.append(messages.text(locale, "queue-closed"))
-        hindrance = self._availability.hindrance()
+        hindrance = self.availability.hindrance()
         if hindrance is not None:
             lines.append(messages.text(locale, f"status-{hindrance}"))
-        mine = self._queue.active_jobs(person.user_id)
+        mine = self.queue.active_jobs(person.user_id)
         lines += [self._mine(job, locale) for job in mine]
         if not mine:
             lines.append(messages.text(locale, "queue-none-mine"))
         return fitting(lines, TEXT_LIMIT)
 
     def _mine(self, job: Job, locale: str) -> str:
-        place = self._queue.place(job.id)
+        place = self.queue.place(job.id)
         expected = place.expected_at if place is not None else None
-        fields: dict[str, str | int] = {
-            "number": str(job.number),
-            "when": moment(expected) if expected is not None else "none",
-        }
-        key = "queue-mine-running"
-        if place is not None and not place.running:
-            key, fields["ahead"] = "queue-mine-waiting", place.ahead
-        line = self._messages.text(locale, key, **fields)
+        number, when = str(job.number), moment(expected) if expected is not None else "none"
+        if place is None or place.running:
+            line = self.messages.text(locale, "queue-mine-running", number=number, when=when)
+        else:
+            ahead = place.ahead
+            line = self.messages.text(locale, "queue-mine-waiting", number=number, when=when, ahead=ahead)
         return f"{line} {quoted(job.request.prompt, 60)}"
 
 
 def counts_text(messages: Translations, status: QueueStatus, locale: str) -> str:
-    """How many pictures wait, are being made and are on their way, and how many people they are for."""
+    """How many pictures wait, are being made and are being delivered, and for how many people."""
     return messages.text(
         locale,
         "queue-counts",

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from logging import getLogger
-from typing import Any
 
 import aiohttp
 import discord
 from discord import app_commands
 
-from modules.discord.delivery.status_text import standing
-from modules.discord.requests.requester import Requester
 from modules.discord.transport.message_client import mentions
-from modules.discord.ui.components import job_button, rows
-from modules.discord.ui.formatting import moment
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BotError, RequestRejected, StoreError
-from modules.queue_manager.jobs import Job, JobId
-from modules.queue_manager.status import QueuePosition
 from modules.utils.database.stores.preferences import Preferences
 
 log = getLogger(__name__)
@@ -28,7 +22,7 @@ TEXT_LIMIT = 2000
 """Characters of a message."""
 
 TOKEN_GONE = (10062, 10015, 50027)
-"""Unknown interaction, unknown webhook, bad webhook token: nobody waits for this answer any more."""
+"""Unknown interaction, unknown webhook, bad webhook token: the interaction can no longer be answered."""
 
 
 async def answer(
@@ -36,41 +30,35 @@ async def answer(
     text: str = "",
     *,
     view: discord.ui.View | None = None,
-    embed: discord.Embed | None = None,
+    embeds: Sequence[discord.Embed] = (),
     files: Sequence[discord.File] = (),
 ) -> None:
     """Answer so that only this person sees it, deferred or not. Nobody is pinged."""
     text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
-    extras: dict[str, Any] = {"allowed_mentions": mentions(None)}
-    embeds = [embed] if embed is not None else []
-    if not interaction.response.is_done():
-        if view is not None:
-            extras["view"] = view
-        await interaction.response.send_message(text, ephemeral=True, embeds=embeds, files=files, **extras)
+    nobody = mentions(None)
+    if interaction.response.is_done():
+        await interaction.edit_original_response(
+            content=text, view=view, embeds=embeds, attachments=files, allowed_mentions=nobody
+        )
         return
-    await interaction.edit_original_response(
-        content=text, view=view, embeds=embeds, attachments=files, **extras
+    buttons = discord.utils.MISSING if view is None else view
+    await interaction.response.send_message(
+        text, ephemeral=True, view=buttons, embeds=embeds, files=files, allowed_mentions=nobody
     )
 
 
+@dataclass(kw_only=True, eq=False)
 class ErrorReplies:
     """Tells people what went wrong, in the language that they chose."""
 
-    def __init__(self, *, messages: Translations, preferences: Preferences) -> None:
-        self._messages, self._preferences = messages, preferences
-
-    async def fenced(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
-        """Run what a click or a form asks for; whatever goes wrong is told."""
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - the fence round clicks, as on_error is round commands
-            await self.tell(interaction, error)
+    messages: Translations
+    preferences: Preferences
 
     async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Say what went wrong; log it unless it was foreseen."""
+        """Say what went wrong; log it unless it is a refusal."""
         locale = str(interaction.locale)
         try:
-            locale = (await self._preferences.get(interaction.user.id)).locale or locale
+            locale = (await self.preferences.get(interaction.user.id)).locale or locale
         except StoreError as failure:
             log.info("a language could not be looked up: %s", failure)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
@@ -80,50 +68,17 @@ class ErrorReplies:
         if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
             log.error("an interaction failed", exc_info=cause)
         try:
-            await answer(interaction, sentence(cause, self._messages, locale))
+            await answer(interaction, sentence(cause, self.messages, locale))
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
-            log.warning("an error could not be told: %s", failure)
+            log.warning("an error could not be shown: %s", failure)
 
 
 def sentence(error: Exception, messages: Translations, locale: str | None) -> str:
     """What to say about an error."""
     if isinstance(error, BotError):
         return messages.error(locale, error)
-    if isinstance(error, (app_commands.MissingPermissions, app_commands.CheckFailure)):
+    if isinstance(error, app_commands.CheckFailure):
         return messages.text(locale, "admin-only")
     if isinstance(error, discord.Forbidden):
         return messages.text(locale, "error-permissions", permissions="Manage Channels")
     return messages.text(locale, BotError.message_key)
-
-
-def queued_text(
-    messages: Translations,
-    person: Requester,
-    jobs: Sequence[Job],
-    *,
-    channel_id: int,
-    place: QueuePosition | None,
-    hindrance: str | None,
-) -> str:
-    """What is said of accepted jobs: the first one's place and expected time, where they will appear."""
-    locale = person.locale
-    numbers = ", ".join(f"#{job.number}" for job in jobs)
-    lines = [messages.text(locale, "queued", count=len(jobs), numbers=numbers, ahead=standing(place))]
-    if hindrance is not None:
-        lines.append(messages.text(locale, f"queued-{hindrance}"))
-    elif place is not None and place.expected_at is not None:
-        lines.append(messages.text(locale, "queued-expected", when=moment(place.expected_at)))
-    if person.preferences.direct_message:
-        lines.append(messages.text(locale, "queued-where-direct"))
-    else:
-        lines.append(messages.text(locale, "queued-where", channel=f"<#{channel_id}>"))
-    return "\n".join(lines)
-
-
-def cancel_buttons(messages: Translations, locale: str, jobs: Sequence[tuple[JobId, int]]) -> discord.ui.View:
-    """A Cancel button for each job; a number tells several from each other."""
-    several = len(jobs) > 1
-    return rows(
-        job_button(messages, locale, job_id, "cancel", f" #{number}" if several else "")
-        for job_id, number in jobs[:25]
-    )

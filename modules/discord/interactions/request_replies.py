@@ -1,24 +1,26 @@
 """Keeps the answers to accepted requests true until their pictures have ended.
 
-An answer can be changed for as long as its interaction's token lives, fifteen minutes. Later, and after a
-restart, it stays as it is; a click on a Cancel that is left there is told what became of the picture.
+An answer can be changed while its interaction's token is valid, fifteen minutes. After that, and after a
+restart, it stays as it is; a click on a Cancel button left there shows what became of the picture.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from logging import getLogger
 
 import discord
 
 from modules.discord.delivery.outcome_text import told
-from modules.discord.delivery.status_text import Hindrance
-from modules.discord.interactions.replies import answer, cancel_buttons, queued_text
+from modules.discord.delivery.status_text import Hindrance, standing
+from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import Accepted
 from modules.discord.transport.message_client import DISCORD_ERRORS
+from modules.discord.ui.components import job_button, rows
+from modules.discord.ui.formatting import moment
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import LeaseLost
@@ -29,14 +31,14 @@ from modules.queue_manager.status import QueuePosition
 log = getLogger(__name__)
 
 AT_ONCE = 4
-"""Answers that are changed at one time: what is posted goes before."""
+"""Answers that are changed at the same time; posting goes first."""
 
 TIME_LIMIT = 20.0
 
 
 @dataclass(slots=True, eq=False)
 class _Answer:
-    """One request's answer: what still lives of it, and a line for each picture that has ended."""
+    """One request's answer: its active jobs, and a line for each picture that has ended."""
 
     interaction: discord.Interaction
     person: Requester
@@ -46,25 +48,24 @@ class _Answer:
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+@dataclass(kw_only=True, eq=False)
 class RequestReplies:
-    """Implements `JobListener`. ``place`` and ``hindrance`` ask the queue how a job stands."""
+    """A `JobListener`. ``place``: where a job is in the queue; ``hindrance``: what holds up all jobs."""
 
-    def __init__(
-        self,
-        *,
-        messages: Translations,
-        place: Callable[[JobId], QueuePosition | None],
-        hindrance: Callable[[], Hindrance | None],
-    ) -> None:
-        self._messages, self._place, self._hindrance = messages, place, hindrance
-        self._by_job: dict[JobId, _Answer] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+    messages: Translations
+    place: Callable[[JobId], QueuePosition | None]
+    hindrance: Callable[[], Hindrance | None]
+
+    _by_job: dict[JobId, _Answer] = field(init=False, default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _leaving: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
         self._doors = asyncio.Semaphore(AT_ONCE)
-        self._leaving = False
 
     async def give(self, interaction: discord.Interaction, person: Requester, accepted: Accepted) -> None:
-        """Answer with places and times. The interaction must be deferred, and nothing have been awaited
-        since the jobs were accepted: none may end unheard."""
+        """Answer with places and times. The interaction must be deferred. Await nothing else between
+        accepting the jobs and this call, so that no end is missed."""
         given = _Answer(
             interaction=interaction,
             person=person,
@@ -76,16 +77,16 @@ class RequestReplies:
             await self._send(given)
 
     async def on_event(self, event: JobEvent) -> None:
-        """Take note of an end; the answer is changed in a task of its own."""
+        """Note that a picture has ended; a task of its own changes the answer."""
         if not isinstance(event, (Delivered, Failed, Cancelled)):
             return
         given = self._by_job.pop(event.job.id, None)
         if given is None:
             return
         del given.living[event.job.id]
-        given.ended[event.job.number] = told(self._messages, given.person.locale, event)
+        given.ended[event.job.number] = told(self.messages, given.person.locale, event)
         if self._leaving:
-            return  # what is still delivered then has nobody to tell it
+            return  # the bot is closing: answers stay as they are
         task = asyncio.create_task(self._correct(given, len(given.living)), name="an answer")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -105,18 +106,33 @@ class RequestReplies:
                 async with timeout(TIME_LIMIT):
                     await self._send(given)
             except (LeaseLost, *DISCORD_ERRORS) as error:
-                log.info("an answer stays as it is: %s", error)
+                log.info("an answer was not updated: %s", error)
 
     async def _send(self, given: _Answer) -> None:
-        messages, person, jobs = self._messages, given.person, list(given.living.values())
+        jobs, locale = list(given.living.values()), given.person.locale
         lines = [line for _, line in sorted(given.ended.items())]
         view = None
         if jobs:
-            place, hindrance = self._place(jobs[0].id), self._hindrance()
-            lines.append(
-                queued_text(
-                    messages, person, jobs, channel_id=given.channel_id, place=place, hindrance=hindrance
+            lines += self._queued(given, jobs)
+            view = rows(
+                job_button(
+                    self.messages, locale, job.id, "cancel", f" #{job.number}" if len(jobs) > 1 else ""
                 )
+                for job in jobs[:25]
             )
-            view = cancel_buttons(messages, person.locale, [(job.id, job.number) for job in jobs])
         await answer(given.interaction, "\n".join(lines), view=view)
+
+    def _queued(self, given: _Answer, jobs: Sequence[Job]) -> Iterator[str]:
+        """The first job's place and expected time, and where all will appear."""
+        messages, locale = self.messages, given.person.locale
+        place, hindrance = self.place(jobs[0].id), self.hindrance()
+        numbers = ", ".join(f"#{job.number}" for job in jobs)
+        yield messages.text(locale, "queued", count=len(jobs), numbers=numbers, ahead=standing(place))
+        if hindrance is not None:
+            yield messages.text(locale, f"queued-{hindrance}")
+        elif place is not None and place.expected_at is not None:
+            yield messages.text(locale, "queued-expected", when=moment(place.expected_at))
+        if given.person.preferences.direct_message:
+            yield messages.text(locale, "queued-where-direct")
+        else:
+            yield messages.text(locale, "queued-where", channel=f"<#{given.channel_id}>")

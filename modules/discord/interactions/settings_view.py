@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import discord
 
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer
-from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import menu, rows
@@ -20,56 +21,46 @@ from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
 
 AUTO = "auto"
-"""The choice of no choice: the model's own shape, Discord's language."""
-
-SWITCHES = ("previews", "notify", "direct")
+"""No choice: the model's own shape, the language of their Discord."""
 
 
+@dataclass(kw_only=True, eq=False)
 class SettingsView:
     """Shows a person's settings, and keeps what they choose."""
 
-    def __init__(
-        self,
-        *,
-        preferences: Preferences,
-        requesters: Requesters,
-        deferrals: Deferrals,
-        messages: Translations,
-        offers: Sequence[ModelOffer],
-    ) -> None:
-        self._preferences, self._requesters, self._deferrals = preferences, requesters, deferrals
-        self._messages, self._offers = messages, offers
+    preferences: Preferences
+    deferrals: Deferrals
+    messages: Translations
+    offers: Sequence[ModelOffer]
 
     async def show(self, interaction: discord.Interaction, model: str | None) -> None:
         """The menus; ``model`` is one that they want from now on. Raises `UnknownModel`."""
-        await self._deferrals.defer(interaction)
-        person = await self._requesters.of(interaction)
+        person = await self.deferrals.begin(interaction)
         if model is None:
             await self._answer(interaction, person, "settings-title")
             return
-        offer = find_offer(self._offers, "imagine", model)
+        offer = find_offer(self.offers, "imagine", model)
         preferences = replace(person.preferences, model=offer.name)
-        await self._preferences.put(person.user_id, preferences)
+        await self.preferences.put(person.user_id, preferences)
         await self._answer(interaction, replace(person, preferences=preferences), "settings-saved")
 
     async def chosen(self, interaction: discord.Interaction, setting: str, values: Sequence[str]) -> None:
         """Something was chosen in a menu."""
-        await self._deferrals.defer(interaction, update=True)
-        person = await self._requesters.of(interaction)
+        person = await self.deferrals.begin(interaction, update=True)
         preferences = changed(person.preferences, setting, values)
-        await self._preferences.put(person.user_id, preferences)
+        await self.preferences.put(person.user_id, preferences)
         locale = preferences.locale or str(interaction.locale)
         now = replace(person, preferences=preferences, locale=locale)
         await self._answer(interaction, now, "settings-saved")
 
     async def _answer(self, interaction: discord.Interaction, person: Requester, title: str) -> None:
-        text = self._messages.text(person.locale, title)
-        view = settings_view(self._messages, person, self._offers)
+        text = self.messages.text(person.locale, title)
+        view = settings_view(self.messages, person, self.offers)
         await answer(interaction, f"**{text}**", view=view)
 
 
 def settings_view(messages: Translations, person: Requester, offers: Sequence[ModelOffer]) -> discord.ui.View:
-    """All menus, each showing what holds now. One holds the switches: what is chosen in it is on."""
+    """All menus, each showing the current choice. In the last one, what is chosen is switched on."""
     chosen, locale = person.preferences, person.locale
     by_default = (AUTO, messages.text(locale, "aspect-default"))
     models = [
@@ -83,41 +74,29 @@ def settings_view(messages: Translations, person: Requester, offers: Sequence[Mo
         (AUTO, messages.text(locale, "settings-locale-auto")),
         *((name, messages.text(name, "language-name")) for name in messages.languages),
     ]
-    on = {
-        "previews": chosen.previews,
-        "notify": chosen.notify,
-        "direct": chosen.direct_message,
-    }
-    switches = [(name, messages.text(locale, f"settings-{name}")) for name in SWITCHES]
-    menus: list[tuple[str, Sequence[tuple[str, str]], Collection[str | None]]] = [
-        ("model", models, {chosen.model}),
-        ("aspect", aspects, {chosen.aspect or AUTO}),
-        ("locale", languages, {chosen.locale or AUTO}),
+    on = {"previews": chosen.previews, "notify": chosen.notify, "direct": chosen.direct_message}
+    switches = [(name, messages.text(locale, f"settings-{name}")) for name in on]
+    menus: list[tuple[str, Sequence[tuple[str, str]], Collection[str | None], int, int]] = [
+        ("model", models, {chosen.model}, 1, 1),
+        ("aspect", aspects, {chosen.aspect or AUTO}, 1, 1),
+        ("locale", languages, {chosen.locale or AUTO}, 1, 1),
+        ("switches", switches, {name for name, is_on in on.items() if is_on}, 0, len(on)),
     ]
-    items = [
-        menu("setting", name, messages.text(locale, f"settings-{name}"), _options(choices, now))
-        for name, choices, now in menus
-        if choices
-    ]
-    marked = {name for name, is_on in on.items() if is_on}
-    items.append(
+    return rows(
         menu(
             "setting",
-            "switches",
-            messages.text(locale, "settings-switches"),
-            _options(switches, marked),
-            least=0,
-            most=len(SWITCHES),
+            name,
+            messages.text(locale, f"settings-{name}"),
+            [
+                discord.SelectOption(label=plain(label, 100), value=value, default=value in now)
+                for value, label in choices
+            ],
+            least=least,
+            most=most,
         )
+        for name, choices, now, least, most in menus
+        if choices
     )
-    return rows(items)
-
-
-def _options(choices: Sequence[tuple[str, str]], now: Collection[str | None]) -> list[discord.SelectOption]:
-    return [
-        discord.SelectOption(label=plain(label, 100), value=value, default=value in now)
-        for value, label in choices
-    ]
 
 
 def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -> UserPreferences:
@@ -129,9 +108,7 @@ def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -
             notify="notify" in values,
             direct_message="direct" in values,
         )
-    value = None if not values or values[0] == AUTO else values[0]
-    if setting == "model":
-        return replace(preferences, model=value)
-    if setting == "aspect":
-        return replace(preferences, aspect=value)
-    return replace(preferences, locale=value) if setting == "locale" else preferences
+    if setting not in ("model", "aspect", "locale"):
+        return preferences
+    change: dict[str, Any] = {setting: None if not values or values[0] == AUTO else values[0]}
+    return replace(preferences, **change)

@@ -1,4 +1,4 @@
-"""Words that a community does not allow, found also where letters were exchanged for look-alikes."""
+"""Words that a community does not allow, found even where letters are replaced by look-alikes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOOKS_LIKE = str.maketrans(
 
 
 def skeleton(text: str) -> tuple[str, ...]:
-    """The words of ``text`` as they look, single letters spelt one by one joined, repeats dropped.
+    """The words of ``text`` as they look: runs of single letters joined, repeated letters dropped.
 
     >>> skeleton("B.а.d  wооо0rd!")
     ('bad', 'word')
@@ -50,7 +50,7 @@ def _words(text: str) -> list[str]:
 
 
 def _joined(words: list[str]) -> list[tuple[str, bool]]:
-    """The words, runs of single letters made one; whether each is such a run."""
+    """The words, each run of single letters joined into one; and whether each is such a run."""
     joined: list[tuple[str, bool]] = []
     for word in words:
         single = len(word) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from math import ceil
 
@@ -23,7 +23,7 @@ class Allowance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """The community's rules. Of several roles a person has, each figure is the most generous one."""
+    """The community's rules. A person with several roles gets the most generous figure of each kind."""
 
     jobs: int = 2
     pictures_a_day: int | None = None
@@ -39,44 +39,41 @@ class Limits:
         return Allowance(
             jobs=max([self.jobs, *(rule.jobs for rule in rules)]),
             pictures_a_day=None if None in daily else max(count for count in daily if count is not None),
-            tier=max(
-                [int(any(role in held for role in self.priority_roles)), *(rule.tier for rule in rules)]
-            ),
+            tier=max([int(not held.isdisjoint(self.priority_roles)), *(rule.tier for rule in rules)]),
         )
 
 
+@dataclass(kw_only=True, eq=False)
 class Cooldown:
     """At least so many seconds between one person's requests."""
 
-    def __init__(self, *, clock: Clock, seconds: float) -> None:
-        self._clock, self._seconds = clock, seconds
-        self._last: dict[int, float] = {}
+    clock: Clock
+    seconds: float
+
+    _last: dict[int, float] = field(init=False, default_factory=dict)
 
     def check(self, user_id: int, last_asked_at: float | None = None) -> None:
         """Take note of a request, or raise `CoolingDown`.
 
-        ``last_asked_at`` (Unix seconds) is what the journal remembers from before this process.
+        ``last_asked_at`` (Unix seconds): their last request before this process started.
         """
-        if self._seconds <= 0:
+        if self.seconds <= 0:
             return
-        now = self._clock.unix()
+        now = self.clock.unix()
         last = max(self._last.get(user_id, float("-inf")), last_asked_at or float("-inf"))
-        if now - last < self._seconds:
-            raise CoolingDown(seconds=ceil(self._seconds - (now - last)))
-        self._forget_old(now)
+        if now - last < self.seconds:
+            raise CoolingDown(seconds=ceil(self.seconds - (now - last)))
+        if len(self._last) > 10_000:
+            self._last = {user: at for user, at in self._last.items() if now - at < self.seconds}
         self._last[user_id] = now
 
     def knows(self, user_id: int) -> bool:
-        """Whether nothing needs to be read from the journal."""
-        return self._seconds <= 0 or user_id in self._last
+        """Whether `check` needs no ``last_asked_at``."""
+        return self.seconds <= 0 or user_id in self._last
 
     def undo(self, user_id: int) -> None:
         """The request was not taken: it does not count."""
         self._last.pop(user_id, None)
-
-    def _forget_old(self, now: float) -> None:
-        if len(self._last) > 10_000:
-            self._last = {user: at for user, at in self._last.items() if now - at < self._seconds}
 
 
 def day_of(unix: float) -> str:

@@ -1,4 +1,4 @@
-"""Who is asking, as plain values: read once from an interaction, so that nothing below needs Discord."""
+"""Who asks, as plain values: read once from an interaction, so that no rule needs Discord's objects."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 import discord
 
 from modules.discord.rejections import NotAMember
-from modules.discord.transport.rate_limiter import Priority, priority
-from modules.queue_manager.backports import timeout
+from modules.discord.sessions.channels import find_member
+from modules.discord.transport.rate_limiter import Priority
 from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
 
-TIME_LIMIT = 20.0
+RESTRICTABLE = (discord.TextChannel, discord.VoiceChannel, discord.Thread)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
-    """``locale`` is what they chose, or their client's; ``age_restricted``: they asked in such a channel."""
+    """``locale``: the one they chose, or their client's. ``age_restricted``: they asked in such a channel."""
 
     user_id: int
     name: str
@@ -29,44 +29,31 @@ class Requester:
     preferences: UserPreferences = field(default_factory=UserPreferences)
 
 
+@dataclass(kw_only=True, eq=False)
 class Requesters:
-    """``home`` gives the guild that is served, once it is known."""
+    """``home`` gives the allowed guild, once it is known."""
 
-    def __init__(self, *, preferences: Preferences, home: Callable[[], discord.Guild | None]) -> None:
-        self._preferences, self._home = preferences, home
+    preferences: Preferences
+    home: Callable[[], discord.Guild | None]
 
     async def of(self, interaction: discord.Interaction) -> Requester:
         """The person behind an interaction. One in direct messages is looked up in the guild.
 
         Raises `NotAMember`.
         """
-        user, home = interaction.user, self._home()
+        user, channel, home = interaction.user, interaction.channel, self.home()
         if interaction.guild_id is None:
-            user = await _member(home, user.id)
-        chosen = await self._preferences.get(user.id)
+            member = await find_member(home, user.id, Priority.ACKNOWLEDGE) if home is not None else None
+            if member is None:
+                raise NotAMember
+            user = member
+        chosen = await self.preferences.get(user.id)
         return Requester(
             user_id=user.id,
             name=user.display_name,
             guild_id=interaction.guild_id or (home.id if home is not None else 0),
             locale=chosen.locale or str(interaction.locale),
             role_ids=tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else (),
-            age_restricted=_age_restricted(interaction.channel),
+            age_restricted=isinstance(channel, RESTRICTABLE) and channel.is_nsfw(),
             preferences=chosen,
         )
-
-
-async def _member(home: discord.Guild | None, user_id: int) -> discord.Member:
-    if home is None:
-        raise NotAMember
-    try:
-        with priority(Priority.ACKNOWLEDGE):
-            async with timeout(TIME_LIMIT):
-                return await home.fetch_member(user_id)
-    except discord.NotFound as error:
-        raise NotAMember from error
-
-
-def _age_restricted(channel: object) -> bool:
-    if isinstance(channel, (discord.TextChannel, discord.VoiceChannel, discord.Thread)):
-        return channel.is_nsfw()
-    return False

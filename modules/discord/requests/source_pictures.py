@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import discord
 
 from modules.discord.transport.attachments import AttachmentReader
@@ -14,33 +16,28 @@ from modules.utils.images.cleaner import CleanPicture, PictureCleaner
 from modules.utils.images.media_types import media_type
 
 
+@dataclass(kw_only=True, eq=False)
 class SourcePictures:
     """Every method raises `BadSourceImage` when there is no picture, or none that can be read."""
 
-    def __init__(
-        self,
-        *,
-        cleaner: PictureCleaner,
-        reader: AttachmentReader,
-        message_client: MessageClient,
-        history: History,
-        jobs: JobJournal,
-    ) -> None:
-        self._cleaner, self._reader, self._message_client = cleaner, reader, message_client
-        self._history, self._jobs = history, jobs
+    cleaner: PictureCleaner
+    reader: AttachmentReader
+    message_client: MessageClient
+    history: History
+    jobs: JobJournal
 
     async def upload(self, url: str) -> CleanPicture:
         """An attachment, read at once (its address expires)."""
-        return await self._cleaner.clean(await self._reader.read(url, limit=self._cleaner.max_bytes))
+        return await self.cleaner.clean(await self.reader.read(url, limit=self.cleaner.max_bytes))
 
     async def of_job(self, job_id: JobId, message: discord.Message | None = None) -> CleanPicture:
-        """The picture that a job gave: from the database, the message it is under, or where it was posted."""
-        stored = await self._history.picture(job_id)
+        """The picture that a job made: from the database, the message it is under, or where it was posted."""
+        stored = await self.history.picture(job_id)
         if stored is not None:
-            return await self._cleaner.clean(stored.data)
+            return await self.cleaner.clean(stored.data)
         if message is not None and message.attachments:
             return await self.upload(message.attachments[0].url)
-        record = await self._history.job(job_id)
+        record = await self.history.job(job_id)
         if record is None or record.channel_id is None or record.message_id is None:
             raise BadSourceImage("gone")
         return await self.of_message(record.channel_id, record.message_id)
@@ -48,7 +45,7 @@ class SourcePictures:
     async def of_message(self, channel_id: int, message_id: int) -> CleanPicture:
         """The first picture of a message."""
         try:
-            message = await self._message_client.message(Posted(channel_id=channel_id, message_id=message_id))
+            message = await self.message_client.message(Posted(channel_id=channel_id, message_id=message_id))
         except MessageError as error:
             raise BadSourceImage("gone") from error
         files = message.get("attachments", ())
@@ -61,7 +58,7 @@ class SourcePictures:
         found = []
         for source in request.sources:
             try:
-                data = await self._jobs.source(source.key)
+                data = await self.jobs.source(source.key)
             except KeyError as error:
                 raise BadSourceImage("gone") from error
             found.append(

@@ -1,6 +1,6 @@
 """Takes what a person asks for: checks it against every rule, gives it a channel, submits it to the queue.
 
-The one way in, for commands, buttons and forms alike.
+Commands, buttons and forms all come this way.
 """
 
 from __future__ import annotations
@@ -76,62 +76,53 @@ class Accepted:
     channel_id: int
 
 
+@dataclass(kw_only=True, eq=False)
 class Submissions:
-    """The rules of the community are asked here, those of a single picture in the queue."""
+    """Checks the community's rules; the queue checks each picture's."""
 
-    def __init__(
-        self,
-        *,
-        queue: QueueManager,
-        channels: SessionChannels,
-        members: Members,
-        history: History,
-        limits: Limits,
-        cooldown: Cooldown,
-        banned: BannedWords,
-        clock: Clock,
-    ) -> None:
-        self._queue, self._channels = queue, channels
-        self._members, self._history = members, history
-        self._limits, self._cooldown, self._banned, self._clock = limits, cooldown, banned, clock
-
-    @property
-    def offers(self) -> Sequence[ModelOffer]:
-        """What can be asked for."""
-        return self._queue.offers
-
-    def allowance(self, person: Requester) -> Allowance:
-        """What this person may have."""
-        return self._limits.of(person.role_ids)
+    queue: QueueManager
+    channels: SessionChannels
+    members: Members
+    history: History
+    limits: Limits
+    cooldown: Cooldown
+    banned: BannedWords
+    clock: Clock
 
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
-        closed = self._queue.status().closed_because
+        closed = self.queue.status().closed_because
         if closed is not None:
             raise QueueClosed(closed)
-        if await self._members.is_blocked(person.user_id):
+        if await self.members.is_blocked(person.user_id):
             raise Blocked
         offer = self._offer(person, image_request)
-        allowance = self.allowance(person)
+        allowance = self.limits.of(person.role_ids)
         requests, sources = _requests(person, image_request, offer, allowance)
         self._check(person, image_request, offer)
         for request in requests:
-            self._queue.check(request)
-        await self._banned.check(image_request.prompt, image_request.negative)
-        self._check_places(person, image_request, allowance)
-        await self._cool_down(person)
-        day = day_of(self._clock.unix())
+            self.queue.check(request)
+        await self.banned.check(image_request.prompt, image_request.negative)
+        # The queue counts again, atomically; this spares those over the limit a new channel.
+        active = len(self.queue.active_jobs(person.user_id))
+        if active + image_request.count > allowance.jobs:
+            raise UserLimitReached(active=active, limit=allowance.jobs, asked=image_request.count)
+        before = None
+        if not self.cooldown.knows(person.user_id):
+            before = await self.history.last_queued_at(person.user_id)
+        self.cooldown.check(person.user_id, before)
+        day, limit = day_of(self.clock.unix()), allowance.pictures_a_day
+        spent = 0
         try:
-            await self._spend(person, image_request, allowance, day)
-        except BaseException:
-            self._cooldown.undo(person.user_id)
-            raise
-        try:
+            if limit is not None:
+                if not await self.members.spend(person.user_id, day, image_request.count, limit):
+                    raise DailyLimitReached(limit=limit)
+                spent = image_request.count
             return await self._submit(person, requests, sources, offer, allowance)
         except BaseException:
-            self._cooldown.undo(person.user_id)
-            if allowance.pictures_a_day is not None:
-                await self._members.refund(person.user_id, day, image_request.count)
+            self.cooldown.undo(person.user_id)
+            if spent:
+                await self.members.refund(person.user_id, day, spent)
             raise
 
     def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
@@ -139,10 +130,10 @@ class Submissions:
         preferred = person.preferences.model
         if image_request.model is None and preferred is not None:
             try:
-                return find_offer(self.offers, image_request.kind, preferred)
+                return find_offer(self.queue.offers, image_request.kind, preferred)
             except UnknownModel:
                 log.debug("the preferred model does something else")
-        return find_offer(self.offers, image_request.kind, image_request.model)
+        return find_offer(self.queue.offers, image_request.kind, image_request.model)
 
     def _check(self, person: Requester, image_request: ImageRequest, offer: ModelOffer) -> None:
         if image_request.negative.strip() and offer.negative == "none":
@@ -152,27 +143,6 @@ class Submissions:
         if image_request.age_restricted and not person.age_restricted:
             raise RestrictedPicture
 
-    def _check_places(self, person: Requester, image_request: ImageRequest, allowance: Allowance) -> None:
-        """The queue counts again, atomically; this spares who is over the limit a new channel."""
-        active = len(self._queue.active_jobs(person.user_id))
-        if active + image_request.count > allowance.jobs:
-            raise UserLimitReached(active=active, limit=allowance.jobs, asked=image_request.count)
-
-    async def _cool_down(self, person: Requester) -> None:
-        before = None
-        if not self._cooldown.knows(person.user_id):
-            before = await self._history.last_queued_at(person.user_id)
-        self._cooldown.check(person.user_id, before)
-
-    async def _spend(
-        self, person: Requester, image_request: ImageRequest, allowance: Allowance, day: str
-    ) -> None:
-        limit = allowance.pictures_a_day
-        if limit is not None and not await self._members.spend(
-            person.user_id, day, image_request.count, limit
-        ):
-            raise DailyLimitReached(limit=limit)
-
     async def _submit(
         self,
         person: Requester,
@@ -181,7 +151,7 @@ class Submissions:
         offer: ModelOffer,
         allowance: Allowance,
     ) -> Accepted:
-        channel = await self._channels.open(
+        channel = await self.channels.open(
             person.guild_id,
             person.user_id,
             name=person.name,
@@ -189,12 +159,12 @@ class Submissions:
             age_restricted=offer.nsfw or requests[0].age_restricted,
         )
         placed = [replace(request, channel_id=channel.id) for request in requests]
-        jobs = await self._queue.submit(placed, sources=sources, limit=allowance.jobs)
+        jobs = await self.queue.submit(placed, sources=sources, limit=allowance.jobs)
         return Accepted(jobs=jobs, channel_id=channel.id)
 
 
 class Refunds:
-    """A `JobListener`: what came to nothing does not count against the pictures of its day."""
+    """A `JobListener`: failed and cancelled pictures do not count towards the daily limit."""
 
     def __init__(self, members: Members) -> None:
         self._members = members
@@ -223,9 +193,9 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
 def _requests(
     person: Requester, image_request: ImageRequest, offer: ModelOffer, allowance: Allowance
 ) -> tuple[tuple[GenerationRequest, ...], dict[str, bytes]]:
-    """What is to be queued, in no channel yet, and the bytes of its sources by key. Raises `BadSize`."""
+    """The requests, without a channel yet, and the bytes of their sources by key. Raises `BadSize`."""
     size = _result_size(image_request, offer, person)
-    keys = [hashlib.sha256(source.data).hexdigest() for source in image_request.sources]
+    sources = [(hashlib.sha256(source.data).hexdigest(), source) for source in image_request.sources]
     first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
     seeds = [first, *((first + index) % (MAX_SEED + 1) for index in range(1, image_request.count))]
     requests = tuple(
@@ -241,17 +211,14 @@ def _requests(
             size=size,
             seed=seed,
             variation=image_request.variation,
-            sources=tuple(
-                SourceImage(key=key, size=source.size)
-                for key, source in zip(keys, image_request.sources, strict=True)
-            ),
+            sources=tuple(SourceImage(key=key, size=source.size) for key, source in sources),
             tier=allowance.tier,
             age_restricted=image_request.age_restricted,
             origin=image_request.origin,
         )
         for seed in seeds
     )
-    return requests, {key: source.data for key, source in zip(keys, image_request.sources, strict=True)}
+    return requests, {key: source.data for key, source in sources}
 
 
 def _result_size(image_request: ImageRequest, offer: ModelOffer, person: Requester) -> Size:

@@ -1,7 +1,7 @@
-"""Private channels: a person's own is found or made, handed to nobody else, and closed when unused.
+"""Private channels: each person's is found or made, shown to nobody else, and closed when unused.
 
-A channel belongs to a user's id, which stands in the database and in the channel's topic, never to a
-name. People rename themselves, and two may have one name.
+A channel belongs to a user's id, which is in the database and in the channel's topic, and never to a name:
+people rename themselves, and two may have the same name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from logging import getLogger
 from weakref import WeakValueDictionary
 
@@ -59,26 +59,21 @@ _OWNER_MAY = {
 }
 
 
+@dataclass(kw_only=True, eq=False)
 class SessionChannels:
-    """``guild`` finds a guild of the bot's; ``idle`` and ``notice`` are seconds (see `rules.next_step`)."""
+    """``guild`` finds one of the bot's guilds; ``idle``, in seconds: see `rules.next_step`."""
 
-    def __init__(
-        self,
-        *,
-        guild: Callable[[int], discord.Guild | None],
-        store: SessionStore,
-        history: History,
-        preferences: Preferences,
-        message_client: MessageClient,
-        messages: Translations,
-        clock: Clock,
-        idle: float = 1800.0,
-        notice: float | None = None,
-    ) -> None:
-        self._guild, self._store, self._history, self._preferences = guild, store, history, preferences
-        self._message_client, self._messages, self._clock = message_client, messages, clock
-        self._idle = idle
-        self._notice = min(300.0, idle / 3) if notice is None else notice
+    guild: Callable[[int], discord.Guild | None]
+    store: SessionStore
+    history: History
+    preferences: Preferences
+    message_client: MessageClient
+    messages: Translations
+    clock: Clock
+    idle: float
+
+    def __post_init__(self) -> None:
+        self._notice = min(300.0, self.idle / 3)
         self._category_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._owner_locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
         self._reserved: defaultdict[int, int] = defaultdict(int)
@@ -95,14 +90,14 @@ class SessionChannels:
     ) -> discord.TextChannel:
         """The person's own channel, found or made, counted as used now.
 
-        ``age_restricted``: the channel must be so; ``avoid``: a channel that does not work. Raises
-        `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
+        ``age_restricted``: the channel must be, too; ``avoid``: the id of a channel that does not work.
+        Raises `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
         """
-        guild = self._guild(guild_id)
+        guild = self.guild(guild_id)
         if guild is None:
             raise TooManyChannels("the guild is not known")
         async with self._owner_lock(guild_id, user_id):
-            record = await self._store.get(guild_id, user_id)
+            record = await self.store.get(guild_id, user_id)
             channel = self._known(guild, record) or self._by_topic(guild, user_id)
             if channel is not None and channel.id == avoid:
                 channel = None
@@ -111,36 +106,31 @@ class SessionChannels:
             elif age_restricted and not channel.nsfw:
                 channel = await self._restrict(channel)
             if record is None or record.channel_id != channel.id:
-                await self._store.put(self._used(guild_id, user_id, channel.id, self._clock.unix()))
+                await self.store.put(self._used(guild_id, user_id, channel.id, self.clock.unix()))
             else:
-                await self._store.touch(guild_id, user_id, self._clock.unix())
+                await self.store.touch(guild_id, user_id, self.clock.unix())
             return channel
 
     async def adopt(self, guild: discord.Guild) -> None:
-        """Take note of sessions that the database does not know, so that they too are closed in time."""
-        known = {record.user_id for record in await self._store.of_guild(guild.id)}
+        """Add channels that are missing in the database, so that they are closed in time too."""
+        known = {record.user_id for record in await self.store.of_guild(guild.id)}
         for channel in guild.text_channels:
             owner = owner_of(channel.name, channel.topic)
             if owner is not None and owner not in known and self._is_theirs(channel, owner):
                 known.add(owner)
                 last = discord.utils.snowflake_time(channel.last_message_id or channel.id).timestamp()
-                await self._store.put(self._used(guild.id, owner, channel.id, last))
+                await self.store.put(self._used(guild.id, owner, channel.id, last))
 
     async def reopen(
         self, guild_id: int, user_id: int, *, locale: str, age_restricted: bool, avoid: int | None
     ) -> int | None:
-        """A channel other than ``avoid`` for somebody whose own will not do; None if they have left.
+        """A channel other than ``avoid`` for somebody whose own does not work; None if they have left.
 
         Raises as `open` does.
         """
-        guild = self._guild(guild_id)
-        if guild is None:
-            return None
-        try:
-            with priority(Priority.DELIVER):
-                async with timeout(TIME_LIMIT):
-                    member = await guild.fetch_member(user_id)
-        except discord.NotFound:
+        guild = self.guild(guild_id)
+        member = await find_member(guild, user_id, Priority.DELIVER) if guild is not None else None
+        if member is None:
             return None
         channel = await self.open(
             guild_id,
@@ -154,43 +144,42 @@ class SessionChannels:
 
     async def current(self, guild_id: int, user_id: int) -> int | None:
         """The id of the person's channel as the database has it."""
-        record = await self._store.get(guild_id, user_id)
+        record = await self.store.get(guild_id, user_id)
         return record.channel_id if record is not None else None
 
     def file_limit(self, guild_id: int) -> int | None:
         """Bytes that a file in this guild may have, if the guild is known."""
-        guild = self._guild(guild_id)
+        guild = self.guild(guild_id)
         return guild.filesize_limit if guild is not None else None
 
     def is_age_restricted(self, guild_id: int, channel_id: int) -> bool:
-        """Whether this is a channel of the guild where models of that kind may show."""
-        guild = self._guild(guild_id)
+        """Whether this channel of the guild is known and age-restricted."""
+        guild = self.guild(guild_id)
         channel = guild.get_channel_or_thread(channel_id) if guild is not None else None
         return channel is not None and channel.is_nsfw()
 
     async def touch(self, guild_id: int, user_id: int) -> None:
         """The person used their channel."""
-        await self._store.touch(guild_id, user_id, self._clock.unix())
+        await self.store.touch(guild_id, user_id, self.clock.unix())
 
-    async def forget_channel(self, channel_id: int) -> SessionRecord | None:
-        """The channel is gone. Whose it was, if it was a session."""
-        record = await self._store.by_channel(channel_id)
+    async def forget_channel(self, channel_id: int) -> None:
+        """The channel is gone."""
+        record = await self.store.by_channel(channel_id)
         if record is not None:
-            await self._store.remove(record.guild_id, record.user_id)
-        return record
+            await self.store.remove(record.guild_id, record.user_id)
 
     async def close(self, guild_id: int, user_id: int) -> bool:
         """Delete the person's channel, if they have one."""
-        record = await self._store.get(guild_id, user_id)
+        record = await self.store.get(guild_id, user_id)
         if record is None:
             return False
         await self._close(record)
         return True
 
     async def sweep(self, guild_id: int) -> None:
-        """Warn and close what nobody uses. To be called now and then, and once at the start."""
-        records = await self._store.of_guild(guild_id)
-        busy = await self._history.active_users()
+        """Warn of and close the channels that nobody uses."""
+        records = await self.store.of_guild(guild_id)
+        busy = await self.history.active_users()
         for record in records:
             step = self._step(record, busy)
             if step == "close":
@@ -202,17 +191,17 @@ class SessionChannels:
         """``busy``: the users of whom a job is active."""
         return next_step(
             record,
-            now=self._clock.unix(),
+            now=self.clock.unix(),
             busy=record.user_id in busy,
-            idle=self._idle,
+            idle=self.idle,
             notice=self._notice,
         )
 
     async def _close_unused(self, seen: SessionRecord) -> None:
-        """Unless it is being used right now, or was since it was ``seen``."""
+        """Close a channel, unless it is in use or was used since it was ``seen``."""
         async with self._owner_lock(seen.guild_id, seen.user_id):
-            busy = await self._history.active_users()
-            record = await self._store.get(seen.guild_id, seen.user_id)
+            busy = await self.history.active_users()
+            record = await self.store.get(seen.guild_id, seen.user_id)
             if record is not None and self._step(record, busy) == "close":
                 await self._close(record)
 
@@ -241,8 +230,14 @@ class SessionChannels:
         self, guild: discord.Guild, user_id: int, *, name: str, locale: str, nsfw: bool
     ) -> discord.TextChannel:
         category = await self._category(guild)
-        topic = self._messages.text(
-            locale, "session-topic", marker=marker(user_id), minutes=max(1, round(self._idle / 60))
+        theirs = discord.PermissionOverwrite(**_OWNER_MAY)
+        overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
+            guild.default_role: discord.PermissionOverwrite(view_channel=False),
+            discord.Object(user_id, type=discord.Member): theirs,
+            guild.me: theirs,  # hiding everyone hides the bot too
+        }
+        topic = self.messages.text(
+            locale, "session-topic", marker=marker(user_id), minutes=max(1, round(self.idle / 60))
         )
         try:
             with priority(Priority.ACKNOWLEDGE):
@@ -251,8 +246,8 @@ class SessionChannels:
                         PREFIX + channel_name(name, str(user_id)),
                         category=category,
                         topic=topic,
-                        **({"nsfw": True} if nsfw else {}),
-                        overwrites=self._overwrites(guild, user_id),
+                        nsfw=nsfw,
+                        overwrites=overwrites,
                         reason="a person's first use",
                     )
         except discord.HTTPException as error:
@@ -261,16 +256,6 @@ class SessionChannels:
             raise
         finally:
             self._reserved[category.id] -= 1
-
-    def _overwrites(
-        self, guild: discord.Guild, user_id: int
-    ) -> dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite]:
-        return {
-            guild.default_role: discord.PermissionOverwrite(view_channel=False),
-            discord.Object(user_id, type=discord.Member): discord.PermissionOverwrite(**_OWNER_MAY),
-            # Hiding everyone hides the bot too.
-            guild.me: discord.PermissionOverwrite(**_OWNER_MAY),
-        }
 
     async def _category(self, guild: discord.Guild) -> discord.CategoryChannel:
         """A category with room, a place in it reserved until the channel is there."""
@@ -293,8 +278,8 @@ class SessionChannels:
                 return await guild.create_category(name, reason="private channels of this bot")
 
     async def _make_room(self, guild: discord.Guild) -> None:
-        records = await self._store.of_guild(guild.id)
-        record = longest_idle(records, await self._history.active_users())
+        records = await self.store.of_guild(guild.id)
+        record = longest_idle(records, await self.history.active_users())
         if record is None:
             raise TooManyChannels
         await self._close(record)
@@ -305,32 +290,32 @@ class SessionChannels:
                 return await channel.edit(nsfw=True) or channel
 
     async def _warn(self, seen: SessionRecord) -> None:
-        closes = closing_time(seen, now=self._clock.unix(), idle=self._idle, notice=self._notice)
-        guild, locale = self._guild(seen.guild_id), await self._locale_of(seen.user_id)
+        closes = closing_time(seen, now=self.clock.unix(), idle=self.idle, notice=self._notice)
+        guild, locale = self.guild(seen.guild_id), await self._locale_of(seen.user_id)
         if locale is None and guild is not None:
             locale = str(guild.preferred_locale)
         owner = f"<@{seen.user_id}>"
-        text = self._messages.text(locale, "session-closing", owner=owner, when=moment(closes))
+        text = self.messages.text(locale, "session-closing", owner=owner, when=moment(closes))
         try:
-            await self._message_client.post(seen.channel_id, OutgoingMessage(text=text), level=Priority.REST)
+            await self.message_client.post(seen.channel_id, OutgoingMessage(text=text), level=Priority.REST)
         except MessageError as error:
-            log.info("no warning in channel %s: %s", seen.channel_id, error)
+            log.info("channel %s was not warned: %s", seen.channel_id, error)
         async with self._owner_lock(seen.guild_id, seen.user_id):
-            if await self._store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
-                await self._store.put(replace(seen, last_used_at=closes - self._idle, warned=True))
+            if await self.store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
+                await self.store.put(replace(seen, last_used_at=closes - self.idle, warned=True))
 
     async def _locale_of(self, user_id: int) -> str | None:
         """The language that somebody chose, or that of their last picture, if there is one."""
-        chosen = (await self._preferences.get(user_id)).locale
+        chosen = (await self.preferences.get(user_id)).locale
         if chosen is not None:
             return chosen
-        last = await self._history.last_picture(user_id)
+        last = await self.history.last_picture(user_id)
         return last.request.locale if last is not None else None
 
     async def _close(self, record: SessionRecord) -> None:
-        """Row first: a channel that could not be deleted is found again by its topic."""
-        await self._store.remove(record.guild_id, record.user_id)
-        guild = self._guild(record.guild_id)
+        """Remove the row first: a channel that could not be deleted is found again by its topic."""
+        await self.store.remove(record.guild_id, record.user_id)
+        guild = self.guild(record.guild_id)
         channel = guild.get_channel(record.channel_id) if guild is not None else None
         if channel is None:
             return
@@ -345,3 +330,13 @@ class SessionChannels:
     @staticmethod
     def _used(guild_id: int, user_id: int, channel_id: int, at: float) -> SessionRecord:
         return SessionRecord(guild_id=guild_id, user_id=user_id, channel_id=channel_id, last_used_at=at)
+
+
+async def find_member(guild: discord.Guild, user_id: int, level: Priority) -> discord.Member | None:
+    """A member, asked for at Discord; None if they are not in the guild. Raises one of `DISCORD_ERRORS`."""
+    try:
+        with priority(level):
+            async with timeout(TIME_LIMIT):
+                return await guild.fetch_member(user_id)
+    except discord.NotFound:
+        return None

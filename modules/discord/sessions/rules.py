@@ -1,4 +1,4 @@
-"""Pure: when a private channel is warned and closed, which one is given up first, whose it is."""
+"""Pure: when a private channel is warned and closed, which one makes room for another, whose it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CATEGORY_SIZE = 50
 """Channels that fit in one category."""
 
 GUILD_SIZE = 500
-"""Channels that fit in one guild, categories counted."""
+"""Channels that fit in one guild, categories included (Discord docs, Guild Resource)."""
 
 PREFIX = "art-"
 _MARKER = re.compile(r"fullet:(\d{1,20})\b")
@@ -36,7 +36,7 @@ def owner_of(name: str, topic: str | None) -> int | None:
 def next_step(record: SessionRecord, *, now: float, busy: bool, idle: float, notice: float) -> Step:
     """What to do with a session: a channel is closed only ``notice`` seconds after its warning.
 
-    ``busy``: a job of theirs lives. ``idle`` and ``notice`` in seconds.
+    ``busy``: they have an active job. ``idle`` and ``notice`` in seconds.
     """
     unused = now - record.last_used_at
     if busy or unused < idle - notice:
@@ -47,13 +47,13 @@ def next_step(record: SessionRecord, *, now: float, busy: bool, idle: float, not
 
 
 def closing_time(record: SessionRecord, *, now: float, idle: float, notice: float) -> float:
-    """When a session that is warned ``now`` will be closed: also if its time ran out long ago, the
-    warning stands for ``notice`` seconds."""
+    """When a session that is warned ``now`` will be closed: ``notice`` seconds after the warning at
+    the earliest, even if its time ran out long ago."""
     return max(record.last_used_at + idle, now + notice)
 
 
 def longest_idle(records: Iterable[SessionRecord], busy: frozenset[int]) -> SessionRecord | None:
-    """The session to give up for another: the longest unused one without a living job."""
+    """The session to close to make room for another: the longest unused one without an active job."""
     free = [record for record in records if record.user_id not in busy]
     return min(free, key=lambda record: record.last_used_at, default=None)
 

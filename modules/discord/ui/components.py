@@ -1,7 +1,7 @@
-"""What a button, a menu or a form says in its ``custom_id``, and how the bot's messages carry them.
+"""Buttons and menus, and what the ``custom_id`` of each says.
 
-A ``custom_id`` names what to do and for which job, person or page; nothing about it is kept in memory,
-so that it works after any restart and for as long as its message stands.
+A ``custom_id`` names what to do and for which job, person or page. Nothing about it is kept in memory, so
+it works after a restart, for as long as its message exists.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def rows(items: Iterable[Component]) -> discord.ui.View:
 def job_button(
     messages: Translations, locale: str | None, job_id: JobId, action: Action, suffix: str = ""
 ) -> Component:
-    """A button about a job; ``suffix`` tells it from others of its kind in the same message."""
+    """A button about a job; ``suffix`` distinguishes it from others of its kind in the same message."""
     label = messages.text(locale, f"button-{action}") + suffix
     return button(label, action, job_id, style=_STYLES.get(action, discord.ButtonStyle.secondary))
 

@@ -1,4 +1,4 @@
-"""Pure: what people wrote or what numbers say, made fit to stand in a message."""
+"""Pure: prompts, names and numbers as messages show them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ _FULL, _EMPTY = "▰", "▱"
 def quoted(prompt: str, limit: int = 300) -> str:
     """A prompt on one line, shortened, with nothing in it that Discord would render or ping.
 
-    A zero-width space after each ``@`` and ``<`` is the second lock: allowed mentions are the first.
+    A zero-width space after each ``@`` and in each ``://`` is a second lock, after allowed mentions.
     """
-    line = " ".join(prompt.split())
-    if len(line) > limit:
-        line = line[: limit - 1].rstrip() + "…"
-    escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", line))
+    escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", plain(prompt, limit)))
     return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
 
 
@@ -50,7 +47,7 @@ def moment(unix: float) -> str:
 
 
 def bar(step: int, steps: int, width: int = 10) -> str:
-    """How much is done, as a bar of ``width`` signs."""
+    """How much is done, as a bar of ``width`` characters."""
     done = 0 if steps <= 0 else max(0, min(width, step * width // steps))
     return _FULL * done + _EMPTY * (width - done)
 
@@ -62,7 +59,7 @@ def seconds(value: float) -> float:
 
 
 def nonce(job_id: JobId, channel_id: int, part: str) -> str:
-    """What makes Discord create a message once: at most 25 characters, another for each destination."""
+    """Makes Discord create a message only once: at most 25 characters, different for each destination."""
     return hashlib.sha256(f"{job_id}:{channel_id}:{part}".encode()).hexdigest()[:24]
 
 

@@ -1,12 +1,12 @@
 """The forms that ask for a prompt, filled in with what is known, and how their answers are read.
 
-What a form is about stands in its ``custom_id``: one that was open during a restart is answered too.
+A form's ``custom_id`` says what it is about, so one that was open during a restart is answered too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import discord
 
@@ -14,33 +14,30 @@ from modules.discord.rejections import NotANumber
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.formatting import is_whole
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import Job, ModelOffer
+from modules.queue_manager.jobs import Job, JobId, ModelOffer
 
 OPEN_FOR = 900.0
-"""Seconds after which Discord would not take an answer any more."""
+"""Seconds after which Discord no longer takes an answer."""
 
 FIELD_LIMIT = 4000
 """Characters that a form's field can hold."""
 
 
-def edit_form(messages: Translations, locale: str, about: str) -> discord.ui.Modal:
-    """Asks what should change in a picture."""
-    form = _form(messages, locale, "form-edit", f"edit:{about}")
-    form.add_item(_field(messages, locale, "prompt", long=True))
-    return form
-
-
-def again_form(messages: Translations, locale: str, about: str) -> discord.ui.Modal:
-    """Asks for the prompt of a picture that nobody here remembers."""
-    form = _form(messages, locale, "form-again", f"again:{about}")
+def short_form(
+    messages: Translations, locale: str, kind: Literal["edit", "again"], about: JobId | discord.Message
+) -> discord.ui.Modal:
+    """Asks what should change in a picture, or for the prompt of one whose own prompt cannot be shown."""
+    if isinstance(about, discord.Message):
+        about = JobId(f"{about.channel.id}-{about.id}")
+    form = _form(messages, locale, kind, about)
     form.add_item(_field(messages, locale, "prompt", long=True))
     return form
 
 
 def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
-    """Everything that what a picture shows was made from, to be changed; ``offer`` is that model's."""
+    """Everything that a picture was made from, to be changed; ``offer``: its model, None if it is gone."""
     request = job.request.maker
-    form = _form(messages, locale, "form-prompt", f"prompt:{job.id}")
+    form = _form(messages, locale, "prompt", job.id)
     form.add_item(_field(messages, locale, "prompt", request.prompt, long=True))
     if offer is not None and offer.negative != "none":
         form.add_item(_field(messages, locale, "negative", request.negative, long=True, required=False))
@@ -53,10 +50,9 @@ def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer
     return form
 
 
-def _form(messages: Translations, locale: str, title: str, about: str) -> discord.ui.Modal:
-    return discord.ui.Modal(
-        title=messages.text(locale, title)[:45], timeout=OPEN_FOR, custom_id=custom_id("form", about)
-    )
+def _form(messages: Translations, locale: str, kind: str, about: str) -> discord.ui.Modal:
+    title = messages.text(locale, f"form-{kind}")[:45]
+    return discord.ui.Modal(title=title, timeout=OPEN_FOR, custom_id=custom_id("form", f"{kind}:{about}"))
 
 
 def _field(
@@ -68,7 +64,7 @@ def _field(
     long: bool = False,
     required: bool = True,
 ) -> discord.ui.Label[Any]:
-    """A value that is too long for the field is cut, with a word."""
+    """A value that is too long for the field is cut, and the description says so."""
     limit = FIELD_LIMIT if long else 100
     cut = messages.text(locale, "form-cut", shown=limit, length=len(value)) if len(value) > limit else None
     return discord.ui.Label(
@@ -86,13 +82,12 @@ def _field(
 
 def values_of(data: Mapping[str, Any]) -> dict[str, str]:
     """What was typed, by field, of a form's interaction data."""
-    return {str(field["custom_id"]): str(field.get("value") or "") for field in _fields(data)}
-
-
-def _fields(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    values = {}
     for part in data.get("components", ()):
-        inner = [part["component"]] if "component" in part else part.get("components", ())
-        yield from (field for field in inner if "custom_id" in field)
+        for field in [part["component"]] if "component" in part else part.get("components", ()):
+            if "custom_id" in field:
+                values[str(field["custom_id"])] = str(field.get("value") or "")
+    return values
 
 
 def seed_of(text: str | None) -> int | None:

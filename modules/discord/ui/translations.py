@@ -1,4 +1,4 @@
-"""Every word the bot says, from one Fluent file per language in ``locales/``."""
+"""Everything the bot says, from one Fluent file per language in ``locales/``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Translations:
         bundle = self._bundles[self.language(locale)]
         if not bundle.has_message(key):
             bundle = self._bundles[FALLBACK]
-        message = _message(bundle, key)
+        message: Message = bundle.get_message(key)
         if message.value is None:
             raise KeyError(key)
         return str(bundle.format_pattern(message.value, fields)[0])
@@ -56,7 +56,7 @@ class Translations:
         bundle = self._bundles[self.language(locale)]
         if not bundle.has_message(key):
             return None
-        pattern = _message(bundle, key).attributes.get(attribute)
+        pattern = bundle.get_message(key).attributes.get(attribute)
         return None if pattern is None else str(bundle.format_pattern(pattern, {})[0])
 
     def has(self, key: str) -> bool:
@@ -64,9 +64,9 @@ class Translations:
         return self._bundles[FALLBACK].has_message(key)
 
     def error(self, locale: str | None, error: BotError) -> str:
-        """The sentence for an error that was made on purpose."""
-        fields = {name: _short(value) for name, value in error.fields.items()}
-        fields.setdefault("reason", _short(error.reason))
+        """The sentence for one of our own errors."""
+        given: dict[str, Field] = {"reason": error.reason, **error.fields}
+        fields = {name: _short(value) for name, value in given.items()}
         key = error.message_key
         return self.text(locale, key if self.has(key) else BotError.message_key, **fields)
 
@@ -76,10 +76,6 @@ def _bundle(file: Path) -> FluentBundle:
     bundle = FluentBundle([file.stem], use_isolating=False)
     bundle.add_resource(FluentResource(file.read_text(encoding="utf-8")))
     return bundle
-
-
-def _message(bundle: FluentBundle, key: str) -> Message:
-    return bundle.get_message(key)
 
 
 def _short(value: Field) -> Field:

@@ -29,7 +29,8 @@ class Interaction:
 
 def test_acknowledgements_that_hang_keep_nobody_else_waiting() -> None:
     async def whole() -> None:
-        deferrals = Deferrals()
+        nobody: Any = None
+        deferrals = Deferrals(requesters=nobody)
 
         async def defer(interaction: Any) -> None:
             await deferrals.defer(interaction)

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.discord.delivery.status_text import worth_telling
-from modules.discord.interactions.autocomplete import model_choices
+from modules.discord.interactions.autocomplete import Choices
 from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
-from modules.discord.requests.guild_guard import judge
+from modules.discord.requests.guild_guard import GuildGuard
 from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import find_offer
 from modules.discord.sessions.rules import (
@@ -174,7 +174,8 @@ def test_a_choice_tells_the_models_speed_however_much_it_is_good_at(
 ) -> None:
     wordy = offer("flux", steps=1, description=(("en", "good " * 40), ("es", "bueno " * 40)))
     person = Requester(user_id=ANA, name="Ana", guild_id=9, locale=locale)
-    (choice,) = model_choices([wordy], "imagine", "", person, Translations.load(), seconds=lambda _: seconds)
+    choices = Choices(offers=[wordy], messages=Translations.load(), seconds=lambda _: seconds)
+    (choice,) = choices.models("imagine", "", person)
     assert choice.name.startswith(f"Flux · {speed} · {'good' if locale == 'en' else 'bueno'} ")
     assert len(choice.name) <= 100
 
@@ -243,11 +244,14 @@ def test_a_channel_is_handed_out_only_if_it_is_theirs_alone(
 
 
 def test_only_the_allowed_guild_is_served_and_nothing_left_by_mistake() -> None:
-    assert judge(None, [1, 2]).leave == frozenset()
-    assert judge(None, [1]).mode == "set-up"
-    assert judge(3, [1, 2]).mode == "wrong-guild"
-    assert judge(3, [1, 2]).leave == frozenset()
-    assert judge(2, [1, 2, 3]).leave == {1, 3}
+    def judged(allowed: int | None, present: list[int]) -> tuple[str, frozenset[int]]:
+        guard = GuildGuard(allowed)
+        leave = guard.look(present)
+        return guard.mode, leave
+
+    assert judged(None, [1, 2]) == ("set-up", frozenset())
+    assert judged(3, [1, 2]) == ("wrong-guild", frozenset())
+    assert judged(2, [1, 2, 3]) == ("serving", {1, 3})
 
 
 @pytest.mark.parametrize("host", ["discord.com", "10.0.0.1", "127.0.0.1.example.org", "[::2]"])

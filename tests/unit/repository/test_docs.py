@@ -11,7 +11,7 @@ import pytest
 from modules.ai.workflows import cards
 from modules.app import cli
 from modules.discord.cogs.account import Account
-from modules.discord.cogs.admin import Admin, AdminSlash
+from modules.discord.cogs.admin import Admin
 from modules.discord.cogs.commands import Commands
 from modules.discord.sessions.channels import _OWNER_MAY
 from modules.discord.transport import attachments
@@ -100,7 +100,7 @@ def test_a_readme_names_each_command(path: Path) -> None:
     for command in everybody:
         assert f"/{messages.text(language, f'command-{command.name}')}" in said
     administrators = {command.name for command in Admin.__cog_commands__}
-    assert administrators == {command.name for command in AdminSlash.__cog_app_commands__}
+    assert administrators == {command.name for command in Admin.__cog_app_commands__}
     for name in administrators:
         assert re.search(rf"`{name}\b[^`]*`", said), name
 
