@@ -26,11 +26,15 @@ _PERSONS = re.compile(r"prompt|user|subject|description", re.IGNORECASE)
 """What authors call the texts that stay, and those that change."""
 
 _AUTHORS_WORDS = re.compile(
-    r"\bstyle\b|masterpiece|(best|high) quality|score_\d|\b[48]k\b|<lora|^\s*you are\b", re.IGNORECASE
+    r"\bstyle\b|masterpiece|(best|high) quality|score_\d|\b[48]k\b|<lora|^\s*you are\b|\{\w*prompt\w*\}",
+    re.IGNORECASE,
 )
 """Words of texts that authors put before or behind a prompt."""
 
-_FILLED = {"StringReplace": ("replace",), "TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
+_LONGEST_ADDITION = 200
+"""Characters of a text that may stay beside a person's unasked: a longer one describes a picture itself."""
+
+_FILLED = {"TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
 """The inputs of a text node that a person's words may come from, where not all may be."""
 
 _CARRYING = ("STRING", "COMFY_MATCHTYPE_V3", "*", "")
@@ -130,14 +134,14 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
         return parts[0]
     others = [part for part in parts if not _AUTHORS.search(_called(drawing, part))]
     told = [part for part in others if _PERSONS.search(_called(drawing, part))]
-    if len(told) == 1:
-        return told[0]
     unlike = [part for part in others if not _AUTHORS_WORDS.search(_text(drawing, part))] or others
     held = [part for part in unlike if _is_held_alone(drawing, part)]
-    for left in (held, [part for part in held if _is_long(drawing, part)], unlike):
-        if len(left) == 1:
-            words = _text(drawing, left[0])[:40]
-            notes.append(f"{where}: a person's words take the place of {words!r}, and the rest of it stays")
+    for left in (told, held, [part for part in held if _is_long(drawing, part)], unlike):
+        staying = [part for part in unlike if part not in left]
+        if len(left) == 1 and all(len(_text(drawing, part)) <= _LONGEST_ADDITION for part in staying):
+            if left is not told:
+                words = _text(drawing, left[0])[:40]
+                notes.append(f"{where}: a person's words replace {words!r} in it, and the rest stays")
             return left[0]
     notes.append(f"{where}: a person's words replace its whole text; to keep some of it, write roles.prompt")
     return place
@@ -150,6 +154,8 @@ def _parts(drawing: Drawing, node_id: str, seen: set[str]) -> Iterator[NodeInput
     seen.add(node_id)
     node, specs = drawing.node(node_id), drawing.specs(node_id)
     names = _FILLED.get(node.class_type, tuple(node.inputs))
+    if isinstance(node.inputs.get("string"), str) and "find" in node.inputs:
+        names = ("replace",)  # what it is filled into is a form
     joins = any(isinstance(node.inputs.get(name), Link) for name in names)
     for name in names:
         value = node.inputs.get(name)

@@ -228,7 +228,22 @@ def test_which_of_joined_texts_is_the_persons_may_be_told_by_the_words() -> None
     )
     card, _, (note,) = derived(graph)
     assert places(card, "prompt") == ["22.string_a"]
-    assert "a person's words take the place of 'a hill', and the rest of it stays" in note
+    assert "a person's words replace 'a hill' in it, and the rest stays" in note
+
+
+def test_a_form_that_a_prompt_is_filled_into_stays_and_another_description_does_not() -> None:
+    graph = painting(
+        n20=titled("Form", "PrimitiveStringMultiline", value="You are a painter. {prompt} {mood}"),
+        n21=node("PrimitiveStringMultiline", value="a hill"),
+        n22=node("StringReplace", string=["20", 0], find="{prompt}", replace=["21", 0]),
+        n23=node("StringReplace", string=["22", 0], find="{mood}", replace="calm"),
+        n2=node("CLIPTextEncode", text=["23", 0], clip=["1", 1]),
+    )
+    assert places(derived(graph)[0], "prompt") == ["21.value"]
+    graph["23"]["inputs"]["replace"] = "a witch in a wide hat, " * 20
+    card, _, (note,) = derived(graph)
+    assert places(card, "prompt") == ["2.text"]
+    assert "a person's words replace its whole text" in note
 
 
 def test_where_nothing_tells_them_apart_a_person_replaces_the_whole_text() -> None:
