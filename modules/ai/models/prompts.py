@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from modules.ai.models.drawing import Drawing, Underivable
-from modules.ai.models.sampling import draws_noise, sides
+from modules.ai.models.sampling import Side, conditioning_of, draws_noise
 from modules.ai.workflows.graph import Link, NodeInput
-
-Side = Literal["positive", "negative"]
 
 _UNREAD = frozenset({"ConditioningZeroOut"})
 """Their output holds nothing of the text."""
@@ -53,8 +50,10 @@ def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -
     if len(chosen) < 2 or _one_text(drawing, chosen) or _one_picture(drawing, found):
         return chosen
     told = [place for place in chosen if _is_titled(drawing, place)]
-    if len(told) == 1:
-        return told
+    filled = [place for place in chosen if _text(drawing, place).strip()]
+    for left in (told, filled):
+        if len(left) == 1:
+            return left
     nodes = " and ".join(drawing.named(node_id) for node_id in dict.fromkeys(place.node for place in chosen))
     raise Underivable(f"{nodes} each hold a prompt: write roles.prompt")
 
@@ -65,7 +64,10 @@ def negative_places(
     """Where a person's negative prompt goes; nothing if the graph has none, or several that differ."""
     found = _found(drawing, samplers, "negative")
     places = list(dict.fromkeys(place for there in found.values() for place in there))
-    origins = list(dict.fromkeys(_origin(drawing, place, []) for place in places))
+    try:
+        origins = list(dict.fromkeys(_origin(drawing, place, []) for place in places))
+    except Underivable:  # it is computed, and stays so
+        return []
     chosen = [place for place in origins if place not in prompt]
     return chosen if _one_text(drawing, chosen) or _one_picture(drawing, found) else []
 
@@ -78,7 +80,7 @@ def _found(drawing: Drawing, samplers: Sequence[str], side: Side) -> dict[str, l
 
 def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
     """The texts that become the conditionings of one side of a sampler."""
-    links = list(sides(drawing, sampler)[side])
+    links = conditioning_of(drawing, sampler, side)
     seen: set[Link] = set()
     while links:
         link = links.pop(0)

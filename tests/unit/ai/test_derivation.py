@@ -270,6 +270,21 @@ def test_two_prompts_are_told_apart_by_their_titles_or_refused() -> None:
     assert places(derived(graph)[0], "prompt") == ["2.text"]
 
 
+def test_an_empty_text_beside_a_prompt_is_not_another_prompt() -> None:
+    empty = node("CLIPTextEncode", text=" ", clip=["1", 1])
+    both = node("ConditioningConcat", conditioning_to=["2", 0], conditioning_from=["8", 0])
+    assert places(derived(painting(n8=empty, n9=both, n5=sampler(positive=["9", 0])))[0], "prompt") == [
+        "2.text"
+    ]
+
+
+def test_a_negative_prompt_that_is_computed_stays_so() -> None:
+    graph = painting(
+        n3=node("CLIPTextEncode", text=["8", 0], clip=["1", 1]), n8=node("Tagger", threshold=0.3)
+    )
+    assert (derived(graph)[0].negative, places(derived(graph)[0], "prompt")) == ("none", ["2.text"])
+
+
 def test_a_negative_prompt_is_read_where_guidance_makes_use_of_it() -> None:
     assert (derived(painting())[0].negative, places(derived(painting())[0], "negative")) == (
         "own",
