@@ -13,8 +13,11 @@ import pytest
 
 from modules.ai.workflows.editor_format.conversion import convert
 from modules.ai.workflows.editor_format.document import read_document
+from modules.ai.workflows.editor_format.links import VIRTUAL
 from modules.ai.workflows.graph import Graph, only, read_graph, upstream, write_graph
 from modules.ai.workflows.node_table import bundled_table
+from modules.ai.workflows.workflow_file import read_workflow
+from modules.queue_manager.errors import BadWorkflow
 
 DATA = Path(__file__).parents[2] / "data"
 EXPORTS: dict[str, Any] = json.loads(gzip.decompress((DATA / "frontend_exports.json.gz").read_bytes()))
@@ -39,6 +42,8 @@ DIFFERENCES = {
     "proxy_nulls": "an empty value leaves the inner one; the frontend sends null",
 }
 """Cases in which the graph differs from the frontend's, and why. Of the 120 templates none does."""
+
+TYPES = {*bundled_table(), *VIRTUAL}
 
 
 def template(name: str) -> Path:
@@ -75,3 +80,29 @@ def depended_on(graph: Graph) -> dict[str, Any]:
     table = bundled_table()
     outputs = [n for n, node in graph.items() if (table[node.class_type] or {})["output_node"]]
     return write_graph(only(graph, upstream(graph, outputs)) if outputs else graph)
+
+
+def test_templates_of_a_newer_comfyui_are_told_by_their_unknown_node() -> None:
+    """The 20 picture templates of open models with nodes that 0.33.0 has not, and no other."""
+    folder = template("index").parent
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    names = [
+        entry["name"]
+        for category in index
+        for entry in category["templates"]
+        if entry.get("openSource") is not False and not entry["name"].startswith(("api_", "3d_"))
+    ]
+    told = 0
+    for name in names:
+        file = folder / f"{name}.json"
+        data = json.loads(file.read_text(encoding="utf-8"))
+        levels = [data, *data.get("definitions", {}).get("subgraphs", [])]
+        types = {node["type"] for level in levels for node in level["nodes"]}
+        lacking = types - TYPES - {level["id"] for level in levels[1:]}
+        pictures = types & {"SaveImage", "SaveImageAdvanced"} and not types & {"SaveVideo", "CreateVideo"}
+        if pictures and lacking:
+            told += 1
+            with pytest.raises(BadWorkflow) as fault:
+                read_workflow(file, bundled_table())
+            assert any(f"({name})" in fault.value.reason for name in lacking)
+    assert told == 20

@@ -56,7 +56,7 @@ def _inputs(frame: Frame, node: EditorNode, table: Table, sources: Sources) -> d
         shown = frame.shown.get((node.id, name))
         inputs[name] = inputs[name] if shown is None else frame.ports[shown]
     for socket in node.inputs:
-        if entry is not None and socket.widget is not None and socket.name.partition(".")[0] not in known:
+        if entry and socket.widget and known.isdisjoint({socket.name, socket.name.partition(".")[0]}):
             continue  # a widget that the class no longer has
         found = sources.of(frame, socket)
         if found is not None:

@@ -82,10 +82,11 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A whole file."""
+    """A whole file. ``frontend`` is the version that saved it, empty if the file does not say."""
 
     main: Level
     subgraphs: Mapping[str, Level]
+    frontend: str = ""
 
     def nodes(self) -> list[EditorNode]:
         """All nodes, inside subgraphs too."""
@@ -106,7 +107,8 @@ def read_document(data: JSON, table: Table) -> Document:
         raise BadEditorFile(f"it has {count} nodes; at most {MOST_NODES} are read")
     numbers = _Renumbering(data)
     levels = {_text(part.get("id")): _read_level(part, numbers.of(part)) for part in parts}
-    return Document(main=_read_level(data, {}), subgraphs=levels)
+    frontend = _text(_mapping(data.get("extra")).get("frontendVersion"))
+    return Document(main=_read_level(data, {}), subgraphs=levels, frontend=frontend)
 
 
 class _Renumbering:
