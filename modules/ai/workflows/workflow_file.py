@@ -15,9 +15,8 @@ from modules.ai.workflows.editor_format.document import (
     BadEditorFile,
     Document,
     EditorNode,
-    is_editor_file,
-    read_document,
 )
+from modules.ai.workflows.editor_format.reading import is_editor_file, read_document
 from modules.ai.workflows.graph import (
     JSON,
     BadGraph,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from modules.ai.workflows.editor_format.conversion import convert
-from modules.ai.workflows.editor_format.document import read_document
 from modules.ai.workflows.editor_format.links import VIRTUAL
+from modules.ai.workflows.editor_format.reading import read_document
 from modules.ai.workflows.graph import Graph, only, read_graph, upstream, write_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.workflow_file import read_workflow

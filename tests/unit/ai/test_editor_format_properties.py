@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modules.ai.workflows.editor_format.conversion import convert
-from modules.ai.workflows.editor_format.document import read_document
+from modules.ai.workflows.editor_format.reading import read_document
 from modules.ai.workflows.graph import Link
 from modules.ai.workflows.node_table import bundled_table, choices, inputs_of
 

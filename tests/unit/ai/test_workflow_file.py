@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -15,6 +21,7 @@ from modules.ai.workflows.graph import Link, read_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.workflow_file import ModelDownload, WorkflowFile, read_workflow
 from modules.queue_manager.errors import BadWorkflow
+from tests.unit.ai.test_editor_format import CASES
 
 API: dict[str, Any] = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
@@ -300,3 +307,45 @@ def test_a_plain_text_that_another_program_wrote_is_no_workflow(tmp_path: Path) 
 def test_a_graph_is_read_though_the_editors_file_beside_it_is_not(tmp_path: Path) -> None:
     broken = EDITOR | {"links": [["?"]]}
     assert inputs(read(png(tmp_path / "dream.png", prompt=API, workflow=broken))) == EXPECTED
+
+
+def test_links_by_air_are_followed(tmp_path: Path) -> None:
+    """As the pack cg-use-everywhere saves them: node 3 gives to all, node 1 is what it gives."""
+    link = {"upstream": 1, "upstream_slot": 0, "downstream": 2, "downstream_slot": 0, "controller": 3}
+    sender = {
+        "id": 3,
+        "type": "Anything Everywhere",
+        "inputs": [{"name": "IMAGE", "type": "IMAGE", "link": 5}],
+    }
+    data = EDITOR | {
+        "nodes": [EDITOR["nodes"][0], {**EDITOR["nodes"][1], "inputs": [{"name": "images"}]}, sender],
+        "links": [[5, 1, 0, 3, 0, "IMAGE"]],
+        "extra": {"ue_links": [link]},
+    }
+    assert inputs(read_json(tmp_path, data)) == EXPECTED
+
+
+JUNK = [None, 0, -1, "", "x", [], {}, [1], {"a": 1}, True, 1.5, "-10", -20, 2**70, "PrimitiveNode", "GetNode"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(CASES)), st.randoms(use_true_random=False))
+def test_whatever_stands_in_a_file_is_read_or_told(name: str, random: Random) -> None:
+    data = json.loads(json.dumps(CASES[name]["workflow"]))
+    for _ in range(random.choice([1, 1, 2, 5])):
+        places = list(values_within(data))
+        if places:
+            holder, key = random.choice(places)
+            if random.random() < 0.2:
+                del holder[key]
+            else:
+                holder[key] = random.choice(JUNK)
+    with TemporaryDirectory() as folder, suppress(BadWorkflow):
+        read_json(Path(folder), data)
+
+
+def values_within(data: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(data, dict | list):
+        for key, part in list(data.items() if isinstance(data, dict) else enumerate(data)):
+            yield data, key
+            yield from values_within(part)

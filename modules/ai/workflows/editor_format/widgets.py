@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from modules.ai.workflows.graph import JSON, Link
-from modules.ai.workflows.node_table import inputs_of
 
 _DEFAULTS: Mapping[str, JSON] = {
     "INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False, "COLOR": "#ffffff", "MARKDOWN": "", "TEXTAREA": "",
@@ -33,9 +32,22 @@ def widget_values(
     return {name: _sendable(value) for name, value in values if value is not None}
 
 
-def drawn(values: Mapping[str, JSON], entry: Mapping[str, JSON]) -> dict[str, str]:
+def offered_inputs(specs: Mapping[str, JSON], values: Mapping[str, JSON], prefix: str = "") -> Iterator[str]:
+    """The names of a class's inputs, those of the options chosen in ``values`` too; where an input grows into
+    several, the beginning of their names."""
+    for key, spec in specs.items():
+        name = prefix + key
+        yield f"{name}." if _kind(spec) == "COMFY_AUTOGROW_V3" else name
+        if _kind(spec) == "COMFY_DYNAMICCOMBO_V3":
+            options = {option["key"]: option.get("inputs") for option in _options(_config(spec))}
+            value = values.get(name)
+            chosen = options.get(value) if isinstance(value, str) else None
+            for group in ("required", "optional"):
+                yield from offered_inputs(_part(chosen, group), values, f"{name}.")
+
+
+def drawn(values: Mapping[str, JSON], specs: Mapping[str, JSON]) -> dict[str, str]:
     """The texts that the editor draws anew for each run, with the first of each choice."""
-    specs = inputs_of(entry)
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     return {
         name: first_choices(text)
