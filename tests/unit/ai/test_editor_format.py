@@ -14,7 +14,7 @@ import pytest
 from modules.ai.workflows.editor_format.conversion import convert
 from modules.ai.workflows.editor_format.links import VIRTUAL
 from modules.ai.workflows.editor_format.reading import read_document
-from modules.ai.workflows.graph import Graph, only, read_graph, upstream, write_graph
+from modules.ai.workflows.graph import Graph, Link, only, read_graph, upstream, write_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.workflow_file import read_workflow
 from modules.queue_manager.errors import BadWorkflow
@@ -106,3 +106,69 @@ def test_templates_of_a_newer_comfyui_are_told_by_their_unknown_node() -> None:
                 read_workflow(file, bundled_table())
             assert any(f"({name})" in fault.value.reason for name in lacking)
     assert told == 20
+
+
+def test_a_seed_of_early_2023_is_followed_by_yes_or_no() -> None:
+    sampler = {"id": 1, "type": "KSampler", "widgets_values": [5, True, 20, 8, "euler", "normal", 1]}
+    assert conversion({"nodes": [sampler], "links": []})["1"].inputs == {
+        "seed": 5,
+        "steps": 20,
+        "cfg": 8,
+        "sampler_name": "euler",
+        "scheduler": "normal",
+        "denoise": 1,
+    }
+
+
+def test_a_group_node_may_take_its_inputs_by_reroutes_and_under_other_names() -> None:
+    """As they were saved in 2024 and 2025: the frontend loses such links today."""
+
+    def socket(name: str, sort: str, link: int | None = None) -> dict[str, Any]:
+        return {"name": name, "type": sort, "link": link}
+
+    listed = {**socket("upscale_method", "COMBO"), "widget": {"name": "upscale_method"}}
+    group = {
+        "nodes": [
+            {"type": "Reroute", "inputs": [socket("", "*")], "outputs": [{"type": "LATENT"}]},
+            {
+                "type": "LatentUpscaleBy",
+                "inputs": [socket("samples", "LATENT"), listed],
+                "outputs": [{"type": "LATENT"}],
+                "widgets_values": ["nearest-exact", 1.5],
+            },
+        ],
+        "links": [[None, 0, 0, 0, 7, "LATENT"], [0, 0, 1, 0, 8, "LATENT"]],
+        "external": [[1, 0, "LATENT"]],
+        "config": {"0": {"input": {"LATENT": {"name": "picture"}}}},
+    }
+    host = {
+        "id": 3,
+        "type": "workflow>larger",
+        "inputs": [socket("picture", "LATENT", 1)],
+        "outputs": [{"type": "LATENT"}],
+        "widgets_values": ["bislerp", 2],
+    }
+    graph = conversion(
+        {
+            "last_node_id": 9,
+            "nodes": [
+                {
+                    "id": 1,
+                    "type": "EmptyLatentImage",
+                    "widgets_values": [64, 64, 1],
+                    "outputs": [{"type": "LATENT"}],
+                },
+                host,
+                {
+                    "id": 4,
+                    "type": "SaveLatent",
+                    "inputs": [socket("samples", "LATENT", 2)],
+                    "widgets_values": ["x"],
+                },
+            ],
+            "links": [[1, 1, 0, 3, 0, "LATENT"], [2, 3, 0, 4, 0, "LATENT"]],
+            "extra": {"groupNodes": {"larger": group}},
+        }
+    )
+    assert graph["12:11"].inputs == {"upscale_method": "bislerp", "scale_by": 2, "samples": Link("1", 0)}
+    assert graph["4"].inputs["samples"] == Link("12:11", 0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from modules.ai.workflows.editor_format.document import EditorNode, Level, Origin, Port
 from modules.ai.workflows.editor_format.widgets import WidgetReader
 from modules.ai.workflows.graph import JSON
-from modules.ai.workflows.node_table import Table, inputs_of
+from modules.ai.workflows.node_table import Table
 
 _PRIMITIVE = {"input": {"required": {"value": ["INT", {"control_after_generate": True}]}}}
 _Place = tuple[int, int]
@@ -21,24 +21,42 @@ def group_name(node_type: str) -> str:
 
 
 class GroupNode:
-    """What one group node stands for: its nodes, the ``links`` among them and what goes out (``external``),
-    by their places."""
+    """What a group node, ``host``, stands for: its nodes, the ``links`` among them and what goes out
+    (``external``), by their places, and the inputs that have other names on the host."""
 
     def __init__(
-        self, members: Sequence[EditorNode], links: list[list[JSON]], external: list[list[JSON]], table: Table
+        self,
+        host: EditorNode,
+        *,
+        members: Sequence[EditorNode],
+        links: list[list[JSON]],
+        external: list[list[JSON]],
+        renamed: Mapping[tuple[str, str], str],
+        table: Table,
     ) -> None:
-        self._members = members
+        self._members, self._renamed = members, renamed
         self._entries = [
             _PRIMITIVE if m.type == "PrimitiveNode" else table.get(m.type) or {} for m in members
         ]
-        numbers = [
-            link[:4] for link in links if all(type(n) is int and n >= 0 for n in link[:4]) and len(link) >= 4
-        ]
+        numbers = [link[:4] for link in links if len(link) >= 4 and all(map(_is_place, link[:4]))]
         self._links = [((a, b), (c, d)) for a, b, c, d in numbers if a < len(members) and c < len(members)]
-        self._external = {tuple(place[:2]) for place in external if all(type(n) is int for n in place[:2])}
+        self._types = {link[2]: link[5] for link in links if len(link) >= 6 and _is_place(link[2])}
+        self._external = {tuple(place[:2]) for place in external if all(map(_is_place, place[:2]))}
+        self._values = host.values if isinstance(host.values, list) else []
+        self._fed = {end for _, end in self._links}
+        self._converted: set[str] = set()
+        trial = WidgetReader(self._values)
+        for index, entry in enumerate(self._entries):
+            dict(trial.read(entry, self._without_value(index)))
+        if trial.short:  # a widget that had been made an input has no value either
+            self._converted = {socket.name for socket in host.inputs}
 
-    def level(self, values: list[JSON]) -> Level:
-        """The subgraph; the nodes in it hold the group node's ``values``, as far as they go."""
+    def _without_value(self, index: int) -> set[str]:
+        sockets = [(slot, s.name) for slot, s in enumerate(self._members[index].inputs) if s.widget]
+        return {name for slot, name in sockets if (index, slot) in self._fed or name in self._converted}
+
+    def level(self) -> Level:
+        """The subgraph; the nodes in it hold the host's values, as far as they go."""
         begun = {begin for begin, _ in self._links} - self._external
         outgoing = [
             (index, slot)
@@ -46,8 +64,7 @@ class GroupNode:
             for slot in range(len(node.output_types))
             if (index, slot) not in begun
         ]
-        ended = {end for _, end in self._links}
-        incoming = [(name, place) for name, place in self._inputs() if place not in ended]
+        incoming = [(name, place) for name, place in self._inputs() if place not in self._fed]
         links: dict[str, Origin] = {}
         ends: dict[_Place, str] = {}
         for number, ((index, slot), end) in enumerate(self._links):
@@ -58,12 +75,12 @@ class GroupNode:
             links[ends[place]] = Origin(None, number)
         for number, (index, slot) in enumerate(outgoing):
             links[f"out {number}"] = Origin(self._members[index].id, slot)
-        reader = WidgetReader(values)
+        reader = WidgetReader(self._values)
         nodes = [
             replace(
                 node,
                 inputs=tuple(replace(s, link=ends.get((index, slot))) for slot, s in enumerate(node.inputs)),
-                values=self._values(index, reader),
+                values=self._own_values(index, reader),
             )
             for index, node in enumerate(self._members)
         ]
@@ -77,34 +94,37 @@ class GroupNode:
     def _inputs(self) -> Iterator[tuple[str, _Place]]:
         """The inputs of the nodes inside, with the names that they have on the group node, in its order."""
         times: dict[str, int] = {}
-        later: list[tuple[EditorNode, str, _Place]] = []
+        later: list[tuple[str, _Place]] = []
 
-        def named(node: EditorNode, name: str) -> str:
-            key = found = name
-            if name in times or (node.type == "PrimitiveNode" and node.title):
+        def named(index: int, name: str) -> str:
+            node = self._members[index]
+            key = found = self._renamed.get((str(index), name), name)
+            if found in times or (node.type == "PrimitiveNode" and node.title):
                 key = found = f"{node.title or node.type} {name}"
                 found = f"{node.title or node.type} {times[key]} {name}" if key in times else found
             times[key] = times.get(key, 1) + 1
             return found
 
         for index, node in enumerate(self._members):
-            sockets = {socket.name: (slot, socket) for slot, socket in enumerate(node.inputs)}
+            sockets = {socket.name: slot for slot, socket in enumerate(node.inputs)}
             widgets = dict(WidgetReader([]).read(self._entries[index]))
-            for name in sorted(
-                {**inputs_of(self._entries[index]), **sockets}, key=lambda n: n not in widgets
-            ):
-                slot, socket = sockets.get(name, (0, None))
-                if name in widgets and socket is not None and socket.widget:
-                    later.append((node, name, (index, slot)))
-                elif name in widgets:
-                    named(node, name)
-                elif socket is not None:
-                    yield named(node, name), (index, slot)
-        for node, name, place in later:
-            yield named(node, name), place
+            for name in widgets:
+                if name in sockets and name in self._converted:
+                    later.append((name, (index, sockets[name])))
+                else:
+                    named(index, name)
+            for name, slot in sockets.items():
+                if name not in widgets:
+                    shown = str(self._types.get(index, name)) if node.type == "Reroute" else name
+                    yield named(index, shown), (index, slot)
+        for name, place in later:
+            yield named(place[0], name), place
 
-    def _values(self, index: int, reader: WidgetReader) -> Mapping[str, JSON]:
-        node, entry = self._members[index], self._entries[index]
-        linked = {socket.name for socket in node.inputs if socket.widget}
-        own = dict(WidgetReader(node.values).read(entry))
-        return own | (dict(reader.read(entry, linked)) if reader.left else {})
+    def _own_values(self, index: int, reader: WidgetReader) -> Mapping[str, JSON]:
+        own = dict(WidgetReader(self._members[index].values).read(self._entries[index]))
+        given = reader.read(self._entries[index], self._without_value(index))
+        return own | (dict(given) if reader.left else {})
+
+
+def _is_place(value: JSON) -> bool:
+    return type(value) is int and value >= 0

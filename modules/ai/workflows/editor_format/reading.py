@@ -43,13 +43,20 @@ def read_document(data: Mapping[str, JSON], table: Table) -> Document:
         group = _mapping(groups.get(group_name(_text(node.get("type")))))
         if group:
             members = [_read_node(part, numbers.next(), {}) for part in _objects(group.get("nodes"))]
-            new[_text(node.get("id"))] = host = numbers.next()
-            links = [link for link in _items(group.get("links")) if isinstance(link, list)]
-            external = [place for place in _items(group.get("external")) if isinstance(place, list)]
-            values = node.get("widgets_values")
-            subgraphs[host] = GroupNode(members, links, external, table).level(
-                values if isinstance(values, list) else []
+            host = _read_node(node, numbers.next(), {})
+            new[_text(node.get("id"))] = host.id
+            links, external = (
+                [item for item in _items(group.get(key)) if isinstance(item, list)]
+                for key in ("links", "external")
             )
+            renamed = {
+                (index, name): _text(_mapping(shown).get("name") or name)
+                for index, part in _mapping(group.get("config")).items()
+                for name, shown in _mapping(_mapping(part).get("input")).items()
+            }
+            subgraphs[host.id] = GroupNode(
+                host, members=members, links=links, external=external, renamed=renamed, table=table
+            ).level()
     for part in parts:
         subgraphs[_text(part.get("id"))] = _read_level(part, numbers.instead(part))
     main = _read_level(data, new)
