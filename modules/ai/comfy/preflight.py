@@ -86,7 +86,9 @@ async def inspect(
         *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
         *_about_models(client, templates, limits, fused, cautious),
         *_about_memory(client, [templates[name] for name in limits], memory_gb),
-        *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
+        *_about_lacks(
+            client, templates, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits
+        ),
         *([findings.about_attention(client.name, coarse)] if usable and coarse is not None else []),
         *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
     ]
@@ -246,13 +248,16 @@ def _about_memory(
 
 
 def _about_lacks(
-    client: ComfyClient, missing: Mapping[str, list[Lack]], limits: Mapping[str, int]
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    missing: Mapping[str, list[Lack]],
+    limits: Mapping[str, int],
 ) -> Iterable[Finding]:
     """One finding for each missing thing, for all models that need it."""
-    needed_by: dict[Lack, dict[str, None]] = {}
+    needed_by: dict[Lack, dict[str, str]] = {}
     for name, found in missing.items():
         for lack in found:
-            needed_by.setdefault(lack, {})[name] = None
+            needed_by.setdefault(lack, {})[name] = templates[name].workflow_file
     for lack, names in needed_by.items():
         fatal = any(name not in limits for name in names)
         yield findings.about_lack(client.name, lack, names, fatal=fatal)
