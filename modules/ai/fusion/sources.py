@@ -1,13 +1,10 @@
-"""The pictures a graph starts from: leaving out those not given, loading those of a whole batch."""
+"""The pictures a graph starts from: leaving out those not given, and what size they are brought to."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modules.ai import node_pack as pack
-from modules.ai.workflows.graph import Graph, Link, Node, consumers, named, only, redirected
+from modules.ai.workflows.graph import Graph, Link, Node, consumers, named, redirected
 
 LOADER = "LoadImage"
 SCALER = "ImageScaleToTotalPixels"
@@ -86,21 +83,3 @@ def _scaling(node: Node) -> Scaling | None:
     if isinstance(megapixels, bool) or not isinstance(megapixels, int | float) or not isinstance(method, str):
         return None
     return Scaling(float(megapixels), method)
-
-
-def batch_loaded(graph: Graph, loader: str, names: Sequence[str]) -> dict[str, Node]:
-    """The graph with ``loader`` loading one picture for each row.
-
-    Pictures of unequal size stack only once they are scaled, so a scaler behind the loader moves into it.
-    """
-    scale = scaling(graph, loader)
-    inputs: dict[str, object] = {"names": json.dumps(list(names))}
-    result = dict(graph)
-    if scale is not None:
-        inputs |= {"megapixels": scale.megapixels, "upscale_method": scale.method}
-        scalers = {place.node for place, _ in consumers(graph, loader)}
-        for scaler in scalers:
-            result = redirected(result, Link(scaler, 0), Link(loader, 0))
-        result = only(result, set(result) - scalers)
-    result[loader] = Node(class_type=pack.LOAD, inputs=inputs, title=graph[loader].title)
-    return result

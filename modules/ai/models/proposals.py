@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from modules.ai.fusion.encoders import ENCODER, STRINGS
 from modules.ai.fusion.samplers import SAMPLERS, Unfusible, seed_place
 from modules.ai.fusion.sources import LOADER
 from modules.ai.workflows.graph import BadGraph, Graph, Link, NodeInput, in_order, upstream
 
+ENCODER = "CLIPTextEncode"
+STRINGS = {"PrimitiveString": "value", "PrimitiveStringMultiline": "value", "StringConstant": "string"}
 _SAVERS = ("SaveImage", "SaveImageWebsocket", "PreviewImage")
 _LATENT_PREFIX = "Empty"
 _SIZED = ("Flux2Scheduler", "ModelSamplingFlux")
