@@ -14,6 +14,9 @@ LENGTHS = "fullet_lengths"  # in a conditioning's options: name -> (dimension, e
 GUARD = "fullet_guard"  # in a conditioning's model_conds: refuses to be sampled without FusedModel
 WHOLE = frozenset({"additional_models", "control", "hooks", "model_conds", "uuid"})  # of a conditioning
 TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
+REFERENCES = "reference_latents"  # a list of tensors, each of a row a prompt
+SIZES = "fullet_sizes"  # in a conditioning's options: of each of its REFERENCES, every row's true h and w
+PLAIN_NUMBERS = frozenset({"t5xxl_ids", "t5xxl_weights"})  # one dimension: a number a token, without rows
 
 Lengths = dict[str, tuple[int, tuple[int, ...]]]
 
@@ -25,9 +28,7 @@ def merge(encoded: Sequence[tuple[torch.Tensor, Mapping[str, Any]]]) -> tuple[to
     the text's always do.
     """
     lengths: Lengths = {}
-    text = _batch(TEXT, [each[0] for each in encoded], lengths)
-    if TEXT not in lengths:
-        lengths[TEXT] = (1, tuple(each[0].shape[1] for each in encoded))
+    text = _counted(TEXT, [each[0] for each in encoded], lengths)
     names = encoded[0][1].keys()
     if any(each[1].keys() != names for each in encoded):
         raise Refused(
@@ -36,12 +37,26 @@ def merge(encoded: Sequence[tuple[torch.Tensor, Mapping[str, Any]]]) -> tuple[to
             "it gives different extras for different prompts, which cannot be merged.",
         )
     extras = {name: _merge_extra(name, [each[1][name] for each in encoded], lengths) for name in names}
-    return text, {**extras, LENGTHS: lengths}
+    sizes = _unequal_sizes([each[1].get(REFERENCES, ()) for each in encoded])
+    return text, {**extras, LENGTHS: lengths, **({SIZES: sizes} if sizes else {})}
+
+
+def joined(texts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """[N, longest, D] of texts [1, L_i, D], each filled with zeros at its end, and their lengths."""
+    lengths: Lengths = {}
+    return _counted(TEXT, list(texts), lengths), lengths[TEXT][1]
 
 
 def text_lengths(options: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The true token lengths that CLIPTextEncodeBatch wrote, or None for any other node's conditioning."""
     return options[LENGTHS][TEXT][1] if LENGTHS in options else None
+
+
+def uneven(options: Mapping[str, Any]) -> bool:
+    """Whether merged rows must not be sampled as they are."""
+    lengths: Lengths = options[LENGTHS]
+    unequal = any(len(set(sizes)) > 1 for _, sizes in lengths.values())
+    return unequal or SIZES in options or not PLAIN_NUMBERS.isdisjoint(lengths)
 
 
 def left_zeros(text: torch.Tensor, lengths: Sequence[int], rows: Sequence[int]) -> torch.Tensor:
@@ -86,8 +101,11 @@ def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: i
     out = {
         name: value if name in WHOLE else _rows(kind, name, value, rows, batch)
         for name, value in options.items()
-        if name != LENGTHS
+        if name not in (LENGTHS, SIZES)
     }
+    for i, sizes in enumerate(options.get(SIZES, ())):
+        height, width = sizes[rows[0]] if len(sizes) == batch else sizes[0]
+        out[REFERENCES][i] = out[REFERENCES][i][..., :height, :width]
     for name, (dim, sizes) in options.get(LENGTHS, {}).items():
         if out.get(name) is not None:
             size = sizes[rows[0]] if len(sizes) == batch else sizes[0]
@@ -116,14 +134,47 @@ def _rows(kind: str, name: str, value: Any, rows: Sequence[int], batch: int) -> 
 
 
 def _merge_extra(name: str, values: list[Any], lengths: Lengths) -> Any:
+    if name in PLAIN_NUMBERS and len(values) > 1:
+        return _counted(name, [value[None] for value in values], lengths)
     if all(isinstance(value, torch.Tensor) for value in values):
         return _batch(name, values, lengths)
+    if name == REFERENCES:
+        return _merge_references(values)
     first = values[0]
     if any(isinstance(value, torch.Tensor) for value in values) or any(value != first for value in values):
         raise Refused(
             "CLIPTextEncodeBatch", "clip", f"its extra '{name}' differs between prompts and cannot be merged."
         )
     return first
+
+
+def _counted(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:
+    """As _batch; the sizes stand in `lengths` even if they are equal."""
+    batch = _batch(name, values, lengths)
+    lengths.setdefault(name, (1, tuple(value.shape[1] for value in values)))
+    return batch
+
+
+def _merge_references(values: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    """Row i of each is prompt i's reference, filled with zeros below and on the right."""
+    if len({tuple(each.shape[:-2] for each in references) for references in values}) > 1:
+        raise Refused(
+            "CLIPTextEncodeBatch", "clip", "different prompts have different numbers of reference pictures."
+        )
+    batches = []
+    for each in zip(*values, strict=True):
+        height, width = (max(one.shape[d] for one in each) for d in (-2, -1))
+        fill = [(0, width - one.shape[-1], 0, height - one.shape[-2]) for one in each]
+        batches.append(
+            torch.cat([torch.nn.functional.pad(one, by) for one, by in zip(each, fill, strict=True)])
+        )
+    return batches
+
+
+def _unequal_sizes(values: list[Sequence[torch.Tensor]]) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Of each reference, every row's height and width; empty if no reference differs between rows."""
+    sizes = tuple(tuple((one.shape[-2], one.shape[-1]) for one in each) for each in zip(*values, strict=True))
+    return sizes if any(len(set(each)) > 1 for each in sizes) else ()
 
 
 def _batch(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:

@@ -3,10 +3,11 @@
 
 A family's name says how its model attends to text:
 - unet: pure cross attention, where keys repeated k times change nothing (SD 1.5, SDXL);
-- flux: text and image attend jointly, padding can be hidden by a mask over the keys (Flux.1);
-- flux2: as flux, and the model itself puts zeros on the left of a text shorter than 512 tokens;
-- zimage: embedded captions are padded by a learned token to a multiple; the image's positions follow them;
-- qwen_image: the model takes an attention mask over its text;
+- hidden: padding can be hidden by masks over the keys (layouts.py tells where);
+- flux2: as hidden, and the model itself puts zeros on the left of a text shorter than 512 tokens;
+- zimage: the image's positions follow the caption, which a learned token pads to a multiple (Lumina: none);
+- own_mask: the model takes an attention mask over its text;
+- anima: an adapter fills every text up to 512 tokens;
 - other: nothing is known, so only prompts of equal length run together, which is exact for every model.
 """
 
@@ -16,13 +17,19 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
+from .layouts import LAYOUTS
+
 FLUX2_TEXT_LENGTH = 512  # Flux2 pads a shorter text on the left to this many tokens
 MAX_REPETITION = 4  # a repeated text may be this many times as long as the longest prompt
 
 _FAMILIES = {
-    ("Flux", "Flux"): "flux",
+    **dict.fromkeys(LAYOUTS, "hidden"),
     ("Flux2", "Flux"): "flux2",
-    ("QwenImage", "QwenImageTransformer2DModel"): "qwen_image",
+    ("Lumina2", "NextDiT"): "zimage",
+    ("QwenImage", "QwenImageTransformer2DModel"): "own_mask",
+    ("MageFlow", "MageFlowTransformer2DModel"): "own_mask",
+    ("Lens", "LensTransformer2DModel"): "own_mask",
+    ("Anima", "Anima"): "anima",
 }
 
 
@@ -37,6 +44,7 @@ class Plan:
     - bucket: the pad token stands after `rows[i]`;
     - masked_layout: as bucket, with each row's own positions and hidden keys;
     - own_mask: the model's attention mask;
+    - adapted: each text goes through the adapter alone, and all are equally long then;
     - split: sub-batches of equal length.
     """
 
@@ -45,21 +53,18 @@ class Plan:
     total: int  # length of the fused text, in tokens
 
 
-def family_of(base_model: str, diffusion_model: str, pad_multiple: int | None) -> str:
-    """From the class names of ComfyUI's base model and of its network, and Z-Image's multiple (or None).
-
-    Exact names: a subclass may use its text otherwise (LongCat-Image's positions depend on its length).
-    """
+def family_of(base_model: str, diffusion_model: str) -> str:
+    """From the class names of ComfyUI's base model and of its network."""
     if diffusion_model == "UNetModel":
         return "unet"
-    if (base_model, diffusion_model) == ("Lumina2", "NextDiT"):
-        return "zimage" if pad_multiple else "other"  # Lumina Image 2.0 has no pad token
     return _FAMILIES.get((base_model, diffusion_model), "other")
 
 
 def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: bool = False) -> Plan:
-    """`lengths`: each row's true tokens. `alone`: something besides the text is unequal, or tied to it."""
+    """`lengths`: each row's true tokens (Anima: its adapted ones). `alone`: something besides the text is unequal, or tied to it."""
     rows, longest = tuple(lengths), max(lengths)
+    if family == "anima" and len(set(rows)) == 1:
+        return Plan("adapted", rows, longest)
     if alone or len(set(rows)) == 1:
         return Plan("split" if alone else "plain", rows, longest)
     if family == "flux2":
@@ -70,7 +75,7 @@ def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: b
         return Plan("bucket" if same else "masked_layout", rows, longest)
     if family == "unet" and math.lcm(*rows) <= MAX_REPETITION * longest:
         return Plan("repeat", (math.lcm(*rows),) * len(rows), math.lcm(*rows))
-    return Plan({"flux": "key_mask", "qwen_image": "own_mask"}.get(family, "split"), rows, longest)
+    return Plan({"hidden": "key_mask", "own_mask": "own_mask"}.get(family, "split"), rows, longest)
 
 
 def bucket(length: int, multiple: int) -> int:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from .conditioning import GUARD, merge, text_lengths
+from .conditioning import GUARD, merge, text_lengths, uneven
 from .inputs import Refused, prompts_of, verdict
 
 _NODE = "CLIPTextEncodeBatch"
@@ -68,9 +68,8 @@ class CLIPTextEncodeBatch:
         if clip is None:
             raise Refused(_NODE, "clip", "it holds no text encoder; does the checkpoint bring one?")
         text, options = merge([self._encoded(clip, prompt) for prompt in prompts_of(_NODE, prompts)])
-        lengths = text_lengths(options) or ()
-        if len(set(lengths)) > 1:
-            options["model_conds"] = {GUARD: _Guard(lengths)}
+        if uneven(options):
+            options["model_conds"] = {GUARD: _Guard(text_lengths(options) or ())}
         return ([[text, options]],)
 
     def _encoded(self, clip: Any, prompt: str) -> Encoded:
