@@ -15,6 +15,7 @@ GUARD = "fullet_guard"  # in a conditioning's model_conds: refuses to be sampled
 WHOLE = frozenset({"additional_models", "control", "hooks", "model_conds", "uuid"})  # of a conditioning
 TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
 REFERENCES = "reference_latents"  # a list of tensors, each of a row a prompt
+SECOND_TEXT = "conditioning_llama3"  # HiDream's, [rows, layers, tokens, D]
 SIZES = "fullet_sizes"  # in a conditioning's options: of each of its REFERENCES, every row's true h and w
 PLAIN_NUMBERS = frozenset({"t5xxl_ids", "t5xxl_weights"})  # one dimension: a number a token, without rows
 
@@ -110,6 +111,8 @@ def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: i
         if out.get(name) is not None:
             size = sizes[rows[0]] if len(sizes) == batch else sizes[0]
             out[name] = out[name].narrow(dim, 0, size)
+    for name in PLAIN_NUMBERS & out.keys():
+        out[name] = out[name][0] if len(rows) == 1 and out[name].ndim == 2 else out[name]
     return out
 
 

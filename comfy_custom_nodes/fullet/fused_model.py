@@ -10,15 +10,17 @@ import comfy.conds
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from . import anima, guard, previews, split
+from . import guard, previews, split
 from .conditioning import (
     GUARD,
     LENGTHS,
     REFERENCES,
+    SECOND_TEXT,
     SIZES,
     TEXT,
     left_zeros,
     repeated,
+    rows_of,
     text_lengths,
     valid,
 )
@@ -78,7 +80,7 @@ def _family(patcher: Any) -> tuple[str, int]:
     network = getattr(patcher.model, "diffusion_model", None)
     family = family_of(type(patcher.model).__name__, type(network).__name__)
     multiple = getattr(network, "pad_tokens_multiple", None)
-    if family != "anima" and not guard.exact_attention():
+    if not guard.exact_attention():
         family = "other"  # nothing is hidden or repeated: only prompts of equal length run together
     if family in _HOOKED and guard.compiled(patcher):
         family = "other"  # what is compiled already does not see the hooks that hide
@@ -90,7 +92,7 @@ def _layout(model: Any) -> Layout | None:
 
 
 def _splits(plans: Iterable[Plan | None]) -> bool:
-    return any(each is not None and each.kind in ("split", "adapted") for each in plans)
+    return any(each is not None and each.kind == "split" for each in plans)
 
 
 def _plan(
@@ -107,24 +109,17 @@ def _plan(
             f"its text was changed after CLIPTextEncodeBatch ({text.shape[0]} × {text.shape[1]} tokens, "
             f"its prompts are {list(lengths)} long), so the prompts cannot be told apart.",
         )
-    if family == "anima":
-        adapted = anima.adapted_lengths(options)
-        return plan("other", lengths) if adapted is None else plan(family, adapted)
-    unequal_extras = {name for name, (_, sizes) in options[LENGTHS].items() if len(set(sizes)) > 1} - {
-        TEXT,
-        "attention_mask",
-    }
-    references = family == "zimage" and bool(options.get(REFERENCES)) and len(set(lengths)) > 1
-    alone = bool(unequal_extras) or references or SIZES in options
-    chosen = plan(family, lengths, pad_multiple=multiple, alone=alone)
-    exact_with_control = chosen.kind in ("plain", "repeat", "split")
-    if not exact_with_control and (
-        options.get("control") is not None or "attention_mask_img_shape" in options
-    ):
-        raise Refused(
-            "FusedModel", kind, "it has a ControlNet or style model, which would see the text's padding."
-        )
-    return chosen
+    unequal = {name: sizes for name, (_, sizes) in options[LENGTHS].items() if len(set(sizes)) > 1}
+    if family == "hidden" and SECOND_TEXT in unequal:
+        lengths = unequal.pop(SECOND_TEXT)
+    elif TEXT in unequal:
+        del unequal[TEXT]
+    unequal.pop("attention_mask", None)
+    # What else takes part in attention, or would see the text's filling.
+    tied = family != "unet" and options.get("control") is not None or "attention_mask_img_shape" in options
+    tied = tied or family == "zimage" and bool(options.get(REFERENCES))
+    alone = bool(unequal) or SIZES in options or tied and len(set(lengths)) > 1
+    return plan(family, lengths, pad_multiple=multiple, alone=alone)
 
 
 def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
@@ -157,12 +152,12 @@ def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
     run = guider.model_options["transformer_options"]
     # Again, after the node: what patches the model may come after it, and is complete only here.
     guard.check_run(guider, noise.shape[0], noise.ndim - 2, run.get(_VOUCHED, ()), sub_batches=splits)
-    if splits:
+    if noise.shape[0] > 1 and (splits or family == "other"):
         for cond, _ in plans:
             _lift_guard(cond)
         run[split.RAW] = {kind: list(conditionings) for kind, conditionings in guider.conds.items()}
-        for conditionings in guider.conds.values():
-            conditionings[:] = [anima.without_batch(cond) for cond in conditionings]
+        for kind, conditionings in guider.conds.items():  # what ComfyUI prepares: a lone prompt's
+            conditionings[:] = [rows_of(kind, cond, (0,), noise.shape[0]) for cond in conditionings]
     else:
         for cond, chosen in plans:
             _lay_out_one(cond, chosen)
@@ -193,7 +188,7 @@ def _count_once(kind: str, cond: dict[str, Any]) -> None:
 def _lay_out_one(cond: dict[str, Any], chosen: Plan) -> None:
     text, lengths = cond[TEXT], text_lengths(cond) or ()
     _lift_guard(cond)
-    if chosen.kind in ("left_zeros", "key_mask"):
+    if chosen.kind in ("left_zeros", "key_mask") and SECOND_TEXT not in cond:
         cond[TEXT] = left_zeros(text, lengths, chosen.rows)
     elif chosen.kind == "repeat":
         cond[TEXT] = repeated(text, lengths, chosen.total)
@@ -217,7 +212,8 @@ def _number_rows(conds: Mapping[str, list[dict[str, Any]]], least: int) -> None:
     """
     for cond in (cond for conditionings in conds.values() for cond in conditionings):
         if cond.get(TEXT) is not None:
-            rows = cond.get(_ROWS, (cond[TEXT].shape[1],) * cond[TEXT].shape[0])
+            text = cond.get(SECOND_TEXT, cond[TEXT])
+            rows = cond.get(_ROWS, (text.shape[-2],) * text.shape[0])
             numbers = torch.tensor([max(least, row) for row in rows])
             cond["model_conds"] = {**cond.get("model_conds", {}), _ROWS: comfy.conds.CONDRegular(numbers)}
 
@@ -237,10 +233,6 @@ def _split(  # noqa: PLR0917 - ComfyUI calls it so
     """A SAMPLER_SAMPLE wrapper: prepares the sub-batches of a run that needs them."""
     raw = extra_args["model_options"]["transformer_options"].get(split.RAW)
     if raw is not None:
-        raw = {
-            kind: [anima.adapted(guider.inner_model, cond, noise.device) for cond in conditionings]
-            for kind, conditionings in raw.items()
-        }
         extra = {
             "noise": noise,
             "latent_image": latent_image,
@@ -264,14 +256,15 @@ def _apply(  # noqa: PLR0917 - ComfyUI calls it so
     """An APPLY_MODEL wrapper: lets the network know the rows' lengths for one call."""
     rows = kwargs.pop(_ROWS, None)
     options = transformer_options or {}
-    if rows is None or int(rows.min()) == c_crossattn.shape[1]:
+    text = kwargs.get("encoder_hidden_states_llama3", c_crossattn)
+    if rows is None or int(rows.min()) == text.shape[-2]:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    model, text = executor.class_obj, c_crossattn.shape[1]
+    model = executor.class_obj
     layout = _layout(model)
     if layout is None:
         own = own_layout(model.diffusion_model, rows)
     else:
-        own = hidden(model.diffusion_model, layout, rows, text, options)
+        own = hidden(model.diffusion_model, layout, rows, text.shape[-2], options)
     with own:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 

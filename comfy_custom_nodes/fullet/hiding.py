@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,19 +63,25 @@ class _Masks:
             theirs = options.get(_OVERRIDE)
 
             def attend(function: Any, q: Any, k: Any, v: Any, heads: int, mask: Any = None, **more: Any) -> Any:
-                hidden = self._over(k.shape[2 if more.get("skip_reshape") else 1], q, last)
-                more["mask"] = hidden if mask is None else hidden + mask
-                return theirs(function, q, k, v, heads, **more) if theirs else function(q, k, v, heads, **more)
+                keys = k.shape[2 if more.get("skip_reshape") else 1]
+                if not self._layout.pair or keys == args[0].shape[1] + args[1].shape[1]:
+                    filling = self._over(keys, q, last)
+                    mask = filling if mask is None else filling + mask
+                attention = partial(theirs, function) if theirs else function
+                return attention(q, k, v, heads, mask=mask, **more)
 
             return args, {**kwargs, "transformer_options": {**options, _OVERRIDE: attend}}
 
         return give
 
     def _over(self, keys: int, like: torch.Tensor, last: bool) -> torch.Tensor:
+        """Additive [rows, 1, keys]."""
         key = (keys, like.dtype, like.device, last)
         if key not in self._made:
-            mask = key_mask(self._rows, self._text, keys, like)
-            self._made[key] = mask.roll(-self._text, dims=2) if last else mask
+            times = self._layout.times if last else 1
+            filling = key_mask(self._rows, self._text, self._text, like).repeat(1, 1, times)
+            seen = filling.new_zeros((len(filling), 1, keys - filling.shape[2]))
+            self._made[key] = torch.cat([seen, filling] if last else [filling, seen], dim=2)
         return self._made[key]
 
 

@@ -18,6 +18,8 @@ class Layout:
     text: tuple[str, ...] = ()  # their keys are the text
     joint: tuple[str, ...] = ()  # their keys are the text and the image
     last: bool = False  # the text stands after the image
+    times: int = 1  # it stands there as often
+    pair: bool = False  # only keys as many as the first two arguments' are the text and the image
     mask: str | None = None  # the argument that takes their mask; without it they hand on transformer_options
     positions: str | None = None  # what embeds them, where the image's follow the text's
     axes: tuple[int, ...] = ()  # of the positions: those that follow
@@ -47,6 +49,10 @@ LAYOUTS: dict[tuple[str, str], Layout] = {
         joint=("layers",), last=True, mask="attention_mask", positions="pos_embed", axes=(0,)
     ),
     ("JoyImage", "JoyImageTransformer3DModel"): Layout(joint=("double_blocks",), last=True),
+    ("HiDream", "HiDreamImageTransformer2DModel"): Layout(
+        joint=("double_stream_blocks", "single_stream_blocks"), last=True, times=2
+    ),
+    ("SD3", "OpenAISignatureMMDITWrapper"): Layout(joint=("joint_blocks",), pair=True),
     ("Kandinsky5Image", "Kandinsky5"): Layout(
         text=("text_transformer_blocks", "visual_transformer_blocks.cross_attention")
     ),

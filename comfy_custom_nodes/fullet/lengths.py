@@ -7,14 +7,13 @@ A family's name says how its model attends to text:
 - flux2: as hidden, and the model itself puts zeros on the left of a text shorter than 512 tokens;
 - zimage: the image's positions follow the caption, which a learned token pads to a multiple (Lumina: none);
 - own_mask: the model takes an attention mask over its text;
-- anima: an adapter fills every text up to 512 tokens;
 - other: nothing is known, so only prompts of equal length run together, which is exact for every model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .layouts import LAYOUTS
@@ -29,7 +28,6 @@ _FAMILIES = {
     ("QwenImage", "QwenImageTransformer2DModel"): "own_mask",
     ("MageFlow", "MageFlowTransformer2DModel"): "own_mask",
     ("Lens", "LensTransformer2DModel"): "own_mask",
-    ("Anima", "Anima"): "anima",
 }
 
 
@@ -44,7 +42,6 @@ class Plan:
     - bucket: the pad token stands after `rows[i]`;
     - masked_layout: as bucket, with each row's own positions and hidden keys;
     - own_mask: the model's attention mask;
-    - adapted: each text goes through the adapter alone, and all are equally long then;
     - split: sub-batches of equal length.
     """
 
@@ -61,10 +58,8 @@ def family_of(base_model: str, diffusion_model: str) -> str:
 
 
 def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: bool = False) -> Plan:
-    """`lengths`: each row's true tokens (Anima: its adapted ones). `alone`: something besides the text is unequal, or tied to it."""
+    """`lengths`: each row's true tokens. `alone`: something besides the text is unequal, or tied to it."""
     rows, longest = tuple(lengths), max(lengths)
-    if family == "anima" and len(set(rows)) == 1:
-        return Plan("adapted", rows, longest)
     if alone or len(set(rows)) == 1:
         return Plan("split" if alone else "plain", rows, longest)
     if family == "flux2":
@@ -81,11 +76,3 @@ def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: b
 def bucket(length: int, multiple: int) -> int:
     """`length` rounded up to a multiple."""
     return -(-length // multiple) * multiple
-
-
-def groups_of(keys: Sequence[Hashable]) -> tuple[tuple[int, ...], ...]:
-    """Rows of equal keys, in order of their first row: the sub-batches of a split."""
-    groups: dict[Hashable, list[int]] = {}
-    for row, key in enumerate(keys):
-        groups.setdefault(key, []).append(row)
-    return tuple(tuple(rows) for rows in groups.values())

@@ -278,6 +278,11 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             positive=((20, 42, 150),), negative=((5, 60, 42),),
         ),
         Network(
+            name="SD3 (own attention)", model=base.SD3, config=supported.SD3, latent=(16, 12, 14),
+            unet={**_SD3, "x_block_self_attn_layers": [0]}, pooled=32,
+            positive=((154, 231, 154, 300),), negative=((154, 154, 200, 154),),
+        ),
+        Network(
             name="HiDream-I1", model=base.HiDream, config=supported.HiDream, latent=(16, 12, 14), pooled=32,
             unet={"image_model": "hidream", "attention_head_dim": 32, "axes_dims_rope": [16, 8, 8],
                   "caption_channels": [WIDTH, WIDTH], "max_resolution": [128, 128], "in_channels": 16,
@@ -428,12 +433,21 @@ def measure(
         used = fused_model.FusedModel().patch(model, *conds)[0] if careful else model
         return together(used, network.latent, *conds, [seeds[i] for i in order], **how)
 
+    runs = 1
+
+    def prepare(guider: Any, *args: Any) -> None:
+        nonlocal runs
+        stock_prepare(guider, *args)
+        runs = len(guider.conds["positive"][0][fused_model.split._GROUPS])
+
+    stock_prepare = fused_model.split.prepare
     each = [
         alone(model, network.latent, *three, **how) for three in zip(positive, negative, seeds, strict=True)
     ]
     solos = torch.cat(each)
     order = list(range(len(lengths)))
-    result = fused(order)
+    with patch.object(fused_model.split, "prepare", prepare):
+        result = fused(order)
     batches = (
         alone(model, network.latent, *three, batch=len(lengths), **how)
         for three in zip(positive, negative, seeds, strict=True)
@@ -458,6 +472,7 @@ def measure(
     told = {
         "network": network.name,
         "way": " / ".join(dict.fromkeys(plan.kind for plan in plans)),
+        "runs": runs,
         "lengths": [list(lengths), list(negative_lengths)],
         "largest": float(solos.abs().max()),
         "latents": float((result - solos).abs().max()),
