@@ -19,6 +19,10 @@ WHOLE = frozenset({"additional_models", "control", "hooks", "model_conds", "uuid
 _NODE = "JoinRows"
 _JOINED = "fullet_joined"  # on a control net: (those that were joined, what came of it)
 TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
+REFERENCES = "reference_latents"  # a list of tensors, each of a row a prompt
+SECOND_TEXT = "conditioning_llama3"  # HiDream's, [rows, layers, tokens, D]
+SIZES = "fullet_sizes"  # in a conditioning's options: of each of its REFERENCES, every row's true h and w
+PLAIN_NUMBERS = frozenset({"t5xxl_ids", "t5xxl_weights"})  # one dimension: a number a token, without rows
 
 Lengths = dict[str, tuple[int, tuple[int, ...]]]
 
@@ -37,15 +41,28 @@ def merge(encoded: Sequence[tuple[Any, Mapping[str, Any]]]) -> tuple[Any, dict[s
     if any(each is not None for each in texts):
         if not all(isinstance(each, torch.Tensor) for each in texts):
             raise Refused(_NODE, "row0", "it is no text tensor for each person.")
-        text = _batch(TEXT, texts, lengths)
-        lengths.setdefault(TEXT, (1, tuple(each.shape[1] for each in texts)))
+        text = _counted(TEXT, texts, lengths)
     extras = {name: _merge_extra(name, [each[1][name] for each in encoded], lengths) for name in names}
-    return text, {**extras, LENGTHS: lengths}
+    sizes = _unequal_sizes([each[1].get(REFERENCES, ()) for each in encoded])
+    return text, {**extras, LENGTHS: lengths, **({SIZES: sizes} if sizes else {})}
+
+
+def joined(texts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """[N, longest, D] of texts [1, L_i, D], each filled with zeros at its end, and their lengths."""
+    lengths: Lengths = {}
+    return _counted(TEXT, list(texts), lengths), lengths[TEXT][1]
 
 
 def text_lengths(options: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The true token lengths that JoinRows wrote, or None for a conditioning that it did not make."""
     return options.get(LENGTHS, {}).get(TEXT, (1, None))[1]
+
+
+def uneven(options: Mapping[str, Any]) -> bool:
+    """Whether merged rows must not be sampled as they are."""
+    lengths: Lengths = options[LENGTHS]
+    unequal = any(len(set(sizes)) > 1 for _, sizes in lengths.values())
+    return unequal or SIZES in options or not PLAIN_NUMBERS.isdisjoint(lengths)
 
 
 def left_zeros(text: torch.Tensor, lengths: Sequence[int], rows: Sequence[int]) -> torch.Tensor:
@@ -90,12 +107,17 @@ def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: i
     out = {
         name: value if name in WHOLE else _rows(kind, name, value, rows, batch)
         for name, value in options.items()
-        if name != LENGTHS
+        if name not in (LENGTHS, SIZES)
     }
+    for i, sizes in enumerate(options.get(SIZES, ())):
+        height, width = sizes[rows[0]] if len(sizes) == batch else sizes[0]
+        out[REFERENCES][i] = out[REFERENCES][i][..., :height, :width]
     for name, (dim, sizes) in options.get(LENGTHS, {}).items():
         if out.get(name) is not None:
             size = sizes[rows[0]] if len(sizes) == batch else sizes[0]
             out[name] = out[name].narrow(dim, 0, size)
+    for name in PLAIN_NUMBERS & out.keys():
+        out[name] = out[name][0] if len(rows) == 1 and out[name].ndim == 2 else out[name]
     return out
 
 
@@ -142,13 +164,13 @@ def joined_tensors(rows: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _merge_extra(name: str, values: list[Any], lengths: Lengths) -> Any:
+    if name in PLAIN_NUMBERS and len(values) > 1:
+        return _counted(name, [value[None] for value in values], lengths)
     first = values[0]
     if name == "control":
         return _control(values)
-    if name == "reference_latents":
-        if len({len(value) for value in values}) > 1:
-            raise ValueError("The people of a batch have unequally many pictures to refer to.")
-        return [_references(column) for column in zip(*values, strict=True)]
+    if name == REFERENCES:
+        return _merge_references(values)
     if all(isinstance(value, torch.Tensor) for value in values):
         if name == "mask" and first.ndim == 2:
             values = [value[None] for value in values]
@@ -158,12 +180,6 @@ def _merge_extra(name: str, values: list[Any], lengths: Lengths) -> Any:
     if any(isinstance(part, torch.Tensor) for part in _parts(first)) and len(values) > 1:
         raise Refused(_NODE, "row0", f"its '{name}' is not known to go with each row.")
     return first
-
-
-def _references(rows: Sequence[torch.Tensor]) -> torch.Tensor:
-    if any(row.shape[0] != 1 for row in rows) and len(rows) > 1:
-        raise Refused(_NODE, "row0", "a person refers to several pictures at once.")
-    return joined_tensors(rows)
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -208,6 +224,35 @@ def _hint(hint: Any) -> torch.Tensor:
     if not isinstance(hint, torch.Tensor) or hint.shape[0] != 1:
         raise Refused(_NODE, "row0", "a control net has not one picture for each person.")
     return hint
+
+
+def _counted(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:
+    """As _batch; the sizes stand in `lengths` even if they are equal."""
+    batch = _batch(name, values, lengths)
+    lengths.setdefault(name, (1, tuple(value.shape[1] for value in values)))
+    return batch
+
+
+def _merge_references(values: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    """Row i of each is prompt i's reference, filled with zeros below and on the right."""
+    if len({tuple(each.shape[1:-2] for each in references) for references in values}) > 1:
+        raise ValueError("The people of a batch have unequally many pictures to refer to.")
+    if len(values) > 1 and any(each.shape[0] != 1 for references in values for each in references):
+        raise Refused(_NODE, "row0", "a person refers to several pictures at once.")
+    batches = []
+    for each in zip(*values, strict=True):
+        height, width = (max(one.shape[d] for one in each) for d in (-2, -1))
+        fill = [(0, width - one.shape[-1], 0, height - one.shape[-2]) for one in each]
+        batches.append(
+            torch.cat([torch.nn.functional.pad(one, by) for one, by in zip(each, fill, strict=True)])
+        )
+    return batches
+
+
+def _unequal_sizes(values: list[Sequence[torch.Tensor]]) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Of each reference, every row's height and width; empty if no reference differs between rows."""
+    sizes = tuple(tuple((one.shape[-2], one.shape[-1]) for one in each) for each in zip(*values, strict=True))
+    return sizes if any(len(set(each)) > 1 for each in sizes) else ()
 
 
 def _batch(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:

@@ -61,6 +61,14 @@ def exact_attention() -> bool:
     return not comfy.model_management.sage_attention_enabled()
 
 
+def compiled(patcher: Any) -> bool:
+    """Whether torch.compile was asked for: what it made once does not see hooks that come later."""
+    return any(
+        type(part).__name__ == "OptimizedModule" or home(part)[0].startswith("comfy_api.torch_helpers.")
+        for part in _patches(patcher, patcher.model_options)
+    )
+
+
 def _patches(patcher: Any, options: Mapping[str, Any]) -> Iterator[Any]:
     injected = [[(each.inject, each.eject) for each in group] for group in patcher.injections.values()]
     for part in parts([options, patcher.wrappers, patcher.callbacks, patcher.object_patches, injected]):

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from .conditioning import GUARD, alike, joined_tensors, merge, text_lengths
+from .conditioning import GUARD, alike, joined_tensors, merge, text_lengths, uneven
 from .inputs import Refused
 
 MOST_ROWS = 64
@@ -100,9 +100,9 @@ def _conditioning(rows: Sequence[list[Any]]) -> list[list[Any]]:
 
 def _merged(parts: Sequence[Any]) -> list[Any]:
     text, options = merge([(part[0], part[1]) for part in parts])
-    lengths = text_lengths(options) or ()
-    if len(set(lengths)) > 1:
-        options["model_conds"] = {**options.get("model_conds", {}), GUARD: _Guard(lengths)}
+    if uneven(options):
+        guard = _Guard(text_lengths(options) or ())
+        options["model_conds"] = {**options.get("model_conds", {}), GUARD: guard}
     return [text, options]
 
 
@@ -116,7 +116,7 @@ class _Guard:
         raise Refused(
             _NODE,
             "row0",
-            f"the texts are of unequal length ({list(self._lengths)} tokens): "
+            f"texts or pictures are of unequal size ({list(self._lengths)} tokens): "
             "put FusedModel before the sampler.",
         )
 

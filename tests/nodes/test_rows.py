@@ -25,7 +25,7 @@ def text(length: int, value: float = 1.0, **extras: Any) -> list[list[Any]]:
 
 def test_texts_of_unequal_length_refuse_to_be_sampled_without_fused_model() -> None:
     ((_, options),) = join(text(2), text(1))
-    with pytest.raises(Refused, match=r"unequal length .*put FusedModel before the sampler"):
+    with pytest.raises(Refused, match=r"unequal size .*put FusedModel before the sampler"):
         options["model_conds"][GUARD].process_cond(batch_size=2, area=None)
     ((_, options),) = join(text(2), text(2))
     assert "model_conds" not in options

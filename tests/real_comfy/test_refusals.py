@@ -38,7 +38,7 @@ def with_input(node: str, name: str, value: object) -> Graph:
         ("save", "keys", json.dumps(["0" * 32]), "SaveImageBatch: input keys: 1 keys for 2 pictures"),
         ("latent1", "batch_size", 3, "JoinRows: input row0: each person has 3 latents"),
         ("select", "sampler_name", "dpm_adaptive", "SamplerBatch: input sampler: dpm_adaptive"),
-        ("guider", "model", ["unet", 0], "JoinRows: input row0: the texts are of unequal length"),
+        ("guider", "model", ["unet", 0], "JoinRows: input row0: texts or pictures are of unequal size"),
     ],
 )
 async def test_a_wrong_input_is_named(

@@ -214,7 +214,7 @@ def _check_rows(task: SamplerTask) -> None:
     model, prompts = task.guider.model, task.guider.positive.prompts
     lengths = [token_count(model.file, prompt) for prompt in prompts]
     if len(set(lengths)) > 1 and model.fused_for != prompts:
-        why = f"the texts are of unequal length ({lengths} tokens): put FusedModel before the sampler."
+        why = f"texts or pictures are of unequal size ({lengths} tokens): put FusedModel before the sampler."
         raise refusal("JoinRows", "row0", why)
 
 
