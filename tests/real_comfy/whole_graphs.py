@@ -26,11 +26,10 @@ import networks
 import nodes
 import torch
 from fullet_nodes import fused_model, rows, sampling
-from networks import WIDTH, build
+from networks import build
 
 KEPT: dict[str, torch.Tensor] = {}
-SIZES = {"SD 1.5": (4, 8), "SDXL": (4, 8), "FLUX.2 Klein": (128, 16)}  # of a latent: channels, pixels a side
-VIDEO = ("Qwen-Image",)  # networks whose latents have frames
+LEAST = {"Flux.1": 256, "FLUX.2 Klein": 512, "HiDream-I1": 128}  # tokens that an encoder fills a text up to
 
 
 @cache
@@ -56,7 +55,6 @@ class Text:
 
     def __init__(self, name: str) -> None:
         self.network = network_of(name)
-        self.name = name
 
     def clone(self) -> Text:
         return self
@@ -70,33 +68,18 @@ class Text:
             for name in names
         }
 
-    def encode_from_tokens(self, tokens: Any, return_pooled: bool = False, return_dict: bool = False) -> Any:
-        seed = int.from_bytes(hashlib.blake2b(repr(tokens).encode(), digest_size=6).digest(), "big")
-        generator = torch.Generator().manual_seed(seed)
-        words = max(sum(map(len, chunks)) for chunks in tokens.values())
-        chunks = max(map(len, tokens.values()))
-        least = {
-            "SD 1.5": 77 * chunks,
-            "SDXL": 77 * chunks,
-            "Flux.1": 256,
-            "FLUX.2 Klein": 512,
-            "SD3": 77 * chunks + 77,
-        }
-        length = least.get(self.network.name, 0)
-        length = length if "SD" in self.network.name else max(length, words + 8)
-        text = torch.randn((1, length, WIDTH), generator=generator)
-        pooled = (
-            None
-            if self.network.pooled is None
-            else torch.randn((1, self.network.pooled), generator=generator)
-        )
-        if return_dict:
-            return {"cond": text, "pooled_output": pooled}
-        return (text, pooled) if return_pooled else text
+    def encode_from_tokens(self, tokens: Any, return_pooled: bool = False, **_: Any) -> Any:
+        ((text, options),) = self.encode_from_tokens_scheduled(tokens)
+        return (text, options["pooled_output"]) if return_pooled else text
 
     def encode_from_tokens_scheduled(self, tokens: Any, add_dict: Any = None, **_: Any) -> list[list[Any]]:
-        text, pooled = self.encode_from_tokens(tokens, return_pooled=True)
-        return [[text, {"pooled_output": pooled, **(add_dict or {})}]]
+        seed = int.from_bytes(hashlib.blake2b(repr(tokens).encode(), digest_size=6).digest(), "big")
+        chunks = max(map(len, tokens.values()))
+        words = max(sum(map(len, each)) for each in tokens.values())
+        in_chunks = self.network.name.startswith("SD")
+        length = 77 * chunks if in_chunks else max(words + 8, LEAST.get(self.network.name, 0))
+        text, options = networks.encoded(self.network, length, seed)
+        return [[text, {**options, **(add_dict or {})}]]
 
 
 def _told(value: Any) -> Any:
@@ -109,8 +92,8 @@ class Pictures:
     """Stands in for a VAE: a latent's pixel is a fixed mix of the colours that it covers, and back."""
 
     def __init__(self, name: str) -> None:
-        self.channels, self.side = SIZES.get(network_of(name).name, (16, 8))
-        self.video = network_of(name).name in VIDEO
+        latent = network_of(name).latent
+        self.channels, self.side, self.video = latent[0], 16 if latent[0] == 128 else 8, len(latent) == 4
         self.mix = torch.randn((self.channels, 3), generator=torch.Generator().manual_seed(9))
         self.latent_channels = self.channels
         self.first_stage_model = self

@@ -14,8 +14,9 @@ from modules.ai.fusion.fuse import fuse, fusible, plain
 from modules.ai.fusion.output_locations import KeptPicture, SavedFile, read_locations
 from modules.ai.fusion.row_safety import KNOWN, MIXING, refuse_mixing
 from modules.ai.fusion.samplers import Unfusible
+from modules.ai.fusion.sources import scaling
 from modules.ai.workflows.graph import Link, Node, read_graph, upstream, write_graph
-from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation
+from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation, batch_key
 from tests.fakes import request
 from tests.workflow_graphs import SHIPPED, Exported, exported, node, refusals, template
 
@@ -404,6 +405,58 @@ def test_upscaling_fuses_without_a_sampler() -> None:
     graph = write_graph(result.graph)
     rows = each_row(graph, of_class(graph, "SaveImageBatch")[0]["images"], "image")
     assert [row["image"] for row in rows] == ["a", "b", "c"]
+
+
+def resized(way: str, **how: float) -> dict[str, Any]:
+    inputs = {f"resize_type.{name}": value for name, value in how.items()}
+    return node("ResizeImageMaskNode", resize_type=way, **inputs)
+
+
+WIDE, TALL, LARGE = Size(width=1000, height=600), Size(width=300, height=900), Size(width=2000, height=1200)
+
+
+@pytest.mark.parametrize(
+    ("scaler", "sizes"),
+    [
+        (node("ImageScaleToTotalPixels", megapixels=1.0, upscale_method="area"), ["1322×793", "591×1774"]),
+        (node("ImageScaleToTotalPixels", megapixels=1.0, resolution_steps=16), ["1328×800", "592×1776"]),
+        (node("FluxKontextImageScale"), ["1328×800", "672×1568"]),
+        (node("ImageScaleToMaxDimension", largest_size=512), ["512×307", "171×512"]),
+        (node("ImageScale", width=640, height=480, crop="center"), ["640×480", "640×480"]),
+        (resized("scale longer dimension", longer_size=512), ["512×307", "171×512"]),
+        (resized("scale total pixels", megapixels=0.5), ["935×561", "418×1254"]),
+        (resized("scale by multiplier", multiplier=2.0), None),
+        (node("TextEncodeQwenImageEditPlus", clip=["2", 0], prompt="x"), ["1320×792", "592×1776"]),
+        (node("ImageScale", width=0, height=480, crop="disabled"), None),
+        (node("ImageScale", width=["6", 0], height=480, crop="disabled"), None),
+        (node("ImageBlur", blur_radius=2), None),
+    ],
+)  # fmt: skip
+def test_pictures_share_a_run_where_the_graph_brings_them_to_one_size(
+    scaler: dict[str, Any], sizes: list[str] | None
+) -> None:
+    names = {"ResizeImageMaskNode": "input", "TextEncodeQwenImageEditPlus": "image2"}
+    scaler["inputs"][names.get(scaler["class_type"], "image")] = ["20", 0]
+    found = scaling(
+        read_graph({"20": node("LoadImage", image="x"), "2": node("x"), "6": node("x"), "n": scaler}), "20"
+    )
+    offer = replace(SHIPPED["flux_edit"].offer(), scalings=(None, found))
+    assert [str(offer.scaled(size, 1)) for size in (WIDE, TALL)] == (sizes or [str(WIDE), str(TALL)])
+    assert (offer.scaled(WIDE, 1) == offer.scaled(LARGE, 1)) == (found is not None)
+    keys = {
+        batch_key(
+            replace(edits(2)[0], sources=(SourceImage(key="", size=WIDE), SourceImage(key="", size=size))),
+            offer,
+        )
+        for size in (WIDE, LARGE)
+    }
+    assert (len(keys) == 1) == (found is not None)
+
+
+def test_a_picture_whose_mask_is_used_is_of_its_own_size() -> None:
+    scaled = node("ImageScale", image=["20", 0], width=640, height=480, crop="center")
+    graph = {"20": node("LoadImage", image="x"), "1": scaled, "2": node("MaskToImage", mask=["20", 1])}
+    assert scaling(read_graph(graph), "20") is None
 
 
 # ── what is refused, and why ────────────────────────────────────────────────────────────────────
