@@ -185,6 +185,7 @@ def example(template: WorkflowTemplate, source_count: int | None = None) -> Gene
 def _refuse_repeats(graph: Graph) -> None:
     for node_id, node in graph.items():
         amount = node.inputs.get("amount", 1) if node.class_type == "RepeatLatentBatch" else 1
+        amount = "several" if node.class_type == "LatentCutToBatch" else amount
         if amount != 1:
             raise Unfusible(
                 f"{named(graph, node_id)}: of the {amount} pictures that it makes, one is delivered"
