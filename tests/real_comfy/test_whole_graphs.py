@@ -424,6 +424,41 @@ def _() -> Drawing:
     return d.ends(d.decoded(d.sampled(*sides, d.empty())))
 
 
+def seen(d: Drawing) -> Link:
+    vision = d.add("CLIPVisionLoader", clip_name="x")
+    return d.add("CLIPVisionEncode", clip_vision=vision, image=d.picture(), crop="none")
+
+
+def styled(way: str, strength: float) -> Drawing:
+    d = Drawing("Flux.1")
+    style = d.add("StyleModelLoader", style_model_name="x")
+    how = {"strength": strength, "strength_type": way, "clip_vision_output": seen(d), "style_model": style}
+    text = d.text()
+    sides = (
+        d.add("StyleModelApply", conditioning=text, **how),
+        d.add("ConditioningZeroOut", conditioning=text),
+    )
+    return d.ends(d.decoded(d.sampled(*sides, d.empty("EmptySD3LatentImage"), cfg=1.0)))
+
+
+@case("StyleModelApply")
+def _() -> Drawing:
+    return styled("multiply", 0.8)
+
+
+@case("StyleModelApply by a bias")
+def _() -> Drawing:
+    return styled("attn_bias", 0.5)
+
+
+@case("SeedVR2Conditioning")
+def _() -> Drawing:
+    d = Drawing("SeedVR2")
+    latent = d.add("VAEEncode", pixels=d.picture(), vae=d.vae)
+    sides = d.add("SeedVR2Conditioning", model=d.model, vae_conditioning=latent)
+    return d.ends(d.decoded(d.sampled(sides, [sides[0], 1], latent, cfg=1.0)))
+
+
 @case("a second, larger pass over the latent")
 def _() -> Drawing:
     d = Drawing("SD 1.5")
@@ -490,6 +525,19 @@ def _() -> Drawing:
     return d.ends(d.decoded(d.sampled(text, zero, latent, model=model, denoise=0.7, cfg=1.0)))
 
 
+def unknown() -> Drawing:
+    """What JoinRows does not know: a picture as unCLIP sees it."""
+    d = Drawing("SD 1.5")
+    text = d.add(
+        "unCLIPConditioning",
+        conditioning=d.text(),
+        clip_vision_output=seen(d),
+        strength=1.0,
+        noise_augmentation=0.0,
+    )
+    return d.ends(d.decoded(d.sampled(text, d.text("negative"), d.empty())))
+
+
 def people(template: WorkflowTemplate, count: int = 2) -> tuple[list[GenerationRequest], list[list[str]]]:
     """Requests that differ in all that may differ, and the pictures that they bring."""
     requests = [
@@ -525,10 +573,10 @@ def measured(lines: Sequence[str]) -> list[dict[str, Any]]:
 
 @pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no ComfyUI")
 def test_each_person_gets_the_picture_that_they_get_alone() -> None:
-    found = measured(
-        [told(name, drawing.template(), 3 if "Sampler" in name else 2) for name, drawing in CASES.items()]
-    )
+    graphs = [told(name, each.template(), 3 if "Sampler" in name else 2) for name, each in CASES.items()]
+    *found, odd = measured([*graphs, told("unCLIPConditioning", unknown().template())])
     print(*found, sep="\n")
+    assert "Refused: JoinRows: input row0: its 'unclip_conditioning' differs between people" in odd["refused"]
     assert [each["name"] for each in found] == list(CASES)
     assert [each for each in found if "refused" in each] == []
     assert [each for each in found if each["off"] > OFF * max(1.0, each["largest"] / 20)] == []

@@ -32,10 +32,24 @@ KEPT: dict[str, torch.Tensor] = {}
 LEAST = {"Flux.1": 256, "FLUX.2 Klein": 512, "HiDream-I1": 128}  # tokens that an encoder fills a text up to
 
 
+SEEDVR2 = networks.Network(
+    name="SeedVR2",
+    model=networks.base.SeedVR2,
+    config=networks.supported.SeedVR2,
+    latent=(16, 1, 8, 8),
+    unet={
+        "image_model": "seedvr2", "norm_eps": 1e-5, "num_layers": 2, "mlp_type": "normal", "vid_dim": 128,
+        "heads": 1, "head_dim": 128, "mm_layers": 1, "expand_ratio": 2, "vid_out_norm": "fusedrms",
+    },
+    positive=(),
+    negative=(),
+)  # fmt: skip
+
+
 @cache
 def network_of(name: str) -> networks.Network:
     plain = name.removesuffix(" inpainting")
-    network = next(each for each in networks.NETWORKS if each.name == plain)
+    network = next(each for each in (*networks.NETWORKS, SEEDVR2) if each.name == plain)
     if name == plain:
         return network
     channels = {"SD 1.5": 9, "Flux.1": 16 * 2 + 64}[plain]
@@ -47,6 +61,10 @@ def model_of(name: str) -> Any:
     model = build(network_of(name), torch.float64)
     if name == "SD 1.5 inpainting":
         model.model.set_inpaint()
+    for text, length in (("positive", 58), ("negative", 64)):
+        if name == "SeedVR2":  # its texts come with its weights
+            drawn = patches.drawn(text, (0,), (length, 5120))[0]
+            setattr(model.model.diffusion_model, f"{text}_conditioning", drawn.double())
     return model
 
 
@@ -117,6 +135,17 @@ class Pictures:
         return colours.repeat_interleave(self.side, 2).repeat_interleave(self.side, 3).movedim(1, -1)
 
 
+class Style:
+    """Stands in for a style model, and for what looks at the picture for it: a few tokens of its own."""
+
+    def encode_image(self, image: torch.Tensor, **_: Any) -> torch.Tensor:
+        seed = int(image.double().sum() * 1000)
+        return torch.randn((1, 9, networks.WIDTH), generator=torch.Generator().manual_seed(seed))
+
+    def get_cond(self, seen: torch.Tensor) -> torch.Tensor:
+        return seen.clone()
+
+
 def _node(outputs: tuple[str, ...], function: Any, **inputs: Any) -> type:
     """A node class of ComfyUI's old kind."""
     members = {
@@ -168,6 +197,8 @@ def stand_ins() -> dict[str, type]:
         ),
         "CLIPLoader": _node(("CLIP",), lambda clip_name: (Text(clip_name),), clip_name=_TEXT),
         "VAELoader": _node(("VAE",), lambda vae_name: (Pictures(vae_name),), vae_name=_TEXT),
+        "CLIPVisionLoader": _node(("CLIP_VISION",), lambda **_: (Style(),), clip_name=_TEXT),
+        "StyleModelLoader": _node(("STYLE_MODEL",), lambda **_: (Style(),), style_model_name=_TEXT),
         "ControlNetLoader": _node(("CONTROL_NET",), _control, control_net_name=_TEXT),
         "LoadImage": _node(("IMAGE", "MASK"), _load, image=_TEXT),
         "SaveImage": saved,

@@ -116,9 +116,11 @@ something that is not known."""
 _SKIPS = "it decides for the whole batch which steps are computed"
 _ONE_STREAM = "it draws from one random stream for the whole batch"
 _MEASURES = "it measures the whole batch"
+_PICTURED = "it changes the model by a picture, and everybody's is another"
 _MASKLESS = "it leaves out the masks that keep prompts of unequal length apart"
 
 MIXING = {
+    "AnimaLLLiteApply": _PICTURED,
     "ApplyFBCacheOnModel": _SKIPS,
     "ApplyTeaCachePatch": _SKIPS,
     "EasyCache": _SKIPS,
@@ -129,6 +131,7 @@ MIXING = {
     "NAGuidance": "a longer prompt in the batch changes what it does to the others",
     "PathchSageAttentionKJ": _MASKLESS,
     "PerpNeg": _MEASURES,
+    "QwenImageDiffsynthControlnet": _PICTURED,
     "RenormCFG": _MEASURES,
     "SamplerDPMAdaptative": "it chooses its steps from the whole batch",
     "SamplerLCMUpscale": _ONE_STREAM,
@@ -137,8 +140,10 @@ MIXING = {
     "TeaCacheForImgGen": _SKIPS,
     "TemporalScoreRescaling": _MEASURES,
     "TomePatchModel": _ONE_STREAM,
+    "USOStyleReference": _PICTURED,
     "VideoLinearCFGGuidance": "it gives each picture of a batch another guidance",
     "VideoTriangleCFGGuidance": "it gives each picture of a batch another guidance",
+    "ZImageFunControlnet": _PICTURED,
 }
 """Classes that are known to mix the pictures of a batch, and how; no card can vouch for them."""
 
