@@ -42,12 +42,6 @@ def merge(encoded: Sequence[tuple[torch.Tensor, Mapping[str, Any]]]) -> tuple[to
     return text, {**extras, LENGTHS: lengths, **({SIZES: sizes} if sizes else {})}
 
 
-def joined(texts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """[N, longest, D] of texts [1, L_i, D], each filled with zeros at its end, and their lengths."""
-    lengths: Lengths = {}
-    return _counted(TEXT, list(texts), lengths), lengths[TEXT][1]
-
-
 def text_lengths(options: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The true token lengths that CLIPTextEncodeBatch wrote, or None for any other node's conditioning."""
     return options[LENGTHS][TEXT][1] if LENGTHS in options else None

@@ -115,10 +115,12 @@ def _plan(
     elif TEXT in unequal:
         del unequal[TEXT]
     unequal.pop("attention_mask", None)
-    # What else takes part in attention, or would see the text's filling.
-    tied = family != "unet" and options.get("control") is not None or "attention_mask_img_shape" in options
-    tied = tied or family == "zimage" and bool(options.get(REFERENCES))
-    alone = bool(unequal) or SIZES in options or tied and len(set(lengths)) > 1
+    tied = (  # what would see the text's filling
+        (family != "unet" and options.get("control") is not None)
+        or (family == "zimage" and options.get(REFERENCES))
+        or "attention_mask_img_shape" in options
+    )
+    alone = bool(unequal) or SIZES in options or (bool(tied) and len(set(lengths)) > 1)
     return plan(family, lengths, pad_multiple=multiple, alone=alone)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs sub-batches of equal length inside one sampler run: to the model, each is a plain batch.
 
-Each row's conditionings are made as ComfyUI makes a lone picture's, and those of equal shape are stacked: they
-have ids of their own, under which patches keep state, and the rows of masks, hints and pictures that are theirs.
+Each row's conditionings are made as ComfyUI makes a lone picture's, and those of equal shape are stacked:
+with ids of their own, under which patches keep state, and with the rows of masks, hints and pictures that
+are theirs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def prepare(guider: Any, raw: Conds, extra: Mapping[str, Any]) -> None:
     batch = extra["noise"].shape[0]
     alone = [_processed(guider.inner_model, raw, row, extra) for row in range(batch)]
     for rows in _groups(alone):
-        controls: dict[int, Any] = {}  # what two conditionings share, they go on sharing: they may run stacked
+        controls: dict[
+            int, Any
+        ] = {}  # what two conditionings share, they go on sharing: they may run stacked
         for kind, conditionings in guider.conds.items():
             for i, cond in enumerate(conditionings):
                 part = _stacked([alone[row][kind][i] for row in rows])
