@@ -47,12 +47,6 @@ def merge(encoded: Sequence[tuple[Any, Mapping[str, Any]]]) -> tuple[Any, dict[s
     return text, {**extras, LENGTHS: lengths, **({SIZES: sizes} if sizes else {})}
 
 
-def joined(texts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """[N, longest, D] of texts [1, L_i, D], each filled with zeros at its end, and their lengths."""
-    lengths: Lengths = {}
-    return _counted(TEXT, list(texts), lengths), lengths[TEXT][1]
-
-
 def text_lengths(options: Mapping[str, Any]) -> tuple[int, ...] | None:
     """The true token lengths that JoinRows wrote, or None for a conditioning that it did not make."""
     return options.get(LENGTHS, {}).get(TEXT, (1, None))[1]

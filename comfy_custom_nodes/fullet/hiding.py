@@ -62,7 +62,7 @@ class _Masks:
             options = kwargs.get("transformer_options") or {}
             theirs = options.get(_OVERRIDE)
 
-            def attend(
+            def attend(  # noqa: PLR0917 - ComfyUI calls it so
                 function: Any, q: Any, k: Any, v: Any, heads: int, mask: Any = None, **more: Any
             ) -> Any:
                 keys = k.shape[2 if more.get("skip_reshape") else 1]

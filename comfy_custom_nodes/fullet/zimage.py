@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets one run of Z-Image's or Lumina's network hold captions of unequal length, each as if alone (torch only).
+"""Lets one run of Z-Image's network, or Lumina's, hold captions of unequal length (torch only).
 
 Alone, a caption of L embedded tokens is followed by the learned pad token up to a multiple m, at positions
 1…B on the first rope axis, and the image stands at B + 1 on that axis. In a batch the network takes its

@@ -10,12 +10,15 @@ torch = pytest.importorskip("torch")
 
 from fullet_nodes.conditioning import (  # noqa: E402
     LENGTHS,
+    REFERENCES,
+    SIZES,
     key_mask,
     left_zeros,
     merge,
     repeated,
     rows_of,
     text_lengths,
+    uneven,
     valid,
 )
 from fullet_nodes.inputs import Refused  # noqa: E402
@@ -101,7 +104,6 @@ def test_what_cannot_be_merged_is_refused(extras: tuple[dict[str, object], ...])
     "extras",
     [
         ({"a": torch.zeros(1, 2, 3)}, {"a": torch.zeros(1, 3, 4)}),
-        ({"reference_latents": [torch.zeros(1, 3)]}, {"reference_latents": [torch.zeros(1, 4)]}),
         ({"reference_latents": [torch.zeros(1, 3)]}, {"reference_latents": []}),
     ],
 )
@@ -216,6 +218,44 @@ def test_a_mask_of_two_dimensions_is_one_for_all_even_if_it_is_as_high_as_the_ba
 def test_what_has_no_row_for_each_is_refused(value: object, why: str) -> None:
     with pytest.raises(Refused, match=f"^FusedModel: input negative: {why}"):
         rows_of("negative", {"extra": value}, (0,), 3)
+
+
+def test_tokens_without_rows_become_rows_and_a_lone_row_is_as_the_encoder_gave_it() -> None:
+    """Anima's prompts also come as T5's tokens: one dimension, for one prompt."""
+    ids = [torch.arange(3), torch.arange(5) + 10]
+    encoded = [prompt(4, i, t5xxl_ids=each, t5xxl_weights=each / 2) for i, each in enumerate(ids)]
+    text, options = merge(encoded)
+    assert uneven(options)
+    assert options["t5xxl_ids"].tolist() == [[0, 1, 2, 0, 0], [10, 11, 12, 13, 14]]
+    for row, each in enumerate(ids):
+        own = rows_of("positive", {"cross_attn": text, **options}, (row,), 2)
+        assert torch.equal(own["t5xxl_ids"], each)
+        assert torch.equal(own["t5xxl_weights"], each / 2)
+    assert merge([prompt(4, 0, t5xxl_ids=ids[0])])[1]["t5xxl_ids"] is ids[0]
+    assert uneven(
+        merge([prompt(4, i, t5xxl_ids=ids[0]) for i in range(2)])[1]
+    )  # stock would mistake the rows
+
+
+def test_reference_pictures_are_each_rows_own_whatever_their_size() -> None:
+    def picture(height: int, width: int) -> torch.Tensor:
+        return torch.randn((1, 16, 1, height, width))
+
+    references = [
+        [picture(6, 4), picture(2, 2)],
+        [picture(4, 8), picture(2, 2)],
+        [picture(6, 4), picture(2, 2)],
+    ]
+    text, options = merge([prompt(4, i, reference_latents=each) for i, each in enumerate(references)])
+    assert [tuple(each.shape) for each in options[REFERENCES]] == [(3, 16, 1, 6, 8), (3, 16, 1, 2, 2)]
+    assert uneven(options)
+    for row, each in enumerate(references):
+        own = rows_of("positive", {"cross_attn": text, **options}, (row,), 3)
+        assert all(torch.equal(a, b) for a, b in zip(own[REFERENCES], each, strict=True))
+        assert SIZES not in own
+    equal = merge([prompt(4, i, reference_latents=references[0]) for i in range(2)])[1]
+    assert SIZES not in equal
+    assert not uneven(equal)
 
 
 def test_valid_marks_each_rows_own_tokens() -> None:

@@ -35,11 +35,11 @@ comfy.options.enable_args_parsing()
 import comfy.model_base as base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
-import comfy.ops  # noqa: E402
 import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.supported_models as supported  # noqa: E402
 import comfyui_version  # noqa: E402
+from comfy.ldm.modules.attention import optimized_attention, optimized_attention_masked  # noqa: E402
 
 logging.disable(logging.WARNING)
 _package = types.ModuleType("fullet_nodes")  # the pack without its __init__, which needs a running server
@@ -75,8 +75,11 @@ class Network:
     pooled: int | None = None
     text_mask: bool = False
     llama: int = 0  # layers of a second text
+    token_ids: bool = False  # the network has the text encoder in it
     t5_tokens: bool = False  # the encoder also gives the prompt as T5's tokens, a quarter more of them
-    references: tuple[tuple[tuple[int, int] | None, ...], ...] = ()  # of each batch's prompts, a reference's h and w
+    references: tuple[
+        tuple[tuple[int, int] | None, ...], ...
+    ] = ()  # of each batch's prompts, a reference's h and w
 
 
 _FLUX = {
@@ -186,8 +189,9 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
         Network(
             name="Krea 2", model=base.Krea2, config=supported.Krea2, latent=(16, 1, 12, 14), width=3 * 32,
             around_zero=("bias", "scale", "lin"),
-            unet={"image_model": "krea2", "features": 64, "heads": 2, "kvheads": 1, "layers": 2, "channels": 16,
-                  "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2, "txtkvheads": 2, "tdim": 32},
+            unet={"image_model": "krea2", "features": 64, "heads": 2, "kvheads": 1, "layers": 2,
+                  "channels": 16, "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2, "txtkvheads": 2,
+                  "tdim": 32},
             positive=((20, 33, 50), (4, 300)), negative=((5, 60, 20), (90, 9)),
         ),
         Network(
@@ -217,7 +221,7 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
         Network(
             name="Lens", model=base.Lens, config=supported.Lens, latent=(128, 7, 8), width=2 * WIDTH,
             unet={"image_model": "lens", "in_channels": 128, "out_channels": 32, "num_layers": 2,
-                  "attention_head_dim": 64, "num_attention_heads": 2, "enc_hidden_dim": WIDTH,
+                  "attention_head_dim": 64, "num_attention_heads": 3, "enc_hidden_dim": WIDTH,
                   "selected_layer_index": (0, 1)},
             positive=((20, 33, 150),), negative=((5, 60, 20),),
         ),
@@ -273,8 +277,9 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             name="Kandinsky 5 Image", model=base.Kandinsky5Image, config=supported.Kandinsky5Image,
             latent=(16, 1, 12, 14), pooled=32,
             unet={"image_model": "kandinsky5", "model_dim": 96, "ff_dim": 192, "time_dim": 64,
-                  "visual_embed_dim": 64, "axes_dims": (8, 12, 12), "num_text_blocks": 2, "in_text_dim": WIDTH,
-                  "in_text_dim2": 32, "num_visual_blocks": 2, "rope_scale_factor": (1.0, 1.0, 1.0)},
+                  "visual_embed_dim": 64, "axes_dims": (8, 12, 12), "num_text_blocks": 2,
+                  "in_text_dim": WIDTH, "in_text_dim2": 32, "num_visual_blocks": 2,
+                  "rope_scale_factor": (1.0, 1.0, 1.0)},
             positive=((20, 42, 150),), negative=((5, 60, 42),),
         ),
         Network(
@@ -291,12 +296,25 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
                   "patch_size": 2, "text_emb_dim": 32},
             positive=((128, 128, 128, 200),), negative=((128, 128, 128, 128),), llama=2,
         ),
+        Network(
+            name="HiDream-O1", model=base.HiDreamO1, config=supported.HiDreamO1, latent=(3, 64, 96), width=1,
+            unet={"image_model": "hidream_o1", "vision_config_overrides": {
+                      "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "depth": 1,
+                      "deepstack_visual_indexes": ()},
+                  "text_config_overrides": {
+                      "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+                      "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
+                      "rope_dims": [6, 5, 5]}},
+            positive=((20, 33, 20),), negative=((5, 9, 5),), token_ids=True,
+        ),
     )  # fmt: skip
 
 
 def _smaller_adapter() -> Any:
     """Anima's text adapter has no sizes to choose."""
-    small = partial(LLMAdapter, source_dim=WIDTH, target_dim=WIDTH, model_dim=WIDTH, num_layers=2, num_heads=2)
+    small = partial(
+        LLMAdapter, source_dim=WIDTH, target_dim=WIDTH, model_dim=WIDTH, num_layers=2, num_heads=2
+    )
     return patch.object(comfy.ldm.anima.model, "LLMAdapter", small)
 
 
@@ -338,6 +356,8 @@ def encoded(network: Network, length: int, seed: int, size: tuple[int, int] | No
         shape = (1, network.llama, length, network.width)
         options["conditioning_llama3"] = torch.randn(shape, generator=generator)
         text = text[:, :128]
+    if network.token_ids:
+        options["text_input_ids"] = torch.randint(0, 150000, (1, length), generator=generator)
     if network.t5_tokens:
         tokens = length + length // 4
         options["t5xxl_ids"] = torch.randint(0, 32128, (tokens,), generator=generator, dtype=torch.int)
@@ -390,32 +410,45 @@ def row_by_row() -> Iterator[None]:
     These are products with one row a picture (what modulates a block), and attention with hidden keys,
     which here takes the keys that are seen.
     """
-    linear, attention = torch.nn.functional.linear, comfy.ops.scaled_dot_product_attention
+    linear = torch.nn.functional.linear
 
     def product(x: Any, weight: Any, bias: Any = None) -> Any:
         if x.ndim == 1 or len(x) == 1 or x[0].numel() > x.shape[-1]:
             return linear(x, weight, bias)
         return torch.cat([linear(row[None], weight, bias) for row in x])
 
-    def attend(q: Any, k: Any, v: Any, *args: Any, attn_mask: Any = None, **more: Any) -> Any:
-        if attn_mask is None or len(q) == 1:
-            return attention(q, k, v, *args, attn_mask=attn_mask, **more)
-        rows = []
-        for i, hidden in enumerate(attn_mask[:, 0, 0] < 0):
-            (seen,) = (~hidden).nonzero(as_tuple=True)
-            few = [each[i : i + 1, :, seen] for each in (k, v)]
-            own = q[i : i + 1, :, seen] if q.shape[2] == k.shape[2] else q[i : i + 1]
-            found = attention(own, *few, *args, **more)
-            if q.shape[2] == k.shape[2]:
-                found = found.new_zeros((1, *q.shape[1:3], found.shape[3])).index_copy(2, seen, found)
-            rows.append(found)
-        return torch.cat(rows)
+    def unhidden(attention: Any) -> Any:
+        def attend(q: Any, k: Any, v: Any, heads: int, mask: Any = None, **more: Any) -> Any:
+            if mask is None or len(q) == 1:
+                return attention(q, k, v, heads, mask=mask, **more)
+            tokens = 2 if more.get("skip_reshape") else 1
+            own = q.shape[tokens] == k.shape[tokens]  # the filling asks as well
+            rows = []
+            for i, hidden in enumerate(mask.reshape(len(q), -1) < 0):
+                (seen,) = (~hidden).nonzero(as_tuple=True)
+                few = [each[i : i + 1].index_select(tokens, seen) for each in (q, k, v)]
+                found = attention(few[0] if own else q[i : i + 1], *few[1:], heads, **more)
+                whole = found.new_zeros((1, q.shape[tokens], found.shape[2]))
+                rows.append(whole.index_copy(1, seen, found) if own else found)
+            return torch.cat(rows)
 
-    with (
-        patch.object(torch.nn.functional, "linear", product),
-        patch.object(comfy.ops, "scaled_dot_product_attention", attend),
-    ):
-        yield
+        return attend
+
+    wrappers = {each.__wrapped__: each for each in (optimized_attention, optimized_attention_masked)}
+    cells = [
+        (cell, inner)
+        for inner, wrapper in wrappers.items()
+        for cell in wrapper.__closure__
+        if cell.cell_contents is inner
+    ]
+    for cell, inner in cells:
+        cell.cell_contents = unhidden(inner)
+    try:
+        with patch.object(torch.nn.functional, "linear", product):
+            yield
+    finally:
+        for cell, inner in cells:
+            cell.cell_contents = inner
 
 
 def measure(
@@ -425,7 +458,9 @@ def measure(
     lengths, negative_lengths = network.positive[batch], network.negative[batch]
     sizes = network.references[batch] if network.references else (None,) * len(lengths)
     positive = [encoded(network, *each) for each in zip(lengths, range(50), sizes, strict=False)]
-    negative = [encoded(network, *each) for each in zip(negative_lengths, range(50, 100), sizes, strict=False)]
+    negative = [
+        encoded(network, *each) for each in zip(negative_lengths, range(50, 100), sizes, strict=False)
+    ]
     seeds = [100 + i for i in range(len(lengths))]
 
     def fused(order: Sequence[int], *, careful: bool = True) -> Any:
@@ -456,6 +491,7 @@ def measure(
     plans = [
         fused_model._plan("x", *conditioning(side)[0], family, multiple) for side in (positive, negative)
     ]
+    kinds = dict.fromkeys(plan.kind for plan in plans)
     try:
         careless = float((fused(order, careful=False) - solos).abs().max())
     except (RuntimeError, ValueError, AssertionError):
@@ -471,8 +507,7 @@ def measure(
         }
     told = {
         "network": network.name,
-        "way": " / ".join(dict.fromkeys(plan.kind for plan in plans)),
-        "runs": runs,
+        "way": " / ".join(f"split ({runs})" if kind == "split" else kind for kind in kinds),
         "lengths": [list(lengths), list(negative_lengths)],
         "largest": float(solos.abs().max()),
         "latents": float((result - solos).abs().max()),
