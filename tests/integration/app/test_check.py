@@ -106,7 +106,7 @@ async def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(tmp_path: P
             "✓ slash commands can be registered",
             f"✓ 127.0.0.1:{here.comfy.port} is ComfyUI 0.33.0 with 24.0 GB",
             f"✓ 127.0.0.1:{here.comfy.port} answers over HTTP, with its key",
-            f"✓ 127.0.0.1:{here.comfy.port} has the node pack 1.1.0",
+            f"✓ 127.0.0.1:{here.comfy.port} has the node pack 2.0.0",
             f"✓ 127.0.0.1:{here.comfy.port} has the GGUF nodes CLIPLoaderGGUF, UnetLoaderGGUF",
             f"✓ 127.0.0.1:{here.comfy.port} can run z-image, 4 at once",
             "✓ z-image (imagine) is OK",
