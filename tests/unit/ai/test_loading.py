@@ -269,8 +269,8 @@ def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
 
 def test_sentences_name_the_file_that_is_there(tmp_path: Path) -> None:
     graph = write_graph(SHIPPED["flux"].graph)
-    graph["50"] = node("SomebodysFilter", image=graph["13"]["inputs"]["images"])
-    graph["13"]["inputs"]["images"] = ["50", 0]
+    graph["50"] = node("SomebodysPatch", model=graph["10"]["inputs"]["model"])
+    graph["10"]["inputs"]["model"] = ["50", 0]
     (tmp_path / "My Flux.json").write_text(json.dumps(graph))
     (template,) = load_templates(tmp_path).values()
     assert str(fusible(template)).endswith("if it does, add it to rowwise in My Flux.toml")
