@@ -190,7 +190,8 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             name="Krea 2", model=base.Krea2, config=supported.Krea2, latent=(16, 1, 12, 14), width=3 * 32,
             around_zero=("bias", "scale", "lin"),
             unet={"image_model": "krea2", "features": 64, "heads": 2, "kvheads": 1, "layers": 2,
-                  "channels": 16, "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2, "txtkvheads": 2, "tdim": 32},
+                  "channels": 16, "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2,
+                  "txtkvheads": 2, "tdim": 32},
             positive=((20, 33, 50), (4, 300)), negative=((5, 60, 20), (90, 9)),
         ),
         Network(
@@ -277,7 +278,8 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             latent=(16, 1, 12, 14), pooled=32,
             unet={"image_model": "kandinsky5", "model_dim": 96, "ff_dim": 192, "time_dim": 64,
                   "visual_embed_dim": 64, "axes_dims": (8, 12, 12), "num_text_blocks": 2,
-                  "in_text_dim": WIDTH, "in_text_dim2": 32, "num_visual_blocks": 2, "rope_scale_factor": (1.0, 1.0, 1.0)},
+                  "in_text_dim": WIDTH, "in_text_dim2": 32,
+                  "num_visual_blocks": 2, "rope_scale_factor": (1.0, 1.0, 1.0)},
             positive=((20, 42, 150),), negative=((5, 60, 42),),
         ),
         Network(
