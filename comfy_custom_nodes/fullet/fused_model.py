@@ -37,7 +37,7 @@ _VOUCHED = "fullet_vouched"  # in transformer_options: the node classes that the
 
 
 class FusedModel:
-    """Patches a model so that CLIPTextEncodeBatch's prompts run exactly; refuses what would not be exact."""
+    """Patches a model so that the rows that JoinRows joined run exactly; refuses what would not be exact."""
 
     DESCRIPTION = "Runs prompts of unequal token lengths in one sampler run, each as it would run alone."
     CATEGORY = "FuLLet"
@@ -98,7 +98,7 @@ def _splits(plans: Iterable[Plan | None]) -> bool:
 def _plan(
     kind: str, text: torch.Tensor | None, options: Mapping[str, Any], family: str, multiple: int
 ) -> Plan | None:
-    """The plan for one conditioning, or None if CLIPTextEncodeBatch did not make it."""
+    """The plan for one conditioning, or None if JoinRows joined no texts in it."""
     lengths = text_lengths(options)
     if lengths is None or text is None:
         return None
@@ -106,7 +106,7 @@ def _plan(
         raise Refused(
             "FusedModel",
             kind,
-            f"its text was changed after CLIPTextEncodeBatch ({text.shape[0]} × {text.shape[1]} tokens, "
+            f"its text was changed after JoinRows ({text.shape[0]} × {text.shape[1]} tokens, "
             f"its prompts are {list(lengths)} long), so the prompts cannot be told apart.",
         )
     unequal = {name: sizes for name, (_, sizes) in options[LENGTHS].items() if len(set(sizes)) > 1}

@@ -178,13 +178,34 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """To what size a picture is brought: to that of ``shapes`` whose proportions are nearest to its own (of
+    one alone: to that), else in its own proportions, so that its longer side is ``longest`` or it has about
+    ``pixels`` in all, both sides in steps of ``step``."""
+
+    shapes: tuple[Size, ...] = ()
+    longest: int = 0
+    pixels: float = 0.0
+    step: int = 1
+
+    def of(self, source: Size) -> Size:
+        """The size that a picture of the size ``source`` gets."""
+        width, height = source.width, source.height
+        if self.shapes:
+            return min(self.shapes, key=lambda shape: abs(width / height - shape.width / shape.height))
+        by = self.longest / max(width, height) if self.longest else (self.pixels / (width * height)) ** 0.5
+        steps = round(width * by / self.step), round(height * by / self.step)
+        return Size(width=steps[0] * self.step, height=steps[1] * self.step)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOffer:
     """What can be asked of one model, made of its card: plain values that any room may read.
 
     ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count``
-    is the least and the most number of pictures it starts from; ``source_megapixels`` what a source
-    is scaled to (1 = 1024² pixels; None: not scaled) and ``size_multiple`` what sides are rounded
-    to; ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
+    is the least and the most number of pictures it starts from; ``scalings`` how each of them is
+    scaled (None: not at all) and ``size_multiple`` what the sides of the result are rounded to;
+    ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
     most rows the card allows in one run (None: the server decides). Models of equal ``weights`` load
     the same files, so that going from one to the other costs no loading (empty: its own name).
     """
@@ -198,23 +219,17 @@ class ModelOffer:
     steps: int
     negative: NegativeUse = "none"
     source_count: tuple[int, int] = (0, 0)
-    source_megapixels: float | None = None
+    scalings: tuple[Scaling | None, ...] = ()
     size_multiple: int = 16
     upscale: float = 1.0
     max_batch: int | None = None
     nsfw: bool = False
     weights: str = ""
 
-    def scaled(self, source: Size) -> Size:
-        """The size to which ``source`` is brought before the model sees it.
-
-        The arithmetic is that of ComfyUI's ImageScaleToTotalPixels (resolution_steps 1) followed by
-        the latent's rounding down to ``size_multiple``.
-        """
-        if self.source_megapixels is None:
-            return source
-        factor = (self.source_megapixels * 1024 * 1024 / (source.width * source.height)) ** 0.5
-        return Size(width=round(source.width * factor), height=round(source.height * factor))
+    def scaled(self, source: Size, position: int = 0) -> Size:
+        """The size to which the source at ``position`` is brought before the model sees it."""
+        scaling = self.scalings[position] if position < len(self.scalings) else None
+        return source if scaling is None else scaling.of(source)
 
     def result_size(self, source: Size) -> Size:
         """The size of the picture that comes out when ``source`` goes in."""
@@ -234,5 +249,5 @@ def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
         kind=request.kind,
         size=request.size,
         negative=request.negative if offer.negative == "shared" else None,
-        sources=tuple(offer.scaled(source.size) for source in request.sources),
+        sources=tuple(offer.scaled(source.size, n) for n, source in enumerate(request.sources)),
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from fullet_nodes.conditioning import (  # noqa: E402
-    GUARD,
     LENGTHS,
     REFERENCES,
     SIZES,
@@ -24,7 +22,6 @@ from fullet_nodes.conditioning import (  # noqa: E402
     valid,
 )
 from fullet_nodes.inputs import Refused  # noqa: E402
-from fullet_nodes.text import CLIPTextEncodeBatch, EncodedPrompts  # noqa: E402
 
 WIDTH = 16
 
@@ -89,11 +86,47 @@ def test_extras_are_kept_and_those_of_unequal_size_remember_it() -> None:
 
 @pytest.mark.parametrize(
     "extras",
-    [({"a": 1}, {"a": 2}), ({"a": 1}, {"b": 1}), ({"a": torch.zeros(1, 2, 3)}, {"a": torch.zeros(1, 3, 4)})],
+    [
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {"b": 1}),
+        ({"a": object()}, {"a": object()}),
+        ({"a": torch.zeros(2, 3)}, {"a": torch.zeros(2, 3)}),
+        ({"a": [torch.zeros(1, 3)]}, {"a": [torch.zeros(1, 3)]}),
+        ({"reference_latents": [torch.zeros(2, 3)]}, {"reference_latents": [torch.zeros(2, 3)]}),
+    ],
 )
 def test_what_cannot_be_merged_is_refused(extras: tuple[dict[str, object], ...]) -> None:
-    with pytest.raises(Refused, match="CLIPTextEncodeBatch: input clip: "):
+    with pytest.raises(Refused, match="JoinRows: input row0: "):
         merge([(prompt(4)[0], each) for each in extras])
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [
+        ({"a": torch.zeros(1, 2, 3)}, {"a": torch.zeros(1, 3, 4)}),
+        ({"reference_latents": [torch.zeros(1, 3)]}, {"reference_latents": []}),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_these_peoples_and_no_refusal(
+    extras: tuple[dict[str, object], ...],
+) -> None:
+    with pytest.raises(ValueError, match=r"^The (people|pictures) of a batch have unequal") as caught:
+        merge([(prompt(4)[0], each) for each in extras])
+    assert not isinstance(caught.value, Refused)
+
+
+def test_each_person_keeps_their_own_references_and_mask() -> None:
+    references = [torch.full((1, 4, 2, 2), float(i)) for i in range(6)]
+    masks = [torch.rand((2, 3)), torch.rand((2, 3))]
+    _, options = merge(
+        [
+            (prompt(4)[0], {"reference_latents": references[:3], "mask": masks[0]}),
+            (prompt(4)[0], {"reference_latents": references[3:], "mask": masks[1]}),
+        ]
+    )
+    assert torch.equal(options["mask"], torch.stack(masks))
+    assert [batch[:, 0, 0, 0].tolist() for batch in options["reference_latents"]] == [[0, 3], [1, 4], [2, 5]]
+    assert merge([(None, {}), (None, {})]) == (None, {LENGTHS: {}})
 
 
 def test_hidden_keys_leave_each_row_its_lone_attention() -> None:
@@ -225,66 +258,5 @@ def test_reference_pictures_are_each_rows_own_whatever_their_size() -> None:
     assert not uneven(equal)
 
 
-def test_prompts_with_different_numbers_of_reference_pictures_are_refused() -> None:
-    one = torch.zeros((1, 16, 2, 2))
-    with pytest.raises(Refused, match="different numbers of reference pictures"):
-        merge([prompt(4, 0, reference_latents=[one]), prompt(4, 1, reference_latents=[one, one])])
-
-
 def test_valid_marks_each_rows_own_tokens() -> None:
     assert valid((1, 3), 3).tolist() == [[True, False, False], [True, True, True]]
-
-
-class Clip:
-    """A text encoder whose prompts are as long as their words; counts what it encodes."""
-
-    layer_idx = None
-    tokenizer_options: dict[str, object]
-
-    def __init__(self) -> None:
-        self.encoded: list[str] = []
-        self.tokenizer_options = {}
-        self.patcher = SimpleNamespace(patches_uuid="first")
-
-    def tokenize(self, text: str) -> list[str]:
-        return text.split()
-
-    def encode_from_tokens_scheduled(self, tokens: list[str]) -> list[list[object]]:
-        self.encoded.append(" ".join(tokens))
-        return [[torch.full((1, len(tokens), 2), float(len(self.encoded))), {"pooled_output": None}]]
-
-
-def test_a_prompt_is_encoded_once_for_one_state_of_a_clip() -> None:
-    clip = Clip()
-    node = CLIPTextEncodeBatch()
-    node.encode(clip, '["a b", "c"]')
-    node.encode(clip, '["c", "a b", "a b"]')
-    assert clip.encoded == ["a b", "c"]
-    clip.patcher.patches_uuid = "with a LoRA"
-    node.encode(clip, '["c"]')
-    assert clip.encoded == ["a b", "c", "c"]
-    node.encode(other := Clip(), '["c"]')
-    assert other.encoded == ["c"]
-
-
-def test_unequal_prompts_refuse_to_be_sampled_without_fused_model() -> None:
-    ((_, options),) = CLIPTextEncodeBatch().encode(Clip(), '["a b", "c"]')[0]
-    with pytest.raises(Refused, match=r"prompts: .*put FusedModel before the sampler"):
-        options["model_conds"][GUARD].process_cond(batch_size=2, area=None)
-    ((_, options),) = CLIPTextEncodeBatch().encode(Clip(), '["a b", "c d"]')[0]
-    assert "model_conds" not in options
-
-
-def test_kept_prompts_are_bounded_by_number_and_by_bytes() -> None:
-    kept = EncodedPrompts(most=3, most_bytes=1000)
-    for i in range(4):
-        kept.put(i, (torch.zeros(10), {}))
-    assert kept.get(0) is None
-    kept.get(1)
-    kept.put(4, (torch.zeros(10), {}))
-    assert kept.get(2) is None
-    assert kept.get(1) is not None
-    kept.put(5, (torch.zeros(240), {}))
-    assert len(kept) == 2
-    kept.put(6, (torch.zeros(2000), {}))
-    assert len(kept) == 0

@@ -12,7 +12,6 @@ from modules.ai.comfy import findings
 from modules.ai.comfy.client import ComfyClient, ImageRef
 from modules.ai.comfy.errors import short
 from modules.ai.fusion.fuse import example, fuse, fusible, plain
-from modules.ai.fusion.samplers import Unfusible
 from modules.ai.workflows.graph import JSON, Graph
 from modules.ai.workflows.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
 from modules.ai.workflows.templates import WorkflowTemplate
@@ -144,12 +143,9 @@ def _graphs(template: WorkflowTemplate, *, fused: bool, masks: bool) -> tuple[Gr
     request = example(template)
     names = ["x.png"] * len(request.sources)
     alone = plain(template, request, key="0" * 32, source_names=names).graph
-    if not fused:
+    if not fused or fusible(template) is not None:
         return None, alone
-    try:
-        batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
-    except Unfusible:
-        return None, alone
+    batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
     sampled = any(node.class_type == pack.MODEL for node in batched.values())
     return (None if sampled and not masks else batched), alone
 

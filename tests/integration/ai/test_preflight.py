@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.ai.comfy.preflight import ServerReport, inspect
-from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.cards import read_card, read_fields
 from modules.ai.workflows.graph import read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.comfy_server import ServerProfile
@@ -92,10 +92,10 @@ async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_
 
 
 async def test_a_pack_of_another_version_is_told_and_used_only_if_it_understands_us() -> None:
-    near = await report_of(ServerProfile(pack_version="1.4.2", cache_lru=100))
+    near = await report_of(ServerProfile(pack_version="2.4.2", cache_lru=100))
     assert near.limits["flux"] == 4
-    assert "has the node pack 1.4.2, this bot is made for 1.1.0: copy" in told(near)
-    far = await report_of(ServerProfile(pack_version="2.0.0", cache_lru=100))
+    assert "has the node pack 2.4.2, this bot is made for 2.0.0: copy" in told(near)
+    far = await report_of(ServerProfile(pack_version="1.1.0", cache_lru=100))
     assert far.limits["flux"] == 1
     assert "so pictures are made one by one: copy" in told(far)
 
@@ -207,7 +207,7 @@ async def test_a_wrong_choice_in_a_graph_is_told() -> None:
 
 async def test_a_card_bounds_what_the_operator_asks_for() -> None:
     card = 'label = "x"\nkind = "upscale"\nmax_batch = 3\n[roles]\nsources = "1.image"\noutput = "4.images"\n'
-    mine = WorkflowTemplate(name="mine", card=read_card(card), graph=SHIPPED["upscale"].graph)
+    mine = WorkflowTemplate(name="mine", card=read_card(read_fields(card)), graph=SHIPPED["upscale"].graph)
     report = await report_of(GOOD, templates={"mine": mine}, max_batch=8)
     assert report.limits == {"mine": 3}
 
