@@ -541,6 +541,17 @@ def measure_sampler(network: Network, model: Any, sampler: str) -> dict[str, Any
     }
 
 
+def refused_references(network: Network) -> str:
+    """What a batch with reference pictures is told."""
+    conds = [conditioning([encoded(network, 20, i, network.latent[-2:]) for i in range(2)])] * 2
+    fused = fused_model.FusedModel().patch(build(network, torch.float32), *conds)[0]
+    try:
+        together(fused, network.latent, *conds, [7, 8], guidance=1.0, sampler="euler")
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
 def main() -> None:
     print(json.dumps({"version": comfyui_version.__version__, "torch": torch.__version__}), flush=True)
     chosen = [each for each in NETWORKS if not ONLY or each.name in ONLY]
@@ -562,6 +573,10 @@ def main() -> None:
                             if double:
                                 exact[batch, guidance] = solos
                             print(json.dumps({**found, "dtype": str(dtype)[6:]}), flush=True)
+        comfy.model_management.in_training = False
+        for network in chosen:
+            if network.token_ids:
+                print(json.dumps({"references": refused_references(network)}), flush=True)
         if ONLY:
             return
         comfy.model_management.in_training = True

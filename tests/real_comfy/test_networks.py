@@ -134,6 +134,12 @@ def test_prompts_filled_with_zeros_would_be_other_pictures(measured: Measurement
     assert min(careless) > 100 * TARGET
 
 
+def test_what_would_mistake_one_reference_picture_for_another_is_refused(printed: Measurements) -> None:
+    sentence = "HiDream-O1 tells reference pictures apart by where they lie in memory."
+    told = [row["references"] for row in printed if "references" in row]
+    assert told == [f"FusedModel: input positive: {sentence}"] * len(told)
+
+
 def test_every_sampler_of_comfyui_is_exact_or_refused(printed: Measurements) -> None:
     samplers = [row for row in printed if "sampler" in row and "network" not in row]
     refused = {row["sampler"]: row["refused"] for row in samplers if "refused" in row}
