@@ -195,6 +195,11 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             positive=((20, 33, 50), (4, 300)), negative=((5, 60, 20), (90, 9)),
         ),
         Network(
+            name="NewBie-Image", model=base.Lumina2, config=supported.Lumina2, latent=(16, 12, 14),
+            unet={**_LUMINA, "rope_theta": 10000.0, "ffn_dim_multiplier": 1.0, "clip_text_dim": 32},
+            positive=((20, 33, 150),), negative=((5, 60, 20),), text_mask=True, pooled=32,
+        ),
+        Network(
             name="Anima", model=base.Anima, config=supported.Anima, latent=(16, 1, 12, 14), t5_tokens=True,
             unet={"image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
                   "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,

@@ -40,6 +40,7 @@ WAYS = {  # and, where a batch may run in several sub-batches, how many
 }
 NEWER = {  # than ComfyUI 0.18
     "Krea 2": {"key_mask"},
+    "NewBie-Image": {"masked_layout"},
     "Anima": {"split (1)", "split (3) / plain"},
     "Qwen-Image-Edit": {"own_mask", "split (2)"},
     "Mage-Flow": {"own_mask"},
