@@ -58,8 +58,8 @@ KNOWN: Mapping[str, tuple[str, dict[str, Any]] | None] = {
 
 
 def graphs(control_net: str | None = None) -> dict[str, Graph]:
-    """Each class in FLUX.1 and in Z-Image, as ComfyUI exports them; and FLUX.1 with this control net, if there
-    is one."""
+    """Each class in FLUX.1 and in Z-Image, as ComfyUI exports them; and FLUX.1 with this control net, if
+    there is one."""
     control = {} if control_net is None else {"flux1-control": _controlled(control_net)}
     return control | {
         f"{family}-{name}": _graph(family, patch)
