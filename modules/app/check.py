@@ -67,7 +67,7 @@ async def _inspect_discord(
 
 
 def _skipped(name: str) -> tuple[Finding, ...]:
-    return (Finding(level="hint", what="skipped", mend=f"fix {name} first"),)
+    return (Finding(level="hint", what="skipped", fix=f"fix {name} first"),)
 
 
 async def _inspect_servers(
@@ -84,7 +84,7 @@ async def _inspect_servers(
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
     if not urls:
         what = f"no server is found under {', '.join(settings.comfy_urls)}"
-        return (Finding(level="fault", what=what, mend="correct the name in COMFY_URLS, or start a server"),)
+        return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     clients = [ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None) for url in urls]
     found = await gather_or_cancel(
         inspect_server(client, templates, max_batch=addresses.batch_size(url))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from modules.demo.comfy_server.nodes.pack_inputs import refusal, seeds, strings
+from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal, seeds
 from modules.demo.comfy_server.nodes.values import (
     Conditioning,
     Guider,
@@ -21,6 +21,7 @@ from modules.demo.comfy_server.nodes.values import (
     Sigmas,
     guided,
     identity,
+    joined,
     scaled,
     told,
     with_reference,
@@ -71,11 +72,6 @@ def _mixing(node: str) -> InstantNode:
 
 def _encode(inputs: Inputs) -> tuple[Conditioning]:
     return (Conditioning(prompts=(inputs["text"],), made=inputs["clip"].made),)
-
-
-def _encode_batch(inputs: Inputs) -> tuple[Conditioning]:
-    prompts = strings("CLIPTextEncodeBatch", "prompts", inputs["prompts"])
-    return (Conditioning(prompts=prompts, made=inputs["clip"].made),)
 
 
 def _encode_edit(inputs: Inputs) -> tuple[Conditioning]:
@@ -142,11 +138,34 @@ def _fused(inputs: Inputs) -> tuple[Model]:
     return (replace(model, fused_for=positive.prompts),)
 
 
+# ── rows ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _join_rows(inputs: Inputs) -> tuple[Any]:
+    given = [inputs[f"row{index}"] for index in range(len(inputs))]
+    first = given[0]
+    if isinstance(first, Conditioning):
+        return (joined(given),)
+    sizes = {each.size for each in given} if isinstance(first, Images | Latent) else set()
+    if len(sizes) > 1 or (not sizes and any(each != first for each in given)):
+        raise NodeFailure("The people of a batch have unequal sizes or settings, which cannot run together.")
+    return (replace(first, rows=tuple(row for each in given for row in each.rows)) if sizes else first,)
+
+
+def _take_row(inputs: Inputs) -> tuple[Latent]:
+    samples: Latent = inputs["samples"]
+    return (replace(samples, rows=samples.rows[inputs["row"] :][:1]),)
+
+
 # ── noise, sampler, schedule, guider ────────────────────────────────────────────────────────────
 
 
 def _noise(inputs: Inputs) -> tuple[Noise]:
     return (Noise(seed=inputs["noise_seed"]),)
+
+
+def _no_noise(inputs: Inputs) -> tuple[None]:
+    return (None,)
 
 
 def _noise_batch(inputs: Inputs) -> tuple[Noise]:
@@ -183,6 +202,10 @@ def ksampler_sigmas(inputs: Inputs) -> tuple[Sigmas]:
     (sigmas,) = _schedule(inputs)
     if inputs["sampler_name"] in _LESS_ONE_LEVEL:
         sigmas = replace(sigmas, made=f"{sigmas.made} less one level")
+    start, end = inputs.get("start_at_step", 0), min(inputs.get("end_at_step", sigmas.steps), sigmas.steps)
+    if (start, end) != (0, sigmas.steps):
+        leftover = end < sigmas.steps and inputs["return_with_leftover_noise"]
+        sigmas = Sigmas(steps=max(0, end - start), made=f"{sigmas.made} from {start} to {end} ({leftover})")
     return (sigmas,)
 
 
@@ -256,19 +279,14 @@ def _image_scale(inputs: Inputs) -> tuple[Images]:
 
 
 def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
-    way, step = inputs["upscale_method"], inputs["resolution_steps"]
-    return (scaled_to_pixels(inputs["image"], inputs["megapixels"], step, way),)
-
-
-def scaled_to_pixels(images: Images, megapixels: float, step: int, way: str) -> Images:
-    """Each picture at about so many times 1024² pixels, its sides rounded to multiples of ``step``."""
+    images, way, step = inputs["image"], inputs["upscale_method"], inputs["resolution_steps"]
     rows: list[Recipe] = []
     for row in images.rows:
         width, height = row.size
-        factor = (megapixels * 1024 * 1024 / (width * height)) ** 0.5
+        factor = (inputs["megapixels"] * 1024 * 1024 / (width * height)) ** 0.5
         size = (round(width * factor / step) * step, round(height * factor / step) * step)
         rows.append(scaled(row, size, way))
-    return Images(rows=tuple(rows))
+    return (Images(rows=tuple(rows)),)
 
 
 def _image_size(inputs: Inputs) -> tuple[int, int, int]:
@@ -313,7 +331,8 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "SamplerLCMUpscale": _named_sampler("lcm_upscale"),
     "CLIPTextEncode": _encode,
     "TextEncodeQwenImageEdit": _encode_edit,
-    "CLIPTextEncodeBatch": _encode_batch,
+    "JoinRows": _join_rows,
+    "TakeRow": _take_row,
     "ConditioningZeroOut": _zero_out,
     "ConditioningCombine": _joined("ConditioningCombine"),
     "ConditioningConcat": _joined("ConditioningConcat"),
@@ -321,6 +340,7 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "ReferenceLatent": _reference,
     "FusedModel": _fused,
     "RandomNoise": _noise,
+    "DisableNoise": _no_noise,
     "RandomNoiseBatch": _noise_batch,
     "KSamplerSelect": _sampler,
     "SamplerBatch": _sampler_batch,
