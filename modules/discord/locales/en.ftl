@@ -292,14 +292,14 @@ settings-direct = Send my pictures by direct message
 forget-ask = This erases your prompts, your settings and the pictures that the bot remembers. It cannot be undone. Messages in Discord stay, except your private channel, which is deleted.
 forget-done = Everything is erased.
 forget-kept = Nothing was erased.
-forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with /cancel.
+forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with { COMMAND("cancel") }.
 
 ## /help
 
-help-imagine = **/imagine** makes a picture: choose a model and write what it should show.
-help-edit = **/edit** changes a picture: attach one, or leave it out to change your last one.
-help-queue = **/queue** shows your place in line, **/cancel** cancels pictures, **/history** shows what you have made.
-help-settings = **/settings** sets your model, shape and language, **/forget** erases your prompts, pictures and settings.
+help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
+help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
+help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures, **{ COMMAND("history") }** shows what you have made.
+help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
 help-buttons = The buttons under a picture keep working as long as the message is there.
 help-limit = You may have { $limit ->
         [one] one picture
@@ -314,7 +314,7 @@ session-topic = A private channel for one person's pictures. It closes after { $
         [one] one minute
        *[other] { $minutes } minutes
     } without activity. { $marker }
-session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in /history.
+session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in { COMMAND("history") }.
 
 ## Administrators
 

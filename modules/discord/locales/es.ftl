@@ -292,14 +292,14 @@ settings-direct = Enviarme las imágenes por mensaje directo
 forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot recuerda. No se puede deshacer. Los mensajes en Discord se quedan, excepto tu canal privado, que se elimina.
 forget-done = Se borró todo.
 forget-kept = No se borró nada.
-forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con /cancelar.
+forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con { COMMAND("cancel") }.
 
 ## /help
 
-help-imagine = **/imaginar** crea una imagen: elige un modelo y escribe qué debe mostrar.
-help-edit = **/editar** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
-help-queue = **/cola** muestra tu lugar en la cola, **/cancelar** cancela imágenes, **/historial** muestra lo que has creado.
-help-settings = **/ajustes** define tu modelo, formato e idioma, **/olvidar** borra tus prompts, imágenes y ajustes.
+help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar.
+help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
+help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes, **{ COMMAND("history") }** muestra lo que has creado.
+help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
 help-buttons = Los botones debajo de una imagen funcionan mientras exista el mensaje.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
@@ -314,7 +314,7 @@ session-topic = Canal privado para las imágenes de una persona. Se cierra despu
         [one] un minuto
        *[other] { $minutes } minutos
     } sin actividad. { $marker }
-session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en /historial.
+session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en { COMMAND("history") }.
 
 ## Administradores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from modules.discord.interactions.settings_view import settings_view
 from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import localised
 from modules.discord.ui.formatting import seconds
-from modules.discord.ui.translations import LOCALES, Translations
+from modules.discord.ui.translations import LOCALES, Translations, command_key
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError, GenerationError
 from modules.queue_manager.status import QueuePosition
@@ -29,6 +30,11 @@ class _Blanks(Visitor):
 
     def visit_VariableReference(self, node: ast.VariableReference) -> None:
         self.names.add(node.id.name)
+
+    def visit_FunctionReference(self, node: ast.FunctionReference) -> None:
+        (name,) = node.arguments.positional
+        assert isinstance(name, ast.StringLiteral)
+        self.names.add(f"{node.id.name} {name.value}")
 
 
 def _catalogue(language: str) -> dict[str, set[str]]:
@@ -74,6 +80,38 @@ def test_another_language_is_one_file_more(tmp_path: Path) -> None:
     person = Requester(user_id=1, name="ana", guild_id=1, locale="fr")
     view = settings_view(messages, person, [])
     assert "Français" in str(view.to_components())
+
+
+def test_a_slash_command_is_named_as_the_readers_client_shows_it() -> None:
+    messages = Translations.load()
+    assert "cancel them with /cancel." in messages.text("en", "forget-busy")
+    messages.mention_commands({"cancel": "71", "help": "72"})
+    assert "cancel them with </cancel:71>." in messages.text("en-GB", "forget-busy")
+    assert "cancélalas con /cancelar." in messages.text("es-419", "forget-busy")
+    messages.mention_commands({})
+    assert "cancel them with /cancel." in messages.text("en", "forget-busy")
+
+
+def test_a_subcommand_is_mentioned_by_its_commands_id(tmp_path: Path) -> None:
+    (tmp_path / "en.ftl").write_text('said = See { COMMAND("admin status") }.', encoding="utf-8")
+    (tmp_path / "es.ftl").write_text(
+        'command-admin = admin\ncommand-admin-status = estado\nsaid = Mira { COMMAND("admin status") }.',
+        encoding="utf-8",
+    )
+    messages = Translations.load(tmp_path)
+    messages.mention_commands({"admin": "71"})
+    assert messages.text("en", "said") == "See </admin status:71>."
+    assert messages.text("es", "said") == "Mira /admin estado."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_name_only_commands_that_exist_and_never_as_plain_text(language: str) -> None:
+    named = {blank.partition(" ")[2] for blanks in _catalogue(language).values() for blank in blanks}
+    messages = Translations.load()
+    assert "cancel" in named
+    assert all(messages.has(command_key(*name.split())) for name in named - {""})
+    text = (LOCALES / f"{language}.ftl").read_text(encoding="utf-8")
+    assert not re.search(r"^[^#\n]*[^\w/<]/\w", text, re.MULTILINE), "use COMMAND"
 
 
 def test_every_error_has_a_sentence_of_its_own_in_each_language() -> None:
