@@ -279,10 +279,9 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
             await (await ana.command("imagine", stand.general, model="flux", prompt="dos", count=2)).reply()
             await stand.until(lambda: len(engine.submitted) == 2)
             queue, gpus = await fields()
-        assert re.fullmatch(
-            r"1 waiting, 1 next, 0 being made, for one person\.\n"
-            r"The last picture in line is expected <t:\d+:R>\.",
-            queue,
+        assert queue == (
+            "1 waiting, 1 next, 0 being made, for one person.\n"
+            "The last picture in line is expected any moment now."
         )
         assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each · busy \d+%", gpus)
 

@@ -104,7 +104,13 @@ queued = { $count ->
         [one] One picture is ahead of yours.
        *[other] { $ahead } pictures are ahead of yours.
     }
-queued-expected = Expected { $when }.
+queued-expected = { $count ->
+        [one] Expected
+       *[other] The first one is expected
+    } { $when ->
+        [soon] any moment now
+       *[other] { $when }
+    }.
 queued-paused = The queue is paused right now; your place is kept.
 queued-no-server = No GPU is online right now; your place is kept, and making starts when one comes back.
 queued-where = It will appear in { $channel }.
@@ -118,8 +124,10 @@ status-queued = { $ahead ->
         [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
        *[other] **#{ $number }** is waiting: { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
-status-expected = Expected { $when }.
-status-soon = Expected any moment now.
+status-expected = Expected { $when ->
+        [soon] any moment now
+       *[other] { $when }
+    }.
 status-no-server = No GPU is online right now. Your place is kept.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
@@ -244,6 +252,7 @@ queue-counts = { $waiting } waiting, { $taken ->
 queue-closed = No new requests are accepted right now.
 queue-mine-running = **#{ $number }** is on a GPU{ $when ->
         [none] .
+        [soon] , expected any moment now.
        *[other] , expected { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
@@ -252,6 +261,7 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] { $ahead } ahead of it
     }{ $when ->
         [none] .
+        [soon] , expected any moment now.
        *[other] , expected { $when }.
     }
 queue-none-mine = You have nothing in the queue.
@@ -339,7 +349,10 @@ admin-unblocked = { $user } can ask for pictures again.
 admin-cancelled = Cancelled **#{ $number }**, requested by { $user }.
 admin-status-title = Status
 admin-status-queue = Queue
-admin-status-expected = The last picture in line is expected { $when }.
+admin-status-expected = The last picture in line is expected { $when ->
+        [soon] any moment now
+       *[other] { $when }
+    }.
 admin-status-gpus = GPUs
 admin-status-chart = How busy each GPU has been since the bot started, in the order above
 admin-status-discord = Discord

@@ -104,7 +104,13 @@ queued = { $count ->
         [one] Hay una imagen delante.
        *[other] Hay { $ahead } imágenes delante.
     }
-queued-expected = Lista aproximadamente { $when }.
+queued-expected = { $count ->
+        [one] Estará lista
+       *[other] La primera estará lista
+    } { $when ->
+        [soon] en cualquier momento
+       *[other] aproximadamente { $when }
+    }.
 queued-paused = La cola está en pausa; conservas tu lugar.
 queued-no-server = No hay ninguna GPU en línea en este momento; conservas tu lugar y se empezará cuando vuelva una.
 queued-where = Aparecerá en { $channel }.
@@ -118,8 +124,10 @@ status-queued = { $ahead ->
         [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
        *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
     }
-status-expected = Lista aproximadamente { $when }.
-status-soon = Lista en cualquier momento.
+status-expected = Estará lista { $when ->
+        [soon] en cualquier momento
+       *[other] aproximadamente { $when }
+    }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
@@ -244,7 +252,8 @@ queue-counts = { $waiting } en espera, { $taken ->
 queue-closed = No se aceptan peticiones nuevas en este momento.
 queue-mine-running = **#{ $number }** está en una GPU{ $when ->
         [none] .
-       *[other] , lista aproximadamente { $when }.
+        [soon] ; estará lista en cualquier momento.
+       *[other] ; estará lista aproximadamente { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] la primera de la cola
@@ -252,7 +261,8 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] { $ahead } delante
     }{ $when ->
         [none] .
-       *[other] , lista aproximadamente { $when }.
+        [soon] ; estará lista en cualquier momento.
+       *[other] ; estará lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
 
@@ -339,7 +349,10 @@ admin-unblocked = { $user } puede volver a pedir imágenes.
 admin-cancelled = Cancelada **#{ $number }**, que pidió { $user }.
 admin-status-title = Estado
 admin-status-queue = Cola
-admin-status-expected = La última de la cola estará lista aproximadamente { $when }.
+admin-status-expected = La última de la cola estará lista { $when ->
+        [soon] en cualquier momento
+       *[other] aproximadamente { $when }
+    }.
 admin-status-gpus = GPU
 admin-status-chart = Cuánto ha trabajado cada GPU desde que se inició el bot, en el orden de arriba
 admin-status-discord = Discord

@@ -11,7 +11,7 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from modules.discord.delivery.status_text import standing
+from modules.discord.delivery.status_text import countdown, standing
 from modules.discord.interactions.settings_view import settings_view
 from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import localised
@@ -186,6 +186,45 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
 ) -> None:
     said = Translations.load().error(language, failure("node 3 (KSampler): TensorError", node="3"))
     assert "KSampler" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "fields", "english", "spanish"),
+    [
+        ("queued-expected", {"count": 1}, "Expected {}.", "Estará lista {}."),
+        ("queued-expected", {"count": 3}, "The first one is expected {}.", "La primera estará lista {}."),
+        ("status-expected", {}, "Expected {}.", "Estará lista {}."),
+        (
+            "queue-mine-running",
+            {"number": "4"},
+            "**#4** is on a GPU, expected {}.",
+            "**#4** está en una GPU; estará lista {}.",
+        ),
+        (
+            "queue-mine-waiting",
+            {"number": "4", "ahead": 0},
+            "**#4**: first in line, expected {}.",
+            "**#4**: la primera de la cola; estará lista {}.",
+        ),
+        (
+            "admin-status-expected",
+            {},
+            "The last picture in line is expected {}.",
+            "La última de la cola estará lista {}.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("left", [-60.0, 4.9, 20.0])
+def test_an_expected_time_is_never_told_as_a_past_one(
+    key: str, fields: dict[str, str | int], english: str, spanish: str, left: float
+) -> None:
+    messages, now = Translations.load(), 1_000_000.0
+    when = countdown(now + left, now)
+    soon = left < 5
+    told = messages.text("en", key, when=when, **fields)
+    assert told == english.format("any moment now" if soon else "<t:1000020:R>")
+    told = messages.text("es", key, when=when, **fields)
+    assert told == spanish.format("en cualquier momento" if soon else "aproximadamente <t:1000020:R>")
 
 
 def test_a_time_that_rounds_to_nothing_is_not_shown_as_zero_seconds() -> None:
