@@ -31,7 +31,7 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
     found += _about_cardless(folder)
     if not templates:
         fix = f"put NAME.toml and NAME.json into {folder.name}/"
-        found.append(Finding(level="fault", what="no model can be offered", fix=fix))
+        found.append(Finding(level="fault", what="there is no model", fix=fix))
     return templates, tuple(found)
 
 
@@ -47,7 +47,7 @@ def _about_cardless(folder: Path) -> Iterator[Finding]:
         try:
             card = propose_card(load_graph(folder / f"{name}.json"), name)
         except (NoProposal, BadWorkflow) as fault:
-            fix = f"write {name}.toml (none can be proposed: {fault})"
+            fix = f"write {name}.toml (the bot cannot suggest one: {fault})"
             yield Finding(level="hint", what=what, fix=fix)
         else:
             fix = f"save this as {folder.name}/{name}.toml and correct what was guessed wrong"

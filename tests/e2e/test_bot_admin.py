@@ -280,7 +280,7 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
             await stand.until(lambda: len(engine.submitted) == 2)
             queue, gpus = await fields()
         assert queue == (
-            "1 waiting, 1 next, 0 being made, for one person.\n"
+            "1 waiting, 1 about to start, 0 being made, for one person.\n"
             "The last picture in line is expected any moment now."
         )
         assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each · busy \d+%", gpus)

@@ -138,7 +138,7 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
     stage.write(DISCORD_TOKEN="another.bots.token")
     async with run_bot(stage.env_file) as bot, timeout(30):
         assert await bot.process.wait() == 1
-    assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not know it; reset it")
+    assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not accept it; reset it")
     assert not any("Traceback" in line for line in bot.lines)
 
 

@@ -261,8 +261,8 @@ MIXING = {
     "TeaCacheForImgGen": _SKIPS,
     "TemporalScoreRescaling": _MEASURES,
     "TomePatchModel": _ONE_STREAM,
-    "VideoLinearCFGGuidance": "it gives each picture of a batch another guidance",
-    "VideoTriangleCFGGuidance": "it gives each picture of a batch another guidance",
+    "VideoLinearCFGGuidance": "it gives each picture of a batch a different guidance",
+    "VideoTriangleCFGGuidance": "it gives each picture of a batch a different guidance",
 }
 """Classes that are known to mix the pictures of a batch, and how; no card can vouch for them."""
 

@@ -112,7 +112,7 @@ queued-expected = { $count ->
        *[other] { $when }
     }.
 queued-paused = The queue is paused right now; your place is kept.
-queued-no-server = No GPU is online right now; your place is kept, and making starts when one comes back.
+queued-no-server = No GPU is online right now; your place is kept, and work starts when one is back.
 queued-where = It will appear in { $channel }.
 queued-where-direct = You will get it by direct message.
 
@@ -133,9 +133,9 @@ status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] the GPU server failed. A working one will make it
+        [server] the GPU server failed. One that works will make it
         [server-none] the GPU server failed, and no other one can make it right now. It waits until one can
-        [lacks] that GPU server is missing something this model needs. One that has it will make it
+        [lacks] that GPU server is missing something this model needs. Another one, which has it, will make it
         [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. It waits until one does
         [size] the GPU ran out of memory. Trying again with fewer pictures at once
         [size-alone] the GPU ran out of memory. Trying again
@@ -240,7 +240,7 @@ choice-model = { $label } · { $seconds ->
 queue-title = The queue
 queue-counts = { $waiting } waiting, { $taken ->
         [0] {""}
-       *[other] { $taken } next,{" "}
+       *[other] { $taken } about to start,{" "}
     }{ $running } being made{ $arriving ->
         [0] {""}
        *[other] , { $arriving } being sent
@@ -299,7 +299,7 @@ settings-direct = Send my pictures by direct message
 
 ## /forget
 
-forget-ask = This erases your prompts, your settings and the pictures that the bot remembers. It cannot be undone. Messages in Discord stay, except your private channel, which is deleted.
+forget-ask = This erases your prompts, your settings and the pictures that the bot keeps for you. It cannot be undone. Messages in Discord stay, but your private channel is deleted.
 forget-done = Everything is erased.
 forget-kept = Nothing was erased.
 forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with { COMMAND("cancel") }.
@@ -310,7 +310,7 @@ help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and wr
 help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
 help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures, **{ COMMAND("history") }** shows what you have made.
 help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
-help-buttons = The buttons under a picture keep working as long as the message is there.
+help-buttons = The buttons under a picture keep working, even after days.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
@@ -428,7 +428,7 @@ error-bad-source-image = { $problem ->
         [gone] That picture is no longer available. Please upload it again.
        *[other] That picture cannot be used.
     }
-error-no-source-image = Attach a picture to change: there is no earlier one of yours to use.
+error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.

@@ -63,7 +63,7 @@ function drawFigures(told, from) {
 }
 
 const REASONS = {
-  standby: "Standing by: another process works on this database",
+  standby: "Standing by: another process uses this database",
   starting: "Starting",
 };
 
