@@ -86,7 +86,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         stage.write(COMFY_URLS="")
         await bot.says("Nothing changed, as .env has faults: COMFY_URLS: is missing")
         stage.write(COMFY_URLS=f"{stage.gpus[0].url}/ , {stage.gpus[1].url}")
-        await bot.says("COMFY_URLS has changed and is in force")
+        await bot.says("COMFY_URLS has changed and applies now")
         await bot.says(f"Engine is idle .*engine=127.0.0.1:{stage.gpus[1].port}")
 
         await (await user.command("imagine", general, model="flux", prompt="last light")).reply()
@@ -147,7 +147,7 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
     [
         ("postgres://bot:hunter2@127.0.0.1:1/d?sslmode=required", "sslmode must be one of"),
         ("postgres://bot:hun/ter2@127.0.0.1:1/d", "must be percent-encoded"),
-        ("sqlite:////dev/null/bot.db", "/dev/null is no folder"),
+        ("sqlite:////dev/null/bot.db", "/dev/null is not a folder"),
     ],
 )
 async def test_a_wrong_address_of_the_database_is_one_line(stage: Stage, url: str, fix: str) -> None:

@@ -38,7 +38,7 @@ def batch_encoded(
             encoders[node_id] = Node(class_type=pack.TEXT, inputs=inputs, title=node.title)
     for place in texts:
         if place.node in graph and not _reaches_only(graph, place, set(encoders)):
-            raise Unfusible(f"{named(graph, place.node)}: its text goes elsewhere than into {ENCODER} alone")
+            raise Unfusible(f"{named(graph, place.node)}: its text is also used outside {ENCODER}")
     return encoders
 
 
@@ -55,7 +55,7 @@ def _own_text(graph: Graph, place: NodeInput) -> str:
     held = place if place.input != "text" else _text_place(graph, place.node, {})
     text = None if held is None else graph[held.node].inputs.get(held.input)
     if not isinstance(text, str):
-        raise Unfusible(f"{named(graph, place.node)}: what stands in {place.input} is computed in the graph")
+        raise Unfusible(f"{named(graph, place.node)}: its input {place.input} is computed in the graph")
     return text
 
 

@@ -256,7 +256,7 @@ def _batched(
 def _refuse_stray_seeds(graph: Graph, template: WorkflowTemplate, replaced: set[str]) -> None:
     for place in template.card.places("seed"):
         if place.node in graph and place.node not in replaced:
-            raise Unfusible(f"{named(graph, place.node)}: the seed goes elsewhere than into the noise alone")
+            raise Unfusible(f"{named(graph, place.node)}: the seed is not used for the noise alone")
 
 
 def _with_values(graph: Graph, values: Sequence[tuple[NodeInput, JSON]]) -> dict[str, Node]:

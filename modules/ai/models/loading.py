@@ -45,7 +45,7 @@ def load_templates(folder: Path) -> dict[str, WorkflowTemplate]:
         if (why := fusible(template)) is not None:
             logger.warning("%s makes pictures one by one: %s", name, why)
     for name in cardless(folder):
-        logger.warning("%s.json has no card: python bot.py check proposes one", name)
+        logger.warning("%s.json has no card: python bot.py check suggests one", name)
     if not templates:
         raise BadWorkflow(f"{folder}: no model there (a model is NAME.toml and NAME.json)")
     return templates

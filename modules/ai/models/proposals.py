@@ -17,7 +17,7 @@ _SIZED = ("Flux2Scheduler", "ModelSamplingFlux")
 
 _MEMORY = (
     "",
-    "# How many pictures fit at once is tried out, from one on. To say it instead, write (in GB):",
+    "# The bot finds out how many pictures fit at once, starting from one. To set it instead, write (in GB):",
     "# [memory]",
     "# base_gb = 8.0        # what the model takes",
     "# per_image_gb = 2.0   # what each picture takes on top",

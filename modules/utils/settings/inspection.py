@@ -65,7 +65,7 @@ def _about_each(
         yield Finding(level="ok", what=f"{name} is {shown[:200]} ({where})")
         if in_environment and in_file not in ("", in_environment):
             alias = f" ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
-            what = f"{name} in .env is hidden by the environment variable of that name"
+            what = f"{name} in .env is overridden by the environment variable of that name"
             yield Finding(level="hint", what=what, fix=f"remove one of the two{alias}")
 
 

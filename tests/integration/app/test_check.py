@@ -163,7 +163,7 @@ def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:
     _, found = inspect_settings(env_file, environ)
     told = hints([Section(title="Settings", findings=found)])
     assert "METRIC_PORT in .env is not a setting: did you mean METRICS_PORT?" in told
-    assert "METRICS_PORT in .env is hidden by the environment variable of that name" in told
+    assert "METRICS_PORT in .env is overridden by the environment variable of that name" in told
     assert "METRICS_HOST=0.0.0.0 shows figures and the status page to other machines" in told
     assert os.name == "nt" or "other users of this machine may read .env" in told
 

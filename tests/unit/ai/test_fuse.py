@@ -601,7 +601,7 @@ def test_a_seed_that_goes_elsewhere_is_refused() -> None:
     graph["12"]["inputs"]["samples"] = ["50", 0]
     card = _card(seed='["7.noise_seed", "50.seed"]').replace('"[', "[").replace(']"', "]").replace('\\"', '"')
     card = card.replace("[roles]", 'rowwise = ["Wildcards"]\n[roles]')
-    assert "the seed goes elsewhere" in _why(graph, card)
+    assert "the seed is not used for the noise alone" in _why(graph, card)
 
 
 def test_a_seed_that_is_computed_from_the_asked_one_is_refused() -> None:
