@@ -130,7 +130,7 @@ def _from_advanced(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
     guider = graph[guider_id]
     if guider.class_type not in GUIDERS:
         raise Unfusible(
-            f"{named(graph, guider_id)}: of the guiders only {' and '.join(GUIDERS)} are known to be exact"
+            f"{named(graph, guider_id)}: only the guiders {' and '.join(GUIDERS)} are known to be exact"
         )
     positive, *others = GUIDERS[guider.class_type]
     fused = f"fullet_{guider_id}_model"
