@@ -246,7 +246,7 @@ class SessionChannels:
                         PREFIX + channel_name(name, str(user_id)),
                         category=category,
                         topic=topic,
-                        nsfw=nsfw,
+                        nsfw=nsfw or discord.utils.MISSING,
                         overwrites=overwrites,
                         reason="a person's first use",
                     )
