@@ -290,7 +290,9 @@ class QueueManager:
             if job.id in self._made_here:
                 continue  # accepted by this process, while or before the backlog was read
             if job.request.model not in self._offers:
-                error = GenerationError(f"no model {job.request.model!r} any more", model=job.request.model)
+                error = GenerationError(
+                    f"there is no model {job.request.model!r} any more", model=job.request.model
+                )
                 await self._retry.end(Failed(job=job, error=error))
             elif job.id in at_servers:
                 self.dispatcher.restore(job)
@@ -393,7 +395,9 @@ class QueueManager:
         try:
             await self._store.learn(engine, model, learned)
         except StoreError as error:
-            log.warning("Could not remember what was learned: %s", error, extra={"engine": engine})
+            log.warning(
+                "Could not store what was learned about a server: %s", error, extra={"engine": engine}
+            )
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -63,15 +63,17 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
 
 def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool) -> Finding:
     """A node or a file that the server does not have. ``models``: who needs it, and their workflow files."""
-    cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(models)}"
+    names = ", ".join(models)
+    cannot = f"cannot run {names}" if fatal else f"can run {names} only one by one"
     files = " and ".join(f"flujos/{file}" for file in models.values())
     if lack.folder:
         what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
         fix = f"put it there, or choose another one in {files}"
     elif not lack.input:
-        what, fix = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
+        what = f"{server} {cannot}, because it lacks the node {lack.class_type}"
+        fix = _origin(lack.class_type)
     else:
-        what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
+        what = f"{server} {cannot}, because it lacks {lack.value} (input {lack.input} of {lack.class_type})"
         fix = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
         if not lack.is_file:
             fix = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
