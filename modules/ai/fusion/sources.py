@@ -65,11 +65,11 @@ def without_source(graph: Graph, loader: str, output: str) -> dict[str, Node]:
 def scaling(graph: Graph, loader: str) -> Scaling | None:
     """What brings the picture of ``loader`` to its size before anything else sees it, if all that takes it
     does the same."""
-    found = {
+    found = [
         _scaling(graph[place.node], place.input) if slot == 0 else None
         for place, slot in consumers(graph, loader)
-    }
-    return found.pop() if len(found) == 1 else None
+    ]
+    return found[0] if found and all(each == found[0] for each in found) else None
 
 
 def _scaling(node: Node, name: str) -> Scaling | None:

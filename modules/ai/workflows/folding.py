@@ -45,10 +45,13 @@ def folded(
                 outputs = _outputs(node, _constants(graph[node_id], specs), result, table)
             known |= {Link(node_id, slot): value for slot, value in enumerate(outputs)}
     settled = {link.node for link in known}
-    needed = {node_id for node_id in graph if node_id not in settled} - {
-        link.node for node in graph.values() for _, link in node.links()
+    taken = {link.node for node in graph.values() for _, link in node.links()}
+    needed = {
+        node_id
+        for node_id, node in graph.items()
+        if node_id not in taken or (table.get(node.class_type) or {}).get("output_node")
     }
-    return only(result, upstream(result, needed | (set(keep) & set(graph))))
+    return only(result, upstream(result, (needed - settled) | (set(keep) & set(graph))))
 
 
 def _arriving(value: JSON | Link, known: Mapping[Link, JSON | Link], spec: JSON) -> JSON | Link:

@@ -71,10 +71,11 @@ def folder(tmp_path: Path) -> Path:
     """One file of each fate, and one that is no workflow file."""
     inputs = SHARED["5"]["inputs"]
     seedless = {"class_type": "KSampler", "inputs": {**inputs, "seed": ["1", 0]}}
-    unknown = {"class_type": "NobodyKnowsIt", "inputs": {"image": ["6", 0]}}
+    unknown = {"class_type": "NobodyKnowsIt", "inputs": {"model": ["1", 0]}}
+    patched = {"class_type": "KSampler", "inputs": {**inputs, "model": ["1b", 0]}}
     files = {
         "Shared by all.json": SHARED,
-        "alone.json": graph(n6b=unknown, n7={"class_type": "SaveImage", "inputs": {"images": ["6b", 0]}}),
+        "alone.json": graph(n1b=unknown, n5=patched),
         "no_seed.json": graph(n5=seedless),
         "no_saver.json": graph(n7={"class_type": "PreviewAny", "inputs": {"source": ["6", 0]}}),
         "notes.txt": "not a workflow",

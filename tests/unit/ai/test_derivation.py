@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modules.ai.fusion.fuse import fusible
 from modules.ai.models.derivation import derive, label_of
 from modules.ai.models.drawing import Underivable
 from modules.ai.models.matching import mismatches
 from modules.ai.workflows.cards import BadCard, ModelCard, read_card
-from modules.ai.workflows.graph import read_graph, write_graph
+from modules.ai.workflows.graph import BadGraph, read_graph, write_graph
 from modules.ai.workflows.node_table import bundled_table
+from modules.ai.workflows.templates import WorkflowTemplate
 from tests.workflow_graphs import node
 
 _DATA = Path(__file__).parents[2] / "data"
@@ -325,6 +329,14 @@ def test_the_last_of_several_outputs_is_the_picture_and_two_different_ones_are_t
         derived(painting(n8=node("SaveVideo", video=["6", 0])))
 
 
+def test_an_output_that_something_settled_takes_is_still_one() -> None:
+    graph = painting(
+        n8=node("ComfySwitchNode", switch=True, on_true="a", on_false=["7", 0]),
+        n9=node("PreviewAny", source=["8", 0]),
+    )
+    assert places(derived(graph)[0], "output") == ["7.images"]
+
+
 def test_a_picture_out_of_a_video_is_told() -> None:
     frames = node("EmptyHunyuanLatentVideo", width=832, height=480, length=33, batch_size=1)
     with pytest.raises(Underivable, match="it makes a video of 33 frames"):
@@ -460,3 +472,32 @@ def test_a_label_is_the_name_of_its_file() -> None:
         "Sdxl Turbo",
     ]
     assert len(label_of("x" * 99)) == 60
+
+
+# ── graphs that nobody would draw ───────────────────────────────────────────────────────────────
+
+_ODD = [0, -1, 1.5, True, None, "", "x", [1, 2], {"a": 1}, {"__value__": [1]}, 2**70, "512"]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_spoiled_graph_is_a_card_or_a_sentence(seed: int) -> None:
+    drawn = random.Random(seed)
+    graph = json.loads(json.dumps(EXPORTS[drawn.choice(MADE)]))
+    for _ in range(drawn.randint(1, 6)):
+        spoiled, names = graph[drawn.choice(list(graph))], list(bundled_table())
+        name = drawn.choice(list(spoiled["inputs"]) or ["x"])
+        link = [drawn.choice(list(graph)), drawn.randint(-1, 4)]
+        drawn.choice([
+            lambda spoiled=spoiled, name=name: spoiled["inputs"].pop(name, None),
+            lambda spoiled=spoiled, name=name: spoiled["inputs"].update({name: drawn.choice(_ODD)}),
+            lambda spoiled=spoiled, name=name, link=link: spoiled["inputs"].update({name: link}),
+            lambda spoiled=spoiled, names=names: spoiled.update(class_type=drawn.choice([*names, "Nobody"])),
+        ])()  # fmt: skip
+    written = drawn.choice(
+        [{}, {"kind": drawn.choice(["imagine", "edit", "upscale"])}, {"enhance_prompt": True}]
+    )
+    with contextlib.suppress(Underivable, BadCard, BadGraph):
+        found = derive(read_graph(graph), bundled_table(), written, label="x")
+        card = read_card(found.fields)
+        if next(mismatches(card, found.graph), None) is None:
+            fusible(WorkflowTemplate(name="x", card=card, graph=found.graph))
