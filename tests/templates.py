@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -25,8 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modules.ai.fusion.fuse import fusible
-from modules.ai.models.loading import load_graph, load_template
-from modules.ai.models.proposals import NoProposal, propose_card
+from modules.ai.models.loading import load_model
 from modules.queue_manager.errors import BadWorkflow
 
 LONGEST_REASON = 300
@@ -72,31 +70,20 @@ def judge(file: Path) -> Verdict:
     name = _printable(file.name)
     if not file.is_file():
         return Verdict(file=name, why_not_loadable="it is not a file")
-    kind: str | None = None
     try:
         with tempfile.TemporaryDirectory() as folder:
-            graph = load_graph(file)
-            card = Path(folder) / "workflow.toml"
-            shutil.copyfile(file, card.with_suffix(".json"))
-            proposed = propose_card(graph, "workflow")
-            kind = _kind(proposed)
-            card.write_text(proposed, encoding="utf-8")
-            template = load_template(card)
+            template = load_model(Path(shutil.copy(file, folder))).template
         why_alone = fusible(template)
-    except (BadWorkflow, NoProposal) as fault:
+    except BadWorkflow as fault:
         reason = str(fault).removeprefix(f"{file.name}: ")
-        return Verdict(file=name, kind=kind, why_not_loadable=_printable(reason))
+        return Verdict(file=name, why_not_loadable=_printable(reason))
     except Exception as fault:  # noqa: BLE001 - whatever a file does to the bot's code is the answer for that file
         traceback.print_exc()
         reason = f"crashed: {type(fault).__name__}: {fault}"
-        return Verdict(file=name, kind=kind, why_not_loadable=_printable(reason), crashed=True)
+        return Verdict(file=name, why_not_loadable=_printable(reason), crashed=True)
     why = None if why_alone is None else _printable(why_alone)
+    kind = template.card.kind
     return Verdict(file=name, kind=kind, loadable=True, fusible=why is None, why_not_fusible=why)
-
-
-def _kind(card: str) -> str | None:
-    found = re.search(r'^kind = "(\w+)"$', card, re.MULTILINE)
-    return found[1] if found else None
 
 
 def _printable(text: str) -> str:

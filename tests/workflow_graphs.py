@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modules.ai.fusion.sources import scaling
 from modules.ai.models.loading import load_templates
-from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.cards import read_card, read_fields
 from modules.ai.workflows.graph import read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.comfy_server.nodes.node_table import NodeTable
@@ -39,7 +39,7 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 
 def template(graph: dict[str, Any], card: str, name: str = "dropped-in") -> WorkflowTemplate:
     """A model made of an exported graph and a card's text."""
-    read, parsed = read_graph(json.loads(json.dumps(graph))), read_card(card)
+    read, parsed = read_graph(json.loads(json.dumps(graph))), read_card(read_fields(card))
     scale = scaling(read, parsed.places("sources")[0].node) if parsed.places("sources") else None
     return WorkflowTemplate(
         name=name, card=parsed, graph=read, source_megapixels=scale.megapixels if scale else None

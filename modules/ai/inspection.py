@@ -9,54 +9,42 @@ from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.errors import ServerSilent, Unreachable, Untrusted
 from modules.ai.comfy.preflight import inspect
 from modules.ai.fusion.fuse import fusible
-from modules.ai.models.loading import cardless, load_graph, load_template
-from modules.ai.models.proposals import NoProposal, propose_card
+from modules.ai.models.loading import LoadedModel, read_models
 from modules.ai.workflows.templates import WorkflowTemplate
-from modules.queue_manager.errors import BadWorkflow, EngineUnauthorized, EngineUnavailable
+from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable
 from modules.utils.inspection import Finding
 
 
 def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Finding, ...]]:
     """The models of ``folder`` that are in order, and what is to be said of each file there."""
-    templates: dict[str, WorkflowTemplate] = {}
-    found: list[Finding] = []
-    for card_file in sorted(folder.glob("*.toml")):
-        try:
-            template = templates[card_file.stem] = load_template(card_file)
-        except BadWorkflow as fault:
-            found.append(
-                Finding(
-                    level="fault",
-                    what=fault.reason,
-                    mend="fix it, or move both of its files out of the folder",
-                )
-            )
-        else:
-            found.append(_about(template))
-    found += _about_cardless(folder)
-    if not templates:
-        mend = f"put NAME.toml and NAME.json into {folder.name}/"
+    models, faults = read_models(folder)
+    mend = "fix it, or move it out of the folder"
+    found = [Finding(level="fault", what=fault, mend=mend) for fault in faults]
+    found += [_about(model) for model in models.values()]
+    if not models:
+        mend = f"put a workflow file into {folder.name}/"
         found.append(Finding(level="fault", what="no model can be offered", mend=mend))
-    return templates, tuple(found)
+    return {name: model.template for name, model in models.items()}, tuple(found)
 
 
-def _about(template: WorkflowTemplate) -> Finding:
+def _about(model: LoadedModel) -> Finding:
+    template = model.template
     why_alone = fusible(template)
     alone = f", one by one ({why_alone})" if why_alone is not None else ""
-    return Finding(level="ok", what=f"{template.name} ({template.card.kind}) is OK{alone}")
+    what = f"{template.name} ({template.card.kind}) is OK{alone}"
+    return Finding(level="ok", what=what, detail="\n".join(_derived(model)) if model.derived else "")
 
 
-def _about_cardless(folder: Path) -> Iterator[Finding]:
-    for name in cardless(folder):
-        what = f"{name}.json has no card, so it is not offered"
-        try:
-            card = propose_card(load_graph(folder / f"{name}.json"), name)
-        except (NoProposal, BadWorkflow) as fault:
-            mend = f"write {name}.toml (none can be proposed: {fault})"
-            yield Finding(level="hint", what=what, mend=mend)
-        else:
-            mend = f"save this as {folder.name}/{name}.toml and correct what was guessed wrong"
-            yield Finding(level="hint", what=what, mend=mend, detail=card)
+def _derived(model: LoadedModel) -> Iterator[str]:
+    """What was read from the graph itself, in a few lines, and what it left open."""
+    card = model.template.card
+    told = [f"label {card.label}", f"{card.steps} steps"]
+    told += [f"sizes {', '.join(map(str, card.sizes))}"] if card.sizes else []
+    told += [f"sides ×{card.upscale:g}"] if card.kind == "upscale" else []
+    yield "; ".join(told)
+    roles = {role: " ".join(map(str, places)) for role, places in card.roles.items()}
+    yield "; ".join(f"{role} {places}" for role, places in roles.items())
+    yield from model.notes
 
 
 async def inspect_server(

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from modules.ai.fusion.fuse import example, fuse, fusible, plain
+from modules.ai.models.derivation import derive
 from modules.ai.models.loading import load_templates
-from modules.ai.models.proposals import propose_card
 from modules.ai.workflows.cards import read_card
 from modules.ai.workflows.graph import Graph, read_graph, write_graph
+from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest, SourceImage
 from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
@@ -55,7 +56,7 @@ async def test_a_template_of_ours_gives_each_person_their_lone_picture(
     [(FLUX1, "uni_pc", 4.0), (KLEIN, "dpmpp_2m_sde", 4.0), (FAMILIES[5], "euler_ancestral", 1.0)],
     ids=["KSampler", "SamplerCustomAdvanced", "GGUF and a model patch"],
 )
-async def test_an_authors_own_graph_fuses_by_the_card_that_is_proposed_for_it(
+async def test_an_authors_own_graph_fuses_by_the_card_that_is_derived(
     comfy: Comfy, family: Family, sampler: str, guidance: float
 ) -> None:
     if not family.files <= await comfy.models():
@@ -63,8 +64,9 @@ async def test_an_authors_own_graph_fuses_by_the_card_that_is_proposed_for_it(
     settings = Settings(family=family, sampler=sampler, guidance=guidance, width=192, height=160)
     exported = stock(settings, ImageRequest(prompt="a boat", seed=5, key="exported", negative="fog"))
     del exported["latents"]
-    card = read_card(propose_card(read_graph(exported), "mine"))
-    template = WorkflowTemplate(name="mine", card=card, graph=read_graph(exported))
+    derived = derive(read_graph(exported), bundled_table(), {}, label="mine")
+    card = read_card(derived.fields)
+    template = WorkflowTemplate(name="mine", card=card, graph=derived.graph)
     assert fusible(template) is None
     assert card.negative == ("own" if guidance > 1 else "none")
     request = replace(example(template), size=replace(example(template).size, width=208, height=144))

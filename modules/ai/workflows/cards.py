@@ -48,7 +48,8 @@ class Memory:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """What a card says. ``roles`` names the inputs that carry a request; ``rowwise`` the node classes that
-    the operator vouches for: they work on each picture of a batch by itself."""
+    the operator vouches for: they work on each picture of a batch by itself; ``enhance_prompt``: a language
+    model in the graph rewrites what people wrote."""
 
     label: str
     kind: Kind
@@ -65,18 +66,43 @@ class ModelCard:
     memory: Memory | None = None
     nsfw: bool = False
     rowwise: frozenset[str] = frozenset()
+    enhance_prompt: bool = False
 
     def places(self, role: Role) -> tuple[NodeInput, ...]:
         """The inputs of a role, none if the card does not name it."""
         return self.roles.get(role, ())
 
 
-def read_card(text: str) -> ModelCard:
-    """The card in a TOML text. Raises `BadCard`, which names the field."""
+def read_fields(text: str) -> dict[str, Any]:
+    """The fields in a card's TOML text, whatever they are. Raises `BadCard`."""
     try:
-        table = _Table(tomllib.loads(text), "")
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadCard(f"not TOML: {error}") from error
+
+
+def is_whole(fields: Mapping[str, Any]) -> bool:
+    """Whether a card says all that is needed, so that nothing is derived from its graph."""
+    kind = fields.get("kind")
+    needed = {"label", "kind", "roles", *(() if kind == "upscale" else ("steps",))}
+    return needed | ({"sizes"} if kind == "imagine" else set()) <= set(fields)
+
+
+def written_kind(fields: Mapping[str, Any]) -> Kind | None:
+    """The kind that a card names, None if it names none. Raises `BadCard`."""
+    kind: Kind | None = _Table(dict(fields), "").choice("kind", get_args(Kind)) if "kind" in fields else None
+    return kind
+
+
+def written_places(fields: Mapping[str, Any]) -> dict[Role, tuple[NodeInput, ...]]:
+    """The roles that a card names, of whatever else it says. Raises `BadCard`."""
+    roles = _Table(dict(fields), "").table("roles") if "roles" in fields else _Table({}, "")
+    return {role: _read_places(roles, role) for role in ROLES if role in roles.values}
+
+
+def read_card(fields: Mapping[str, Any]) -> ModelCard:
+    """The card of a file's fields. Raises `BadCard`, which names the field."""
+    table = _Table(dict(fields), "")
     kind: Kind = table.choice("kind", get_args(Kind))
     count = _read_count(table, kind)
     sizes, default = _read_sizes(table, kind)
@@ -98,6 +124,7 @@ def read_card(text: str) -> ModelCard:
         memory=_read_memory(memory) if memory else None,
         nsfw=table.flag("nsfw", default=False),
         rowwise=frozenset(table.texts("rowwise", default=[])),
+        enhance_prompt=table.flag("enhance_prompt", default=False),
     )
     for part in (table, roles, *([memory] if memory else [])):
         part.refuse_the_rest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -49,6 +50,9 @@ class Node:
 Graph: TypeAlias = Mapping[str, Node]
 
 
+_HALF = re.compile("[\ud800-\udfff]")  # no log, file or request takes one
+
+
 class BadGraph(ValueError):
     """The file is no graph in API format; the message names node and input."""
 
@@ -61,12 +65,19 @@ def read_graph(data: JSON) -> dict[str, Node]:
         raise BadGraph("this is the editor's own format; in ComfyUI choose Export (API)")
     graph = {str(node_id): _read_node(str(node_id), node) for node_id, node in data.items()}
     for node_id, node in graph.items():
+        if any(map(_HALF.search, (node_id, node.class_type, node.title, *_texts(node)))):
+            raise BadGraph("it has half a character in it (a lone surrogate)")
         for name, link in node.links():
             if link.node not in graph:
                 raise BadGraph(
                     f"node {node_id}, input {name}: it links to node {link.node}, which is not there"
                 )
     return graph
+
+
+def _texts(node: Node) -> Iterator[str]:
+    yield from node.inputs
+    yield from (value for value in node.inputs.values() if isinstance(value, str))
 
 
 def _read_node(node_id: str, data: JSON) -> Node:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput
 
@@ -32,6 +36,15 @@ class Lack:
     def is_file(self) -> bool:
         """Whether it is a model file, by its name."""
         return self.value.lower().endswith(FILE_ENDINGS)
+
+
+@cache
+def bundled_table() -> Table:
+    """ComfyUI 0.33.0's own nodes, for when no server has been asked: names, types, defaults, choices and
+    outputs. Model files are not among its choices."""
+    packed = Path(__file__).with_name("node_table.json.gz").read_bytes()
+    table: dict[str, dict[str, JSON]] = json.loads(gzip.decompress(packed))
+    return table
 
 
 def lacks(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lack]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from modules.ai.comfy.preflight import ServerReport, inspect
-from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.cards import read_card, read_fields
 from modules.ai.workflows.graph import read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.comfy_server import ServerProfile
@@ -207,7 +207,7 @@ async def test_a_wrong_choice_in_a_graph_is_told() -> None:
 
 async def test_a_card_bounds_what_the_operator_asks_for() -> None:
     card = 'label = "x"\nkind = "upscale"\nmax_batch = 3\n[roles]\nsources = "1.image"\noutput = "4.images"\n'
-    mine = WorkflowTemplate(name="mine", card=read_card(card), graph=SHIPPED["upscale"].graph)
+    mine = WorkflowTemplate(name="mine", card=read_card(read_fields(card)), graph=SHIPPED["upscale"].graph)
     report = await report_of(GOOD, templates={"mine": mine}, max_batch=8)
     assert report.limits == {"mine": 3}
 

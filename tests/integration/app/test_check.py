@@ -471,20 +471,23 @@ async def test_missing_gguf_nodes_are_told(tmp_path: Path) -> None:
         assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there" in told
 
 
-def test_cards_that_are_wrong_and_graphs_without_one_are_told(tmp_path: Path) -> None:
+def test_faulty_files_are_told_and_what_was_derived_is_shown(tmp_path: Path) -> None:
     for name in ("flux.toml", "flux.json", "z-image.json", "upscale.json"):
         shutil.copy(ROOT / "flujos" / name, tmp_path / name)
     (tmp_path / "upscale.toml").write_text('label = "x"\nkind = "picture"\n')
     (tmp_path / "nothing.json").write_text("{}")
     templates, found = inspect_models(tmp_path)
     sections = [Section(title="Models", findings=found)]
-    assert list(templates) == ["flux"]
-    assert faults(sections).startswith("upscale.toml: kind")
-    (proposed,) = [finding for finding in found if finding.detail]
-    assert "z-image.json has no card" in proposed.what
-    assert "nothing.json has no card" in hints(sections)
-    (tmp_path / "z-image.toml").write_text(proposed.detail)
-    assert "z-image" in inspect_models(tmp_path)[0]
+    assert list(templates) == ["flux", "z-image"]
+    assert [line.partition(": ")[0] for line in faults(sections).splitlines()] == [
+        "nothing.json",
+        "upscale.toml",
+    ]
+    assert "upscale.toml: kind: 'picture' is none of imagine, edit, upscale" in faults(sections)
+    (derived,) = [finding for finding in found if finding.detail]
+    assert derived.what.startswith("z-image (imagine) is OK")
+    assert derived.detail.splitlines()[1].startswith("prompt 4.text; ")
+    assert "8 steps" in derived.detail
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:

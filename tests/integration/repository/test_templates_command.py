@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from modules.ai.workflows.editor_format.document import MOST_NODES
+
 ROOT = Path(__file__).parents[3]
 
 SHARED: dict[str, Any] = {
@@ -67,12 +69,13 @@ def asked(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """One file of each fate, and one that is no workflow file."""
-    odd = {"class_type": "EmptyLatentImage", "inputs": {"width": 513, "height": 512, "batch_size": 1}}
+    inputs = SHARED["5"]["inputs"]
+    seedless = {"class_type": "KSampler", "inputs": {**inputs, "seed": ["1", 0]}}
     unknown = {"class_type": "NobodyKnowsIt", "inputs": {"image": ["6", 0]}}
     files = {
         "Shared by all.json": SHARED,
         "alone.json": graph(n6b=unknown, n7={"class_type": "SaveImage", "inputs": {"images": ["6b", 0]}}),
-        "odd_size.json": graph(n4=odd),
+        "no_seed.json": graph(n5=seedless),
         "no_saver.json": graph(n7={"class_type": "PreviewAny", "inputs": {"source": ["6", 0]}}),
         "notes.txt": "not a workflow",
     }
@@ -90,13 +93,13 @@ def test_each_file_has_its_kind_and_what_stands_in_its_way(folder: Path) -> None
     assert templates["alone.json"]["loadable"]
     assert not templates["alone.json"]["fusible"]
     assert "NobodyKnowsIt" in templates["alone.json"]["why_not_fusible"]
-    assert templates["odd_size.json"]["kind"] == "imagine"
-    assert not templates["odd_size.json"]["loadable"]
-    assert "513×512 is not a multiple" in templates["odd_size.json"]["why_not_loadable"]
+    assert templates["no_seed.json"]["kind"] is None
+    assert not templates["no_seed.json"]["loadable"]
+    assert "node 5 (KSampler): its seed is nowhere to be set" in templates["no_seed.json"]["why_not_loadable"]
     assert templates["no_saver.json"]["kind"] is None
     assert "SaveImage" in templates["no_saver.json"]["why_not_loadable"]
     assert counts == {
-        "files": 4, "imagine": 3, "edit": 0, "upscale": 0, "loadable": 2, "fusible": 1, "crashed": 0
+        "files": 4, "imagine": 2, "edit": 0, "upscale": 0, "loadable": 2, "fusible": 1, "crashed": 0
     }  # fmt: skip
 
 
@@ -106,8 +109,8 @@ def test_people_get_a_line_a_file_and_the_counts(folder: Path) -> None:
     lines = ran.stdout.splitlines()
     assert lines[0] == "Shared by all.json (imagine): fusible"
     assert lines[1].startswith("alone.json (imagine): one by one: ")
-    assert lines[2].startswith("no_saver.json (no kind): not loadable: ")
-    assert lines[-1] == "4 files, 3 imagine, 0 edit, 0 upscale, 2 loadable, 1 fusible, 0 crashed"
+    assert lines[3].startswith("no_seed.json (no kind): not loadable: ")
+    assert lines[-1] == "4 files, 2 imagine, 0 edit, 0 upscale, 2 loadable, 1 fusible, 0 crashed"
     assert len(lines) == 5
 
 
@@ -138,7 +141,7 @@ def test_a_hostile_file_is_a_line_and_the_others_are_still_judged(folder: Path) 
         assert 0 < len(templates[name]["why_not_loadable"]) < 350, name
     assert "larger than" in templates["large.json"]["why_not_loadable"]
     assert "depends on itself" in templates["loop.json"]["why_not_loadable"]
-    assert "editor's own format" in templates["editor.json"]["why_not_loadable"]
+    assert "nothing in it is saved" in templates["editor.json"]["why_not_loadable"]
     assert (counts["files"], counts["fusible"], counts["crashed"]) == (15, 1, 0)
 
 
@@ -151,10 +154,12 @@ def test_what_never_ends_is_not_read(folder: Path) -> None:
     assert templates["zeros.json"]["why_not_loadable"] == "it is not a file"
 
 
-def test_ten_thousand_nodes_are_judged_in_seconds(tmp_path: Path) -> None:
-    (tmp_path / "chain.json").write_text(json.dumps(chained(10_000)))
+def test_thousands_of_nodes_are_judged_in_seconds(tmp_path: Path) -> None:
+    for name, count in (("chain", MOST_NODES - len(SHARED)), ("longer", MOST_NODES)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(chained(count)))
     templates, _ = asked(tmp_path)
     assert templates["chain.json"]["fusible"]
+    assert f"at most {MOST_NODES} are read" in templates["longer.json"]["why_not_loadable"]
 
 
 def test_words_from_a_file_stay_on_their_line_and_on_the_screen(tmp_path: Path) -> None:

@@ -6,30 +6,37 @@ import json
 import logging
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from modules.ai.models.loading import cardless, load_template, load_templates, offers
-from modules.ai.models.proposals import NoProposal, propose_card
+from modules.ai.models.derivation import derive
+from modules.ai.models.loading import load_model, load_templates, offers, read_models
 from modules.ai.workflows.cards import Memory, read_card
 from modules.ai.workflows.graph import Link, read_graph, write_graph
+from modules.ai.workflows.node_table import bundled_table
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import Size
 from tests.workflow_graphs import FLUJOS, SHIPPED, Exported, exported, node, refusals
 
 
 def place(folder: Path, name: str = "flux", *, card: str | None = None, graph: Any = None) -> Path:
-    """Copy a shipped model to a folder, its card or graph replaced."""
+    """Copy a shipped model to a folder, its card or graph replaced; the workflow file."""
     shutil.copy(FLUJOS / f"{name}.toml", folder)
     shutil.copy(FLUJOS / f"{name}.json", folder)
     if card is not None:
         (folder / f"{name}.toml").write_text(card, encoding="utf-8")
     if graph is not None:
         (folder / f"{name}.json").write_text(json.dumps(graph), encoding="utf-8")
-    return folder / f"{name}.toml"
+    return folder / f"{name}.json"
+
+
+def load(file: Path) -> WorkflowTemplate:
+    return load_model(file).template
 
 
 CARD = (FLUJOS / "flux.toml").read_text(encoding="utf-8")
@@ -79,7 +86,6 @@ def test_a_tiny_memory_still_takes_one() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (('label = "FLUX.2 Klein"', ""), "flux.toml: label is missing"),
         (('label = "FLUX.2 Klein"', "label = 3"), "flux.toml: label: 3 is not of the right kind (str)"),
         (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is none of imagine, edit, upscale"),
         (("steps = 4", "steps = 5"), "flux.toml: steps: 5, but the graph says 4 (node 9)"),
@@ -108,71 +114,72 @@ def test_a_card_that_does_not_fit_is_told_by_file_and_field(
 ) -> None:
     assert change[0] in CARD
     with pytest.raises(BadWorkflow, match=re.escape(told)):
-        load_template(place(tmp_path, card=CARD.replace(*change)))
+        load(place(tmp_path, card=CARD.replace(*change)))
 
 
 @pytest.mark.parametrize(
     ("graph", "told"),
     [
-        ([], "flux.json: this is not a graph in API format"),
-        ({"nodes": [], "links": []}, "this is the editor's own format; in ComfyUI choose Export (API)"),
-        ({"1": {"inputs": {}}}, "flux.json: node 1 has no class_type"),
+        ([], "flux.json: there is no ComfyUI workflow in it"),
+        ({"nodes": [], "links": []}, "flux.json: nothing in it is saved or shown"),
+        ({"1": node("X"), "2": {}}, "flux.json: node 2 has no class_type"),
         ({"1": node("X", a=["2", 0])}, "flux.json: node 1, input a: it links to node 2, which is not there"),
-        ({"1": node("X", a=["2", 0]), "2": node("X", a=["1", 0])}, "depends on itself"),
+        (
+            {"1": node("X", a=["2", 0]), "2": node("X", a=["1", 0]), "3": node("SaveImage", images=["1", 0])},
+            "depends on itself",
+        ),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_graph_is_told(tmp_path: Path, graph: Any, told: str) -> None:
     with pytest.raises(BadWorkflow, match=re.escape(told)):
-        load_template(place(tmp_path, graph=graph))
+        load(place(tmp_path, graph=graph))
 
 
 def test_two_numbers_are_a_size_and_a_name_with_a_number_is_a_link(tmp_path: Path) -> None:
     graph = write_graph(SHIPPED["flux"].graph)
-    graph["50"] = node("SomebodysSize", size=[1024, 1024], flag=["4", True], link=["4", 0])
-    (kept,) = [n for n in load_template(place(tmp_path, graph=graph)).graph.values() if "size" in n.inputs]
-    assert kept.inputs == {"size": [1024, 1024], "flag": ["4", True], "link": Link("4", 0)}
+    last = graph["13"]["inputs"]["images"]
+    graph["50"] = node("SomebodysSize", size=[1024, 1024], flag=["4", True], link=last)
+    graph["13"]["inputs"]["images"] = ["50", 0]
+    (kept,) = [n for n in load(place(tmp_path, graph=graph)).graph.values() if "size" in n.inputs]
+    assert kept.inputs == {"size": [1024, 1024], "flag": ["4", True], "link": Link(*last)}
 
 
-def test_all_faults_are_told_together_and_a_missing_graph_by_name(tmp_path: Path) -> None:
+def test_a_faulty_model_is_told_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     place(tmp_path, "flux", card=CARD.replace("steps = 4", "steps = 9"))
     place(tmp_path, "z-image")
-    (tmp_path / "z-image.json").unlink()
-    with pytest.raises(BadWorkflow) as caught:
-        load_templates(tmp_path)
-    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
-        "flux.toml",
-        "z-image.json",
+    shutil.copy(FLUJOS / "upscale.toml", tmp_path)
+    assert list(load_templates(tmp_path)) == ["z-image"]
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert told == [
+        "a model is left out: flux.toml: steps: 9, but the graph says 4 (node 9)",
+        "a model is left out: upscale.toml: there is no workflow beside it (upscale.json)",
     ]
 
 
-def test_an_empty_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadWorkflow, match=r"a model is NAME\.toml and NAME\.json"):
+def test_without_any_model_all_faults_are_told_together(tmp_path: Path) -> None:
+    place(tmp_path, "flux", card=CARD.replace("steps = 4", "steps = 9"))
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(BadWorkflow) as caught:
         load_templates(tmp_path)
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines[:2]] == ["broken.json", "flux.toml"]
+    assert lines[2].endswith("no model there (a model is a workflow file, NAME.json)")
 
 
 def test_a_source_that_cannot_be_left_out_is_told(tmp_path: Path) -> None:
     graph = write_graph(SHIPPED["flux_edit"].graph)
     graph["33"] = node("ControlNet", conditioning=["23", 0], image=["31", 0])
     with pytest.raises(BadWorkflow, match=r"source_count: node 30 .* cannot be left out"):
-        load_template(place(tmp_path, "flux_edit", graph=graph))
+        load(place(tmp_path, "flux_edit", graph=graph))
 
 
 def test_files_saved_on_windows_are_read(tmp_path: Path) -> None:
-    card_file = place(tmp_path)
-    for file in (card_file, card_file.with_suffix(".json")):
+    workflow = place(tmp_path)
+    for file in (workflow, workflow.with_suffix(".toml")):
         file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
-    assert load_template(card_file).graph.keys() == SHIPPED["flux"].graph.keys()
-
-
-def test_dropping_in_two_files_makes_one_more_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    place(tmp_path)
-    for kind in ("toml", "json"):
-        shutil.copy(FLUJOS / f"z-image.{kind}", tmp_path / f"my-model.{kind}")
-    shutil.copy(FLUJOS / "flux.json", tmp_path / "lonely.json")
-    with caplog.at_level(logging.WARNING):
-        assert list(load_templates(tmp_path)) == ["flux", "my-model"]
-    assert cardless(tmp_path) == ["lonely"]
-    assert "lonely.json has no card: python bot.py check proposes one" in caplog.text
+    assert load(workflow).graph.keys() == SHIPPED["flux"].graph.keys()
 
 
 def test_the_operator_is_told_once_what_runs_one_by_one(
@@ -187,29 +194,78 @@ def test_the_operator_is_told_once_what_runs_one_by_one(
     assert "dpm_adaptive chooses its steps" in told.getMessage()
 
 
-# ── proposals ───────────────────────────────────────────────────────────────────────────────────
+# ── without a card ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
-def test_the_roles_of_the_shipped_models_are_guessed_right(name: str) -> None:
-    card = SHIPPED[name].card
-    guess = read_card(propose_card(SHIPPED[name].graph, name))
-    assert guess.roles == card.roles
-    assert (guess.kind, guess.steps) == (card.kind, card.steps)
+def test_without_their_cards_the_shipped_models_offer_the_same(tmp_path: Path, name: str) -> None:
+    shutil.copy(FLUJOS / f"{name}.json", tmp_path)
+    ours, derived = SHIPPED[name].card, load(tmp_path / f"{name}.json").card
+    assert derived.roles == ours.roles
+    assert (derived.kind, derived.steps, derived.negative) == (ours.kind, ours.steps, ours.negative)
+    assert (derived.source_count, derived.upscale) == (ours.source_count, ours.upscale)
+    assert derived.default_size == ours.default_size
 
 
 @settings(max_examples=100)
 @given(exported())
-def test_the_roles_of_an_exported_workflow_are_guessed_right(drawn: Exported) -> None:
-    guess = read_card(propose_card(read_graph(drawn.graph), "mine"))
+def test_the_roles_of_an_exported_workflow_are_derived(drawn: Exported) -> None:
     card = drawn.template.card
+    derived = read_card(derive(read_graph(drawn.graph), bundled_table(), {}, label="mine").fields)
     for role in ("prompt", "seed", "width", "height", "batch"):
-        assert set(guess.places(role)) == set(card.places(role)), role
-    assert guess.negative in ("own", "none")
+        assert set(derived.places(role)) == set(card.places(role)), role
+    assert derived.negative in ("own", "none")
 
 
-def test_a_graph_that_no_card_can_describe_is_refused_in_words() -> None:
-    with pytest.raises(NoProposal, match="SaveImage"):
-        propose_card(read_graph({"1": node("LoadImage", image="x.png")}), "x")
-    with pytest.raises(NoProposal, match="CLIPTextEncode"):
-        propose_card(read_graph({"1": node("Noise"), "2": node("SaveImage", images=["1", 0])}), "x")
+def test_a_card_overrides_single_fields_of_what_is_derived(tmp_path: Path) -> None:
+    file = tmp_path / "flux.json"
+    shutil.copy(FLUJOS / "flux.json", file)
+    derived = load(file).card
+    written = 'label = "Mine"\n[memory]\nbase_gb = 4\nper_image_gb = 1\n[roles]\nbatch = "6.batch_size"\n'
+    file.with_suffix(".toml").write_text(written)
+    assert load(file).card == replace(
+        derived, label="Mine", memory=Memory(base_gb=4.0, per_image_gb=1.0), roles=load(file).card.roles
+    )
+    assert load(file).card.roles == derived.roles
+
+
+@pytest.mark.parametrize(
+    ("stem", "name", "label"),
+    [
+        ("dream", "dream", "Dream"),
+        ("sdxl_simple", "sdxl_simple", "Sdxl Simple"),
+        ("My Flux", "my-flux", "My Flux"),
+        ("Ñandú (v2)", "nandu-v2", "Ñandú (v2)"),
+        ("写真", "0e7bbf4a", "写真"),
+        ("x" * 60, f"{'x' * 39}-", "X" + "x" * 59),
+    ],
+)
+def test_a_file_with_any_name_makes_a_model(tmp_path: Path, stem: str, name: str, label: str) -> None:
+    shutil.copy(FLUJOS / "flux.json", tmp_path / f"{stem}.json")
+    ((found, template),) = load_templates(tmp_path).items()
+    assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,47}", found)
+    assert found.startswith(name) or name == "0e7bbf4a"
+    assert template.card.label == label
+
+
+def test_two_files_with_one_name_are_told(tmp_path: Path) -> None:
+    for stem in ("my-flux", "My Flux"):
+        shutil.copy(FLUJOS / "flux.json", tmp_path / f"{stem}.json")
+    models, faults = read_models(tmp_path)
+    assert list(models) == ["my-flux"]
+    assert faults == ["my-flux.json: its model would be called my-flux, as that of My Flux.json is"]
+
+
+def test_what_no_card_can_describe_is_told_by_node_and_field(tmp_path: Path) -> None:
+    told: list[tuple[dict[str, Any], str]] = [
+        (
+            {"1": node("LoadAudio", audio="x.mp3"), "2": node("SaveAudio", audio=["1", 0])},
+            "it saves no picture",
+        ),
+        ({"1": node("EmptyImage"), "2": node("SaveImage", images=["1", 0])}, "write kind and roles"),
+    ]
+    for graph, sentence in told:
+        file = tmp_path / "x.json"
+        file.write_text(json.dumps(graph))
+        with pytest.raises(BadWorkflow, match=sentence):
+            load(file)

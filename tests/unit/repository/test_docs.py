@@ -118,7 +118,7 @@ def test_commands_that_are_to_be_typed_exist(path: Path) -> None:
 def test_the_card_with_every_key_is_one_that_is_read_and_names_them_all() -> None:
     guide = text(ROOT / "docs" / "add-a-model.md")
     (card,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
-    assert cards.read_card(card).label == "Dream"
+    assert cards.read_card(cards.read_fields(card)).label == "Dream"
     written = set(re.findall(r"^(?:# )?(\w+) =", card, re.MULTILINE))
     source = text(ROOT / "modules" / "ai" / "workflows" / "cards.py")
     asked = set(re.findall(r'\.(?:text|texts|choice|whole|number|flag|get)\(\s*"(\w+)"', source))

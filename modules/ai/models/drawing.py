@@ -1,0 +1,73 @@
+"""A workflow as its author drew it: the graph, the node table that explains it, and its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, in_order, named, upstream
+from modules.ai.workflows.node_table import Table, inputs_of
+
+
+class Underivable(ValueError):
+    """Something a card needs cannot be told from the graph; the message names the node in the way and the
+    field of the card to write."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A graph and the node classes in it. ``output`` is where the finished picture arrives."""
+
+    graph: Graph
+    table: Table
+    output: NodeInput
+
+    @cached_property
+    def order(self) -> list[str]:
+        """The nodes that the output depends on, each after those that it depends on itself."""
+        used = upstream(self.graph, [self.output.node])
+        return [node_id for node_id in in_order(self.graph) if node_id in used]
+
+    def node(self, node_id: str) -> Node:
+        """A node by its id."""
+        return self.graph[node_id]
+
+    def named(self, node_id: str) -> str:
+        """How a sentence speaks of a node."""
+        return named(self.graph, node_id)
+
+    def title(self, node_id: str) -> str:
+        """The title that the author gave a node, empty if it is that of its class."""
+        node = self.graph[node_id]
+        usual = (self.table.get(node.class_type) or {}).get("display_name")
+        return "" if node.title in (usual, node.class_type) else node.title
+
+    def whole(self, place: NodeInput) -> int | None:
+        """The whole number that stands in an input, None if there is none."""
+        value = self.graph[place.node].inputs.get(place.input)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def specs(self, node_id: str) -> Mapping[str, JSON]:
+        """The inputs of a node's class by name, as the table has them."""
+        return inputs_of(self.table.get(self.graph[node_id].class_type) or {})
+
+    def outputs(self, node_id: str) -> list[JSON]:
+        """The types of what a node gives, nothing for an unknown class."""
+        outputs = (self.table.get(self.graph[node_id].class_type) or {}).get("output")
+        return outputs if isinstance(outputs, list) else []
+
+    def type_of(self, link: Link) -> str:
+        """The type of what a link carries, empty if it is not known."""
+        outputs = self.outputs(link.node)
+        kind = outputs[link.slot] if 0 <= link.slot < len(outputs) else ""
+        return kind if isinstance(kind, str) else ""
+
+    def conditionings(self, node_id: str) -> Iterator[tuple[str, Link]]:
+        """The inputs of a node that take a conditioning."""
+        for name, link in self.graph[node_id].links():
+            kind = self.type_of(link)
+            if kind == "CONDITIONING" or (
+                not kind and name.startswith(("conditioning", "positive", "negative"))
+            ):
+                yield name, link

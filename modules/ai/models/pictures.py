@@ -1,0 +1,228 @@
+"""The pictures of a workflow: which come out, which people give, and how much larger it makes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from modules.ai.fusion.sources import LOADER, SourceNeeded, without_source
+from modules.ai.models.drawing import Drawing, Underivable
+from modules.ai.workflows.graph import Graph, Link, NodeInput, consumers, named, upstream
+from modules.ai.workflows.node_table import Table
+
+_SAVERS = ("SaveImage", "SaveImageAdvanced", "SaveImageWebsocket")
+_SHOWER = "PreviewImage"
+_OTHER = re.compile(
+    r"Video|WEBM|AnimatedWEBP|AnimatedPNG|VHS_|Audio|GLB|3D|Gaussian|PointCloud|Mesh|SVG|Latent|Text|Lora|LoRA"
+)
+"""In the name of a node that saves something else than a picture."""
+
+_FRAMES = ("length", "video_frames")
+_CUT = frozenset({"ImageFromBatch", "GetImageRangeFromBatch", "LatentFromBatch"})
+_REPEATING = {"RepeatLatentBatch": "amount", "RepeatImageBatch": "amount", "LatentCutToBatch": ""}
+
+
+def output_of(graph: Graph, table: Table) -> NodeInput:
+    """Where the finished picture arrives. Raises `Underivable` if that is nowhere, or several are made."""
+    places = [
+        NodeInput(node_id, "images")
+        for node_id, node in graph.items()
+        if (node.class_type in _SAVERS or _saves_pictures(node.class_type, table))
+        and isinstance(node.inputs.get("images"), Link)
+    ]
+    other = [n for n, node in graph.items() if _saves_other(node.class_type, table)]
+    if other and not places:
+        raise Underivable(f"{named(graph, other[0])}: it saves no picture, and only pictures can be made")
+    if other:
+        raise Underivable(f"{named(graph, other[0])}: it saves more than pictures: write roles.output")
+    if not places:
+        places = [
+            NodeInput(node_id, "images")
+            for node_id, node in graph.items()
+            if node.class_type == _SHOWER and isinstance(node.inputs.get("images"), Link)
+        ]
+    if not places:
+        raise Underivable(f"no {', '.join((*_SAVERS, _SHOWER))} was found")
+    return _last(graph, places)
+
+
+def _saves_pictures(class_type: str, table: Table) -> bool:
+    """Whether another pack's node saves pictures."""
+    entry = table.get(class_type) or {}
+    return bool(entry.get("output_node")) and "Save" in class_type and not _OTHER.search(class_type)
+
+
+def _saves_other(class_type: str, table: Table) -> bool:
+    entry = table.get(class_type)
+    ends = (
+        entry.get("output_node") if entry is not None else class_type.startswith(("Save", "VHS_VideoCombine"))
+    )
+    return (
+        bool(ends)
+        and class_type.startswith(("Save", "VHS_", "Preview3D", "PreviewAudio"))
+        and bool(_OTHER.search(class_type))
+    )
+
+
+def _last(graph: Graph, places: list[NodeInput]) -> NodeInput:
+    """The one that is made of all the others, if there is one: those before it are on the way."""
+    made = {place: upstream(graph, [_image(graph, place).node]) for place in places}
+    for place in places:
+        if all(_image(graph, other).node in made[place] for other in places):
+            return place
+    nodes = ", ".join(named(graph, place.node) for place in places)
+    raise Underivable(f"{len(places)} different pictures are made ({nodes}): write roles.output")
+
+
+def _image(graph: Graph, place: NodeInput) -> Link:
+    link = graph[place.node].inputs[place.input]
+    assert isinstance(link, Link)
+    return link
+
+
+def refuse_frames(drawing: Drawing, notes: list[str]) -> None:
+    """Raise `Underivable` if the picture is one of the many of a video; note where several are made."""
+    if any(drawing.node(node_id).class_type in _CUT for node_id in drawing.order):
+        return
+    for node_id in drawing.order:
+        for name in _FRAMES:
+            frames = drawing.whole(NodeInput(node_id, name))
+            if frames is not None and frames > 1 and "LATENT" in drawing.outputs(node_id):
+                raise Underivable(f"{drawing.named(node_id)}: it makes a video of {frames} frames")
+        repeat = _REPEATING.get(drawing.node(node_id).class_type)
+        if repeat is not None and (not repeat or drawing.whole(NodeInput(node_id, repeat)) != 1):
+            notes.append(f"{drawing.named(node_id)}: it makes several pictures of one request; one is kept")
+
+
+# ── the pictures that people give ───────────────────────────────────────────────────────────────
+
+_STYLING = frozenset({"CLIPVisionEncode", "IPAdapter", "IPAdapterAdvanced", "ReduxAdvanced"})
+
+
+def sources_of(drawing: Drawing, notes: list[str]) -> tuple[list[NodeInput], int]:
+    """The loaders of the pictures that people give, in their order, and how many of them are needed.
+
+    A picture that is a mask or a style beside another one is the author's own and stays.
+    """
+    loaders = [n for n in drawing.order if drawing.node(n).class_type == LOADER]
+    main = [n for n in loaders if not _is_furniture(drawing, n)] or loaders
+    for node_id in loaders:
+        if node_id not in main:
+            name = drawing.node(node_id).inputs.get("image")
+            notes.append(f"{drawing.named(node_id)}: its picture {name} is the author's, and stays")
+    main.sort(key=lambda node_id: (_rank(drawing, node_id), _number(node_id)))
+    optional = [n for n in main if _can_go(drawing.graph, n, drawing.output.node)]
+    needed = [n for n in main if n not in optional] or optional[:1]
+    ordered = [*needed, *(n for n in optional if n not in needed)]
+    return [NodeInput(node_id, "image") for node_id in ordered], len(needed)
+
+
+def _is_furniture(drawing: Drawing, node_id: str) -> bool:
+    used = [(place, slot) for place, slot in consumers(drawing.graph, node_id) if place.node in drawing.order]
+    return all(slot == 1 or drawing.node(place.node).class_type in _STYLING for place, slot in used)
+
+
+def _rank(drawing: Drawing, node_id: str) -> int:
+    """The number in the name of the input that a picture goes to, such as image2; 0 if there is none."""
+    seen, todo = {node_id}, [node_id]
+    while todo:
+        for place, _ in consumers(drawing.graph, todo.pop(0)):
+            found = re.search(r"image_?(\d+)$", place.input)
+            if found:
+                return int(found[1])
+            if place.node not in seen and "IMAGE" in [*drawing.outputs(place.node), "IMAGE"][:1]:
+                seen.add(place.node)
+                todo.append(place.node)
+    return 0
+
+
+def _number(node_id: str) -> tuple[int, str]:
+    return (int(node_id), "") if node_id.isdecimal() else (2**62, node_id)
+
+
+def _can_go(graph: Graph, loader: str, output: str) -> bool:
+    try:
+        without_source(graph, loader, output)
+    except SourceNeeded:
+        return False
+    return True
+
+
+# ── enlarging ───────────────────────────────────────────────────────────────────────────────────
+
+_ENLARGING: Mapping[str, tuple[str, str]] = {
+    "ImageScaleBy": ("image", "scale_by"),
+    "LatentUpscaleBy": ("samples", "scale_by"),
+    "UltimateSDUpscale": ("image", "upscale_by"),
+    "UltimateSDUpscaleCustomSample": ("image", "upscale_by"),
+}
+_THROUGH: Mapping[str, str] = {
+    "ImageBlur": "image",
+    "ImageSharpen": "image",
+    "JoinImageWithAlpha": "image",
+    "KSampler": "latent_image",
+    "KSamplerAdvanced": "latent_image",
+    "SamplerCustom": "latent_image",
+    "SamplerCustomAdvanced": "latent_image",
+    "SeedVR2PostProcessing": "images",
+    "SeedVR2Preprocess": "resized_images",
+    "UltimateSDUpscaleNoUpscale": "upscaled_image",
+    "VAEDecode": "samples",
+    "VAEDecodeTiled": "samples",
+    "VAEEncode": "pixels",
+    "VAEEncodeTiled": "pixels",
+}
+_UPSCALERS = frozenset({"UltimateSDUpscale", "UltimateSDUpscaleCustomSample", "SeedVR2Conditioning"})
+_FACTOR = re.compile(r"(?<![0-9a-z])x(\d)(?!\d)|(?<![0-9a-z])(\d)x(?!\d)")
+
+
+def is_upscaler(drawing: Drawing) -> bool:
+    """Whether it only enlarges the picture that it is given, whatever words stand beside that."""
+    if not any(drawing.node(node_id).class_type in _UPSCALERS for node_id in drawing.order):
+        return False
+    try:
+        return upscale_of(drawing) > 1
+    except Underivable:
+        return False
+
+
+def upscale_of(drawing: Drawing) -> float:
+    """How many times as long the sides get. Raises `Underivable` where that is not known."""
+    link = drawing.node(drawing.output.node).inputs.get(drawing.output.input)
+    factor = 1.0
+    while isinstance(link, Link) and drawing.node(link.node).class_type != LOADER:
+        name, by = _step_of(drawing, link.node)
+        if by is None:
+            raise Underivable(
+                f"{drawing.named(link.node)}: it reads no words, and how much larger it makes a picture is "
+                f"not known: write upscale, or kind and roles"
+            )
+        factor, link = factor * by, drawing.node(link.node).inputs.get(name)
+    if factor <= 1:
+        raise Underivable("it reads no words, and makes no larger picture: write kind and roles")
+    return factor
+
+
+def _step_of(drawing: Drawing, node_id: str) -> tuple[str, float | None]:
+    """The input of a node that carries the picture, and by what the node multiplies its sides."""
+    node = drawing.node(node_id)
+    if node.class_type in _THROUGH:
+        return _THROUGH[node.class_type], 1.0
+    if node.class_type == "ImageUpscaleWithModel":
+        return "image", _factor_of_model(drawing, node.inputs.get("upscale_model"))
+    if node.class_type == "ResizeImageMaskNode":
+        by_factor = node.inputs.get("resize_type") == "scale by multiplier"
+        return "input", _number_in(node.inputs.get("resize_type.multiplier")) if by_factor else None
+    name, by = _ENLARGING.get(node.class_type, ("", ""))
+    return name, _number_in(node.inputs.get(by))
+
+
+def _number_in(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _factor_of_model(drawing: Drawing, model: object) -> float | None:
+    """What an upscaling model multiplies by, as its file's name says: 4x-UltraSharp, RealESRGAN_x2plus."""
+    name = drawing.node(model.node).inputs.get("model_name") if isinstance(model, Link) else None
+    found = _FACTOR.search(name.lower()) if isinstance(name, str) else None
+    return float(found[1] or found[2]) if found else None

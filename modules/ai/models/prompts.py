@@ -1,0 +1,180 @@
+"""Where a person's words go in a workflow, and which of its texts stay the author's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from modules.ai.models.drawing import Drawing, Underivable
+from modules.ai.models.sampling import draws_noise, sides
+from modules.ai.workflows.graph import Link, NodeInput
+
+Side = Literal["positive", "negative"]
+
+_UNREAD = frozenset({"ConditioningZeroOut"})
+"""Their output holds nothing of the text."""
+
+_TEXTS = re.compile(r"(text|prompt|clip_[lg]|t5xxl|llama|bert|mt5xl|qwen\w*)(_[lg])?|\w*_prompt|prompt_\w*")
+_NO_PROMPT = re.compile(r"system|template|style|instruction|lyrics|tracks|name|prefix|suffix|file|path")
+"""Inputs of text encoders that are not a prompt."""
+
+_AUTHORS = re.compile(r"system|trigger|prefix|suffix|style|template|instruction|lora|quality", re.IGNORECASE)
+_PERSONS = re.compile(r"prompt|user|subject|description", re.IGNORECASE)
+"""What authors call the texts that stay, and those that change."""
+
+_FILLED = {"StringReplace": ("replace",), "TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
+"""The inputs of a text node that a person's words may come from, where not all may be."""
+
+_CARRYING = ("STRING", "COMFY_MATCHTYPE_V3", "*", "")
+"""Types of links that may carry a text."""
+
+
+def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -> list[NodeInput]:
+    """Where a person's prompt goes; nothing if the graph reads no words.
+
+    ``drawing`` still has its nodes of texts. Raises `Underivable` where several texts could be the prompt.
+    """
+    found = {sampler: list(_encoded(drawing, sampler, "positive")) for sampler in samplers}
+    places = list(dict.fromkeys(place for there in found.values() for place in there))
+    origins = {place: _origin(drawing, place, notes) for place in places}
+    chosen = list(dict.fromkeys(origins.values()))
+    if len(chosen) < 2 or _one_text(drawing, chosen) or _one_picture(drawing, found):
+        return chosen
+    told = [place for place in chosen if _is_titled(drawing, place)]
+    if len(told) == 1:
+        return told
+    nodes = " and ".join(drawing.named(node_id) for node_id in dict.fromkeys(place.node for place in chosen))
+    raise Underivable(f"{nodes} each hold a prompt: write roles.prompt")
+
+
+def negative_places(
+    drawing: Drawing, samplers: Sequence[str], prompt: Sequence[NodeInput]
+) -> list[NodeInput]:
+    """Where a person's negative prompt goes; nothing if the graph has none, or several that differ."""
+    found = {sampler: list(_encoded(drawing, sampler, "negative")) for sampler in samplers}
+    places = list(dict.fromkeys(place for there in found.values() for place in there))
+    origins = list(dict.fromkeys(_origin(drawing, place, []) for place in places))
+    chosen = [place for place in origins if place not in prompt]
+    return chosen if _one_text(drawing, chosen) or _one_picture(drawing, found) else []
+
+
+def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
+    """The texts that become the conditionings of one side of a sampler."""
+    links = list(sides(drawing, sampler)[side])
+    seen: set[Link] = set()
+    while links:
+        link = links.pop(0)
+        if link in seen or drawing.node(link.node).class_type in _UNREAD:
+            continue
+        seen.add(link)
+        through = _part_of(drawing, link, side)
+        yield from (NodeInput(link.node, name) for name in _texts(drawing, link.node, through))
+        inputs = dict(drawing.conditionings(link.node))
+        same = {name: value for name, value in inputs.items() if name == through}
+        links += (same if same and "negative" in inputs else inputs).values()
+
+
+def _part_of(drawing: Drawing, link: Link, side: Side) -> Side:
+    """Which of the two conditionings that a node may give a link takes."""
+    given = [slot for slot, kind in enumerate(drawing.outputs(link.node)) if kind == "CONDITIONING"]
+    if not given and {"positive", "negative"} <= set(drawing.node(link.node).inputs):
+        given = [0, 1]
+    if len(given) < 2 or link.slot not in given[:2]:
+        return side
+    return "positive" if link.slot == given[0] else "negative"
+
+
+def _texts(drawing: Drawing, node_id: str, side: Side) -> list[str]:
+    """The inputs of a text encoder that hold a prompt."""
+    specs, inputs = drawing.specs(node_id), drawing.node(node_id).inputs
+    names = [name for name, spec in specs.items() if isinstance(spec, list) and spec[:1] == ["STRING"]]
+    if not specs:
+        names = [name for name in inputs if _TEXTS.fullmatch(name)]
+    prompts = [name for name in names if name in inputs and not _NO_PROMPT.search(name)]
+    negative = [name for name in prompts if "negative" in name]
+    return negative if negative and side == "negative" else [name for name in prompts if name not in negative]
+
+
+# ── the person's part of a text ─────────────────────────────────────────────────────────────────
+
+
+def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
+    """Where a person's words enter the text that arrives at ``place``: there, or in the node before it that
+    holds them."""
+    value = drawing.node(place.node).inputs[place.input]
+    if not isinstance(value, Link):
+        return place
+    parts = list(dict.fromkeys(_parts(drawing, value.node, set())))
+    if not parts:
+        raise Underivable(
+            f"{drawing.named(place.node)}: its text comes from {drawing.named(value.node)}, in which no "
+            f"prompt stands: write roles.prompt"
+        )
+    own = [part for part in parts if not _AUTHORS.search(_called(drawing, part))] if len(parts) > 1 else parts
+    for wanted in (
+        [part for part in own if _PERSONS.search(_called(drawing, part))],
+        held := [part for part in own if _is_held_alone(drawing, part)],
+        [part for part in held if drawing.node(part.node).class_type.endswith("Multiline")],
+        own,
+    ):
+        if len(wanted) == 1:
+            return wanted[0]
+    notes.append(
+        f"{drawing.named(place.node)}: a person's words replace the whole text, of which the author joined "
+        f"{len(parts)} parts; to keep some of it, write roles.prompt"
+    )
+    return place
+
+
+def _parts(drawing: Drawing, node_id: str, seen: set[str]) -> Iterator[NodeInput]:
+    """The constants that a text is made of."""
+    if node_id in seen:
+        return
+    seen.add(node_id)
+    node, specs = drawing.node(node_id), drawing.specs(node_id)
+    names = _FILLED.get(node.class_type, tuple(node.inputs))
+    joins = any(isinstance(node.inputs.get(name), Link) for name in names)
+    for name in names:
+        value = node.inputs.get(name)
+        if isinstance(value, Link) and drawing.type_of(value) in _CARRYING:
+            yield from _parts(drawing, value.node, seen)
+        elif isinstance(value, str) and _holds_text(name, specs.get(name)) and (value.strip() or not joins):
+            yield NodeInput(node_id, name)
+
+
+def _holds_text(name: str, spec: object) -> bool:
+    if name in ("delimiter", "find", "regex_pattern", "f_string", "key"):
+        return False
+    if spec is None:
+        return bool(_TEXTS.fullmatch(name)) or name.startswith(("text", "string", "value"))
+    return isinstance(spec, list) and spec[:1] == ["STRING"]
+
+
+def _called(drawing: Drawing, place: NodeInput) -> str:
+    """What the author calls a text: the title of its node, where it has one of its own."""
+    return drawing.title(place.node) if _is_held_alone(drawing, place) else ""
+
+
+def _is_held_alone(drawing: Drawing, place: NodeInput) -> bool:
+    """Whether a text stands in a node of its own, and not in one that joins it to others."""
+    return not any(True for _ in drawing.node(place.node).links())
+
+
+def _one_text(drawing: Drawing, places: Sequence[NodeInput]) -> bool:
+    """Whether the places hold the same text, or are the inputs of one encoder."""
+    texts = {str(drawing.node(place.node).inputs.get(place.input)).strip() for place in places}
+    return len(texts) < 2 or len({place.node for place in places}) == 1
+
+
+def _one_picture(drawing: Drawing, found: dict[str, list[NodeInput]]) -> bool:
+    """Whether each sampler reads one text, and those after the first go on with the picture of the one
+    before, as a refiner does."""
+    encoders = [{place.node for place in there} for there in found.values() if there]
+    going_on = [not draws_noise(drawing, sampler) for sampler, there in found.items() if there]
+    return all(len(nodes) == 1 for nodes in encoders) and all(going_on[1:])
+
+
+def _is_titled(drawing: Drawing, place: NodeInput) -> bool:
+    title = drawing.title(place.node)
+    return bool(_PERSONS.search(title)) and not _AUTHORS.search(title)

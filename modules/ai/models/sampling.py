@@ -1,0 +1,132 @@
+"""The samplers of a workflow: their seeds, their steps, their guidance and what conditions them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from modules.ai.models.drawing import Drawing, Underivable
+from modules.ai.workflows.graph import Link, Node, NodeInput
+
+_SEEDS = ("seed", "noise_seed")
+_HELD = ("value", "seed", "int", "noise_seed")
+_GUIDANCE = ("cfg", "cfg_conds", "cfg_cond2_negative", "video_cfg")
+
+
+def samplers_of(drawing: Drawing) -> list[str]:
+    """The nodes that sample, in the order in which they run."""
+    return [node_id for node_id in drawing.order if _samples(drawing.node(node_id))]
+
+
+def _samples(node: Node) -> bool:
+    conditioned = any(isinstance(node.inputs.get(name), Link) for name in ("positive", "guider"))
+    return conditioned and any(name in node.inputs for name in (*_SEEDS, "noise"))
+
+
+def sides(drawing: Drawing, sampler: str) -> Mapping[Literal["positive", "negative"], list[Link]]:
+    """The conditionings of a sampler, which may stand on its guider."""
+    node = _guider(drawing, sampler)
+    names = {"positive": ("positive", "conditioning", "cond1"), "negative": ("negative",)}
+    found = {
+        side: [link for name in inputs if isinstance(link := node.inputs.get(name), Link)]
+        for side, inputs in names.items()
+    }
+    return {"positive": found["positive"], "negative": found["negative"]}
+
+
+def _guider(drawing: Drawing, sampler: str) -> Node:
+    guider = drawing.node(sampler).inputs.get("guider")
+    return drawing.node(guider.node) if isinstance(guider, Link) else drawing.node(sampler)
+
+
+def guided(drawing: Drawing, samplers: Sequence[str]) -> bool:
+    """Whether a negative prompt changes anything: some guidance is above 1, or is not known."""
+    strengths = [
+        value
+        for sampler in samplers
+        for name in _GUIDANCE
+        if (value := _guider(drawing, sampler).inputs.get(name)) is not None
+    ]
+    return any(not isinstance(value, int | float) or value > 1 for value in strengths)
+
+
+# ── seeds ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def draws_noise(drawing: Drawing, sampler: str) -> bool:
+    """Whether a sampler starts from noise of its own."""
+    node = drawing.node(sampler)
+    noise = node.inputs.get("noise")
+    if isinstance(noise, Link):
+        return drawing.node(noise.node).class_type != "DisableNoise"
+    return node.inputs.get("add_noise", True) not in ("disable", False)
+
+
+def seed_places(drawing: Drawing, samplers: Sequence[str]) -> list[NodeInput]:
+    """Where the seeds of the samplers stand. Raises `Underivable` if none is there."""
+    drawing_noise = [sampler for sampler in samplers if draws_noise(drawing, sampler)]
+    places = list(dict.fromkeys(place for node in drawing_noise for place in _seeds(drawing, node)))
+    if places:
+        return places
+    if drawing_noise:
+        raise Underivable(
+            f"{drawing.named(drawing_noise[0])}: its seed is nowhere to be set: write roles.seed"
+        )
+    raise Underivable("nothing in it draws noise by a seed: write roles.seed")
+
+
+def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
+    inputs = drawing.node(node_id).inputs
+    for name in (*_SEEDS, "noise"):
+        value = inputs.get(name)
+        if isinstance(value, Link) and name == "noise":
+            yield from _seeds(drawing, value.node)
+        elif isinstance(value, Link):
+            held = (NodeInput(value.node, holder) for holder in _HELD)
+            yield from [place for place in held if drawing.whole(place) is not None][:1]
+        elif drawing.whole(NodeInput(node_id, name)) is not None:
+            yield NodeInput(node_id, name)
+
+
+# ── steps ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def steps_of(drawing: Drawing, samplers: Sequence[str]) -> int:
+    """How many steps the samplers take together. Raises `Underivable` where that is computed."""
+    return sum(_steps(drawing, sampler) for sampler in samplers)
+
+
+def _steps(drawing: Drawing, sampler: str) -> int:
+    sigmas = drawing.node(sampler).inputs.get("sigmas")
+    if isinstance(sigmas, Link):
+        return _levels(drawing, sigmas)
+    steps = drawing.whole(NodeInput(sampler, "steps"))
+    if steps is None:
+        raise Underivable(f"{drawing.named(sampler)}: the number of its steps is computed: write steps")
+    first = drawing.whole(NodeInput(sampler, "start_at_step")) or 0
+    last = drawing.whole(NodeInput(sampler, "end_at_step"))
+    return max(0, min(steps if last is None else last, steps) - first)
+
+
+def _levels(drawing: Drawing, link: Link) -> int:
+    """The number of steps that a list of noise levels stands for: one less than it has levels."""
+    node = drawing.node(link.node)
+    before = node.inputs.get("sigmas")
+    if node.class_type == "ManualSigmas":
+        return max(0, len(str(before).replace(",", " ").split()) - 1)
+    if not isinstance(before, Link):
+        steps = drawing.whole(NodeInput(link.node, "steps"))
+        if steps is not None:
+            return steps
+        raise Underivable(f"{drawing.named(link.node)}: the number of its steps is computed: write steps")
+    steps = _levels(drawing, before)
+    if node.class_type == "SplitSigmas":
+        cut = min(drawing.whole(NodeInput(link.node, "step")) or 0, steps)
+        return cut if link.slot == 0 else steps - cut
+    if node.class_type == "SplitSigmasDenoise":
+        denoise = node.inputs.get("denoise", 1.0)
+        late = round(steps * denoise) if isinstance(denoise, int | float) else steps
+        return steps - late if link.slot == 0 else late
+    if node.class_type in ("SetFirstSigma", "FlipSigmas"):
+        return steps
+    raise Underivable(f"{drawing.named(link.node)}: how many steps it leaves is not known: write steps")
