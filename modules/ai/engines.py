@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
@@ -17,7 +18,7 @@ from modules.ai.fusion.fuse import PictureFormat, fuse, plain
 from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_locations
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import SourceNeeded
-from modules.ai.workflows.graph import write_graph
+from modules.ai.workflows.graph import JSON, write_graph
 from modules.ai.workflows.node_table import respelled
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel
@@ -37,7 +38,8 @@ class ComfyEngine:
     """One server. ``max_batch`` None: as its memory and the cards say (``auto``).
 
     ``preview_every`` n asks for a preview of each picture at every n-th step (more rarely where that would
-    be more than `_MOST_PREVIEWS`), 0 for none.
+    be more than `_MOST_PREVIEWS`), 0 for none. ``learn`` is given the server's name and its whole node table
+    whenever the server came, or came back.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ComfyEngine:
         quality: int = 90,
         preview_every: int = 1,
         times: RunTimes | None = None,
+        learn: Callable[[str, Mapping[str, JSON]], Awaitable[None]] | None = None,
     ) -> None:
         self._client = client
         self._templates = templates
@@ -64,6 +67,9 @@ class ComfyEngine:
         self._times = times or RunTimes()
         self._stream = EventStream(client=client, clock=clock)
         self._report: ServerReport | None = None
+        self._probing = asyncio.Lock()
+        self._learn = learn
+        self._learning: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -72,14 +78,25 @@ class ComfyEngine:
 
     async def probe(self) -> Capabilities:
         """See `ports.ImageEngine.probe`."""
-        self._report = await inspect(self._client, self._templates, max_batch=self._max_batch)
+        async with self._probing:
+            # a copy, as models come and go meanwhile
+            report = await inspect(self._client, dict(self._templates), max_batch=self._max_batch)
+            self._report = report
         await self._stream.connect()
+        if self._learn is not None and self._learning is None:
+            self._learning = asyncio.create_task(self._learn_table(self._learn))
         return Capabilities(
-            batch_limits=self._report.limits,
-            cautious=self._report.cautious,
-            versions=self._report.versions,
-            notes=self._report.notes,
+            batch_limits=report.limits,
+            cautious=report.cautious,
+            versions=report.versions,
+            notes=report.notes,
         )
+
+    async def _learn_table(self, learn: Callable[[str, Mapping[str, JSON]], Awaitable[None]]) -> None:
+        try:
+            await learn(self.name, await self._client.node_table())
+        except (EngineUnavailable, RecursionError) as trouble:
+            logger.info("Cannot read the node table: %s", trouble, extra={"engine": self.name})
 
     async def submit(self, batch: Batch) -> ComfyRun:
         """See `ports.ImageEngine.submit`."""
@@ -118,17 +135,25 @@ class ComfyEngine:
     async def doubtful(self) -> None:
         """See `ports.ImageEngine.doubtful`."""
         await self._stream.broken()
+        self._forget_table()
 
     async def aclose(self) -> None:
         """See `ports.ImageEngine.aclose`."""
+        self._forget_table()
         await self._stream.aclose()
+
+    def _forget_table(self) -> None:
+        """A server that comes back may have other nodes."""
+        if self._learning is not None:
+            self._learning.cancel()
+        self._learning = None
 
     # ── the parts of submit ─────────────────────────────────────────────────────────────────────
 
     def _template(self, batch: Batch) -> WorkflowTemplate:
         template = self._templates.get(batch.key.model)
         if template is None:
-            raise WorkflowRejected(f"there is no model {batch.key.model}")
+            raise WorkflowRejected(f"there is no model {batch.jobs[0].request.model}")
         return template
 
     async def _fused(self, template: WorkflowTemplate, batch: Batch) -> FusedGraph:
@@ -139,7 +164,7 @@ class ComfyEngine:
         keys = [secrets.token_hex(16) for _ in requests]
         names = await self._uploaded(batch)
         try:
-            if batch.fused and template.name in self._report.fused:
+            if batch.fused and template.id in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self._picture_format,
                     quality=self._quality, preview_every=self._previews(template),

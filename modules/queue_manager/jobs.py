@@ -75,7 +75,7 @@ class GenerationRequest:
     ``channel_id`` is the session channel where the result belongs; ``size`` the size of the result
     (for edits: of the scaled first source, see `ModelOffer.result_size`); ``tier`` the priority
     (0 is everybody, higher goes first); ``locale`` a Discord locale such as ``es-ES``;
-    ``age_restricted``: what it starts from may be shown only to adults, and so may what comes of it;
+    ``age_restricted``: what it starts from, or its model, is for adults only, and so is what comes of it;
     ``origin``: where what it starts from came from, if that was here.
     """
 
@@ -115,8 +115,8 @@ class GenerationRequest:
 class BatchKey:
     """What must be equal for two jobs to share one sampler run.
 
-    ``negative`` is None where each row may have its own; ``sources`` holds the scaled sizes of the
-    pictures an edit starts from, in order.
+    ``model`` is the id of its offer; ``negative`` is None where each row may have its own; ``sources``
+    holds the scaled sizes of the pictures an edit starts from, in order.
     """
 
     model: str
@@ -181,6 +181,7 @@ class Picture:
 class ModelOffer:
     """What can be asked of one model, made of its card: plain values that any room may read.
 
+    ``version`` tells it from what was offered under the same name before, while this process runs;
     ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count``
     is the least and the most number of pictures it starts from; ``source_megapixels`` what a source
     is scaled to (1 = 1024² pixels; None: not scaled) and ``size_multiple`` what sides are rounded
@@ -204,6 +205,12 @@ class ModelOffer:
     max_batch: int | None = None
     nsfw: bool = False
     weights: str = ""
+    version: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name under which engines and batches know it."""
+        return f"{self.name}@{self.version}" if self.version else self.name
 
     def scaled(self, source: Size) -> Size:
         """The size to which ``source`` is brought before the model sees it.
@@ -230,7 +237,7 @@ class ModelOffer:
 def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
     """The key under which ``request`` may share a run."""
     return BatchKey(
-        model=request.model,
+        model=offer.id,
         kind=request.kind,
         size=request.size,
         negative=request.negative if offer.negative == "shared" else None,

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.event_publisher import EventPublisher
-from modules.queue_manager.jobs import Batch, ModelOffer
+from modules.queue_manager.jobs import Batch
 from modules.queue_manager.journal import Journal
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Clock, Dispatched, Progressed, Queued, RunReport, Started
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
@@ -37,7 +38,7 @@ class RunTracker:
         journal: Journal,
         publisher: EventPublisher,
         durations: DurationBook,
-        offers: Mapping[str, ModelOffer],
+        offers: Offers,
         clock: Clock,
         spawn: Spawn,
     ) -> None:
@@ -145,7 +146,7 @@ class RunTracker:
         """Batches that a former process gave to ``engine``; asked for once, by its worker. Those of which
         every job was cancelled since are among them: the server has to be told."""
         batches = self._orphans.pop(engine, ())
-        return tuple(batch for batch in batches if batch.key.model in self._offers)
+        return tuple(batch for batch in batches if batch.key.model in self._offers.by_id)
 
     def release_orphans(self, engines: Collection[str]) -> None:
         """The fleet consists of ``engines``: what a former process gave to others waits again."""

@@ -29,11 +29,11 @@ _AT_ONCE = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
-    """What was found. ``limits`` holds each model that can run and the most rows of one run of it; those
-    in ``fused`` run fused, the others one by one on stock nodes. ``pack``: the node pack is there. Of the
-    models in ``cautious`` nobody knows how many rows fit. ``versions`` names what the runs of each model
-    depend on: template, node pack, server. ``spellings`` are the server's own of the files that the graphs
-    write with other separators."""
+    """What was found, models by their ids. ``limits`` holds each that can run and the most rows of one run
+    of it; those in ``fused`` run fused, the others one by one on stock nodes. ``pack``: the node pack is
+    there. Of the models in ``cautious`` nobody knows how many rows fit. ``versions`` names what the runs of
+    each model depend on: template, node pack, server. ``spellings`` are the server's own of the files that
+    the graphs write with other separators."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int]
@@ -82,7 +82,9 @@ async def inspect(
         *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
         *_about_models(client, templates, limits, fused, cautious),
         *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
-        *_about_lacks(client, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits),
+        *_about_lacks(
+            client, templates, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits
+        ),
         *([findings.about_attention(client.name, coarse)] if usable and coarse is not None else []),
         *findings.about_cache(client.name, _system(stats, "argv"), {t.weights for t in templates.values()}),
     ]
@@ -229,7 +231,8 @@ def _about_models(
 ) -> Iterable[Finding]:
     for name, limit in limits.items():
         why_alone = fusible(templates[name]) if name not in fused else None
-        yield findings.about_model(client.name, name, limit, why_alone, untried=name in cautious)
+        shown = templates[name].name
+        yield findings.about_model(client.name, shown, limit, why_alone, untried=name in cautious)
 
 
 def _about_memory(
@@ -242,7 +245,10 @@ def _about_memory(
 
 
 def _about_lacks(
-    client: ComfyClient, missing: Mapping[str, list[Lack]], limits: Mapping[str, int]
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    missing: Mapping[str, list[Lack]],
+    limits: Mapping[str, int],
 ) -> Iterable[Finding]:
     """One finding for each thing that is missing, whichever models need it."""
     needed_by: dict[Lack, dict[str, None]] = {}
@@ -251,7 +257,8 @@ def _about_lacks(
             needed_by.setdefault(lack, {})[name] = None
     for lack, names in needed_by.items():
         fatal = any(name not in limits for name in names)
-        yield findings.about_lack(client.name, lack, names, fatal=fatal)
+        shown = dict.fromkeys(templates[name].name for name in names)
+        yield findings.about_lack(client.name, lack, shown, fatal=fatal)
 
 
 def _system(stats: Mapping[str, JSON], name: str) -> JSON:

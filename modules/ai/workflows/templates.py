@@ -15,12 +15,18 @@ from modules.queue_manager.jobs import ModelOffer
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
     """``name`` is that of its files; ``source_megapixels`` what the graph scales its sources to, None if it
-    does not."""
+    does not; ``version`` as that of `ModelOffer`."""
 
     name: str
     card: ModelCard
     graph: Graph
     source_megapixels: float | None = None
+    version: str = ""
+
+    @property
+    def id(self) -> str:
+        """As that of `ModelOffer`."""
+        return f"{self.name}@{self.version}" if self.version else self.name
 
     @property
     def weights(self) -> str:
@@ -43,5 +49,5 @@ class WorkflowTemplate:
             default_size=card.default_size, steps=card.steps, negative=card.negative,
             source_count=card.source_count, source_megapixels=self.source_megapixels,
             size_multiple=card.size_multiple, upscale=card.upscale, max_batch=card.max_batch, nsfw=card.nsfw,
-            weights=self.weights,
+            weights=self.weights, version=self.version,
         )  # fmt: skip

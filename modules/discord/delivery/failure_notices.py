@@ -47,7 +47,7 @@ class FailureNotices:
         offers: Sequence[ModelOffer],
     ) -> None:
         self._message_client, self._channels, self._store = message_client, channels, store
-        self._messages, self._offers = messages, tuple(offers)
+        self._messages, self._offers = messages, offers
         self._kept: defaultdict[int, dict[JobId, StatusText]] = defaultdict(dict)
 
     async def tell(self, status: StatusText) -> None:

@@ -68,7 +68,7 @@ class ChannelDelivery:
         patience: float = 300.0,
     ) -> None:
         self._message_client, self._channels, self._preferences = message_client, channels, preferences
-        self._result_messages, self._offers = result_messages, tuple(offers)
+        self._result_messages, self._offers = result_messages, offers
         self._clock, self._patience = clock, patience
 
     async def deliver(self, finished: Finished) -> Receipt:

@@ -37,7 +37,7 @@ class ResultMessages:
         with_metadata: bool = True,
         gallery: bool = False,
     ) -> None:
-        self._cleaner, self._messages, self._offers = cleaner, messages, tuple(offers)
+        self._cleaner, self._messages, self._offers = cleaner, messages, offers
         self._format, self._with_metadata, self._gallery = output_format, with_metadata, gallery
 
     async def of(

@@ -39,7 +39,7 @@ class UndeliveredPictures:
         self._history, self._failures, self._channels = history, failures, channels
         self._result_messages, self._offers, self._message_client = (
             result_messages,
-            tuple(offers),
+            offers,
             message_client,
         )
         self._busy: set[int] = set()

@@ -59,7 +59,7 @@ command-admin-status = estado
 command-admin-gpus = gpus
     .description = Cada GPU: su estado, sus modelos y qué está haciendo
 command-admin-reload = recargar
-    .description = Vuelve a leer las direcciones de las GPU del archivo de configuración
+    .description = Vuelve a leer las direcciones de las GPU y los modelos
 command-admin-pause = pausar
     .description = No empieza más imágenes; las que esperan conservan su lugar
 command-admin-resume = reanudar
@@ -329,6 +329,12 @@ admin-resumed = La cola está en marcha otra vez.
 admin-draining = { $gpu } termina lo que está haciendo y no recibe nada más.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
 admin-reloaded = Recargado. GPU: { $names }.
+admin-reloaded-model = { $turn ->
+        [added] Modelo nuevo: { $what }
+        [changed] Modelo modificado: { $what }
+        [removed] Modelo retirado: { $what }
+       *[faulty] No se pudo usar: { $what }
+    }
 admin-blocked = { $user } está en la lista de bloqueados. { $count ->
         [0] No tenía nada en la cola.
         [one] Se canceló una imagen suya.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import nsmallest
 
-from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId, ModelOffer
+from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Clock, Run
 from modules.queue_manager.scheduling.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from modules.queue_manager.scheduling.engine_registry import EngineRegistry, Remember
@@ -53,7 +54,7 @@ class Dispatcher:
         self,
         *,
         queue: FairQueue,
-        offers: Mapping[str, ModelOffer],
+        offers: Offers,
         durations: DurationBook,
         clock: Clock,
         max_key_wait: int,
@@ -508,7 +509,7 @@ class Dispatcher:
 
     def weights(self, key: BatchKey) -> str:
         """What must be loaded for jobs of ``key``."""
-        return self._offers[key.model].weights or key.model
+        return self._offers.by_id[key.model].weights or key.model
 
     def lane(self, engine_state: EngineState, now: float) -> Lane | None:
         """The engine as a planner sees it, or None while it cannot be told when it is free."""

@@ -86,6 +86,11 @@ class Fleet:
                 return True
         return False
 
+    def ask_anew(self) -> None:
+        """Ask every engine soon what it can do: the models are others than they were."""
+        for worker in self._workers.values():
+            worker.ask_anew()
+
     def recall(self) -> None:
         """Let the next `set_urls` start drained engines again."""
         self._drained.clear()

@@ -91,6 +91,7 @@ class GpuWorker:
         self._trouble = self._doubt = self._on_trial = False
         self._stir = self.engine_state.stir
         self._draining = asyncio.Event()
+        self._asked = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
         self._stuck: Run | None = None
@@ -132,6 +133,10 @@ class GpuWorker:
             if in_flight.started_at is None:
                 in_flight.unwanted.set()
 
+    def ask_anew(self) -> None:
+        """Ask the engine soon what it can do: the models are others than they were."""
+        self._asked.set()
+
     def _become(self, state: EngineAvailability) -> None:
         self._engines.become(self.engine_state, "draining" if self._draining.is_set() else state)
 
@@ -144,12 +149,18 @@ class GpuWorker:
             self._stir.set()
 
     async def _look_while_busy(self) -> None:
-        """What an engine can do by now is asked of one that is never idle, too; whether it is there, its runs
-        tell."""
+        """What an engine can do by now is asked of one that is never idle, too, and of any when `ask_anew`
+        says so; whether it is there, its runs tell."""
         while True:
-            await self._clock.sleep(self._times.refresh)
-            if not self.engine_state.batches or not self.engine_state.living or not self._stale():
+            with contextlib.suppress(asyncio.TimeoutError):
+                async with timeout(self._times.refresh):
+                    await self._asked.wait()
+            if not self.engine_state.living:
+                await self._clock.sleep(self._times.first_pause)
                 continue
+            if not self._asked.is_set() and not (self.engine_state.batches and self._stale()):
+                continue
+            self._asked.clear()
             with contextlib.suppress(GenerationError, asyncio.TimeoutError):
                 async with timeout(self._times.probe_limit):
                     self._learn(await self.engine.probe())
@@ -161,6 +172,7 @@ class GpuWorker:
     async def _is_there(self) -> bool:
         """Ask the engine what it can do; take up what a former process left there."""
         try:
+            self._asked.clear()
             async with timeout(self._times.probe_limit):
                 capabilities = await self.engine.probe()
                 await self._see_free()
