@@ -1,14 +1,18 @@
-"""`python -m tests.templates DIR [--json]`: what the bot makes of each workflow file (*.json) in DIR.
+"""`python -m tests.templates DIR [--json] [--index FILE]`: what the bot makes of each workflow file in DIR.
 
-Each file gets the card that the bot itself would propose (a card beside it is not read). Then it is loaded
-as a model, and asked whether several people's prompts can share a run of it. Exit code 0 once every file has
-its line.
+The files are those that ``flujos/`` takes (.json, .png, .webp). Each is loaded as a model by what its graph
+tells (a card beside it is not read), and asked whether several people's prompts can share a run of it. Exit
+code 0 once every file has its line.
 
 --json prints one object, ``{"templates": [...], "counts": {...}}``. A template has ``file``, ``kind`` (null
-when no card can be proposed), ``loadable``, ``why_not_loadable``, ``fusible`` and ``why_not_fusible`` (null
-where there is nothing to explain). The counts are of ``files``, of each kind, and of what is ``loadable`` and
+when it cannot be loaded), ``loadable``, ``why_not_loadable``, ``fusible`` and ``why_not_fusible`` (null where
+there is nothing to explain). The counts are of ``files``, of each kind, and of what is ``loadable`` and
 ``fusible``; ``crashed`` counts the files at which the bot's code failed without a sentence, and their
 traceback goes to stderr.
+
+--index names the index of ComfyUI's templates (``index.json`` of comfyui-workflow-templates-json). Then only
+those in it are judged that are of open models and end in pictures alone; a template has its ``usage`` too,
+and there are ``shares``: which part of all usage is loadable and fusible.
 """
 
 from __future__ import annotations
@@ -19,12 +23,14 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from modules.ai.fusion.fuse import fusible
 from modules.ai.models.loading import load_model
+from modules.ai.workflows.workflow_file import ENDINGS
 from modules.queue_manager.errors import BadWorkflow
 
 LONGEST_REASON = 300
@@ -52,17 +58,58 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    parser.add_argument("--index", type=Path, metavar="FILE", help="ComfyUI's index of its templates")
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder")
-    verdicts = [judge(file) for file in sorted(options.folder.glob("*.json"))]
+    files = sorted(file for file in options.folder.iterdir() if file.suffix.lower() in ENDINGS)
+    usage = None if options.index is None else picture_templates(options.index)
+    if usage is not None:
+        files = [file for file in files if file.stem in usage and ends_in_pictures(file)]
+    verdicts = [judge(file) for file in files]
+    told = [{k: v for k, v in asdict(verdict).items() if k != "crashed"} for verdict in verdicts]
+    report: dict[str, Any] = {"templates": told, "counts": counts(verdicts)}
+    if usage is not None:
+        for template in told:
+            template["usage"] = usage[Path(template["file"]).stem]
+        report["shares"] = shares(told)
     if options.json:
-        templates = [{k: v for k, v in asdict(verdict).items() if k != "crashed"} for verdict in verdicts]
-        print(json.dumps({"templates": templates, "counts": counts(verdicts)}, indent=1))
+        print(json.dumps(report, indent=1))
     else:
         for line in lines(verdicts):
             print(line)
+        for name, share in report.get("shares", {}).items():
+            print(f"{share:.3f} of the usage is {name}")
     return 0
+
+
+def picture_templates(index: Path) -> dict[str, int]:
+    """The templates of open models in ComfyUI's index, and how often each is used."""
+    entries = [entry for group in json.loads(index.read_text("utf-8")) for entry in group["templates"]]
+    return {
+        entry["name"]: entry.get("usage") or 0
+        for entry in entries
+        if not entry["name"].startswith("api_") and entry.get("openSource") is not False
+    }
+
+
+def ends_in_pictures(file: Path) -> bool:
+    """Whether a template saves pictures, and neither videos nor shapes, whatever else its file is."""
+    saved = {name for name in _ENDS if f'"{name}"' in file.read_text("utf-8", "replace")}
+    return bool(saved & _PICTURES) and not saved - _PICTURES
+
+
+_PICTURES = frozenset({"SaveImage", "SaveImageAdvanced"})
+_ENDS = _PICTURES | {"SaveVideo", "CreateVideo", "SaveGLB"}
+
+
+def shares(templates: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Which part of all usage is loadable and fusible."""
+    every = sum(template["usage"] for template in templates) or 1
+    return {
+        name: round(sum(template["usage"] for template in templates if template[name]) / every, 4)
+        for name in ("loadable", "fusible")
+    }
 
 
 def judge(file: Path) -> Verdict:

@@ -34,8 +34,8 @@ class BootstrapError(Exception):
 def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path:
     """The Python of the environment in ``root/folder``, with all that ``requirements`` names installed.
 
-    Made anew when it is broken or of another Python version; installed into only when a requirements
-    file changed. Raises `BootstrapError`.
+    The environment is made again if it is broken or of another Python version; packages are installed only
+    if a requirements file has changed. Raises `BootstrapError`.
     """
     environment = root / folder
     python = environment / ("Scripts/python.exe" if WINDOWS else "bin/python")
@@ -47,7 +47,7 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
     def installed() -> bool:
         return stamp.exists() and stamp.read_text(encoding="utf-8") == _fingerprint(root, requirements)
 
-    if made() and installed():  # then nothing need be written
+    if made() and installed():  # then nothing has to be written
         return python
     with _alone(environment):
         if not made():
@@ -61,36 +61,33 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
 
 
 def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
-    """Go on as ``python arguments`` in ``folder``.
-
-    Returns, with the exit code, only where no process can be replaced (Windows).
-    """
+    """Become ``python arguments`` in ``folder``. Returns only on Windows, with the exit code."""
     command = [str(python), *arguments]
     os.chdir(folder)
-    if not WINDOWS:  # there, execv starts another process, and the console takes ours for ended
+    if not WINDOWS:  # there, execv starts another process, and the console thinks that ours has ended
         sys.stdout.flush()
         os.execv(command[0], command)
     process = subprocess.Popen(command)
     while True:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # the child has it too, and ends in its own way
+        except KeyboardInterrupt:  # the child gets it too, and ends by itself
             continue
 
 
 def running_in(root: Path, folder: str = ENVIRONMENT) -> bool:
-    """Whether this very process runs in the environment."""
+    """Whether this process runs in the environment."""
     return Path(sys.prefix).resolve() == (root / folder).resolve()
 
 
 @contextmanager
 def _alone(environment: Path) -> Iterator[None]:
-    """One process at a time makes ``environment``: a demonstration and the tests may be started together."""
+    """Only one process at a time makes ``environment``: the demo and the tests may start together."""
     try:
         file = environment.with_name(f"{environment.name}.lock").open("a", encoding="utf-8")
     except OSError as error:
         raise _not_writable(environment, error) from None
-    with file:  # the system frees the lock with the file, also when this process is killed
+    with file:  # the system frees the lock with the file, even if this process is killed
         if not _locked(file.fileno()):
             print(f"Waiting for another process that makes {environment.name} …", flush=True)
             while not _locked(file.fileno()):
@@ -99,8 +96,8 @@ def _alone(environment: Path) -> Iterator[None]:
 
 
 def _locked(descriptor: int) -> bool:
-    """Whether no other process has the lock on the open file, which is ours then; where files cannot be
-    locked, as on some network drives, nobody has it."""
+    """Try to lock the open file; False if another process has the lock. Where files cannot be locked, as on
+    some network drives, every process may go on."""
     try:
         if sys.platform == "win32":
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -119,7 +116,7 @@ def _not_writable(environment: Path, error: OSError) -> BootstrapError:
 
 
 def _usable(python: Path) -> bool:
-    """Whether ``python`` is there, starts, has pip and is of our own version."""
+    """Whether ``python`` is there, starts, has pip and is of our version."""
     code = "import pip, sys; print(*sys.version_info[:2])"
     try:
         answer = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
@@ -130,7 +127,7 @@ def _usable(python: Path) -> bool:
 
 def _make(environment: Path) -> None:
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        raise BootstrapError(f"this Python cannot make virtual environments; {_venv_mend()}")
+        raise BootstrapError(f"this Python cannot make virtual environments; {_how_to_get_venv()}")
     try:
         environment.mkdir(exist_ok=True)
     except OSError as error:
@@ -138,15 +135,15 @@ def _make(environment: Path) -> None:
     command = [sys.executable, "-m", "venv", "--clear", str(environment)]
     try:
         made = subprocess.run(command, capture_output=True, text=True, check=False)
-    except KeyboardInterrupt:  # half of one may look whole the next time
+    except KeyboardInterrupt:  # a half-made environment may look complete the next time
         shutil.rmtree(environment, ignore_errors=True)
         raise
     if made.returncode:
         reason = (made.stderr or made.stdout).strip().splitlines() or ["no reason given"]
-        raise BootstrapError(f"{environment} could not be made ({reason[-1]}); {_venv_mend()}")
+        raise BootstrapError(f"{environment} could not be made ({reason[-1]}); {_how_to_get_venv()}")
 
 
-def _venv_mend() -> str:
+def _how_to_get_venv() -> str:
     version = sysconfig.get_python_version()
     if Path("/etc/debian_version").exists():
         return f"install it with: apt install python{version}-venv"
@@ -156,25 +153,16 @@ def _venv_mend() -> str:
 
 
 def _install(python: Path, requirements: Path) -> None:
-    command = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-        str(requirements),
-    ]
-    if subprocess.run(command, cwd=requirements.parent, check=False).returncode:
+    options = ["--quiet", "--disable-pip-version-check", "-r", str(requirements)]
+    if subprocess.call([python, "-m", "pip", "install", *options], cwd=requirements.parent):
         raise BootstrapError(
-            f"pip could not install {requirements.name} (its words stand above); "
-            "is the network there? The same command goes on where it stopped"
+            f"pip could not install {requirements.name} (see its output above); "
+            "is the network there? Run the same command again to go on"
         )
 
 
 def _fingerprint(root: Path, requirements: str) -> str:
-    """Changes with the text of the file, of the files it includes, and with the Python version."""
+    """A hash of the file, the files that it includes, and the Python version."""
     text = (root / requirements).read_text(encoding="utf-8")
     included = [line.split(maxsplit=1)[1].strip() for line in text.splitlines() if line.startswith("-r ")]
     parts = [sys.version, text, *(_fingerprint(root, name) for name in included)]

@@ -1,4 +1,4 @@
-"""``bot.py check``: looks at everything that can be wrong before a user meets it."""
+"""``bot.py check``: checks everything that can be wrong before a user notices it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from modules.utils.settings.settings import Settings
 
 
 def report(env_file: Path, models: Path, *, as_json: bool) -> int:
-    """Write what is found to standard output; the exit code. ``models`` is the folder of workflow files."""
+    """Print what is found; returns the exit code. ``models`` is the folder of workflow files."""
     given, found = inspect_settings(env_file, os.environ)
     log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
     sections = [Section(title="Settings", findings=found), *asyncio.run(inspect(given, models))]
-    told = inspection.as_json(sections) if as_json else inspection.as_text(sections)
-    sys.stdout.buffer.write(log.Redactor(given.secrets())(told).encode() + b"\n")
+    written = inspection.as_json(sections) if as_json else inspection.as_text(sections)
+    sys.stdout.buffer.write(log.Redactor(given.secrets())(written).encode() + b"\n")
     return 0 if inspection.sound(sections) else 1
 
 
 async def inspect(settings: Settings, models: Path, ask: Ask | None = None) -> list[Section]:
-    """Look at everything outside this process, all at once. ``ask``: the connected bot's way to Discord."""
+    """Check everything outside this process, all at once. ``ask``: how the connected bot asks Discord."""
     templates, about_models = inspect_models(models)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         found = await gather_or_cancel(
@@ -57,7 +57,7 @@ async def _inspect_discord(
     settings: Settings, session: aiohttp.ClientSession, ask: Ask | None
 ) -> tuple[Finding, ...]:
     if not settings.discord_token:
-        return _not_asked("DISCORD_TOKEN")
+        return _skipped("DISCORD_TOKEN")
     return await inspect_discord(
         ask or asking(session, settings.discord_token, settings.discord_api_base or API_BASE),
         guild_id=settings.allowed_guild_id,
@@ -66,8 +66,8 @@ async def _inspect_discord(
     )
 
 
-def _not_asked(name: str) -> tuple[Finding, ...]:
-    return (Finding(level="hint", what="nobody could be asked", mend=f"mend {name} first"),)
+def _skipped(name: str) -> tuple[Finding, ...]:
+    return (Finding(level="hint", what="skipped", mend=f"fix {name} first"),)
 
 
 async def _inspect_servers(
@@ -79,7 +79,7 @@ async def _inspect_servers(
         urls.extend(found)
 
     if not settings.comfy_urls:
-        return _not_asked("COMFY_URLS")
+        return _skipped("COMFY_URLS")
     addresses = ServerDiscovery(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
     if not urls:

@@ -1,29 +1,29 @@
 """The command line: finds the command and reads its options.
 
-Only the standard library is imported before a command needs more, so that a missing package is one line.
+A command imports packages only when it needs them, so that a missing one is reported in one line.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from modules.app import developer
 
 INTERRUPTED = 130
-"""The exit code, as of shells, after Ctrl-C."""
+"""The exit code after Ctrl-C, as shells have it."""
 
 Command = Callable[[Path, Sequence[str]], int]
-"""Takes the folder of bot.py and its arguments; gives the exit code."""
+"""Takes the folder of bot.py and the arguments; returns the exit code."""
 
 
 def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
-    """Do what the command line says; the exit code. ``root`` is the folder of bot.py."""
-    for stream in (sys.stdout, sys.stderr):  # a console that lacks a character shows another one instead
+    """Do what the command line says; returns the exit code. ``root`` is the folder of bot.py."""
+    for stream in (sys.stdout, sys.stderr):  # a console without a character shows another one instead
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if arguments[:1] in (["-h"], ["--help"], ["help"]):
@@ -46,23 +46,13 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
 
 def _run(root: Path, arguments: Sequence[str]) -> int:
     options = _settings_options(root, "run", "Run the bot.").parse_args(arguments)
-    from modules.app import serve
-    from modules.queue_manager.errors import StartupError
-    from modules.utils.monitoring import log
-    from modules.utils.settings import settings
+    from modules.app.serve import live, until_signalled
 
-    try:
-        written = settings.read_file(options.env_file)
-        given = settings.read(os.environ, written)
-        log.configure(level=given.log_level, style=given.log_format, secrets=given.secrets())
-        serve.warn(settings.unknown_names(written))
-        return serve.until_signalled(serve.live(given, env_file=options.env_file, models=root / "flujos"))
-    except StartupError as error:
-        sys.exit(str(error))
+    return until_signalled(live(env_file=options.env_file, models=root / "flujos"))
 
 
 def _check(root: Path, arguments: Sequence[str]) -> int:
-    parser = _settings_options(root, "check", "Go through what can be wrong before a user meets it.")
+    parser = _settings_options(root, "check", "Check everything that can be wrong before a user notices it.")
     parser.add_argument("--json", action="store_true", help="for machines")
     options = parser.parse_args(arguments)
     from modules.app import check
@@ -74,15 +64,11 @@ def _demo(root: Path, arguments: Sequence[str]) -> int:
     outcome = developer.rerun_demo(root, arguments)
     if outcome is not None:
         return outcome
-    from modules.app import demonstration
+    from modules.app.demonstration import demonstrate
     from modules.app.serve import until_signalled
-    from modules.queue_manager.errors import StartupError
+    from modules.demo.stage import read_options
 
-    options = demonstration.read_options(arguments)
-    try:
-        return until_signalled(demonstration.demonstrate(options, root))
-    except StartupError as error:
-        sys.exit(str(error))
+    return until_signalled(demonstrate(read_options(arguments), root))
 
 
 def _settings_options(root: Path, command: str, about: str) -> ArgumentParser:
@@ -97,7 +83,7 @@ COMMANDS: Mapping[str, Command] = {
     "demo": _demo,
     "test": developer.test,
     "lint": developer.lint,
-    "bench": developer.bench,
-    "pictures": developer.pictures,
+    "bench": partial(developer.run_module, "tests.benchmarks"),
+    "pictures": partial(developer.run_module, "tests.pictures"),
     "test-nodes": developer.test_nodes,
 }

@@ -1,13 +1,13 @@
 """Builds every part in order, each with all that it uses, and closes them in the reverse order.
 
-The client is built before what speaks through it, delivery before the queue that delivers, and the queue
-before those who listen to it or ask it.
+The client is built before the parts that speak through it, delivery before the queue that delivers, and the
+queue before the parts that listen to it or ask it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,6 @@ from logging import getLogger
 from pathlib import Path
 
 import aiohttp
-from discord.ext import commands
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.engines import ComfyEngine
@@ -90,7 +89,7 @@ NODE_TABLE = "node-table"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replacements:
-    """What tests put in place of the real parts, and their shorter times. None: the real part."""
+    """What tests use in place of the real parts and times. None: the real part."""
 
     clock: Clock | None = None
     offers: Sequence[ModelOffer] | None = None
@@ -123,17 +122,19 @@ class Product:
     status_history: StatusHistory
     status_messages: LiveStatusMessages
     failures: FailureNotices
-    request_replies: RequestReplies
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
-    buckets: RateLimitBuckets
+    disconnect: Callable[[], Awaitable[None]]
+    """Answer those who wait for an answer, send nothing more, and leave Discord. May be called twice."""
 
     async def work(self) -> int:
-        """Once the allowed guild is there, take up what a former process left; then keep places and
-        private channels true until cancelled."""
+        """Once the allowed guild is there, take up what a former process left; then keep places and private
+        channels up to date until cancelled."""
         await self.home_guild.serving.wait()
-        await gather_or_cancel([self._take_up_and_keep(), self._register()])
+        guild_id = self.settings.allowed_guild_id
+        assert guild_id is not None, "it is known once the bot serves it"
+        await gather_or_cancel([self._take_up_and_keep(guild_id), self._register(guild_id)])
         raise AssertionError("it ends by being cancelled")
 
     async def take_up(self) -> None:
@@ -143,26 +144,15 @@ class Product:
         await self.addresses.set(self.settings.comfy_urls, self.settings.max_batch_size)
         await self.status_messages.repair(self.queue.job, self.database.history.job)
 
-    async def _take_up_and_keep(self) -> None:
+    async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
-        guild_id = self.settings.allowed_guild_id
-        assert guild_id is not None, "it is known once the bot serves it"
         await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
 
-    async def _register(self) -> None:
-        assert self.settings.allowed_guild_id is not None
+    async def _register(self, guild_id: int) -> None:
         try:
-            await self.registration.sync_if_changed(self.settings.allowed_guild_id)
+            await self.registration.sync_if_changed(guild_id)
         except (StoreError, *DISCORD_ERRORS) as error:
-            log.warning("slash commands were not registered: %s", error)
-
-    async def disconnect(self) -> None:
-        """Answer who is being answered, send nothing more, and leave Discord. May be called twice."""
-        await self.client.finish_answering()
-        await self.status_messages.aclose()
-        await self.request_replies.aclose()
-        await self.buckets.aclose()
-        await self.client.close()
+            log.warning("Slash commands were not registered: %s", error)
 
 
 @asynccontextmanager
@@ -177,8 +167,8 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
 ) -> AsyncIterator[Product]:
     """Every part of the bot, connected to nothing yet but the database.
 
-    ``models`` is the folder of workflow files; ``database_patience``: seconds for which a database that is
-    away is waited for. Raises `StartupError` or `StoreUnavailable`.
+    ``models`` is the folder of workflow files; ``database_patience``: how many seconds to wait for a database
+    that is away. Raises `StartupError` or `StoreUnavailable`.
     """
     clock, messages = instead.clock or LoopClock(), Translations.load()
     simulated = (
@@ -196,7 +186,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                     image_days=settings.image_days,
                     image_disk_mb=settings.image_disk_mb,
                 ),
-                keep_sources=True,  # "Again" and "Vary" on an edit work for days
                 on_commit=lambda seconds, changes: journal.observe(seconds),
                 patience=database_patience,
             )
@@ -231,7 +220,10 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             message_content=message_content,
             ready_timeout=instead.ready_timeout,
         )
+        connection = await stack.enter_async_context(AsyncExitStack())
+        connection.push_async_callback(client.close)
         buckets = RateLimitBuckets(http=client.http, pacer=DiscordRateLimiter(clock=clock), clock=clock)
+        connection.push_async_callback(buckets.aclose)
         message_client = MessageClient(http=client.http, buckets=buckets, clock=clock)
         channels = SessionChannels(
             guild=client.get_guild,
@@ -306,7 +298,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock)
 
         async def take(new: Settings) -> None:
-            fleet.recall()  # the operator asks for all; looking a name up again asks for no drained one
+            fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
 
         environment = EnvironmentFile(
@@ -337,6 +329,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             interval=instead.status_interval,
         )
         replies = RequestReplies(messages=messages, place=queue.place, hindrance=availability.hindrance)
+        for part in (replies, status_messages):
+            connection.push_async_callback(part.aclose)
+        connection.push_async_callback(client.finish_answering)
         for listener in (metrics, status_history, status_messages, replies, Refunds(database.members)):
             queue.subscribe(listener)
 
@@ -359,7 +354,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         requesters = Requesters(preferences=database.preferences, home=client.home)
         deferrals = Deferrals(requesters=requesters)
         requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
-        reader = AttachmentReader(session=lambda: session, extra_host=simulated)
+        reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
             reader=reader,
@@ -456,7 +451,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
             sweep_every=instead.sweep_every,
         )
-        cogs: tuple[commands.Cog, ...] = (
+        for cog in (
             home_guild,
             Admin(
                 administration=administration,
@@ -504,8 +499,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 undelivered=undelivered,
                 requesters=requesters,
             ),
-        )
-        for cog in cogs:
+        ):
             await client.add_cog(cog)
         product = Product(
             settings=settings,
@@ -524,18 +518,16 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             status_history=status_history,
             status_messages=status_messages,
             failures=failures,
-            request_replies=replies,
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,
-            buckets=buckets,
+            disconnect=connection.aclose,
         )
-        stack.push_async_callback(product.disconnect)
         yield product
 
 
 def _submissions_of(lease: Lease) -> aiohttp.TraceConfig:
-    """Asks at the last moment before anything is changed at a server whether this process still may."""
+    """Asks the lease right before each request that changes something at a server."""
 
     async def begins(_session: object, _context: object, params: aiohttp.TraceRequestStartParams) -> None:
         if params.method == "POST":

@@ -1,4 +1,4 @@
-"""``bot.py demo``: the real bot, between sides of which at least one is simulated."""
+"""``bot.py demo``: the real bot, with a simulated Discord, simulated GPUs, or both."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from modules.app.serve import serve
-from modules.demo.stage import read_options, stage
+from modules.demo.stage import stage
 from modules.utils.monitoring import log
 from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
 
-__all__ = ["demonstrate", "read_options"]
-
 
 async def demonstrate(options: Namespace, root: Path) -> int:
-    """Serve on the stage that ``options`` ask for, until its script has ended. Raises `StartupError`."""
-    # without a real side, the operator's own settings are nobody's business, whatever state they are in
+    """Serve on the stage that ``options`` ask for, until its script ends. Raises `StartupError`."""
+    # if both sides are simulated, the operator's own settings are not read, so their faults do not matter
     real = options.real_discord or options.comfy_urls
     own = {**settings.read_file(root / ".env"), **os.environ} if real else {}
     async with stage(options, own) as set_up:

@@ -1,4 +1,4 @@
-"""The commands that make their own environment first: tests, checks, measurements, pictures.
+"""The commands that make an environment first: tests, checks, measurements, pictures.
 
 Standard library only: it runs before anything is installed.
 """
@@ -18,7 +18,7 @@ RUNNING = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 
 UNAVAILABLE = 69
-"""The exit code, as in sysexits.h, when an environment cannot be made."""
+"""The exit code when an environment cannot be made, as in sysexits.h."""
 
 CHECKS = {
     "format": ["-m", "ruff", "format", "--check", "."],
@@ -32,17 +32,12 @@ CHECKS = {
 def test(root: Path, arguments: Sequence[str]) -> int:
     """Run the tests."""
     workers = min((os.cpu_count() or 1) + 1, 8)  # most tests wait for a clock or a socket most of the time
-    return _go_on(root, ["-m", "pytest", "-n", str(workers), *arguments])
+    return run_module("pytest", root, ["-n", str(workers), *arguments])
 
 
-def bench(root: Path, arguments: Sequence[str]) -> int:
-    """Measure the bot."""
-    return _go_on(root, ["-m", "tests.benchmarks", *arguments])
-
-
-def pictures(root: Path, arguments: Sequence[str]) -> int:
-    """Take the documentation's pictures."""
-    return _go_on(root, ["-m", "tests.pictures", *arguments])
+def run_module(name: str, root: Path, arguments: Sequence[str]) -> int:
+    """Run ``python -m name`` in the developers' environment."""
+    return bootstrap.hand_over(_environment(root, DEVELOPMENT), ["-m", name, *arguments], root)
 
 
 def test_nodes(root: Path, arguments: Sequence[str]) -> int:
@@ -76,18 +71,14 @@ def rerun_demo(root: Path, arguments: Sequence[str]) -> int | None:
     python = _environment(root, RUNNING)
     if bootstrap.running_in(root):
         return None
-    # here, not in root: --out means a folder beside the caller
+    # in the current folder, not in root, because --out is relative to it
     return bootstrap.hand_over(python, [str(root / "bot.py"), "demo", *arguments], Path.cwd())
 
 
 def _environment(root: Path, requirements: str, folder: str = ".venv") -> Path:
-    """The Python of the environment that a command needs, or the end of the process with one line."""
+    """The Python of the environment that a command needs. If it cannot be made, the process ends."""
     try:
         return bootstrap.prepare(root, requirements, folder=folder)
     except bootstrap.BootstrapError as error:
         print(error, file=sys.stderr)
         sys.exit(UNAVAILABLE)
-
-
-def _go_on(root: Path, arguments: Sequence[str]) -> int:
-    return bootstrap.hand_over(_environment(root, DEVELOPMENT), arguments, root)

@@ -1,35 +1,43 @@
-"""The life of the process: signals, standing by, beginning anew after what is away, ending in good order."""
+"""The life of the process: signals, standing by, starting again after an outage, ending in good order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import discord
 
 from modules.app.compose import Product, compose
 from modules.discord.bot import ImageBot
-from modules.queue_manager.errors import BadSettings, LeaseLost, StoreUnavailable
+from modules.queue_manager.backoff import Backoff
+from modules.queue_manager.errors import BadSettings, LeaseLost, StartupError, StoreUnavailable
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.lease import Lease
 from modules.utils.monitoring.health_server import HealthServer, View
-from modules.utils.settings.settings import Settings
+from modules.utils.monitoring.log import configure
+from modules.utils.settings.settings import Settings, read, read_file, unknown_names
 
 log = logging.getLogger("bot")
 
 
 def until_signalled(work: Coroutine[None, None, int]) -> int:
-    """Run ``work`` to its end, or until SIGTERM or Ctrl-C cancel it; a second one cuts its end short."""
+    """Run ``work`` to its end, or until SIGTERM or Ctrl-C cancels it; a second one shortens the shutdown.
+
+    Ends the process with one line if it cannot start.
+    """
 
     async def guarded() -> int:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-        # the last two when a terminal closes, and a console of Windows
+        # the last two come when a terminal closes, or a console of Windows
         names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
@@ -43,15 +51,24 @@ def until_signalled(work: Coroutine[None, None, int]) -> int:
         except asyncio.CancelledError:
             return 0
 
-    return asyncio.run(guarded())
+    try:
+        return asyncio.run(guarded())
+    except StartupError as error:
+        sys.exit(str(error))
 
 
-async def live(settings: Settings, *, env_file: Path, models: Path) -> int:
-    """Serve, seen by the operator from the first moment on."""
-    health_server, port = HealthServer(), settings.metrics_port
-    if not port:
-        return await keep_serving(settings, health_server, env_file=env_file, models=models)
-    async with health_server.serving(host=settings.metrics_host, port=port):
+async def live(*, env_file: Path, models: Path) -> int:
+    """Serve by the settings of the file and the environment; the operator's page is there from the first
+    moment. Raises `StartupError`."""
+    written = read_file(env_file)
+    settings = read(os.environ, written)
+    configure(level=settings.log_level, style=settings.log_format, secrets=settings.secrets())
+    for problem in unknown_names(written):
+        log.warning("%s", problem)
+    health_server = HealthServer()
+    async with AsyncExitStack() as stack:
+        if port := settings.metrics_port:
+            await stack.enter_async_context(health_server.serving(host=settings.metrics_host, port=port))
         return await keep_serving(settings, health_server, env_file=env_file, models=models)
     raise AssertionError("no part swallows an error")
 
@@ -59,9 +76,9 @@ async def live(settings: Settings, *, env_file: Path, models: Path) -> int:
 async def keep_serving(
     settings: Settings, health_server: HealthServer, *, env_file: Path, models: Path
 ) -> int:
-    """Serve; begin anew when Discord or the database is away, Discord forbids something, or another process
+    """Serve; start again when Discord or the database is away, Discord forbids something, or another process
     took over."""
-    message_content, pause, patience = True, 1.0, 30.0
+    backoff, message_content, patience = Backoff(first=1.0, longest=60.0), True, 30.0
     while True:
         try:
             return await serve(
@@ -73,23 +90,21 @@ async def keep_serving(
                 database_patience=patience,
             )
         except discord.PrivilegedIntentsRequired:
-            warn(
-                [
-                    "The Message Content Intent is off, so ! commands need a mention of the bot; to change "
-                    "that, switch it on in the developer portal: Bot → Privileged Gateway Intents"
-                ]
+            log.warning(
+                "The Message Content Intent is off, so ! commands need a mention of the bot; to change "
+                "that, switch it on in the developer portal: Bot → Privileged Gateway Intents"
             )
             message_content = False
         except LeaseLost as error:
-            patience = float("inf")  # it worked before, so it is waited for
-            warn([f"Standing by: {error}"])
+            patience = float("inf")  # the database worked before, so we wait for it
+            log.warning("Standing by: %s", error)
         except (ConnectionError, StoreUnavailable) as error:
             if isinstance(error, StoreUnavailable):
                 patience = float("inf")  # as above
-            warn([f"{error}; trying again in {pause:.0f} s"])
+            pause = backoff.pause()
+            log.warning("%s; trying again in %.0f s", error, pause)
             with health_server.showing(View(unready=partial(str, error))):
                 await asyncio.sleep(pause)
-            pause = min(pause * 2, 60)
 
 
 async def serve(
@@ -102,7 +117,7 @@ async def serve(
     database_patience: float = 30.0,
     meanwhile: Callable[[], Awaitable[int]] | None = None,
 ) -> int:
-    """Serve until something ends (or ``meanwhile`` does); what is under way is finished before it returns."""
+    """Serve until something (or ``meanwhile``) ends; what is under way is finished before it returns."""
     composed = compose(
         settings,
         env_file=env_file,
@@ -118,7 +133,9 @@ async def serve(
             status=product.status_history.snapshot,
         )
         stack.enter_context(health_server.showing(view))
-        await _stand_by(lease, queue, stack)
+        queue.close("standby")
+        await stack.enter_async_context(lease.hold())
+        queue.open()
         # Winding down closes the connection last, so that people are answered until then.
         connection = asyncio.ensure_future(_stay_connected(product.client, settings.discord_token))
         stack.push_async_callback(_cancelled, connection)
@@ -136,15 +153,8 @@ async def serve(
     raise AssertionError("no part swallows an error")
 
 
-async def _stand_by(lease: Lease, queue: QueueManager, stack: AsyncExitStack) -> None:
-    """Return once this process is the one that works; it is until ``stack`` ends."""
-    queue.close("standby")
-    await stack.enter_async_context(lease.hold())
-    queue.open()
-
-
 async def _stay_connected(bot: ImageBot, token: str) -> int:
-    """Be in Discord until the bot closes itself. Raises ConnectionError when Discord cannot be reached."""
+    """Stay in Discord until the bot closes itself. Raises ConnectionError if Discord cannot be reached."""
     try:
         await bot.login(token)
     except discord.LoginFailure:
@@ -158,42 +168,38 @@ async def _stay_connected(bot: ImageBot, token: str) -> int:
 
 
 async def _until_lost(lease: Lease, queue: QueueManager) -> int:
-    """Return never; raise `LeaseLost` once this process may not speak any more: the database is another
-    process's, or the lease could not be renewed, so that it may be at any moment."""
-    while lease.safe():
-        waiting = [asyncio.ensure_future(event.wait()) for event in (lease.lost, queue.store_lost)]
-        try:
-            done, _ = await asyncio.wait(waiting, timeout=0.25, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-        if done:
-            break
+    """Raise `LeaseLost` once this process must be silent: another one has taken over the database, or may do
+    so at any moment, because the lease could not be renewed."""
+    lost = asyncio.ensure_future(_first_to_end(lease.lost.wait(), queue.store_lost.wait()))
+    try:
+        while lease.safe() and not lost.done():
+            await asyncio.wait([lost], timeout=0.25)
+    finally:
+        await _cancelled(lost)
     if lease.lost.is_set() or queue.store_lost.is_set():
         raise LeaseLost("another process works on this database now")
     raise LeaseLost("the database does not answer, and another process may work on it by now")
 
 
-async def _cancelled(task: asyncio.Future[int]) -> None:
-    """Return when ``task`` has ended, which it is told to do now."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+async def _cancelled(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel the tasks, and return when they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _first_to_end(*works: Awaitable[int | None]) -> int:
-    """What the first of ``works`` to end comes to; the others are cancelled."""
+    """The result of the first of ``works`` to end, 0 for None; the others are cancelled."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result() or 0
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(*tasks)
 
 
 async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
-    """Take nothing new, let what runs finish and arrive, say to the others that their place is kept."""
+    """Take nothing new, let what runs finish and arrive, tell the others that their place is kept."""
     queue, fleet = product.queue, product.fleet
     queue.close("shutting-down")
     try:
@@ -202,7 +208,7 @@ async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
             await queue.settle(10)
             await product.status_messages.say_goodbye()
         await _cancelled(work)
-        await product.disconnect()  # first of all without the lease: another process may be about to connect
+        await product.disconnect()  # at once if the lease is lost: another process may be about to connect
     finally:
         await _cancelled(work)
         await fleet.aclose(0)
@@ -211,7 +217,7 @@ async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
 
 
 def unready(product: Product) -> str | None:
-    """Why no picture could be made now."""
+    """Why no picture can be made right now, or None."""
     if not product.database.lease.safe():
         return "standby"
     if not product.client.is_ready():
@@ -224,8 +230,3 @@ def unready(product: Product) -> str | None:
     if all(engine.state in ("starting", "down", "draining") for engine in product.fleet.engines()):
         return "no ComfyUI answers"
     return None
-
-
-def warn(lines: Sequence[str]) -> None:
-    for line in lines:
-        log.warning("%s", line)

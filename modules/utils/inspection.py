@@ -1,10 +1,10 @@
-"""What was looked at before a user meets it, as plain values: each room looks at its own things."""
+"""What ``check`` has found, as plain values; each package checks its own things."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from textwrap import indent
 from typing import Literal
 
@@ -15,18 +15,14 @@ MARKS: dict[Level, str] = {"ok": "✓", "hint": "•", "fault": "✗"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing looked at. A hint costs speed or comfort, a fault costs pictures; ``mend`` says what to do
-    about it, ``detail`` is a longer text for that, such as a file's content."""
+    """One thing that was checked: OK, a hint (costs speed or comfort) or a fault (costs pictures)."""
 
     level: Level
     what: str
     mend: str = ""
+    """What to do about it."""
     detail: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it needs no fix."""
-        return self.level != "fault"
+    """A longer text for that, such as a file's content."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.mend}" if self.mend else self.what
@@ -34,19 +30,15 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """What was found in one area."""
-
     title: str
     findings: tuple[Finding, ...]
 
 
 def sound(sections: Sequence[Section]) -> bool:
-    """Whether there is no fault."""
-    return all(finding.ok for section in sections for finding in section.findings)
+    return not of_level(sections, "fault")
 
 
 def as_text(sections: Sequence[Section]) -> str:
-    """A line for each finding, under its area's title."""
     return "\n".join(_lines(sections))
 
 
@@ -63,21 +55,12 @@ def _lines(sections: Sequence[Section]) -> Iterator[str]:
 
 
 def of_level(sections: Sequence[Section], level: Level) -> list[Finding]:
-    """The findings of one level, in their order."""
     return [finding for section in sections for finding in section.findings if finding.level == level]
 
 
 def as_json(sections: Sequence[Section]) -> str:
-    """The same for machines: ``{"ok": …, "checks": [{"area", "level", "what", "mend", "detail"}]}``."""
+    """``{"ok": …, "checks": […]}``: each check has its ``area``, and a `Finding`'s fields."""
     checks = [
-        {
-            "area": section.title,
-            "level": finding.level,
-            "what": finding.what,
-            "mend": finding.mend,
-            "detail": finding.detail,
-        }
-        for section in sections
-        for finding in section.findings
+        {"area": section.title, **asdict(finding)} for section in sections for finding in section.findings
     ]
     return json.dumps({"ok": sound(sections), "checks": checks}, ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""Whether a host is near: what travels there without encryption stays on private ground."""
+"""Whether a host is in a private network, so that what is sent there without encryption stays private."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ipaddress
 
 _PRIVATE_ENDINGS = (".local", ".internal", ".lan", ".localhost", ".home.arpa")
 _OVERLAYS = ipaddress.ip_network("100.64.0.0/10")
-"""Not routed in the internet (RFC 6598); Tailscale and its like give their machines addresses of it."""
+"""Not routed on the internet (RFC 6598); Tailscale and similar networks use it."""
 
 
 def is_private(host: str) -> bool:
     """Whether ``host`` (a name, an address, or a socket's folder) is on this machine or in a private
-    network, as far as its name tells."""
+    network, judged by its name alone."""
     if host.startswith("/"):
         return True
     try:

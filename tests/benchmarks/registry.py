@@ -16,6 +16,7 @@ from tests.benchmarks import (
     simulated_fleet,
     single_job,
     startup,
+    workflow_files,
 )
 
 SUBJECTS = (
@@ -35,5 +36,6 @@ SUBJECTS = (
     startup.SUBJECT,
     estimates.SUBJECT,
     queue_operations.SUBJECT,
+    workflow_files.SUBJECT,
     simulated_fleet.SUBJECT,
 )

@@ -90,7 +90,7 @@ async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_p
         await ana.command("imagine", stand.general, model="flux", prompt="a raft", seed=2)
         assert "a ship" in (await result_for(ana, "seed `1`"))["content"]
         assert await result_for(ana, "seed `2`")
-        assert await stand.database.history.kept(ana.id) == []
+        assert await stand.database.history.undelivered(ana.id) == []
 
 
 async def test_an_answer_stands_though_what_is_kept_cannot_be_looked_up(
@@ -99,7 +99,7 @@ async def test_an_answer_stands_though_what_is_kept_cannot_be_looked_up(
     async def away(*_: object) -> None:
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(History, "kept", away)
+    monkeypatch.setattr(History, "undelivered", away)
     caplog.set_level(logging.INFO, "modules.discord")
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()

@@ -20,12 +20,9 @@ from tests.discord_stand import Stand, colour_of, make_engine, pixel, result_for
 FLUJOS = Path(__file__).parents[2] / "flujos"
 
 
-async def test_two_files_dropped_in_are_one_more_choice_that_makes_pictures(tmp_path: Path) -> None:
+async def test_a_workflow_file_dropped_in_is_one_more_choice_that_makes_pictures(tmp_path: Path) -> None:
     flujos = shutil.copytree(FLUJOS, tmp_path / "flujos")
-    shutil.copy(flujos / "z-image.json", flujos / "dream.json")
-    card = (flujos / "z-image.toml").read_text(encoding="utf-8")
-    label = next(line for line in card.splitlines() if line.startswith("label"))
-    (flujos / "dream.toml").write_text(card.replace(label, 'label = "Dream of mine"'), encoding="utf-8")
+    shutil.copy(flujos / "z-image.json", flujos / "Dream of mine.json")
     before = {offer.name for offer in offers(load_templates(FLUJOS).values())}
     after = offers(load_templates(flujos).values())
     engine = make_engine()
@@ -34,9 +31,9 @@ async def test_two_files_dropped_in_are_one_more_choice_that_makes_pictures(tmp_
         ana = await stand.person()
         choices = {c["value"]: c["name"] for c in await ana.autocomplete("imagine", stand.general, "model")}
         imagined = {offer.name for offer in after if offer.kind == "imagine"}
-        assert set(choices) == imagined == {"dream", *(before & imagined)}
-        assert "Dream of mine" in choices["dream"]
-        await ana.command("imagine", stand.general, model="dream", prompt="a hill", seed=3)
+        assert set(choices) == imagined == {"dream-of-mine", *(before & imagined)}
+        assert "Dream of mine" in choices["dream-of-mine"]
+        await ana.command("imagine", stand.general, model="dream-of-mine", prompt="a hill", seed=3)
         result = await result_for(ana, "seed `3`")
         assert "Dream of mine" in result["content"]
         assert pixel(await ana.download(result["attachments"][0]["url"])) == colour_of("a hill", 3)

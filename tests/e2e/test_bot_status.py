@@ -8,6 +8,8 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from modules.demo.users import SimulatedUser
 from modules.discord.delivery.status_messages import INTERVAL
 from modules.utils.database.rows import UserPreferences
@@ -249,13 +251,15 @@ async def test_a_message_left_at_half_by_a_crash_is_brought_up_to_date(tmp_path:
             assert left.id not in server.hub.channels[channel.id].messages
 
 
-async def test_a_message_older_than_an_hour_is_replaced(tmp_path: Path) -> None:
+async def test_a_message_older_than_an_hour_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="a snail")
         old = await status_with(ana, "a snail")
-        stand.product.status_messages.editable_for = -1.0
+        monkeypatch.setattr("modules.discord.delivery.status_messages.EDITABLE_FOR", -1.0)
         stand.queue.resume()
         new = await ana.wait_for_message(lambda m: "a snail" in m["content"] and m["id"] != old["id"])
         assert new["id"] != old["id"]

@@ -169,7 +169,7 @@ async def test_the_real_discord_before_simulated_gpus(tmp_path: Path) -> None:
     ("flags", "line"),
     [
         (("--real-discord",), "DISCORD_TOKEN: is missing; paste the bot's token from the developer portal"),
-        (("--comfy-urls", "127.0.0.1:8188"), 'COMFY_URLS: "127.0.0.1:8188" lacks its http://'),
+        (("--comfy-urls", "127.0.0.1:8188"), 'COMFY_URLS: "127.0.0.1:8188" lacks http://'),
     ],
 )
 async def test_a_real_side_that_lacks_a_setting_is_one_line(

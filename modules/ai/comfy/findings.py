@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from modules.ai import node_pack as pack
 from modules.ai.workflows.graph import JSON
@@ -62,11 +62,10 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
     return Finding(level="hint", what=what, mend=_COPY)
 
 
-def about_lack(server: str, lack: Lack, models: Iterable[str], *, fatal: bool) -> Finding:
-    """A node or a file that the server has not."""
-    names = tuple(models)
-    cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(names)}"
-    files = " and ".join(f"flujos/{name}.json" for name in names)
+def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool) -> Finding:
+    """A node or a file that the server has not. ``models``: those that need it, and their workflow files."""
+    cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(models)}"
+    files = " and ".join(f"flujos/{file}" for file in models.values())
     if lack.folder:
         what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
         mend = f"put it there, or choose another one in {files}"

@@ -257,7 +257,7 @@ def _about_lacks(
             needed_by.setdefault(lack, {})[name] = None
     for lack, names in needed_by.items():
         fatal = any(name not in limits for name in names)
-        shown = dict.fromkeys(templates[name].name for name in names)
+        shown = {templates[name].name: templates[name].workflow_file for name in names}
         yield findings.about_lack(client.name, lack, shown, fatal=fatal)
 
 

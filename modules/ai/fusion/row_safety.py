@@ -277,7 +277,7 @@ def refuse_mixing(graph: Graph, template: WorkflowTemplate) -> None:
         if class_type not in ROWWISE | vouched:
             raise Unfusible(
                 f"{named(graph, node_id)}: it is not known to keep the pictures of a batch apart; "
-                f"if it does, add it to rowwise in {template.name}.toml"
+                f"if it does, add it to rowwise in {template.card_file}"
             )
         if class_type not in vouched:
             refuse_choices(graph, node_id)

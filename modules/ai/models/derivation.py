@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from modules.ai.models.drawing import Drawing, Underivable
@@ -42,14 +42,15 @@ def derive(graph: Graph, table: Table, written: Mapping[str, Any], *, label: str
     output = places["output"][0] if "output" in places else output_of(unread, table)
     if output.node not in unread:
         raise BadCard(f"roles.output: {output}: there is no node {output.node} in the graph")
-    card = _Card(Drawing(unread, table, output), written, places)
+    card = _Card(graph, Drawing.of(unread, table, output), written, places)
     card.read_texts()
-    card.drawing = replace(card.drawing, graph=folded(graph, table, named | card.text_nodes, enhance=enhance))
+    final = folded(graph, table, named | card.text_nodes, enhance=enhance)
+    card.drawing = Drawing.of(final, table, output)
     card.read_pictures()
     card.read_samplers()
     roles = {role: [str(place) for place in there] for role, there in card.roles.items() if there}
     fields = {"label": label, **card.fields, **written, "roles": roles | written.get("roles", {})}
-    return Derived(fields=fields, graph=dict(card.drawing.graph), notes=tuple(card.notes))
+    return Derived(fields=fields, graph=final, notes=tuple(dict.fromkeys(card.notes)))
 
 
 def _texts(graph: Graph, table: Table) -> set[str]:
@@ -66,11 +67,13 @@ class _Card:
 
     def __init__(
         self,
+        drawn: Graph,
         drawing: Drawing,
         written: Mapping[str, Any],
         places: Mapping[Role, tuple[NodeInput, ...]],
     ) -> None:
         self.drawing = drawing
+        self._drawn = drawn
         self.fields: dict[str, Any] = {}
         self.roles: dict[Role, list[NodeInput]] = {role: list(there) for role, there in places.items()}
         self.roles["output"] = [drawing.output]
@@ -86,7 +89,7 @@ class _Card:
     def read_texts(self) -> None:
         """Where prompt and negative prompt go, while the drawing still has all its texts."""
         samplers = samplers_of(self.drawing)
-        if self._kind == "upscale" or (self._kind is None and is_upscaler(self.drawing)):
+        if self._kind == "upscale" or (self._kind is None and is_upscaler(self.drawing, samplers)):
             return
         if "prompt" not in self.roles:
             self.roles["prompt"] = prompt_places(self.drawing, samplers, self.notes)
@@ -100,7 +103,7 @@ class _Card:
         sources = self.roles.get("sources", given)
         kind = self.fields["kind"] = self._kind or self._told_kind(given=bool(sources))
         if kind == "imagine" and "sizes" not in self._written:
-            sizes = sizes_of(self.drawing, self.notes)
+            sizes = sizes_of(self.drawing, self._drawn, self.notes)
             self.fields |= sizes.fields
             self.roles = {**sizes.roles, **self.roles}
         if kind != "imagine" and sources:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, in_order, named, upstream
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, in_order, named, only, upstream
 from modules.ai.workflows.node_table import Table, inputs_of
 
 
@@ -17,17 +17,26 @@ class Underivable(ValueError):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A graph and the node classes in it. ``output`` is where the finished picture arrives."""
+    """All that a picture depends on, and the table of node classes. ``output`` is where it arrives."""
 
     graph: Graph
     table: Table
     output: NodeInput
 
+    @classmethod
+    def of(cls, graph: Graph, table: Table, output: NodeInput) -> Drawing:
+        """The part of a graph that its output depends on."""
+        return cls(only(graph, upstream(graph, [output.node])), table, output)
+
     @cached_property
     def order(self) -> list[str]:
-        """The nodes that the output depends on, each after those that it depends on itself."""
-        used = upstream(self.graph, [self.output.node])
-        return [node_id for node_id in in_order(self.graph) if node_id in used]
+        """The nodes, each after those that it depends on."""
+        return in_order(self.graph)
+
+    @cached_property
+    def known(self) -> set[str]:
+        """The nodes of classes that the table has."""
+        return {node_id for node_id, node in self.graph.items() if self.table.get(node.class_type)}
 
     def node(self, node_id: str) -> Node:
         """A node by its id."""
@@ -47,6 +56,18 @@ class Drawing:
         """The whole number that stands in an input, None if there is none."""
         value = self.graph[place.node].inputs.get(place.input)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def held(self, place: NodeInput) -> NodeInput | None:
+        """Where the whole number stands that arrives in an input: there, or in another pack's node before it
+        that holds one number and nothing else."""
+        value = self.graph[place.node].inputs.get(place.input)
+        if not isinstance(value, Link):
+            return place if self.whole(place) is not None else None
+        if value.node in self.known or any(True for _ in self.graph[value.node].links()):
+            return None
+        places = [NodeInput(value.node, name) for name in self.graph[value.node].inputs]
+        numbers = [place for place in places if self.whole(place) is not None]
+        return numbers[0] if len(numbers) == 1 else None
 
     def specs(self, node_id: str) -> Mapping[str, JSON]:
         """The inputs of a node's class by name, as the table has them."""

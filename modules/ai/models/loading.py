@@ -56,6 +56,8 @@ def load_templates(folder: Path, table: Table | None = None) -> dict[str, Workfl
     for fault in faults:
         logger.error("a model is left out: %s", fault)
     for name, model in models.items():
+        for note in model.notes:
+            logger.warning("%s: %s", name, note)
         if (why := fusible(model.template)) is not None:
             logger.warning("%s makes pictures one by one: %s", name, why)
     if not models:
@@ -89,9 +91,10 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
 
 
 def _workflow_files(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.glob("*")):
-        if file.suffix.lower() in ENDINGS and not file.name.startswith(".") and not file.is_dir():
-            yield file
+    """The workflow files of a folder by the names of their models, those of just that name first."""
+    found = [file for file in folder.glob("*") if file.suffix.lower() in ENDINGS and not file.is_dir()]
+    found.sort(key=lambda file: (model_name(file.stem), model_name(file.stem) != file.stem, file.name))
+    return (file for file in found if not file.name.startswith("."))
 
 
 def model_name(stem: str) -> str:
@@ -110,6 +113,8 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
 
     Raises `BadWorkflow`, which names the file, and the field of the card.
     """
+    if not file.is_file():
+        raise BadWorkflow(f"{file.name}: it is not a file")
     card_file = file.with_suffix(".toml")
     has_card = card_file.exists()
     blamed = card_file if has_card else file
@@ -135,6 +140,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
         card=card,
         graph=used,
         source_megapixels=scale.megapixels if scale else None,
+        file=file.name,
     )
     return LoadedModel(template=template, derived=not is_whole(written), notes=notes)
 

@@ -30,7 +30,7 @@ def mismatches(card: ModelCard, graph: Graph) -> Iterator[str]:
             if place.node not in used:
                 yield f"roles.{role}: {place}: the output does not depend on node {place.node}"
     yield from _bad_sizes(card)
-    yield from _bad_steps(card, Drawing(graph, {}, output))
+    yield from _bad_steps(card, Drawing.of(graph, {}, output))
     yield from _needed_sources(card, graph)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.ai.fusion.fuse import fusible
-from modules.ai.models.loading import model_name, read_models
+from modules.ai.models.loading import LoadedModel, model_name, read_models
 from modules.ai.workflows.graph import JSON
 from modules.ai.workflows.node_table import Table, bundled_table
 from modules.ai.workflows.reduced_table import packed, reduced
@@ -65,9 +65,9 @@ class ModelFolder:
     def load(self) -> None:
         """Read the folder for the first time. Raises `BadWorkflow` if it has no model that is in order."""
         self._read = marks(self._path) or {}
-        templates, faults = self._found()
-        self._take(templates, faults, first=True)
-        if not templates:
+        found, faults = self._found()
+        self._take(found, faults, first=True)
+        if not found:
             raise BadWorkflow(
                 "\n".join([*faults, f"{self._path}: no model there (a model is a workflow file, NAME.json)"])
             )
@@ -114,18 +114,17 @@ class ModelFolder:
     def _table(self) -> Table:
         return {**bundled_table(), **_merged(self._tables)}
 
-    def _found(self) -> tuple[dict[str, WorkflowTemplate], list[str]]:
-        models, faults = read_models(self._path, self._table())
-        return {name: model.template for name, model in models.items()}, faults
+    def _found(self) -> tuple[dict[str, LoadedModel], list[str]]:
+        return read_models(self._path, self._table())
 
     def _take(
-        self, found: Mapping[str, WorkflowTemplate], faults: list[str], *, first: bool = False
+        self, found: Mapping[str, LoadedModel], faults: list[str], *, first: bool = False
     ) -> tuple[ModelChange, ...]:
         """Let ``found`` be the models, and those whose file is faulty now stay as they were."""
         now: dict[str, WorkflowTemplate] = {}
-        for name in model_names(self._path, self._read):
+        for name in model_names(self._read):
             if name in found:
-                now[name] = self._identified(found[name])
+                now[name] = self._identified(found[name].template)
             elif name in self._now:
                 now[name] = self._now[name]
         before, self._now = self._now, now
@@ -140,7 +139,8 @@ class ModelFolder:
             self._replace()
             if not first:
                 self._on_change()
-        self._tell(changes, new_faults, first=first)
+        notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
+        self._tell(changes, [*(f"a model is left out: {fault}" for fault in new_faults), *notes], first=first)
         return (*changes, *(ModelChange(turn="faulty", what=fault) for fault in faults))
 
     def _identified(self, template: WorkflowTemplate) -> WorkflowTemplate:
@@ -172,9 +172,9 @@ class ModelFolder:
         if retired and not retired <= set(self._in_use()):
             self._replace()
 
-    def _tell(self, changes: list[ModelChange], faults: list[str], *, first: bool) -> None:
-        for fault in faults:
-            logger.warning("a model is left out: %s", fault)
+    def _tell(self, changes: list[ModelChange], warnings: list[str], *, first: bool) -> None:
+        for warning in warnings:
+            logger.warning("%s", warning)
         for change in changes:
             if not first:
                 logger.info("Model %s: %s", change.turn, change.what)
@@ -197,10 +197,9 @@ def marks(folder: Path) -> Marks | None:
     return found
 
 
-def model_names(folder: Path, files: Marks) -> list[str]:
-    """The names of the models of a folder's files, in the order of the files."""
-    workflows = sorted(folder / name for name in files if not name.endswith(".toml"))
-    return list(dict.fromkeys(model_name(file.stem) for file in workflows))
+def model_names(files: Marks) -> list[str]:
+    """The names of the models of a folder's files, in their order."""
+    return sorted({model_name(Path(name).stem) for name in files if not name.endswith(".toml")})
 
 
 def _merged(tables: Mapping[str, Table]) -> Table:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from modules.ai.fusion.sources import LOADER, SourceNeeded, without_source
+from modules.ai.fusion.sources import LOADER, SCALER, SourceNeeded, scaling, without_source
 from modules.ai.models.drawing import Drawing, Underivable
+from modules.ai.models.sampling import denoise_of
 from modules.ai.workflows.graph import Graph, Link, NodeInput, consumers, named, upstream
 from modules.ai.workflows.node_table import Table
 
 _SAVERS = ("SaveImage", "SaveImageAdvanced", "SaveImageWebsocket")
 _SHOWER = "PreviewImage"
-_OTHER = re.compile(
-    r"Video|WEBM|AnimatedWEBP|AnimatedPNG|VHS_|Audio|GLB|3D|Gaussian|PointCloud|Mesh|SVG|Latent|Text|Lora|LoRA"
-)
+_MEDIA = re.compile(r"Video|WEBM|Animated|Audio|GLB|3D|Gaussian|PointCloud|Mesh|SVG")
 """In the name of a node that saves something else than a picture."""
 
+_ENDS = ("Save", "VHS_VideoCombine", "Preview3D", "PreviewAudio", "PreviewGaussian", "PreviewPoint")
+_SAVING = re.compile(r"save.*image(?!.*dataset)|image.*sav|send.*image", re.IGNORECASE)
+"""In the name of another pack's node that saves pictures."""
+
+_DECODERS = ("VAEDecode", "VAEDecodeTiled")
 _FRAMES = ("length", "video_frames")
 _CUT = frozenset({"ImageFromBatch", "GetImageRangeFromBatch", "LatentFromBatch"})
 _REPEATING = {"RepeatLatentBatch": "amount", "RepeatImageBatch": "amount", "LatentCutToBatch": ""}
@@ -24,60 +28,55 @@ _REPEATING = {"RepeatLatentBatch": "amount", "RepeatImageBatch": "amount", "Late
 
 def output_of(graph: Graph, table: Table) -> NodeInput:
     """Where the finished picture arrives. Raises `Underivable` if that is nowhere, or several are made."""
-    places = [
+    saved = [place for node_id in graph if (place := _saved(graph, table, node_id)) is not None]
+    other = [node_id for node_id, node in graph.items() if _saves_other(node.class_type, table)]
+    if other:
+        what = "it saves more than pictures: write roles.output" if saved else "it saves no picture"
+        raise Underivable(f"{named(graph, other[0])}: {what}")
+    shown = [
         NodeInput(node_id, "images")
         for node_id, node in graph.items()
-        if (node.class_type in _SAVERS or _saves_pictures(node.class_type, table))
-        and isinstance(node.inputs.get("images"), Link)
+        if node.class_type == _SHOWER and isinstance(node.inputs.get("images"), Link)
     ]
-    other = [n for n, node in graph.items() if _saves_other(node.class_type, table)]
-    if other and not places:
-        raise Underivable(f"{named(graph, other[0])}: it saves no picture, and only pictures can be made")
-    if other:
-        raise Underivable(f"{named(graph, other[0])}: it saves more than pictures: write roles.output")
-    if not places:
-        places = [
-            NodeInput(node_id, "images")
-            for node_id, node in graph.items()
-            if node.class_type == _SHOWER and isinstance(node.inputs.get("images"), Link)
-        ]
-    if not places:
-        raise Underivable(f"no {', '.join((*_SAVERS, _SHOWER))} was found")
-    return _last(graph, places)
+    if not saved and not shown:
+        raise Underivable(f"no picture is saved in it ({', '.join((*_SAVERS, _SHOWER))})")
+    return _last(graph, saved or shown)
 
 
-def _saves_pictures(class_type: str, table: Table) -> bool:
-    """Whether another pack's node saves pictures."""
-    entry = table.get(class_type) or {}
-    return bool(entry.get("output_node")) and "Save" in class_type and not _OTHER.search(class_type)
+def _saved(graph: Graph, table: Table, node_id: str) -> NodeInput | None:
+    """The input of a node that saves a picture, None if it saves none."""
+    node = graph[node_id]
+    entry = table.get(node.class_type)
+    named_so = bool(_SAVING.search(node.class_type)) and not _MEDIA.search(node.class_type)
+    if node.class_type not in _SAVERS and not (named_so and (entry is None or entry.get("output_node"))):
+        return None
+    places = [NodeInput(node_id, name) for name in ("images", "image")]
+    return next((place for place in places if isinstance(node.inputs.get(place.input), Link)), None)
 
 
 def _saves_other(class_type: str, table: Table) -> bool:
     entry = table.get(class_type)
-    ends = (
-        entry.get("output_node") if entry is not None else class_type.startswith(("Save", "VHS_VideoCombine"))
-    )
-    return (
-        bool(ends)
-        and class_type.startswith(("Save", "VHS_", "Preview3D", "PreviewAudio"))
-        and bool(_OTHER.search(class_type))
-    )
+    ends = entry is None or entry.get("output_node")
+    return bool(ends and class_type.startswith(_ENDS) and _MEDIA.search(class_type))
 
 
 def _last(graph: Graph, places: list[NodeInput]) -> NodeInput:
     """The one that is made of all the others, if there is one: those before it are on the way."""
-    made = {place: upstream(graph, [_image(graph, place).node]) for place in places}
-    for place in places:
-        if all(_image(graph, other).node in made[place] for other in places):
+    made = {place: _painted(graph, place) for place in places}
+    for place, node_id in made.items():
+        if set(made.values()) <= upstream(graph, [node_id]):
             return place
-    nodes = ", ".join(named(graph, place.node) for place in places)
+    nodes = ", ".join(named(graph, place.node) for place in places[:3]) + (", …" if len(places) > 3 else "")
     raise Underivable(f"{len(places)} different pictures are made ({nodes}): write roles.output")
 
 
-def _image(graph: Graph, place: NodeInput) -> Link:
+def _painted(graph: Graph, place: NodeInput) -> str:
+    """The node that makes a picture, before it is decoded: hires fix decodes the same one twice."""
     link = graph[place.node].inputs[place.input]
-    assert isinstance(link, Link)
-    return link
+    while isinstance(link, Link):
+        node_id = link.node
+        link = graph[node_id].inputs.get("samples") if graph[node_id].class_type in _DECODERS else None
+    return node_id
 
 
 def refuse_frames(drawing: Drawing, notes: list[str]) -> None:
@@ -104,7 +103,7 @@ def sources_of(drawing: Drawing, notes: list[str]) -> tuple[list[NodeInput], int
 
     A picture that is a mask or a style beside another one is the author's own and stays.
     """
-    loaders = [n for n in drawing.order if drawing.node(n).class_type == LOADER]
+    loaders = [n for n in drawing.order if _is_source(drawing, n)]
     main = [n for n in loaders if not _is_furniture(drawing, n)] or loaders
     for node_id in loaders:
         if node_id not in main:
@@ -117,9 +116,16 @@ def sources_of(drawing: Drawing, notes: list[str]) -> tuple[list[NodeInput], int
     return [NodeInput(node_id, "image") for node_id in ordered], len(needed)
 
 
+def _is_source(drawing: Drawing, node_id: str) -> bool:
+    node = drawing.node(node_id)
+    return node.class_type == LOADER and "image" in node.inputs
+
+
 def _is_furniture(drawing: Drawing, node_id: str) -> bool:
-    used = [(place, slot) for place, slot in consumers(drawing.graph, node_id) if place.node in drawing.order]
-    return all(slot == 1 or drawing.node(place.node).class_type in _STYLING for place, slot in used)
+    return all(
+        slot == 1 or drawing.node(place.node).class_type in _STYLING
+        for place, slot in consumers(drawing.graph, node_id)
+    )
 
 
 def _rank(drawing: Drawing, node_id: str) -> int:
@@ -158,6 +164,7 @@ _ENLARGING: Mapping[str, tuple[str, str]] = {
 }
 _THROUGH: Mapping[str, str] = {
     "ImageBlur": "image",
+    "ImageInvert": "image",
     "ImageSharpen": "image",
     "JoinImageWithAlpha": "image",
     "KSampler": "latent_image",
@@ -172,16 +179,16 @@ _THROUGH: Mapping[str, str] = {
     "VAEEncode": "pixels",
     "VAEEncodeTiled": "pixels",
 }
-_UPSCALERS = frozenset({"UltimateSDUpscale", "UltimateSDUpscaleCustomSample", "SeedVR2Conditioning"})
+_RETOUCH = 0.5
+"""How much of a picture may be made anew for it to be still the same picture."""
+
 _FACTOR = re.compile(r"(?<![0-9a-z])x(\d)(?!\d)|(?<![0-9a-z])(\d)x(?!\d)")
 
 
-def is_upscaler(drawing: Drawing) -> bool:
-    """Whether it only enlarges the picture that it is given, whatever words stand beside that."""
-    if not any(drawing.node(node_id).class_type in _UPSCALERS for node_id in drawing.order):
-        return False
+def is_upscaler(drawing: Drawing, samplers: Sequence[str]) -> bool:
+    """Whether it enlarges the picture that it is given and at most retouches it: words hardly count."""
     try:
-        return upscale_of(drawing) > 1
+        return upscale_of(drawing) > 1 and all(denoise_of(drawing, node) <= _RETOUCH for node in samplers)
     except Underivable:
         return False
 
@@ -213,6 +220,9 @@ def _step_of(drawing: Drawing, node_id: str) -> tuple[str, float | None]:
     if node.class_type == "ResizeImageMaskNode":
         by_factor = node.inputs.get("resize_type") == "scale by multiplier"
         return "input", _number_in(node.inputs.get("resize_type.multiplier")) if by_factor else None
+    before = node.inputs.get("image")
+    if node.class_type == SCALER and isinstance(before, Link) and scaling(drawing.graph, before.node):
+        return "image", 1.0  # of the scaled source, as an offer counts
     name, by = _ENLARGING.get(node.class_type, ("", ""))
     return name, _number_in(node.inputs.get(by))
 

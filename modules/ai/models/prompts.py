@@ -15,13 +15,20 @@ Side = Literal["positive", "negative"]
 _UNREAD = frozenset({"ConditioningZeroOut"})
 """Their output holds nothing of the text."""
 
-_TEXTS = re.compile(r"(text|prompt|clip_[lg]|t5xxl|llama|bert|mt5xl|qwen\w*)(_[lg])?|\w*_prompt|prompt_\w*")
+_TEXTS = re.compile(r"(text|prompt|clip_[lg]|t5xxl)(_[lg])?|\w+_prompt|prompt_\w+|positive|negative")
+"""Inputs in which encoders of other packs hold a prompt."""
+
 _NO_PROMPT = re.compile(r"system|template|style|instruction|lyrics|tracks|name|prefix|suffix|file|path")
-"""Inputs of text encoders that are not a prompt."""
+"""Texts of encoders that are not a prompt."""
 
 _AUTHORS = re.compile(r"system|trigger|prefix|suffix|style|template|instruction|lora|quality", re.IGNORECASE)
 _PERSONS = re.compile(r"prompt|user|subject|description", re.IGNORECASE)
 """What authors call the texts that stay, and those that change."""
+
+_AUTHORS_WORDS = re.compile(
+    r"\bstyle\b|masterpiece|(best|high) quality|score_\d|\b[48]k\b|<lora|^\s*you are\b", re.IGNORECASE
+)
+"""Words of texts that authors put before or behind a prompt."""
 
 _FILLED = {"StringReplace": ("replace",), "TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
 """The inputs of a text node that a person's words may come from, where not all may be."""
@@ -35,7 +42,7 @@ def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -
 
     ``drawing`` still has its nodes of texts. Raises `Underivable` where several texts could be the prompt.
     """
-    found = {sampler: list(_encoded(drawing, sampler, "positive")) for sampler in samplers}
+    found = _found(drawing, samplers, "positive")
     places = list(dict.fromkeys(place for there in found.values() for place in there))
     origins = {place: _origin(drawing, place, notes) for place in places}
     chosen = list(dict.fromkeys(origins.values()))
@@ -52,11 +59,17 @@ def negative_places(
     drawing: Drawing, samplers: Sequence[str], prompt: Sequence[NodeInput]
 ) -> list[NodeInput]:
     """Where a person's negative prompt goes; nothing if the graph has none, or several that differ."""
-    found = {sampler: list(_encoded(drawing, sampler, "negative")) for sampler in samplers}
+    found = _found(drawing, samplers, "negative")
     places = list(dict.fromkeys(place for there in found.values() for place in there))
     origins = list(dict.fromkeys(_origin(drawing, place, []) for place in places))
     chosen = [place for place in origins if place not in prompt]
     return chosen if _one_text(drawing, chosen) or _one_picture(drawing, found) else []
+
+
+def _found(drawing: Drawing, samplers: Sequence[str], side: Side) -> dict[str, list[NodeInput]]:
+    """The texts of each sampler. One that only improves faces and the like has its author's."""
+    main = [node_id for node_id in samplers if "Detailer" not in drawing.node(node_id).class_type]
+    return {sampler: list(_encoded(drawing, sampler, side)) for sampler in main or samplers}
 
 
 def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
@@ -78,8 +91,6 @@ def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
 def _part_of(drawing: Drawing, link: Link, side: Side) -> Side:
     """Which of the two conditionings that a node may give a link takes."""
     given = [slot for slot, kind in enumerate(drawing.outputs(link.node)) if kind == "CONDITIONING"]
-    if not given and {"positive", "negative"} <= set(drawing.node(link.node).inputs):
-        given = [0, 1]
     if len(given) < 2 or link.slot not in given[:2]:
         return side
     return "positive" if link.slot == given[0] else "negative"
@@ -90,10 +101,14 @@ def _texts(drawing: Drawing, node_id: str, side: Side) -> list[str]:
     specs, inputs = drawing.specs(node_id), drawing.node(node_id).inputs
     names = [name for name, spec in specs.items() if isinstance(spec, list) and spec[:1] == ["STRING"]]
     if not specs:
-        names = [name for name in inputs if _TEXTS.fullmatch(name)]
+        names = [name for name in inputs if _TEXTS.fullmatch(name) and _may_be_text(drawing, inputs[name])]
     prompts = [name for name in names if name in inputs and not _NO_PROMPT.search(name)]
     negative = [name for name in prompts if "negative" in name]
     return negative if negative and side == "negative" else [name for name in prompts if name not in negative]
+
+
+def _may_be_text(drawing: Drawing, value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, Link) and drawing.type_of(value) in _CARRYING)
 
 
 # ── the person's part of a text ─────────────────────────────────────────────────────────────────
@@ -105,25 +120,26 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
     value = drawing.node(place.node).inputs[place.input]
     if not isinstance(value, Link):
         return place
-    parts = list(dict.fromkeys(_parts(drawing, value.node, set())))
+    parts, where = list(dict.fromkeys(_parts(drawing, value.node, set()))), drawing.named(place.node)
     if not parts:
+        holder = drawing.named(value.node)
         raise Underivable(
-            f"{drawing.named(place.node)}: its text comes from {drawing.named(value.node)}, in which no "
-            f"prompt stands: write roles.prompt"
+            f"{where}: its text comes from {holder}, in which no prompt stands: write roles.prompt"
         )
-    own = [part for part in parts if not _AUTHORS.search(_called(drawing, part))] if len(parts) > 1 else parts
-    for wanted in (
-        [part for part in own if _PERSONS.search(_called(drawing, part))],
-        held := [part for part in own if _is_held_alone(drawing, part)],
-        [part for part in held if drawing.node(part.node).class_type.endswith("Multiline")],
-        own,
-    ):
-        if len(wanted) == 1:
-            return wanted[0]
-    notes.append(
-        f"{drawing.named(place.node)}: a person's words replace the whole text, of which the author joined "
-        f"{len(parts)} parts; to keep some of it, write roles.prompt"
-    )
+    if len(parts) == 1:
+        return parts[0]
+    others = [part for part in parts if not _AUTHORS.search(_called(drawing, part))]
+    told = [part for part in others if _PERSONS.search(_called(drawing, part))]
+    if len(told) == 1:
+        return told[0]
+    unlike = [part for part in others if not _AUTHORS_WORDS.search(_text(drawing, part))] or others
+    held = [part for part in unlike if _is_held_alone(drawing, part)]
+    for left in (held, [part for part in held if _is_long(drawing, part)], unlike):
+        if len(left) == 1:
+            words = _text(drawing, left[0])[:40]
+            notes.append(f"{where}: a person's words take the place of {words!r}, and the rest of it stays")
+            return left[0]
+    notes.append(f"{where}: a person's words replace its whole text; to keep some of it, write roles.prompt")
     return place
 
 
@@ -156,6 +172,15 @@ def _called(drawing: Drawing, place: NodeInput) -> str:
     return drawing.title(place.node) if _is_held_alone(drawing, place) else ""
 
 
+def _text(drawing: Drawing, place: NodeInput) -> str:
+    return str(drawing.node(place.node).inputs.get(place.input))
+
+
+def _is_long(drawing: Drawing, place: NodeInput) -> bool:
+    """Whether a text stands in a field of several lines."""
+    return drawing.node(place.node).class_type.endswith("Multiline")
+
+
 def _is_held_alone(drawing: Drawing, place: NodeInput) -> bool:
     """Whether a text stands in a node of its own, and not in one that joins it to others."""
     return not any(True for _ in drawing.node(place.node).links())
@@ -163,7 +188,7 @@ def _is_held_alone(drawing: Drawing, place: NodeInput) -> bool:
 
 def _one_text(drawing: Drawing, places: Sequence[NodeInput]) -> bool:
     """Whether the places hold the same text, or are the inputs of one encoder."""
-    texts = {str(drawing.node(place.node).inputs.get(place.input)).strip() for place in places}
+    texts = {_text(drawing, place).strip() for place in places}
     return len(texts) < 2 or len({place.node for place in places}) == 1
 
 

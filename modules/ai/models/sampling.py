@@ -9,7 +9,6 @@ from modules.ai.models.drawing import Drawing, Underivable
 from modules.ai.workflows.graph import Link, Node, NodeInput
 
 _SEEDS = ("seed", "noise_seed")
-_HELD = ("value", "seed", "int", "noise_seed")
 _GUIDANCE = ("cfg", "cfg_conds", "cfg_cond2_negative", "video_cfg")
 
 
@@ -81,11 +80,16 @@ def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
         value = inputs.get(name)
         if isinstance(value, Link) and name == "noise":
             yield from _seeds(drawing, value.node)
-        elif isinstance(value, Link):
-            held = (NodeInput(value.node, holder) for holder in _HELD)
-            yield from [place for place in held if drawing.whole(place) is not None][:1]
-        elif drawing.whole(NodeInput(node_id, name)) is not None:
-            yield NodeInput(node_id, name)
+        elif (place := drawing.held(NodeInput(node_id, name))) is not None:
+            yield place
+
+
+def denoise_of(drawing: Drawing, sampler: str) -> float:
+    """The part of a picture that a sampler makes anew, 1 if that is not told."""
+    sigmas = drawing.node(sampler).inputs.get("sigmas")
+    node = drawing.node(sigmas.node) if isinstance(sigmas, Link) else drawing.node(sampler)
+    part = node.inputs.get("denoise", 1.0)
+    return float(part) if isinstance(part, int | float) else 1.0
 
 
 # ── steps ───────────────────────────────────────────────────────────────────────────────────────
@@ -100,12 +104,18 @@ def _steps(drawing: Drawing, sampler: str) -> int:
     sigmas = drawing.node(sampler).inputs.get("sigmas")
     if isinstance(sigmas, Link):
         return _levels(drawing, sigmas)
-    steps = drawing.whole(NodeInput(sampler, "steps"))
-    if steps is None:
-        raise Underivable(f"{drawing.named(sampler)}: the number of its steps is computed: write steps")
+    steps = _number_of_steps(drawing, sampler)
     first = drawing.whole(NodeInput(sampler, "start_at_step")) or 0
     last = drawing.whole(NodeInput(sampler, "end_at_step"))
     return max(0, min(steps if last is None else last, steps) - first)
+
+
+def _number_of_steps(drawing: Drawing, node_id: str) -> int:
+    place = drawing.held(NodeInput(node_id, "steps"))
+    steps = None if place is None else drawing.whole(place)
+    if steps is None:
+        raise Underivable(f"{drawing.named(node_id)}: the number of its steps is computed: write steps")
+    return steps
 
 
 def _levels(drawing: Drawing, link: Link) -> int:
@@ -115,10 +125,7 @@ def _levels(drawing: Drawing, link: Link) -> int:
     if node.class_type == "ManualSigmas":
         return max(0, len(str(before).replace(",", " ").split()) - 1)
     if not isinstance(before, Link):
-        steps = drawing.whole(NodeInput(link.node, "steps"))
-        if steps is not None:
-            return steps
-        raise Underivable(f"{drawing.named(link.node)}: the number of its steps is computed: write steps")
+        return _number_of_steps(drawing, link.node)
     steps = _levels(drawing, before)
     if node.class_type == "SplitSigmas":
         cut = min(drawing.whole(NodeInput(link.node, "step")) or 0, steps)

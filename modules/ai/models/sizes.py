@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from modules.ai.models.drawing import Drawing, Underivable
+from modules.ai.models.sampling import samplers_of
 from modules.ai.workflows.cards import Role
-from modules.ai.workflows.graph import NodeInput, downstream
+from modules.ai.workflows.graph import Graph, Link, NodeInput, downstream
 from modules.queue_manager.jobs import Size
 
 _RATIOS = ((1, 1), (3, 4), (4, 3), (2, 3), (3, 2), (9, 16), (16, 9))
-_PREFIXES = ("", "target_", "resize_type.")
 _MULTIPLES = (64, 32, 16, 8, 4, 2, 1)
-
-
-def latents_of(drawing: Drawing) -> list[str]:
-    """The nodes that make an empty latent, or whatever else a picture of a chosen size starts from."""
-    return [node_id for node_id in drawing.order if _is_latent(drawing, node_id)]
-
-
-def _is_latent(drawing: Drawing, node_id: str) -> bool:
-    inputs, outputs = drawing.node(node_id).inputs, drawing.outputs(node_id)
-    if "batch_size" not in inputs or "width" not in inputs:
-        return False
-    return "LATENT" in outputs or (not outputs and "latent" in drawing.node(node_id).class_type.lower())
+_PREFIXES = ("", "target_", "resize_type.", "empty_latent_")
+_CHOOSING = re.compile(r"ratio|aspect|preset|swap|resolution|dimension")
+"""In the name of an input that may overrule width and height, in a node that nobody here knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +36,111 @@ class Sizes:
         return {"sizes": texts, "size_multiple": self.multiple}
 
 
-def sizes_of(drawing: Drawing, notes: list[str]) -> Sizes:
-    """The sizes that it can paint. Raises `Underivable` where its size is computed."""
-    latents = [node_id for node_id in latents_of(drawing) if _pair(drawing, node_id, "") is not None]
-    if not latents:
-        raise Underivable("no empty latent says how large the picture gets: write sizes")
-    sizes = [size for node_id in latents if (size := _pair(drawing, node_id, "")) is not None]
-    own = max(sizes, key=lambda size: size.width * size.height)
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A width and a height that stand in the graph, for the inputs of ``node``. Where ``fixes``, another size
+    of the picture would not fit to this one."""
+
+    node: str
+    width: NodeInput
+    height: NodeInput
+    size: Size
+    fixes: bool
+
+
+def latents_of(drawing: Drawing) -> list[str]:
+    """The nodes that make an empty latent, or whatever else a picture of a chosen size starts from."""
+    return [node_id for node_id in drawing.order if _is_latent(drawing, node_id)]
+
+
+def _is_latent(drawing: Drawing, node_id: str) -> bool:
+    inputs = drawing.node(node_id).inputs
+    if "batch_size" not in inputs or not {"width", "empty_latent_width"} & set(inputs):
+        return False
+    if node_id in drawing.known:
+        return "LATENT" in drawing.outputs(node_id)
+    name = drawing.node(node_id).class_type.lower()
+    return ("latent" in name or "empty_latent_width" in inputs) and not any(map(_CHOOSING.search, inputs))
+
+
+def sizes_of(drawing: Drawing, drawn: Graph, notes: list[str]) -> Sizes:
+    """The sizes that a workflow can paint; ``drawn`` is the graph as its author drew it.
+
+    Raises `Underivable` where its size is computed.
+    """
+    latents = latents_of(drawing)
     pairs = list(_pairs(drawing, latents))
-    fixing = [(node_id, size) for node_id, _, size, fixes in pairs if fixes and size != own]
-    if fixing:
-        node_id, size = fixing[-1]
-        notes.append(f"{drawing.named(node_id)}: it is drawn for one size, so people cannot choose another")
-        last = size if node_id in downstream(drawing.graph, latents) else own
-        return Sizes((last,), _multiple(last))
+    sizes = [pair.size for pair in pairs if pair.node in latents]
+    if not sizes:
+        raise Underivable(f"{_unsized(drawing, latents)}how large the picture gets is not told: write sizes")
+    own = max(sizes, key=lambda size: size.width * size.height)
+    equal = [pair for pair in pairs if pair.size == own]
     roles: dict[Role, list[NodeInput]] = {
-        "width": [NodeInput(node_id, f"{prefix}width") for node_id, prefix, size, _ in pairs if size == own],
-        "height": [
-            NodeInput(node_id, f"{prefix}height") for node_id, prefix, size, _ in pairs if size == own
-        ],
+        "width": list(dict.fromkeys(pair.width for pair in equal)),
+        "height": list(dict.fromkeys(pair.height for pair in equal)),
     }
+    fixing = [pair for pair in pairs if pair.fixes and pair.size != own]
+    why = fixing[-1].node if fixing else _placed(drawing, latents)
+    why = why or _elsewhere(drawing, drawn, {*roles["width"], *roles["height"]})
+    if why is not None:
+        notes.append(f"{drawing.named(why)}: it is drawn for one size, so people cannot choose another")
+        made = [pair.size for pair in fixing if pair.node in downstream(drawing.graph, latents)]
+        last = made[-1] if made else own
+        return Sizes((last,), _multiple(last))
     multiple = min(_multiple(own), _step(drawing, latents[0]))
     return Sizes(_choices(own, multiple), multiple, roles)
 
 
-def _pairs(drawing: Drawing, latents: Sequence[str]) -> Iterator[tuple[str, str, Size, bool]]:
-    """Each width and height that stand in the graph: node, prefix of the inputs, size, and whether another
-    size of the picture would not fit to them."""
-    after = downstream(drawing.graph, latents) - set(latents)
+def _pairs(drawing: Drawing, latents: Collection[str]) -> Iterator[_Pair]:
+    after = downstream(drawing.graph, latents)
     for node_id in drawing.order:
+        placed = "x" in drawing.node(node_id).inputs or "MASK" in drawing.outputs(node_id)
         for prefix in _PREFIXES:
-            size = _pair(drawing, node_id, prefix)
-            if size is not None:
-                inputs = drawing.node(node_id).inputs
-                yield node_id, prefix, size, node_id in latents or node_id in after or "x" in inputs
+            sides = [drawing.held(NodeInput(node_id, f"{prefix}{side}")) for side in ("width", "height")]
+            if sides[0] is not None and sides[1] is not None:
+                width, height = (drawing.whole(side) or 0 for side in sides if side is not None)
+                if width > 0 and height > 0:
+                    size = Size(width=width, height=height)
+                    yield _Pair(node_id, sides[0], sides[1], size, placed or node_id in after)
 
 
-def _pair(drawing: Drawing, node_id: str, prefix: str) -> Size | None:
-    width, height = (drawing.whole(NodeInput(node_id, f"{prefix}{side}")) for side in ("width", "height"))
-    return Size(width=width, height=height) if width and height and width > 0 and height > 0 else None
+def _placed(drawing: Drawing, latents: Collection[str]) -> str | None:
+    """A node that puts something to a certain place of the picture."""
+    after = downstream(drawing.graph, latents)
+    places = [
+        NodeInput(node_id, name) for node_id in drawing.order if node_id in after for name in ("x", "y")
+    ]
+    return next((place.node for place in places if drawing.whole(place)), None)
+
+
+def _elsewhere(drawing: Drawing, drawn: Graph, places: Collection[NodeInput]) -> str | None:
+    """A node that takes what the author worked out of the size, other than in ``places``: it would keep the
+    author's, whatever a person chose. (Which way a switch is set is not of the size.)"""
+    todo = [
+        link.node for place in places if isinstance(link := drawn[place.node].inputs.get(place.input), Link)
+    ]
+    made = set(todo)
+    while todo:
+        for name, link in drawn[todo.pop()].links():
+            if name != "switch" and link.node not in made:
+                made.add(link.node)
+                todo.append(link.node)
+    made = downstream(drawn, made) - set(drawing.graph)
+    for node_id in drawing.order:
+        for name, link in drawn[node_id].links():
+            if link.node in made and name != "switch" and NodeInput(node_id, name) not in places:
+                return node_id
+    return None
+
+
+def _unsized(drawing: Drawing, latents: list[str]) -> str:
+    """The node that would have to say it, if there is one."""
+    starts = [
+        link.node
+        for node_id in samplers_of(drawing)
+        if isinstance(link := drawing.node(node_id).inputs.get("latent_image"), Link)
+    ]
+    return f"{drawing.named([*latents, *starts][0])}: " if latents or starts else ""
 
 
 def _multiple(size: Size) -> int:
@@ -93,9 +151,8 @@ def _multiple(size: Size) -> int:
 def _step(drawing: Drawing, node_id: str) -> int:
     """What the table says that sides are a multiple of."""
     spec = drawing.specs(node_id).get("width")
-    step = (
-        spec[1].get("step") if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else 16
-    )
+    options = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
+    step = options.get("step")
     return step if isinstance(step, int) and step > 0 else 16
 
 

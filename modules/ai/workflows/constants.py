@@ -174,7 +174,7 @@ def _converted(given: Inputs) -> tuple[float, int]:
     return float(value), int(value)
 
 
-_RATIOS = {
+RATIOS = {
     "1:1 (Square)": (1, 1),
     "2:3 (Portrait Photo)": (2, 3),
     "3:2 (Photo)": (3, 2),
@@ -187,7 +187,7 @@ _RATIOS = {
 
 
 def _resolution(given: Inputs) -> tuple[int, int]:
-    across, down = _RATIOS[given["aspect_ratio"]]
+    across, down = RATIOS[given["aspect_ratio"]]
     multiple = given["multiple"]
     unit = math.sqrt(given["megapixels"] * 1024 * 1024 / (across * down))
     return round(across * unit / multiple) * multiple, round(down * unit / multiple) * multiple

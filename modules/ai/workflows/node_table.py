@@ -138,11 +138,11 @@ def _folder(spec: JSON) -> str:
     return folder if isinstance(folder, str) and folder else "input"
 
 
-def inputs_of(entry: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The inputs of a class, required and optional, by name."""
+def inputs_of(entry: Mapping[str, JSON], *only: str) -> dict[str, JSON]:
+    """The inputs of a class by name: required and optional ones, or one kind ``only``."""
     groups = entry.get("input")
     found: dict[str, JSON] = {}
-    for group in ("required", "optional"):
+    for group in only or ("required", "optional"):
         part = groups.get(group) if isinstance(groups, dict) else None
         if isinstance(part, dict):
             found |= part

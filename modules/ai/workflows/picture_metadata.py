@@ -10,7 +10,7 @@ from typing import BinaryIO
 from PIL import Image
 
 _LARGEST_FILE = 48 * 1024 * 1024
-_LARGEST_TEXT = 16 * 1024 * 1024
+_LARGEST_TEXT = 8 * 1024 * 1024
 _KEYS = ("prompt", "workflow")
 
 

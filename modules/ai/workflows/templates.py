@@ -14,14 +14,25 @@ from modules.queue_manager.jobs import ModelOffer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
-    """``name`` is that of its files; ``source_megapixels`` what the graph scales its sources to, None if it
-    does not; ``version`` as that of `ModelOffer`."""
+    """``source_megapixels``: what the graph scales its sources to, None if it does not. ``file``: the name
+    of its workflow file, where that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
 
     name: str
     card: ModelCard
     graph: Graph
     source_megapixels: float | None = None
     version: str = ""
+    file: str = ""
+
+    @property
+    def workflow_file(self) -> str:
+        """The name of its workflow file."""
+        return self.file or f"{self.name}.json"
+
+    @property
+    def card_file(self) -> str:
+        """The name of its card's file, which may not be there."""
+        return f"{self.workflow_file.rpartition('.')[0]}.toml"
 
     @property
     def id(self) -> str:

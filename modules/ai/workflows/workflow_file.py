@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modules.ai.workflows.editor_format.conversion import VIRTUAL, convert
+from modules.ai.workflows.editor_format.conversion import convert
 from modules.ai.workflows.editor_format.document import (
     MOST_NODES,
     BadEditorFile,
@@ -21,19 +23,20 @@ from modules.ai.workflows.graph import (
     BadGraph,
     Graph,
     Node,
+    downstream,
     in_order,
     named,
     only,
     read_graph,
     upstream,
 )
-from modules.ai.workflows.node_table import Table
+from modules.ai.workflows.node_table import Table, inputs_of
 from modules.ai.workflows.picture_metadata import BadPicture, picture_metadata
 from modules.queue_manager.errors import BadWorkflow
 
 ENDINGS = (".json", ".png", ".webp")
-_LARGEST_TEXT = 16 * 1024 * 1024
-_PICTURES = ("IMAGE", "LATENT", "MASK", "VIDEO")
+_LARGEST_TEXT = 8 * 1024 * 1024
+_SUBGRAPH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,32 +76,44 @@ def read_workflow(file: Path, table: Table) -> WorkflowFile:
 
 
 def _read(file: Path, table: Table) -> WorkflowFile:
-    if file.suffix.lower() == ".json":
-        if file.stat().st_size > _LARGEST_TEXT:
-            raise BadGraph(f"larger than {_LARGEST_TEXT} bytes")
-        parts = list(_parts(_parsed(file.read_text(encoding="utf-8-sig"))))
-    else:
-        texts = picture_metadata(file)
-        if not texts:
-            raise BadPicture("this picture has no workflow in it")
-        parts = [part for text in texts for part in _parts(_parsed(text))]
-    api = next((part for part in parts if _is_graph(part)), None)
+    parts = _parts_of_text(file) if file.suffix.lower() == ".json" else _parts_of_picture(file)
+    graphs = [part for part in parts if _is_graph(part)]
     editor = next((part for part in parts if is_editor_file(part)), None)
-    if api is None and editor is None:
-        raise BadGraph("there is no ComfyUI workflow in it")
-    document = read_document(editor) if editor is not None else None
-    if api is not None:
-        if len(api) > MOST_NODES:
-            raise BadGraph(f"it has {len(api)} nodes; at most {MOST_NODES} are read")
-        graph = _runnable(read_graph(api), table)
+    if any(graph != graphs[0] for graph in graphs):
+        raise BadGraph("there are several workflows in it")
+    try:
+        document = read_document(editor, table) if editor is not None else None
+    except BadEditorFile:
+        if not graphs:
+            raise
+        document = None
+    if graphs:
+        if len(graphs[0]) > MOST_NODES:
+            raise BadGraph(f"it has {len(graphs[0])} nodes; at most {MOST_NODES} are read")
+        graph = _leading_to(read_graph(graphs[0]), table, {})
     elif document is not None:
         graph = _converted(document, table)
+    else:
+        raise BadGraph("there is no ComfyUI workflow in it")
     in_order(graph)
-    nodes = [node for node in document.nodes() if node.type not in VIRTUAL] if document is not None else []
     used = {node.class_type for node in graph.values()}
-    nodes = [node for node in nodes if node.type in used]
+    nodes = [node for node in document.nodes() if node.type in used] if document is not None else []
     origins = {node.type: origin for node in nodes if (origin := _origin(node))}
     return WorkflowFile(graph=graph, downloads=tuple(dict.fromkeys(_downloads(nodes))), origins=origins)
+
+
+def _parts_of_text(file: Path) -> list[JSON]:
+    if file.stat().st_size > _LARGEST_TEXT:
+        raise BadGraph(f"larger than {_LARGEST_TEXT} bytes")
+    return list(_parts(_parsed(file.read_text(encoding="utf-8-sig"))))
+
+
+def _parts_of_picture(file: Path) -> list[JSON]:
+    parts: list[JSON] = []
+    for text in picture_metadata(file):
+        with suppress(json.JSONDecodeError):  # other programs write a plain text under the same name
+            parts += _parts(_parsed(text))
+    return parts
 
 
 def _parsed(text: str) -> JSON:
@@ -126,20 +141,29 @@ def _is_graph(data: JSON) -> bool:
 
 def _converted(document: Document, table: Table) -> dict[str, Node]:
     graph, unknown = convert(document, table)
-    saving = [node_id for node_id in _outputs(graph, table) if node_id not in unknown]
-    saving = [node_id for node_id in saving if not graph[node_id].class_type.startswith("Preview")]
-    needed = upstream(graph, saving or _outputs(graph, table))
-    lacking = [node_id for node_id in unknown if node_id in needed]
-    if lacking:
-        raise BadGraph(_unknown(graph, {node_id: unknown[node_id] for node_id in lacking}))
-    whole = {
-        node_id for node_id in _outputs(graph, table) if unknown.keys().isdisjoint(upstream(graph, [node_id]))
-    }
-    return _runnable(only(graph, upstream(graph, whole)), table)
+    outputs = _outputs(graph, table)
+    saving = [n for n in outputs if n not in unknown and not graph[n].class_type.startswith("Preview")]
+    needed = upstream(graph, saving or outputs)
+    if not unknown.keys().isdisjoint(needed):
+        raise BadGraph(_unknown(graph, {n: node for n, node in unknown.items() if n in needed}))
+    return _leading_to(graph, table, dict.fromkeys(unknown, "") | dict(_unconnected(graph, table)))
+
+
+def _leading_to(graph: Graph, table: Table, faults: Mapping[str, str]) -> dict[str, Node]:
+    """What the outputs depend on; ComfyUI leaves out an output that depends on a node with a fault."""
+    outputs = _outputs(graph, table)
+    if not outputs:
+        raise BadGraph("nothing in it is saved or shown (a node such as SaveImage is needed)")
+    spoiled = downstream(graph, faults)
+    whole = [node_id for node_id in outputs if node_id not in spoiled]
+    if not whole:
+        needed = upstream(graph, outputs)
+        raise BadGraph(next(why for node_id, why in faults.items() if why and node_id in needed))
+    return only(graph, upstream(graph, whole))
 
 
 def _outputs(graph: Graph, table: Table) -> list[str]:
-    """The nodes that ComfyUI starts from; an unknown class is taken for one if it only takes pictures."""
+    """The nodes that ComfyUI starts from; an unknown class is taken for one if nothing takes from it."""
     feeding = {link.node for node in graph.values() for _, link in node.links()}
     return [
         node_id
@@ -148,25 +172,29 @@ def _outputs(graph: Graph, table: Table) -> list[str]:
     ]
 
 
-def _runnable(graph: Graph, table: Table) -> dict[str, Node]:
-    outputs = _outputs(graph, table)
-    if not outputs:
-        raise BadGraph("nothing in it is saved or shown (a node such as SaveImage is needed)")
-    return only(graph, upstream(graph, outputs))
+def _unconnected(graph: Graph, table: Table) -> Iterator[tuple[str, str]]:
+    """The nodes that ComfyUI would refuse because something is missing, each with its sentence."""
+    for node_id, node in graph.items():
+        for name, spec in inputs_of(table.get(node.class_type) or {}, "required").items():
+            grows = isinstance(spec, list) and str(spec[0]).startswith("COMFY_")
+            if name not in node.inputs and not grows:
+                yield node_id, f"{named(graph, node_id)} needs {name}, and nothing is connected there"
 
 
 def _unknown(graph: Graph, nodes: Mapping[str, EditorNode]) -> str:
     first, *others = nodes
     origin = _origin(nodes[first])
+    if _SUBGRAPH.fullmatch(nodes[first].type):
+        return f"{named(graph, first)} stands for a subgraph that is not in the file"
     if origin.startswith("pack"):
         what = f"comes from the {origin}, which is not known here; install it in ComfyUI"
     elif origin:
         what = f"comes from {origin}, and the nodes known here are older; update ComfyUI"
     else:
         what = "is not known here, and the file does not say which pack it comes from"
-    more = dict.fromkeys(f"{nodes[n].type} ({_origin(nodes[n]) or 'pack not told'})" for n in others)
-    more.pop(f"{nodes[first].type} ({origin or 'pack not told'})", None)
-    return f"{named(graph, first)} {what}" + (f"; also unknown: {', '.join(more)}" if more else "")
+    more = {nodes[n].type: _origin(nodes[n]) for n in others if nodes[n].type != nodes[first].type}
+    told = ", ".join(f"{name} ({where})" if where else name for name, where in more.items())
+    return f"{named(graph, first)} {what}" + (f"; also unknown: {told}" if told else "")
 
 
 # ── what the nodes say of themselves ────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Whether pictures can be made right now, as people are told it."""
+"""Whether pictures can be made right now, for what people read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from modules.queue_manager.workers.fleet import Fleet
 
 
 class Availability:
-    """Asks the queue and the fleet."""
-
     def __init__(self, *, queue: QueueManager, fleet: Fleet) -> None:
         self._queue, self._fleet = queue, fleet
 
@@ -23,7 +21,7 @@ class Availability:
         return None
 
     def served(self, job: Job) -> bool:
-        """Whether a server that lives can make it."""
+        """Whether a server that is up can make it."""
         return any(
             engine.state in ("idle", "busy") and job.key.model in engine.models
             for engine in self._fleet.engines()

@@ -1,12 +1,11 @@
-"""Tells a failure whose status message is gone: in the person's channel, in a new one, by direct message, or
+"""Shows a failure whose status message is gone: in the person's channel, in a new one, by direct message, or
 at their next command."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from logging import getLogger
 
 from modules.discord.delivery.result_message import is_nsfw
@@ -33,58 +32,52 @@ from modules.utils.database.stores.status_messages import StatusMessages as Stat
 log = getLogger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class FailureNotices:
-    """What could be told nowhere stays noted in ``store`` as a status message that is
-    still to be posted, by which the next process finds it."""
+    """A failure that could be shown nowhere stays in ``store`` as a status message that is still to be
+    posted, where the next process finds it."""
 
-    def __init__(
-        self,
-        *,
-        message_client: MessageClient,
-        channels: SessionChannels,
-        store: StatusMessageStore,
-        messages: Translations,
-        offers: Sequence[ModelOffer],
-    ) -> None:
-        self._message_client, self._channels, self._store = message_client, channels, store
-        self._messages, self._offers = messages, offers
-        self._kept: defaultdict[int, dict[JobId, StatusText]] = defaultdict(dict)
+    message_client: MessageClient
+    channels: SessionChannels
+    store: StatusMessageStore
+    messages: Translations
+    offers: Sequence[ModelOffer]
+    _waiting: dict[int, dict[JobId, StatusText]] = field(init=False, default_factory=dict)
 
     async def tell(self, status: StatusText) -> None:
-        """Tell a failed job's owner, or keep it for their next command."""
+        """Show a failed job's owner why it failed, at their next command if nothing else works."""
         async for channel_id, shown in self._destinations(status):
             if await self._post(channel_id, shown):
                 return
         job = status.job
-        log.warning("failure of job %s could be told nowhere and is kept", job.id, extra={"job": job.id})
-        self._kept[job.request.user_id][job.id] = status
+        log.warning("failure of job %s could not be shown; it waits", job.id, extra={"job": job.id})
+        self._waiting.setdefault(job.request.user_id, {})[job.id] = status
         with suppress(StoreError):
-            await self._store.put(job.id, job.request.channel_id, NOWHERE_YET)
+            await self.store.put(job.id, job.request.channel_id, NOWHERE_YET)
 
     def waits_for(self, user_id: int) -> bool:
-        """Whether something is to be told them."""
-        return user_id in self._kept
+        return user_id in self._waiting
 
     async def show(self, user_id: int, channel_id: int) -> None:
-        """Tell there what could be told nowhere; what cannot be told now either stays kept."""
-        for job_id, status in list(self._kept.pop(user_id, {}).items()):
+        """Show in this channel what waits for them; what cannot be shown there either waits on."""
+        for job_id, status in self._waiting.pop(user_id, {}).items():
             if await self._post(channel_id, status):
                 with suppress(StoreError):
-                    await self._store.remove(job_id)
+                    await self.store.remove(job_id)
             else:
-                self._kept[user_id][job_id] = status
+                self._waiting.setdefault(user_id, {})[job_id] = status
 
     def forget(self, user_id: int) -> None:
-        """They want nothing to be remembered."""
-        self._kept.pop(user_id, None)
+        self._waiting.pop(user_id, None)
 
     async def _destinations(self, status: StatusText) -> AsyncIterator[tuple[int, StatusText]]:
-        """Where to try, in order, and what to say there. Direct messages know no age restriction."""
+        """Where to try, in order, and what to say there. Direct messages cannot be age-restricted, so no NSFW
+        prompt goes there."""
         request = status.job.request
-        nsfw = is_nsfw(self._offers, request)
+        nsfw = is_nsfw(self.offers, request)
         yield request.channel_id, status
         try:
-            another = await self._channels.reopen(
+            another = await self.channels.reopen(
                 request.guild_id,
                 request.user_id,
                 avoid=request.channel_id,
@@ -92,32 +85,29 @@ class FailureNotices:
                 age_restricted=nsfw,
             )
         except (TooManyChannels, StoreError, *DISCORD_ERRORS) as error:
-            log.info("no new channel to tell of job %s: %s", status.job.id, error)
+            log.info("no new channel to show the failure of job %s: %s", status.job.id, error)
         else:
             if another is not None:
                 yield another, status
-        try:
-            direct = await self._message_client.direct_channel(request.user_id)
-        except MessageError as error:
-            log.info("no direct messages with %s: %s", request.user_id, error)
-        else:
+        direct = await self.message_client.direct_channel(request.user_id)
+        if direct is not None:
             yield direct, replace(status, with_prompt=status.with_prompt and not nsfw)
 
     async def _post(self, channel_id: int, status: StatusText) -> bool:
         job = status.job
         outgoing = OutgoingMessage(
-            text=render(self._messages, status),
-            view=job_row(self._messages, job.request.locale, job.id, actions(status)),
+            text=render(self.messages, status),
+            view=job_row(self.messages, job.request.locale, job.id, actions(status)),
             mention=job.request.user_id,
         )
         once = nonce(job.id, channel_id, "failed" if status.with_prompt else "failed, in short")
         try:
-            await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+            await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
         except AlreadyDeleted:
             return True
         except MessageError as error:
             if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and status.with_prompt:
                 return await self._post(channel_id, replace(status, with_prompt=False))
-            log.info("failure of job %s not told in %s: %s", job.id, channel_id, error)
+            log.info("failure of job %s not shown in %s: %s", job.id, channel_id, error)
             return False
         return True

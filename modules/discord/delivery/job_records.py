@@ -1,4 +1,4 @@
-"""Pure: jobs that have ended, made of what the database remembers, so that they can be shown again."""
+"""Pure: turns the database's records of ended jobs back into jobs and errors that can be shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from modules.utils.database.rows import JobRecord
 
 
 def job_of(record: JobRecord) -> Job:
-    """The job as it is shown. Its key is not that of a run any more."""
+    """The job, to be shown and not to be run again: its key is a plain one."""
     request = record.request
     return Job(
         id=record.job_id,
@@ -20,7 +20,6 @@ def job_of(record: JobRecord) -> Job:
 
 
 def error_of(record: JobRecord) -> GenerationError:
-    """Why the job failed."""
     error = GenerationError(record.error_reason or "")
     error.message_key = record.error_key or error.message_key  # type: ignore[misc]
     return error

@@ -1,8 +1,5 @@
-"""What a process that died left in a channel, found again by what stands on its messages.
-
-A nonce guards for minutes only and is not given back in a channel's history: a result is told by its
-file's name or a button, a status message by its buttons.
-"""
+"""Finds the messages that a former process left in a channel: a result by its file's name or a button, a
+status message by its buttons. A channel's history does not hold nonces."""
 
 from __future__ import annotations
 
@@ -22,39 +19,35 @@ from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
 
 PAGES = 20
-"""Most pages that are read forward from the moment since which a message may stand there."""
+"""Most pages that are read forward from the moment since which the message may be there."""
 
 CLOCKS_APART = 300.0
 """Seconds by which our clock may be ahead of Discord's."""
 
 LOOK_SECONDS = 5.0
-"""How old a look at a channel may be for those who search there for a status message."""
+"""For so long, what was read from a channel serves all who search there for a status message."""
 
 
 async def find_result(
     message_client: MessageClient, channel_id: int, job_id: JobId, *, since: float
 ) -> int | None:
-    """The id of the message with a job's picture, if it was posted since then (Unix seconds).
-
-    Raises a `MessageError`.
-    """
-    async with aclosing(_pages(message_client, channel_id, since)) as pages:
-        async for page in pages:
-            for message in page:
-                if shows(message, job_id):
-                    return int(message["id"])
+    """The id of the message with a job's picture, if one was posted after ``since`` (Unix seconds)."""
+    async with aclosing(_messages(message_client, channel_id, since)) as messages:
+        async for message in messages:
+            if shows(message, job_id):
+                return int(message["id"])
     return None
 
 
 def shows(message: Mapping[str, Any], job_id: JobId) -> bool:
-    """Whether this is the result of a job, told by its file's name or its Delete button."""
+    """Whether this is the result of a job, by its file's name or its Delete button."""
     files = [str(file.get("filename", "")) for file in message.get("attachments", ())]
     return any(job_id in name for name in files) or custom_id("delete", job_id) in buttons_of(message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """The status messages that were written since a moment, by job, as they stood ``at`` another."""
+    """The status messages (by job) that were posted after ``since``, as read at ``at``."""
 
     at: float
     since: float
@@ -62,7 +55,7 @@ class _Look:
 
 
 class StatusMessageSearch:
-    """Finds status messages; one look serves all who search in a channel in the same moment."""
+    """Finds status messages; one look serves all who search in a channel at about the same time."""
 
     def __init__(self, *, message_client: MessageClient, clock: Clock) -> None:
         self._message_client, self._clock = message_client, clock
@@ -70,59 +63,56 @@ class StatusMessageSearch:
         self._looks: dict[int, _Look] = {}
 
     async def find(self, job: Job) -> Posted | None:
-        """Where the job's status message stands, if it does. Raises a `MessageError`."""
+        """Where the job's status message is, if there is one. Raises a `MessageError`."""
         channel_id = job.request.channel_id
         async with self._looking.setdefault(channel_id, asyncio.Lock()):
             look, now = self._looks.get(channel_id), self._clock.now()
             if look is None or now - look.at > LOOK_SECONDS or look.since > job.queued_at:
                 look = _Look(at=now, since=job.queued_at, found=await self._read(channel_id, job.queued_at))
-                fresh = {key: kept for key, kept in self._looks.items() if now - kept.at <= LOOK_SECONDS}
+                fresh = {key: other for key, other in self._looks.items() if now - other.at <= LOOK_SECONDS}
                 self._looks = {**fresh, channel_id: look}
         message_id = look.found.get(job.id)
         return None if message_id is None else Posted(channel_id=channel_id, message_id=message_id)
 
     def forget(self, channel_id: int) -> None:
-        """Something may stand there that did not at the last look."""
+        """Look anew next time: something may have been posted since."""
         self._looks.pop(channel_id, None)
 
     async def _read(self, channel_id: int, since: float) -> dict[str, int]:
         found: dict[str, int] = {}
-        async with aclosing(_pages(self._message_client, channel_id, since)) as pages:
-            async for page in pages:
-                for message in page:
-                    job_id = _shown_progress(message)
-                    if job_id is not None:
-                        found.setdefault(job_id, int(message["id"]))
+        async with aclosing(_messages(self._message_client, channel_id, since)) as messages:
+            async for message in messages:
+                job_id = _shown_progress(message)
+                if job_id is not None:
+                    found.setdefault(job_id, int(message["id"]))
         return found
 
 
 def _shown_progress(message: Mapping[str, Any]) -> str | None:
-    """The job of which this is the status message: it can be cancelled, or failed and be tried again."""
+    """The job whose status message this is: it has a Cancel button, or Again without Delete."""
     buttons = [match for match in map(TEMPLATE.fullmatch, buttons_of(message)) if match is not None]
     about = {match["what"]: match["about"] for match in buttons}
     return about.get("cancel") or (about.get("again") if "delete" not in about else None)
 
 
-async def _pages(
+async def _messages(
     message_client: MessageClient, channel_id: int, since: float
-) -> AsyncGenerator[Sequence[Mapping[str, Any]], None]:
-    """The channel's last messages, then those from ``since`` on until the two meet, `PAGES` at most."""
+) -> AsyncGenerator[Mapping[str, Any], None]:
+    """The channel's last page, then those from ``since`` on until the two meet, `PAGES` at most."""
+    earliest = datetime.fromtimestamp(since - CLOCKS_APART, tz=timezone.utc)
+    read_to = max(0, discord.utils.time_snowflake(earliest))  # an id below those of all later messages
     page = await message_client.page(channel_id)
-    yield page
-    read_to, known_from = _id_before(since), min(_ids(page), default=0)
+    known_from = min(_ids(page), default=0)
+    for message in page:
+        yield message
     for _ in range(PAGES):
         if len(page) < PAGE_SIZE or read_to >= known_from:
             return
         page = await message_client.page(channel_id, after=read_to)
-        yield page
+        for message in page:
+            yield message
         read_to = max(_ids(page), default=known_from)
 
 
 def _ids(page: Sequence[Mapping[str, Any]]) -> list[int]:
     return [int(message["id"]) for message in page]
-
-
-def _id_before(unix: float) -> int:
-    """An id below that of all messages since then, which carry their time (Reference, Snowflakes)."""
-    moment = datetime.fromtimestamp(unix - CLOCKS_APART, tz=timezone.utc)
-    return max(0, discord.utils.time_snowflake(moment))

@@ -1,10 +1,11 @@
-"""Pure: what became of a job, in a line."""
+"""Pure: what became of a job, in one line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from modules.discord.delivery.job_records import error_of
+from modules.discord.delivery.status_text import cancelled_stage
 from modules.discord.ui.formatting import message_link
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
@@ -16,16 +17,12 @@ Ending = Delivered | Failed | Cancelled
 
 
 def told(messages: Translations, locale: str, ending: Ending) -> str:
-    """What has just happened."""
-    job = ending.job
-    number = str(job.number)
+    """How a job ended."""
+    job, number = ending.job, str(ending.job.number)
     if isinstance(ending, Failed):
         return _failed(messages, locale, number, ending.error)
     if isinstance(ending, Cancelled):
-        others = ending.by is not None and ending.by != job.request.user_id
-        return messages.text(
-            locale, "status-cancelled-by-other" if others else "status-cancelled", number=number
-        )
+        return messages.text(locale, f"status-{cancelled_stage(ending)}", number=number)
     receipt = ending.receipt
     if receipt.where == "kept" or receipt.channel_id is None:
         return messages.text(locale, "status-kept", number=number)
@@ -36,10 +33,8 @@ def told(messages: Translations, locale: str, ending: Ending) -> str:
 def remembered(
     messages: Translations, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
 ) -> str:
-    """What the database knows of a job that is not in the queue, or cannot be taken back any more.
-
-    ``guild_of`` tells a channel's guild, 0 for direct messages.
-    """
+    """What became of a job that is not in the queue, or cannot be cancelled any more. ``guild_of`` gives a
+    channel's guild, 0 for direct messages."""
     number = str(job.number)
     if record is None or record.state in ("queued", "dispatched", "finished"):
         return messages.text(locale, "status-finishing", number=number)

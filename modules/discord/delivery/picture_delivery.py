@@ -1,14 +1,14 @@
-"""Brings a finished picture to its owner, once: to their channel, a new one, by direct message, or kept.
-
-Once means: a nonce makes Discord drop a repeat within minutes; a job that a former process may have
-posted is looked for in the channel before it is posted again.
-"""
+"""Delivers a finished picture to its owner: in their channel, in a new one, or by direct message. Only once:
+a nonce makes Discord drop a repeat within minutes, and a picture that a former process may have posted is
+searched for before it is posted."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
+from math import inf
+from typing import TypeVar
 
 from modules.discord.delivery.message_search import find_result
 from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw, without_prompt
@@ -21,12 +21,12 @@ from modules.discord.transport.message_client import (
     MessageClient,
     MessageError,
     OutgoingMessage,
-    Posted,
     Refused,
     TooLarge,
 )
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.formatting import nonce
+from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import TooManyChannels
 from modules.queue_manager.jobs import Job, ModelOffer
 from modules.queue_manager.ports import Clock, Finished, Receipt
@@ -38,175 +38,140 @@ log = getLogger(__name__)
 FILE_LIMIT = 10 * 1024 * 1024
 """Bytes of a file that Discord takes anywhere; boosted guilds take more."""
 
-LONGEST_PAUSE = 15.0
-"""Most seconds between two tries while Discord or the database is away."""
+PATIENCE = 300.0
+"""Seconds for which each destination is tried while Discord is away."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Destination:
     where: Where
     channel_id: int
-    limit: int
+    limit: int = FILE_LIMIT
 
 
+@dataclass(kw_only=True, eq=False)
 class ChannelDelivery:
-    """Implements `PictureDelivery`.
+    """Implements `PictureDelivery`."""
 
-    ``patience`` is for how many seconds a Discord that cannot be reached is waited for before the
-    picture is kept.
-    """
-
-    def __init__(
-        self,
-        *,
-        message_client: MessageClient,
-        channels: SessionChannels,
-        preferences: Preferences,
-        result_messages: ResultMessages,
-        offers: Sequence[ModelOffer],
-        clock: Clock,
-        patience: float = 300.0,
-    ) -> None:
-        self._message_client, self._channels, self._preferences = message_client, channels, preferences
-        self._result_messages, self._offers = result_messages, offers
-        self._clock, self._patience = clock, patience
+    message_client: MessageClient
+    channels: SessionChannels
+    preferences: Preferences
+    result_messages: ResultMessages
+    offers: Sequence[ModelOffer]
+    clock: Clock
 
     async def deliver(self, finished: Finished) -> Receipt:
-        """See `PictureDelivery.deliver`."""
         job = finished.job
-        wanted = await self._preferences.get(job.request.user_id)
-        before = await self._delivered_before(job) if job.maybe_posted else None
-        receipt = before or await self._bring(finished, wanted)
+        wanted = await self.preferences.get(job.request.user_id)
+        receipt = await self._delivered_before(job) if job.maybe_posted else None
+        receipt = receipt or await self._first_that_works(finished, wanted)
         if receipt.where == "kept":
-            log.warning("job %s could be delivered nowhere and is kept", job.id, extra={"job": job.id})
+            log.warning("job %s could not be delivered; its picture is kept", job.id, extra={"job": job.id})
         return receipt
 
-    async def _bring(self, finished: Finished, wanted: UserPreferences) -> Receipt:
+    async def _first_that_works(self, finished: Finished, wanted: UserPreferences) -> Receipt:
         async for destination in self._destinations(finished.job, direct_first=wanted.direct_message):
             receipt = await self._try(finished, destination, wanted)
             if receipt is not None:
                 return receipt
         return Receipt(where="kept")
 
-    async def _try(
-        self, finished: Finished, destination: _Destination, wanted: UserPreferences
-    ) -> Receipt | None:
-        """The receipt, or None if this destination will not do."""
-        started, pause = self._clock.now(), 1.0
+    async def _try(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt | None:
+        """The receipt, or None if this destination does not work."""
+        job, give_up_at = finished.job, self.clock.now() + PATIENCE
+        try:
+            return await self._patiently(job, lambda: self._post(finished, to, wanted), give_up_at)
+        except AlreadyDeleted:  # it was delivered, and its owner has deleted it since
+            return Receipt(where=to.where, channel_id=to.channel_id)
+        except MessageError as error:
+            log.info("job %s could not be sent to %s: %s", job.id, to.where, error)
+            return None
+
+    async def _patiently(self, job: Job, ask: Callable[[], Awaitable[T]], give_up_at: float = inf) -> T:
+        """The answer, asked for again while Discord is away. Raises the other `MessageError`s."""
+        pauses = Backoff(first=1.0, longest=15.0)
         while True:
             try:
-                return await self._post(finished, destination, wanted)
-            except AlreadyDeleted:
-                # It was delivered, and its owner has deleted it since.
-                return Receipt(where=destination.where, channel_id=destination.channel_id)
+                return await ask()
             except DiscordAway as error:
-                if self._clock.now() - started > self._patience:
-                    return None
-                log.warning("Discord is away, job %s waits: %s", finished.job.id, error)
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            except MessageError as error:
-                log.info("job %s not to %s: %s", finished.job.id, destination.where, error)
-                return None
+                if self.clock.now() > give_up_at:
+                    raise
+                log.warning("Discord is away, job %s waits: %s", job.id, error)
+                await self.clock.sleep(pauses.pause())
 
-    async def _post(self, finished: Finished, destination: _Destination, wanted: UserPreferences) -> Receipt:
-        job, channel_id = finished.job, destination.channel_id
-        outgoing = await self._result_messages.of(
-            finished, where=destination.where, limit=destination.limit, wanted=wanted
-        )
-        once = nonce(job.id, channel_id, "result")
+    async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:
+        limit = to.limit
+        outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
         try:
-            posted = await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+            return await self._send(finished.job, to, outgoing, "result")
         except TooLarge:
             limit = FILE_LIMIT // 2
-            outgoing = await self._result_messages.of(
-                finished, where=destination.where, limit=limit, wanted=wanted
-            )
+            outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
         except Refused as error:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
             outgoing = without_prompt(outgoing)
-        else:
-            return _receipt(destination, outgoing, posted)
-        once = nonce(job.id, channel_id, "second")
-        posted = await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
-        return _receipt(destination, outgoing, posted)
+        return await self._send(finished.job, to, outgoing, "second")
+
+    async def _send(self, job: Job, to: _Destination, outgoing: OutgoingMessage, part: str) -> Receipt:
+        channel_id, size = to.channel_id, outgoing.picture_size
+        once = nonce(job.id, channel_id, part)
+        posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+        return Receipt(where=to.where, channel_id=channel_id, message_id=posted.message_id, size=size)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
-        """Where to try, in order. Direct messages know no age restriction."""
+        """Where to try, in order. Direct messages cannot be age-restricted, so no NSFW picture goes there."""
         request = job.request
-        nsfw = is_nsfw(self._offers, request)
-        direct = not nsfw
-        if direct and direct_first:
-            async for destination in self._direct(request.user_id):
+        nsfw = is_nsfw(self.offers, request)
+        if direct_first and not nsfw:
+            for destination in await self._direct(request.user_id):
                 yield destination
-            direct = False
-        limit = self._channels.file_limit(request.guild_id) or FILE_LIMIT
-        fit = not nsfw or self._channels.is_age_restricted(request.guild_id, request.channel_id)
+        limit = self.channels.file_limit(request.guild_id) or FILE_LIMIT
+        fit = not nsfw or self.channels.is_age_restricted(request.guild_id, request.channel_id)
         if fit:
             yield _Destination(where="channel", channel_id=request.channel_id, limit=limit)
         another = await self._another_channel(job, nsfw=nsfw, avoid=request.channel_id if fit else None)
         if another is not None:
             where: Where = "channel" if another == request.channel_id else "new-channel"
             yield _Destination(where=where, channel_id=another, limit=limit)
-        if direct:
-            async for destination in self._direct(request.user_id):
+        if not direct_first and not nsfw:
+            for destination in await self._direct(request.user_id):
                 yield destination
 
     async def _another_channel(self, job: Job, *, nsfw: bool, avoid: int | None) -> int | None:
         request = job.request
         try:
-            return await self._channels.reopen(
-                request.guild_id,
-                request.user_id,
-                avoid=avoid,
-                locale=request.locale,
-                age_restricted=nsfw,
+            return await self.channels.reopen(
+                request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
             )
         except (TooManyChannels, *DISCORD_ERRORS) as error:
             log.info("no new channel for job %s: %s", job.id, error)
             return None
 
-    async def _direct(self, user_id: int) -> AsyncIterator[_Destination]:
-        try:
-            channel_id = await self._message_client.direct_channel(user_id)
-        except MessageError as error:
-            log.info("no direct messages with %s: %s", user_id, error)
-        else:
-            yield _Destination(where="direct-message", channel_id=channel_id, limit=FILE_LIMIT)
+    async def _direct(self, user_id: int) -> list[_Destination]:
+        channel_id = await self.message_client.direct_channel(user_id)
+        return [] if channel_id is None else [_Destination(where="direct-message", channel_id=channel_id)]
 
     async def _delivered_before(self, job: Job) -> Receipt | None:
-        """What a former process did, looked for wherever it may have posted. Waits for Discord: to post
-        without having looked could post twice."""
+        """Where a former process posted the picture, if it did. Waits for Discord: without this search the
+        picture could be posted twice."""
         request = job.request
-        session = await self._channels.current(request.guild_id, request.user_id)
-        places: list[tuple[Where, int]] = [("channel", request.channel_id)]
+        session = await self.channels.current(request.guild_id, request.user_id)
+        places = [_Destination(where="channel", channel_id=request.channel_id)]
         if session is not None and session != request.channel_id:
-            places.append(("new-channel", session))
-        places += [(direct.where, direct.channel_id) async for direct in self._direct(request.user_id)]
-        for where, channel_id in places:
-            message_id = await self._search(job, channel_id)
+            places.append(_Destination(where="new-channel", channel_id=session))
+        for place in [*places, *await self._direct(request.user_id)]:
+            message_id = await self._search(job, place.channel_id)
             if message_id is not None:
-                return Receipt(where=where, channel_id=channel_id, message_id=message_id)
+                return Receipt(where=place.where, channel_id=place.channel_id, message_id=message_id)
         return None
 
     async def _search(self, job: Job, channel_id: int) -> int | None:
-        pause = 1.0
-        while True:
-            try:
-                return await find_result(self._message_client, channel_id, job.id, since=job.queued_at)
-            except DiscordAway as error:
-                log.warning("Discord is away, job %s waits: %s", job.id, error)
-                await self._clock.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-            except MessageError:
-                return None
-
-
-def _receipt(destination: _Destination, outgoing: OutgoingMessage, posted: Posted) -> Receipt:
-    return Receipt(
-        where=destination.where,
-        channel_id=posted.channel_id,
-        message_id=posted.message_id,
-        size=outgoing.picture_size,
-    )
+        try:
+            return await self._patiently(
+                job, lambda: find_result(self.message_client, channel_id, job.id, since=job.queued_at)
+            )
+        except MessageError:
+            return None

@@ -1,15 +1,12 @@
-"""Keeps one status message per job true: its place, its steps, its picture forming, its end.
-
-What is sent is always the newest state: edits that were overtaken while they waited for their turn are
-never sent. At most one edit every two seconds for one job.
-"""
+"""Keeps one status message per job up to date: its place, its steps, its preview, its end. Each edit, at most
+one every two seconds, shows the newest state; one that is out of date before its turn comes is never sent."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from logging import getLogger
 from typing import Any, Literal
@@ -18,7 +15,16 @@ import discord
 
 from modules.discord.delivery.job_records import error_of, job_of
 from modules.discord.delivery.message_search import StatusMessageSearch
-from modules.discord.delivery.status_text import ENDED, Hindrance, StatusText, actions, render, worth_telling
+from modules.discord.delivery.status_text import (
+    ENDED,
+    Hindrance,
+    StatusText,
+    actions,
+    cancelled_stage,
+    is_soon,
+    render,
+    worth_telling,
+)
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     OLD_MESSAGE_EDITS,
@@ -63,23 +69,24 @@ EDITABLE_FOR = 3300.0
 """Seconds after which a message is replaced: edits of those older than an hour are limited (30046)."""
 
 PLACES_AT_ONCE = 50
-"""Waiting jobs whose place is looked at in one interval; the others follow in turn."""
+"""Waiting jobs whose place is checked in one interval; the others follow in turn."""
 
 GOODBYE_LIMIT = 5.0
+"""Most seconds for all status messages together when the bot stops."""
 
 NOWHERE_YET = 0
 """Stands for the id of a message that is about to be posted."""
 
 
 _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
-"""What is to be done next about a message, and how urgent it is."""
+"""What to do next about a message, and how urgent it is."""
 
 
 @dataclass(slots=True)
 class _Message:
     """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
-    a former process or by a request of which the answer never came, and nobody knows where it stands.
-    ``waits_for``: the step for which its task waits to have its turn, and which may still be overtaken."""
+    a former process or by a request that was never answered, and must be searched for.
+    ``waits_for``: the step for which its task waits, while another one can still take its place."""
 
     status: StatusText
     posted: Posted | None = None
@@ -95,37 +102,32 @@ class _Message:
     waits_for: _Step | None = None
 
 
+@dataclass(kw_only=True, eq=False)
 class LiveStatusMessages:
-    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` ask how a waiting job stands, and
-    whether a living server can make it; ``tell_elsewhere`` tells a failure that cannot be told in its status
-    message."""
+    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` tell how a waiting job stands, and
+    whether a server that is up can make it; ``tell_elsewhere`` shows a failure where its status message
+    cannot."""
 
-    def __init__(
-        self,
-        *,
-        message_client: MessageClient,
-        store: StatusMessageStore,
-        preferences: Preferences,
-        messages: Translations,
-        clock: Clock,
-        place: Callable[[JobId], QueuePosition | None],
-        hindrance: Callable[[], Hindrance | None],
-        served: Callable[[Job], bool],
-        tell_elsewhere: Callable[[StatusText], Awaitable[None]],
-        interval: float = INTERVAL,
-    ) -> None:
-        self._message_client, self._store = message_client, store
-        self._preferences, self._messages, self._clock = preferences, messages, clock
-        self._place, self._hindrance, self._served = place, hindrance, served
-        self._tell_elsewhere, self._interval = tell_elsewhere, interval
-        self._search = StatusMessageSearch(message_client=message_client, clock=clock)
-        self._all: dict[JobId, _Message] = {}
-        self._left: dict[JobId, Posted | None] = {}
-        self._leaving = False
-        self.editable_for = EDITABLE_FOR
+    message_client: MessageClient
+    store: StatusMessageStore
+    preferences: Preferences
+    messages: Translations
+    clock: Clock
+    place: Callable[[JobId], QueuePosition | None]
+    hindrance: Callable[[], Hindrance | None]
+    served: Callable[[Job], bool]
+    tell_elsewhere: Callable[[StatusText], Awaitable[None]]
+    interval: float = INTERVAL
+    _search: StatusMessageSearch = field(init=False)
+    _all: dict[JobId, _Message] = field(init=False, default_factory=dict)
+    _left: dict[JobId, Posted | None] = field(init=False, default_factory=dict)
+    _leaving: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._search = StatusMessageSearch(message_client=self.message_client, clock=self.clock)
 
     async def on_event(self, event: JobEvent) -> None:
-        """Take note; sending happens in a task of each message's own."""
+        """Note it; each message has its own task, which sends."""
         message = self._all.get(event.job.id)
         if message is None:
             sought = event.job.id in self._left and self._left[event.job.id] is None
@@ -138,9 +140,25 @@ class LiveStatusMessages:
         self._send_soon(message)
 
     def _after(self, status: StatusText, event: JobEvent) -> StatusText:
-        """The status once ``event`` has happened."""
-        if isinstance(event, (Started, Progressed)):
-            return self._running(status, event)
+        if isinstance(event, Started):
+            place = self.place(event.job.id)
+            return replace(
+                status,
+                stage="started",
+                started_at=self.clock.unix(),
+                step=0,
+                expected_at=place.expected_at if place is not None else None,
+                together=event.batch_size,
+            )
+        if isinstance(event, Progressed):
+            return replace(
+                status,
+                stage="started",
+                started_at=status.started_at or self.clock.unix(),
+                step=event.step,
+                steps=event.steps,
+                expected_at=event.expected_at or status.expected_at,
+            )
         if isinstance(event, (Finished, Delivered, Failed, Cancelled)):
             return _ending(status, event)
         waiting = replace(status, started_at=None, step=0)
@@ -148,39 +166,14 @@ class LiveStatusMessages:
             return self._placed(replace(waiting, stage="retrying", error=event.error))
         return self._placed(replace(waiting, stage="queued"))
 
-    def _running(self, status: StatusText, event: Started | Progressed) -> StatusText:
-        if isinstance(event, Progressed):
-            return replace(
-                status,
-                stage="started",
-                started_at=status.started_at or self._clock.unix(),
-                step=event.step,
-                steps=event.steps,
-                expected_at=event.expected_at or status.expected_at,
-            )
-        place = self._place(event.job.id)
-        expected_at = place.expected_at if place is not None else None
-        return replace(
-            status,
-            stage="started",
-            started_at=self._clock.unix(),
-            step=0,
-            expected_at=expected_at,
-            together=event.batch_size,
-        )
-
     def _placed(self, status: StatusText) -> StatusText:
         job = status.job
-        return replace(
-            status, place=self._place(job.id), hindrance=self._hindrance(), served=self._served(job)
-        )
-
-    # ── sending ─────────────────────────────────────────────────────────────────────────────────
+        return replace(status, place=self.place(job.id), hindrance=self.hindrance(), served=self.served(job))
 
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
         if message.task is not None and message.waits_for not in (None, _step(message)):
-            message.task.cancel()  # what it waits for is not to be done any more, or is urgent by now
+            message.task.cancel()  # its step need not be done any more, or is urgent now
             message.task = message.waits_for = None
         if message.task is None and not self._leaving:
             message.task = asyncio.create_task(self._keep(message), name=f"status {message.status.job.id}")
@@ -189,40 +182,40 @@ class LiveStatusMessages:
         try:
             while message.changed and not self._leaving:
                 message.waits_for = step = _step(message)
-                if step[0] == "nothing":  # it was overtaken before it was ever shown
+                if step[0] == "nothing":  # delivered before anything was shown
                     message.changed = False
                     break
-                wait = message.sent_at + self._interval - self._clock.now()
+                wait = message.sent_at + self.interval - self.clock.now()
                 if wait > 0:
-                    await self._clock.sleep(wait)
+                    await self.clock.sleep(wait)
                 message.changed = False
                 await self._bring_up_to_date(message)
         finally:
-            if message.task is asyncio.current_task():  # else another one has taken over
+            if message.task is asyncio.current_task():  # else another task has taken over
                 message.task = message.waits_for = None
                 if message.status.stage in ENDED and not message.changed:
                     self._all.pop(message.status.job.id, None)
 
     async def _bring_up_to_date(self, message: _Message) -> None:
-        """Show how the job stands, unless nothing can be shown there any more: then tell a failure
-        elsewhere."""
+        """Show how the job stands, a failure elsewhere if the message cannot be reached."""
         if not message.unreachable:
             await self._show(message)
         if message.unreachable and message.status.stage == "failed":
-            await self._tell_elsewhere(message.status)
+            await self.tell_elsewhere(message.status)
 
     async def _show(self, message: _Message) -> None:
-        """Bring the message up to date."""
         try:
             if message.sought:
                 await self._find(message)
             if message.status.stage == "delivered":
-                await self._remove(message)
+                if message.posted is not None:
+                    await self.message_client.delete(message.posted, level=Priority.STATUS)
+                await self.store.remove(message.status.job.id)
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
             log.info("status of job %s waits: %s", message.status.job.id, error)
-            message.sent_at = self._clock.now() + self._interval
+            message.sent_at = self.clock.now() + self.interval
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
@@ -234,82 +227,75 @@ class LiveStatusMessages:
         except MessageError as error:
             log.info("status of job %s cannot be shown: %s", message.status.job.id, error)
             message.unreachable = True
-            with suppress(StoreError):  # then the next process finds out as this one did
-                await self._store.remove(message.status.job.id)
+            with suppress(StoreError):  # the next process will find out as this one did
+                await self.store.remove(message.status.job.id)
 
     async def _update(self, message: _Message) -> None:
         if message.preview is not None and message.status.stage not in ENDED:
-            chosen = await self._preferences.get(message.status.job.request.user_id)
+            chosen = await self.preferences.get(message.status.job.request.user_id)
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
         if message.status.stage in ENDED and not message.changed:
-            await self._store.remove(message.status.job.id)
+            await self.store.remove(message.status.job.id)
 
     async def _send(self, message: _Message) -> None:
-        """Wait for the message's turn, and say what is so then."""
+        """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
-        if posted is not None and self._age(posted) > self.editable_for:
-            await self._message_client.delete(posted, level=Priority.STATUS)
-            message.posted = posted = None
+        if posted is not None:
+            written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
+            if self.clock.unix() - written_at > EDITABLE_FOR:
+                await self.message_client.delete(posted, level=Priority.STATUS)
+                message.posted = posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
-            async with self._message_client.turn_to_post(channel_id, level=level):
-                self._begin(message)
-                await self._post(message)
+            turn = self.message_client.turn_to_post(channel_id, level=level)
         else:
-            async with self._message_client.turn_to_edit(posted, level=level):
-                self._begin(message)
-                await self._edit(message, posted)
-
-    def _begin(self, message: _Message) -> None:
-        """The turn has come: what is known now is shown, what comes later is for the next time."""
-        message.changed, message.waits_for = False, None
+            turn = self.message_client.turn_to_edit(posted, level=level)
+        async with turn:
+            message.changed, message.waits_for = False, None  # what comes later is for the next time
+            await (self._post(message) if posted is None else self._edit(message, posted))
 
     def _look(self, message: _Message) -> tuple[str, bytes | None]:
         """What the message should show: its text and its preview."""
         status = message.status
         preview = message.preview if message.wants_preview and status.stage not in ENDED else None
-        return render(self._messages, status), preview
+        return render(self.messages, status, now=self.clock.unix()), preview
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
-        """Say the newest; the turn for it has come."""
         text, preview = self._look(message)
-        message.sent_at = self._clock.now()
-        await self._message_client.edit_now(
-            posted, self._outgoing(message.status, text, preview, message.shown_preview)
-        )
+        outgoing = self._outgoing(message.status, text, preview, message.shown_preview)
+        message.sent_at = self.clock.now()
+        await self.message_client.edit_now(posted, outgoing)
         message.shown, message.shown_preview = text, preview
 
     async def _post(self, message: _Message) -> None:
-        """Post it so that it is found again: that it will be there is noted before it is. The turn for it
-        has come."""
+        """Post it so that a later process finds it: it is noted before it is there."""
         job_id, channel_id = message.status.job.id, message.status.job.request.channel_id
-        await self._store.put(job_id, channel_id, NOWHERE_YET)
+        await self.store.put(job_id, channel_id, NOWHERE_YET)
         if message.status.stage == "delivered":
-            await self._store.remove(job_id)
+            await self.store.remove(job_id)
             return
         text, preview = self._look(message)
         outgoing = self._outgoing(message.status, text, preview, None)
-        message.sent_at = self._clock.now()
+        message.sent_at = self.clock.now()
         message.sought = True
         try:
             once = nonce(job_id, channel_id, "status")
-            message.posted = await self._message_client.post_now(channel_id, outgoing, nonce=once)
+            message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
         except BaseException:
-            self._search.forget(channel_id)  # it may stand there since
+            self._search.forget(channel_id)  # it may have been posted all the same
             raise
         message.shown, message.shown_preview = text, preview
-        await self._store.put(job_id, channel_id, message.posted.message_id)
+        await self.store.put(job_id, channel_id, message.posted.message_id)
         message.sought = False
 
     async def _find(self, message: _Message) -> None:
-        """Learn where the job's status message stands, if it does."""
         job = message.status.job
         message.posted = await self._search.find(job)
         if message.posted is not None:
-            # Noted before it is changed: it may lose the button by which it was found.
-            await self._store.put(job.id, message.posted.channel_id, message.posted.message_id)
+            # Noted before it is edited: it may lose the button by which it was found.
+            await self.store.put(job.id, message.posted.channel_id, message.posted.message_id)
         message.sought = False
 
     def _outgoing(
@@ -326,49 +312,40 @@ class LiveStatusMessages:
         return OutgoingMessage(
             text=text,
             files=files,
-            view=job_row(self._messages, locale, status.job.id, actions(status)),
+            view=job_row(self.messages, locale, status.job.id, actions(status)),
             mention=status.job.request.user_id if status.stage == "failed" else None,
         )
 
-    async def _remove(self, message: _Message) -> None:
-        if message.posted is not None:
-            await self._message_client.delete(message.posted, level=Priority.STATUS)
-        await self._store.remove(message.status.job.id)
-
-    def _age(self, posted: Posted) -> float:
-        return self._clock.unix() - discord.utils.snowflake_time(posted.message_id).timestamp()
-
-    # ── time passes, processes come and go ──────────────────────────────────────────────────────
-
     async def run(self) -> None:
-        """Keep the places of those who wait true, until cancelled."""
         while True:
-            await self._clock.sleep(self._interval)
+            await self.clock.sleep(self.interval)
             self.look_at_places()
 
     def look_at_places(self) -> None:
-        """Compare what some of the waiting messages say with the queue; the others come next time."""
+        """Compare some of the waiting messages with the queue; the others come next time."""
+        now = self.clock.unix()
         waiting = (
             job_id for job_id, message in self._all.items() if message.status.stage in ("queued", "retrying")
         )
         for job_id in list(islice(waiting, PLACES_AT_ONCE)):
             message = self._all.pop(job_id)
             self._all[job_id] = message  # to the end of the line
-            placed = self._placed(message.status)
-            old = message.status
-            now = self._clock.unix()
+            old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
             if other or worth_telling(old.place, placed.place, now=now):
                 message.status = placed
                 self._send_soon(message)
+        for message in self._all.values():
+            if is_soon(message.status, now) and self._look(message)[0] != message.shown:
+                self._send_soon(message)  # before its countdown runs out
 
     async def recall(self) -> None:
-        """Learn which messages a former process left behind; before the queue takes up its jobs."""
+        """Read which messages a former process left; to be called before the queue takes up its jobs."""
         self._left = {
             record.job_id: Posted(channel_id=record.channel_id, message_id=record.message_id)
             if record.message_id != NOWHERE_YET
             else None
-            for record in await self._store.all()
+            for record in await self.store.all()
         }
 
     async def repair(
@@ -376,21 +353,19 @@ class LiveStatusMessages:
         active: Callable[[JobId], Job | None],
         ended: Callable[[JobId], Coroutine[Any, Any, JobRecord | None]],
     ) -> None:
-        """Bring up to date what was recalled and of which nothing has been heard since.
-
-        ``active`` finds a job that lives, ``ended`` what is known of one that does not.
-        """
+        """Bring up to date the recalled messages whose jobs have had no event since. ``active`` finds a job
+        in the queue, ``ended`` the record of one that is not there."""
         for job_id, posted in list(self._left.items()):
             job = active(job_id)
             record = await self._ended(ended, job_id) if job is None else None
             if job_id not in self._left:
-                continue  # an event came meanwhile
+                continue  # an event came in the meantime
             status = StatusText(job=job) if job is not None else _ended_status(record)
             if status is None and record is not None:
-                continue  # its end is being journaled right now: the event is about to come
+                continue  # its end is being written: the event is about to come
             del self._left[job_id]
             if status is None:
-                await self._store.remove(job_id)
+                await self.store.remove(job_id)
                 continue
             shown = self._placed(status) if job is not None else status
             message = self._all[job_id] = _Message(status=shown, posted=posted, sought=posted is None)
@@ -404,20 +379,18 @@ class LiveStatusMessages:
                 return await ended(job_id)
             except StoreUnavailable as error:
                 log.info("status of job %s waits: %s", job_id, error)
-                await self._clock.sleep(self._interval)
+                await self.clock.sleep(self.interval)
 
     async def say_goodbye(self) -> None:
-        """Let the messages of all jobs that live say that their place is kept, and those of the others
-        how they ended."""
+        """Tell everyone with a waiting job that its place is kept, and show how the others ended."""
         await self.aclose()
         try:
             async with timeout(GOODBYE_LIMIT):
                 await gather_or_cancel(self._part(message) for message in list(self._all.values()))
         except asyncio.TimeoutError:
-            log.warning("not every status message could be told of the restart")
+            log.warning("some status messages could not be updated before the restart")
 
     async def aclose(self) -> None:
-        """Send nothing more."""
         self._leaving = True
         tasks = [message.task for message in self._all.values() if message.task is not None]
         for task in tasks:
@@ -429,13 +402,14 @@ class LiveStatusMessages:
             await self._bring_up_to_date(message)
             return
         status = replace(message.status, stage="restarting")
-        outgoing = self._outgoing(status, render(self._messages, status), None, message.shown_preview)
+        outgoing = self._outgoing(status, render(self.messages, status), None, message.shown_preview)
         try:
             if message.sought:
                 await self._find(message)
             if message.posted is None or message.unreachable:
                 return
-            await self._message_client.edit(message.posted, outgoing, level=Priority.DELIVER)
+            async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
+                await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
             log.info("status of job %s not updated: %s", status.job.id, error)
 
@@ -447,8 +421,7 @@ def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled
         return replace(status, stage="failed", error=event.error)
     if isinstance(event, Delivered):
         return replace(status, stage="kept" if event.receipt.where == "kept" else "delivered")
-    others = event.by is not None and event.by != event.job.request.user_id
-    return replace(status, stage="cancelled-by-other" if others else "cancelled")
+    return replace(status, stage=cancelled_stage(event))
 
 
 def _step(message: _Message) -> _Step:

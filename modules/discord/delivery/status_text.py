@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from modules.discord.ui.components import Action
 from modules.discord.ui.formatting import bar, moment, quoted
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
+from modules.queue_manager.ports import Cancelled
 from modules.queue_manager.status import QueuePosition
 
-Stage = Literal[
-    "queued",
-    "started",
-    "retrying",
-    "finishing",
-    "restarting",
-    "delivered",
-    "kept",
-    "failed",
-    "cancelled",
-    "cancelled-by-other",
-]
+Ending = Literal["delivered", "kept", "failed", "cancelled", "cancelled-by-other"]
+Stage = Literal["queued", "started", "retrying", "finishing", "restarting"] | Ending
 
-ENDED: frozenset[Stage] = frozenset({"delivered", "kept", "failed", "cancelled", "cancelled-by-other"})
+ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 Hindrance = Literal["paused", "no-server"]
+
+SOON = 5.0
+"""Seconds before its end at which a countdown becomes "any moment now": it never runs into the past."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusText:
-    """All that a status message tells. Times are Unix seconds; ``step`` 0: the sampler has not begun.
-
-    ``served``: a living server can make it; ``together``: how many were in its last run, 0 if none began;
-    ``error``: why it failed, or is tried again.
-    """
+    """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
+    ``served``: a server that is up can make it; ``together``: how many jobs were in its last run, 0 if it had
+    none; ``error``: why it failed, or is tried again."""
 
     job: Job
     stage: Stage = "queued"
@@ -52,18 +44,36 @@ class StatusText:
     with_prompt: bool = True
 
 
-def render(messages: Translations, status: StatusText) -> str:
-    """The text of the status message."""
-    request = status.job.request
-    prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
-    lines = [_headline(messages, status)]
+def render(messages: Translations, status: StatusText, *, now: float = 0.0) -> str:
+    """The text of the message at ``now`` (Unix seconds), which matters only where there is a countdown."""
+    request, stage = status.job.request, status.stage
+    locale, lines = request.locale, [_headline(messages, status)]
     if status.with_prompt and request.prompt.strip():
-        lines.append(prompt)
-    if status.stage == "started":
-        lines += _running(messages, status)
-    elif status.stage in ("queued", "retrying"):
-        lines += _waiting(messages, status)
+        lines.append(messages.text(locale, "prompt-line", prompt=quoted(request.prompt, 120)))
+    if stage == "started" and status.steps:
+        drawn = bar(status.step, status.steps)
+        lines.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
+    in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
+    if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
+        lines.append(messages.text(locale, f"status-{status.hindrance}"))
+    if is_soon(status, now):
+        lines.append(messages.text(locale, "status-soon"))
+    elif (expected := _expected_at(status)) is not None:
+        lines.append(messages.text(locale, "status-expected", when=moment(expected)))
     return "\n".join(lines)
+
+
+def is_soon(status: StatusText, now: float) -> bool:
+    """Whether the picture should be there within a few seconds, or already."""
+    expected = _expected_at(status)
+    return expected is not None and expected - now < SOON
+
+
+def _expected_at(status: StatusText) -> float | None:
+    if status.stage == "started":
+        return status.expected_at
+    waits = status.stage in ("queued", "retrying") and status.hindrance is None
+    return status.place.expected_at if waits and status.place is not None else None
 
 
 def _headline(messages: Translations, status: StatusText) -> str:
@@ -78,13 +88,12 @@ def _headline(messages: Translations, status: StatusText) -> str:
         fields["why"] = _setback(status)
     elif stage == "failed":
         fields["owner"] = f"<@{request.user_id}>"
-        error = status.error or GenerationError("")
-        fields["why"] = messages.error(request.locale, error)
+        fields["why"] = messages.error(request.locale, status.error or GenerationError(""))
     return messages.text(request.locale, f"status-{stage}", **fields)
 
 
 def _setback(status: StatusText) -> str:
-    """Which of the sentences about a run that came to nothing is true."""
+    """Which sentence about a failed run applies: a variant of ``status-retrying``."""
     error = status.error or GenerationError("")
     if error.blame == "server":
         lacking = error.message_key == "error-server-lacks"
@@ -93,44 +102,26 @@ def _setback(status: StatusText) -> str:
 
 
 def standing(place: QueuePosition | None) -> str | int:
-    """How many are before a job, or ``taken``: a GPU has it, begun or behind what that one is making."""
+    """How many pictures are ahead of a job, or ``taken``: it runs, or waits on a GPU that runs another."""
     if place is None:
         return 0
     return "taken" if place.running else place.ahead
 
 
-def _running(messages: Translations, status: StatusText) -> list[str]:
-    locale, lines = status.job.request.locale, []
-    if status.steps:
-        drawn = bar(status.step, status.steps)
-        lines.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
-    if status.expected_at is not None:
-        lines.append(messages.text(locale, "status-expected", when=moment(status.expected_at)))
-    return lines
-
-
-def _waiting(messages: Translations, status: StatusText) -> list[str]:
-    locale = status.job.request.locale
-    if status.stage == "retrying" and not status.served and status.hindrance == "no-server":
-        return []  # the headline says so
-    if status.hindrance is not None:
-        return [messages.text(locale, f"status-{status.hindrance}")]
-    expected = status.place.expected_at if status.place else None
-    return [messages.text(locale, "status-expected", when=moment(expected))] if expected is not None else []
+def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-other"]:
+    """Whether its owner cancelled the job (or left the server), or an administrator did."""
+    return "cancelled" if event.by in (None, event.job.request.user_id) else "cancelled-by-other"
 
 
 def actions(status: StatusText) -> tuple[Action, ...]:
-    """The buttons that make sense now."""
     if status.stage == "failed":
         return ("again", "prompt")
     return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:
-    """Whether a waiting job's place has changed enough to edit its message.
-
-    The countdown runs by itself; it is corrected when it was off by a fifth and five seconds.
-    """
+    """Whether a waiting job's place has changed enough to edit its message: Discord's clients run the
+    countdown, which may be wrong by five seconds or a fifth."""
     if old is None or new is None:
         return old is not new
     if (old.running, old.ahead) != (new.running, new.ahead):

@@ -1,8 +1,9 @@
-"""What could be brought nowhere, pictures and failures: shown at their owner's next command."""
+"""Shows pictures and failures that could not be delivered, at their owner's next command."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from logging import getLogger
 
 from modules.discord.delivery.failure_notices import FailureNotices
@@ -23,52 +24,42 @@ from modules.utils.database.stores.history import History
 log = getLogger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class UndeliveredPictures:
-    """Nothing is shown twice: what a former process may have posted is looked for before it is posted."""
+    """Shows nothing twice: what a former process may have posted is searched for before it is posted."""
 
-    def __init__(
-        self,
-        *,
-        history: History,
-        failures: FailureNotices,
-        channels: SessionChannels,
-        result_messages: ResultMessages,
-        offers: Sequence[ModelOffer],
-        message_client: MessageClient,
-    ) -> None:
-        self._history, self._failures, self._channels = history, failures, channels
-        self._result_messages, self._offers, self._message_client = (
-            result_messages,
-            offers,
-            message_client,
-        )
-        self._busy: set[int] = set()
+    history: History
+    failures: FailureNotices
+    channels: SessionChannels
+    result_messages: ResultMessages
+    offers: Sequence[ModelOffer]
+    message_client: MessageClient
+    _busy: set[int] = field(init=False, default_factory=set)
 
     async def waits_for(self, user_id: int) -> bool:
-        """Whether something is to be shown to them."""
-        return self._failures.waits_for(user_id) or bool(await self._history.kept(user_id))
+        return self.failures.waits_for(user_id) or bool(await self.history.undelivered(user_id))
 
     async def show(
         self, guild_id: int, user_id: int, *, name: str, locale: str, preferences: UserPreferences
     ) -> None:
-        """Post what waits for somebody in their channel, made if need be; what cannot be posted waits on."""
+        """Post what waits for them in their channel, made if need be; what cannot be posted waits on."""
         if user_id in self._busy:
             return
         self._busy.add(user_id)
         try:
-            waiting = await self._history.kept(user_id)
-            channel = await self._channels.open(
+            waiting = await self.history.undelivered(user_id)
+            channel = await self.channels.open(
                 guild_id,
                 user_id,
                 name=name,
                 locale=locale,
-                age_restricted=any(is_nsfw(self._offers, record.request) for record, _ in waiting),
+                age_restricted=any(is_nsfw(self.offers, record.request) for record, _ in waiting),
             )
             for record, picture in waiting:
                 await self._post(record, picture, channel.id, preferences)
-            await self._failures.show(user_id, channel.id)
+            await self.failures.show(user_id, channel.id)
         except (MessageError, TooManyChannels, *DISCORD_ERRORS) as error:
-            log.info("what is kept for %s stays kept: %s", user_id, error)
+            log.info("what waits for %s cannot be shown yet: %s", user_id, error)
         finally:
             self._busy.discard(user_id)
 
@@ -78,17 +69,16 @@ class UndeliveredPictures:
         if record.report is None:
             return
         finished = Finished(job=job_of(record), picture=picture, report=record.report)
-        outgoing = await self._result_messages.of(
+        outgoing = await self.result_messages.of(
             finished, where="channel", limit=FILE_LIMIT, wanted=preferences
         )
-        # A former process may have posted it and died before it could note so.
+        job_id = record.job_id
+        # A former process may have posted it and ended before it could note that.
         since = record.ended_at or record.queued_at
-        message_id, size = (
-            await find_result(self._message_client, channel_id, record.job_id, since=since),
-            None,
-        )
+        size = None
+        message_id = await find_result(self.message_client, channel_id, job_id, since=since)
         if message_id is None:
-            once = nonce(record.job_id, channel_id, "kept")
-            posted = await self._message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+            once = nonce(job_id, channel_id, "kept")
+            posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
             message_id, size = posted.message_id, outgoing.picture_size
-        await self._history.kept_done(record.job_id, channel_id=channel_id, message_id=message_id, size=size)
+        await self.history.mark_delivered(job_id, channel_id=channel_id, message_id=message_id, size=size)

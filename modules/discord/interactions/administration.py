@@ -247,7 +247,7 @@ class Administration:
         if self.cooldown_seconds > 0:
             lines.append(self._text(locale, "admin-limits-cooldown", seconds=self.cooldown_seconds))
         blocked = await self.members.blocked()
-        users = ", ".join(f"<@{record.user_id}>" for record in blocked[:50])
+        users = ", ".join(f"<@{user_id}>" for user_id in blocked[:50])
         key = "admin-limits-blocked" if users else "admin-limits-nobody-blocked"
         lines.append(self._text(locale, key, users=users))
         # last: there may be more of these than fit

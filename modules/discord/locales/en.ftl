@@ -119,6 +119,7 @@ status-queued = { $ahead ->
        *[other] **#{ $number }** is waiting: { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
 status-expected = Expected { $when }.
+status-soon = Expected any moment now.
 status-no-server = No GPU is online right now. Your place is kept.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }

@@ -119,6 +119,7 @@ status-queued = { $ahead ->
        *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
     }
 status-expected = Lista aproximadamente { $when }.
+status-soon = Lista en cualquier momento.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }

@@ -1,9 +1,8 @@
-"""Reads what people upload: from Discord's own hosts only, at once, and never more than fits."""
+"""Reads what people upload: only from Discord's own hosts, and never more than fits."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import aiohttp
 from yarl import URL
@@ -19,52 +18,36 @@ BYTES_LIMIT = 25_000_000
 class AttachmentReader:
     """``extra_host`` (``127.0.0.1:8080``) is where a simulated Discord keeps its files."""
 
-    def __init__(
-        self,
-        *,
-        session: Callable[[], aiohttp.ClientSession],
-        extra_host: str | None = None,
-        limit: int = BYTES_LIMIT,
-        time_limit: float = TIME_LIMIT,
-    ) -> None:
+    def __init__(self, *, session: aiohttp.ClientSession, extra_host: str | None = None) -> None:
         self._session, self._extra_host = session, extra_host
-        self._limit, self._time_limit = limit, time_limit
 
-    async def read(self, url: str, *, limit: int | None = None) -> bytes:
+    async def read(self, url: str, *, limit: int = BYTES_LIMIT) -> bytes:
         """The file's bytes, at most ``limit`` of them. Raises `BadSourceImage`."""
-        try:
-            address = URL(url)
-            allowed = self._allowed(address)
-        except (ValueError, IndexError) as error:  # yarl stumbles over "[::1]@"
-            raise BadSourceImage("gone") from error
-        if not allowed:
+        address = self._allowed(url)
+        if address is None:
             raise BadSourceImage("gone")
+        data = bytearray()
         try:
-            async with timeout(self._time_limit):
-                return await self._bounded(address, self._limit if limit is None else limit)
+            get = self._session.get(address, allow_redirects=False)
+            async with timeout(TIME_LIMIT), get as response:
+                if response.status != 200:
+                    raise BadSourceImage("gone")
+                declared = response.content_length or 0
+                async for chunk in response.content.iter_chunked(65536):
+                    data += chunk
+                    if max(declared, len(data)) > limit:
+                        raise BadSourceImage("too-many-bytes", megabytes=limit / 1_000_000)
         except asyncio.TimeoutError as error:
             raise BadSourceImage("took-too-long") from error
         except (aiohttp.ClientError, OSError) as error:
             raise BadSourceImage("gone") from error
+        return bytes(data)
 
-    def _allowed(self, address: URL) -> bool:
-        if self._extra_host is not None and f"{address.host}:{address.port}" == self._extra_host:
-            return True
-        return address.scheme == "https" and address.host in CDN_HOSTS
-
-    async def _bounded(self, address: URL, limit: int) -> bytes:
-        async with self._session().get(address, allow_redirects=False) as response:
-            if response.status != 200:
-                raise BadSourceImage("gone")
-            if (response.content_length or 0) > limit:
-                raise _too_large(limit)
-            data = bytearray()
-            async for chunk in response.content.iter_chunked(65536):
-                data += chunk
-                if len(data) > limit:
-                    raise _too_large(limit)
-            return bytes(data)
-
-
-def _too_large(limit: int) -> BadSourceImage:
-    return BadSourceImage("too-many-bytes", megabytes=limit / 1_000_000)
+    def _allowed(self, url: str) -> URL | None:
+        try:
+            address = URL(url)
+            at_extra_host = f"{address.host}:{address.port}" == self._extra_host
+        except (ValueError, IndexError):  # yarl fails on "[::1]@"
+            return None
+        at_discord = address.scheme == "https" and address.host in CDN_HOSTS
+        return address if at_extra_host or at_discord else None

@@ -1,9 +1,8 @@
-"""Registers the slash commands, localised from the catalogues, and only when they have changed:
-Discord allows 200 creations a day in a guild."""
+"""Registers the slash commands in every language, and only when they have changed: Discord allows 200
+creations a day in a guild."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -28,8 +27,6 @@ CLEARED = "cleared"
 
 
 class CommandSync:
-    """``tree`` holds the commands of the code."""
-
     def __init__(
         self,
         *,
@@ -41,12 +38,11 @@ class CommandSync:
         self._client, self._tree, self._messages, self._facts = client, tree, messages, facts
 
     def payload(self) -> list[dict[str, Any]]:
-        """The commands as they are registered."""
         commands = self._tree.get_commands(type=None)
         return [localised(command.to_dict(self._tree), self._messages) for command in commands]
 
     async def sync(self, guild_id: int) -> int:
-        """Register the commands in the guild, whatever was there. How many there are."""
+        """Register the commands in the guild in place of what was there; returns how many."""
         payload = self.payload()
         await self._put(guild_id, payload)
         await self._facts.put(_fact(guild_id), digest(payload))
@@ -54,7 +50,6 @@ class CommandSync:
         return len(payload)
 
     async def sync_if_changed(self, guild_id: int) -> bool:
-        """Register the commands if they are others than last time."""
         wanted, known = digest(self.payload()), await self._facts.get(_fact(guild_id))
         if known in (wanted, f"{CLEARED}:{wanted}"):
             return False
@@ -62,28 +57,22 @@ class CommandSync:
         return True
 
     async def clear(self, guild_id: int) -> None:
-        """Remove this bot's commands, global ones and the guild's; they stay away until they change or
-        are synced."""
+        """Remove this bot's commands, global ones as well, until they change or are synced."""
         await self._put(guild_id, [])
-        application_id = self._application_id()
-        async with timeout(TIME_LIMIT):
-            await self._client.http.bulk_upsert_global_commands(application_id, payload=[])
+        await self._put(None, [])
         await self._facts.put(_fact(guild_id), f"{CLEARED}:{digest(self.payload())}")
 
-    async def _put(self, guild_id: int, payload: list[dict[str, Any]]) -> None:
+    async def _put(self, guild_id: int | None, payload: list[dict[str, Any]]) -> None:
+        http, application_id = self._client.http, self._client.application_id
+        assert application_id is not None, "it is known since the login"
         async with timeout(TIME_LIMIT):
-            await self._client.http.bulk_upsert_guild_commands(
-                self._application_id(), guild_id, payload=payload
-            )
-
-    def _application_id(self) -> int:
-        if self._client.application_id is None:
-            raise asyncio.InvalidStateError("not logged in yet")
-        return self._client.application_id
+            if guild_id is None:
+                await http.bulk_upsert_global_commands(application_id, payload)
+            else:
+                await http.bulk_upsert_guild_commands(application_id, guild_id, payload)
 
 
 def digest(payload: list[dict[str, Any]]) -> str:
-    """What tells one set of commands from another."""
     return hashlib.sha256(json.dumps(payload, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
@@ -100,13 +89,9 @@ def localised(command: dict[str, Any], messages: Translations, path: tuple[str, 
     """The command's payload with the names and descriptions of every language."""
     path = (*path, command["name"])
     key = message_key(path)
-    named = dict(command)
-    translated = _by_locale(messages, key, None)
-    translated = {locale: name for locale, name in translated.items() if name != command["name"]}
-    if translated:
-        named["name_localizations"] = translated
+    named = command | _names(messages, key, None, command["name"])
     if command.get("description"):
-        named |= _described(messages, key, "description")
+        named |= _descriptions(messages, key, "description")
     if command.get("options"):
         named["options"] = [_option(option, messages, path) for option in command["options"]]
     return named
@@ -115,30 +100,28 @@ def localised(command: dict[str, Any], messages: Translations, path: tuple[str, 
 def _option(option: dict[str, Any], messages: Translations, path: tuple[str, ...]) -> dict[str, Any]:
     if option["type"] in (1, 2):  # a subcommand, or a group of them
         return localised(option, messages, path)
-    key, named = message_key(path), dict(option)
-    translated = _by_locale(messages, key, option["name"])
-    translated = {locale: name for locale, name in translated.items() if name != option["name"]}
-    if translated:
-        named["name_localizations"] = translated
-    return named | _described(messages, key, f"{option['name']}-description")
+    key, name = message_key(path), option["name"]
+    return option | _names(messages, key, name, name) | _descriptions(messages, key, f"{name}-description")
 
 
-def _described(messages: Translations, key: str, attribute: str) -> dict[str, Any]:
-    described = messages.attribute("en", key, attribute)
-    if described is None:
+def _names(messages: Translations, key: str, attribute: str | None, name: str) -> dict[str, Any]:
+    others = _by_locale(messages, key, attribute, unlike=name)
+    return {"name_localizations": others} if others else {}
+
+
+def _descriptions(messages: Translations, key: str, attribute: str) -> dict[str, Any]:
+    english = messages.attribute("en", key, attribute)
+    if english is None:
         raise KeyError(f"{key}.{attribute} is missing in the catalogue")
-    others = _by_locale(messages, key, attribute)
-    return {
-        "description": described,
-        "description_localizations": {locale: text for locale, text in others.items() if text != described},
-    }
+    others = _by_locale(messages, key, attribute, unlike=english)
+    return {"description": english, "description_localizations": others}
 
 
-def _by_locale(messages: Translations, key: str, attribute: str | None) -> dict[str, str]:
-    found = {}
+def _by_locale(messages: Translations, key: str, attribute: str | None, *, unlike: str) -> dict[str, str]:
+    """A message, or an attribute of it, by Discord's locale, where it differs from ``unlike``."""
+    found: dict[str, str] = {}
     for language in messages.languages:
         text = messages.attribute(language, key, attribute) if attribute else messages.text(language, key)
-        for locale in DISCORD_LOCALES.get(language, (language,)):
-            if text is not None:
-                found[locale] = text
+        if text is not None and text != unlike:
+            found |= dict.fromkeys(DISCORD_LOCALES.get(language, (language,)), text)
     return found

@@ -1,7 +1,5 @@
-"""Posts, edits and deletes messages by ids alone: nothing here depends on what is cached.
-
-discord.py's errors become ours here, so that who delivers only has to know what to do next.
-"""
+"""Posts, edits and deletes messages by ids alone, whatever discord.py has cached. Its errors become ours
+here, each of which says what to do next."""
 
 from __future__ import annotations
 
@@ -10,6 +8,7 @@ import io
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from logging import getLogger
 from typing import Any
 
 import aiohttp
@@ -22,6 +21,8 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.jobs import Size
 from modules.queue_manager.ports import Clock
 
+log = getLogger(__name__)
+
 TIME_LIMIT = 60.0
 """Seconds for one request, discord.py's own retries included."""
 
@@ -29,7 +30,7 @@ DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutErr
 """What a request by discord.py can end with: a refusal, or no answer."""
 
 FORGIVEN_AFTER = 600.0
-"""Seconds after which a channel that refused is tried again: an administrator may have mended it."""
+"""Seconds after which a channel that refused is tried again: an administrator may have repaired it."""
 
 PAGE_SIZE = 100
 """Most messages that Discord gives at once (Get Channel Messages)."""
@@ -44,11 +45,11 @@ OLD_MESSAGE_EDITS = 30046
 
 
 class MessageError(Exception):
-    """A message could not be brought where it should go."""
+    """A message could not be posted, changed or read."""
 
 
 class Unreachable(MessageError):
-    """The channel or message is not there, or not for us: never try again."""
+    """The channel or message is not there, or the bot may not use it: never try again."""
 
 
 class AlreadyDeleted(MessageError):
@@ -83,10 +84,8 @@ class FileUpload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
-    """A message to be. Only ``mention`` (a user's id) is pinged, whatever the text says.
-
-    ``files`` None: what an edited message has stays.
-    """
+    """A message to send. Only ``mention`` (a user's id) is pinged, whatever the text says. ``files`` None: an
+    edited message keeps its files."""
 
     text: str
     files: tuple[FileUpload, ...] | None = None
@@ -95,20 +94,17 @@ class OutgoingMessage:
 
     @property
     def picture_size(self) -> Size | None:
-        """The size of the picture that it carries, if it does."""
         return next((file.size for file in self.files or ()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posted:
-    """Where a message stands."""
-
     channel_id: int
     message_id: int
 
 
 class MessageClient:
-    """One for the whole bot: what was refused is remembered here."""
+    """One for the whole bot: it remembers which channels refused. Methods raise a `MessageError`."""
 
     def __init__(self, *, http: HTTPClient, buckets: RateLimitBuckets, clock: Clock) -> None:
         self._http, self._buckets, self._clock = http, buckets, clock
@@ -118,23 +114,12 @@ class MessageClient:
     async def post(
         self, channel_id: int, outgoing: OutgoingMessage, *, level: Priority, nonce: str | None = None
     ) -> Posted:
-        """Post ``outgoing``; a repeat of the same ``nonce`` within minutes gives the first message back.
-
-        Raises a `MessageError`.
-        """
+        """Post ``outgoing``; a repeat of the same ``nonce`` within minutes gives the first message back."""
         async with self.turn_to_post(channel_id, level=level):
             return await self.post_now(channel_id, outgoing, nonce=nonce)
 
-    async def edit(self, where: Posted, outgoing: OutgoingMessage, *, level: Priority) -> None:
-        """Change a message of ours. Raises a `MessageError`."""
-        async with self.turn_to_edit(where, level=level):
-            await self.edit_now(where, outgoing)
-
     def turn_to_post(self, channel_id: int, *, level: Priority) -> AbstractAsyncContextManager[None]:
-        """Inside, `post_now` is sent at once, for those who decide only then what to say.
-
-        Raises a `MessageError`.
-        """
+        """Inside, `post_now` is sent at once, so that its caller can decide there what to say."""
         return self._turn("POST", _MESSAGES, level, channel_id=channel_id)
 
     def turn_to_edit(self, where: Posted, *, level: Priority) -> AbstractAsyncContextManager[None]:
@@ -144,9 +129,8 @@ class MessageClient:
     async def post_now(
         self, channel_id: int, outgoing: OutgoingMessage, *, nonce: str | None = None
     ) -> Posted:
-        """See `post`; to be called within `turn_to_post`."""
-        with _parameters(outgoing, nonce) as params, self._translated(channel_id):
-            async with timeout(TIME_LIMIT):
+        with _parameters(outgoing, nonce) as params:
+            async with self._request(channel_id):
                 data = await self._http.send_message(channel_id, params=params)
         if int(data["channel_id"]) != channel_id:
             # Nonces are unique per author, not per channel: what came back is another message.
@@ -154,48 +138,47 @@ class MessageClient:
         return Posted(channel_id=channel_id, message_id=int(data["id"]))
 
     async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> None:
-        """See `edit`; to be called within `turn_to_edit`."""
-        with _parameters(outgoing, None) as params, self._translated(where.channel_id, where.message_id):
-            async with timeout(TIME_LIMIT):
+        with _parameters(outgoing, None) as params:
+            async with self._request(where.channel_id, where.message_id):
                 await self._http.edit_message(where.channel_id, where.message_id, params=params)
 
     async def delete(self, where: Posted, *, level: Priority) -> None:
-        """Delete a message of ours; one that is gone already is well. Raises a `MessageError`."""
+        """Delete a message of ours, if it is still there."""
         self._check(where.channel_id)
-        # discord.py alone knows which of several limits a deletion falls under.
-        with priority(level), suppress(Unreachable), self._translated(where.channel_id, where.message_id):
-            async with timeout(TIME_LIMIT):
+        # Only discord.py decides which of several limits a deletion falls under.
+        with priority(level), suppress(Unreachable):
+            async with self._request(where.channel_id, where.message_id):
                 await self._http.delete_message(where.channel_id, where.message_id)
 
     async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
-        """The channel's last `PAGE_SIZE` messages as Discord's API describes them, or the first ones
-        ``after`` an id. Raises a `MessageError`."""
-        async with self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id):
-            with self._translated(channel_id):
-                async with timeout(TIME_LIMIT):
-                    return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
+        """The last `PAGE_SIZE` messages (or the first ``after`` an id), as Discord's API gives them."""
+        turn = self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id)
+        async with turn, self._request(channel_id):
+            return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
 
     async def message(self, where: Posted) -> dict[str, Any]:
-        """One message as Discord's API describes it. Raises a `MessageError`."""
-        ids = {"channel_id": where.channel_id, "message_id": where.message_id}
-        async with self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, **ids):
-            with self._translated(where.channel_id, where.message_id):
-                async with timeout(TIME_LIMIT):
-                    return await self._http.get_message(where.channel_id, where.message_id)  # type: ignore[return-value]
+        """One message as Discord's API gives it."""
+        channel_id, message_id = where.channel_id, where.message_id
+        turn = self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, channel_id=channel_id, message_id=message_id)
+        async with turn, self._request(channel_id, message_id):
+            return await self._http.get_message(channel_id, message_id)  # type: ignore[return-value]
 
-    async def direct_channel(self, user_id: int) -> int:
-        """The channel for direct messages with somebody. Raises a `MessageError`."""
+    async def direct_channel(self, user_id: int) -> int | None:
+        """The channel for direct messages with somebody; None if Discord refuses or is away."""
         if user_id not in self._direct:
-            async with self._buckets.turn(Route("POST", "/users/@me/channels"), Priority.DELIVER):
-                with self._translated(user_id):
-                    async with timeout(TIME_LIMIT):
-                        data = await self._http.start_private_message(user_id)
+            try:
+                turn = self._buckets.turn(Route("POST", "/users/@me/channels"), Priority.DELIVER)
+                async with turn, self._request(user_id):
+                    data = await self._http.start_private_message(user_id)
+            except MessageError as error:
+                log.info("no direct messages with %s: %s", user_id, error)
+                return None
             self._direct[user_id] = int(data["id"])
         return self._direct[user_id]
 
     @asynccontextmanager
     async def _turn(self, method: str, path: str, level: Priority, **ids: int) -> AsyncIterator[None]:
-        """Time limits begin within: how long others take is not the fault of Discord."""
+        """Time limits begin inside: waiting for the bot's other requests is not Discord's fault."""
         self._check(ids["channel_id"])
         async with self._buckets.turn(Route(method, path, metadata=None, **ids), level):
             yield
@@ -205,14 +188,18 @@ class MessageClient:
         if refused_at is not None and self._clock.now() - refused_at < FORGIVEN_AFTER:
             raise Unreachable(f"channel {channel_id} refused before")
 
-    @contextmanager
-    def _translated(self, channel_id: int, message_id: int | None = None) -> Iterator[None]:
+    @asynccontextmanager
+    async def _request(self, channel_id: int, message_id: int | None = None) -> AsyncIterator[None]:
+        """One request, within its time limit; what it fails with becomes a `MessageError`."""
         try:
-            yield
+            async with timeout(TIME_LIMIT):
+                yield
         except (discord.Forbidden, discord.NotFound) as error:
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
-            self._remember_refusal(channel_id)
+            if len(self._refused) > 10_000:
+                self._refused.clear()
+            self._refused[channel_id] = self._clock.now()
             raise Unreachable(str(error)) from error
         except discord.DiscordServerError as error:
             raise DiscordAway(str(error)) from error
@@ -226,11 +213,6 @@ class MessageClient:
             raise Refused(error.code, error.text) from error
         except (discord.RateLimited, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise DiscordAway(str(error) or type(error).__name__) from error
-
-    def _remember_refusal(self, channel_id: int) -> None:
-        if len(self._refused) > 10_000:
-            self._refused.clear()
-        self._refused[channel_id] = self._clock.now()
 
 
 def mentions(user_id: int | None) -> discord.AllowedMentions:

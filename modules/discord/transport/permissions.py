@@ -1,4 +1,4 @@
-"""What the bot must be allowed to do in its guild, and the link that grants exactly that."""
+"""The permissions that the bot needs in its guild, and the link that grants exactly these."""
 
 from __future__ import annotations
 
@@ -14,31 +14,27 @@ NEEDED = discord.Permissions(
     attach_files=True,
     read_message_history=True,
 )
-"""The private channels are made with `manage_channels`; everything else is posting results there."""
+"""`manage_channels` is for making the private channels, the others for posting results there."""
 
 _SHOWN = {"read_messages": "View Channels"}
 
-SCOPES = ("bot", "applications.commands")
-
 
 def invite_link(application_id: int | str) -> str:
-    """Where an administrator lets the bot in, with what it needs and nothing else."""
+    """The page where an administrator invites the bot, with exactly the permissions that it needs."""
     link = "https://discord.com/oauth2/authorize"
-    return f"{link}?client_id={application_id}&scope={'+'.join(SCOPES)}&permissions={NEEDED.value}"
+    return f"{link}?client_id={application_id}&scope=bot+applications.commands&permissions={NEEDED.value}"
 
 
 def names(permissions: discord.Permissions) -> Iterator[str]:
-    """What the permissions are called in Discord's English settings."""
+    """The permissions' names in Discord's English settings."""
     return (_SHOWN.get(name, name.replace("_", " ").title()) for name, held in permissions if held)
 
 
 def member_permissions(
     roles: Iterable[Mapping[str, str]], held: Iterable[str], *, guild_id: int
 ) -> discord.Permissions:
-    """What a member with the roles ``held`` may do in the guild; ``roles`` as the API gives them.
-
-    @everyone's role has the guild's id (Discord docs, Permissions).
-    """
+    """What a member with the roles ``held`` may do in the guild; ``roles`` as the API gives them. @everyone's
+    role has the guild's id (Discord docs, Permissions)."""
     counted = {*held, str(guild_id)}
     granted = 0
     for role in roles:
@@ -56,16 +52,15 @@ def in_channel(
     guild_id: int,
     member_id: str,
 ) -> discord.Permissions:
-    """What is left of ``base`` in a channel: @everyone's overwrite, the roles' together, the member's own."""
+    """``base`` after a channel's overwrites: @everyone's, then the roles' together, then the member's own."""
     if base.administrator:
         return base
     by_id = {overwrite["id"]: overwrite for overwrite in overwrites}
-    layers = [[str(guild_id)], list(held), [member_id]]
-    value = base.value
-    for layer in layers:
-        there = [by_id[each] for each in layer if each in by_id]
-        for overwrite in there:
-            value &= ~int(overwrite["deny"])
-        for overwrite in there:
-            value |= int(overwrite["allow"])
-    return discord.Permissions(value)
+    found = discord.Permissions(base.value)
+    for layer in ([str(guild_id)], held, [member_id]):
+        allow = deny = 0
+        for overwrite in (by_id[each] for each in layer if each in by_id):
+            allow |= int(overwrite["allow"])
+            deny |= int(overwrite["deny"])
+        found.handle_overwrite(allow=allow, deny=deny)
+    return found

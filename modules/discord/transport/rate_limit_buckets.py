@@ -1,25 +1,22 @@
-"""Discord's limits of single routes in single channels, as the headers of its answers tell them.
-
-They take the place of discord.py's own, which serve in the order of asking, let a request that has had the
-bot's turn wait on, and keep the last one that a limit lets through from its answer until the limit is over.
-"""
+"""Discord's limits of single routes in single channels, learnt from the headers of its answers. They replace
+discord.py's own, which ignore priorities, make a request wait after it has had the bot's turn, and hold back
+the last request that a limit allows until the limit is over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from types import TracebackType
-from typing import Any, Protocol
 
+import aiohttp
 from discord.http import HTTPClient, Route
 
-from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Priority, current_priority
+from modules.discord.transport.rate_limiter import DiscordRateLimiter, Line, Priority, requested_priority
 from modules.queue_manager.ports import Clock
 
 SAME_WINDOW = 0.25
-"""Seconds by which the end of one window may differ between two answers."""
+"""Seconds by which two answers may disagree on the end of the same window."""
 
 FORGOTTEN_AFTER = 300.0
 """Seconds without a request after which a bucket may be forgotten."""
@@ -28,27 +25,17 @@ _entered: ContextVar[Bucket | None] = ContextVar("entered", default=None)
 """The bucket in which a request may be sent at once."""
 
 
-class _Answer(Protocol):
-    """As much of aiohttp's response as is read here."""
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-
 class Bucket:
-    """Lets requests through as long as Discord's limit has room for them, the most urgent first; each takes
-    its turn among all the bot's requests then, and is sent at once.
-
-    The last place of a window is kept for what matters more than a status. Has what `discord.http` uses of
-    its `Ratelimit`, in whose place it stands.
-    """
+    """Lets requests through while Discord's limit has room for them, the most urgent first; each then takes
+    its turn among all the bot's requests. The last place of a window is reserved for what matters more than
+    a status. Has the methods of `discord.http`'s `Ratelimit`, which it replaces."""
 
     def __init__(self, *, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._pacer, self._clock = pacer, clock
-        self._limit = 1  # until an answer tells
+        self._limit = 1  # until an answer says more
         self._left = 1
         self._window = float("-inf")  # when Discord ends it, by Discord's clock
-        self._ends_at: float | None = None  # the same by ours; None: no window is known to be open
+        self._ends_at: float | None = None  # the same by our clock; None: no window is known to be open
         self._under_way = 0
         self._line = Line()
         self._pump: asyncio.Task[None] | None = None
@@ -56,18 +43,17 @@ class Bucket:
 
     @property
     def remaining(self) -> int:
-        """How many may be sent now."""
         if self._ends_at is not None and self._clock.now() >= self._ends_at:
             self._ends_at = None
-        # Those under way may be counted in a window that opens with the first of them.
+        # Discord may count those under way in a window that opens with the first of them.
         return self._left if self._ends_at is not None else self._limit - self._under_way
 
     def is_inactive(self) -> bool:
-        """Whether nothing is lost if it is forgotten."""
+        """Whether it can be forgotten without losing anything."""
         rested = self._clock.now() - self._used_at >= FORGOTTEN_AFTER
         return rested and not self._under_way and self._line.first is None and self.remaining > 0
 
-    def update(self, response: _Answer, *, use_clock: bool = False) -> None:
+    def update(self, response: aiohttp.ClientResponse, *, use_clock: bool = False) -> None:
         """Learn from the headers of an answer (Discord docs, Rate Limits, Header Format)."""
         headers, now = response.headers, self._clock.now()
         self._limit = int(headers.get("X-RateLimit-Limit", 1))
@@ -83,54 +69,37 @@ class Bucket:
     async def enter(self, level: Priority) -> None:
         """Return when a request may be sent; `leave` must follow."""
         self._used_at = self._clock.now()
-        if self._line.first is None and self._has_room(level):
-            self._take()
-        else:
-            await self._wait(level)
+        admitted = self._line.join(level)
+        self._let_in()
         try:
+            await admitted
             await self._pacer.turn(level)
         except BaseException:
-            self._give_back()
+            if admitted.done() and not admitted.cancelled():
+                self._left += 1
+                self._under_way -= 1
+                self._let_in()
             raise
 
     def leave(self) -> None:
-        """The request has its answer, or will get none."""
+        """End a request that `enter` let through, answered or not."""
         self._pacer.answered()
         self._under_way -= 1
         self._let_in()
 
     def dismiss(self) -> None:
-        """Cancel all who wait."""
         self._line.dismiss()
         if self._pump is not None:
             self._pump.cancel()
 
-    async def _wait(self, level: Priority) -> None:
-        admitted = self._line.join(level)
-        self._let_in()
-        try:
-            await admitted
-        except asyncio.CancelledError:
-            if admitted.done() and not admitted.cancelled():
-                self._give_back()
-            raise
-
     def _has_room(self, level: Priority) -> bool:
-        kept = 1 if level >= Priority.STATUS and self._limit > 2 else 0
-        return self.remaining > kept
-
-    def _take(self) -> None:
-        self._left -= 1
-        self._under_way += 1
-
-    def _give_back(self) -> None:
-        self._left += 1
-        self._under_way -= 1
-        self._let_in()
+        reserved = 1 if level >= Priority.STATUS and self._limit > 2 else 0
+        return self.remaining > reserved
 
     def _let_in(self) -> None:
         while (level := self._line.first) is not None and self._has_room(level):
-            self._take()
+            self._left -= 1
+            self._under_way += 1
             self._line.admit()
         if self._line.first is not None and self._ends_at is not None and self._pump is None:
             self._pump = asyncio.create_task(self._reopen(self._ends_at), name="discord bucket")
@@ -144,27 +113,25 @@ class Bucket:
 
     async def __aenter__(self) -> Bucket:
         if _entered.get() is not self:
-            await self.enter(current_priority())
+            await self.enter(requested_priority.get())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if _entered.get() is not self:
             self.leave()
 
 
 class RateLimitBuckets:
-    """All buckets of a discord.py client, which uses them for every request. To be made before it logs in."""
+    """All buckets of a discord.py client, which uses them for every request. Made before it logs in."""
 
     def __init__(self, *, http: HTTPClient, pacer: DiscordRateLimiter, clock: Clock) -> None:
         self._http, self._pacer, self._clock = http, pacer, clock
-        self._all: dict[str, Any] = http._buckets
+        self._all: dict[str, Bucket] = http._buckets  # type: ignore[assignment]
         http.get_ratelimit = self._of_request  # type: ignore[method-assign, assignment]
 
     @asynccontextmanager
     async def turn(self, route: Route, level: Priority) -> AsyncIterator[None]:
-        """Inside, one request to ``route`` may be sent at once; what it says is best decided there."""
+        """Inside, one request to ``route`` may be sent at once; decide there what it says."""
         known = self._http._bucket_hashes.get(route.key, route.key)
         bucket = self._bucket(f"{known}:{route.major_parameters}")
         await bucket.enter(level)
@@ -176,28 +143,26 @@ class RateLimitBuckets:
             bucket.leave()
 
     async def aclose(self) -> None:
-        """Give no more turns; whoever waits is cancelled."""
         for bucket in self._all.values():
             bucket.dismiss()
         await self._pacer.aclose()
 
     def _of_request(self, key: str) -> Bucket:
-        """Stands in for ``HTTPClient.get_ratelimit``."""
         return _entered.get() or self._bucket(key)
 
     def _bucket(self, key: str) -> Bucket:
-        """By the name that Discord gave the limit, or that of the route before it gave one; and its major
+        """``key``: Discord's name for the limit (the route's until Discord names it) and the major
         parameters."""
-        bucket: Bucket | None = self._all.get(key)
+        bucket = self._all.get(key)
         if bucket is None:
             bucket = self._all[key] = self._renamed(key) or Bucket(pacer=self._pacer, clock=self._clock)
             self._http._try_clear_expired_ratelimits()
         return bucket
 
     def _renamed(self, key: str) -> Bucket | None:
-        """What stands under the route's name still, though another channel's answer told the limit's."""
+        """The bucket that still has its route's name, though an answer in another channel named the limit."""
         name, _, major = key.rpartition(":")
-        routes = [route for route, known in self._http._bucket_hashes.items() if known == name]
-        return next(
-            (self._all.pop(f"{route}:{major}") for route in routes if f"{route}:{major}" in self._all), None
-        )
+        for route, known in self._http._bucket_hashes.items():
+            if known == name and f"{route}:{major}" in self._all:
+                return self._all.pop(f"{route}:{major}")
+        return None

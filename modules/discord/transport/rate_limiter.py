@@ -1,8 +1,5 @@
-"""The bot's own limiter under Discord's 50 requests a second, with the urgent first.
-
-discord.py knows nothing of the limit over all routes. Interaction endpoints are outside that limit and do
-not pass here. The limits of single routes are `buckets`.
-"""
+"""The bot's own limiter under Discord's 50 requests a second over all routes, which discord.py does not
+handle: the most urgent first. Interaction endpoints are outside that limit and do not use this."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
-from types import SimpleNamespace
+from itertools import count
 
 import aiohttp
 
@@ -25,7 +22,7 @@ PER_SECOND = 50
 
 
 class Priority(IntEnum):
-    """What goes first when many want to speak."""
+    """Which requests go first."""
 
     ACKNOWLEDGE = 0
     """Somebody waits for an answer to a command."""
@@ -34,75 +31,62 @@ class Priority(IntEnum):
     STATUS = 2
     """How far a job is."""
     REST = 3
-    """Cleaning and whatever else can wait."""
+    """Cleaning up, and what else can wait."""
 
 
-_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
+requested_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.REST)
 
 
 @contextmanager
 def priority(level: Priority) -> Iterator[None]:
-    """Requests made inside have this priority."""
-    token = _priority.set(level)
+    token = requested_priority.set(level)
     try:
         yield
     finally:
-        _priority.reset(token)
-
-
-def current_priority() -> Priority:
-    """That of a request made here."""
-    return _priority.get()
+        requested_priority.reset(token)
 
 
 class Line:
-    """Those who wait: the most urgent first, and the oldest among equals."""
+    """Waiting requests: the most urgent first, and the oldest of equal ones."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
-        self._count = 0
+        self._numbers = count()
         self._sweep_at = 64
 
     def join(self, level: Priority) -> asyncio.Future[None]:
-        """Wait; who cancels the future has left."""
+        """Add a request; its future is done when it may go, and cancelling that takes it out."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= self._sweep_at:
             self._waiting = [entry for entry in self._waiting if not entry[2].done()]
             heapq.heapify(self._waiting)
             self._sweep_at = max(64, 2 * len(self._waiting))
-        self._count += 1
-        heapq.heappush(self._waiting, (level, self._count, future))
+        heapq.heappush(self._waiting, (level, next(self._numbers), future))
         return future
 
     @property
     def first(self) -> Priority | None:
-        """The priority of whoever is first; None if nobody waits."""
+        """The priority of the first request; None if none waits."""
         while self._waiting and self._waiting[0][2].done():
             heapq.heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else None
 
     def admit(self) -> None:
-        """Let the first one go on. There must be one."""
         assert self.first is not None
         heapq.heappop(self._waiting)[2].set_result(None)
 
     def dismiss(self) -> None:
-        """Cancel all who wait."""
         for _, _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
 
-    def __len__(self) -> int:
-        return sum(not future.done() for _, _, future in self._waiting)
-
 
 class DiscordRateLimiter:
-    """Gives out turns, the most urgent first: evenly spaced, and never one too many.
+    """Gives turns, the most urgent first: at most ``per_second * t + burst`` in ``t`` seconds, and never more
+    than Discord's ``limit``.
 
-    Evenly spaced: at most ``per_second * t + burst`` in ``t`` seconds. Never one too many: Discord counts a
-    request somewhere between its sending and its answer, and where is not known. So those that are under
-    way and those answered within the last second are together fewer than ``limit`` whenever one is sent;
-    then no second at Discord's end can hold more, however requests bunch up on the way.
+    Discord counts a request at an unknown moment between its sending and its answer. So one is sent only
+    while fewer than ``limit`` are under way or were answered within the last second.
     """
 
     def __init__(
@@ -117,11 +101,6 @@ class DiscordRateLimiter:
         self._answered: deque[float] = deque()
         self._answer = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-
-    @property
-    def waiting(self) -> int:
-        """How many wait for a turn."""
-        return len(self._line)
 
     async def turn(self, level: Priority) -> None:
         """Return when a request of this priority may be sent; `answered` must follow."""
@@ -175,18 +154,15 @@ class DiscordRateLimiter:
                 self._line.admit()
 
     async def aclose(self) -> None:
-        """Give no more turns; whoever waits is cancelled."""
         if self._pump is not None:
             self._pump.cancel()
         self._line.dismiss()
 
 
 class Traffic:
-    """What Discord answered, by status: a 429 is a defect of the pacing, and is counted.
-
-    ``may_speak`` is asked at the last moment before each request, retries and interactions included: a
-    process that lost its lease says nothing more.
-    """
+    """Counts Discord's answers by HTTP status; a 429 is a defect of the limiter. ``may_speak`` is asked
+    immediately before each request, retries and interactions included: a process that lost its lease sends
+    nothing more."""
 
     def __init__(self, may_speak: Callable[[], bool] = lambda: True) -> None:
         self.answers: Counter[int] = Counter()
@@ -194,17 +170,14 @@ class Traffic:
 
     @property
     def requests(self) -> int:
-        """All answers since the start."""
         return sum(self.answers.values())
 
     @property
     def refused(self) -> int:
-        """How many were refused for coming too fast."""
         return self.answers[429]
 
     def by_status(self) -> dict[str, int]:
-        """How many answers there were of each HTTP status."""
-        return {str(status): count for status, count in self.answers.items()}
+        return {str(status): number for status, number in self.answers.items()}
 
     def trace(self) -> aiohttp.TraceConfig:
         """The hook that discord.py gives its HTTP session."""
@@ -213,13 +186,9 @@ class Traffic:
         config.on_request_end.append(self._ended)
         return config
 
-    async def _begins(
-        self, _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestStartParams
-    ) -> None:
+    async def _begins(self, *_: object) -> None:
         if not self.may_speak():
             raise LeaseLost("another process may speak to Discord now")
 
-    async def _ended(
-        self, _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams
-    ) -> None:
+    async def _ended(self, _session: object, _context: object, params: aiohttp.TraceRequestEndParams) -> None:
         self.answers[params.response.status] += 1

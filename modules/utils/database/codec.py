@@ -1,7 +1,7 @@
 """Requests and batch keys as JSON text and back.
 
-The text is pure ASCII: neither a NUL nor half a surrogate pair in a prompt can then trouble PostgreSQL
-or UTF-8. What a later version adds has a default, so that older rows stay readable.
+The text is pure ASCII, so a NUL or half a surrogate pair in a prompt cannot trouble PostgreSQL or UTF-8. What
+a later version adds has a default, so that older rows stay readable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def request_to_text(request: GenerationRequest) -> str:
-    """The request as JSON; what stands at its default is left out."""
+    """The request as JSON, without what has its default value."""
     return _dump(_request_value(request))
 
 
@@ -34,7 +34,16 @@ def request_from_text(text: str) -> GenerationRequest:
 
 
 def _request_value(request: GenerationRequest) -> dict[str, Any]:
-    value: dict[str, Any] = {
+    before, variation = request.origin and request.origin.request, request.variation
+    optional = {
+        "negative": request.negative,
+        "variation": variation and [variation.seed, variation.strength],
+        "sources": [[source.key, *_pair(source.size)] for source in request.sources],
+        "tier": request.tier,
+        "age_restricted": request.age_restricted,
+        "origin": request.origin and [request.origin.models, before and _request_value(before)],
+    }
+    return {
         "user_id": request.user_id,
         "guild_id": request.guild_id,
         "channel_id": request.channel_id,
@@ -44,21 +53,8 @@ def _request_value(request: GenerationRequest) -> dict[str, Any]:
         "prompt": request.prompt,
         "size": _pair(request.size),
         "seed": request.seed,
+        **{name: value for name, value in optional.items() if value},
     }
-    if request.negative:
-        value["negative"] = request.negative
-    if request.variation:
-        value["variation"] = [request.variation.seed, request.variation.strength]
-    if request.sources:
-        value["sources"] = [[source.key, *_pair(source.size)] for source in request.sources]
-    if request.tier:
-        value["tier"] = request.tier
-    if request.age_restricted:
-        value["age_restricted"] = True
-    if request.origin:
-        before = request.origin.request
-        value["origin"] = [request.origin.models, before and _request_value(before)]
-    return value
 
 
 def _request(value: Mapping[str, Any]) -> GenerationRequest:
@@ -103,7 +99,7 @@ def key_from_text(text: str) -> BatchKey:
 
 
 def storable(text: str, limit: int) -> str:
-    """``text`` cut to ``limit`` characters and freed of what PostgreSQL or UTF-8 cannot hold."""
+    """``text`` cut to ``limit`` characters, without what PostgreSQL or UTF-8 cannot hold."""
     return text[:limit].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 

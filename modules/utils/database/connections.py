@@ -1,54 +1,47 @@
 """Connections to either database: how they are opened, and what is set on each.
 
-SQLite's settings: WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``,
-so that what was accepted survives a loss of power and not only of the process (the wait for the disk is
-shared by a group of changes, which makes it cheap; ``NORMAL`` would wait at checkpoints alone);
-``secure_delete``, so that what a person had forgotten is overwritten and not only unlinked; and a busy
-timeout, since another process may be migrating or checking.
+SQLite's settings: WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``, so
+that accepted jobs survive a power failure and not only a crash (a group of changes shares the wait for the
+disk, which makes it cheap; ``NORMAL`` would wait only at checkpoints); ``secure_delete``, so that what a
+person asked the bot to forget is overwritten and not only unlinked; and a busy timeout, because another
+process may be migrating or checking.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    aclosing,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from sqlalchemy import URL, Engine, NullPool, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, Engine, Executable, NullPool, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreUnavailable
-from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, TlsChoice
-from modules.utils.database.faults import POOLER_CODES, said, sqlstate, store_faults
-from modules.utils.database.tls import tls_context
+from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, at_home
+from modules.utils.database.faults import said, sqlstate, store_faults
 from modules.utils.database.write_channel import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 CLOSING_SECONDS = 5.0
 
 READERS = 4
-"""Connections for reading, opened as they are needed and kept: to open and close one costs more than most
-queries. Whoever finds them all lent waits. The writer has one of its own, and so has PostgreSQL's lease:
-these two wait for nobody."""
+"""Connections for reading, opened when they are needed and kept: opening and closing one costs more than most
+queries. A reader that finds them all lent waits. The writer has its own connection, and so has PostgreSQL's
+lease: these two never wait for readers."""
 
 WAIT_SECONDS = 10.0
-"""For so long a query waits for one of them."""
+"""How long a query waits for one of them."""
 
 _PRAGMAS: tuple[tuple[str, int | str], ...] = (
     ("auto_vacuum", "incremental"),
@@ -60,8 +53,7 @@ _PRAGMAS: tuple[tuple[str, int | str], ...] = (
     ("journal_size_limit", 64_000_000),
 )
 
-
-# Transactions begin where the writer says BEGIN, and nowhere else.
+# The driver must begin no transactions: the writer says BEGIN itself.
 _SQLITE_ARGUMENTS: dict[str, Any] = {"isolation_level": None, "timeout": 5.0}
 
 
@@ -70,9 +62,9 @@ class Connections:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._pooled = isinstance(address, PostgresAddress) and address.pooled
-        self._retired: list[AsyncEngine] = []
-        self._engine, self._apart = self._make_engines()
+        # Right for any server; `look_for_pooler` finds out whether statements may be kept prepared.
+        self._pooled = True
+        self._make_engines()
         self._opening: set[asyncio.Future[AsyncConnection]] = set()
         self._lent: set[AsyncConnection] = set()
 
@@ -81,104 +73,84 @@ class Connections:
         """``sqlite`` or ``postgresql``."""
         return self._engine.dialect.name
 
-    @property
-    def pooled(self) -> bool:
-        """Whether nothing prepared is kept, because a transaction pooler answers."""
-        return self._pooled
+    async def look_for_pooler(self) -> None:
+        """Keep statements prepared from now on, unless a pooler stands between us and PostgreSQL.
+
+        A pooler makes up the process numbers that it gives to its clients; the server's would be that of the
+        process that serves them. Raises `StoreUnavailable`.
+        """
+        if self.dialect == "sqlite" or not self._pooled:
+            return
+        async with aclosing(await self.connect()) as connection:
+            with store_faults():
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                serving = await connection.scalar(text("SELECT pg_backend_pid()"))
+        if driver.get_server_pid() != serving:
+            log.info("A pooler stands before the database: nothing is kept prepared")
+            return
+        await self.aclose()
+        self._pooled = False
+        self._make_engines()
 
     async def connect(self, *, apart: bool = False) -> AsyncConnection:
         """A connection for transactions, begun by its first statement. To be closed by the caller.
 
-        ``apart``: not one of those that others read with (on SQLite there are no others).
+        ``apart``: not one of those that others read with (on SQLite there are no others). If this is
+        cancelled, the connection is closed and not left behind. Raises `StoreUnavailable`.
         """
-        pooled = self._pooled
-        try:
-            with self.watching():
-                return await self._open(apart=apart)
-        except StoreUnavailable:
-            if self._pooled == pooled:
+        with store_faults():
+            if self.dialect != "sqlite":
+                return await (self._apart if apart else self._engine).connect()
+            # Shielded, because a cancelled one would leave a thread behind.
+            opening = asyncio.ensure_future(_started(self._engine))
+            self._opening.add(opening)
+            try:
+                return await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                with suppress(SQLAlchemyError):
+                    await asyncio.shield((await asyncio.shield(opening)).close())
                 raise
-        # A pooler was recognised by the first question to an old connection: nothing was done on it yet.
-        with self.watching():
-            return await self._open(apart=apart)
+            finally:
+                if opening.done():
+                    self._opening.discard(opening)
 
-    async def look_for_pooler(self) -> None:
-        """Keep nothing prepared from now on if somebody stands between us and PostgreSQL.
-
-        A pooler gives its clients process numbers of its own making, which are not the one that serves
-        them. What is found so is not found by the first statement that meets a strange server, which
-        fails. Raises `StoreUnavailable`.
-        """
-        if self.dialect == "sqlite" or self._pooled:
-            return
-        async with aclosing(await self.connect()) as connection:
-            with self.watching():
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                serving = await connection.scalar(text("SELECT pg_backend_pid()"))
-                if driver is not None and driver.get_server_pid() != serving:
-                    log.info("A pooler stands before the database: nothing is kept prepared")
-                    self._keep_nothing_prepared()
-
-    async def _open(self, *, apart: bool = False) -> AsyncConnection:
-        """A connection of an engine; if this is cancelled meanwhile, it is closed and not left behind."""
-        if self.dialect != "sqlite":
-            return await (self._apart if apart else self._engine).connect()
-        opening = asyncio.ensure_future(_started(self._engine))  # cancelled, it would leave a thread behind
-        self._opening.add(opening)
-        try:
-            connection = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with suppress(SQLAlchemyError):
-                await asyncio.shield((await asyncio.shield(opening)).close())
-            raise
-        finally:
-            if opening.done():
-                self._opening.discard(opening)
-        return connection
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for a query or a few. Raises `StoreUnavailable`."""
+    async def rows(self, query: Executable) -> Sequence[Any]:
+        """All rows that ``query`` gives. Raises `StoreUnavailable`."""
         async with self.statements() as connection:
-            yield connection
+            return (await connection.execute(query)).all()
 
-    async def read_at_last(self, read: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """What ``read`` gives, however long the database is away: for what nobody can go on without."""
-        backoff, told = Backoff(first=0.1, longest=2.0), False
+    async def rows_at_last(self, query: Executable) -> Sequence[Any]:
+        """As `rows`, however long the database is away: for what the bot cannot go on without."""
+        backoff, logged = Backoff(first=0.1, longest=2.0), False
         while True:
             try:
-                async with self.reading() as connection:
-                    return await read(connection)
+                return await self.rows(query)
             except StoreUnavailable as error:
-                if not told:
+                if not logged:
                     log.warning("The database is away, and must be read to go on: %s", error)
-                    told = True
+                    logged = True
             await asyncio.sleep(backoff.pause())
-
-    def statements_apart(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """As `statements`, and no reader is waited for."""
-        return self.statements(apart=True)
 
     @asynccontextmanager
     async def statements(self, *, apart: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement stands alone, without a round trip for BEGIN and COMMIT.
 
-        Behind a transaction pooler they share one transaction, committed on leaving: between a
-        statement's preparation and its execution the pooler might change the server otherwise.
+        Behind a pooler they share one transaction, committed at the end: otherwise the pooler might change
+        the server between a statement's preparation and its execution. ``apart`` and errors as in `connect`.
         """
         connection = await self.connect(apart=apart)
         self._lent.add(connection)
-        try:
-            with self.watching():
-                if self._pooled:
+        with store_faults():
+            try:
+                if self.dialect == "sqlite":
+                    yield connection  # all of its engine are like that
+                elif self._pooled:
                     yield connection
                     await connection.commit()
-                elif self.dialect == "sqlite":
-                    yield connection  # as all of its engine are
                 else:
                     yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-        finally:
-            await asyncio.shield(self._take_back(connection))
+            finally:
+                await asyncio.shield(self._take_back(connection))
 
     async def _take_back(self, connection: AsyncConnection) -> None:
         try:
@@ -187,16 +159,16 @@ class Connections:
             self._lent.discard(connection)
 
     def write_channel(self) -> WriteChannel:
-        """Where the one writer's transactions go; it closes what it opens by ``discard``."""
+        """The writer's connection. It closes what it opens when ``discard`` is called."""
         if isinstance(self._address, SqliteAddress):
             return ThreadChannel(_sqlite_writer_engine(self._address))
-        return AsyncChannel(self)
+        return AsyncChannel(partial(self.connect, apart=True))
 
     async def aclose(self) -> None:
         """Close what is open; a server that does not answer is not waited for."""
         if self.dialect == "sqlite":
             await self._all_returned()
-        for engine in dict.fromkeys((self._engine, self._apart, *self._retired)):
+        for engine in {self._engine, self._apart}:
             try:
                 async with timeout(CLOSING_SECONDS):
                     await engine.dispose()
@@ -204,7 +176,7 @@ class Connections:
                 log.warning("Connections could not be closed in good order: the database does not answer")
 
     async def _all_returned(self) -> None:
-        """Wait for those who still read: what comes back to a pool after its end is closed by nobody."""
+        """Wait for those who still read: nobody closes a connection that comes back after the pool's end."""
         with suppress(asyncio.TimeoutError):
             async with timeout(CLOSING_SECONDS):
                 while self._lent or not all(opening.done() for opening in self._opening):  # noqa: ASYNC110 - short, and once
@@ -213,37 +185,13 @@ class Connections:
             if opening.done() and not opening.cancelled() and opening.exception() is None:
                 await opening.result().close()
 
-    def _make_engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+    def _make_engines(self) -> None:
         if isinstance(self._address, SqliteAddress):
-            engine = _sqlite_engine(self._address)
-            return engine, engine
-        readers = _postgres_engine(self._address, pooled=self._pooled, size=READERS)
-        # For the writer and the lease; more only while one hangs on a server that has gone silent.
-        return readers, _postgres_engine(self._address, pooled=self._pooled, size=2, overflow=2)
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Inside, errors become `StoreUnavailable` where they mean that, and a pooler is recognised."""
-        with store_faults():
-            try:
-                yield
-            except DBAPIError as error:
-                self._note_pooler(error)
-                raise
-
-    def _note_pooler(self, error: DBAPIError) -> None:
-        """A transaction pooler answers, though the URL did not say so: keep nothing prepared from now on."""
-        if self._pooled or sqlstate(error) not in POOLER_CODES:
+            self._engine = self._apart = _sqlite_engine(self._address)
             return
-        log.warning(
-            "A transaction pooler stands before the database: prepared statements are off from now on"
-        )
-        self._keep_nothing_prepared()
-
-    def _keep_nothing_prepared(self) -> None:
-        self._pooled = True
-        self._retired += (self._engine, self._apart)
-        self._engine, self._apart = self._make_engines()
+        self._engine = _postgres_engine(self._address, pooled=self._pooled, size=READERS, overflow=0)
+        # For the writer and the lease; more only while one hangs on a server that has gone silent.
+        self._apart = _postgres_engine(self._address, pooled=self._pooled, size=2, overflow=2)
 
 
 async def _started(engine: AsyncEngine) -> AsyncConnection:
@@ -257,7 +205,7 @@ def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=WAIT_SECONDS,
-        # Said once here, and not at each loan and return, which would change threads several times more.
+        # Set here once: setting it at each loan and return would change threads several times more.
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
     )
@@ -286,12 +234,12 @@ def _prepare_each(engine: Engine, address: SqliteAddress) -> None:
             for statement in statements:
                 cursor.execute(statement)
         except BaseException:
-            connection.close()  # nobody else has it yet
+            connection.close()  # nobody else knows it yet
             raise
         cursor.close()
 
 
-def _postgres_engine(address: PostgresAddress, *, pooled: bool, size: int, overflow: int = 0) -> AsyncEngine:
+def _postgres_engine(address: PostgresAddress, *, pooled: bool, size: int, overflow: int) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://",
         connect_args=asyncpg_arguments(address, pooled=pooled),
@@ -305,7 +253,7 @@ def _postgres_engine(address: PostgresAddress, *, pooled: bool, size: int, overf
 
 
 def asyncpg_arguments(address: PostgresAddress, *, pooled: bool) -> dict[str, Any]:
-    """What ``asyncpg.connect`` gets (through SQLAlchemy, which takes the two ``prepared_statement`` ones)."""
+    """The arguments of ``asyncpg.connect`` (SQLAlchemy takes the two ``prepared_statement`` ones)."""
     arguments: dict[str, Any] = {
         "host": [host for host, _ in address.hosts],
         "port": [port for _, port in address.hosts],
@@ -330,48 +278,71 @@ def asyncpg_arguments(address: PostgresAddress, *, pooled: bool) -> dict[str, An
     return arguments
 
 
-def _tls_arguments(choice: TlsChoice) -> dict[str, Any]:
-    if choice.mode in ("allow", "prefer"):
-        # The driver itself falls back to plain text (or up to TLS) when it is told the mode by name.
-        if not choice.certificate:
-            return {"ssl": choice.mode}
-        files = {"sslcert": choice.certificate, "sslkey": choice.key, "sslpassword": choice.key_password}
-        given = {name: value for name, value in files.items() if value}
-        return {"dsn": "postgresql://?" + urlencode({"sslmode": choice.mode, **given})}
-    context = tls_context(choice)
-    if context is None:
-        return {"ssl": False}
-    return {"ssl": context, "direct_tls": choice.direct}
+def _tls_arguments(tls: Mapping[str, str]) -> dict[str, Any]:
+    """The driver reads libpq's parameters itself, except ``sslrootcert=system``. Raises `BadSettings`."""
+    files = {name: str(at_home(tls[name])) for name in ("sslcert", "sslkey", "sslcrl") if name in tls}
+    for name, path in files.items():
+        if not os.access(path, os.R_OK):
+            raise BadSettings(f"DATABASE_URL: {name}: {path} cannot be read")
+    mode, root = tls["sslmode"], tls.get("sslrootcert")
+    if root == "system":
+        context = _system_context({**tls, **files})
+        return {"ssl": context, "direct_tls": tls.get("sslnegotiation") == "direct"}
+    authority = at_home(root or "~/.postgresql/root.crt")
+    needed = mode.startswith("verify-") or (root is not None and mode == "require")
+    if needed and not os.access(authority, os.R_OK):
+        raise BadSettings(
+            f"DATABASE_URL: sslmode={mode} needs the file {authority}; put the server's CA certificate "
+            "there, name it with sslrootcert=, or use sslrootcert=system"
+        )
+    if root is not None:
+        files["sslrootcert"] = str(authority)
+    return {"dsn": f"postgresql://?{urlencode({**tls, **files})}"}
+
+
+def _system_context(tls: Mapping[str, str]) -> ssl.SSLContext:
+    """The context that libpq would use for ``tls`` with the system's authorities."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    context.set_alpn_protocols(["postgresql"])
+    least = tls.get("ssl_min_protocol_version", "TLSv1.2")
+    greatest = tls.get("ssl_max_protocol_version", "MAXIMUM_SUPPORTED")
+    context.minimum_version = ssl.TLSVersion[least.replace(".", "_")]
+    context.maximum_version = ssl.TLSVersion[greatest.replace(".", "_")]
+    try:
+        if "sslcrl" in tls:
+            context.load_verify_locations(tls["sslcrl"])
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+        if "sslcert" in tls:
+            context.load_cert_chain(tls["sslcert"], tls.get("sslkey"), lambda: tls.get("sslpassword", ""))
+    except ssl.SSLError as error:
+        raise BadSettings(f"DATABASE_URL: sslcert, sslkey or sslcrl cannot be used: {error}") from error
+    return context
 
 
 def explain_start_failure(address: Address, error: BaseException) -> BadSettings | None:
-    """The one line for an error at the first connection that no waiting will mend, or None."""
+    """The one line for an error at the first connection that waiting will not fix, or None."""
     refused = _refusal(address, sqlstate(error), said(error))
     if refused is not None:
         return refused
-    cause = error.__cause__
+    cause, problem = error.__cause__, None
     if isinstance(cause, ssl.SSLCertVerificationError):
-        why = f"TLS certificate refused: {cause.verify_message}{_why_checked(address)}"
-        return BadSettings(f"DATABASE_URL: {address.shown}: {why}")
-    if isinstance(cause, ssl.SSLError):
-        return BadSettings(f"DATABASE_URL: {address.shown}: TLS failed: {cause.reason or cause}")
-    if "SSL" in str(cause) and isinstance(cause, ConnectionError):
-        return BadSettings(f"DATABASE_URL: {address.shown} does not speak TLS, and sslmode demands it")
-    return None
-
-
-def _why_checked(address: Address) -> str:
-    if not (isinstance(address, PostgresAddress) and address.tls.for_binding):
-        return ""
-    return (
-        ". It is checked because of channel_binding=require: name its authority "
-        "(sslrootcert=/path/to/ca.pem), or leave channel_binding out"
-    )
+        problem = f": TLS certificate refused: {cause.verify_message}"
+        if isinstance(address, PostgresAddress) and address.bound:
+            problem += (
+                ". It is checked because of channel_binding=require: name its authority "
+                "(sslrootcert=/path/to/ca.pem), or leave channel_binding out"
+            )
+    elif isinstance(cause, ssl.SSLError):
+        problem = f": TLS failed: {cause.reason or cause}"
+    elif "SSL" in str(cause) and isinstance(cause, ConnectionError):
+        problem = " does not speak TLS, and sslmode demands it"
+    return BadSettings(f"DATABASE_URL: {address.shown}{problem}") if problem else None
 
 
 def _refusal(address: Address, code: str | None, words: str) -> BadSettings | None:
-    """The line for what a server, or PgBouncer, said. The latter gives one code to all it refuses, and to a
-    server that is away for a moment, too; its words tell them apart."""
+    """The line for what a server, or PgBouncer, said. PgBouncer uses one code for all that it refuses, and
+    for a server that is away for a moment; its words tell them apart."""
     pooler = code == "08P01"
     if code in ("28000", "28P01") or (pooler and "authentication failed" in words):
         return BadSettings(f"DATABASE_URL: {address.shown} refuses this user or password ({code})")

@@ -1,4 +1,4 @@
-"""The database as one thing to open and close: everything else in this folder hangs on `Database`."""
+"""The database as one thing to open and close: `Database` leads to everything else in this folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -15,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
-from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
+from modules.utils.database.address import Address, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
-from modules.utils.database.faults import StoreLocked
+from modules.utils.database.faults import StoreLocked, store_faults
 from modules.utils.database.file_lock import FileGround
 from modules.utils.database.lease import LENGTH_SECONDS, Lease, RowGround
 from modules.utils.database.retention import Janitor
@@ -38,44 +40,34 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[3]
 """The repository's root, where ``database/`` lies."""
 
-
 KEEP_A_WHILE = Retention()
-
 GIVE_BACK_SECONDS = 2.0
 
 
+@dataclass(kw_only=True)
 class Database:
-    """What the bot remembers. Made by `Database.open` alone.
+    """What the bot remembers. Made only by `Database.open`.
 
-    To work as one of several processes, enter ``lease.hold()`` before anything is dispatched or posted.
+    If several processes share it, enter ``lease.hold()`` before anything is dispatched or posted.
     """
 
-    def __init__(
-        self,
-        *,
-        address: Address,
-        connections: Connections,
-        retention: Retention,
-        keep_sources: bool,
-        unix: Callable[[], float],
-        on_commit: CommitObserver | None,
-        lease_seconds: float,
-    ) -> None:
-        self.address = address
-        self.connections = connections
-        self.lease = Lease(_ground(address, connections), length_seconds=lease_seconds)
-        self.writer = GroupWriter(channel=connections.write_channel(), guard=self.lease, observe=on_commit)
-        self.janitor = Janitor(writer=self.writer, connections=connections, retention=retention, unix=unix)
+    connections: Connections
+    lease: Lease
+    retention: Retention
+    unix: Callable[[], float]
+    on_commit: CommitObserver | None
+
+    def __post_init__(self) -> None:
+        connections, unix = self.connections, self.unix
+        channel = connections.write_channel()
+        self.writer = GroupWriter(channel=channel, lease=self.lease, observe=self.on_commit)
+        self.janitor = Janitor(
+            writer=self.writer, connections=connections, retention=self.retention, unix=unix
+        )
         self.pictures = PictureShelf(
             writer=self.writer, connections=connections, unix=unix, stored=self.janitor.note_stored
         )
-        self.jobs = JobJournal(
-            writer=self.writer,
-            connections=connections,
-            shelf=self.pictures,
-            keep_sources=keep_sources,
-            unix=unix,
-        )
+        self.jobs = JobJournal(writer=self.writer, connections=connections, shelf=self.pictures, unix=unix)
         self.preferences = Preferences(writer=self.writer, connections=connections)
         self.history = History(
             writer=self.writer,
@@ -95,7 +87,6 @@ class Database:
         url: str,
         *,
         retention: Retention = KEEP_A_WHILE,
-        keep_sources: bool = False,
         unix: Callable[[], float] = time.time,
         on_commit: CommitObserver | None = None,
         patience: float = 30.0,
@@ -104,20 +95,18 @@ class Database:
         """Open the database of ``DATABASE_URL`` (empty: the default file), with its tables up to date.
 
         A server that is not there yet is waited for, ``patience`` seconds. Raises `StartupError` with
-        one line for the operator. ``on_commit`` is told each commit's seconds and number of changes.
+        one line for the operator. ``on_commit`` is called with each commit's seconds and number of changes.
         """
         address = read_address(url, root=ROOT)
         connections = Connections(address)
         try:
             await _prepare(address, connections, patience)
             database = cls(
-                address=address,
                 connections=connections,
+                lease=Lease(_ground(address, connections), length_seconds=lease_seconds),
                 retention=retention,
-                keep_sources=keep_sources,
                 unix=unix,
                 on_commit=on_commit,
-                lease_seconds=lease_seconds,
             )
             async with database.writer.running(), database._housekeeping():
                 yield database
@@ -128,7 +117,7 @@ class Database:
     async def _housekeeping(self) -> AsyncIterator[None]:
         tasks = {
             asyncio.create_task(self.pictures.run(), name="last-pictures"),
-            asyncio.create_task(self._keep_tidy(), name="janitor"),
+            asyncio.create_task(self.janitor.run(self.lease.held), name="janitor"),
         }
         for task in tasks:
             task.add_done_callback(_note_end)
@@ -142,11 +131,6 @@ class Database:
                 async with timeout(GIVE_BACK_SECONDS):
                     await self.jobs.give_back_numbers()
 
-    async def _keep_tidy(self) -> None:
-        """Prune, once this is the process that works."""
-        await self.lease.held.wait()
-        await self.janitor.run()
-
 
 def _note_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
@@ -158,7 +142,7 @@ def _note_end(task: asyncio.Task[None]) -> None:
 def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
     if isinstance(address, SqliteAddress):
         return FileGround(address.path.with_name(address.path.name + ".lock"), connections.statements)
-    return RowGround(connections.statements_apart)
+    return RowGround(partial(connections.statements, apart=True))
 
 
 def _make_file(path: Path) -> None:
@@ -167,7 +151,7 @@ def _make_file(path: Path) -> None:
         # People's prompts are in it; the files beside it are made with the same permissions.
         path.touch(mode=0o600, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise BadSettings(f"DATABASE_URL: {path}: {error.filename} is no folder") from error
+        raise BadSettings(f"DATABASE_URL: {path}: {error.filename} is not a folder") from error
     except OSError as error:
         raise BadSettings(f"DATABASE_URL: {path}: {error.strerror}") from error
 
@@ -176,22 +160,22 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
     """Make the file's folder, connect (waiting for a server that is not there yet), migrate."""
     if isinstance(address, SqliteAddress):
         _make_file(address.path)
-    elif isinstance(address, PostgresAddress):
+    else:
         for note in address.notes:
             log.warning("%s", note)
-    give_up_at, backoff, told = time.monotonic() + patience, Backoff(first=0.25, longest=3.0), False
+    give_up_at, backoff, logged = time.monotonic() + patience, Backoff(first=0.25, longest=3.0), False
     while True:
         pause = backoff.pause()
         try:
             await connections.look_for_pooler()
             async with contextlib.aclosing(await connections.connect()) as connection:
-                with connections.watching():
+                with store_faults():
                     await bring_up_to_date(connection)
         except StoreLocked:
-            # However long that takes: its holder may be a frozen process of ours, to be taken over from.
-            if not told:
+            # However long that takes: its holder may be a frozen process of ours, and we take over from it.
+            if not logged:
                 log.warning("Standing by: another process has locked %s", address.shown)
-                told = True
+                logged = True
         except StoreUnavailable as error:
             hopeless = explain_start_failure(address, error)
             if hopeless is not None:

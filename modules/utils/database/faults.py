@@ -1,6 +1,6 @@
-"""What goes wrong between us and a database, sorted: away for now, full, or our own mistake.
+"""Sorts what goes wrong between us and a database: it is away for now, it is full, or we made a mistake.
 
-Foreign errors become ours here and nowhere else.
+Foreign errors become ours only here.
 """
 
 from __future__ import annotations
@@ -33,12 +33,6 @@ _AWAY_CODES = {
     "57014": "it cancelled the statement",
 }
 
-POOLER_CODES = frozenset({"26000", "42P05"})
-"""What a transaction pooler answers to named prepared statements."""
-
-_FULL_CODES = frozenset({"53100"})
-
-_SQLITE_LOCKED = ("database is locked", "database table is locked")
 _SQLITE_AWAY = (
     "disk i/o error",
     "unable to open database file",
@@ -46,7 +40,6 @@ _SQLITE_AWAY = (
     "no active connection",
     "connection closed",
 )
-_SQLITE_FULL = "database or disk is full"
 
 
 class StoreFull(StoreUnavailable):
@@ -58,44 +51,23 @@ class StoreLocked(StoreUnavailable):
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's five-character code, wherever in the chain of causes it stands."""
-    for each in _chain(error):
-        code = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
-        if isinstance(code, str):
-            return code
-    return None
+    """PostgreSQL's five-character code, wherever in the chain of causes it is."""
+    return _found(error, "sqlstate", "pgcode")
 
 
 def said(error: BaseException | None) -> str:
     """PostgreSQL's own words, in one line of at most 200 characters; empty if it said nothing."""
-    for each in _chain(error):
-        words = getattr(each, "message", None)  # of the driver's errors
-        if isinstance(words, str):
-            return " ".join(words.split())[:200]
-    return ""
+    return " ".join((_found(error, "message") or "").split())[:200]
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _found(error: BaseException | None, *names: str) -> str | None:
+    """The first text under one of ``names`` in the chain of causes."""
     for _ in range(8):
-        if error is None:
-            return
-        yield error
-        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
-
-
-def unavailable(error: BaseException) -> StoreUnavailable | None:
-    """``error`` as ours if the database is away or full just now, else None (then it is our mistake)."""
-    code = sqlstate(error)
-    if code is not None:
-        return _of_code(code, said(error))
-    if isinstance(error, ssl.SSLError):
-        return StoreUnavailable(f"TLS: {error.reason or error}")
-    if isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
-        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
-    if isinstance(error, (DBAPIError, sqlite3.Error)):
-        return _of_driver(error)
-    if type(error).__module__.startswith("asyncpg"):
-        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
+        for name in names:
+            if isinstance(value := getattr(error, name, None), str):
+                return value
+        if error is not None:
+            error = getattr(error, "orig", None) or error.__cause__ or error.__context__
     return None
 
 
@@ -107,14 +79,29 @@ def store_faults() -> Iterator[None]:
     except StoreUnavailable:
         raise
     except Exception as error:
-        fault = unavailable(error)
+        fault = _unavailable(error)
         if fault is None:
             raise
         raise fault from error
 
 
+def _unavailable(error: Exception) -> StoreUnavailable | None:
+    """``error`` as ours if the database is away or full right now, else None (then it is our mistake)."""
+    code = sqlstate(error)
+    if code is not None:
+        return _of_code(code, said(error))
+    if isinstance(error, ssl.SSLError):
+        return StoreUnavailable(f"TLS: {error.reason or error}")
+    if isinstance(error, (DBAPIError, sqlite3.Error)):
+        return _of_driver(error)
+    foreign = type(error).__module__.startswith("asyncpg")
+    if foreign or isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError, PoolTimeout)):
+        return StoreUnavailable(f"{type(error).__name__}: {error}"[:200])
+    return None
+
+
 def _of_code(code: str, words: str) -> StoreUnavailable | None:
-    if code in _FULL_CODES:
+    if code == "53100":
         return StoreFull(f"its disk is full ({code})")
     if code in _AWAY_CODES:
         return StoreUnavailable(f"{_AWAY_CODES[code]} ({code})")
@@ -127,12 +114,14 @@ def _of_driver(error: DBAPIError | sqlite3.Error) -> StoreUnavailable | None:
     """SQLAlchemy wraps what the driver raises, but not where the driver is called without it."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     message, text = str(origin)[:200], str(origin).lower()
-    if _SQLITE_FULL in text:
+    if "database or disk is full" in text:
         return StoreFull("the disk is full")
-    if any(sign in text for sign in _SQLITE_LOCKED):
+    if "is locked" in text:
         return StoreLocked(message)
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return StoreUnavailable(message)
-    if any(sign in text for sign in _SQLITE_AWAY) or isinstance(origin, (OSError, asyncio.TimeoutError)):
-        return StoreUnavailable(message)
-    return StoreUnavailable(message) if type(origin).__name__ == "InterfaceError" else None
+    away = (
+        (isinstance(error, DBAPIError) and error.connection_invalidated)
+        or any(sign in text for sign in _SQLITE_AWAY)
+        or isinstance(origin, (OSError, asyncio.TimeoutError))
+        or type(origin).__name__ == "InterfaceError"
+    )
+    return StoreUnavailable(message) if away else None

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.errors import StoreUnavailable
-from modules.utils.database.faults import store_faults
-from modules.utils.database.lease import Claim
+from modules.utils.database.lease import Claim, Statements
 
 if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        # Far beyond the text, which others must be able to read.
+        # Far beyond the text, which other processes must be able to read.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
@@ -34,36 +30,29 @@ _EPOCH = text("SELECT epoch FROM lease WHERE id = 1")
 
 
 class FileGround:
-    """A lease on ``path``. The lock's holder is the process that works, also while it is stopped."""
+    """A lease on ``path``. The lock's holder is the process that works, even while it is stopped."""
 
-    def __init__(
-        self,
-        path: Path,
-        connect: Callable[[], contextlib.AbstractAsyncContextManager[AsyncConnection]],
-    ) -> None:
+    def __init__(self, path: Path, statements: Statements) -> None:
         self._path = path
-        self._connect = connect
+        self._statements = statements
         self._descriptor: int | None = None
 
     async def claim(self, owner: str, seconds: float) -> Claim:
-        """See `LeaseGround`; ``seconds`` means nothing here."""
         if not self._try_lock(owner):
             return Claim(epoch=None, holder=self._holder(), seconds_left=0.5)
         try:
-            with store_faults():
-                async with self._connect() as connection:
-                    await connection.execute(_NEXT_EPOCH, {"owner": owner})
-                    return Claim(epoch=(await connection.execute(_EPOCH)).scalar_one())
+            async with self._statements() as connection:
+                await connection.execute(_NEXT_EPOCH, {"owner": owner})
+                return Claim(epoch=(await connection.execute(_EPOCH)).scalar_one())
         except BaseException:
             self._unlock()
             raise
 
     async def renew(self, epoch: int, seconds: float) -> bool:
-        """See `LeaseGround`."""
         return self.outlasts()
 
     def outlasts(self) -> bool:
-        """See `LeaseGround`. False once the file was deleted or replaced: others can lock theirs then."""
+        """False once the file was deleted or replaced: other processes can lock theirs then."""
         if self._descriptor is None:
             return False
         try:
@@ -72,7 +61,6 @@ class FileGround:
             return False
 
     async def release(self, epoch: int) -> None:
-        """See `LeaseGround`."""
         self._unlock()
 
     def _try_lock(self, owner: str) -> bool:
@@ -93,9 +81,10 @@ class FileGround:
 
     def _holder(self) -> str:
         try:
-            return self._path.read_text(encoding="utf-8", errors="replace") or "another process"
+            holder = self._path.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return "another process"
+            holder = ""
+        return holder or "another process"
 
     def _unlock(self) -> None:
         if self._descriptor is not None:

@@ -1,4 +1,4 @@
-"""What ``check`` says of the database: that it is there, encrypted, up to date, writable, with room."""
+"""What ``check`` says about the database: is it there, encrypted, up to date, writable, with room?"""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from modules.queue_manager.errors import BadSettings, StoreUnavailable
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
 from modules.utils.database.engine import ROOT
+from modules.utils.database.faults import store_faults
 from modules.utils.database.schema import NEWEST, revision
 from modules.utils.inspection import Finding
 from modules.utils.private_hosts import is_private
 
 ROOM_MB = 256
-"""Less than this beside the pictures that are kept is told."""
+"""``check`` warns if less than this is free beside the pictures that are kept."""
 
 
-async def inspect_database(url: str, *, root: Path = ROOT, image_disk_mb: int = 0) -> tuple[Finding, ...]:
-    """Look at the database of ``DATABASE_URL`` and change nothing in it. ``image_disk_mb`` is how much
-    the pictures may take there."""
+async def inspect_database(url: str, *, image_disk_mb: int = 0) -> tuple[Finding, ...]:
+    """Look at the database of ``DATABASE_URL`` and change nothing in it. ``image_disk_mb`` is the room that
+    pictures may take there."""
     try:
-        address = read_address(url, root=root)
+        address = read_address(url, root=ROOT)
         if isinstance(address, SqliteAddress):
             blocked = _about_file(address.path)
             if blocked is not None:
                 return (blocked, *_about_room(address.path, image_disk_mb))
-        return tuple([finding async for finding in _Look(address, image_disk_mb).findings()])
+        async with contextlib.aclosing(Connections(address)) as connections:
+            return tuple([found async for found in _findings(address, connections, image_disk_mb)])
     except BadSettings as fault:
         return (Finding(level="fault", what=str(fault), mend="correct DATABASE_URL"),)
 
 
 def _about_file(path: Path) -> Finding | None:
-    """What keeps a file from being opened; that it will be made, if it is not there yet."""
+    """What keeps a file from being opened, or that it will be made; None if it is there."""
     if path.exists():
         return None
     folder = next(each for each in path.parents if each.exists())
@@ -53,9 +55,8 @@ def _about_file(path: Path) -> Finding | None:
 
 def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
     folder = next(each for each in path.parents if each.exists())
-    free, used = shutil.disk_usage(folder).free // 2**20, 0
-    if path.exists():
-        used = path.stat().st_size // 2**20
+    free = shutil.disk_usage(folder).free // 2**20
+    used = path.stat().st_size // 2**20 if path.exists() else 0
     wanted = max(0, image_disk_mb - used) + ROOM_MB
     if free >= wanted:
         yield Finding(level="ok", what=f"{free} MB are free for the database")
@@ -66,50 +67,39 @@ def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
         yield Finding(level="hint", what=what, mend="make room, or lower IMAGE_DISK_MB")
 
 
-class _Look:
-    """One look at one database."""
+async def _findings(address: Address, connections: Connections, image_disk_mb: int) -> AsyncIterator[Finding]:
+    """Everything, up to the first thing that keeps the rest from being looked at."""
+    try:
+        async with contextlib.aclosing(await connections.connect()) as connection:
+            yield Finding(level="ok", what=f"{address.shown} answers")
+            if isinstance(address, PostgresAddress):
+                yield await _about_tls(address, connection)
+            with store_faults():
+                yield _about_revision(await connection.run_sync(revision))
+                await connection.rollback()
+            yield await _about_writing(connection)
+    except StoreUnavailable as error:
+        why = explain_start_failure(address, error) or f"{address.shown} cannot be used: {error}"
+        yield Finding(level="fault", what=str(why), mend="correct DATABASE_URL, or start the database")
+    except (DBAPIError, sqlite3.Error) as error:
+        what = f"{address.shown} cannot be used: {getattr(error, 'orig', error)}"
+        yield Finding(level="fault", what=what, mend="is it this bot's database? Name another, or restore it")
+    if isinstance(address, SqliteAddress):
+        for finding in _about_room(address.path, image_disk_mb):
+            yield finding
 
-    def __init__(self, address: Address, image_disk_mb: int) -> None:
-        self._address, self._image_disk_mb = address, image_disk_mb
-        self._connections = Connections(address)
 
-    async def findings(self) -> AsyncIterator[Finding]:
-        """Everything, as far as the first thing that keeps the rest from being asked."""
-        address = self._address
-        try:
-            async with contextlib.aclosing(await self._connections.connect()) as connection:
-                yield Finding(level="ok", what=f"{address.shown} answers")
-                if isinstance(address, PostgresAddress):
-                    yield await _about_tls(address, connection)
-                with self._connections.watching():
-                    yield _about_revision(await connection.run_sync(revision))
-                    await connection.rollback()
-                yield await self._about_writing(connection)
-        except StoreUnavailable as error:
-            told = explain_start_failure(address, error) or f"{address.shown} cannot be used: {error}"
-            yield Finding(level="fault", what=str(told), mend="correct DATABASE_URL, or start the database")
-        except (DBAPIError, sqlite3.Error) as error:
-            what = f"{address.shown} cannot be used: {getattr(error, 'orig', error)}"
-            yield Finding(
-                level="fault", what=what, mend="is it this bot's database? Name another, or restore it"
-            )
-        finally:
-            await self._connections.aclose()
-        if isinstance(address, SqliteAddress):
-            for finding in _about_room(address.path, self._image_disk_mb):
-                yield finding
-
-    async def _about_writing(self, connection: AsyncConnection) -> Finding:
-        try:
-            with self._connections.watching():
-                await connection.run_sync(_try_to_write)
-        except (DBAPIError, StoreUnavailable) as error:
-            why = getattr(error, "orig", None) or error
-            mend = "give the bot's user the right to write (PostgreSQL: GRANT CREATE, USAGE ON SCHEMA public)"
-            return Finding(level="fault", what=f"the database cannot be written: {why}", mend=mend)
-        finally:
-            await connection.rollback()
-        return Finding(level="ok", what="it can be written")
+async def _about_writing(connection: AsyncConnection) -> Finding:
+    try:
+        with store_faults():
+            await connection.run_sync(_try_to_write)
+    except (DBAPIError, StoreUnavailable) as error:
+        why = getattr(error, "orig", None) or error
+        mend = "give the bot's user the right to write (PostgreSQL: GRANT CREATE, USAGE ON SCHEMA public)"
+        return Finding(level="fault", what=f"the database cannot be written: {why}", mend=mend)
+    finally:
+        await connection.rollback()
+    return Finding(level="ok", what="it can be written")
 
 
 def _try_to_write(connection: Connection) -> None:
@@ -140,7 +130,7 @@ async def _about_tls(address: PostgresAddress, connection: AsyncConnection) -> F
     driver: Any = (await connection.get_raw_connection()).driver_connection
     encrypted = driver._transport.get_extra_info("ssl_object") if driver is not None else None
     if encrypted is not None:
-        checked = "" if address.tls.mode.startswith("verify") else ", without a look at the certificate"
+        checked = "" if address.tls["sslmode"].startswith("verify") else ", without a look at the certificate"
         return Finding(level="ok", what=f"the connection is encrypted ({encrypted.version()}{checked})")
     if all(is_private(host) for host, _ in address.hosts):
         return Finding(level="ok", what="the connection is not encrypted, and stays on private ground")

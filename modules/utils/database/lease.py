@@ -1,8 +1,8 @@
 """Who works on this database: one process holds the lease, others stand by and take over.
 
 On PostgreSQL the lease is a row that expires by the database's own clock. On SQLite it is a lock on a
-file beside the database, which the system frees when its holder dies. Either way each holder has an epoch
-of its own, and every write is conditional on it.
+file beside the database, which the system frees when its holder dies. Either way each holder has its own
+epoch, and every write is conditional on it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,18 +24,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.utils.database.faults import store_faults
 
 log = logging.getLogger(__name__)
 
 LENGTH_SECONDS = 8.0
 RENEW_SHARE = 3 / 8
 """Renewed after this part of its length: two tries may fail before the third comes too late."""
+
 MARGIN_SHARE = 1 / 8
-"""A holder stops this part before its lease ends, so that what it began last is over by then."""
+"""A holder stops this part of the length early, so that what it began last is over when the lease ends."""
 
 IDLE_SHARE = 5 / 8
-"""PostgreSQL ends a transaction of ours that stands still for this part of a lease."""
+"""PostgreSQL ends a transaction of ours that is idle for this part of a lease."""
 
 _CHECK = {
     "sqlite": text("SELECT epoch FROM lease WHERE id = 1"),
@@ -48,15 +48,19 @@ _CHECK = {
 
 
 def steady_seconds() -> float:
-    """Seconds on a clock that never jumps and, where the system has one, goes on while it is suspended."""
+    """Seconds on a clock that never jumps and, if the system has one, keeps running while it is suspended."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
+Statements = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""Lends a connection on which each statement stands alone (see `Connections.statements`)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What came of a try: our ``epoch``, or None and who holds it (``holder``) and for how long at most."""
+    """The result of a try: our ``epoch``, or None with the ``holder`` and the seconds that it has at most."""
 
     epoch: int | None
     holder: str = ""
@@ -64,44 +68,35 @@ class Claim:
 
 
 class LeaseGround(Protocol):
-    """What a lease stands on: a row of PostgreSQL or a file lock."""
+    """What a lease stands on: a row of PostgreSQL or a file lock. All but ``outlasts`` may raise
+    `StoreUnavailable`; a file lock has no use for ``seconds`` and ``epoch``."""
 
     async def claim(self, owner: str, seconds: float) -> Claim:
-        """Take the lease if it is free. Raises `StoreUnavailable`."""
-        ...
+        """Take the lease if it is free."""
 
     async def renew(self, epoch: int, seconds: float) -> bool:
-        """Prolong it; False if it is somebody else's by now. Raises `StoreUnavailable`."""
-        ...
+        """Prolong it; False if another process has it by now."""
 
     def outlasts(self) -> bool:
-        """Whether it is ours beyond doubt also when it was not prolonged in time: locks do not expire."""
-        ...
+        """Whether it is certainly ours even if it was not prolonged in time: locks do not expire."""
 
     async def release(self, epoch: int) -> None:
-        """Let the next one have it at once. Raises `StoreUnavailable`."""
-        ...
+        """Let the next process have it at once."""
 
 
 class Lease:
     """This process's claim to be the one that works.
 
-    ``safe()`` is to be asked right before anything that the outside world sees (a post, a dispatch): it
-    turns False a margin before a lease that could not be renewed ends, and whoever was told so once is
-    told so until the lease is acquired anew: what they gave up then, nobody would take up again.
-    ``lost`` is set once another process has taken over; that is final.
+    Ask ``safe()`` right before anything that the outside world sees (a post, a dispatch). It turns False a
+    margin before a lease that could not be renewed ends. Then it stays False until the lease is acquired
+    again, because work that was given up on a False is not resumed. ``lost`` is set once another process has
+    taken over; that is final.
     """
 
-    def __init__(
-        self,
-        ground: LeaseGround,
-        *,
-        length_seconds: float,
-    ) -> None:
+    def __init__(self, ground: LeaseGround, *, length_seconds: float) -> None:
         self._ground = ground
         self._length = length_seconds
         self._renew_every = length_seconds * RENEW_SHARE
-        self._margin = length_seconds * MARGIN_SHARE
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.epoch: int | None = None
         self._safe_until = float("-inf")
@@ -126,40 +121,40 @@ class Lease:
 
     async def acquire(self) -> None:
         """Return once this process is the one that works; cancel to give up."""
-        told = ""
+        logged = ""
         while True:
             started = steady_seconds()
             try:
                 async with timeout(self._length + 2):
                     claim = await self._ground.claim(self.owner, self._length)
             except (StoreUnavailable, asyncio.TimeoutError) as error:
-                if told != str(error):
+                if logged != str(error):
                     log.warning("Standing by: cannot ask for the lease: %s", error or "no answer")
-                    told = str(error)
+                    logged = str(error)
                 await asyncio.sleep(1.0)
                 continue
             if claim.epoch is not None:
                 self.epoch = claim.epoch
                 self.held.set()
-                self._safe_until = started + self._length - self._margin
+                self._extend(started)
                 log.info("This process works on the database now (epoch %d)", claim.epoch)
                 return
-            if told != claim.holder:
+            if logged != claim.holder:
                 log.info("Standing by: %s works on this database", claim.holder)
-                told = claim.holder
+                logged = claim.holder
             await asyncio.sleep(min(1.0, max(0.05, claim.seconds_left + 0.02)))
 
     @asynccontextmanager
-    async def hold(self) -> AsyncIterator[Lease]:
-        """Wait until the lease is ours, keep it renewed while inside, free it on leaving."""
+    async def hold(self) -> AsyncIterator[None]:
+        """Wait until the lease is ours, keep it renewed inside, free it at the end."""
         await self.acquire()
         renewing = asyncio.create_task(self._keep(), name="lease")
         try:
-            yield self
+            yield
         finally:
             while not renewing.done():
-                # Once is not always enough: on Python 3.10, a time limit that has run out takes any
-                # cancellation for its own.
+                # Once is not always enough: on Python 3.10, a time limit that has run out swallows any
+                # cancellation.
                 renewing.cancel()
                 await asyncio.wait({renewing}, timeout=self._renew_every)
             await self._release()
@@ -198,8 +193,11 @@ class Lease:
             self._note_lost()
             return False
         if self._safe_until > float("-inf"):  # nobody was refused meanwhile
-            self._safe_until = started + self._length - self._margin
+            self._extend(started)
         return True
+
+    def _extend(self, started: float) -> None:
+        self._safe_until = started + self._length * (1 - MARGIN_SHARE)
 
     def _note_lost(self) -> None:
         if not self.lost.is_set():
@@ -229,37 +227,27 @@ _RELEASE = text("UPDATE lease SET expires_at = 0 WHERE id = 1 AND epoch = :epoch
 
 
 class RowGround:
-    """The lease as a row of PostgreSQL, through a connection of its own in autocommit mode."""
+    """The lease as a row of PostgreSQL, by statements that stand alone."""
 
-    def __init__(
-        self, connect: Callable[[], contextlib.AbstractAsyncContextManager[AsyncConnection]]
-    ) -> None:
-        self._connect = connect
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
 
     async def claim(self, owner: str, seconds: float) -> Claim:
-        """See `LeaseGround`."""
-        with store_faults():
-            async with self._connect() as connection:
-                given = await connection.execute(_CLAIM, {"owner": owner, "seconds": seconds})
-                epoch = given.scalar()
-                if epoch is not None:
-                    return Claim(epoch=epoch)
-                holder, left = (await connection.execute(_HOLDER)).one()
-                return Claim(epoch=None, holder=holder, seconds_left=float(left))
+        async with self._statements() as connection:
+            given = await connection.execute(_CLAIM, {"owner": owner, "seconds": seconds})
+            if (epoch := given.scalar()) is not None:
+                return Claim(epoch=epoch)
+            holder, left = (await connection.execute(_HOLDER)).one()
+        return Claim(epoch=None, holder=holder, seconds_left=float(left))
 
     async def renew(self, epoch: int, seconds: float) -> bool:
-        """See `LeaseGround`."""
-        with store_faults():
-            async with self._connect() as connection:
-                given = await connection.execute(_RENEW, {"epoch": epoch, "seconds": seconds})
-                return given.scalar() is not None
+        async with self._statements() as connection:
+            given = await connection.execute(_RENEW, {"epoch": epoch, "seconds": seconds})
+            return given.scalar() is not None
 
     def outlasts(self) -> bool:
-        """See `LeaseGround`: a row that was not prolonged may be another's."""
-        return False
+        return False  # a row that was not prolonged may be another's
 
     async def release(self, epoch: int) -> None:
-        """See `LeaseGround`."""
-        with store_faults():
-            async with self._connect() as connection:
-                await connection.execute(_RELEASE, {"epoch": epoch})
+        async with self._statements() as connection:
+            await connection.execute(_RELEASE, {"epoch": epoch})

@@ -1,4 +1,4 @@
-"""The tables. Moments are Unix seconds; bytes lie in tables of their own, so that no list reads them."""
+"""The tables. Moments are Unix seconds; bytes have separate tables, so that no list reads them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class JobSourceRow(Base):
 
 
 class PictureRow(Base):
-    """The bytes of a person's last picture, or (``kept``) of one that could be posted nowhere."""
+    """The bytes of a person's last picture, or (``kept``) of one that could not be posted anywhere."""
 
     __tablename__ = "pictures"
 
@@ -157,7 +157,7 @@ class LearnedRow(Base):
 
 
 class StatusMessageRow(Base):
-    """The message that shows a job's progress, to be mended after a crash."""
+    """The message that shows a job's progress, to be brought up to date after a crash."""
 
     __tablename__ = "status_messages"
 
@@ -176,8 +176,8 @@ class CounterRow(Base):
 
 
 class LeaseRow(Base):
-    """Who works on this database. One row; ``epoch`` grows with each holder; ``expires_at`` is by the
-    database's clock."""
+    """Which process works on this database. One row; ``epoch`` grows with each holder; ``expires_at`` is a
+    moment of the database's clock."""
 
     __tablename__ = "lease"
 

@@ -11,17 +11,14 @@ from modules.queue_manager.ports import RunReport
 JobRecordState = Literal[
     "queued", "dispatched", "finished", "delivered", "kept", "deleted", "failed", "cancelled"
 ]
-"""Where a job stands. ``finished``: the picture was made, its delivery is not confirmed; ``kept``:
-nowhere could be posted, the bytes wait in the database; ``deleted``: delivered, then deleted by its owner."""
-
-ENDED: tuple[JobRecordState, ...] = ("delivered", "kept", "deleted", "failed", "cancelled")
-"""States that a job does not leave by itself."""
+"""``finished``: the picture was made, its delivery is not confirmed; ``kept``: it could not be posted, its
+bytes wait in the database; ``deleted``: delivered, then deleted by its owner."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionRecord:
-    """A private channel and whose it is. ``last_used_at`` in Unix seconds; ``warned``: the channel says
-    already that it will be closed."""
+    """A private channel and its owner. ``last_used_at`` in Unix seconds; ``warned``: the channel already says
+    that it will be closed."""
 
     guild_id: int
     user_id: int
@@ -55,7 +52,7 @@ class JobRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserPreferences:
-    """What a person chose in ``/settings``; None: as the bot or their client has it."""
+    """What a person chose in ``/settings``; None: what the bot or their client has."""
 
     model: str | None = None
     aspect: str | None = None
@@ -63,16 +60,6 @@ class UserPreferences:
     previews: bool = True
     notify: bool = True
     direct_message: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BlockRecord:
-    """A person who may not use the bot, since when (Unix seconds), and who said so."""
-
-    user_id: int
-    blocked_at: float
-    by: int | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

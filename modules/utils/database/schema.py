@@ -1,6 +1,6 @@
-"""Brings the tables up to date at start, under a lock, so that of several processes one does it.
+"""Brings the tables up to date at start, under a lock, so that only one of several processes does it.
 
-Alembic is imported only when there is something to do: looking takes one query.
+Alembic is imported only if there is something to do; one query finds out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOCK_NUMBER = 0x66754C4C6574
 """Number of PostgreSQL's advisory lock ("fuLLet" in ASCII)."""
 
 IDLE_SECONDS = 15
-"""For so long a migration may stand still; less than `Database.open` waits for a server."""
+"""How long a migration may be idle; shorter than `Database.open` waits for a server."""
 
 _IDLE_LIMIT = text("SELECT set_config('idle_in_transaction_session_timeout', :seconds, true)")
 
@@ -32,17 +32,17 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 async def bring_up_to_date(connection: AsyncConnection) -> None:
     """Run what is missing, in one transaction that is committed at the end.
 
-    A transaction's lock is used, since a lock of the session does not hold behind a transaction pooler.
-    Raises `StartupError` if a newer program has been here.
+    The lock belongs to the transaction, because a session's lock does not hold behind a transaction pooler.
+    Raises `StartupError` if a newer version of the bot made the tables.
     """
-    if await connection.run_sync(revision) == NEWEST:
-        await connection.rollback()
-        return
+    up_to_date = await connection.run_sync(revision) == NEWEST
     await connection.rollback()
+    if up_to_date:
+        return
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
-        # Ends a process of ours that is frozen while it has the lock: others wait for it.
+        # Ends the transaction of a process that is frozen while it has the lock: others wait for it.
         await connection.execute(_IDLE_LIMIT, {"seconds": f"{IDLE_SECONDS}s"})
         await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
     await connection.run_sync(_upgrade)
@@ -54,7 +54,7 @@ def revision(connection: Connection) -> str | None:
     if connection.dialect.name == "sqlite":
         there = text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
     else:
-        # Not by to_regclass: it may answer from a cache that is older than the lock.
+        # Not to_regclass: it may answer from a cache that is older than the lock.
         there = text(
             "SELECT 1 FROM pg_catalog.pg_class"
             " WHERE relname = 'alembic_version' AND relkind = 'r' AND pg_table_is_visible(oid)"

@@ -1,8 +1,6 @@
-"""Pictures on their way in and out: checked, turned upright, freed of whatever else they carry.
-
-Foreign bytes are decoded in a process of its own (``image_worker.py``) that may die. On the way out the
-pixels are mostly left as they are and only the file around them is written anew (``image_files.py``).
-"""
+"""Cleans pictures: nothing but the picture stays in the file. Uploads are decoded in a separate process
+(``worker.py``), which may die of them; the engine's pictures mostly keep their pixels, and only the file
+around these is rewritten (``files.py``)."""
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import InitVar, dataclass
+from typing import Any, ClassVar, Literal
 
 from modules.queue_manager.errors import BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
@@ -20,72 +18,62 @@ from modules.utils.images.media_types import media_type
 from modules.utils.images.metadata import OwnMetadata
 from modules.utils.images.process import ImageProcess, WorkerDied
 
-__all__ = ["CleanPicture", "OutputFormat", "OwnMetadata", "PictureCleaner"]
-
 log = logging.getLogger(__name__)
 
 OutputFormat = Literal["png", "webp", "jpeg"]
 
 MAX_PIXELS = 50_000_000
-"""Uploads that claim more are not decoded."""
+"""Uploads with more are not decoded."""
 
 METADATA_ROOM = 1_000
-"""Bytes left free for what surrounds metadata when a picture is made to fit."""
+"""Bytes left free around the metadata when a picture is made to fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanPicture:
-    """An upload after cleaning: upright, sRGB, opaque, pixels only. ``size`` is what a viewer sees."""
+    """A cleaned upload: upright, sRGB, opaque, pixels only. ``size`` is what a viewer sees."""
 
     data: bytes
     media_type: str
     size: Size
 
 
+@dataclass(kw_only=True, eq=False)
 class PictureCleaner:
-    """Cleans pictures. Worker processes start with the first upload and end when they are idle.
+    """Cleans pictures. Worker processes start with the first upload and end when they are idle. Pictures of
+    more than ``keep_pixels`` are scaled down, uploads of more than ``keep_bytes`` become JPEGs. A worker has
+    ``seconds`` for one picture, and an address space of ``memory_mb``."""
 
-    ``keep_pixels`` and ``keep_bytes`` bound what is kept of a picture (larger ones are scaled down, or
-    become a JPEG), ``seconds`` the time for one, ``memory_mb`` a worker's address space.
-    """
+    keep_pixels: int = 4096 * 4096
+    keep_bytes: int = 8_000_000
+    seconds: float = 10.0
+    memory_mb: int = 900
+    idle_seconds: float = 30.0
+    processes: InitVar[int] = 2
+    max_bytes: ClassVar = 16_000_000
+    """Larger uploads are not read."""
 
-    max_bytes = 16_000_000
-    """Larger uploads are not looked at."""
-
-    def __init__(
-        self,
-        *,
-        keep_pixels: int = 4096 * 4096,
-        keep_bytes: int = 8_000_000,
-        seconds: float = 10.0,
-        memory_mb: int = 900,
-        idle_seconds: float = 30.0,
-        processes: int = 2,
-    ) -> None:
-        self._keep = {"keep_pixels": keep_pixels, "keep_bytes": keep_bytes}
-        self._seconds = seconds
-        self._memory_mb = memory_mb
-        self._idle_seconds = idle_seconds
+    def __post_init__(self, processes: int) -> None:
         self._free: list[ImageProcess] = []
         self._places = asyncio.Semaphore(processes)
         self._resting: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     async def clean(self, data: bytes) -> CleanPicture:
-        """An upload's pixels, and nothing else. Raises `BadSourceImage`."""
+        """The upload's pixels and nothing else. Raises `BadSourceImage`."""
         if len(data) > self.max_bytes:
             raise BadSourceImage("too-many-bytes", megabytes=self.max_bytes / 1_000_000)
         if media_type(data) is None:
             raise BadSourceImage("not-image")
         try:
-            answer, pixels = await self._ask({"do": "clean", **self._keep}, data)
+            answer, pixels = await self._ask({"do": "clean"}, data)
         except asyncio.TimeoutError:
             raise BadSourceImage("took-too-long") from None
         except WorkerDied:
             raise BadSourceImage("not-image") from None
         if "problem" in answer:
             raise BadSourceImage(answer["problem"], megapixels=MAX_PIXELS / 1_000_000)
-        return CleanPicture(data=pixels, media_type=answer["media_type"], size=_size(answer))
+        return CleanPicture(data=pixels, media_type=answer["media_type"], size=Size(**answer["size"]))
 
     async def present(
         self,
@@ -95,45 +83,38 @@ class PictureCleaner:
         output_format: OutputFormat,
         max_bytes: int,
     ) -> Picture:
-        """The engine's picture as its owner gets it: nothing in it but pixels and ``metadata``.
-
-        In ``output_format`` unless it would exceed ``max_bytes``: then as WebP, then smaller (``size`` and
-        ``media_type`` of what comes back tell). Raises `NoOutput` for bytes that are no picture.
-        """
+        """The engine's picture for its owner: nothing but pixels and ``metadata``. In ``output_format``
+        unless that exceeds ``max_bytes``: then as WebP, if need be smaller, as the result's ``media_type``
+        and ``size`` say. Raises `NoOutput` for bytes that are not a picture."""
         if media_type(picture.data) == f"image/{output_format}":
             try:
                 data, size = await asyncio.to_thread(rewrite, picture.data, metadata)
             except NotRewritable as error:
-                log.debug("Encoding a picture anew: %s", error)
+                log.debug("Encoding a picture again: %s", error)
             else:
                 if len(data) <= max_bytes:
                     return Picture(data=data, media_type=f"image/{output_format}", size=size)
-        return await self._encoded(picture, metadata, output_format, max_bytes)
+        written = metadata and (metadata.prompt, metadata.negative, *metadata.models)
+        room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
+        wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room}
+        try:
+            answer, pixels = await self._ask(wanted, picture.data)
+        except (asyncio.TimeoutError, WorkerDied) as error:
+            raise NoOutput("the picture could not be encoded") from error
+        if "problem" in answer:
+            raise NoOutput(f"the engine's file is not a picture ({answer['problem']})")
+        data, size = await asyncio.to_thread(rewrite, pixels, metadata)
+        return Picture(data=data, media_type=answer["media_type"], size=size)
 
     async def aclose(self) -> None:
-        """End the worker processes."""
         if self._resting is not None:
             self._resting.cancel()
         self._end_free()
         if self._ending:
             await asyncio.wait(set(self._ending))
 
-    async def _encoded(
-        self, picture: Picture, metadata: OwnMetadata | None, output_format: str, max_bytes: int
-    ) -> Picture:
-        written = metadata and (metadata.prompt, metadata.negative, *metadata.models)
-        room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
-        wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room, **self._keep}
-        try:
-            answer, pixels = await self._ask(wanted, picture.data)
-        except (asyncio.TimeoutError, WorkerDied) as error:
-            raise NoOutput("the picture could not be encoded") from error
-        if "problem" in answer:
-            raise NoOutput(f"the engine's file is no picture ({answer['problem']})")
-        data, size = await asyncio.to_thread(rewrite, pixels, metadata)
-        return Picture(data=data, media_type=answer["media_type"], size=size)
-
-    async def _ask(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    async def _ask(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        header |= {"keep_pixels": self.keep_pixels, "keep_bytes": self.keep_bytes}
         async with self._places:
             try:
                 return await self._ask_once(header, payload)
@@ -143,7 +124,7 @@ class PictureCleaner:
 
     async def _ask_once(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         async with self._worker() as worker:
-            return await worker.ask(header, payload, self._seconds)
+            return await worker.ask(header, payload, self.seconds)
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[ImageProcess]:
@@ -151,17 +132,16 @@ class PictureCleaner:
             self._resting.cancel()
         while self._free and not self._free[-1].alive:
             self._free.pop()
-        worker = (
-            self._free.pop()
-            if self._free
-            else await ImageProcess.start(max_pixels=MAX_PIXELS, memory_mb=self._memory_mb)
-        )
+        if self._free:
+            worker = self._free.pop()
+        else:
+            worker = await ImageProcess.start(max_pixels=MAX_PIXELS, memory_mb=self.memory_mb)
         try:
             yield worker
         finally:
             if worker.alive:
                 self._free.append(worker)
-            self._resting = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_free)
+            self._resting = asyncio.get_running_loop().call_later(self.idle_seconds, self._end_free)
 
     def _end_free(self) -> None:
         free, self._free = self._free, []
@@ -169,7 +149,3 @@ class PictureCleaner:
             task = asyncio.get_running_loop().create_task(worker.kill())
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
-
-
-def _size(answer: Mapping[str, Any]) -> Size:
-    return Size(width=answer["width"], height=answer["height"])

@@ -1,8 +1,5 @@
-"""PNG, JPEG and WebP as containers: told apart by content, and rewritten with only what shows the picture.
-
-Pixels are copied as they are, so this takes about a millisecond a megabyte. Whatever is not on the list of
-what is needed is dropped: text, EXIF, XMP, ICC, thumbnails, animation, bytes after the end.
-"""
+"""PNG, JPEG and WebP files, rewritten with only what shows the picture: no text, EXIF, XMP, ICC, thumbnail,
+animation, or bytes after the end. Pixels are copied as they are, at about a millisecond per megabyte."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from modules.utils.images.metadata import OwnMetadata, exif_block, png_chunks
 
 
 class NotRewritable(ValueError):
-    """The bytes are not a whole, plain file of their kind; a decoder may still make something of them."""
+    """The bytes are not a whole, plain file of their kind; a decoder may still read them."""
 
 
 def rewrite(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Size]:
-    """The same picture with nothing but ``metadata`` beside it, and its size. Raises `NotRewritable`."""
+    """The same picture with no other metadata than ``metadata``, and its size. Raises `NotRewritable`."""
     writers = {"image/png": _rewrite_png, "image/jpeg": _rewrite_jpeg, "image/webp": _rewrite_webp}
     writer = writers.get(media_type(data) or "")
     if writer is None:
@@ -100,7 +97,9 @@ def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
             if found is None:
                 raise NotRewritable("cut short")
             end = found.start()
-        if marker in _JPEG_NEEDED or _is_adobe(marker, data, at):
+        # Adobe's segment of twelve bytes says how colours are coded; a longer one could hold anything.
+        adobe = marker == 0xEE and data[at + 2 : at + 9] == b"\x00\x0eAdobe"
+        if marker in _JPEG_NEEDED or adobe:
             parts.append(data[at:end])
         at = end
     if size is None:
@@ -110,11 +109,6 @@ def _rewrite_jpeg(data: bytes, metadata: OwnMetadata | None) -> tuple[bytes, Siz
         body = b"Exif\0\0" + exif_block(metadata, size)
         head += b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
     return b"".join([head, *parts, b"\xff\xd9"]), size
-
-
-def _is_adobe(marker: int, data: bytes, at: int) -> bool:
-    """The twelve bytes that say how colours are coded; a longer one could hold anything."""
-    return marker == 0xEE and data[at + 2 : at + 9] == b"\x00\x0eAdobe"
 
 
 # ── WebP (RFC 9649) ─────────────────────────────────────────────────────────────────────────────

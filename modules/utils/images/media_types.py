@@ -1,4 +1,4 @@
-"""Which kind of picture some bytes are, by the first of them, and how the names of such files end."""
+"""The media type of a picture, by its first bytes, and the extensions of such files."""
 
 from __future__ import annotations
 

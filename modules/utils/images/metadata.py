@@ -1,15 +1,12 @@
-"""What a person's own file says about itself: the ``parameters`` text that tools of this field read back,
-and the same as JSON; as PNG chunks or as EXIF.
-
-Without Pillow, which is not loaded in the bot's own process.
-"""
+"""What a person's own file says about its picture: the ``parameters`` text that other tools read, and the
+same as JSON; as PNG chunks or as EXIF. Without Pillow, which is not loaded in the bot's own process."""
 
 from __future__ import annotations
 
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from modules.queue_manager.jobs import Size, Variation
 
@@ -22,10 +19,8 @@ EXIF_LIMIT = 60_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnMetadata:
-    """What a person's own file may say about itself (``METADATA=own``), beside its size.
-
-    ``models``: all that the picture went through, the oldest first, if that is more than ``model``.
-    """
+    """What a person's own file may say about its picture (``METADATA=own``), besides its size. ``models``:
+    all that the picture went through, in order, if they are more than ``model``."""
 
     prompt: str
     seed: int
@@ -37,48 +32,31 @@ class OwnMetadata:
 
 
 def parameters_text(metadata: OwnMetadata, size: Size) -> str:
-    """The text as the AUTOMATIC1111 web UI made it common: prompt, negative, one line of fields."""
-    fields: dict[str, object] = {}
-    if metadata.steps is not None:
-        fields["Steps"] = metadata.steps
-    fields["Seed"] = metadata.seed
-    fields["Size"] = f"{size.width}x{size.height}"
-    fields["Model"] = metadata.model
-    if metadata.models:
-        fields["Models"] = ", ".join(metadata.models)
-    if metadata.variation:
-        fields["Variation seed"] = metadata.variation.seed
-        fields["Variation seed strength"] = metadata.variation.strength
-    fields["Version"] = SOFTWARE
-    lines = [metadata.prompt]
-    if metadata.negative:
-        lines.append(f"Negative prompt: {metadata.negative}")
-    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in fields.items()))
-    return _clean("\n".join(lines))
+    """The text as the AUTOMATIC1111 web UI writes it: prompt, negative prompt, one line of fields."""
+    variation = metadata.variation
+    fields = {
+        "Steps": metadata.steps,
+        "Seed": metadata.seed,
+        "Size": f"{size.width}x{size.height}",
+        "Model": metadata.model,
+        "Models": ", ".join(metadata.models) or None,
+        "Variation seed": variation and variation.seed,
+        "Variation seed strength": variation and variation.strength,
+        "Version": SOFTWARE,
+    }
+    given = [f"{name}: {_quoted(str(value))}" for name, value in fields.items() if value is not None]
+    negative = f"Negative prompt: {metadata.negative}\n" if metadata.negative else ""
+    return _clean(f"{metadata.prompt}\n{negative}{', '.join(given)}")
 
 
 def json_text(metadata: OwnMetadata, size: Size) -> str:
     """The same as JSON in ASCII."""
-    value: dict[str, object] = {
-        "software": SOFTWARE,
-        "prompt": metadata.prompt,
-        "negative": metadata.negative,
-        "seed": metadata.seed,
-        "model": metadata.model,
-        "width": size.width,
-        "height": size.height,
-    }
-    if metadata.models:
-        value["models"] = list(metadata.models)
-    if metadata.steps is not None:
-        value["steps"] = metadata.steps
-    if metadata.variation:
-        value["variation"] = {"seed": metadata.variation.seed, "strength": metadata.variation.strength}
-    return json.dumps(value)
+    given = {name: value for name, value in asdict(metadata).items() if value not in (None, ())}
+    return json.dumps({"software": SOFTWARE, **given, "width": size.width, "height": size.height})
 
 
 def png_chunks(metadata: OwnMetadata, size: Size) -> bytes:
-    """Two text chunks, to stand before the first IDAT of a picture of this size."""
+    """Two text chunks, for before the first IDAT of a picture of this size."""
     return _text_chunk("parameters", parameters_text(metadata, size)) + _text_chunk(
         JSON_KEYWORD, json_text(metadata, size)
     )
@@ -90,7 +68,7 @@ def exif_block(metadata: OwnMetadata, size: Size) -> bytes:
     description = json_text(metadata, size).encode("ascii") + b"\0"
     if len(comment) + len(description) > EXIF_LIMIT:
         description = b"\0"
-        # An even cut: half a UTF-16 unit would shift what a reader makes of it.
+        # An even number of bytes: half a UTF-16 unit would garble the text.
         comment = comment[: EXIF_LIMIT // 2 * 2]
     # Header (8) and IFD0 with two entries (2 + 2·12 + 4), then the Exif IFD with one (2 + 12 + 4).
     exif_ifd = 8 + 30
@@ -108,12 +86,11 @@ def exif_block(metadata: OwnMetadata, size: Size) -> bytes:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """One PNG chunk."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
 
 
 def _inline_or(value: bytes, offset: int) -> int:
-    """TIFF puts values of up to four bytes where the offset would stand."""
+    """TIFF puts a value of up to four bytes in the place of its offset."""
     return int.from_bytes(value.ljust(4, b"\0"), "big") if len(value) <= 4 else offset
 
 

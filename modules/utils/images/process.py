@@ -1,4 +1,4 @@
-"""One worker process for pictures, seen from the bot: asked over pipes, killed when it takes too long."""
+"""The bot's end of one picture worker process: it is asked over pipes, and killed if it takes too long."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _HEADER_LIMIT, _ANSWER_LIMIT = 10_000, 100_000_000
 
 
 class WorkerDied(Exception):
-    """The process ended (or answered nonsense) over this request."""
+    """The process ended, or answered nonsense, during this request."""
 
 
 class ImageProcess:
-    """A running ``image_worker``. Not for two requests at once."""
+    """A running ``worker.py``, for one request at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls, *, max_pixels: int, memory_mb: int) -> ImageProcess:
-        """Start one. It gets none of the environment's secrets."""
+        """Start one, without the environment's secrets."""
         limits = json.dumps({"max_pixels": max_pixels, "memory_mb": memory_mb})
         needed = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LANG") if name in os.environ}
         process = await asyncio.create_subprocess_exec(
@@ -45,7 +45,6 @@ class ImageProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
         return self._process.returncode is None
 
     async def ask(
@@ -55,7 +54,7 @@ class ImageProcess:
         try:
             async with timeout(seconds):
                 return await self._exchange(header, payload)
-        except asyncio.TimeoutError:  # an OSError since Python 3.11, hence before it
+        except asyncio.TimeoutError:  # before OSError, which it is since Python 3.11
             await self.kill()
             raise
         except (OSError, EOFError, ValueError) as error:
@@ -66,7 +65,6 @@ class ImageProcess:
             raise
 
     async def kill(self) -> None:
-        """End it at once."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

@@ -1,7 +1,7 @@
-"""Decodes and encodes pictures for ``images.py``, in a process of its own that may die of what it reads.
+"""Decodes and encodes pictures for ``cleaner.py``, in a separate process that may die of what it reads.
 
 Started as ``python -m modules.utils.images.worker LIMITS``. A request and an answer are each a length
-(4 bytes, big-endian), so much JSON, and the payload whose length the JSON's ``bytes`` names.
+(4 bytes, big-endian), JSON of that length, and a payload whose length is the JSON's ``bytes``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
 
 _ENCODERS: dict[str, dict[str, Any]] = {
-    # Matching runs alone: after PNG's filters it makes files as small as level 4 does, in 40 % of the time.
+    # Z_RLE: after PNG's filters its files are as small as those of level 4, in 40 % of the time.
     "png": {"format": "PNG", "compress_level": 1, "compress_type": zlib.Z_RLE},
     "webp": {"format": "WEBP", "quality": 90, "method": 2},
     "jpeg": {"format": "JPEG", "quality": 92, "subsampling": 0},
@@ -40,11 +40,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings a picture of each EXIF orientation (CIPA DC-008) upright."""
+"""What turns a picture of each EXIF orientation (CIPA DC-008) upright."""
 
 
 class Refused(Exception):
-    """The bytes are no picture we take; the argument is `BadSourceImage`'s problem."""
+    """The bytes are not a picture that we accept; the argument is `BadSourceImage`'s problem."""
 
 
 def main() -> None:
@@ -61,17 +61,14 @@ def main() -> None:
 
 
 def _bind(memory_mb: int) -> None:
-    """Let the system enforce the limits that a decoder might not keep. Windows has no such limits."""
+    """Make the system enforce limits on the decoders. Windows has no such limits."""
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415 (not there on Windows)
 
-    for limit, value in (
-        (resource.RLIMIT_AS, memory_mb * 1_000_000),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 1_000_000, memory_mb * 1_000_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(5)
 
 
@@ -79,7 +76,7 @@ def _answer(header: dict[str, Any], payload: bytes, max_pixels: int) -> tuple[di
     try:
         if header["do"] == "clean":
             return _cleaned(_open(payload, max_pixels), header)
-        # The engine's own file may be an enlargement.
+        # The engine's file may be an upscaled one, larger than any upload.
         return _encoded(_open(payload, 2 * max_pixels), header)
     except Refused as error:
         return {"problem": str(error)}, b""
@@ -111,7 +108,7 @@ def _cleaned(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, An
 
 
 def _encoded(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """In the wanted format, or, if that does not fit, as WebP, then smaller."""
+    """In the wanted format, or as WebP if that does not fit, if need be smaller."""
     plain = _plain(picture, header["keep_pixels"])
     wanted, most = header["format"], header["max_bytes"]
     data = _encode(plain, wanted)
@@ -126,7 +123,7 @@ def _encoded(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, An
 
 
 def _plain(picture: Image.Image, keep_pixels: int) -> Image.Image:
-    """Nothing but 8-bit RGB pixels, the way a viewer sees them; transparency lies on white."""
+    """Nothing but 8-bit RGB pixels as a viewer shows them, on white where they are transparent."""
     profile = picture.info.get("icc_profile")
     orientation = picture.getexif().get(ExifTags.Base.Orientation)
     loaded = _loaded(picture, keep_pixels)
@@ -142,14 +139,14 @@ def _plain(picture: Image.Image, keep_pixels: int) -> Image.Image:
     elif profile and upright.mode in ("RGB", "CMYK", "L"):
         upright = _to_srgb(upright, profile)
     rgb = upright.convert("RGB")
-    # A fresh object: whatever the decoder noted beside the pixels stays behind.
+    # A new object has none of what the decoder noted beside the pixels.
     bare = Image.new("RGB", rgb.size)
     bare.paste(rgb)
     return bare
 
 
 def _loaded(picture: Image.Image, keep_pixels: int) -> Image.Image:
-    """Decoded, and at once made as small as it may be, so that one large copy of it exists at most."""
+    """Decoded and at once scaled down to ``keep_pixels``, so that at most one large copy exists."""
     excess = picture.width * picture.height / keep_pixels
     if excess > 1:
         picture.draft("RGB", (int(picture.width / excess**0.5), int(picture.height / excess**0.5)))
@@ -186,7 +183,7 @@ def _encode(picture: Image.Image, kind: str, quality: int | None = None) -> byte
 
 
 def _described(picture: Image.Image, kind: str) -> dict[str, Any]:
-    return {"media_type": f"image/{kind}", "width": picture.width, "height": picture.height}
+    return {"media_type": f"image/{kind}", "size": {"width": picture.width, "height": picture.height}}
 
 
 def _read(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:

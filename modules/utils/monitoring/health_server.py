@@ -1,9 +1,6 @@
-"""A small HTTP server for operators: the status page, /metrics for Prometheus, /healthz and /readyz for the
-platform. It is read-only, and nothing on it carries a prompt.
-
-It is there from the process's first moment, so that one that waits (for the database, for another process
-to end, for Discord) is seen to live.
-"""
+"""A small read-only HTTP server for operators, without prompts: the status page, /metrics for Prometheus,
+/healthz and /readyz for the platform. It serves from the process's start, so that a process that waits (for
+the database, for another process to end, for Discord) is seen to be alive."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ from aiohttp.typedefs import Handler
 
 from modules.queue_manager.errors import BadSettings
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "status_page"
 RETRY_SECONDS = 0.5
 SERVER = "FuLLet"
-"""What it says it is, in the header of that name."""
+"""The value of the ``Server`` header."""
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -42,11 +39,8 @@ _FILES = {"/": "index.html", "/status.css": "status.css", "/status.js": "status.
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What there is to see.
-
-    ``unready`` gives why no picture could be made now, or None; ``metrics`` Prometheus' text; ``status`` what
-    the page draws (see `StatusHistory.snapshot`), nothing while there is nothing to draw.
-    """
+    """What is served: ``unready`` gives why no picture can be made right now, or None, ``metrics``
+    Prometheus' text, ``status`` what the page draws (see `StatusHistory.snapshot`)."""
 
     unready: Callable[[], str | None]
     metrics: Callable[[], bytes] = bytes
@@ -54,14 +48,13 @@ class View:
 
 
 class HealthServer:
-    """Shows the view that was given last and not taken back; ``starting`` before the first."""
+    """Serves the view that was shown last and is still shown; ``starting`` if there is none."""
 
     def __init__(self) -> None:
         self._views = [View(unready=lambda: "starting")]
 
     @contextmanager
     def showing(self, view: View) -> Iterator[None]:
-        """Show ``view`` while inside."""
         self._views.append(view)
         try:
             yield
@@ -70,29 +63,23 @@ class HealthServer:
 
     @asynccontextmanager
     async def serving(self, *, host: str, port: int) -> AsyncIterator[int]:
-        """Serve on ``host``:``port`` (0: a free one, which is yielded).
-
-        While the port is another process's, which may be the bot that this one stands by for, it is tried
-        again and again. Raises `BadSettings` when the port cannot be had for another reason.
-        """
+        """Serve on ``host``:``port`` (0: a free one, which is yielded). While another process has the port
+        (it may be the bot that this one will replace), it is tried again. Raises `BadSettings` when the port
+        cannot be used for another reason."""
         app = web.Application()
-        app.add_routes(
-            [
-                *(web.get(path, _showing(PAGE / name)) for path, name in _FILES.items()),
-                web.get("/status.json", self._show_status),
-                web.get("/metrics", self._show_metrics),
-                web.get("/healthz", self._show_health),
-                web.get("/readyz", self._show_readiness),
-            ]
-        )
+        for path, name in _FILES.items():
+            app.router.add_get(path, _showing(PAGE / name))
+        app.router.add_get("/status.json", self._show_status)
+        app.router.add_get("/metrics", self._show_metrics)
+        app.router.add_get("/healthz", self._show_health)
+        app.router.add_get("/readyz", self._show_readiness)
         app.on_response_prepare.append(_say_who)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         listening = None
         try:
             if not await _listens(runner, host, port):
-                where = f"{host}:{port}"
-                logger.warning("METRICS_PORT: %s is in use; nothing is served until it is free", where)
+                log.warning("METRICS_PORT: %s:%d is in use; nothing is served until it is free", host, port)
                 listening = asyncio.create_task(_listen_later(runner, host, port), name="health-server")
             yield int(runner.addresses[0][1]) if runner.addresses else port
         finally:
@@ -129,7 +116,7 @@ def _showing(file: Path) -> Handler:
 
 
 async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
-    """Whether ``runner`` listens there from now on; not while somebody else does. Raises `BadSettings`."""
+    """Listen there; False while another process does. Raises `BadSettings`."""
     site = web.TCPSite(runner, host, port)
     try:
         await site.start()
@@ -139,9 +126,9 @@ async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
             return False
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise BadSettings(
-            f"METRICS_PORT: {host}:{port} cannot be had ({reason}); choose another, or another METRICS_HOST"
+            f"METRICS_PORT: {host}:{port} cannot be used ({reason}); choose another, or another METRICS_HOST"
         ) from None
-    logger.info("Metrics are served", extra={"address": f"{host}:{runner.addresses[0][1]}"})
+    log.info("Metrics are served", extra={"address": f"{host}:{runner.addresses[0][1]}"})
     return True
 
 
@@ -151,5 +138,5 @@ async def _listen_later(runner: web.AppRunner, host: str, port: int) -> None:
             await asyncio.sleep(RETRY_SECONDS)
             if await _listens(runner, host, port):
                 return
-    except BadSettings as error:  # the bot works by now, and goes on without being watched
-        logger.warning("%s", error)
+    except BadSettings as error:  # the bot works by now, and goes on without metrics
+        log.warning("%s", error)

@@ -1,20 +1,20 @@
-"""What happens, as figures for Prometheus: counted from the jobs' events, and read off when asked for.
-
-No figure carries a prompt, a picture or a person.
-"""
+"""Metrics for Prometheus, without any prompt, picture or person: counted from the jobs' events, or read when
+Prometheus asks."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.jobs import JobId
 from modules.queue_manager.ports import (
     Cancelled,
     Clock,
@@ -43,7 +43,7 @@ def jain(shares: Iterable[float]) -> float:
 
 
 def journal_seconds() -> Histogram:
-    """The figure that the database fills, which is opened before there is a queue to count."""
+    """The database fills this metric, and is opened before `JobMetrics` can be made."""
     return Histogram(
         "fullet_journal_seconds",
         "Time of one write of the journal",
@@ -52,64 +52,52 @@ def journal_seconds() -> Histogram:
     )
 
 
+@dataclass(kw_only=True, eq=False)
 class JobMetrics(Collector):
     """A `JobListener` that counts, and a collector that reads queue and engines when Prometheus asks.
+    ``place`` gives the expected end of a job that was accepted, ``requests`` the number of Discord requests
+    by status."""
 
-    ``place`` gives the expected end of a job at its acceptance, ``requests`` the number of Discord
-    requests by status, both as they are now; ``journal`` is `journal_seconds`.
-    """
+    clock: Clock
+    queue: Callable[[], QueueStatus]
+    engines: Callable[[], Sequence[EngineStatus]]
+    place: Callable[[JobId], QueuePosition | None]
+    requests: Callable[[], Mapping[str, int]]
+    journal: Histogram = field(default_factory=journal_seconds)
+    _expected: dict[JobId, float] = field(init=False, default_factory=dict)
+    _waiting: dict[JobId, float] = field(init=False, default_factory=dict)
+    _failed: int = field(init=False, default=0)
+    _served: deque[tuple[float, int]] = field(init=False, default_factory=deque)
+    _runs_seen: deque[tuple[str, float]] = field(init=False, default_factory=partial(deque, maxlen=1024))
+    registry: CollectorRegistry = field(init=False, default_factory=CollectorRegistry)
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        queue: Callable[[], QueueStatus],
-        engines: Callable[[], Sequence[EngineStatus]],
-        place: Callable[[JobId], QueuePosition | None],
-        requests: Callable[[], Mapping[str, int]] = dict,
-        journal: Histogram | None = None,
-    ) -> None:
-        self._clock, self._queue, self._engines = clock, queue, engines
-        self._place, self._requests = place, requests
-        self._expected: dict[JobId, float] = {}
-        self._waiting: dict[JobId, float] = {}
-        self._failed = 0
-        self._served: deque[tuple[float, int]] = deque()
-        self._batches: OrderedDict[tuple[str, float], None] = OrderedDict()
-        self.registry = CollectorRegistry()
-        self._make_counters()
-        self.journal = journal or journal_seconds()
+    def __post_init__(self) -> None:
+        counter = partial(Counter, registry=self.registry)
+        self._jobs = counter("fullet_jobs", "Jobs by what became of them", ["outcome"])
+        self._failures = counter("fullet_failures", "Failed jobs by the error's kind", ["error"])
+        self._retries = counter("fullet_retries", "Runs that came to nothing", ["error"])
+        self._pictures = counter("fullet_pictures", "Pictures made", ["model", "engine"])
+        self._estimate_error = counter(
+            "fullet_estimate_error_seconds", "Sum of |expected − actual| at acceptance"
+        )
+        self._estimate_actual = counter(
+            "fullet_estimate_actual_seconds", "Sum of the actual times that were estimated"
+        )
+        histogram = partial(Histogram, registry=self.registry)
+        self._sizes = histogram("fullet_batch_size", "Pictures in a run", buckets=SIZES)
+        self._waits = histogram("fullet_wait_seconds", "Time until a run begins", buckets=SECONDS)
+        self._wholes = histogram("fullet_job_seconds", "Time until the picture is there", buckets=SECONDS)
+        self._runs = histogram("fullet_run_seconds", "Time of a run on its server", buckets=SECONDS)
         self.registry.register(self.journal)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def _make_counters(self) -> None:
-        made = self.registry
-        self._jobs = Counter("fullet_jobs", "Jobs by what became of them", ["outcome"], registry=made)
-        self._failures = Counter(
-            "fullet_failures", "Failed jobs by the error's kind", ["error"], registry=made
-        )
-        self._retries = Counter("fullet_retries", "Runs that came to nothing", ["error"], registry=made)
-        self._pictures = Counter("fullet_pictures", "Pictures made", ["model", "engine"], registry=made)
-        self._sizes = Histogram("fullet_batch_size", "Pictures in a run", buckets=SIZES, registry=made)
-        wait, whole, run = "until a run begins", "until the picture is there", "of a run on its server"
-        self._waits = Histogram("fullet_wait_seconds", f"Time {wait}", buckets=SECONDS, registry=made)
-        self._wholes = Histogram("fullet_job_seconds", f"Time {whole}", buckets=SECONDS, registry=made)
-        self._runs = Histogram("fullet_run_seconds", f"Time {run}", buckets=SECONDS, registry=made)
-        self._estimate_error = Counter(
-            "fullet_estimate_error_seconds", "Sum of |expected − actual| at acceptance", registry=made
-        )
-        self._estimate_actual = Counter(
-            "fullet_estimate_actual_seconds", "Sum of the actual times that were estimated", registry=made
-        )
-
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def figures(self) -> dict[str, float]:
-        """The few numbers of the status page's head."""
-        requests = self._requests()
+        """The numbers at the top of the status page."""
+        requests = self.requests()
         return {
             "fairness": self.fairness(),
             "failed": self._failed,
@@ -117,46 +105,38 @@ class JobMetrics(Collector):
             "refused": float(requests.get("429", 0)),
         }
 
-    # ── what happens ────────────────────────────────────────────────────────────────────────────
-
     async def on_event(self, event: JobEvent) -> None:
-        """Count it."""
         if isinstance(event, Progressed):
             return
         if isinstance(event, Queued):
-            self._queued(event.job)
+            self._jobs.labels("queued").inc()
+            self._waiting[event.job.id] = event.job.queued_at
+            place = self.place(event.job.id)
+            if place is not None and place.expected_at is not None:
+                self._expected[event.job.id] = place.expected_at
         elif isinstance(event, Started):
             since = self._waiting.pop(event.job.id, None)
             if since is not None:
-                self._waits.observe(max(0.0, self._clock.unix() - since))
+                self._waits.observe(max(0.0, self.clock.unix() - since))
         elif isinstance(event, Requeued):
-            self._waiting.setdefault(event.job.id, self._clock.unix())
+            self._waiting.setdefault(event.job.id, self.clock.unix())
             self._retries.labels(type(event.error).__name__).inc()
         elif isinstance(event, Finished):
             self._finished(event)
         else:
             self._ended(event)
 
-    def _queued(self, job: Job) -> None:
-        self._jobs.labels("queued").inc()
-        self._waiting[job.id] = job.queued_at
-        place = self._place(job.id)
-        if place is not None and place.expected_at is not None:
-            self._expected[job.id] = place.expected_at
-
     def _finished(self, event: Finished) -> None:
         report = event.report
         self._pictures.labels(event.job.request.model, report.engine).inc()
         run = (report.engine, report.started_at)
-        if run not in self._batches:
-            self._batches[run] = None
+        if run not in self._runs_seen:
+            self._runs_seen.append(run)
             self._sizes.observe(report.batch_size)
             self._runs.observe(report.gpu_seconds)
-        while len(self._batches) > 1024:
-            self._batches.popitem(last=False)
 
     def _ended(self, event: Delivered | Failed | Cancelled) -> None:
-        job, now = event.job, self._clock.unix()
+        job, now = event.job, self.clock.unix()
         expected = self._expected.pop(job.id, None)
         self._waiting.pop(job.id, None)
         if isinstance(event, Delivered):
@@ -174,28 +154,26 @@ class JobMetrics(Collector):
         else:
             self._jobs.labels("cancelled").inc()
 
-    # ── what is ─────────────────────────────────────────────────────────────────────────────────
-
     def describe(self) -> Iterable[Metric]:
-        """Nothing, so that registering does not ask the parts before they are there."""
+        """Nothing, so that registering does not already read queue and engines."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Queue, engines, fairness and Discord requests as they are now."""
-        queue = self._queue()
-        yield GaugeMetricFamily("fullet_queue_waiting", "Jobs that wait", queue.waiting)
-        yield GaugeMetricFamily("fullet_queue_taken", "Jobs on a server that has not begun them", queue.taken)
-        yield GaugeMetricFamily("fullet_queue_running", "Jobs that are being made", queue.running)
-        yield GaugeMetricFamily("fullet_queue_arriving", "Pictures on their way to people", queue.arriving)
-        yield GaugeMetricFamily("fullet_queue_users", "People with jobs", queue.users)
+        queue = self.queue()
         taking = not queue.paused and queue.closed_because is None
-        yield GaugeMetricFamily("fullet_queue_open", "1 while jobs are taken and served", float(taking))
-        yield GaugeMetricFamily(
-            "fullet_fairness", "Jain's index of pictures by person, 10 minutes", self.fairness()
-        )
+        for name, text, value in (
+            ("queue_waiting", "Jobs that wait", queue.waiting),
+            ("queue_taken", "Jobs on a server that has not begun them", queue.taken),
+            ("queue_running", "Jobs that are being made", queue.running),
+            ("queue_arriving", "Pictures on their way to people", queue.arriving),
+            ("queue_users", "People with jobs", queue.users),
+            ("queue_open", "1 while jobs are taken and served", float(taking)),
+            ("fairness", "Jain's index of pictures by person, 10 minutes", self.fairness()),
+        ):
+            yield GaugeMetricFamily(f"fullet_{name}", text, value)
         yield from self._engine_figures()
         requests = CounterMetricFamily("fullet_discord_requests", "Requests to Discord", labels=["status"])
-        for status, count in self._requests().items():
+        for status, count in self.requests().items():
             requests.add_metric([status], count)
         yield requests
 
@@ -204,7 +182,7 @@ class JobMetrics(Collector):
             "fullet_engine_state", "1 for the state it is in", labels=["engine", "state"]
         )
         busy = CounterMetricFamily("fullet_engine_busy_seconds", "Time with work on it", labels=["engine"])
-        for engine in self._engines():
+        for engine in self.engines():
             busy.add_metric([engine.name], engine.busy_seconds)
             for name in ENGINE_STATES:
                 state.add_metric([engine.name, name], float(engine.state == name))
@@ -216,6 +194,6 @@ class JobMetrics(Collector):
         return jain(Tally(user for _, user in self._served).values())
 
     def _forget_served(self) -> None:
-        oldest = self._clock.unix() - FAIRNESS_SECONDS
+        oldest = self.clock.unix() - FAIRNESS_SECONDS
         while self._served and self._served[0][0] < oldest:
             self._served.popleft()

@@ -1,7 +1,5 @@
-"""The last half hour as the status page draws it: each GPU's batches, the queue's depth, the waits.
-
-Nothing here carries a prompt, a picture or a person.
-"""
+"""The last half hour as the status page draws it, without any prompt, picture or person: each GPU's batches,
+the queue's depth, the waits."""
 
 from __future__ import annotations
 
@@ -19,13 +17,14 @@ SAMPLE_SECONDS = 0.5
 BATCHES_KEPT = 400
 """For each GPU."""
 WAITS_KEPT = 600
+_QUEUE = ("waiting", "taken", "running", "arriving", "users")
 TOGETHER_SECONDS = 2.0
-"""Jobs of one batch are told to have begun one after the other, within less than this."""
+"""The jobs of one batch are reported as started one after the other, within less than this."""
 
 
 @dataclass
 class _Stretch:
-    """A batch on a GPU; ``ended_at`` None while it runs."""
+    """A batch on a GPU. ``ended_at`` None: it still runs; ``good``: none of its jobs failed."""
 
     model: str
     size: int
@@ -35,7 +34,7 @@ class _Stretch:
     jobs: set[JobId] = field(default_factory=set)
 
     def since(self, oldest: float) -> bool:
-        """Whether something of it is later than that."""
+        """Whether some of it is later than ``oldest``."""
         return self.ended_at is None or self.ended_at > oldest
 
     def shown(self) -> dict[str, object]:
@@ -48,29 +47,24 @@ class _Stretch:
         }
 
 
+@dataclass(kw_only=True, eq=False)
 class StatusHistory:
-    """A `JobListener` that remembers what the page shows. ``figures`` are further numbers for its head."""
+    """A `JobListener` that remembers what the page shows. ``figures`` gives more numbers for its top."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        queue: Callable[[], QueueStatus],
-        engines: Callable[[], Sequence[EngineStatus]],
-        figures: Callable[[], Mapping[str, float]] = dict,
-    ) -> None:
-        self._clock, self._queue, self._engines, self._figures = clock, queue, engines, figures
-        self._started_at = clock.unix()
-        self._queued_at: dict[JobId, float] = {}
-        self._lanes: dict[str, deque[_Stretch]] = {}
-        self._running: dict[JobId, _Stretch] = {}
+    clock: Clock
+    queue: Callable[[], QueueStatus]
+    engines: Callable[[], Sequence[EngineStatus]]
+    figures: Callable[[], Mapping[str, float]] = dict
+    _queued_at: dict[JobId, float] = field(init=False, default_factory=dict)
+    _lanes: dict[str, deque[_Stretch]] = field(init=False, default_factory=dict)
+    _running: dict[JobId, _Stretch] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._started_at = self.clock.unix()
         self._waits: deque[tuple[float, float]] = deque(maxlen=WAITS_KEPT)
         self._depth: deque[tuple[float, int, int]] = deque(maxlen=int(WINDOW_SECONDS / SAMPLE_SECONDS))
 
-    # ── what happens ────────────────────────────────────────────────────────────────────────────
-
     async def on_event(self, event: JobEvent) -> None:
-        """Remember it."""
         if isinstance(event, Progressed):
             return
         if isinstance(event, Queued):
@@ -83,18 +77,18 @@ class StatusHistory:
         elif isinstance(event, Delivered):
             self._queued_at.pop(event.job.id, None)
         else:
-            self._over(event.job.id, ended=self._clock.unix(), good=False)
+            self._over(event.job.id, ended=self.clock.unix(), good=False)
         self._sample()
 
     def _begun(self, job: Job, engine: str, size: int) -> None:
-        now = self._clock.unix()
+        now = self.clock.unix()
         queued_at = self._queued_at.pop(job.id, None)
         if queued_at is not None:
             self._waits.append((now, max(0.0, now - queued_at)))
         lane = self._lanes.get(engine)
         if lane is None:
-            oldest = now - WINDOW_SECONDS  # servers come and go, each under a name of its own
-            self._lanes = {name: kept for name, kept in self._lanes.items() if kept[-1].since(oldest)}
+            oldest = now - WINDOW_SECONDS  # a server that comes back may have another name
+            self._lanes = {name: lane for name, lane in self._lanes.items() if lane[-1].since(oldest)}
             lane = self._lanes[engine] = deque(maxlen=BATCHES_KEPT)
         last = lane[-1] if lane else None
         joins = (
@@ -122,7 +116,7 @@ class StatusHistory:
             stretch.ended_at = stretch.ended_at or ended
 
     def _sample(self) -> None:
-        now, queue = self._clock.unix(), self._queue()
+        now, queue = self.clock.unix(), self.queue()
         sample = (now, queue.waiting, queue.running)
         if self._depth and self._depth[-1][1:] == sample[1:]:
             return
@@ -131,26 +125,18 @@ class StatusHistory:
         else:
             self._depth.append(sample)
 
-    # ── what is shown ───────────────────────────────────────────────────────────────────────────
-
     def snapshot(self) -> dict[str, object]:
         """Everything the page draws, as JSON's types; times in Unix seconds."""
         self._sample()
-        now, queue = self._clock.unix(), self._queue()
+        now, queue = self.clock.unix(), self.queue()
         oldest = now - WINDOW_SECONDS
         return {
             "now": round(now, 2),
             "started_at": round(self._started_at, 2),
             "window": WINDOW_SECONDS,
-            "queue": {
-                "waiting": queue.waiting,
-                "taken": queue.taken,
-                "running": queue.running,
-                "arriving": queue.arriving,
-                "users": queue.users,
-            },
-            "figures": {name: round(value, 3) for name, value in self._figures().items()},
-            "engines": [self._engine(engine, now, oldest) for engine in self._engines()],
+            "queue": {name: getattr(queue, name) for name in _QUEUE},
+            "figures": {name: round(value, 3) for name, value in self.figures().items()},
+            "engines": [self._engine(engine, now, oldest) for engine in self.engines()],
             "depth": [
                 [round(at, 2), waiting, running] for at, waiting, running in self._depth if at > oldest
             ],

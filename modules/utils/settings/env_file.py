@@ -1,11 +1,11 @@
-"""Sees edits of ``.env`` while the bot runs, and takes what can be taken without a restart."""
+"""Watches ``.env`` while the bot runs, and applies what needs no restart."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from modules.queue_manager.errors import BadSettings
@@ -16,90 +16,65 @@ from modules.utils.settings.settings import Settings
 logger = logging.getLogger(__name__)
 
 LIVE = "comfy_urls"
-"""The setting that is taken while running; the others wait for the next start."""
-
+"""The setting that is applied while the bot runs; the others wait for the next start."""
 
 EVERY_SECONDS = 2.0
-"""Between two looks at the file."""
+"""Between two checks of the file."""
 
 
+@dataclass(kw_only=True, eq=False)
 class EnvironmentFile:
-    """The file ``.env`` under a running bot.
+    """``.env`` under a running bot. ``now`` may be older than the file, which is read at the first check.
+    ``on_change`` is awaited with the new settings when `LIVE` has changed, and at each `reload`. A faulty
+    file (an editor may have saved half of it) changes nothing and is logged once."""
 
-    ``now`` may be older than the file: that is read at the first look. ``on_change`` is awaited with the new
-    settings when `LIVE` has changed, and at each `reload`. A faulty file (an editor may have saved half of
-    it) changes nothing and is told once.
-    """
-
-    def __init__(
-        self,
-        *,
-        path: Path,
-        environ: Mapping[str, str],
-        now: Settings,
-        on_change: Callable[[Settings], Awaitable[None]],
-        clock: Clock,
-    ) -> None:
-        self._path = path
-        self._environ = environ
-        self._now = now
-        self._on_change = on_change
-        self._clock = clock
-        self._seen: tuple[int, int, int] | None = None
-        self._turn = asyncio.Lock()
+    path: Path
+    environ: Mapping[str, str]
+    now: Settings
+    on_change: Callable[[Settings], Awaitable[None]]
+    clock: Clock
+    _seen: tuple[int, int, int] | None = field(init=False, default=None)
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def watch(self) -> None:
-        """Look at the file for ever."""
         while True:
-            await self._clock.sleep(EVERY_SECONDS)
-            mark = await asyncio.to_thread(_mark, self._path)
+            await self.clock.sleep(EVERY_SECONDS)
+            mark = await asyncio.to_thread(_mark, self.path)
             if mark != self._seen:
                 self._seen = mark
-                for line in await self._read(asked=False):
+                for line in await self.reload(asked=False):
                     logger.warning("%s", line)
 
-    async def reload(self) -> tuple[str, ...]:
-        """Read the file and take the addresses, changed or not; sentences that say what else was taken and
-        what was not."""
-        return await self._read(asked=True)
-
-    async def _read(self, *, asked: bool) -> tuple[str, ...]:
+    async def reload(self, *, asked: bool = True) -> tuple[str, ...]:
+        """Read the file and apply the addresses, if ``asked`` even when they have not changed. Returns
+        sentences on what has changed."""
         async with self._turn:
             try:
-                written = await asyncio.to_thread(settings.read_file, self._path)
-                new = settings.read(self._environ, written)
+                written = await asyncio.to_thread(settings.read_file, self.path)
+                new = settings.read(self.environ, written)
             except BadSettings as error:
                 return (f"Nothing changed, as .env has faults: {' | '.join(str(error).splitlines())}",)
-            before, self._now = self._now, new
-            changed = [
-                field.name
-                for field in fields(Settings)
-                if getattr(new, field.name) != getattr(before, field.name)
-            ]
+            before, self.now = self.now, new
+            names = [setting.name for setting in fields(Settings)]
+            changed = [name for name in names if getattr(new, name) != getattr(before, name)]
             if asked or LIVE in changed:
-                await self._on_change(new)
-            return (*self._told(changed), *self._hidden(written))
-
-    def _told(self, changed: list[str]) -> tuple[str, ...]:
-        when = {LIVE: "is in force"}
-        return tuple(
-            f"{name.upper()} has changed and {when.get(name, 'will be in force at the next start')}"
-            for name in changed
-        )
+                await self.on_change(new)
+            live, later = "is in force", "will be in force at the next start"
+            told = (f"{name.upper()} has changed and {live if name == LIVE else later}" for name in changed)
+            return (*told, *self._hidden(written))
 
     def _hidden(self, written: Mapping[str, str]) -> tuple[str, ...]:
-        """What an edit cannot reach, because a real environment variable says otherwise."""
-        text = written.get("COMFY_URLS") or written.get(settings.ALIAS) or ""
-        name = settings.shadow("COMFY_URLS", self._environ)
-        if not name or not text or text.strip() == self._environ[name].strip():
-            return ()
-        return (
-            f"COMFY_URLS in .env is hidden by the environment variable {name}; unset that to use the file",
-        )
+        """What an edit cannot change, because an environment variable hides it."""
+        _, in_file = settings.given("COMFY_URLS", {}, written)
+        name, in_force = settings.given("COMFY_URLS", self.environ, {})
+        if in_file and in_force and in_file != in_force:
+            hidden = f"COMFY_URLS in .env is hidden by the environment variable {name}"
+            return (f"{hidden}; unset that to use the file",)
+        return ()
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:
-    """What changes when the file is saved, whether in place or by renaming another over it."""
+    """What differs once the file is saved, in place or by renaming another file over it."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What ``check`` says of the settings: each variable that is given, and what looks like a slip of the pen."""
+"""What ``check`` reports about the settings: each variable that is given, and what looks misspelt."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from modules.queue_manager.errors import BadSettings
 from modules.utils.inspection import Finding
 from modules.utils.monitoring.health_server import SERVER
 from modules.utils.settings.settings import ALIAS, Settings, gather, given, read_file, unknown_names
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+from modules.utils.settings.values import is_loopback
 
 
 def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, tuple[Finding, ...]]:
-    """The settings as far as they can be read (an empty token, no addresses, else defaults, where they
-    cannot), and what is to be said of each variable."""
+    """The settings and what to report about them. A setting that cannot be read has its default here, the
+    token is empty and there are no addresses."""
     found: list[Finding] = list(_about_file(path))
     try:
         written = read_file(path)
@@ -30,10 +29,10 @@ def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, 
         written = {}
         found.append(_fault(str(fault)))
     values, faults = gather(environ, written)
+    settings = Settings(**{"discord_token": "", "comfy_urls": (), **values})  # type: ignore[arg-type]
     found += [_fault(line) for line in faults]
     found += _about_each(environ, written, values)
     found += [Finding(level="hint", what=line, mend="correct its name") for line in unknown_names(written)]
-    settings = Settings(**{"discord_token": "", "comfy_urls": (), **values})  # type: ignore[arg-type]
     found += _about_values(settings)
     return settings, tuple(found)
 
@@ -60,15 +59,14 @@ def _about_each(
         name = setting.name.upper()
         if setting.name not in values:
             continue
-        _, text = given(name, environ, written)
-        in_environment = bool(given(name, environ, {})[1])
-        shown = text if setting.repr else "set"
+        in_environment, in_file = given(name, environ, {})[1], given(name, {}, written)[1]
+        shown = (in_environment or in_file) if setting.repr else "set"
         where = "in the environment" if in_environment else "in .env"
         yield Finding(level="ok", what=f"{name} is {shown[:200]} ({where})")
-        if in_environment and given(name, {}, written)[1] not in ("", text):
-            mend = f"remove one of the two ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
+        if in_environment and in_file not in ("", in_environment):
+            alias = f" ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
             what = f"{name} in .env is hidden by the environment variable of that name"
-            yield Finding(level="hint", what=what, mend=mend or "remove one of the two")
+            yield Finding(level="hint", what=what, mend=f"remove one of the two{alias}")
 
 
 def _about_values(settings: Settings) -> Iterator[Finding]:
@@ -76,15 +74,14 @@ def _about_values(settings: Settings) -> Iterator[Finding]:
     if words and not os.access(words, os.R_OK):
         what = f"BANNED_WORDS_FILE {words} cannot be read"
         yield Finding(level="fault", what=what, mend="correct the path, or make the file readable")
-    if settings.metrics_port and settings.metrics_host not in LOOPBACK:
+    if settings.metrics_port and not is_loopback(settings.metrics_host):
         what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
-        yield Finding(level="hint", what=what, mend="leave it empty unless a firewall is before it")
+        yield Finding(level="hint", what=what, mend="leave it empty unless a firewall protects it")
     if settings.metrics_port:
         yield from _about_port(settings.metrics_host, settings.metrics_port)
 
 
 def _about_port(host: str, port: int) -> Iterator[Finding]:
-    """Whether figures and the status page can be served there."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.create_server(address, family=family):
@@ -93,14 +90,14 @@ def _about_port(host: str, port: int) -> Iterator[Finding]:
         taken = error.errno == errno.EADDRINUSE
         if taken and _is_a_bot(host, port):
             return
-        why = "is another program's" if taken else f"cannot be had ({error.strerror})"
+        why = "is another program's" if taken else f"cannot be used ({error.strerror})"
         what = f"METRICS_PORT {port} of METRICS_HOST {host} {why}"
         mend = "choose another port" if taken else "correct METRICS_HOST, or choose a port above 1023"
         yield Finding(level="hint" if taken else "fault", what=what, mend=mend)
 
 
 def _is_a_bot(host: str, port: int) -> bool:
-    """Whether what listens there is a bot such as this one, which may well run during the check."""
+    """Whether this bot listens there: it may well run during the check."""
     anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     try:
         connection = HTTPConnection(anywhere.get(host, host), port, timeout=2)

@@ -1,8 +1,5 @@
-"""Every setting of the bot: its name, how it is read, what holds when it is not given.
-
-A setting is a field of `Settings`; its variable is the field's name in capitals. A real environment
-variable wins over ``.env``; an empty one counts as not given. All faults are told at once.
-"""
+"""Every setting of the bot: a field of `Settings`, whose variable is the field's name in capitals. An
+environment variable overrides ``.env``; an empty one counts as not given. All faults are reported at once."""
 
 from __future__ import annotations
 
@@ -28,13 +25,13 @@ def _setting(read: Callable[[str], Value], default: Value, *, shown: bool = True
     return field(default=default, repr=shown, metadata={"read": read})
 
 
-def _required(read: Callable[[str], Value], mend: str, *, shown: bool = True) -> Value:
-    return field(repr=shown, metadata={"read": read, "mend": mend})  # type: ignore[no-any-return]
+def _required(read: Callable[[str], Value], fix: str, *, shown: bool = True) -> Value:
+    return field(repr=shown, metadata={"read": read, "fix": fix})  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the operator decides. Explained one by one in ``.env.example``."""
+    """What the operator decides; ``.env.example`` explains each setting."""
 
     discord_token: str = _required(
         values.token, "paste the bot's token from the developer portal, Bot → Reset Token", shown=False
@@ -57,7 +54,7 @@ class Settings:
     cooldown_seconds: float = _setting(values.seconds(0, 86_400), 0.0)
     role_limits: tuple[tuple[int, RoleLimit], ...] = _setting(values.role_limits, ())
     priority_roles: tuple[int, ...] = _setting(values.snowflakes, ())
-    banned_words_file: str = _setting(values.text_value, "")
+    banned_words_file: str = _setting(str, "")
 
     session_idle_minutes: int = _setting(values.whole(1, 100_000), 30)
     gallery_channel_id: int | None = _setting(values.snowflake, None)
@@ -73,18 +70,18 @@ class Settings:
     )
     log_format: Literal["text", "json"] = _setting(values.one_of("text", "json"), "text")
     metrics_port: int = _setting(values.whole(0, 65_535), 0)
-    metrics_host: str = _setting(values.text_value, "127.0.0.1")
+    metrics_host: str = _setting(str, "127.0.0.1")
 
     discord_api_base: str = _setting(values.loopback_url("http"), "")
     discord_gateway_url: str = _setting(values.loopback_url("ws"), "")
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be printed, in the forms in which it may turn up."""
+        """What must never be printed, in each form in which it may be there."""
         found = [self.discord_token, self.comfy_api_key, *self.comfy_api_key.split(":", 1)[1:]]
         address = read_address(self.database_url, root=Path())
         if isinstance(address, PostgresAddress):
             as_written = self.database_url.partition("?")[0].rpartition("@")[0].split(":", 2)[2:]
-            found += [address.password or "", address.tls.key_password or "", *as_written]
+            found += [address.password or "", address.tls.get("sslpassword", ""), *as_written]
         return tuple(text for text in found if text)
 
 
@@ -94,7 +91,7 @@ ALIAS = "COMFY_URL"
 
 
 def read(environ: Mapping[str, str], file_values: Mapping[str, str]) -> Settings:
-    """The settings that both sources give together. Raises `BadSettings` with one line for each fault."""
+    """The settings from both sources. Raises `BadSettings` with one line for each fault."""
     found, faults = gather(environ, file_values)
     if faults:
         raise BadSettings("\n".join(faults))
@@ -111,26 +108,19 @@ def gather(environ: Mapping[str, str], file_values: Mapping[str, str]) -> tuple[
             try:
                 found[setting.name] = setting.metadata["read"](text)
             except ValueError as error:
-                faults.append(f"{name}: {_printable(str(error))}")
-        elif "mend" in setting.metadata:
-            faults.append(f"{name}: is missing; {setting.metadata['mend']}")
+                faults.append(f"{name}: {values.printable(str(error))}")
+        elif "fix" in setting.metadata:
+            faults.append(f"{name}: is missing; {setting.metadata['fix']}")
     return found, faults + _disagreements(found)
 
 
-def shadow(name: str, environ: Mapping[str, str]) -> str | None:
-    """The real environment variable that hides what ``.env`` says about ``name``, if there is one."""
-    known, text = given(name, environ, {})
-    return known if text else None
-
-
 def unknown_names(file_values: Mapping[str, str]) -> tuple[str, ...]:
-    """A sentence for each name in ``.env`` that no setting has and that looks like a slip of the pen."""
-    notes = []
-    for name in file_values:
-        near = get_close_matches(name.upper(), NAMES, n=1, cutoff=0.8)
-        if name not in (*NAMES, ALIAS) and near:
-            notes.append(f"{name} in .env is not a setting; did you mean {near[0]}?")
-    return tuple(notes)
+    """A sentence for each name in ``.env`` that looks like a misspelt setting."""
+    return tuple(
+        f"{name} in .env is not a setting; did you mean {near[0]}?"
+        for name in file_values
+        if name not in (*NAMES, ALIAS) and (near := get_close_matches(name.upper(), NAMES, n=1, cutoff=0.8))
+    )
 
 
 def read_file(path: Path) -> dict[str, str]:
@@ -140,7 +130,7 @@ def read_file(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); mend its permissions") from None
+        raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(_decoded(data, path.name))):
         if binding.error:
@@ -173,12 +163,8 @@ def given(name: str, environ: Mapping[str, str], file_values: Mapping[str, str])
     return name, ""
 
 
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 def _disagreements(found: Mapping[str, object]) -> list[str]:
-    """Faults that no setting has alone."""
+    """Faults between settings that are each right alone."""
     faults = []
     sizes, urls = found.get("max_batch_size"), found.get("comfy_urls")
     if isinstance(sizes, tuple) and isinstance(urls, tuple) and len(sizes) not in (1, len(urls)):

@@ -1,14 +1,12 @@
-"""How each kind of setting is read from text: pure functions that return the value or raise ValueError.
-
-The error's text says what is wrong and how to mend it; the caller puts the setting's name in front.
-It never repeats a value that may hold a password.
-"""
+"""Pure: reads each kind of setting from text; a function returns the value or raises ValueError. The error
+says what is wrong and how to fix it, and never repeats a value that may hold a password; the caller puts the
+setting's name in front."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -17,8 +15,6 @@ from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import read_address
 
 Choice = TypeVar("Choice", bound=str)
-
-_QUOTES = "\"'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,20 +27,20 @@ class RoleLimit:
 
 
 def items(text: str) -> list[str]:
-    """The parts of a comma-separated list, without the spaces and quotes round each."""
-    parts = (part.strip().strip(_QUOTES).strip() for part in text.split(","))
+    """The parts of a comma-separated list, without spaces and quotes around them."""
+    parts = (part.strip().strip("\"'").strip() for part in text.split(","))
     return [part for part in parts if part]
 
 
 def token(text: str) -> str:
     """A Discord bot token: three parts joined by dots, as the developer portal shows it once."""
     if text.lower().startswith("bot "):
-        raise ValueError('begins with "Bot "; write the token alone')
+        raise ValueError('begins with "Bot "; write only the token')
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("holds spaces or characters that no token has; copy it again from Bot → Reset Token")
+        raise ValueError("contains characters that a token never has; copy it again from Bot → Reset Token")
     if text.count(".") != 2 or not all(text.split(".")):
         raise ValueError(
-            "is no bot token (three parts joined by dots; not the client secret or public key); "
+            "is not a bot token (three parts joined by dots; not the client secret or public key); "
             "copy it from the developer portal, Bot → Reset Token"
         )
     return text
@@ -53,22 +49,20 @@ def token(text: str) -> str:
 def secret(text: str) -> str:
     """A key that travels in an HTTP header."""
     if not (text.isascii() and text.isprintable()):
-        raise ValueError("holds characters that cannot stand in an HTTP header; copy the key again")
+        raise ValueError("contains characters that an HTTP header cannot carry; copy the key again")
     return text
 
 
 def snowflake(text: str) -> int:
-    """The id of something in Discord."""
     if not (text.isascii() and text.isdigit() and 15 <= len(text) <= 20):
         raise ValueError(
-            f"{_shown(text)} is no Discord id (15 to 20 digits); "
+            f"{_shown(text)} is not a Discord ID (15 to 20 digits); "
             "switch on Developer Mode in Discord, right-click, Copy ID"
         )
     return int(text)
 
 
 def snowflakes(text: str) -> tuple[int, ...]:
-    """Ids, comma-separated."""
     return tuple(dict.fromkeys(snowflake(item) for item in items(text)))
 
 
@@ -102,14 +96,9 @@ def one_of(*choices: Choice) -> Callable[[str], Choice]:
         for choice in choices:
             if choice.casefold() == text.casefold():
                 return choice
-        raise ValueError(f"{_shown(text)} is none of {', '.join(choices)}")
+        raise ValueError(f"{_shown(text)} is not one of {', '.join(choices)}")
 
     return read
-
-
-def text_value(text: str) -> str:
-    """Any text."""
-    return text
 
 
 def batch_sizes(text: str) -> tuple[int | None, ...]:
@@ -117,7 +106,7 @@ def batch_sizes(text: str) -> tuple[int | None, ...]:
     read = whole(1, 64)
     sizes = tuple(None if item.casefold() == "auto" else read(item) for item in items(text))
     if not sizes:
-        raise ValueError("holds no size; write a number, or auto")
+        raise ValueError("contains no size; write a number, or auto")
     return sizes
 
 
@@ -129,14 +118,13 @@ def role_limits(text: str) -> tuple[tuple[int, RoleLimit], ...]:
 def _role_limit(item: str) -> tuple[int, RoleLimit]:
     role, _, given = item.partition("=")
     parts = [part.strip() for part in given.split("/")]
-    if not parts[0] or len(parts) > 3:
+    jobs, daily, tier = [*parts, "", ""][:3]
+    if not jobs or len(parts) > 3:
         raise ValueError(
             f"{_shown(item)} is not ROLE=JOBS/PICTURES_A_DAY/PRIORITY, such as 123456789012345678=4/50/1"
         )
-    daily = parts[1] if len(parts) > 1 else ""
-    tier = parts[2] if len(parts) > 2 else ""
     return snowflake(role.strip()), RoleLimit(
-        jobs=whole(1, 1000)(parts[0]),
+        jobs=whole(1, 1000)(jobs),
         pictures_a_day=whole(1, 100_000)(daily) if daily else None,
         tier=whole(0, 9)(tier) if tier else 0,
     )
@@ -146,27 +134,29 @@ def server_urls(text: str) -> tuple[str, ...]:
     """Addresses of ComfyUI servers, comma-separated, without trailing slashes, each once."""
     urls = tuple(dict.fromkeys(_server_url(item) for item in items(text)))
     if not urls:
-        raise ValueError("holds no address; write your ComfyUI's, such as http://127.0.0.1:8188")
+        raise ValueError("contains no address; write your ComfyUI's, such as http://127.0.0.1:8188")
     return urls
 
 
 def _server_url(text: str) -> str:
     if "://" not in text:
-        raise ValueError(f"{_shown(text)} lacks its http:// or https://; write {_shown('http://' + text)}")
-    parts, port = _split(text)
+        raise ValueError(f"{_shown(text)} lacks http:// or https://; write {_shown('http://' + text)}")
+    parts = _split(text)
     if parts.scheme not in ("http", "https", "dns+http"):
-        raise ValueError(f"{_shown(text)} begins with neither http://, https:// nor dns+http://")
+        raise ValueError(f"{_shown(text)} does not begin with http://, https:// or dns+http://")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("an address holds a name or password; put them in COMFY_API_KEY as name:password")
+        raise ValueError(
+            "an address contains a user name or password; put them in COMFY_API_KEY as name:password"
+        )
     if parts.query or parts.fragment:
-        raise ValueError(f"{_shown(text)} holds ? or #; write the address alone")
-    if parts.scheme == "dns+http" and port is None:
-        raise ValueError(f"{_shown(text)} lacks its port; write {parts.scheme}://{parts.hostname}:8188")
+        raise ValueError(f"{_shown(text)} contains ? or #; write only the address")
+    if parts.scheme == "dns+http" and parts.port is None:
+        raise ValueError(f"{_shown(text)} has no port; write {parts.scheme}://{parts.hostname}:8188")
     return parts.geturl().rstrip("/")
 
 
 def database_url(text: str) -> str:
-    """A database's address as the database's room reads it."""
+    """A database's address, checked by the reader that will use it."""
     try:
         read_address(text, root=Path())
     except BadSettings as error:
@@ -175,10 +165,10 @@ def database_url(text: str) -> str:
 
 
 def loopback_url(*schemes: str) -> Callable[[str], str]:
-    """A reader of addresses on this machine, so that a token can never be sent elsewhere."""
+    """A reader of addresses on this machine: a token must never be sent elsewhere."""
 
     def read(text: str) -> str:
-        parts, _ = _split(text)
+        parts = _split(text)
         if parts.scheme not in schemes:
             raise ValueError(f"{_shown(text)} does not begin with {' or '.join(f'{s}://' for s in schemes)}")
         if not is_loopback(parts.hostname or ""):
@@ -193,31 +183,31 @@ def loopback_url(*schemes: str) -> Callable[[str], str]:
 
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine."""
-    address = _address(host)
-    return host.casefold() == "localhost" if address is None else address.is_loopback
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(host)
+        return ip_address(host).is_loopback
     except ValueError:
-        return None
+        return host.casefold() == "localhost"
 
 
-def _split(text: str) -> tuple[SplitResult, int | None]:
+def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
-        port = parts.port
+        _ = parts.port  # raises ValueError for one that is not a number from 0 to 65535
     except ValueError:
         raise ValueError("an address cannot be read; write it as http://host:port") from None
     if not parts.hostname or any(character.isspace() or not character.isprintable() for character in text):
-        raise ValueError("an address lacks its host; write it as http://host:port")
-    return parts, port
+        raise ValueError("an address has no host; write it as http://host:port")
+    return parts
 
 
 def _shown(text: str, most: int = 60) -> str:
     """``text`` for a message: printable, short, and without what may be a password."""
     if "@" in text:
         return "a value with @"
-    printable = "".join(character if character.isprintable() else "�" for character in text)
-    return f'"{printable if len(printable) <= most else printable[: most - 1] + "…"}"'
+    text = printable(text)
+    return f'"{text if len(text) <= most else text[: most - 1] + "…"}"'
+
+
+def printable(text: str) -> str:
+    """``text`` with "�" for each character that cannot be printed."""
+    return "".join(character if character.isprintable() else "�" for character in text)

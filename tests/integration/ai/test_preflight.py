@@ -15,7 +15,7 @@ from modules.ai.workflows.graph import read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.comfy_server import ServerProfile
 from modules.queue_manager.errors import EngineUnavailable
-from modules.utils.inspection import Finding
+from modules.utils.inspection import Finding, Section, sound
 from tests.integration.comfy_rig import ask, comfy_rig, heard, is_of, pictures
 from tests.workflow_graphs import SHIPPED, node, template
 
@@ -42,7 +42,7 @@ async def test_a_good_server_runs_everything_and_has_nothing_to_mend() -> None:
     assert report.fused == set(SHIPPED)
     assert report.notes == ()
     assert any("is ComfyUI 0.33.0 with 24.0 GB" in str(finding) for finding in report.findings)
-    assert all(finding.ok for finding in report.findings)
+    assert all(finding.level != "fault" for finding in report.findings)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ async def test_a_server_that_is_not_there_is_told_by_address() -> None:
 
 def test_a_finding_reads_as_a_sentence() -> None:
     assert str(Finding(level="hint", what="it is slow", mend="buy another")) == "it is slow: buy another"
-    assert not Finding(level="fault", what="it is broken").ok
+    assert not sound([Section(title="it", findings=(Finding(level="fault", what="it is broken"),))])
 
 
 # ── pictures and spellings ──────────────────────────────────────────────────────────────────────

@@ -50,7 +50,7 @@ def test_an_old_python_is_told_in_one_line() -> None:
         assert answer.returncode == 1
         assert (
             answer.stderr
-            == f"FuLLet needs Python 3.10 or newer, and this is {version}: call it by a newer one\n"
+            == f"FuLLet needs Python 3.10 or newer, and this is {version}: run it with a newer one\n"
         )
 
 

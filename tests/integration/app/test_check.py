@@ -141,8 +141,8 @@ async def test_the_command_tells_machines_and_ends_accordingly(tmp_path: Path, p
 async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         unasked = as_text(await here.check(COMFY_URLS="", DISCORD_TOKEN=""))
-        assert "Discord\n  • nobody could be asked: mend DISCORD_TOKEN first" in unasked
-        assert "ComfyUI\n  • nobody could be asked: mend COMFY_URLS first" in unasked
+        assert "Discord\n  • skipped: fix DISCORD_TOKEN first" in unasked
+        assert "ComfyUI\n  • skipped: fix COMFY_URLS first" in unasked
         sections = await here.check(
             COMFY_URLS="", MAX_JOBS_PER_USER="many", BANNED_WORDS_FILE=str(tmp_path / "none")
         )
@@ -182,7 +182,7 @@ async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Pa
     with socket.create_server((host, 0)) as other:
         port = other.getsockname()[1]
         assert f"• METRICS_PORT {port} of METRICS_HOST {host} is another program's" in await told(port, host)
-    assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be had" in await told(9100, "192.0.2.1")
+    assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be used" in await told(9100, "192.0.2.1")
 
 
 def test_without_a_file_it_is_told_how_to_make_one(tmp_path: Path) -> None:

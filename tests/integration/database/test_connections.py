@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from modules.utils.database.address import read_address
 from modules.utils.database.connections import READERS, Connections
@@ -36,7 +37,7 @@ async def test_closing_waits_for_those_who_still_read(tmp_path: Path) -> None:
     began, read = asyncio.Event(), asyncio.Event()
 
     async def reader() -> None:
-        async with connections.reading() as connection:
+        async with connections.statements() as connection:
             began.set()
             await read.wait()
             await connection.exec_driver_sql("SELECT 1")
@@ -83,7 +84,7 @@ async def test_on_a_server_too_and_neither_writing_nor_the_lease_waits_for_reade
             assert sum(seen.began for seen in relay.seen) <= READERS + 2
             async with contextlib.AsyncExitStack() as readers:
                 for _ in range(READERS):
-                    await readers.enter_async_context(database.connections.reading())
+                    await readers.enter_async_context(database.connections.statements())
                 asking = asyncio.ensure_future(database.key_values.get("said"))
                 await asyncio.wait_for(database.jobs.accept([a_job(1)], {}), 5)
                 assert database.lease.epoch is not None
@@ -99,8 +100,8 @@ async def test_who_is_cancelled_while_all_are_lent_stops_waiting(
     connections = Connections(read_address(f"sqlite:///{tmp_path}/bot.db", root=tmp_path))
     async with contextlib.AsyncExitStack() as readers:
         for _ in range(READERS):
-            await readers.enter_async_context(connections.reading())
-        asking = asyncio.ensure_future(connections.read_at_last(lambda c: c.exec_driver_sql("SELECT 1")))
+            await readers.enter_async_context(connections.statements())
+        asking = asyncio.ensure_future(connections.rows_at_last(text("SELECT 1")))
         await asyncio.sleep(0.1)
         asking.cancel()
         await asyncio.wait({asking}, timeout=5)

@@ -20,6 +20,7 @@ from modules.queue_manager.ports import Cancelled, JobStore, Requeued
 from modules.queue_manager.scheduling.batch_limits import Learned
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
+from modules.utils.database.rows import Retention
 from tests.fakes import MemoryStore, offer, request
 from tests.journal import a_batch, a_job, delivered, dispatched, failed, finished, kept
 
@@ -209,14 +210,16 @@ async def test_a_source_stays_until_the_last_job_that_needs_it_has_ended(url: st
     other = SourceImage(key="bb" * 32, size=Size(width=8, height=8))
     one = a_job(1, kind="edit", sources=(shared, other))
     two = a_job(2, kind="edit", sources=(shared, shared))
-    async with Database.open(url) as database:
+    async with Database.open(url, retention=Retention(image_days=0)) as database:
         await database.jobs.accept([one], {shared.key: b"shared", other.key: b"other"})
         await database.jobs.accept([two], {shared.key: b"shared"})
         await database.jobs.record(failed(one))
+        await database.janitor.prune()
         assert await database.jobs.source(shared.key) == b"shared"
         with pytest.raises(KeyError):
             await database.jobs.source(other.key)
         await database.jobs.record(Cancelled(job=two, by=2))
+        await database.janitor.prune()
         with pytest.raises(KeyError):
             await database.jobs.source(shared.key)
 
@@ -242,7 +245,7 @@ async def test_recovery_reads_no_sources(url: str) -> None:
 async def test_sources_may_be_kept_for_another_try(url: str) -> None:
     source = SourceImage(key="cc" * 32, size=Size(width=8, height=8))
     job = a_job(1, kind="edit", sources=(source,))
-    async with Database.open(url, keep_sources=True) as database:
+    async with Database.open(url) as database:
         await database.jobs.accept([job], {source.key: b"bytes"})
         await database.jobs.record(failed(job))
         assert await database.jobs.source(source.key) == b"bytes"

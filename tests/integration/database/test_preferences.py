@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Executable
 
 from modules.queue_manager.errors import StoreUnavailable
 from modules.utils.database.connections import Connections
@@ -21,17 +21,17 @@ SPANISH = UserPreferences(locale="es-ES", previews=False)
 
 
 class Reads:
-    """Counts the connections that are lent for reading."""
+    """Counts the queries."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        reading = Connections.reading
+        rows = Connections.rows
 
-        def counted(connections: Connections) -> AbstractAsyncContextManager[AsyncConnection]:
+        async def counted(connections: Connections, query: Executable) -> Sequence[Any]:
             self.count += 1
-            return reading(connections)
+            return await rows(connections, query)
 
-        monkeypatch.setattr(Connections, "reading", counted)
+        monkeypatch.setattr(Connections, "rows", counted)
 
 
 @pytest.fixture
@@ -66,20 +66,19 @@ async def test_a_new_choice_and_a_forgotten_one_are_seen_at_once(database: Datab
 async def test_what_was_read_before_it_changed_is_not_remembered(
     database: Database, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    reading, read, go_on = Connections.reading, asyncio.Event(), asyncio.Event()
+    rows, read, go_on = Connections.rows, asyncio.Event(), asyncio.Event()
 
-    @asynccontextmanager
-    async def slow(connections: Connections) -> AsyncIterator[AsyncConnection]:
-        async with reading(connections) as connection:
-            yield connection
+    async def slow(connections: Connections, query: Executable) -> Sequence[Any]:
+        found = await rows(connections, query)
         read.set()
         await go_on.wait()
+        return found
 
     before = UserPreferences(model="before")
     await database.preferences.put(1, before)
     database.preferences.forget(1)
     with monkeypatch.context() as patch:
-        patch.setattr(Connections, "reading", slow)
+        patch.setattr(Connections, "rows", slow)
         asked = asyncio.ensure_future(database.preferences.get(1))
         await read.wait()
     if change == "put":

@@ -55,7 +55,7 @@ async def test_the_migrations_make_what_the_models_say(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, Base.metadata))
 
-    async with Database.open(url) as database, database.connections.reading() as connection:
+    async with Database.open(url) as database, database.connections.statements() as connection:
         assert await connection.run_sync(differences) == []
 
 
@@ -153,7 +153,7 @@ async def test_sqlite_is_set_to_survive_a_loss_of_power(tmp_path: Path) -> None:
             return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
 
         assert await database.writer.write(pragmas) == wanted
-        async with database.connections.reading() as connection:
+        async with database.connections.statements() as connection:
             assert await connection.run_sync(pragmas) == wanted
 
 

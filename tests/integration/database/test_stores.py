@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
@@ -158,13 +159,15 @@ async def test_a_picture_that_could_be_posted_nowhere_waits_for_its_owner(url: s
             await database.jobs.record(finished(unposted, data))
             await database.jobs.record(kept(unposted, data))
     async with Database.open(url) as database:
-        waiting = await database.history.kept(1)
+        waiting = await database.history.undelivered(1)
         assert [(record.job_id, picture.data) for record, picture in waiting] == [
             (job.id, b"one"),
             (again.id, b"two"),
         ]
-        await database.history.kept_done(job.id, channel_id=5, message_id=6, size=Size(width=12, height=34))
-        assert [record.job_id for record, _ in await database.history.kept(1)] == [again.id]
+        await database.history.mark_delivered(
+            job.id, channel_id=5, message_id=6, size=Size(width=12, height=34)
+        )
+        assert [record.job_id for record, _ in await database.history.undelivered(1)] == [again.id]
         record = await database.history.by_message(6)
         assert record is not None
         assert (record.job_id, record.state) == (job.id, "delivered")
@@ -197,7 +200,7 @@ async def test_a_deleted_picture_is_nobodys_last(database: Database) -> None:
 
 
 async def test_forget_erases_every_word_and_picture_of_a_person(tmp_path: Path) -> None:
-    async with Database.open(f"sqlite:///{tmp_path}/bot.db", keep_sources=True) as database:
+    async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
         source = SourceImage(key="dd" * 32, size=Size(width=8, height=8))
         mine = a_job(1, user=1, prompt="zebra-secret", kind="edit", sources=(source,))
         others = a_job(2, user=2, prompt="somebody else's")
@@ -249,8 +252,9 @@ async def test_blocks_last_until_lifted(database: Database, wall: Wall) -> None:
     await database.members.block(7, by=1, reason="spam\0")
     assert await database.members.is_blocked(7)
     assert not await database.members.is_blocked(8)
-    (record,) = await database.members.blocked()
-    assert (record.user_id, record.by, record.reason, record.blocked_at) == (7, 1, "spam", wall.at)
+    assert await database.members.blocked() == [7]
+    (row,) = await database.connections.rows(text("SELECT blocked_by, reason, blocked_at FROM blocks"))
+    assert tuple(row) == (1, "spam", wall.at)
     assert await database.members.unblock(7)
     assert not await database.members.unblock(7)
     assert await database.members.blocked() == []
@@ -313,7 +317,7 @@ async def test_inputs_that_are_kept_for_another_try_go_after_some_days(url: str,
     sources = [SourceImage(key=f"{number:064x}", size=Size(width=8, height=8)) for number in range(3)]
     jobs = [a_job(number, kind="edit", sources=(source,)) for number, source in enumerate(sources, 1)]
     retention = Retention(history_days=30, image_days=7)
-    async with Database.open(url, unix=wall, retention=retention, keep_sources=True) as database:
+    async with Database.open(url, unix=wall, retention=retention) as database:
         for job, source in zip(jobs[:2], sources[:2], strict=True):
             await database.jobs.accept([job], {source.key: b"bytes"})
         await database.jobs.record(failed(jobs[0]))
@@ -345,9 +349,7 @@ async def test_over_the_disks_limit_inputs_go_by_their_age_as_pictures_do(url: s
         for number, key in enumerate(keys, 1)
     ]
     between = a_job(5, user=5)
-    async with Database.open(
-        url, unix=wall, retention=Retention(image_disk_mb=1), keep_sources=True
-    ) as database:
+    async with Database.open(url, unix=wall, retention=Retention(image_disk_mb=1)) as database:
         for edit, key in zip(edits, keys, strict=True):
             await database.jobs.accept([edit], {key: bytes(300_000)})
             await database.jobs.record(failed(edit))
@@ -377,7 +379,7 @@ async def test_inputs_of_active_jobs_are_not_removed_for_want_of_room(database: 
 async def test_a_locked_file_shrinks_later(tmp_path: Path) -> None:
     file = tmp_path / "bot.db"
     async with Database.open(f"sqlite:///{file}") as database:
-        async with database.janitor._connections.reading() as connection:
+        async with database.connections.statements() as connection:
             await connection.exec_driver_sql("PRAGMA busy_timeout = 0")
         with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")

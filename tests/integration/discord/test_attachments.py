@@ -42,7 +42,7 @@ async def serve(request: web.Request) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def reader(time_limit: float = 5.0) -> AsyncIterator[tuple[AttachmentReader, str]]:
+async def reader() -> AsyncIterator[tuple[AttachmentReader, str]]:
     app = web.Application()
     app.router.add_get("/{what}", serve)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
@@ -51,19 +51,14 @@ async def reader(time_limit: float = 5.0) -> AsyncIterator[tuple[AttachmentReade
     host = f"127.0.0.1:{runner.addresses[0][1]}"
     try:
         async with aiohttp.ClientSession() as session:
-            yield (
-                AttachmentReader(
-                    session=lambda: session, extra_host=host, limit=4 * MEGABYTE, time_limit=time_limit
-                ),
-                f"http://{host}",
-            )
+            yield AttachmentReader(session=session, extra_host=host), f"http://{host}"
     finally:
         await runner.cleanup()
 
 
 async def problem(reading: AttachmentReader, url: str) -> str:
     with pytest.raises(BadSourceImage) as caught:
-        await reading.read(url)
+        await reading.read(url, limit=4 * MEGABYTE)
     return str(caught.value.fields["problem"])
 
 
@@ -86,8 +81,9 @@ async def test_what_is_too_large_is_cut_off(what: str) -> None:
         assert peak < 12 * MEGABYTE
 
 
-async def test_what_trickles_is_given_up() -> None:
-    async with reader(time_limit=0.3) as (reading, base):
+async def test_what_trickles_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modules.discord.transport.attachments.TIME_LIMIT", 0.3)
+    async with reader() as (reading, base):
         assert await problem(reading, f"{base}/slow") == "took-too-long"
 
 
@@ -105,7 +101,8 @@ ADDRESSES = (
 
 @given(ADDRESSES)
 def test_no_other_host_is_ever_asked(url: str) -> None:
-    def session() -> NoReturn:
-        pytest.fail(f"{url} would have been asked")
+    class Session:
+        def get(self, *_: object, **__: object) -> NoReturn:
+            pytest.fail(f"{url} would have been asked")
 
-    asyncio.run(problem(AttachmentReader(session=session), url))
+    asyncio.run(problem(AttachmentReader(session=Session()), url))  # type: ignore[arg-type]

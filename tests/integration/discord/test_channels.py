@@ -192,7 +192,7 @@ async def test_the_place_of_who_is_banned_in_a_running_batch_goes_and_nobody_els
         record = await stand.database.history.job(hers.id)
         assert record is not None
         assert record.state == "cancelled"
-        assert await stand.database.history.kept(ana.id) == []
+        assert await stand.database.history.undelivered(ana.id) == []
         channels = stand.server.hub.channels.values()
         posted = [message for channel in channels for message in channel.messages.values()]
         assert not any("never to be seen" in message.content for message in posted)

@@ -48,6 +48,11 @@ async def bot() -> AsyncIterator[Bot]:
         assert server.violations == []
 
 
+async def edit(bot: Bot, posted: Posted, text: str) -> None:
+    async with bot.message_client.turn_to_edit(posted, level=Priority.STATUS):
+        await bot.message_client.edit_now(posted, OutgoingMessage(text=text))
+
+
 async def test_a_channels_messages_and_edits_never_come_too_fast(bot: Bot) -> None:
     async def talk(channel_id: int) -> None:
         posted = await bot.message_client.post(
@@ -57,10 +62,7 @@ async def test_a_channels_messages_and_edits_never_come_too_fast(bot: Bot) -> No
             bot.message_client.post(channel_id, OutgoingMessage(text=f"{n}"), level=Priority.DELIVER)
             for n in range(6)
         ]
-        edits = [
-            bot.message_client.edit(posted, OutgoingMessage(text=f"at {n}"), level=Priority.STATUS)
-            for n in range(6)
-        ]
+        edits = [edit(bot, posted, f"at {n}") for n in range(6)]
         others = [bot.http.send_typing(channel_id) for _ in range(6)]
         await asyncio.gather(*posts, *edits, *others)
 
@@ -97,7 +99,7 @@ async def test_a_turn_is_for_one_request_and_no_other(bot: Bot) -> None:
         f"{bot.http._bucket_hashes[Route('POST', '/channels/{channel_id}/messages').key]}:{channel_id}"
     )
     assert bucket.remaining == 4
-    await bot.message_client.edit(posted, OutgoingMessage(text="two"), level=Priority.STATUS)
+    await edit(bot, posted, "two")
     assert bucket.remaining == 4
 
 

@@ -20,8 +20,8 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from modules.queue_manager.errors import BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
-from modules.utils.images.cleaner import OwnMetadata, PictureCleaner
-from modules.utils.images.metadata import chunk
+from modules.utils.images.cleaner import PictureCleaner
+from modules.utils.images.metadata import OwnMetadata, chunk
 
 GPS = "SECRET-PLACE"
 SIZE = Size(width=400, height=300)

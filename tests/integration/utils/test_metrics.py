@@ -191,7 +191,7 @@ async def test_a_port_that_cannot_be_had_after_all_is_told(
 
         monkeypatch.setattr(web.TCPSite, "start", denied)
         async with HealthServer().serving(host="127.0.0.1", port=port), timeout(20):
-            while "cannot be had (Permission denied)" not in caplog.text:
+            while "cannot be used (Permission denied)" not in caplog.text:
                 await asyncio.sleep(0.01)
 
 
@@ -230,7 +230,7 @@ async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 async def test_an_address_that_is_not_this_machines_is_told_by_the_settings_name(host: str) -> None:
-    with pytest.raises(BadSettings, match=f"METRICS_PORT: {host}:9100 cannot be had .* METRICS_HOST"):
+    with pytest.raises(BadSettings, match=f"METRICS_PORT: {host}:9100 cannot be used .* METRICS_HOST"):
         async with HealthServer().serving(host=host, port=9100):
             pass
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from modules.ai.fusion.fuse import fusible
 from modules.ai.models.derivation import derive
 from modules.ai.models.loading import load_model, load_templates, offers, read_models
 from modules.ai.workflows.cards import Memory, read_card
@@ -252,8 +255,25 @@ def test_two_files_with_one_name_are_told(tmp_path: Path) -> None:
     for stem in ("my-flux", "My Flux"):
         shutil.copy(FLUJOS / "flux.json", tmp_path / f"{stem}.json")
     models, faults = read_models(tmp_path)
-    assert list(models) == ["my-flux"]
-    assert faults == ["my-flux.json: its model would be called my-flux, as that of My Flux.json is"]
+    assert [model.template.workflow_file for model in models.values()] == ["my-flux.json"]
+    assert faults == ["My Flux.json: its model would be called my-flux, as that of my-flux.json is"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither")
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zeros.json").symlink_to("/dev/zero")
+    (tmp_path / "folder.json").mkdir()
+    assert read_models(tmp_path) == ({}, ["pipe.json: it is not a file", "zeros.json: it is not a file"])
+
+
+def test_sentences_name_the_file_that_is_there(tmp_path: Path) -> None:
+    graph = write_graph(SHIPPED["flux"].graph)
+    graph["50"] = node("SomebodysFilter", image=graph["13"]["inputs"]["images"])
+    graph["13"]["inputs"]["images"] = ["50", 0]
+    (tmp_path / "My Flux.json").write_text(json.dumps(graph))
+    (template,) = load_templates(tmp_path).values()
+    assert str(fusible(template)).endswith("if it does, add it to rowwise in My Flux.toml")
 
 
 def test_what_no_card_can_describe_is_told_by_node_and_field(tmp_path: Path) -> None:

@@ -158,9 +158,15 @@ def many(count: int) -> dict[str, Any]:
             "depends on itself",
         ),
         (
-            EDITOR | {"nodes": [{"id": 1, "type": "Reroute", "inputs": [{"link": 5}]}, EDITOR["nodes"][1]]},
+            EDITOR
+            | {
+                "nodes": [{"id": 1, "type": "Reroute", "inputs": [{"link": 6}]}, EDITOR["nodes"][1]],
+                "links": [*EDITOR["links"], [6, 1, 0, 1, 0, "IMAGE"]],
+            },
             "runs in a circle",
         ),
+        (EDITOR | {"links": []}, r"node 2 .* needs images, and nothing is connected there"),
+        ([API, API | {"3": API["2"]}], "several workflows"),
     ],
 )
 def test_what_cannot_be_read_is_told(data: Any, sentence: str, tmp_path: Path) -> None:
@@ -171,7 +177,7 @@ def test_what_cannot_be_read_is_told(data: Any, sentence: str, tmp_path: Path) -
 
 
 def test_pictures_without_a_workflow_are_told(tmp_path: Path) -> None:
-    with pytest.raises(BadWorkflow, match="no workflow in it"):
+    with pytest.raises(BadWorkflow, match="no ComfyUI workflow in it"):
         read(png(tmp_path / "dream.png"))
     (tmp_path / "jpeg.png").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
     with pytest.raises(BadWorkflow, match="neither a PNG nor a WebP"):

@@ -110,7 +110,7 @@ def test_who_waits_for_a_channel_takes_no_turn_from_others() -> None:
         waiting = [asyncio.ensure_future(channel.say(str(number))) for number in range(5, 9)]
         await asyncio.sleep(1.5)
         pacer = channel.bucket._pacer
-        assert pacer.waiting == 0
+        assert pacer._line.first is None
         assert pacer._under_way == 0
         await asyncio.gather(*waiting)
 

@@ -116,7 +116,7 @@ def test_who_gives_up_in_the_moment_of_their_turn_leaves_no_trace() -> None:
         unlucky = asyncio.create_task(pacer.turn(Priority.DELIVER))
         await asyncio.sleep(0)
         pacer.answered()
-        while pacer.waiting:
+        while pacer._line.first is not None:
             await asyncio.sleep(0)
             if asyncio.get_running_loop().time() < 1.0:
                 await asyncio.sleep(1.0 - asyncio.get_running_loop().time())

@@ -37,6 +37,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
+from modules.queue_manager.status import QueuePosition
 from modules.utils.database.rows import UserPreferences
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
@@ -125,13 +126,14 @@ class Stand:
         self.turns, self.notes, self.choices = Turns(), Notes(), Choices()
         self.told: list[Any] = []
         self.served = True
+        self.place: QueuePosition | None = None
         self.messages = LiveStatusMessages(
             message_client=self.turns,  # type: ignore[arg-type]
             store=self.notes,  # type: ignore[arg-type]
             preferences=self.choices,  # type: ignore[arg-type]
             messages=MESSAGES,
             clock=self.turns.clock,
-            place=lambda _: None,
+            place=lambda _: self.place,
             hindrance=lambda: None,
             served=lambda _: self.served,
             tell_elsewhere=self._tell,
@@ -221,8 +223,8 @@ def test_a_failure_does_not_wait_where_the_status_of_its_job_waited(posted: bool
         await stand.messages.on_event(Failed(job=stand.job, error=GenerationError("lost")))
         await asyncio.sleep(3)
         assert stand.turns.line.first is Priority.DELIVER
-        assert len(stand.turns.line) == 1
         await stand.turns.give()
+        assert stand.turns.line.first is None
 
     stand = play(scene)
     assert f"<@{stand.job.request.user_id}>" in stand.turns.said[-1]
@@ -331,3 +333,28 @@ def test_a_server_that_can_make_it_after_all_is_told() -> None:
         assert "A working one will make it" in stand.turns.said[-1]
 
     run_virtual(scene(Stand()))
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_no_countdown_runs_into_the_past(running: bool) -> None:
+    async def scene(stand: Stand) -> None:
+        expected_at = stand.turns.clock.unix() + 20
+        stand.place = QueuePosition(running=running, ahead=0, waiting=1, expected_at=expected_at)
+        await stand.queued()
+        if running:
+            await stand.messages.on_event(Started(job=stand.job, engine="gpu-1", batch_size=1))
+        await stand.turns.give()
+        stand.messages.look_at_places()
+        assert f"Expected <t:{round(expected_at)}:R>." in stand.turns.said[-1]
+        while stand.turns.line.first is None:
+            await asyncio.sleep(1)
+            stand.messages.look_at_places()
+        assert stand.turns.clock.unix() < expected_at
+        await stand.turns.give()
+        assert "Expected any moment now." in stand.turns.said[-1]
+        await asyncio.sleep(30)
+        stand.messages.look_at_places()
+        await asyncio.sleep(3)
+        assert stand.turns.line.first is None  # it says so already
+
+    play(scene)

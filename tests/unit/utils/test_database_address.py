@@ -89,20 +89,20 @@ def test_sqlite_takes_a_few_pragmas() -> None:
             "postgres://avnadmin:AVNS_x@pg-1-me.a.aivencloud.com:21699/defaultdb?sslmode=require",
             "avnadmin pg-1-me.a.aivencloud.com:21699 defaultdb require",
         ),
-        # Neon, pooled
+        # Neon
         (
             "postgresql://u:p@ep-x-pooler.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
-            "u ep-x-pooler.aws.neon.tech:5432 neondb verify-full pooled",
+            "u ep-x-pooler.aws.neon.tech:5432 neondb verify-full",
         ),
-        # Supabase, pooled
+        # Supabase
         (
             "postgres://postgres.abc:p@aws-0-eu.pooler.supabase.com:6543/postgres?pgbouncer=true",
-            "postgres.abc aws-0-eu.pooler.supabase.com:6543 postgres prefer pooled",
+            "postgres.abc aws-0-eu.pooler.supabase.com:6543 postgres prefer",
         ),
         # PgBouncer beside the bot, and other drivers' ways of saying so
-        ("postgresql+asyncpg://u:p@db:6432/d", "u db:6432 d prefer pooled"),
-        ("postgresql://u:p@db/d?statement_cache_size=0", "u db:5432 d prefer pooled"),
-        ("postgresql://u:p@db/d?prepareThreshold=0&ssl=false", "u db:5432 d disable pooled"),
+        ("postgresql+asyncpg://u:p@db:6432/d", "u db:6432 d prefer"),
+        ("postgresql://u:p@db/d?statement_cache_size=0", "u db:5432 d prefer"),
+        ("postgresql://u:p@db/d?prepareThreshold=0&ssl=false", "u db:5432 d disable"),
         # libpq's other ways
         ("postgresql://u:p@a:1,b:2/d?target_session_attrs=read-write", "u a:1,b:2 d prefer"),
         ("postgresql:///d?host=/run/postgresql&user=u", "u /run/postgresql:5432 d prefer"),
@@ -117,20 +117,19 @@ def test_sqlite_takes_a_few_pragmas() -> None:
 def test_what_hosts_hand_out(url: str, expected: str) -> None:
     address = postgres(url)
     hosts = ",".join(f"{host}:{port}" for host, port in address.hosts)
-    found = f"{address.user} {hosts} {address.database} {address.tls.mode}"
-    assert found + (" pooled" if address.pooled else "") == expected
+    assert f"{address.user} {hosts} {address.database} {address.tls['sslmode']}" == expected
 
 
 @pytest.mark.parametrize("written", ["", "&sslmode=allow", "&sslmode=require", "&sslmode=verify-ca"])
 def test_a_demand_for_channel_binding_checks_the_certificate_and_says_so(written: str) -> None:
     """The driver cannot bind, and nobody is to sit in the middle all the same."""
     address = postgres(f"postgresql://u@h/d?channel_binding=require{written}")
-    assert (address.tls.mode, address.tls.root_certificate) == ("verify-full", "system")
+    assert (address.tls["sslmode"], address.tls["sslrootcert"]) == ("verify-full", "system")
     (note,) = address.notes
     assert "channel_binding" in note
     assert "verify-full" in note
     named = postgres(f"postgresql://u@h/d?channel_binding=require{written}&sslrootcert=/ca.pem")
-    assert (named.tls.mode, named.tls.root_certificate) == ("verify-full", "/ca.pem")
+    assert (named.tls["sslmode"], named.tls["sslrootcert"]) == ("verify-full", "/ca.pem")
 
 
 @pytest.mark.parametrize("wanted", ["prefer", "disable"])
@@ -147,8 +146,19 @@ def test_the_driver_gets_what_the_url_says() -> None:
     arguments = asyncpg_arguments(address, pooled=False)
     assert arguments["server_settings"] == {"application_name": "mine", "options": "-c statement_timeout=5s"}
     assert (arguments["password"], arguments["timeout"], arguments["passfile"]) == ("p@", 3.0, "/p")
-    assert (arguments["target_session_attrs"], arguments["ssl"]) == ("primary", False)
+    assert (arguments["target_session_attrs"], arguments["dsn"]) == (
+        "primary",
+        "postgresql://?sslmode=disable",
+    )
     assert "statement_cache_size" not in arguments
+
+
+@pytest.mark.parametrize("rest", ["", "&sslrootcert=system"])
+@pytest.mark.parametrize("name", ["sslcert", "sslkey", "sslcrl"])
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_asked(name: str, rest: str) -> None:
+    address = postgres(f"postgresql://u@h/d?sslmode=verify-full&{name}=/nowhere/file.pem{rest}")
+    with pytest.raises(BadSettings, match=f"DATABASE_URL: {name}: /nowhere/file.pem cannot be read"):
+        asyncpg_arguments(address, pooled=False)
 
 
 def test_nothing_prepared_outlives_a_pooled_transaction() -> None:

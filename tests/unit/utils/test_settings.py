@@ -80,8 +80,9 @@ def test_the_real_environment_wins_and_an_empty_variable_counts_as_not_given() -
     found = settings.read({"COMFY_URLS": "http://real:1", "LOG_LEVEL": ""}, {**NEEDED, "LOG_LEVEL": "debug"})
     assert found.comfy_urls == ("http://real:1",)
     assert found.log_level == "DEBUG"
-    assert settings.shadow("COMFY_URLS", {"COMFY_URL": "http://real:1"}) == "COMFY_URL"
-    assert settings.shadow("COMFY_URLS", {"COMFY_URLS": ""}) is None
+    real = {"COMFY_URL": "http://real:1"}
+    assert settings.given("COMFY_URLS", real, NEEDED) == ("COMFY_URL", "http://real:1")
+    assert settings.given("COMFY_URLS", {"COMFY_URLS": ""}, {}) == ("COMFY_URLS", "")
 
 
 def test_comfy_url_is_accepted_for_a_single_server() -> None:
@@ -95,13 +96,13 @@ def test_comfy_url_is_accepted_for_a_single_server() -> None:
     ("text", "words"),
     [
         ("127.0.0.1:8188", 'write "http://127.0.0.1:8188"'),
-        ("ftp://a:1", "begins with neither"),
-        ("http://", "lacks its host"),
+        ("ftp://a:1", "does not begin with"),
+        ("http://", "has no host"),
         ("http://a:99999", "cannot be read"),
         ("http://a b:1", "host"),
-        ("http://a:1/?token=x", "holds ? or #"),
-        ("dns+http://comfy", "lacks its port"),
-        (" , ", "holds no address"),
+        ("http://a:1/?token=x", "contains ? or #"),
+        ("dns+http://comfy", "has no port"),
+        (" , ", "contains no address"),
     ],
 )
 def test_a_wrong_address_is_told_with_its_mend(text: str, words: str) -> None:

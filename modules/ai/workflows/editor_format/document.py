@@ -6,9 +6,11 @@ Versions 0.4 and 1.0 of the format are read alike. Nothing is looked up yet: a n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from modules.ai.workflows.editor_format.group_nodes import without_group_nodes
 from modules.ai.workflows.graph import JSON
+from modules.ai.workflows.node_table import Table
 
 NEVER = 2
 BYPASS = 4
@@ -69,12 +71,13 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Level:
-    """The main graph, or the inside of a subgraph."""
+    """The main graph, or the inside of a subgraph. ``ends`` are the inputs to which each link leads."""
 
     nodes: Mapping[str, EditorNode]
     links: Mapping[str, Origin]
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
+    ends: Mapping[str, list[tuple[EditorNode, Socket]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +97,9 @@ def is_editor_file(data: JSON) -> bool:
     return isinstance(data, dict) and isinstance(data.get("nodes"), list)
 
 
-def read_document(data: JSON) -> Document:
+def read_document(data: JSON, table: Table) -> Document:
     """The workflow in a parsed file. Raises `BadEditorFile`."""
+    data = without_group_nodes(data, table)
     parts = _objects(_mapping(data.get("definitions")).get("subgraphs"))
     count = sum(len(_items(part.get("nodes"))) for part in (data, *parts))
     if count > MOST_NODES:
@@ -129,43 +133,62 @@ class _Renumbering:
 
 
 def _read_level(data: Mapping[str, JSON], new: Mapping[str, str]) -> Level:
-    ends = {_text(_mapping(data.get("inputNode")).get("id", -10))}
-    links = dict(_read_link(link, ends, new) for link in _items(data.get("links")))
+    outside = _text(_mapping(data.get("inputNode")).get("id", -10))
+    links: dict[str, Origin] = {}
+    targets: dict[str, dict[str, int]] = {}
+    for link in _items(data.get("links")):
+        key, node, slot, target, end = _link(link)
+        links[key] = Origin(None if node == outside else new.get(node, node), slot)
+        targets.setdefault(new.get(target, target), {})[key] = end
     nodes: dict[str, EditorNode] = {}
-    for node in (_read_node(part, new) for part in _objects(data.get("nodes"))):
-        if node.id in nodes:
-            raise BadEditorFile(f"two nodes have the number {node.id}")
-        nodes[node.id] = node
+    ends: dict[str, list[tuple[EditorNode, Socket]]] = {}
+    for part in _objects(data.get("nodes")):
+        node_id = new.get(_text(part.get("id")), _text(part.get("id")))
+        if node_id in nodes:
+            raise BadEditorFile(f"two nodes have the number {node_id}")
+        nodes[node_id] = _read_node(part, node_id, targets.get(node_id, {}))
+        for socket in nodes[node_id].inputs:
+            ends.setdefault(socket.link or "", []).append((nodes[node_id], socket))
     return Level(
         nodes=nodes,
         links=links,
         inputs=tuple(_read_port(port) for port in _objects(data.get("inputs"))),
         outputs=tuple(_read_port(port) for port in _objects(data.get("outputs"))),
+        ends=ends,
     )
 
 
-def _read_link(link: JSON, ends: set[str], new: Mapping[str, str]) -> tuple[str, Origin]:
+def _link(link: JSON) -> tuple[str, str, int, str, int]:
+    """A link's key, the output where it begins and the input where it ends: of version 0.4 or 1.0."""
     if isinstance(link, list) and len(link) >= 5:
-        key, node, slot = link[:3]
+        key, node, slot, target, end = link[:5]
     elif isinstance(link, dict):
-        key, node, slot = link.get("id"), link.get("origin_id"), link.get("origin_slot")
+        names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
+        key, node, slot, target, end = (link.get(name) for name in names)
     else:
         raise BadEditorFile("a link in it is not of a known form")
-    if not isinstance(slot, int):
+    if not isinstance(slot, int) or slot < 0:
         raise BadEditorFile(f"link {_text(key)} does not say from which output it comes")
-    origin = _text(node)
-    return _text(key), Origin(None if origin in ends else new.get(origin, origin), slot)
+    return _text(key), _text(node), slot, _text(target), end if isinstance(end, int) else -1
 
 
-def _read_node(data: Mapping[str, JSON], new: Mapping[str, str]) -> EditorNode:
+def _read_node(data: Mapping[str, JSON], node_id: str, links: Mapping[str, int]) -> EditorNode:
+    """``links`` are those that lead to the node, with the inputs that they name."""
     named, values = data.get("widgets_values_named"), data.get("widgets_values")
     mode = data.get("mode")
+    inputs = [_read_socket(socket) for socket in _objects(data.get("inputs"))]
+    # an input and its link name each other; where they do not, the link is right
+    named_by_inputs = {socket.link for socket in inputs}
+    free = {end: key for key, end in links.items() if key not in named_by_inputs}
     return EditorNode(
-        id=new.get(_text(data.get("id")), _text(data.get("id"))),
+        id=node_id,
         type=_text(data.get("type")),
         title=_text(data.get("title")),
         mode=mode if isinstance(mode, int) else 0,
-        inputs=tuple(_read_socket(socket) for socket in _objects(data.get("inputs"))),
+        inputs=tuple(
+            socket if socket.link in links else replace(socket, link=free.get(index))
+            for index, socket in enumerate(inputs)
+        ),
         output_types=tuple(_type(output) for output in _objects(data.get("outputs"))),
         values=named if isinstance(named, dict) else values if isinstance(values, list | dict) else [],
         properties=_mapping(data.get("properties")),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from modules.ai.workflows.editor_format.document import EditorNode
-from modules.ai.workflows.graph import JSON
+from modules.ai.workflows.graph import JSON, Link
+from modules.ai.workflows.node_table import inputs_of
 
 _DEFAULTS: Mapping[str, JSON] = {
     "INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False, "COLOR": "#ffffff", "MARKDOWN": "", "TEXTAREA": "",
@@ -15,17 +16,57 @@ _DEFAULTS: Mapping[str, JSON] = {
 }  # fmt: skip
 """The kinds of input that the editor draws a widget for, and what it holds at first."""
 
-_CONTROL = ("fixed", "increment", "decrement", "randomize")
+CONTROL = ("fixed", "increment", "decrement", "randomize")
 _SEEDS = ("seed", "noise_seed")
 
 
-def widget_values(node: EditorNode, entry: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The value of each widget, by the name of its input; ``entry`` is the class in the node table.
+def widget_values(
+    class_type: str, entry: Mapping[str, JSON], saved: list[JSON] | Mapping[str, JSON]
+) -> dict[str, JSON]:
+    """The value of each widget of a node, by the name of its input, from the ``saved`` ones in their order or
+    by name; ``entry`` is the class in the node table.
 
-    A saved value that is missing is the class's default; an input that has none either is left out.
+    A value that is missing is the class's default; an input that has none either is left out.
     """
-    values = _Reader(node.values).read(entry)
+    reader = WidgetReader(saved)
+    values = [*reader.read(entry), *(reader.choice() if class_type == "CustomCombo" else ())]
     return {name: _sendable(value) for name, value in values if value is not None}
+
+
+def drawn(values: Mapping[str, JSON], entry: Mapping[str, JSON]) -> dict[str, str]:
+    """The texts that the editor draws anew for each run, with the first of each choice."""
+    specs = inputs_of(entry)
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    return {
+        name: first_choices(text)
+        for name, text in texts.items()
+        if name in specs and _config(specs[name]).get("dynamicPrompts")
+    }
+
+
+def first_choices(text: str) -> str:
+    """``a {red|blue} cat // later`` → ``a red cat ``: the editor takes one of the choices by lot, and no
+    comments. A backslash keeps a brace or bar as it is."""
+    text = re.sub(r"/\*.*?\*/|//[^\n\r]*", "", text, flags=re.DOTALL)
+    kept: list[str] = []
+    depth = left_out = 0
+    for part in re.findall(r"\\.|[^\\]|\\", text, flags=re.DOTALL):
+        if part == "{":
+            depth += 1
+        elif part == "|" and depth:
+            left_out = left_out or depth
+        elif part == "}" and depth:
+            left_out = 0 if left_out == depth else left_out
+            depth -= 1
+        elif not left_out:
+            kept.append(part[1:] if part in ("\\{", "\\}", "\\|") else part)
+    return "".join(kept)
+
+
+def with_index(inputs: dict[str, Link | JSON]) -> dict[str, Link | JSON]:
+    """The inputs of a CustomCombo with the place of its choice."""
+    choices = [value for name, value in inputs.items() if re.fullmatch(r"option\d+", name)]
+    return inputs | ({"index": choices.index(inputs["choice"])} if inputs.get("choice") in choices else {})
 
 
 def _sendable(value: JSON) -> JSON:
@@ -33,17 +74,26 @@ def _sendable(value: JSON) -> JSON:
     return {"__value__": value} if isinstance(value, list) else value
 
 
-class _Reader:
-    """Goes through the widgets of a class and takes for each its saved value."""
+class WidgetReader:
+    """Goes through the widgets of one class after another and takes for each its saved value."""
 
     def __init__(self, values: list[JSON] | Mapping[str, JSON]) -> None:
         self._named = values if isinstance(values, Mapping) else None
         self._rest = list(values) if isinstance(values, list) else []
         self._rest.reverse()
 
-    def read(self, entry: Mapping[str, JSON]) -> Iterator[tuple[str, JSON]]:
+    @property
+    def left(self) -> bool:
+        """Whether there are values that no widget has taken yet."""
+        return bool(self._rest)
+
+    def read(self, entry: Mapping[str, JSON], without: Collection[str] = ()) -> Iterator[tuple[str, JSON]]:
+        """The widgets of a class but those ``without`` a value, by the names of their inputs."""
         groups = entry.get("input")
-        required, optional = (_part(groups, name) for name in ("required", "optional"))
+        required, optional = (
+            {name: spec for name, spec in _part(groups, group).items() if name not in without}
+            for group in ("required", "optional")
+        )
         yield from self._widgets(required, "")
         if self._rest and any(_kind(spec) == "COMBO" and _uploads(spec) for spec in required.values()):
             self._rest.pop()  # the button's own value
@@ -73,6 +123,13 @@ class _Reader:
                 if kind == "BOUNDING_BOX":
                     del self._rest[-4:]  # its four numbers once more
 
+    def choice(self) -> Iterator[tuple[str, JSON]]:
+        """What a CustomCombo has behind its choice: where that stands, and all choices."""
+        yield "index", self._take("index", 0)
+        named = [name for name in self._named or () if name.startswith("option")]
+        for name in named or [f"option{n}" for n in range(1, len(self._rest) + 1)]:
+            yield name, self._take(name, "")
+
     def _take(self, name: str, default: JSON) -> JSON:
         if self._named is not None:
             return self._named.get(name, default)
@@ -81,7 +138,7 @@ class _Reader:
     def _skip_control(self, name: str, config: Mapping[str, JSON]) -> None:
         """What the editor does to a seed after each run stands behind the seed."""
         controlled = config.get("control_after_generate") or name in _SEEDS
-        if controlled and self._rest and self._rest[-1] in _CONTROL:
+        if controlled and self._rest and self._rest[-1] in CONTROL:
             self._rest.pop()
 
 

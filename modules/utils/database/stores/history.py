@@ -1,7 +1,8 @@
-"""What was asked for and what became of it: for ``/history``, buttons, ``find`` and ``/forget``."""
+"""What people asked for and what came of it: for ``/history``, buttons, ``find`` and ``/forget``."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import delete, exists, not_, select, update
@@ -9,7 +10,6 @@ from sqlalchemy import delete, exists, not_, select, update
 from modules.queue_manager.jobs import JobId, Picture, Size
 from modules.queue_manager.ports import RunReport
 from modules.utils.database.codec import request_from_text
-from modules.utils.database.connections import Connections
 from modules.utils.database.models import (
     JobRow,
     JobSourceRow,
@@ -21,34 +21,20 @@ from modules.utils.database.models import (
 from modules.utils.database.rows import JobRecord, JobRecordState
 from modules.utils.database.stores.pictures import PictureShelf
 from modules.utils.database.stores.preferences import Preferences
-from modules.utils.database.writer import GroupWriter
+from modules.utils.database.stores.store import Store
 
 PROMPTS_LOOKED_THROUGH = 200
-"""How many of a person's latest jobs are searched for prompts."""
+"""So many of a person's latest jobs are searched for prompts."""
 
-_COLUMNS = (
-    JobRow.id, JobRow.number, JobRow.request, JobRow.state, JobRow.queued_at, JobRow.posted_in,
-    JobRow.message_id, JobRow.ended_at, JobRow.engine, JobRow.batch_size, JobRow.run_started_at,
-    JobRow.run_ended_at, JobRow.error_key, JobRow.error_reason, JobRow.width, JobRow.height,
-)  # fmt: skip
 _WITH_PICTURE = JobRow.state.in_(("delivered", "kept"))
 
 
-class History:
-    """Jobs that were, and are. Methods raise `StoreUnavailable`."""
+@dataclass(kw_only=True)
+class History(Store):
+    """Jobs, ended or not."""
 
-    def __init__(
-        self,
-        *,
-        writer: GroupWriter,
-        connections: Connections,
-        shelf: PictureShelf,
-        preferences: Preferences,
-    ) -> None:
-        self._writer = writer
-        self._connections = connections
-        self._shelf = shelf
-        self._preferences = preferences
+    shelf: PictureShelf
+    preferences: Preferences
 
     async def job(self, job_id: JobId) -> JobRecord | None:
         """The job of this id, unless it was pruned or forgotten."""
@@ -63,7 +49,7 @@ class History:
         return await self._first(JobRow.message_id == message_id)
 
     async def of_user(self, user_id: int, *, before: int | None = None, limit: int = 25) -> list[JobRecord]:
-        """The person's pictures, the newest first; ``before``: only numbers below it (for the next page)."""
+        """The person's pictures, the newest first; ``before``: only lower numbers (for the next page)."""
         conditions = [JobRow.user_id == user_id, _WITH_PICTURE]
         if before is not None:
             conditions.append(JobRow.number < before)
@@ -71,62 +57,52 @@ class History:
 
     async def last_picture(self, user_id: int) -> JobRecord | None:
         """The person's last job that gave a picture (see `picture` for its bytes)."""
-        found = await self._find(JobRow.user_id == user_id, _WITH_PICTURE, limit=1)
-        return found[0] if found else None
+        return await self._first(JobRow.user_id == user_id, _WITH_PICTURE)
 
     async def picture(self, job_id: JobId) -> Picture | None:
         """The job's picture, if its bytes are stored: a person's last one, or one kept for them."""
-        return await self._shelf.picture(job_id)
+        return await self.shelf.picture(job_id)
 
     async def last_queued_at(self, user_id: int) -> float | None:
         """When the person last asked for a picture (Unix seconds)."""
-        query = select(JobRow.queued_at).where(JobRow.user_id == user_id)
-        async with self._connections.reading() as connection:
-            return (await connection.execute(query.order_by(JobRow.number.desc()).limit(1))).scalar()
+        latest = select(JobRow.queued_at).where(JobRow.user_id == user_id).order_by(JobRow.number.desc())
+        rows = await self.connections.rows(latest.limit(1))
+        return rows[0].queued_at if rows else None
 
     async def active_users(self) -> frozenset[int]:
-        """Those of whom a job has not ended."""
+        """The people with a job that has not ended."""
         query = select(JobRow.user_id).where(JobRow.ended_at.is_(None)).distinct()
-        async with self._connections.reading() as connection:
-            return frozenset((await connection.execute(query)).scalars())
+        return frozenset(row.user_id for row in await self.connections.rows(query))
 
     async def recent_prompts(self, user_id: int, contains: str = "", limit: int = 25) -> list[str]:
         """The person's own prompts that hold ``contains``, whatever its case; each once, the newest first."""
-        query = select(JobRow.request).where(JobRow.user_id == user_id)
-        async with self._connections.reading() as connection:
-            rows = await connection.execute(
-                query.order_by(JobRow.number.desc()).limit(PROMPTS_LOOKED_THROUGH)
-            )
-            prompts = dict.fromkeys(request_from_text(text).prompt for text in rows.scalars())
+        latest = select(JobRow.request).where(JobRow.user_id == user_id).order_by(JobRow.number.desc())
+        rows = await self.connections.rows(latest.limit(PROMPTS_LOOKED_THROUGH))
+        prompts = dict.fromkeys(request_from_text(row.request).prompt for row in rows)
         wanted = contains.casefold()
         return [prompt for prompt in prompts if wanted in prompt.casefold()][:limit]
 
-    async def kept(self, user_id: int) -> list[tuple[JobRecord, Picture]]:
-        """Pictures that could be posted nowhere and wait for their owner, the oldest first."""
+    async def undelivered(self, user_id: int) -> list[tuple[JobRecord, Picture]]:
+        """Pictures that could not be posted anywhere and wait for their owner, the oldest first."""
         waiting = await self._find(JobRow.user_id == user_id, JobRow.state == "kept", limit=25)
-        found = [(record, await self._shelf.picture(record.job_id)) for record in reversed(waiting)]
+        found = [(record, await self.shelf.picture(record.job_id)) for record in reversed(waiting)]
         return [(record, picture) for record, picture in found if picture is not None]
 
-    async def kept_done(
-        self,
-        job_id: JobId,
-        *,
-        channel_id: int | None = None,
-        message_id: int | None = None,
-        size: Size | None = None,
+    async def mark_delivered(
+        self, job_id: JobId, *, channel_id: int, message_id: int, size: Size | None
     ) -> None:
-        """A kept picture reached its owner, there, in this size."""
+        """A kept picture reached its owner in this message and size."""
         posted: dict[str, object] = {"state": "delivered", "posted_in": channel_id, "message_id": message_id}
         if size is not None:
             posted |= {"width": size.width, "height": size.height}
         job = update(JobRow).where(JobRow.id == job_id, JobRow.state == "kept").values(**posted)
         picture = update(PictureRow).where(PictureRow.job_id == job_id).values(kept=False)
-        await self._writer.execute(job, picture)
+        await self.writer.execute(job, picture)
 
     async def delete_picture(self, job_id: JobId) -> None:
-        """The owner deleted the result: its bytes go, and it is nobody's last picture any more."""
-        self._shelf.withdraw(job_id=job_id)
-        await self._writer.execute(
+        """The owner deleted the result: its bytes go, and it is no longer anyone's last picture."""
+        self.shelf.withdraw(job_id=job_id)
+        await self.writer.execute(
             delete(PictureRow).where(PictureRow.job_id == job_id),
             update(JobRow)
             .where(JobRow.id == job_id, _WITH_PICTURE)
@@ -136,15 +112,15 @@ class History:
     async def forget(self, user_id: int) -> None:
         """Erase the person's prompts, pictures, inputs and settings.
 
-        Active jobs are to be cancelled before: their rows go as well. What stays are numbers without
-        words: today's count against the daily limit, and a block.
+        Cancel their active jobs first: those rows go as well. Two things stay: the count against today's
+        limit, and a block.
         """
-        self._shelf.withdraw(user_id=user_id)
+        self.shelf.withdraw(user_id=user_id)
         theirs = select(JobRow.id).where(JobRow.user_id == user_id)
         needed = select(JobSourceRow.key).where(JobSourceRow.job_id.in_(theirs))
         elsewhere = exists().where(JobSourceRow.key == SourceRow.key, JobSourceRow.job_id.not_in(theirs))
         try:
-            await self._writer.execute(
+            await self.writer.execute(
                 delete(StatusMessageRow).where(StatusMessageRow.job_id.in_(theirs)),
                 delete(SourceRow).where(SourceRow.key.in_(needed), not_(elsewhere)),
                 delete(PictureRow).where(PictureRow.user_id == user_id),
@@ -152,31 +128,28 @@ class History:
                 delete(PreferencesRow).where(PreferencesRow.user_id == user_id),
             )
         finally:
-            self._preferences.forget(user_id)
-        if self._connections.dialect == "sqlite":
-            # Else the write-ahead log would hold the former pages until it is used anew.
-            async with self._connections.reading() as connection:
+            self.preferences.forget(user_id)
+        if self.connections.dialect == "sqlite":
+            # Otherwise the write-ahead log would hold the former pages until it is used again.
+            async with self.connections.statements() as connection:
                 await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def _first(self, condition: Any) -> JobRecord | None:
-        found = await self._find(condition, limit=1)
+    async def _first(self, *conditions: Any) -> JobRecord | None:
+        found = await self._find(*conditions, limit=1)
         return found[0] if found else None
 
     async def _find(self, *conditions: Any, limit: int) -> list[JobRecord]:
-        query = select(*_COLUMNS).where(*conditions).order_by(JobRow.number.desc()).limit(limit)
-        async with self._connections.reading() as connection:
-            return [_record(row) for row in (await connection.execute(query)).all()]
+        query = select(JobRow.__table__).where(*conditions).order_by(JobRow.number.desc()).limit(limit)
+        return [_record(row) for row in await self.connections.rows(query)]
 
 
 def _record(row: Any) -> JobRecord:
-    report = None
-    if row.run_ended_at is not None:
-        report = RunReport(
-            engine=row.engine,
-            batch_size=row.batch_size,
-            started_at=row.run_started_at,
-            ended_at=row.run_ended_at,
-        )
+    report = RunReport(
+        engine=row.engine,
+        batch_size=row.batch_size,
+        started_at=row.run_started_at,
+        ended_at=row.run_ended_at,
+    )
     return JobRecord(
         job_id=JobId(row.id),
         number=row.number,
@@ -186,7 +159,7 @@ def _record(row: Any) -> JobRecord:
         channel_id=row.posted_in,
         message_id=row.message_id,
         ended_at=row.ended_at,
-        report=report,
+        report=None if row.run_ended_at is None else report,
         error_key=row.error_key,
         error_reason=row.error_reason,
         size=Size(width=row.width, height=row.height) if row.width and row.height else None,

@@ -1,21 +1,21 @@
 """The journal: what must be known of each job if the process dies at this instant.
 
-An accepted job is on disk before anybody hears of it; each later turn follows. Turns are updates of one
-statement, so that those of many jobs travel together (see ``writer.py``). The queue in memory decides;
-the journal only remembers.
+An accepted job is on disk before anyone is told; each later turn follows. All turns are updates by the same
+statement, so that those of many jobs go to the database together (see ``writer.py``). The queue in memory
+decides; the journal only remembers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from modules.queue_manager.jobs import Batch, Job, JobId
+from modules.queue_manager.jobs import Batch, Job, JobId, Picture
 from modules.queue_manager.ports import (
     Backlog,
     Cancelled,
@@ -34,17 +34,17 @@ from modules.utils.database.codec import (
     request_to_text,
     storable,
 )
-from modules.utils.database.connections import Connections
 from modules.utils.database.models import JobRow, JobSourceRow, LearnedRow, SourceRow, StatusMessageRow
 from modules.utils.database.statements import insert_new, upsert
 from modules.utils.database.stores.pictures import PictureShelf
-from modules.utils.database.writer import GroupWriter, Rows
+from modules.utils.database.stores.store import Store
+from modules.utils.database.writer import Rows
 
 ACCEPT_PATIENCE = 8.0
-"""Seconds that a person's command waits for a database that is away, before it is told no."""
+"""Seconds that a person's command waits for a database that is away before it is refused."""
 
 NUMBERS_AHEAD = 50
-"""Job numbers reserved with one write. A crash skips at most so many; a clean end gives them back."""
+"""Job numbers reserved by one write. A crash skips at most so many; a clean end gives them back."""
 
 _INSERT_JOB = insert_new(JobRow)
 _INSERT_SOURCE = insert_new(SourceRow)
@@ -59,7 +59,7 @@ _TURN_COLUMNS = (
 _TURN = text(
     "UPDATE jobs SET state = :state, "  # noqa: S608 (the names are those above)
     + ", ".join(f"{name} = COALESCE(:{name}, {name})" for name in _TURN_COLUMNS)
-    # What has ended is not begun again by a turn that was overtaken.
+    # A turn that was overtaken does not revive a job that has ended.
     + " WHERE id = :id AND (ended_at IS NULL OR CAST(:ended_at AS DOUBLE PRECISION) IS NOT NULL)"
 )
 
@@ -70,92 +70,95 @@ _DROP_SOURCE = text(
 )
 _DROP_JOB = text("DELETE FROM jobs WHERE id = :id")
 
+_UNENDED = select(
+    JobRow.id, JobRow.number, JobRow.request, JobRow.key, JobRow.attempts, JobRow.queued_at,
+    JobRow.engine, JobRow.batch_id, JobRow.slot, JobRow.run_ended_at,
+).where(JobRow.ended_at.is_(None))  # fmt: skip
+
 _RESERVE = text("UPDATE counters SET value = value + :count WHERE name = 'jobs'")
 _RESERVED = text("SELECT value FROM counters WHERE name = 'jobs'")
 _GIVE_BACK = text("UPDATE counters SET value = :used WHERE name = 'jobs' AND value = :reserved")
 
 
-class JobJournal:
-    """A `JobStore` in the database.
+@dataclass(kw_only=True)
+class JobJournal(Store):
+    """A `JobStore` in the database. An edit's inputs stay after its job's end ("Again" and "Vary" work for
+    days), until they are too old or too many."""
 
-    ``keep_sources``: leave an edit's inputs after its job's end, until they are too old or too many.
-    """
-
-    def __init__(
-        self,
-        *,
-        writer: GroupWriter,
-        connections: Connections,
-        shelf: PictureShelf,
-        keep_sources: bool,
-        unix: Callable[[], float],
-    ) -> None:
-        self._writer = writer
-        self._connections = connections
-        self._shelf = shelf
-        self._keep_sources = keep_sources
-        self._unix = unix
-        self._next_number, self._last_number = 1, 0
-        self._reserving = asyncio.Lock()
-        self._handed_over = 0
+    shelf: PictureShelf
+    unix: Callable[[], float]
+    _next_number: int = field(default=1, init=False)
+    _last_number: int = field(default=0, init=False)
+    _reserving: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _handed_over: int = field(default=0, init=False)
 
     async def next_numbers(self, count: int) -> Sequence[int]:
-        """See `JobStore`. Raises `StoreUnavailable`, `LeaseLost`."""
         async with self._reserving:
             if self._last_number - self._next_number + 1 < count:
                 ahead = max(count, NUMBERS_AHEAD)
-                self._last_number = await self._writer.write(_reserve(ahead), patience=ACCEPT_PATIENCE)
+
+                def reserve(connection: Connection) -> int:
+                    connection.execute(_RESERVE, {"count": ahead})
+                    return int(connection.execute(_RESERVED).scalar_one())
+
+                self._last_number = await self.writer.write(reserve, patience=ACCEPT_PATIENCE)
                 self._next_number = self._last_number - ahead + 1
             first = self._next_number
             self._next_number += count
             return range(first, first + count)
 
     async def accept(self, jobs: Sequence[Job], sources: Mapping[str, bytes]) -> None:
-        """See `JobStore`."""
-        needs = [(source.key, job.id) for job in jobs for source in job.request.sources]
-        change = [Rows(rank=0, statement=_INSERT_JOB, parameters=[_job_values(job) for job in jobs])]
-        if sources:
-            change.append(Rows(rank=1, statement=_INSERT_SOURCE, parameters=self._source_values(sources)))
-        if needs:
-            values = [{"key": key, "job_id": job_id} for key, job_id in dict.fromkeys(needs)]
-            change.append(Rows(rank=2, statement=_INSERT_NEED, parameters=values))
-        undo = [
-            Rows(rank=5, statement=_DROP_JOB, parameters=[{"id": job.id} for job in jobs]),
-            *_source_drops(key for key, _ in needs),
+        now, needs = self.unix(), {(source.key, job.id) for job in jobs for source in job.request.sources}
+        stored = [
+            {"key": key, "size": len(data), "stored_at": now, "data": bytes(data)}
+            for key, data in sources.items()
         ]
-        await self._writer.write(change, patience=ACCEPT_PATIENCE, undo=undo)
+        needed = [{"key": key, "job_id": job_id} for key, job_id in sorted(needs)]
+        change = (
+            Rows(rank=0, statement=_INSERT_JOB, parameters=[_job_values(job) for job in jobs]),
+            Rows(rank=1, statement=_INSERT_SOURCE, parameters=stored),
+            Rows(rank=2, statement=_INSERT_NEED, parameters=needed),
+        )
+        undo = (
+            Rows(rank=5, statement=_DROP_JOB, parameters=[{"id": job.id} for job in jobs]),
+            Rows(rank=6, statement=_DROP_SOURCE, parameters=[{"key": key} for key in sources]),
+        )
+        await self.writer.write(change, patience=ACCEPT_PATIENCE, undo=undo)
 
     async def record(self, turn: JobTurn) -> None:
-        """See `JobStore`."""
-        if isinstance(turn, Dispatched):
-            await self._writer.write([Rows(rank=3, statement=_TURN, parameters=self._dispatch_values(turn))])
-            return
-        if isinstance(turn, (Requeued, Finished)):
-            await self._writer.write([Rows(rank=3, statement=_TURN, parameters=[_turn_values(turn)])])
-            return
-        await self._end(turn)
+        values = self._dispatch_values(turn) if isinstance(turn, Dispatched) else [self._turn_values(turn)]
+        change = [Rows(rank=3, statement=_TURN, parameters=values)]
+        posted: tuple[Job, Picture] | None = None
+        if isinstance(turn, (Failed, Cancelled)):
+            change.append(_to_be_told(turn.job))
+        elif isinstance(turn, Delivered) and turn.picture is not None:
+            if turn.receipt.where == "kept":
+                change.append(self.shelf.keeping(turn.job, turn.picture))
+            else:
+                posted = (turn.job, turn.picture)
+        await self.writer.write(change)
+        if posted is not None:
+            self.shelf.offer(*posted)
 
     async def source(self, key: str) -> bytes:
-        """See `JobStore`. Raises `StoreUnavailable` if the database is away."""
-        async with self._connections.reading() as connection:
-            data = (await connection.execute(select(SourceRow.data).where(SourceRow.key == key))).scalar()
-        if data is None:
-            raise KeyError(key)
-        return bytes(data)
+        for row in await self.connections.rows(select(SourceRow.data).where(SourceRow.key == key)):
+            return bytes(row.data)
+        raise KeyError(key)
 
     async def backlog(self) -> Backlog:
-        """See `JobStore`. A batch holds those of its jobs that have not ended, in order of their slots.
-
-        Waits out a database that is away.
-        """
-        waiting, begun = await self._connections.read_at_last(_unended)
-        jobs = [job async for job in _restored(waiting)]
-        return Backlog(waiting=tuple(jobs), dispatched=await _batches(begun))
+        """Waits out a database that is away."""
+        begun = await self.connections.rows_at_last(
+            _UNENDED.where(JobRow.state != "queued").order_by(JobRow.handed_over, JobRow.slot)
+        )
+        waiting = await self.connections.rows_at_last(
+            _UNENDED.where(JobRow.state == "queued").order_by(JobRow.number)
+        )
+        return Backlog(waiting=tuple(await _restored(waiting)), dispatched=await _batches(begun))
 
     async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
-        """See `JobStore`. Waits out a database that is away."""
+        """Waits out a database that is away."""
         found: dict[str, dict[str, Learned]] = {}
-        for row in await self._connections.read_at_last(_all_learned):
+        for row in await self.connections.rows_at_last(select(LearnedRow.__table__)):
             found.setdefault(row.engine, {})[row.model] = Learned(
                 version=row.version,
                 rows=row.row_limit,
@@ -166,7 +169,6 @@ class JobJournal:
         return found
 
     async def learn(self, engine: str, model: str, learned: Learned) -> None:
-        """See `JobStore`."""
         values = {
             "engine": storable(engine, 300),
             "model": storable(model, 100),
@@ -176,37 +178,14 @@ class JobJournal:
             "patience": learned.patience,
             "why_alone": None if learned.why_alone is None else storable(learned.why_alone, 500),
         }
-        await self._writer.execute((_PUT_LEARNED, values))
+        await self.writer.execute((_PUT_LEARNED, values))
 
     async def give_back_numbers(self) -> None:
-        """At a clean end: let the next process go on with the first number that was not given."""
+        """At a clean end: let the next process continue with the first number that was not used."""
         used, reserved = self._next_number - 1, self._last_number
         if used < reserved:
             self._next_number, self._last_number = 1, 0
-            await self._writer.execute((_GIVE_BACK, {"used": used, "reserved": reserved}), patience=1.0)
-
-    async def _end(self, turn: Delivered | Failed | Cancelled) -> None:
-        job = turn.job
-        picture = turn.picture if isinstance(turn, Delivered) else None
-        change = [
-            Rows(rank=3, statement=_TURN, parameters=[{**_turn_values(turn), "ended_at": self._unix()}])
-        ]
-        if isinstance(turn, Delivered) and turn.receipt.where == "kept" and picture is not None:
-            change.append(self._shelf.keeping(job, picture))
-        if not isinstance(turn, Delivered):
-            change.append(_to_be_told(job))
-        if not self._keep_sources:
-            change.extend(_source_drops(source.key for source in job.request.sources))
-        await self._writer.write(change)
-        if isinstance(turn, Delivered) and turn.receipt.where != "kept" and picture is not None:
-            self._shelf.offer(job, picture)
-
-    def _source_values(self, sources: Mapping[str, bytes]) -> list[dict[str, object]]:
-        now = self._unix()
-        return [
-            {"key": key, "size": len(data), "stored_at": now, "data": bytes(data)}
-            for key, data in sources.items()
-        ]
+            await self.writer.execute((_GIVE_BACK, {"used": used, "reserved": reserved}), patience=1.0)
 
     def _dispatch_values(self, turn: Dispatched) -> list[dict[str, object]]:
         # Grows also when the wall clock is set back.
@@ -226,6 +205,33 @@ class JobJournal:
             for index, job in enumerate(turn.batch.jobs)
         ]
 
+    def _turn_values(self, turn: Requeued | Finished | Delivered | Failed | Cancelled) -> dict[str, object]:
+        values = {**_NOTHING, "id": turn.job.id}
+        if isinstance(turn, Requeued):
+            return values | {"state": "queued", "attempts": turn.job.attempts}
+        if isinstance(turn, Finished):
+            return values | {
+                "state": "finished",
+                "engine": storable(turn.report.engine, 300),
+                "batch_size": turn.report.batch_size,
+                "run_started_at": turn.report.started_at,
+                "run_ended_at": turn.report.ended_at,
+            }
+        values["ended_at"] = self.unix()
+        if isinstance(turn, Cancelled):
+            return values | {"state": "cancelled"}
+        if isinstance(turn, Failed):
+            reason = storable(turn.error.reason, 500)
+            return values | {"state": "failed", "error_key": turn.error.message_key, "error_reason": reason}
+        receipt = turn.receipt
+        return values | {
+            "state": "kept" if receipt.where == "kept" else "delivered",
+            "posted_in": receipt.channel_id,
+            "message_id": receipt.message_id,
+            "width": receipt.size and receipt.size.width,
+            "height": receipt.size and receipt.size.height,
+        }
+
 
 _NOTHING: dict[str, object] = dict.fromkeys(("state", *_TURN_COLUMNS))
 
@@ -244,96 +250,40 @@ def _job_values(job: Job) -> dict[str, object]:
     }
 
 
-def _turn_values(turn: Requeued | Finished | Delivered | Failed | Cancelled) -> dict[str, object]:
-    values = {**_NOTHING, "id": turn.job.id}
-    if isinstance(turn, Requeued):
-        values.update(state="queued", attempts=turn.job.attempts)
-    elif isinstance(turn, Finished):
-        values.update(
-            state="finished",
-            engine=storable(turn.report.engine, 300),
-            batch_size=turn.report.batch_size,
-            run_started_at=turn.report.started_at,
-            run_ended_at=turn.report.ended_at,
-        )
-    elif isinstance(turn, Delivered):
-        receipt = turn.receipt
-        state = "kept" if receipt.where == "kept" else "delivered"
-        values.update(state=state, posted_in=receipt.channel_id, message_id=receipt.message_id)
-        if receipt.size is not None:
-            values.update(width=receipt.size.width, height=receipt.size.height)
-    elif isinstance(turn, Failed):
-        values.update(
-            state="failed", error_key=turn.error.message_key, error_reason=storable(turn.error.reason, 500)
-        )
-    else:
-        values.update(state="cancelled")
-    return values
-
-
 def _to_be_told(job: Job) -> Rows:
-    """Its owner is to hear of its end, also if this process dies before it can say so."""
+    """Its owner will be told that it ended, even if this process dies before it can do so."""
     place = {"job_id": job.id, "channel_id": job.request.channel_id, "message_id": 0}
     return Rows(rank=4, statement=_INSERT_STATUS, parameters=[place])
 
 
-def _source_drops(keys: Iterable[str]) -> list[Rows]:
-    """Remove these sources, but for what an active job needs."""
-    parameters = [{"key": key} for key in dict.fromkeys(keys)]
-    return [Rows(rank=6, statement=_DROP_SOURCE, parameters=parameters)] if parameters else []
-
-
-def _reserve(count: int) -> Callable[[Connection], Any]:
-    def change(connection: Connection) -> int:
-        connection.execute(_RESERVE, {"count": count})
-        return int((connection.execute(_RESERVED)).scalar_one())
-
-    return change
-
-
-async def _unended(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The rows of the jobs that wait, in their order, and of those that were given to an engine."""
-    columns = (
-        JobRow.id, JobRow.number, JobRow.state, JobRow.request, JobRow.key, JobRow.attempts,
-        JobRow.queued_at, JobRow.engine, JobRow.batch_id, JobRow.slot,
-        JobRow.run_ended_at,
-    )  # fmt: skip
-    unended = select(*columns).where(JobRow.ended_at.is_(None))
-    waiting = await connection.execute(unended.where(JobRow.state == "queued").order_by(JobRow.number))
-    begun = await connection.execute(
-        unended.where(JobRow.state != "queued").order_by(JobRow.handed_over, JobRow.slot)
-    )
-    return waiting.all(), begun.all()
-
-
-async def _all_learned(connection: AsyncConnection) -> Sequence[Any]:
-    return (await connection.execute(select(LearnedRow.__table__))).all()
-
-
-async def _restored(rows: Sequence[Any]) -> Any:
+async def _restored(rows: Sequence[Any]) -> list[Job]:
     """The rows' jobs; lets others run now and then, since there may be many thousands."""
-    for place, row in enumerate(rows):
-        if place % 500 == 499:
+    jobs: list[Job] = []
+    for row in rows:
+        if len(jobs) % 500 == 499:
             await asyncio.sleep(0)
-        yield Job(
+        job = Job(
             id=JobId(row.id),
             number=row.number,
             request=request_from_text(row.request),
             key=key_from_text(row.key),
             queued_at=row.queued_at,
             attempts=row.attempts,
-            # Once a picture was there it may have been posted, also if the job waits again since.
+            # Once there was a picture it may have been posted, even if the job waits again since.
             maybe_posted=row.run_ended_at is not None,
         )
+        jobs.append(job)
+    return jobs
 
 
 async def _batches(rows: Sequence[Any]) -> dict[str, tuple[Batch, ...]]:
+    """The batches by engine; each holds those of its jobs that have not ended, in order of their slots."""
     members: dict[tuple[str, str], list[tuple[Job, int]]] = {}
-    restored = [job async for job in _restored(rows)]
-    for row, job in zip(rows, restored, strict=True):
+    for row, job in zip(rows, await _restored(rows), strict=True):
         members.setdefault((row.engine, row.batch_id), []).append((job, row.slot))
-    batches: dict[str, list[Batch]] = {}
+    batches: dict[str, tuple[Batch, ...]] = {}
     for (engine, batch_id), placed in members.items():
         jobs, slots = zip(*placed, strict=True)
-        batches.setdefault(engine, []).append(Batch(id=batch_id, key=jobs[0].key, jobs=jobs, rows=slots))
-    return {engine: tuple(listed) for engine, listed in batches.items()}
+        batch = Batch(id=batch_id, key=jobs[0].key, jobs=jobs, rows=slots)
+        batches[engine] = (*batches.get(engine, ()), batch)
+    return batches

@@ -1,9 +1,9 @@
-"""Stored pictures: each person's last one, and those that could be posted nowhere.
+"""Stored pictures: each person's last one, and those that could not be posted anywhere.
 
-The last picture is kept as bytes, since a message reference alone is gone with the session's channel
-(closed after half an hour without use). It is stored after its delivery, in the background, the newest
-of each person only, and at a pace that leaves the disk to the journal; until then, and if the process
-dies before, the job's message reference serves.
+The last picture is kept as bytes, because the message goes away with the session's channel, which is closed
+after half an hour without use. It is stored in the background after its delivery, only the newest of each
+person, and slowly enough to leave the disk to the journal. Until then, and if the process dies before, the
+job's message is used.
 """
 
 from __future__ import annotations
@@ -12,49 +12,42 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, text
 
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import Job, JobId, Picture, Size
-from modules.utils.database.connections import Connections
 from modules.utils.database.models import PictureRow
 from modules.utils.database.statements import upsert
-from modules.utils.database.writer import GroupWriter, Rows
+from modules.utils.database.stores.store import Store
+from modules.utils.database.writer import Rows
 
 log = logging.getLogger(__name__)
 
 PENDING_LIMIT = 24
-"""Most pictures that wait in memory to be stored; beyond it the oldest is not stored."""
+"""So many pictures may wait in memory to be stored; if there are more, the oldest is dropped."""
 
 SHARE_OF_TIME = 0.2
-"""Part of the time that storing last pictures may take."""
+"""The part of the time that may be spent on storing last pictures."""
 
 _PUT = upsert(PictureRow)
+_PICTURE = select(PictureRow.data, PictureRow.media_type, PictureRow.width, PictureRow.height)
 _JOB_IS_THERE = text("SELECT 1 FROM jobs WHERE id = :id AND state IN ('delivered', 'kept')")
 
 
-class PictureShelf:
-    """Keeps the bytes of pictures, and gives them back."""
+@dataclass(kw_only=True)
+class PictureShelf(Store):
+    """Keeps the bytes of pictures, and gives them back. ``stored`` is called with the size of each."""
 
-    def __init__(
-        self,
-        *,
-        writer: GroupWriter,
-        connections: Connections,
-        unix: Callable[[], float],
-        stored: Callable[[int], None],
-    ) -> None:
-        self._writer = writer
-        self._connections = connections
-        self._unix = unix
-        self._stored = stored
-        self._pending: dict[int, tuple[Job, Picture]] = {}
-        self._wake = asyncio.Event()
+    unix: Callable[[], float]
+    stored: Callable[[int], None]
+    _pending: dict[int, tuple[Job, Picture]] = field(default_factory=dict, init=False)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def offer(self, job: Job, picture: Picture) -> None:
-        """``picture`` is its owner's last one now; it is stored when there is time."""
+        """``picture`` is now its owner's last one; it is stored when there is time."""
         user = job.request.user_id
         self._pending.pop(user, None)
         self._pending[user] = (job, picture)
@@ -63,25 +56,24 @@ class PictureShelf:
         self._wake.set()
 
     def keeping(self, job: Job, picture: Picture) -> Rows:
-        """The rows that keep a picture that could be posted nowhere."""
+        """The rows that keep a picture that could not be posted anywhere."""
         return Rows(rank=4, statement=_PUT, parameters=[self._values(job, picture, kept=True)])
 
     def withdraw(self, *, user_id: int | None = None, job_id: JobId | None = None) -> None:
-        """Forget what is not stored yet: of one person, or of one job."""
+        """Forget a picture that is not stored yet: of this person, or of this job."""
         for user, (job, _) in list(self._pending.items()):
             if user == user_id or job.id == job_id:
                 del self._pending[user]
 
     async def picture(self, job_id: JobId) -> Picture | None:
-        """The stored picture of a job, or None. Raises `StoreUnavailable`."""
+        """The stored picture of a job, or None."""
         for job, picture in self._pending.values():
             if job.id == job_id:
                 return picture
-        columns = (PictureRow.data, PictureRow.media_type, PictureRow.width, PictureRow.height)
-        async with self._connections.reading() as connection:
-            found = await connection.execute(select(*columns).where(PictureRow.job_id == job_id))
-            row = found.one_or_none()
-        return None if row is None else _picture(row)
+        for row in await self.connections.rows(_PICTURE.where(PictureRow.job_id == job_id)):
+            size = Size(width=row.width, height=row.height)
+            return Picture(data=bytes(row.data), media_type=row.media_type, size=size)
+        return None
 
     async def run(self) -> None:
         """Store what is offered, until cancelled."""
@@ -94,8 +86,8 @@ class PictureShelf:
             job, picture = self._pending[user]
             started = time.monotonic()
             try:
-                await self._writer.write(self._storing(job, picture), patience=60.0)
-                self._stored(len(picture.data))
+                await self.writer.write(self._storing(job, picture), patience=60.0)
+                self.stored(len(picture.data))
             except StoreError as error:
                 log.warning("The last picture of a user was not stored: %s", error)
             if self._pending.get(user, (None,))[0] is job:
@@ -106,12 +98,10 @@ class PictureShelf:
         values = self._values(job, picture, kept=False)
 
         def change(connection: Connection) -> None:
-            if (connection.execute(_JOB_IS_THERE, {"id": job.id})).scalar() is None:
+            if connection.execute(_JOB_IS_THERE, {"id": job.id}).scalar() is None:
                 return  # deleted or forgotten meanwhile
-            older = delete(PictureRow).where(
-                PictureRow.user_id == job.request.user_id, PictureRow.kept.is_(False)
-            )
-            connection.execute(older)
+            theirs = PictureRow.user_id == job.request.user_id
+            connection.execute(delete(PictureRow).where(theirs, PictureRow.kept.is_(False)))
             connection.execute(_PUT, values)
 
         return change
@@ -125,12 +115,6 @@ class PictureShelf:
             "width": picture.size.width,
             "height": picture.size.height,
             "size": len(picture.data),
-            "stored_at": self._unix(),
+            "stored_at": self.unix(),
             "data": picture.data,
         }
-
-
-def _picture(row: Any) -> Picture:
-    return Picture(
-        data=bytes(row.data), media_type=row.media_type, size=Size(width=row.width, height=row.height)
-    )

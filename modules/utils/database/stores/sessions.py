@@ -1,4 +1,4 @@
-"""Whose private channel is which."""
+"""Who has which private channel."""
 
 from __future__ import annotations
 
@@ -7,28 +7,16 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from modules.utils.database.connections import Connections
 from modules.utils.database.models import SessionRow
 from modules.utils.database.rows import SessionRecord
 from modules.utils.database.statements import upsert
-from modules.utils.database.writer import GroupWriter
+from modules.utils.database.stores.store import Store
 
-_COLUMNS = (
-    SessionRow.guild_id,
-    SessionRow.user_id,
-    SessionRow.channel_id,
-    SessionRow.last_used_at,
-    SessionRow.warned,
-)
 _PUT = upsert(SessionRow)
 
 
-class SessionStore:
-    """Sessions by guild and user. Methods raise `StoreUnavailable` when the database is away too long."""
-
-    def __init__(self, *, writer: GroupWriter, connections: Connections) -> None:
-        self._writer = writer
-        self._connections = connections
+class SessionStore(Store):
+    """Sessions by guild and user."""
 
     async def get(self, guild_id: int, user_id: int) -> SessionRecord | None:
         """The person's session in this guild."""
@@ -45,22 +33,20 @@ class SessionStore:
         return await self._find(SessionRow.guild_id == guild_id)
 
     async def put(self, record: SessionRecord) -> None:
-        """Note a session, replacing the person's former one."""
-        await self._writer.execute((_PUT, asdict(record)))
+        """Remember a session in place of the person's former one."""
+        await self.writer.execute((_PUT, asdict(record)))
 
     async def touch(self, guild_id: int, user_id: int, at: float) -> None:
-        """The session was used at ``at`` (Unix seconds): it is not about to be closed any more."""
+        """The session was used at ``at`` (Unix seconds), so it will not be closed soon."""
         change = update(SessionRow).where(SessionRow.guild_id == guild_id, SessionRow.user_id == user_id)
-        await self._writer.execute(change.values(last_used_at=at, warned=False))
+        await self.writer.execute(change.values(last_used_at=at, warned=False))
 
     async def remove(self, guild_id: int, user_id: int) -> None:
         """The session is over."""
-        await self._writer.execute(
+        await self.writer.execute(
             delete(SessionRow).where(SessionRow.guild_id == guild_id, SessionRow.user_id == user_id)
         )
 
     async def _find(self, *conditions: Any) -> list[SessionRecord]:
-        query = select(*_COLUMNS).where(*conditions).order_by(SessionRow.last_used_at)
-        async with self._connections.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return [SessionRecord(**row._mapping) for row in rows]
+        query = select(SessionRow.__table__).where(*conditions).order_by(SessionRow.last_used_at)
+        return [SessionRecord(**row._mapping) for row in await self.connections.rows(query)]

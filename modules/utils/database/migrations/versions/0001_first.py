@@ -7,18 +7,10 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """Create everything, and the two rows that always exist."""
-    _create_job_tables()
-    _create_people_tables()
-    _create_bookkeeping_tables()
-
-
-def _create_job_tables() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -71,9 +63,6 @@ def _create_job_tables() -> None:
         sa.Column("data", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_pictures_user_id", "pictures", ["user_id"])
-
-
-def _create_people_tables() -> None:
     op.create_table(
         "sessions",
         sa.Column("guild_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -106,9 +95,6 @@ def _create_people_tables() -> None:
         sa.Column("day", sa.String(10), primary_key=True),
         sa.Column("used", sa.BigInteger, nullable=False),
     )
-
-
-def _create_bookkeeping_tables() -> None:
     op.create_table(
         "facts",
         sa.Column("key", sa.String(100), primary_key=True),
