@@ -90,6 +90,7 @@ class ComfyEngine:
             cautious=report.cautious,
             versions=report.versions,
             notes=report.notes,
+            missing_files=report.missing_files,
         )
 
     async def _learn_table(self, learn: Callable[[str, Mapping[str, JSON]], Awaitable[None]]) -> None:

@@ -42,13 +42,15 @@ class Capabilities:
     ``batch_limits`` maps each model the server can run to the most rows it can take in one run; of those
     in ``cautious`` nobody knows how many fit, so they begin with one. ``versions`` names, for each model,
     what its runs depend on (template, node pack, server): what they taught holds for that version.
-    ``notes`` are sentences for the operator (what is missing and the mend).
+    ``notes`` are sentences for the operator (what is missing and the mend); ``missing_files`` the model
+    files that models lack there, each with the command that fetches it (empty: nobody says from where).
     """
 
     batch_limits: Mapping[str, int]
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

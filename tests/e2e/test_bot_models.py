@@ -127,6 +127,25 @@ async def test_what_waits_and_what_runs_is_made_with_the_graph_it_was_accepted_w
         await here.stand.until(lambda: "z-image" not in here.stand.product.model_folder.templates)
 
 
+async def test_administrators_are_told_which_files_are_missing_and_how_to_fetch_them(tmp_path: Path) -> None:
+    async with live(tmp_path) as here:
+        graph = (FLUJOS / "z-image.json").read_text(encoding="utf-8")
+        for name, text in {
+            "dream.json": graph.replace("z-image-turbo-Q5_K_M.gguf", "nightfall.gguf"),
+            "dream.toml": "[[downloads]]\nname = 'nightfall.gguf'\nfolder = 'unet'\n"
+            "url = 'https://example.org/nightfall.gguf'\n",
+        }.items():
+            (here.flujos / name).write_text(text, encoding="utf-8")
+        await here.stand.until(lambda: bool(here.stand.product.fleet.engines()[0].missing_files))
+        admin = await here.stand.person("admin")
+        line = "curl -fgL --create-dirs -o ComfyUI/models/unet/nightfall.gguf 'https://example.org/nightfall.gguf'"
+        for locale, words in (("en-US", "Missing model file: nightfall.gguf"), ("es-ES", "Falta un archivo")):
+            await admin.set_locale(locale)
+            told = (await (await admin.command("admin gpus", here.stand.general)).reply())["content"]
+            assert words in told
+            assert f"```sh\n{line}\n```" in told
+
+
 async def test_reload_tells_administrators_what_has_changed(tmp_path: Path) -> None:
     async with live(tmp_path) as here:
         admin = await here.stand.person("admin")

@@ -62,8 +62,9 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
     return Finding(level="hint", what=what, mend=_COPY)
 
 
-def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool) -> Finding:
-    """A node or a file that the server has not. ``models``: those that need it, and their workflow files."""
+def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool, fetch: str) -> Finding:
+    """A node or a file that the server has not. ``models``: those that need it, and their workflow files;
+    ``fetch``: the command that fetches it, if known."""
     cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(models)}"
     files = " and ".join(f"flujos/{file}" for file in models.values())
     if lack.folder:
@@ -74,9 +75,13 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
     else:
         what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
         mend = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
-        if not lack.is_file:
+        if fetch:
+            near = did_you_mean(lack.value, lack.options).removeprefix("; ")
+            mend = f"{near} Else fetch it" if near else "fetch it"
+            mend += ", in the folder that has ComfyUI in it, by"
+        elif not lack.is_file:
             mend = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
-    return Finding(level="fault" if fatal else "hint", what=what, mend=mend)
+    return Finding(level="fault" if fatal else "hint", what=what, mend=mend, detail=fetch)
 
 
 def _origin(class_type: str) -> str:

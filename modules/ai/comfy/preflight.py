@@ -33,7 +33,7 @@ class ServerReport:
     of it; those in ``fused`` run fused, the others one by one on stock nodes. ``pack``: the node pack is
     there. Of the models in ``cautious`` nobody knows how many rows fit. ``versions`` names what the runs of
     each model depend on: template, node pack, server. ``spellings`` are the server's own of the files that
-    the graphs write with other separators."""
+    the graphs write with other separators. ``missing_files``: as in `Capabilities`."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int]
@@ -42,6 +42,7 @@ class ServerReport:
     cautious: frozenset[str]
     versions: Mapping[str, str]
     spellings: Mapping[Choice, str]
+    missing_files: Mapping[str, str]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -102,6 +103,12 @@ async def inspect(
         cautious=cautious,
         versions=versions,
         spellings=spellings,
+        missing_files={
+            lack.value: _fetch_line(lack, [templates[name]])
+            for name, pair in needs.items()
+            for lack in pair[1]
+            if lack.is_file and not lack.folder
+        },
     )
 
 
@@ -258,7 +265,14 @@ def _about_lacks(
     for lack, names in needed_by.items():
         fatal = any(name not in limits for name in names)
         shown = {templates[name].name: templates[name].workflow_file for name in names}
-        yield findings.about_lack(client.name, lack, shown, fatal=fatal)
+        fetch = _fetch_line(lack, [templates[name] for name in names])
+        yield findings.about_lack(client.name, lack, shown, fatal=fatal, fetch=fetch)
+
+
+def _fetch_line(lack: Lack, templates: Iterable[WorkflowTemplate]) -> str:
+    """The command that fetches a missing file, empty if none of the models that need it says from where."""
+    lines = (template.fetch_line(lack.value) for template in templates) if lack.is_file else ()
+    return next(filter(None, lines), "")
 
 
 def _system(stats: Mapping[str, JSON], name: str) -> JSON:

@@ -121,7 +121,8 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
     try:
         written = read_fields(_text(card_file)) if has_card else {}
         table = bundled_table() if table is None else table
-        raw = read_workflow(file, table).graph
+        workflow = read_workflow(file, table)
+        raw = workflow.graph
         if is_whole(written):
             card, graph, notes = _as_written(raw, table, written)
         else:
@@ -141,6 +142,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
         graph=used,
         source_megapixels=scale.megapixels if scale else None,
         file=file.name,
+        downloads=(*card.downloads, *workflow.downloads),
     )
     return LoadedModel(template=template, derived=not is_whole(written), notes=notes)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from modules.ai.workflows.cards import ModelCard
+from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.graph import Graph, write_graph
 from modules.ai.workflows.node_table import FILE_ENDINGS
 from modules.queue_manager.jobs import ModelOffer
@@ -23,6 +24,7 @@ class WorkflowTemplate:
     source_megapixels: float | None = None
     version: str = ""
     file: str = ""
+    downloads: tuple[ModelDownload, ...] = ()
 
     @property
     def workflow_file(self) -> str:
@@ -33,6 +35,14 @@ class WorkflowTemplate:
     def card_file(self) -> str:
         """The name of its card's file, which may not be there."""
         return f"{self.workflow_file.rpartition('.')[0]}.toml"
+
+    def fetch_line(self, file: str) -> str:
+        """The command that fetches a model file of the graph, empty if nobody says clearly from where."""
+        path = file.replace("\\", "/")
+        name = path.rpartition("/")[2]
+        named = (download for download in self.downloads if download.name.rpartition("/")[2] == name)
+        lines = {replace(download, name=path).fetch_line for download in named}
+        return lines.pop() if len(lines) == 1 else ""
 
     @property
     def id(self) -> str:

@@ -136,7 +136,7 @@ class Administration:
 
     async def gpus(self, person: Requester) -> str:
         """A line or more for each GPU, as many as fit."""
-        return self._gpus(person.locale, TEXT_LIMIT)
+        return self._gpus(person.locale, TEXT_LIMIT, with_downloads=True)
 
     async def status(self, person: Requester) -> Report:
         """The queue, the GPUs, Discord and the check in one embed, with a chart if there is a GPU."""
@@ -197,7 +197,7 @@ class Administration:
                     locale, "admin-status-check-area", area=section.title, hint=hint, fault=fault
                 )
 
-    def _gpus(self, locale: str, limit: int) -> str:
+    def _gpus(self, locale: str, limit: int, *, with_downloads: bool = False) -> str:
         lines = []
         for engine in self.fleet.engines()[:GPUS_SHOWN]:
             lines.append(
@@ -214,6 +214,9 @@ class Administration:
             if engine.models:
                 labels = [offer.label for offer in self.queue.offers if offer.id in engine.models]
                 lines.append("-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels)))
+            for name, fetch in engine.missing_files.items() if with_downloads else ():
+                missing = self._text(locale, "admin-gpu-missing", name=quoted(name, 100))
+                lines.append(f"-# {missing}\n```sh\n{fetch}\n```" if fetch else f"-# {missing}")
             if self._reads_english(locale):
                 lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
             elif engine.notes:

@@ -385,6 +385,7 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s each
     } · busy { $share }%
 admin-gpu-models = Models: { $models }
+admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }
 admin-no-gpus = No GPU is configured.
 admin-limits-everybody = Everyone: { $jobs } at once, { $daily ->

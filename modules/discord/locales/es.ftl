@@ -388,6 +388,7 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s cada una
     } · ocupada { $share } %
 admin-gpu-models = Modelos: { $models }
+admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }
 admin-no-gpus = No hay ninguna GPU configurada.
 admin-limits-everybody = Todos: { $jobs } a la vez, { $daily ->

@@ -78,6 +78,7 @@ class EngineRegistry:
         engine_state.limits.tell(
             capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
         )
+        engine_state.missing_files = capabilities.missing_files
         if capabilities.notes != engine_state.notes:
             engine_state.notes = capabilities.notes
             for note in capabilities.notes:

@@ -111,6 +111,7 @@ class Fleet:
             busy_seconds=engine_state.busy_seconds,
             models=engine_state.limits.models(),
             notes=(*engine_state.notes, *engine_state.limits.notes()),
+            missing_files=engine_state.missing_files,
             last_error=engine_state.last_error,
         )
 
