@@ -32,18 +32,24 @@ def reduced(table: Mapping[str, JSON]) -> dict[str, dict[str, JSON]]:
 def _entry(entry: Mapping[str, JSON]) -> dict[str, JSON]:
     given, outputs = entry.get("input"), entry.get("output")
     groups = given if isinstance(given, dict) else {}
-    named = {
-        group: groups[group] for group in ("required", "optional") if isinstance(groups.get(group), dict)
-    }
     return {
         "input": {
-            group: {key: _spec(spec) for key, spec in named.get(group, {}).items()}
+            group: {key: _spec(spec) for key, spec in _in_order(groups.get(group), group, entry)}
             for group in ("required", "optional")
         },
         "output": outputs if isinstance(outputs, list) else [],
         "output_node": entry.get("output_node") is True,
         "display_name": entry.get("display_name"),
     }
+
+
+def _in_order(specs: JSON, group: str, entry: Mapping[str, JSON]) -> list[tuple[str, JSON]]:
+    """The inputs of a group in the order of their widgets in a file."""
+    orders = entry.get("input_order")
+    order = orders.get(group) if isinstance(orders, dict) else None
+    named: dict[str, JSON] = specs if isinstance(specs, dict) else {}
+    first = [key for key in order if isinstance(key, str) and key in named] if isinstance(order, list) else []
+    return [(key, named[key]) for key in dict.fromkeys([*first, *named])]
 
 
 def _spec(value: JSON) -> JSON:

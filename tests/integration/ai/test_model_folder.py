@@ -276,3 +276,12 @@ def _in_editors_format() -> str:
         [9, 6, 0, 7, 0, "IMAGE"],
     ]
     return json.dumps({"nodes": nodes, "links": links, "version": 0.4, "last_node_id": 7, "last_link_id": 9})
+
+
+def test_inputs_are_kept_in_the_order_of_their_widgets() -> None:
+    entry = {
+        "input": {"required": {"b": ["INT"], "a": ["INT"], "c": ["INT"]}},
+        "input_order": {"required": ["c", "a"]},
+    }
+    kept = reduced({"Node": {**entry, "output": []}})
+    assert list(unpacked(packed(kept))["Node"]["input"]["required"]) == ["c", "a", "b"]  # type: ignore[index]
