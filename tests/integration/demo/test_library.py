@@ -31,6 +31,7 @@ def test_every_workflow_is_in_order_described_in_both_languages_and_can_be_fetch
     assert faults == []
     assert list(models) == NAMES
     assert len(NAMES) >= 10
+    assert not {file.stem for file in LIBRARY.parent.glob("*.json")} & set(NAMES)
     for model in models.values():
         card, template = model.template.card, model.template
         assert model.derived
