@@ -7,6 +7,7 @@ import random
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,7 +21,7 @@ from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest, SourceImage
 from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
-from tests.real_comfy.graphs import FAMILIES, FLUX1, KLEIN, Family, ImageRequest, Settings, stock
+from tests.real_comfy.graphs import FAMILIES, FLUX1, KLEIN, ZIMAGE, Family, ImageRequest, Settings, stock
 
 PROMPTS = ("fox", "an owl under northern light in deep snow", "elk " * 70, "")
 FOLDER = Path(__file__).parents[2] / "flujos"
@@ -75,6 +76,48 @@ async def test_an_authors_own_graph_fuses_by_the_card_that_is_derived(
         for i, prompt in enumerate(PROMPTS)
     ]
     await compare(comfy, template, people, [[]] * len(people))
+
+
+async def test_a_folded_graph_paints_what_its_author_drew(comfy: Comfy) -> None:
+    """Switches, numbers, sizes and joined texts: worked out beforehand or, as drawn, by the server."""
+    settings = Settings(family=ZIMAGE, width=192, height=160)
+    drawn = stock(settings, ImageRequest(prompt="", seed=5, key=uuid.uuid4().hex))
+    del drawn["latents"]
+    drawn |= {
+        "trigger": value("PrimitiveString", "oil on canvas, "),
+        "prompt": {**value("PrimitiveStringMultiline", "a {animal} in snow"), "_meta": {"title": "Prompt"}},
+        "animal": nodes("StringReplace", string=["prompt", 0], find="{animal}", replace="fox"),
+        "joined": nodes("StringConcatenate", string_a=["trigger", 0], string_b=["animal", 0], delimiter=""),
+        "text": nodes("PreviewAny", source=["joined", 0]),
+        "side": value("PrimitiveInt", 199),
+        "across": nodes("ComfyMathExpression", **{"expression": "a & -16", "values.a": ["side", 0]}),
+        "fast": value("PrimitiveBoolean", True),
+        "steps": nodes("ComfySwitchNode", switch=["fast", 0], on_false=["side", 0], on_true=["few", 0]),
+        "few": value("PrimitiveInt", 2),
+    }
+    drawn["positive"]["inputs"]["text"] = ["text", 0]
+    drawn["latent"]["inputs"]["width"] = ["across", 1]
+    drawn["sampled"]["inputs"]["steps"] = ["steps", 0]
+    derived = derive(read_graph(drawn), bundled_table(), {}, label="mine")
+    card = read_card(derived.fields)
+    assert (card.steps, str(card.default_size)) == (2, "192×160")
+    gone = {"trigger", "text", "side", "across", "fast", "steps", "few"}
+    assert set(derived.graph) == set(drawn) - gone
+    template = WorkflowTemplate(name="mine", card=card, graph=derived.graph)
+    request = replace(example(template), prompt="a {animal} in snow", seed=5)
+    alone = plain(template, request, key=uuid.uuid4().hex, source_names=[])
+    outputs = await comfy.run(write_graph(alone.graph))
+    ours = await comfy.view(outputs[alone.places[0].node]["images"][0])
+    outputs = await comfy.run(drawn)
+    assert pixels(ours) == pixels(await comfy.view(outputs["save"]["images"][0]))
+
+
+def nodes(class_type: str, **inputs: object) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def value(class_type: str, content: object) -> dict[str, Any]:
+    return nodes(class_type, value=content)
 
 
 async def compare(

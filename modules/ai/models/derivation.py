@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from modules.ai.models.drawing import Drawing, Underivable
-from modules.ai.models.pictures import is_upscaler, output_of, refuse_frames, sources_of, upscale_of
+from modules.ai.models.pictures import is_upscaler, output_of, refuse_videos, sources_of, upscale_of
 from modules.ai.models.prompts import negative_places, prompt_places
 from modules.ai.models.sampling import guided, samplers_of, seed_places, steps_of
 from modules.ai.models.sizes import batch_places, sizes_of
 from modules.ai.workflows.cards import BadCard, Role, written_kind, written_places
-from modules.ai.workflows.folding import folded
+from modules.ai.workflows.folding import SHOWING, folded
 from modules.ai.workflows.graph import Graph, Node, NodeInput
 from modules.ai.workflows.node_table import Table
-
-_SHOWING = frozenset({"PreviewAny", "SaveText"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +56,7 @@ def _texts(graph: Graph, table: Table) -> set[str]:
     return {
         node_id
         for node_id, node in graph.items()
-        if (table.get(node.class_type) or {}).get("output") == ["STRING"] and node.class_type not in _SHOWING
+        if (table.get(node.class_type) or {}).get("output") == ["STRING"] and node.class_type not in SHOWING
     }
 
 
@@ -98,7 +96,7 @@ class _Card:
 
     def read_pictures(self) -> None:
         """The kind, the pictures that people give, the sizes that they may choose."""
-        refuse_frames(self.drawing, self.notes)
+        refuse_videos(self.drawing, self.notes)
         given, least = sources_of(self.drawing, self.notes)
         sources = self.roles.get("sources", given)
         kind = self.fields["kind"] = self._kind or self._told_kind(given=bool(sources))

@@ -79,7 +79,7 @@ def _painted(graph: Graph, place: NodeInput) -> str:
     return node_id
 
 
-def refuse_frames(drawing: Drawing, notes: list[str]) -> None:
+def refuse_videos(drawing: Drawing, notes: list[str]) -> None:
     """Raise `Underivable` if the picture is one of the many of a video; note where several are made."""
     if any(drawing.node(node_id).class_type in _CUT for node_id in drawing.order):
         return
@@ -95,6 +95,7 @@ def refuse_frames(drawing: Drawing, notes: list[str]) -> None:
 
 # ── the pictures that people give ───────────────────────────────────────────────────────────────
 
+_PICTURES = ("IMAGE", "COMFY_MATCHTYPE_V3")
 _STYLING = frozenset({"CLIPVisionEncode", "IPAdapter", "IPAdapterAdvanced", "ReduxAdvanced"})
 
 
@@ -136,7 +137,7 @@ def _rank(drawing: Drawing, node_id: str) -> int:
             found = re.search(r"image_?(\d+)$", place.input)
             if found:
                 return int(found[1])
-            if place.node not in seen and "IMAGE" in [*drawing.outputs(place.node), "IMAGE"][:1]:
+            if place.node not in seen and (drawing.outputs(place.node) or ["IMAGE"])[0] in _PICTURES:
                 seen.add(place.node)
                 todo.append(place.node)
     return 0
@@ -205,7 +206,7 @@ def upscale_of(drawing: Drawing) -> float:
                 f"not known: write upscale, or kind and roles"
             )
         factor, link = factor * by, drawing.node(link.node).inputs.get(name)
-    if factor <= 1:
+    if factor <= 1 or not isinstance(link, Link):
         raise Underivable("it reads no words, and makes no larger picture: write kind and roles")
     return factor
 

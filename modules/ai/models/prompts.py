@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from modules.ai.models.drawing import Drawing, Underivable
-from modules.ai.models.sampling import draws_noise, sides
+from modules.ai.models.sampling import Side, conditioning_of, draws_noise
 from modules.ai.workflows.graph import Link, NodeInput
-
-Side = Literal["positive", "negative"]
 
 _UNREAD = frozenset({"ConditioningZeroOut"})
 """Their output holds nothing of the text."""
@@ -26,11 +23,15 @@ _PERSONS = re.compile(r"prompt|user|subject|description", re.IGNORECASE)
 """What authors call the texts that stay, and those that change."""
 
 _AUTHORS_WORDS = re.compile(
-    r"\bstyle\b|masterpiece|(best|high) quality|score_\d|\b[48]k\b|<lora|^\s*you are\b", re.IGNORECASE
+    r"\bstyle\b|masterpiece|(best|high) quality|score_\d|\b[48]k\b|<lora|^\s*you are\b|\{\w*prompt\w*\}",
+    re.IGNORECASE,
 )
 """Words of texts that authors put before or behind a prompt."""
 
-_FILLED = {"StringReplace": ("replace",), "TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
+_LONGEST_ADDITION = 200
+"""Characters of a text that may stay beside a person's unasked: a longer one describes a picture itself."""
+
+_FILLED = {"TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
 """The inputs of a text node that a person's words may come from, where not all may be."""
 
 _CARRYING = ("STRING", "COMFY_MATCHTYPE_V3", "*", "")
@@ -49,8 +50,10 @@ def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -
     if len(chosen) < 2 or _one_text(drawing, chosen) or _one_picture(drawing, found):
         return chosen
     told = [place for place in chosen if _is_titled(drawing, place)]
-    if len(told) == 1:
-        return told
+    filled = [place for place in chosen if _text(drawing, place).strip()]
+    for left in (told, filled):
+        if len(left) == 1:
+            return left
     nodes = " and ".join(drawing.named(node_id) for node_id in dict.fromkeys(place.node for place in chosen))
     raise Underivable(f"{nodes} each hold a prompt: write roles.prompt")
 
@@ -61,7 +64,10 @@ def negative_places(
     """Where a person's negative prompt goes; nothing if the graph has none, or several that differ."""
     found = _found(drawing, samplers, "negative")
     places = list(dict.fromkeys(place for there in found.values() for place in there))
-    origins = list(dict.fromkeys(_origin(drawing, place, []) for place in places))
+    try:
+        origins = list(dict.fromkeys(_origin(drawing, place, []) for place in places))
+    except Underivable:  # it is computed, and stays so
+        return []
     chosen = [place for place in origins if place not in prompt]
     return chosen if _one_text(drawing, chosen) or _one_picture(drawing, found) else []
 
@@ -74,7 +80,7 @@ def _found(drawing: Drawing, samplers: Sequence[str], side: Side) -> dict[str, l
 
 def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
     """The texts that become the conditionings of one side of a sampler."""
-    links = list(sides(drawing, sampler)[side])
+    links = conditioning_of(drawing, sampler, side)
     seen: set[Link] = set()
     while links:
         link = links.pop(0)
@@ -130,14 +136,14 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
         return parts[0]
     others = [part for part in parts if not _AUTHORS.search(_called(drawing, part))]
     told = [part for part in others if _PERSONS.search(_called(drawing, part))]
-    if len(told) == 1:
-        return told[0]
     unlike = [part for part in others if not _AUTHORS_WORDS.search(_text(drawing, part))] or others
     held = [part for part in unlike if _is_held_alone(drawing, part)]
-    for left in (held, [part for part in held if _is_long(drawing, part)], unlike):
-        if len(left) == 1:
-            words = _text(drawing, left[0])[:40]
-            notes.append(f"{where}: a person's words take the place of {words!r}, and the rest of it stays")
+    for left in (told, held, [part for part in held if _is_long(drawing, part)], unlike):
+        staying = [part for part in unlike if part not in left]
+        if len(left) == 1 and all(len(_text(drawing, part)) <= _LONGEST_ADDITION for part in staying):
+            if left is not told:
+                words = _text(drawing, left[0])[:40]
+                notes.append(f"{where}: a person's words replace {words!r} in it, and the rest stays")
             return left[0]
     notes.append(f"{where}: a person's words replace its whole text; to keep some of it, write roles.prompt")
     return place
@@ -150,6 +156,8 @@ def _parts(drawing: Drawing, node_id: str, seen: set[str]) -> Iterator[NodeInput
     seen.add(node_id)
     node, specs = drawing.node(node_id), drawing.specs(node_id)
     names = _FILLED.get(node.class_type, tuple(node.inputs))
+    if isinstance(node.inputs.get("string"), str) and "find" in node.inputs:
+        names = ("replace",)  # what it is filled into is a form
     joins = any(isinstance(node.inputs.get(name), Link) for name in names)
     for name in names:
         value = node.inputs.get(name)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from modules.ai.models.drawing import Drawing, Underivable
 from modules.ai.workflows.graph import Link, Node, NodeInput
 
+Side = Literal["positive", "negative"]
+
 _SEEDS = ("seed", "noise_seed")
+_SIDES: Mapping[Side, tuple[str, ...]] = {
+    "positive": ("positive", "conditioning", "cond1"),
+    "negative": ("negative", "neg_conditioning"),
+}
 _GUIDANCE = ("cfg", "cfg_conds", "cfg_cond2_negative", "video_cfg")
 
 
@@ -18,19 +25,14 @@ def samplers_of(drawing: Drawing) -> list[str]:
 
 
 def _samples(node: Node) -> bool:
-    conditioned = any(isinstance(node.inputs.get(name), Link) for name in ("positive", "guider"))
+    conditioned = any(isinstance(node.inputs.get(name), Link) for name in ("guider", *_SIDES["positive"]))
     return conditioned and any(name in node.inputs for name in (*_SEEDS, "noise"))
 
 
-def sides(drawing: Drawing, sampler: str) -> Mapping[Literal["positive", "negative"], list[Link]]:
-    """The conditionings of a sampler, which may stand on its guider."""
-    node = _guider(drawing, sampler)
-    names = {"positive": ("positive", "conditioning", "cond1"), "negative": ("negative",)}
-    found = {
-        side: [link for name in inputs if isinstance(link := node.inputs.get(name), Link)]
-        for side, inputs in names.items()
-    }
-    return {"positive": found["positive"], "negative": found["negative"]}
+def conditioning_of(drawing: Drawing, sampler: str, side: Side) -> list[Link]:
+    """The conditionings of one side of a sampler, which may stand on its guider."""
+    inputs = _guider(drawing, sampler).inputs
+    return [link for name in _SIDES[side] if isinstance(link := inputs.get(name), Link)]
 
 
 def _guider(drawing: Drawing, sampler: str) -> Node:
@@ -123,7 +125,7 @@ def _levels(drawing: Drawing, link: Link) -> int:
     node = drawing.node(link.node)
     before = node.inputs.get("sigmas")
     if node.class_type == "ManualSigmas":
-        return max(0, len(str(before).replace(",", " ").split()) - 1)
+        return max(0, len(re.findall(r"\d*\.?\d+", str(before))) - 1)
     if not isinstance(before, Link):
         return _number_of_steps(drawing, link.node)
     steps = _levels(drawing, before)

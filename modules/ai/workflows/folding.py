@@ -12,7 +12,7 @@ SWITCH = "ComfySwitchNode"
 WRITERS = frozenset({"TextGenerate", "TextGenerateLTX2Prompt"})
 """Nodes that write a text with a language model."""
 
-_SHOWING = {"PreviewAny": "source", "SaveText": "text"}
+SHOWING = {"PreviewAny": "source", "SaveText": "text"}
 """Nodes that give a text on as it is."""
 
 _CASTS: Mapping[str, Callable[[JSON], JSON]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -71,7 +71,7 @@ def _outputs(
     node: Node, constants: Mapping[str, JSON], graph: Graph, table: Table
 ) -> tuple[JSON | Link, ...]:
     """The outputs of a node as constants or links to other nodes, nothing if they are not known."""
-    shown = node.inputs.get(_SHOWING.get(node.class_type, ""))
+    shown = node.inputs.get(SHOWING.get(node.class_type, ""))
     if isinstance(shown, Link):
         return (shown,) if _type(graph, shown, table) == "STRING" else ()
     if any(True for _ in node.links()):

@@ -34,6 +34,8 @@ def picture_metadata(file: Path) -> list[str]:
             found = dict(_webp_texts(stream))
         else:
             raise BadPicture("neither a PNG nor a WebP")
+    if any(len(text) > _LARGEST_TEXT for text in found.values()):
+        raise BadPicture(f"the workflow in this picture is larger than {_LARGEST_TEXT} bytes")
     return [found[key] for key in _KEYS if key in found]
 
 

@@ -16,9 +16,8 @@ from modules.ai.workflows.editor_format.document import (
     BadEditorFile,
     Document,
     EditorNode,
-    is_editor_file,
-    read_document,
 )
+from modules.ai.workflows.editor_format.reading import is_editor_file, read_document
 from modules.ai.workflows.graph import (
     JSON,
     BadGraph,
@@ -133,12 +132,12 @@ def _is_graph(data: JSON) -> bool:
 
 def _converted(document: Document, table: Table) -> dict[str, Node]:
     graph, unknown = convert(document, table)
-    outputs = _outputs(graph, table)
-    saving = [n for n in outputs if n not in unknown and not graph[n].class_type.startswith("Preview")]
-    needed = upstream(graph, saving or outputs)
-    if not unknown.keys().isdisjoint(needed):
-        raise BadGraph(_unknown(graph, {n: node for n, node in unknown.items() if n in needed}))
-    return _leading_to(graph, table, dict.fromkeys(unknown, "") | dict(_unconnected(graph, table)))
+    linked = {n for node_id, node in graph.items() for _, link in node.links() for n in (node_id, link.node)}
+    lacking = {node_id: node for node_id, node in unknown.items() if node_id in linked}
+    if lacking:
+        raise BadGraph(_unknown(graph, lacking, document))
+    graph = only(graph, graph.keys() - unknown.keys())  # what has no links is a note of some pack
+    return _leading_to(graph, table, dict(_unconnected(graph, table)))
 
 
 def _leading_to(graph: Graph, table: Table, faults: Mapping[str, str]) -> dict[str, Node]:
@@ -150,7 +149,7 @@ def _leading_to(graph: Graph, table: Table, faults: Mapping[str, str]) -> dict[s
     whole = [node_id for node_id in outputs if node_id not in spoiled]
     if not whole:
         needed = upstream(graph, outputs)
-        raise BadGraph(next(why for node_id, why in faults.items() if why and node_id in needed))
+        raise BadGraph(next(why for node_id, why in faults.items() if node_id in needed))
     return only(graph, upstream(graph, whole))
 
 
@@ -173,7 +172,7 @@ def _unconnected(graph: Graph, table: Table) -> Iterator[tuple[str, str]]:
                 yield node_id, f"{named(graph, node_id)} needs {name}, and nothing is connected there"
 
 
-def _unknown(graph: Graph, nodes: Mapping[str, EditorNode]) -> str:
+def _unknown(graph: Graph, nodes: Mapping[str, EditorNode], document: Document) -> str:
     first, *others = nodes
     origin = _origin(nodes[first])
     if _SUBGRAPH.fullmatch(nodes[first].type):
@@ -183,7 +182,8 @@ def _unknown(graph: Graph, nodes: Mapping[str, EditorNode]) -> str:
     elif origin:
         what = f"comes from {origin}, and the nodes known here are older; update ComfyUI"
     else:
-        what = "is not known here, and the file does not say which pack it comes from"
+        saved = f", saved with ComfyUI's frontend {document.frontend}," if document.frontend else ""
+        what = f"is not known here, and the file{saved} does not say which pack it comes from"
     more = {nodes[n].type: _origin(nodes[n]) for n in others if nodes[n].type != nodes[first].type}
     told = ", ".join(f"{name} ({where})" if where else name for name, where in more.items())
     return f"{named(graph, first)} {what}" + (f"; also unknown: {told}" if told else "")

@@ -228,7 +228,22 @@ def test_which_of_joined_texts_is_the_persons_may_be_told_by_the_words() -> None
     )
     card, _, (note,) = derived(graph)
     assert places(card, "prompt") == ["22.string_a"]
-    assert "a person's words take the place of 'a hill', and the rest of it stays" in note
+    assert "a person's words replace 'a hill' in it, and the rest stays" in note
+
+
+def test_a_form_that_a_prompt_is_filled_into_stays_and_another_description_does_not() -> None:
+    graph = painting(
+        n20=titled("Form", "PrimitiveStringMultiline", value="You are a painter. {prompt} {mood}"),
+        n21=node("PrimitiveStringMultiline", value="a hill"),
+        n22=node("StringReplace", string=["20", 0], find="{prompt}", replace=["21", 0]),
+        n23=node("StringReplace", string=["22", 0], find="{mood}", replace="calm"),
+        n2=node("CLIPTextEncode", text=["23", 0], clip=["1", 1]),
+    )
+    assert places(derived(graph)[0], "prompt") == ["21.value"]
+    graph["23"]["inputs"]["replace"] = "a witch in a wide hat, " * 20
+    card, _, (note,) = derived(graph)
+    assert places(card, "prompt") == ["2.text"]
+    assert "a person's words replace its whole text" in note
 
 
 def test_where_nothing_tells_them_apart_a_person_replaces_the_whole_text() -> None:
@@ -253,6 +268,21 @@ def test_two_prompts_are_told_apart_by_their_titles_or_refused() -> None:
         derived(graph)
     graph["2"]["_meta"], graph["8"]["_meta"] = {"title": "Prompt"}, {"title": "Style"}
     assert places(derived(graph)[0], "prompt") == ["2.text"]
+
+
+def test_an_empty_text_beside_a_prompt_is_not_another_prompt() -> None:
+    empty = node("CLIPTextEncode", text=" ", clip=["1", 1])
+    both = node("ConditioningConcat", conditioning_to=["2", 0], conditioning_from=["8", 0])
+    assert places(derived(painting(n8=empty, n9=both, n5=sampler(positive=["9", 0])))[0], "prompt") == [
+        "2.text"
+    ]
+
+
+def test_a_negative_prompt_that_is_computed_stays_so() -> None:
+    graph = painting(
+        n3=node("CLIPTextEncode", text=["8", 0], clip=["1", 1]), n8=node("Tagger", threshold=0.3)
+    )
+    assert (derived(graph)[0].negative, places(derived(graph)[0], "prompt")) == ("none", ["2.text"])
 
 
 def test_a_negative_prompt_is_read_where_guidance_makes_use_of_it() -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -16,6 +22,7 @@ from modules.ai.workflows.graph import Link, read_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.workflow_file import WorkflowFile, read_workflow
 from modules.queue_manager.errors import BadWorkflow
+from tests.unit.ai.test_editor_format import CASES
 
 API: dict[str, Any] = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}},
@@ -231,8 +238,15 @@ def test_an_unknown_node_is_named_with_its_pack(
     assert sentence in fault.value.reason
 
 
-def test_an_unknown_node_that_nothing_saved_depends_on_is_left_out(tmp_path: Path) -> None:
-    assert inputs(read_json(tmp_path, EDITOR | {"nodes": [*EDITOR["nodes"], UNKNOWN]})) == EXPECTED
+def test_the_file_says_at_least_what_saved_it(tmp_path: Path) -> None:
+    data = EDITOR | {"nodes": [*EDITOR["nodes"], UNKNOWN], "extra": {"frontendVersion": "1.53.6"}}
+    with pytest.raises(BadWorkflow, match=r"saved with ComfyUI's frontend 1\.53\.6"):
+        read_json(tmp_path, data | {"links": [*EDITOR["links"], [6, 1, 0, 3, 0, "IMAGE"]]})
+
+
+def test_a_note_of_an_unknown_pack_is_left_out(tmp_path: Path) -> None:
+    note = {"id": 3, "type": "Note Plus", "widgets_values": ["# Read me"]}
+    assert inputs(read_json(tmp_path, EDITOR | {"nodes": [*EDITOR["nodes"], note]})) == EXPECTED
 
 
 def test_api_format_may_have_classes_that_only_some_server_knows(tmp_path: Path) -> None:
@@ -241,3 +255,98 @@ def test_api_format_may_have_classes_that_only_some_server_knows(tmp_path: Path)
         "3": {"class_type": "SaveFoo", "inputs": {"images": ["1", 0]}},
     }
     assert read_json(tmp_path, graph).graph == read_graph(graph)
+
+
+def subgraph(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "11111111-2222-3333-4444-555555555555", "nodes": list(nodes), "links": []}
+
+
+@pytest.mark.parametrize(
+    ("inside", "sentence"),
+    [
+        ([subgraph({"id": 9, "type": "11111111-2222-3333-4444-555555555555"})], "contains itself"),
+        ([], "stands for a subgraph that is not in the file"),
+    ],
+)
+def test_subgraphs_that_cannot_be_unfolded_are_told(inside: list[Any], sentence: str, tmp_path: Path) -> None:
+    host = {"id": 1, "type": "11111111-2222-3333-4444-555555555555"}
+    data = EDITOR | {"nodes": [host, EDITOR["nodes"][1]], "definitions": {"subgraphs": inside}}
+    with pytest.raises(BadWorkflow, match=sentence):
+        read_json(tmp_path, data)
+
+
+def test_subgraphs_that_unfold_to_too_much_are_told_at_once(tmp_path: Path) -> None:
+    subgraphs = [
+        {"id": f"s{n}", "nodes": [{"id": k, "type": f"s{n + 1}"} for k in range(3)], "links": []}
+        for n in range(40)
+    ]
+    data = {"nodes": [{"id": 1, "type": "s0"}], "links": [], "definitions": {"subgraphs": subgraphs}}
+    with pytest.raises(BadWorkflow, match="unfold to more than"):
+        read_json(tmp_path, data)
+
+
+def test_a_value_that_nobody_sets_is_told(tmp_path: Path) -> None:
+    getter = {"id": 1, "type": "GetNode", "widgets_values": ["picture"], "outputs": [{"type": "IMAGE"}]}
+    with pytest.raises(BadWorkflow, match=r'node 1 \(GetNode\) gets "picture", which no SetNode sets'):
+        read_json(tmp_path, EDITOR | {"nodes": [getter, EDITOR["nodes"][1]]})
+
+
+def test_what_a_node_lacks_takes_only_its_own_output_away(tmp_path: Path) -> None:
+    nodes = [
+        *EDITOR["nodes"],
+        {"id": 3, "type": "PreviewImage", "inputs": [{"name": "images", "type": "IMAGE"}]},
+    ]
+    assert inputs(read_json(tmp_path, EDITOR | {"nodes": nodes})) == EXPECTED
+
+
+def test_a_plain_text_that_another_program_wrote_is_no_workflow(tmp_path: Path) -> None:
+    assert inputs(read(png(tmp_path / "dream.png", prompt="a cat", workflow=EDITOR))) == EXPECTED
+    with pytest.raises(BadWorkflow, match="no ComfyUI workflow in it"):
+        read(png(tmp_path / "cat.png", prompt="a cat"))
+
+
+def test_a_graph_is_read_though_the_editors_file_beside_it_is_not(tmp_path: Path) -> None:
+    broken = EDITOR | {"links": [["?"]]}
+    assert inputs(read(png(tmp_path / "dream.png", prompt=API, workflow=broken))) == EXPECTED
+
+
+def test_links_by_air_are_followed(tmp_path: Path) -> None:
+    """As the pack cg-use-everywhere saves them: node 3 gives to all, node 1 is what it gives."""
+    link = {"upstream": 1, "upstream_slot": 0, "downstream": 2, "downstream_slot": 0, "controller": 3}
+    sender = {
+        "id": 3,
+        "type": "Anything Everywhere",
+        "inputs": [{"name": "IMAGE", "type": "IMAGE", "link": 5}],
+    }
+    data = EDITOR | {
+        "nodes": [EDITOR["nodes"][0], {**EDITOR["nodes"][1], "inputs": [{"name": "images"}]}, sender],
+        "links": [[5, 1, 0, 3, 0, "IMAGE"]],
+        "extra": {"ue_links": [link]},
+    }
+    assert inputs(read_json(tmp_path, data)) == EXPECTED
+
+
+JUNK = [None, 0, -1, "", "x", [], {}, [1], {"a": 1}, True, 1.5, "-10", -20, 2**70, "PrimitiveNode", "GetNode"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(CASES)), st.randoms(use_true_random=False))
+def test_whatever_stands_in_a_file_is_read_or_told(name: str, random: Random) -> None:
+    data = json.loads(json.dumps(CASES[name]["workflow"]))
+    for _ in range(random.choice([1, 1, 2, 5])):
+        places = list(values_within(data))
+        if places:
+            holder, key = random.choice(places)
+            if random.random() < 0.2:
+                del holder[key]
+            else:
+                holder[key] = random.choice(JUNK)
+    with TemporaryDirectory() as folder, suppress(BadWorkflow):
+        read_json(Path(folder), data)
+
+
+def values_within(data: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(data, dict | list):
+        for key, part in list(data.items() if isinstance(data, dict) else enumerate(data)):
+            yield data, key
+            yield from values_within(part)

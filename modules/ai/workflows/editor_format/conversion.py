@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from modules.ai.workflows.editor_format.document import BYPASS, NEVER, Document, EditorNode
 from modules.ai.workflows.editor_format.frames import Frame, unfolded
 from modules.ai.workflows.editor_format.links import VIRTUAL, Constant, Sources, primitive
-from modules.ai.workflows.editor_format.widgets import drawn, with_index
+from modules.ai.workflows.editor_format.widgets import drawn, offered_inputs, with_index
 from modules.ai.workflows.graph import JSON, Link, Node
 from modules.ai.workflows.node_table import Table, inputs_of
 
@@ -45,19 +45,23 @@ def _running(frame: Frame) -> Iterator[tuple[Frame, EditorNode]]:
 
 def _inputs(frame: Frame, node: EditorNode, table: Table, sources: Sources) -> dict[str, Link | JSON]:
     entry = table.get(node.type)
+    specs = inputs_of(entry) if entry is not None else {}
     inputs: dict[str, Link | JSON] = frame.values(node, table)
-    known = {*inputs, *(inputs_of(entry) if entry is not None else ())}
     for socket in node.inputs:
         value = primitive(frame, socket)
         if value is not None and socket.widget in inputs:
             inputs[socket.name] = value
-    inputs |= drawn(inputs, entry or {})
+    inputs |= drawn(inputs, specs)
     for name in inputs:
         shown = frame.shown.get((node.id, name))
         inputs[name] = inputs[name] if shown is None else frame.ports[shown]
+    offered = {*offered_inputs(specs, inputs)}
     for socket in node.inputs:
-        if entry is not None and socket.widget is not None and socket.name.partition(".")[0] not in known:
-            continue  # a widget that the class no longer has
+        known = socket.name in offered or socket.name[: socket.name.rfind(".") + 1] in offered
+        if entry is not None and not known and (socket.widget is not None or "." in socket.name):
+            continue  # an input that another version of the class had, or another choice has
+        if (node.id, socket.name) in frame.shown:
+            continue
         found = sources.of(frame, socket)
         if found is not None:
             inputs[socket.name] = found.value if isinstance(found, Constant) else found

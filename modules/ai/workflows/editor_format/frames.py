@@ -88,7 +88,8 @@ def _promote(frame: Frame, host: EditorNode, table: Table) -> None:
     for index, proxy in enumerate(proxies if isinstance(proxies, list) else ()):
         if isinstance(proxy, list) and len(proxy) >= 2:
             value = given[index] if index < len(given) else None
-            _show(frame, str(proxy[0]), str(proxy[1]), value, table)
+            node_id = frame.level.renumbered.get(str(proxy[0]), str(proxy[0]))
+            _show(frame, node_id, str(proxy[1]), value, table)
 
 
 def _inside(frame: Frame, port: Port, table: Table) -> Iterator[JSON]:

@@ -1,143 +1,130 @@
-"""Group nodes, which were there before subgraphs: a file that has some is read as if it had subgraphs."""
+"""Group nodes, which were there before subgraphs: each is read as a subgraph of its own."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from modules.ai.workflows.editor_format.document import EditorNode, Level, Origin, Port
 from modules.ai.workflows.editor_format.widgets import WidgetReader
 from modules.ai.workflows.graph import JSON
-from modules.ai.workflows.node_table import Table, inputs_of
+from modules.ai.workflows.node_table import Table
 
-_TYPE = re.compile(r"workflow[>/](.+)", re.DOTALL)
 _PRIMITIVE = {"input": {"required": {"value": ["INT", {"control_after_generate": True}]}}}
 _Place = tuple[int, int]
-"""A node of the group, by its place in the list, and one of its inputs or outputs."""
+"""A node of the group, by its place among the others, and one of its inputs or outputs."""
 
 
-def without_group_nodes(data: dict[str, Any], table: Table) -> dict[str, Any]:
-    """The parsed file with a subgraph for each group node; its nodes are numbered on from the last one."""
-    extra = data.get("extra")
-    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
-    if not isinstance(groups, dict) or not groups:
-        return data
-    used = (data.get("last_node_id"), *(node["id"] for node in data["nodes"] if _is_node(node)))
-    last = max((n for n in used if isinstance(n, int)), default=0)
-    numbers: dict[JSON, int] = {}
-    nodes, subgraphs = [], []
-    for node in data["nodes"]:
-        named = _TYPE.fullmatch(str(node.get("type"))) if _is_node(node) else None
-        group = groups.get(named[1]) if named is not None else None
-        if isinstance(group, dict) and isinstance(group.get("nodes"), list):
-            subgraphs.append(_definition(group, node, table, last))
-            last += len(group["nodes"]) + 1
-            numbers[node["id"]] = last
-            node = {**node, "id": last, "type": subgraphs[-1]["id"], "widgets_values": []}  # noqa: PLW2901
-        nodes.append(node)
-    links = [_renumbered(link, numbers) for link in data.get("links") or ()]
-    return {**data, "nodes": nodes, "links": links, "definitions": {"subgraphs": subgraphs}}
+def group_name(node_type: str) -> str:
+    """The name of the group that a node type stands for, empty if it stands for none."""
+    return node_type[9:] if node_type.startswith(("workflow>", "workflow/")) else ""
 
 
-def _is_node(node: JSON) -> bool:
-    return isinstance(node, dict) and isinstance(node.get("id"), int | str)
+class GroupNode:
+    """What a group node, ``host``, stands for: its nodes, the ``links`` among them and what goes out
+    (``external``), by their places, and the inputs that have other names on the host."""
+
+    def __init__(
+        self,
+        host: EditorNode,
+        *,
+        members: Sequence[EditorNode],
+        links: list[list[JSON]],
+        external: list[list[JSON]],
+        renamed: Mapping[tuple[str, str], str],
+        table: Table,
+    ) -> None:
+        self._members, self._renamed = members, renamed
+        self._entries = [
+            _PRIMITIVE if m.type == "PrimitiveNode" else table.get(m.type) or {} for m in members
+        ]
+        numbers = [link[:4] for link in links if len(link) >= 4 and all(map(_is_place, link[:4]))]
+        self._links = [((a, b), (c, d)) for a, b, c, d in numbers if a < len(members) and c < len(members)]
+        self._types = {link[2]: link[5] for link in links if len(link) >= 6 and _is_place(link[2])}
+        self._external = {tuple(place[:2]) for place in external if all(map(_is_place, place[:2]))}
+        self._values = host.values if isinstance(host.values, list) else []
+        self._fed = {end for _, end in self._links}
+        self._converted: set[str] = set()
+        trial = WidgetReader(self._values)
+        for index, entry in enumerate(self._entries):
+            dict(trial.read(entry, self._without_value(index)))
+        if trial.short:  # a widget that had been made an input has no value either
+            self._converted = {socket.name for socket in host.inputs}
+
+    def _without_value(self, index: int) -> set[str]:
+        sockets = [(slot, s.name) for slot, s in enumerate(self._members[index].inputs) if s.widget]
+        return {name for slot, name in sockets if (index, slot) in self._fed or name in self._converted}
+
+    def level(self) -> Level:
+        """The subgraph; the nodes in it hold the host's values, as far as they go."""
+        begun = {begin for begin, _ in self._links} - self._external
+        outgoing = [
+            (index, slot)
+            for index, node in enumerate(self._members)
+            for slot in range(len(node.output_types))
+            if (index, slot) not in begun
+        ]
+        incoming = [(name, place) for name, place in self._inputs() if place not in self._fed]
+        links: dict[str, Origin] = {}
+        ends: dict[_Place, str] = {}
+        for number, ((index, slot), end) in enumerate(self._links):
+            ends[end] = f"link {number}"
+            links[ends[end]] = Origin(self._members[index].id, slot)
+        for number, (_, place) in enumerate(incoming):
+            ends[place] = f"in {number}"
+            links[ends[place]] = Origin(None, number)
+        for number, (index, slot) in enumerate(outgoing):
+            links[f"out {number}"] = Origin(self._members[index].id, slot)
+        reader = WidgetReader(self._values)
+        nodes = [
+            replace(
+                node,
+                inputs=tuple(replace(s, link=ends.get((index, slot))) for slot, s in enumerate(node.inputs)),
+                values=self._own_values(index, reader),
+            )
+            for index, node in enumerate(self._members)
+        ]
+        return Level(
+            nodes={node.id: node for node in nodes},
+            links=links,
+            inputs=tuple(Port(name=name, links=(f"in {n}",)) for n, (name, _) in enumerate(incoming)),
+            outputs=tuple(Port(name="", links=(f"out {n}",)) for n in range(len(outgoing))),
+        )
+
+    def _inputs(self) -> Iterator[tuple[str, _Place]]:
+        """The inputs of the nodes inside, with the names that they have on the group node, in its order."""
+        times: dict[str, int] = {}
+        later: list[tuple[str, _Place]] = []
+
+        def named(index: int, name: str) -> str:
+            node = self._members[index]
+            key = found = self._renamed.get((str(index), name), name)
+            if found in times or (node.type == "PrimitiveNode" and node.title):
+                key = found = f"{node.title or node.type} {name}"
+                found = f"{node.title or node.type} {times[key]} {name}" if key in times else found
+            times[key] = times.get(key, 1) + 1
+            return found
+
+        for index, node in enumerate(self._members):
+            sockets = {socket.name: slot for slot, socket in enumerate(node.inputs)}
+            widgets = dict(WidgetReader([]).read(self._entries[index]))
+            for name in widgets:
+                if name in sockets and name in self._converted:
+                    later.append((name, (index, sockets[name])))
+                else:
+                    named(index, name)
+            for name, slot in sockets.items():
+                if name not in widgets:
+                    shown = str(self._types.get(index, name)) if node.type == "Reroute" else name
+                    yield named(index, shown), (index, slot)
+        for name, place in later:
+            yield named(place[0], name), place
+
+    def _own_values(self, index: int, reader: WidgetReader) -> Mapping[str, JSON]:
+        own = dict(WidgetReader(self._members[index].values).read(self._entries[index]))
+        given = reader.read(self._entries[index], self._without_value(index))
+        return own | (dict(given) if reader.left else {})
 
 
-def _renumbered(link: JSON, numbers: Mapping[JSON, int]) -> JSON:
-    if isinstance(link, list) and len(link) >= 5:
-        return [link[0], numbers.get(link[1], link[1]), link[2], numbers.get(link[3], link[3]), *link[4:]]
-    return link
-
-
-def _definition(group: dict[str, Any], host: dict[str, Any], table: Table, last: int) -> dict[str, Any]:
-    """The subgraph of one group node; the values of the group node stand in the nodes inside."""
-    members = [node if isinstance(node, dict) else {} for node in group["nodes"]]
-    # from outside come links without a beginning
-    pairs = [((a, b), (c, d)) for a, b, c, d, *_ in group.get("links") or () if a is not None]
-    external = {(node, slot) for node, slot, *_ in group.get("external") or ()}
-    begun, ended = {begin for begin, _ in pairs}, {end for _, end in pairs}
-    inputs = [(name, place) for name, place in _inputs(group, members, table) if place not in ended]
-    outputs = [
-        (index, slot)
-        for index, node in enumerate(members)
-        for slot, _ in enumerate(node.get("outputs") or ())
-        if ((index, slot) in external or (index, slot) not in begun)
-        and _visible(group, index, "output", str(slot))
-    ]
-    first = last + 1
-    links = [
-        *((begin[0] + first, begin[1], end[0] + first, end[1]) for begin, end in pairs),
-        *((-10, port, index + first, slot) for port, (_, (index, slot)) in enumerate(inputs)),
-        *((index + first, slot, -20, port) for port, (index, slot) in enumerate(outputs)),
-    ]
-    own, reader = host.get("widgets_values"), WidgetReader([])
-    if isinstance(own, list):
-        reader = WidgetReader(own)
-    return {
-        "id": f"{host['type']} {host['id']}",
-        "nodes": [
-            {**node, "id": first + index, **_values(node, reader, table)}
-            for index, node in enumerate(members)
-        ],
-        "links": [[key, *link] for key, link in enumerate(links)],
-        "inputs": [
-            {"name": name, "type": "*", "linkIds": [len(pairs) + port]}
-            for port, (name, _) in enumerate(inputs)
-        ],
-        "outputs": [
-            {"name": "", "type": "*", "linkIds": [len(pairs) + len(inputs) + port]}
-            for port in range(len(outputs))
-        ],
-    }
-
-
-def _inputs(
-    group: dict[str, Any], members: list[dict[str, Any]], table: Table
-) -> Iterator[tuple[str, _Place]]:
-    """The inputs of the nodes inside, with the names that they have on the group node, in its order."""
-    times: dict[str, int] = {}
-    later: list[tuple[dict[str, Any], str, _Place]] = []
-
-    def named(node: dict[str, Any], name: str, shown: str) -> str:
-        found = key = shown
-        if found in times or (node.get("type") == "PrimitiveNode" and node.get("title")):
-            prefix = node.get("title") or node.get("type")
-            found = key = f"{prefix} {name}"
-            found = f"{prefix} {times[key]} {name}" if key in times else found
-        times[key] = times.get(key, 1) + 1
-        return found
-
-    for index, node in enumerate(members):
-        sockets = {s["name"]: (slot, s) for slot, s in enumerate(node.get("inputs") or ()) if "name" in s}
-        entry = _entry(node, table)
-        widgets = dict(WidgetReader([]).read(entry))
-        for name in sorted({**inputs_of(entry), **sockets}, key=lambda name: name not in widgets):
-            slot, socket = sockets.get(name, (0, {}))
-            if name in widgets and socket.get("widget"):
-                later.append((node, name, (index, slot)))
-            elif name in widgets:
-                named(node, name, name)
-            elif socket and _visible(group, index, "input", name):
-                yield named(node, name, socket.get("label") or name), (index, slot)
-    for node, name, place in later:
-        yield named(node, name, name), place
-
-
-def _visible(group: dict[str, Any], index: int, side: str, name: str) -> bool:
-    try:
-        return bool(group["config"][str(index)][side][name].get("visible", True))
-    except (KeyError, TypeError, AttributeError):
-        return True
-
-
-def _entry(node: dict[str, Any], table: Table) -> Mapping[str, JSON]:
-    return _PRIMITIVE if node.get("type") == "PrimitiveNode" else table.get(str(node.get("type"))) or {}
-
-
-def _values(node: dict[str, Any], reader: WidgetReader, table: Table) -> dict[str, Any]:
-    """The values of a node inside: the group node's, as far as they go, else its own."""
-    saved = node.get("widgets_values")
-    own = dict(WidgetReader(saved if isinstance(saved, list | dict) else []).read(_entry(node, table)))
-    linked = {s.get("name") for s in node.get("inputs") or () if s.get("widget")}
-    given = dict(reader.read(_entry(node, table), linked)) if reader.left else {}
-    return {"widgets_values": own | given}
+def _is_place(value: JSON) -> bool:
+    return type(value) is int and value >= 0

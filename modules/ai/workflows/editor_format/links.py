@@ -12,10 +12,10 @@ from modules.ai.workflows.graph import JSON, Link
 _REROUTES = ("Reroute", "Reroute (rgthree)")
 _SETTERS = {"GetNode": "SetNode", "easy getNode": "easy setNode"}
 _SILENT = (
-    "Note", "MarkdownNote", "PrimitiveNode", "Label (rgthree)", "Bookmark (rgthree)",
-    "Fast Groups Muter (rgthree)", "Fast Groups Bypasser (rgthree)", "Fast Muter (rgthree)",
-    "Fast Bypasser (rgthree)", "Fast Actions Button (rgthree)", "Random Unmuter (rgthree)",
-    "Mute / Bypass Repeater (rgthree)", "Mute / Bypass Relay (rgthree)", "Node Collector (rgthree)",
+    "PrimitiveNode", "Note", "MarkdownNote", "Fast Muter (rgthree)", "Fast Bypasser (rgthree)",
+    "Fast Actions Button (rgthree)", "Random Unmuter (rgthree)", "Mute / Bypass Repeater (rgthree)",
+    "Mute / Bypass Relay (rgthree)", "Node Collector (rgthree)",
+    "Anything Everywhere", "Anything Everywhere?", "Anything Everywhere3", "Prompts Everywhere",
 )  # fmt: skip
 VIRTUAL = frozenset({*_REROUTES, *_SETTERS, *_SETTERS.values(), *_SILENT})
 """Node types that the editor resolves by itself: ComfyUI never sees them."""

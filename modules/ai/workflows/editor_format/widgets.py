@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from modules.ai.workflows.graph import JSON, Link
-from modules.ai.workflows.node_table import inputs_of
 
 _DEFAULTS: Mapping[str, JSON] = {
     "INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False, "COLOR": "#ffffff", "MARKDOWN": "", "TEXTAREA": "",
@@ -33,9 +32,22 @@ def widget_values(
     return {name: _sendable(value) for name, value in values if value is not None}
 
 
-def drawn(values: Mapping[str, JSON], entry: Mapping[str, JSON]) -> dict[str, str]:
+def offered_inputs(specs: Mapping[str, JSON], values: Mapping[str, JSON], prefix: str = "") -> Iterator[str]:
+    """The names of a class's inputs, those of the options chosen in ``values`` too; where an input grows into
+    several, the beginning of their names."""
+    for key, spec in specs.items():
+        name = prefix + key
+        yield f"{name}." if _kind(spec) == "COMFY_AUTOGROW_V3" else name
+        if _kind(spec) == "COMFY_DYNAMICCOMBO_V3":
+            options = {option["key"]: option.get("inputs") for option in _options(_config(spec))}
+            value = values.get(name)
+            chosen = options.get(value) if isinstance(value, str) else None
+            for group in ("required", "optional"):
+                yield from offered_inputs(_part(chosen, group), values, f"{name}.")
+
+
+def drawn(values: Mapping[str, JSON], specs: Mapping[str, JSON]) -> dict[str, str]:
     """The texts that the editor draws anew for each run, with the first of each choice."""
-    specs = inputs_of(entry)
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     return {
         name: first_choices(text)
@@ -81,6 +93,9 @@ class WidgetReader:
         self._named = values if isinstance(values, Mapping) else None
         self._rest = list(values) if isinstance(values, list) else []
         self._rest.reverse()
+        self._seeded = False
+        self.short = False
+        """Whether a widget found no value any more."""
 
     @property
     def left(self) -> bool:
@@ -105,17 +120,17 @@ class WidgetReader:
             name = prefix + key
             if kind == "COMFY_DYNAMICCOMBO_V3":
                 options = {option["key"]: option.get("inputs") for option in _options(config)}
-                value = self._take(name, next(iter(options), None))
+                value = self._take(name, next(iter(options), None), kind)
                 yield name, value
                 chosen = options.get(value) if isinstance(value, str) else None
                 for group in ("required", "optional"):
                     yield from self._widgets(_part(chosen, group), f"{name}.")
             elif kind == "COMBO":
                 choices = spec[0] if isinstance(spec[0], list) else config.get("options") or []
-                yield name, self._take(name, config.get("default", choices[0] if choices else None))
+                yield name, self._take(name, config.get("default", choices[0] if choices else None), kind)
                 self._skip_control(key, config)
             elif kind in _DEFAULTS and not config.get("forceInput"):
-                value = self._take(name, config.get("default", _DEFAULTS[kind]))
+                value = self._take(name, config.get("default", _DEFAULTS[kind]), kind)
                 if kind == "CURVE":
                     value = {"__type__": kind, "__value__": value}
                 yield name, _DEFAULTS[kind] if kind == "IMAGECOMPARE" else value
@@ -130,15 +145,19 @@ class WidgetReader:
         for name in named or [f"option{n}" for n in range(1, len(self._rest) + 1)]:
             yield name, self._take(name, "")
 
-    def _take(self, name: str, default: JSON) -> JSON:
+    def _take(self, name: str, default: JSON, kind: str = "STRING") -> JSON:
         if self._named is not None:
             return self._named.get(name, default)
+        if self._seeded and self._rest and isinstance(self._rest[-1], bool) and kind != "BOOLEAN":
+            self._rest.pop()  # in files of early 2023
+        self._seeded = False
+        self.short = self.short or not self._rest
         return self._rest.pop() if self._rest else default
 
     def _skip_control(self, name: str, config: Mapping[str, JSON]) -> None:
         """What the editor does to a seed after each run stands behind the seed."""
-        controlled = config.get("control_after_generate") or name in _SEEDS
-        if controlled and self._rest and self._rest[-1] in CONTROL:
+        self._seeded = bool(config.get("control_after_generate")) or name in _SEEDS
+        if self._seeded and self._rest and self._rest[-1] in CONTROL:
             self._rest.pop()
 
 
