@@ -387,9 +387,15 @@ class QueueManager:
         return offer
 
     def _somebody_can(self, offer: ModelOffer) -> bool:
-        """False only if servers live and none of them has the model: with none alive, jobs wait."""
-        living = list(self.dispatcher.engines.living())
-        return not living or any(engine_state.limits.of(offer.id) > 0 for engine_state in living)
+        """False only if servers live and none of them has the model: with none alive, jobs wait. Where it has
+        changed, a server that had it before is taken to have it, until it was asked."""
+        living = [engine_state.limits for engine_state in self.dispatcher.engines.living()]
+        before = f"{offer.name}@"
+        return not living or any(
+            limits.of(offer.id) > 0
+            or (offer.version and any(f"{model}@".startswith(before) for model in limits.models()))
+            for limits in living
+        )
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)

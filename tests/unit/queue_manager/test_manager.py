@@ -113,9 +113,9 @@ def test_jobs_run_with_the_graph_that_they_were_accepted_with() -> None:
         assert isinstance(offers, Offers)
         offers.replace([other, *before[1:]], retired=before[:1])
         engine.limits = {**engine.limits, "flux@b": 4}
+        new = await house.submit(user=2, prompt="new")  # before any server was asked
         house.fleet.ask_anew()
         await asyncio.sleep(1.0)  # much sooner than a minute
-        new = await house.submit(user=2, prompt="new")
         assert house.manager.models_in_use() == {"flux", "flux@b"}
         house.manager.resume()
         await house.ended(old, new)
