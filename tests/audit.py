@@ -1,7 +1,7 @@
 """Asks a vulnerability service about what the bot brings into its process: python -m tests.audit
 
 Ends with 1 if a known fault is among it. Where no such service can be reached, it says so in one line and is
-content: whoever has no network must be able to run the other checks.
+content: without a network the other checks must still run.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def faults(told: str) -> Iterator[str]:
     """A line for each known fault. Raises `NoService` if nothing was known of any package."""
     packages = json.loads(told)["dependencies"]
     if all("skip_reason" in package for package in packages):
-        raise NoService("it knows none of the packages")
+        raise NoService("it does not know any of the packages")
     for package in packages:
         for fault in package.get("vulns", ()):
-            mended = ", ".join(fault["fix_versions"]) or "no version yet"
-            yield f"{package['name']} {package['version']}: {fault['id']}, mended in {mended}"
+            fixed = ", ".join(fault["fix_versions"]) or "no version yet"
+            yield f"{package['name']} {package['version']}: {fault['id']}, fixed in {fixed}"
 
 
 def main(*, service: Sequence[str] = (), seconds: float = SECONDS) -> int:

@@ -1,4 +1,4 @@
-"""`python -m tests.bundled_nodes OBJECT_INFO.json[.gz]` makes modules/ai/workflows/node_table.json.gz anew.
+"""`python -m tests.bundled_nodes OBJECT_INFO.json[.gz]` writes modules/ai/workflows/node_table.json.gz.
 
 OBJECT_INFO is what ``GET /object_info`` of a ComfyUI without custom nodes gives. Only facts are kept: names,
 types, defaults, limits, choices and outputs. Texts for people and the names of that server's files stay out.

@@ -37,7 +37,7 @@ TALL = Size(width=48, height=96)
 OFFERS = (
     offer("flux", sizes=(SMALL, WIDE, TALL), default_size=SMALL),
     offer("z-image", sizes=(SMALL,), default_size=SMALL, negative="own", steps=8),
-    offer("flux_edit", kind="edit", sizes=(), default_size=SMALL, source_megapixels=None),
+    offer("flux_edit", kind="edit", sizes=(), default_size=SMALL, scalings=()),
     offer("upscale", kind="upscale", sizes=(), default_size=SMALL, source_count=(1, 1), upscale=2.0),
 )
 

@@ -23,9 +23,11 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Job,
     JobId,
+    Learned,
     ModelOffer,
     Origin,
     Picture,
+    Scaling,
     Size,
     SourceImage,
     Variation,
@@ -47,7 +49,6 @@ from modules.queue_manager.ports import (
     RunProgress,
     RunStarted,
 )
-from modules.queue_manager.scheduling.batch_limits import Learned
 
 SQUARE = Size(width=1024, height=1024)
 
@@ -64,7 +65,7 @@ def offer(name: str = "flux", *, kind: str = "imagine", steps: int = 4, **more: 
         "steps": steps,
     }
     if kind == "edit":
-        values.update(source_count=(1, 2), source_megapixels=1.0)
+        values.update(source_count=(1, 2), scalings=(Scaling(pixels=1024 * 1024),) * 2)
     values.update(more)
     return ModelOffer(**values)  # type: ignore[arg-type]
 

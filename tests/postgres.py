@@ -126,5 +126,5 @@ def migrated(postgres: Postgres) -> str:
 
 @pytest.fixture
 def postgres_url(postgres: Postgres, migrated: str) -> str:
-    """A database of the run's server, of one's own, with its tables."""
+    """A new database on the run's server, with its tables."""
     return postgres.url(postgres.new_database(migrated))

@@ -40,10 +40,8 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 def template(graph: dict[str, Any], card: str, name: str = "dropped-in") -> WorkflowTemplate:
     """A model made of an exported graph and a card's text."""
     read, parsed = read_graph(json.loads(json.dumps(graph))), read_card(read_fields(card))
-    scale = scaling(read, parsed.places("sources")[0].node) if parsed.places("sources") else None
-    return WorkflowTemplate(
-        name=name, card=parsed, graph=read, source_megapixels=scale.megapixels if scale else None
-    )
+    scalings = tuple(scaling(read, place.node) for place in parsed.places("sources"))
+    return WorkflowTemplate(name=name, card=parsed, graph=read, scalings=scalings)
 
 
 @dataclass(frozen=True)

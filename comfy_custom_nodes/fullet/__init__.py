@@ -11,31 +11,30 @@ if (_why := too_old(installed_comfyui())) is not None:
 from server import PromptServer
 
 from .fused_model import FusedModel
-from .loading import LoadImageBatch
+from .rows import JoinRows, TakeRow
 from .sampling import RandomNoiseBatch, SamplerBatch, SigmasLikeKSampler
 from .saving import SaveImageBatch, add_routes
-from .text import CLIPTextEncodeBatch
 
 NODE_CLASS_MAPPINGS = {
     node.__name__: node
     for node in (
-        CLIPTextEncodeBatch,
         FusedModel,
-        LoadImageBatch,
+        JoinRows,
         RandomNoiseBatch,
         SamplerBatch,
         SaveImageBatch,
         SigmasLikeKSampler,
+        TakeRow,
     )
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
-    "CLIPTextEncodeBatch": "CLIP Text Encode (batch of prompts)",
     "FusedModel": "Fused Model",
-    "LoadImageBatch": "Load Image (batch)",
+    "JoinRows": "Join Rows",
     "RandomNoiseBatch": "Random Noise (a seed each)",
     "SamplerBatch": "Sampler (a seed each)",
     "SaveImageBatch": "Save Image (a key each)",
     "SigmasLikeKSampler": "Sigmas like KSampler",
+    "TakeRow": "Take Row",
 }
 
 add_routes(PromptServer.instance.routes, sorted(NODE_CLASS_MAPPINGS))

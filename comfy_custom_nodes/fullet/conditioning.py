@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import torch
@@ -13,35 +16,47 @@ from .inputs import Refused
 LENGTHS = "fullet_lengths"  # in a conditioning's options: name -> (dimension, each row's true size there)
 GUARD = "fullet_guard"  # in a conditioning's model_conds: refuses to be sampled without FusedModel
 WHOLE = frozenset({"additional_models", "control", "hooks", "model_conds", "uuid"})  # of a conditioning
+_NODE = "JoinRows"
+_JOINED = "fullet_joined"  # on a control net: (those that were joined, what came of it)
 TEXT = "cross_attn"  # the text itself under LENGTHS, named as ComfyUI names it once converted
+REFERENCES = "reference_latents"  # a list of tensors, each of a row a prompt
+SECOND_TEXT = "conditioning_llama3"  # HiDream's, [rows, layers, tokens, D]
+SIZES = "fullet_sizes"  # in a conditioning's options: of each of its REFERENCES, every row's true h and w
+PLAIN_NUMBERS = frozenset({"t5xxl_ids", "t5xxl_weights"})  # one dimension: a number a token, without rows
 
 Lengths = dict[str, tuple[int, tuple[int, ...]]]
 
 
-def merge(encoded: Sequence[tuple[torch.Tensor, Mapping[str, Any]]]) -> tuple[torch.Tensor, dict[str, Any]]:
+def merge(encoded: Sequence[tuple[Any, Mapping[str, Any]]]) -> tuple[Any, dict[str, Any]]:
     """One conditioning [N, longest, D] of N encoded prompts [1, L_i, D] and their extras.
 
-    Tensors of unequal size are filled with zeros at their end and their true sizes stand in LENGTHS;
-    the text's always do.
+    Texts of unequal length are filled with zeros at their end; the true lengths of all stand in LENGTHS, as
+    do those of whatever else is unequal in one dimension. A text may be None in all rows.
     """
-    lengths: Lengths = {}
-    text = _batch(TEXT, [each[0] for each in encoded], lengths)
-    if TEXT not in lengths:
-        lengths[TEXT] = (1, tuple(each[0].shape[1] for each in encoded))
+    texts, lengths = [each[0] for each in encoded], {}
     names = encoded[0][1].keys()
     if any(each[1].keys() != names for each in encoded):
-        raise Refused(
-            "CLIPTextEncodeBatch",
-            "clip",
-            "it gives different extras for different prompts, which cannot be merged.",
-        )
+        raise Refused(_NODE, "row0", "its extras differ between people, and cannot be merged.")
+    text = None
+    if any(each is not None for each in texts):
+        if not all(isinstance(each, torch.Tensor) for each in texts):
+            raise Refused(_NODE, "row0", "it is no text tensor for each person.")
+        text = _counted(TEXT, texts, lengths)
     extras = {name: _merge_extra(name, [each[1][name] for each in encoded], lengths) for name in names}
-    return text, {**extras, LENGTHS: lengths}
+    sizes = _unequal_sizes([each[1].get(REFERENCES, ()) for each in encoded])
+    return text, {**extras, LENGTHS: lengths, **({SIZES: sizes} if sizes else {})}
 
 
 def text_lengths(options: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """The true token lengths that CLIPTextEncodeBatch wrote, or None for any other node's conditioning."""
-    return options[LENGTHS][TEXT][1] if LENGTHS in options else None
+    """The true token lengths that JoinRows wrote, or None for a conditioning that it did not make."""
+    return options.get(LENGTHS, {}).get(TEXT, (1, None))[1]
+
+
+def uneven(options: Mapping[str, Any]) -> bool:
+    """Whether merged rows must not be sampled as they are."""
+    lengths: Lengths = options[LENGTHS]
+    unequal = any(len(set(sizes)) > 1 for _, sizes in lengths.values())
+    return unequal or SIZES in options or not PLAIN_NUMBERS.isdisjoint(lengths)
 
 
 def left_zeros(text: torch.Tensor, lengths: Sequence[int], rows: Sequence[int]) -> torch.Tensor:
@@ -86,12 +101,17 @@ def rows_of(kind: str, options: Mapping[str, Any], rows: Sequence[int], batch: i
     out = {
         name: value if name in WHOLE else _rows(kind, name, value, rows, batch)
         for name, value in options.items()
-        if name != LENGTHS
+        if name not in (LENGTHS, SIZES)
     }
+    for i, sizes in enumerate(options.get(SIZES, ())):
+        height, width = sizes[rows[0]] if len(sizes) == batch else sizes[0]
+        out[REFERENCES][i] = out[REFERENCES][i][..., :height, :width]
     for name, (dim, sizes) in options.get(LENGTHS, {}).items():
         if out.get(name) is not None:
             size = sizes[rows[0]] if len(sizes) == batch else sizes[0]
             out[name] = out[name].narrow(dim, 0, size)
+    for name in PLAIN_NUMBERS & out.keys():
+        out[name] = out[name][0] if len(rows) == 1 and out[name].ndim == 2 else out[name]
     return out
 
 
@@ -115,23 +135,124 @@ def _rows(kind: str, name: str, value: Any, rows: Sequence[int], batch: int) -> 
     raise Refused("FusedModel", kind, f"its '{name}' ({type(value).__name__}) cannot be told apart by rows.")
 
 
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values are one object, or equal plain data, tensors among them."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(alike(a[name], b[name]) for name in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return isinstance(a, (bool, int, float, str, bytes, Enum)) and a == b
+
+
+def joined_tensors(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """[N, …] of rows [1, …], which must be of one size."""
+    if len({tuple(row.shape[1:]) for row in rows}) > 1:
+        raise ValueError("The pictures of a batch have unequal sizes, which cannot run together.")
+    return torch.cat(list(rows)) if len(rows) > 1 else rows[0]
+
+
 def _merge_extra(name: str, values: list[Any], lengths: Lengths) -> Any:
-    if all(isinstance(value, torch.Tensor) for value in values):
-        return _batch(name, values, lengths)
+    if name in PLAIN_NUMBERS and len(values) > 1:
+        return _counted(name, [value[None] for value in values], lengths)
     first = values[0]
-    if any(isinstance(value, torch.Tensor) for value in values) or any(value != first for value in values):
-        raise Refused(
-            "CLIPTextEncodeBatch", "clip", f"its extra '{name}' differs between prompts and cannot be merged."
-        )
+    if name == "control":
+        return _control(values)
+    if name == REFERENCES:
+        return _merge_references(values)
+    if all(isinstance(value, torch.Tensor) for value in values):
+        if name == "mask" and first.ndim == 2:
+            values = [value[None] for value in values]
+        return _batch(name, values, lengths)
+    if not all(alike(value, first) for value in values):
+        raise Refused(_NODE, "row0", f"its '{name}' differs between people, and cannot be merged.")
+    if any(isinstance(part, torch.Tensor) for part in _parts(first)) and len(values) > 1:
+        raise Refused(_NODE, "row0", f"its '{name}' is not known to go with each row.")
     return first
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _parts(each)
+    else:
+        yield value
+
+
+# What a control net holds of a picture; the rest must be the same for everybody.
+_HINTS = frozenset({"cond_hint_original", "extra_concat_orig", "previous_controlnet", _JOINED})
+
+
+def _control(controls: list[Any]) -> Any:
+    """A control net, and those before it, with everybody's hints. What positive and negative share, they go
+    on sharing: they may run stacked."""
+    first = controls[0]
+    if len(controls) == 1 or all(control is None for control in controls):
+        return first
+    former, joined = getattr(first, _JOINED, ((), None))
+    if len(former) == len(controls) and all(map(operator.is_, former, controls)):
+        return joined
+    kept = [_but_hints(control) for control in controls]
+    if not all(alike(each, kept[0]) for each in kept):
+        raise Refused(_NODE, "row0", "its control nets differ between people by more than their pictures.")
+    joined = copy.copy(first)
+    joined.cond_hint_original = joined_tensors([_hint(control.cond_hint_original) for control in controls])
+    concats = zip(*(control.extra_concat_orig for control in controls), strict=True)
+    joined.extra_concat_orig = [joined_tensors([_hint(each) for each in column]) for column in concats]
+    joined.previous_controlnet = _control([control.previous_controlnet for control in controls])
+    setattr(first, _JOINED, (controls, joined))
+    return joined
+
+
+def _but_hints(control: Any) -> tuple[type, dict[str, Any]]:
+    held = {} if control is None else vars(control)
+    return type(control), {name: value for name, value in held.items() if name not in _HINTS}
+
+
+def _hint(hint: Any) -> torch.Tensor:
+    if not isinstance(hint, torch.Tensor) or hint.shape[0] != 1:
+        raise Refused(_NODE, "row0", "a control net has not one picture for each person.")
+    return hint
+
+
+def _counted(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:
+    """As _batch; the sizes stand in `lengths` even if they are equal."""
+    batch = _batch(name, values, lengths)
+    lengths.setdefault(name, (1, tuple(value.shape[1] for value in values)))
+    return batch
+
+
+def _merge_references(values: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    """Row i of each is prompt i's reference, filled with zeros below and on the right."""
+    if len({tuple(each.shape[1:-2] for each in references) for references in values}) > 1:
+        raise ValueError("The people of a batch have unequally many pictures to refer to.")
+    if len(values) > 1 and any(each.shape[0] != 1 for references in values for each in references):
+        raise Refused(_NODE, "row0", "a person refers to several pictures at once.")
+    batches = []
+    for each in zip(*values, strict=True):
+        height, width = (max(one.shape[d] for one in each) for d in (-2, -1))
+        fill = [(0, width - one.shape[-1], 0, height - one.shape[-2]) for one in each]
+        batches.append(
+            torch.cat([torch.nn.functional.pad(one, by) for one, by in zip(each, fill, strict=True)])
+        )
+    return batches
+
+
+def _unequal_sizes(values: list[Sequence[torch.Tensor]]) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Of each reference, every row's height and width; empty if no reference differs between rows."""
+    sizes = tuple(tuple((one.shape[-2], one.shape[-1]) for one in each) for each in zip(*values, strict=True))
+    return sizes if any(len(set(each)) > 1 for each in sizes) else ()
 
 
 def _batch(name: str, values: list[torch.Tensor], lengths: Lengths) -> torch.Tensor:
     shapes = {tuple(value.shape) for value in values}
     if any(not shape or shape[0] != 1 for shape in shapes) and len(values) > 1:
-        raise Refused(
-            "CLIPTextEncodeBatch", "clip", f"its '{name}' is not one row a prompt and cannot be merged."
-        )
+        raise Refused(_NODE, "row0", f"its '{name}' is not one row for each person, and cannot be merged.")
     if len(shapes) == 1:
         return torch.cat(values) if len(values) > 1 else values[0]
     dim = _only_unequal_dimension(name, shapes)
@@ -144,9 +265,7 @@ def _only_unequal_dimension(name: str, shapes: set[tuple[int, ...]]) -> int:
     ranks = {len(shape) for shape in shapes}
     unequal = [d for d in range(min(ranks)) if len({shape[d] for shape in shapes}) > 1]
     if len(ranks) != 1 or len(unequal) != 1:
-        raise Refused(
-            "CLIPTextEncodeBatch", "clip", f"its '{name}' has shapes that cannot be merged: {sorted(shapes)}."
-        )
+        raise ValueError(f"The people of a batch have unequal sizes of '{name}': {sorted(shapes)}.")
     return unequal[0]
 
 

@@ -11,19 +11,33 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from . import guard, previews, split
-from .conditioning import GUARD, LENGTHS, TEXT, key_mask, left_zeros, repeated, text_lengths, valid
+from .conditioning import (
+    GUARD,
+    LENGTHS,
+    REFERENCES,
+    SECOND_TEXT,
+    SIZES,
+    TEXT,
+    left_zeros,
+    repeated,
+    rows_of,
+    text_lengths,
+    valid,
+)
+from .hiding import hidden
 from .inputs import Refused, classes_of, verdict
-from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan
+from .layouts import LAYOUTS, Layout
+from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan, stacks
 from .zimage import own_layout
 
 # Each row's text length: in a laid out conditioning, and (long [B]) among the arguments of a model call.
 _ROWS = "fullet_rows"
+_HOOKED = ("hidden", "flux2", "zimage")  # families whose networks get hooks
 _VOUCHED = "fullet_vouched"  # in transformer_options: the node classes that the operator vouches for
-_MASKS = "fullet_masks"  # in transformer_options: (rows, text length, masks made so far)
 
 
 class FusedModel:
-    """Patches a model so that CLIPTextEncodeBatch's prompts run exactly; refuses what would not be exact."""
+    """Patches a model so that the rows that JoinRows joined run exactly; refuses what would not be exact."""
 
     DESCRIPTION = "Runs prompts of unequal token lengths in one sampler run, each as it would run alone."
     CATEGORY = "FuLLet"
@@ -56,9 +70,6 @@ class FusedModel:
             guard.check_model(model, model.model_options, trusted, sub_batches=_splits(plans))
         fused = model.clone()
         fused.model_options["transformer_options"][_VOUCHED] = trusted
-        patched = fused.model_options["transformer_options"].get("patches", {}).get("attn1_patch", [])
-        if family in ("flux", "flux2") and _hide_keys not in patched:
-            fused.set_model_attn1_patch(_hide_keys)
         for place, wrapper in _WRAPPERS:
             fused.remove_wrappers_with_key(place, "fullet")  # a fused model may be fused again
             fused.add_wrapper_with_key(place, "fullet", wrapper)
@@ -66,11 +77,18 @@ class FusedModel:
 
 
 def _family(patcher: Any) -> tuple[str, int]:
-    if not guard.exact_attention():
-        return "other", 1  # nothing is hidden or repeated: only prompts of equal length run together
     network = getattr(patcher.model, "diffusion_model", None)
+    family = family_of(type(patcher.model).__name__, type(network).__name__)
     multiple = getattr(network, "pad_tokens_multiple", None)
-    return family_of(type(patcher.model).__name__, type(network).__name__, multiple), multiple or 1
+    if not guard.exact_attention():
+        family = "other"  # nothing is hidden or repeated: only prompts of equal length run together
+    if family in _HOOKED and guard.compiled(patcher):
+        family = "other"  # what is compiled already does not see the hooks that hide
+    return family, multiple or 1
+
+
+def _layout(model: Any) -> Layout | None:
+    return LAYOUTS.get((type(model).__name__, type(model.diffusion_model).__name__))
 
 
 def _splits(plans: Iterable[Plan | None]) -> bool:
@@ -80,7 +98,7 @@ def _splits(plans: Iterable[Plan | None]) -> bool:
 def _plan(
     kind: str, text: torch.Tensor | None, options: Mapping[str, Any], family: str, multiple: int
 ) -> Plan | None:
-    """The plan for one conditioning, or None if CLIPTextEncodeBatch did not make it."""
+    """The plan for one conditioning, or None if JoinRows joined no texts in it."""
     lengths = text_lengths(options)
     if lengths is None or text is None:
         return None
@@ -88,23 +106,22 @@ def _plan(
         raise Refused(
             "FusedModel",
             kind,
-            f"its text was changed after CLIPTextEncodeBatch ({text.shape[0]} × {text.shape[1]} tokens, "
+            f"its text was changed after JoinRows ({text.shape[0]} × {text.shape[1]} tokens, "
             f"its prompts are {list(lengths)} long), so the prompts cannot be told apart.",
         )
-    unequal_extras = {name for name, (_, sizes) in options[LENGTHS].items() if len(set(sizes)) > 1} - {
-        TEXT,
-        "attention_mask",
-    }
-    references = family == "zimage" and bool(options.get("reference_latents")) and len(set(lengths)) > 1
-    chosen = plan(family, lengths, pad_multiple=multiple, alone=bool(unequal_extras) or references)
-    exact_with_control = chosen.kind in ("plain", "repeat", "split")
-    if not exact_with_control and (
-        options.get("control") is not None or "attention_mask_img_shape" in options
-    ):
-        raise Refused(
-            "FusedModel", kind, "it has a ControlNet or style model, which would see the text's padding."
-        )
-    return chosen
+    unequal = {name: sizes for name, (_, sizes) in options[LENGTHS].items() if len(set(sizes)) > 1}
+    if family == "hidden" and SECOND_TEXT in unequal:
+        lengths = unequal.pop(SECOND_TEXT)
+    elif TEXT in unequal:
+        del unequal[TEXT]
+    unequal.pop("attention_mask", None)
+    tied = (  # what would see the text's filling
+        (family != "unet" and options.get("control") is not None)
+        or (family == "zimage" and options.get(REFERENCES))
+        or "attention_mask_img_shape" in options
+    )
+    alone = bool(unequal) or SIZES in options or (bool(tied) and len(set(lengths)) > 1)
+    return plan(family, lengths, pad_multiple=multiple, alone=alone)
 
 
 def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
@@ -129,13 +146,21 @@ def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
                 _check_batch(kind, chosen, noise)
                 plans.append((cond, chosen))
     splits = _splits(chosen for _, chosen in plans)
+    layout = _layout(guider.model_patcher.model)
+    if layout is not None and layout.counted:
+        for kind, conditionings in guider.conds.items():
+            for cond in conditionings:
+                _count_once(kind, cond)
     run = guider.model_options["transformer_options"]
     # Again, after the node: what patches the model may come after it, and is complete only here.
+    splits = noise.shape[0] > 1 and (splits or family == "other")
     guard.check_run(guider, noise.shape[0], noise.ndim - 2, run.get(_VOUCHED, ()), sub_batches=splits)
     if splits:
         for cond, _ in plans:
             _lift_guard(cond)
         run[split.RAW] = {kind: list(conditionings) for kind, conditionings in guider.conds.items()}
+        for kind, conditionings in guider.conds.items():  # what ComfyUI prepares: a lone prompt's
+            conditionings[:] = [rows_of(kind, cond, (0,), noise.shape[0]) for cond in conditionings]
     else:
         for cond, chosen in plans:
             _lay_out_one(cond, chosen)
@@ -154,10 +179,19 @@ def _check_batch(kind: str, chosen: Plan, noise: torch.Tensor) -> None:
         )
 
 
+def _count_once(kind: str, cond: dict[str, Any]) -> None:
+    """One row of ones for all: the model takes their sum for the text's length."""
+    mask, lengths = cond.get("attention_mask"), text_lengths(cond)
+    if mask is not None and lengths is not None and len(mask) > 1:
+        if int(mask.sum()) != sum(lengths):
+            raise Refused("FusedModel", kind, "its attention mask leaves out tokens of its prompts.")
+        cond["attention_mask"] = torch.ones_like(mask[:1])
+
+
 def _lay_out_one(cond: dict[str, Any], chosen: Plan) -> None:
     text, lengths = cond[TEXT], text_lengths(cond) or ()
     _lift_guard(cond)
-    if chosen.kind in ("left_zeros", "key_mask"):
+    if chosen.kind in ("left_zeros", "key_mask") and SECOND_TEXT not in cond:
         cond[TEXT] = left_zeros(text, lengths, chosen.rows)
     elif chosen.kind == "repeat":
         cond[TEXT] = repeated(text, lengths, chosen.total)
@@ -181,7 +215,8 @@ def _number_rows(conds: Mapping[str, list[dict[str, Any]]], least: int) -> None:
     """
     for cond in (cond for conditionings in conds.values() for cond in conditionings):
         if cond.get(TEXT) is not None:
-            rows = cond.get(_ROWS, (cond[TEXT].shape[1],) * cond[TEXT].shape[0])
+            text = cond.get(SECOND_TEXT, cond[TEXT])
+            rows = cond.get(_ROWS, (text.shape[-2],) * text.shape[0])
             numbers = torch.tensor([max(least, row) for row in rows])
             cond["model_conds"] = {**cond.get("model_conds", {}), _ROWS: comfy.conds.CONDRegular(numbers)}
 
@@ -207,7 +242,9 @@ def _split(  # noqa: PLR0917 - ComfyUI calls it so
             "denoise_mask": denoise_mask,
             "seed": extra_args.get("seed"),
         }
-        split.prepare(guider, raw, extra)
+        model = guider.inner_model
+        known = stacks(type(model).__name__, type(model.diffusion_model).__name__)
+        split.prepare(guider, raw, extra, stack=known)
     return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *args, **kwargs)
 
 
@@ -221,36 +258,20 @@ def _apply(  # noqa: PLR0917 - ComfyUI calls it so
     transformer_options: Any = None,
     **kwargs: Any,
 ) -> Any:
-    """An APPLY_MODEL wrapper: hands the rows' lengths to whatever makes them count."""
+    """An APPLY_MODEL wrapper: lets the network know the rows' lengths for one call."""
     rows = kwargs.pop(_ROWS, None)
     options = transformer_options or {}
-    if rows is None or int(rows.min()) == c_crossattn.shape[1]:
+    text = kwargs.get("encoder_hidden_states_llama3", c_crossattn)
+    if rows is None or int(rows.min()) == text.shape[-2]:
         return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    network = executor.class_obj.diffusion_model
-    if getattr(network, "pad_tokens_multiple", None):
-        with own_layout(network, rows):
-            return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-    options = {**options, _MASKS: (rows, c_crossattn.shape[1], {})}
-    return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
-
-
-def _hide_keys(  # noqa: PLR0917 - ComfyUI calls it so
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    pe: Any = None,
-    attn_mask: Any = None,
-    extra_options: Any = None,
-) -> dict[str, Any]:
-    """An attn1 patch of Flux's blocks: hides the text's padding; q, k, v are [B, heads, tokens, d]."""
-    rows, text, masks = (extra_options or {}).get(_MASKS, (None, 0, {}))
-    if rows is None:
-        return {}
-    key = (k.shape[2], q.dtype, q.device)
-    if key not in masks:
-        masks[key] = key_mask(rows, text, k.shape[2], q)
-    hidden = masks[key]
-    return {"attn_mask": hidden if attn_mask is None else hidden + attn_mask}
+    model = executor.class_obj
+    layout = _layout(model)
+    if layout is None:
+        own = own_layout(model.diffusion_model, rows)
+    else:
+        own = hidden(model.diffusion_model, layout, rows, text.shape[-2], options)
+    with own:
+        return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
 _WRAPPERS = (

@@ -13,7 +13,7 @@ import comfy.hooks
 import comfy.model_management
 import nodes
 
-from .conditioning import rows_of
+from .conditioning import REFERENCES, rows_of
 from .inputs import Refused
 from .known import home, module_name, package, parts, unknown
 
@@ -59,6 +59,14 @@ def chain(control: Any) -> Iterator[Any]:
 def exact_attention() -> bool:
     """False where ComfyUI was started with an attention that rounds by blocks of tokens or drops masks."""
     return not comfy.model_management.sage_attention_enabled()
+
+
+def compiled(patcher: Any) -> bool:
+    """Whether torch.compile was asked for: what it made once does not see hooks that come later."""
+    return any(
+        type(part).__name__ == "OptimizedModule" or home(part)[0].startswith("comfy_api.torch_helpers.")
+        for part in _patches(patcher, patcher.model_options)
+    )
 
 
 def _patches(patcher: Any, options: Mapping[str, Any]) -> Iterator[Any]:
@@ -118,6 +126,8 @@ def _check_conditioning(kind: str, cond: Mapping[str, Any], rows: int, dimension
         raise Refused(_NODE, kind, "unCLIP draws its noise from one seed for the whole batch.")
     if cond.get("noise_augmentation"):
         raise Refused(_NODE, kind, "noise augmentation draws from one seed for the whole batch.")
+    if "text_input_ids" in cond and cond.get(REFERENCES):
+        raise Refused(_NODE, kind, "HiDream-O1 tells reference pictures apart by where they lie in memory.")
     rows_of(kind, cond, (0,), rows)  # refuses what has no row for each
 
 

@@ -28,14 +28,6 @@ class SeedEntry:
     strength: float = 0.0
 
 
-def prompts_of(node: str, text: str) -> tuple[str, ...]:
-    """`prompts`: a JSON array of at least one string."""
-    prompts = _array(node, "prompts", text, "strings")
-    if not all(isinstance(prompt, str) for prompt in prompts):
-        raise Refused(node, "prompts", "every entry of the JSON array must be a string.")
-    return tuple(prompts)
-
-
 def seeds_of(node: str, text: str) -> tuple[SeedEntry, ...]:
     """`seeds`: a JSON array; an entry is a whole number or [seed, variation_seed, strength]."""
     return tuple(_seed_entry(node, entry) for entry in _array(node, "seeds", text, "seeds"))
@@ -49,14 +41,6 @@ def keys_of(node: str, text: str) -> tuple[str, ...]:
     if len(set(keys)) != len(keys):
         raise Refused(node, "keys", "two pictures cannot have the same key.")
     return tuple(keys)
-
-
-def names_of(node: str, text: str) -> tuple[str, ...]:
-    """`names`: a JSON array of names as /upload/image returns them ("sub/name" for one in a subfolder)."""
-    names = _array(node, "names", text, "file names")
-    if not all(isinstance(name, str) and name for name in names):
-        raise Refused(node, "names", "every entry of the JSON array must be the name of an uploaded picture.")
-    return tuple(names)
 
 
 def classes_of(node: str, text: str) -> tuple[str, ...]:

@@ -3,27 +3,34 @@
 
 A family's name says how its model attends to text:
 - unet: pure cross attention, where keys repeated k times change nothing (SD 1.5, SDXL);
-- flux: text and image attend jointly, padding can be hidden by a mask over the keys (Flux.1);
-- flux2: as flux, and the model itself puts zeros on the left of a text shorter than 512 tokens;
-- zimage: embedded captions are padded by a learned token to a multiple; the image's positions follow them;
-- qwen_image: the model takes an attention mask over its text;
-- other: nothing is known, so only prompts of equal length run together, which is exact for every model.
+- hidden: padding can be hidden by masks over the keys (layouts.py tells where);
+- flux2: as hidden, and the model itself puts zeros on the left of a text shorter than 512 tokens;
+- zimage: the image's positions follow the caption, which a learned token pads to a multiple (Lumina: none);
+- own_mask: the model takes an attention mask over its text;
+- other: nothing is known, so only prompts of equal length run together, if rows do at all (see `stacks`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from .layouts import LAYOUTS
 
 FLUX2_TEXT_LENGTH = 512  # Flux2 pads a shorter text on the left to this many tokens
 MAX_REPETITION = 4  # a repeated text may be this many times as long as the longest prompt
 
 _FAMILIES = {
-    ("Flux", "Flux"): "flux",
+    **dict.fromkeys(LAYOUTS, "hidden"),
     ("Flux2", "Flux"): "flux2",
-    ("QwenImage", "QwenImageTransformer2DModel"): "qwen_image",
+    ("Lumina2", "NextDiT"): "zimage",
+    ("QwenImage", "QwenImageTransformer2DModel"): "own_mask",
+    ("MageFlow", "MageFlowTransformer2DModel"): "own_mask",
+    ("Lens", "LensTransformer2DModel"): "own_mask",
 }
+# Of the others, those whose rows were seen to run in one call as they run alone.
+_STACKED = {("Anima", "Anima"), ("HiDreamO1", "HiDreamO1Transformer"), ("SeedVR2", "NaDiT")}
 
 
 @dataclass(frozen=True)
@@ -45,16 +52,17 @@ class Plan:
     total: int  # length of the fused text, in tokens
 
 
-def family_of(base_model: str, diffusion_model: str, pad_multiple: int | None) -> str:
-    """From the class names of ComfyUI's base model and of its network, and Z-Image's multiple (or None).
-
-    Exact names: a subclass may use its text otherwise (LongCat-Image's positions depend on its length).
-    """
+def family_of(base_model: str, diffusion_model: str) -> str:
+    """From the class names of ComfyUI's base model and of its network."""
     if diffusion_model == "UNetModel":
         return "unet"
-    if (base_model, diffusion_model) == ("Lumina2", "NextDiT"):
-        return "zimage" if pad_multiple else "other"  # Lumina Image 2.0 has no pad token
     return _FAMILIES.get((base_model, diffusion_model), "other")
+
+
+def stacks(base_model: str, diffusion_model: str) -> bool:
+    """Whether several rows may run in one call of such a network; of one that was never measured, each row
+    runs in a call of its own, within the one sampler run."""
+    return family_of(base_model, diffusion_model) != "other" or (base_model, diffusion_model) in _STACKED
 
 
 def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: bool = False) -> Plan:
@@ -70,17 +78,9 @@ def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: b
         return Plan("bucket" if same else "masked_layout", rows, longest)
     if family == "unet" and math.lcm(*rows) <= MAX_REPETITION * longest:
         return Plan("repeat", (math.lcm(*rows),) * len(rows), math.lcm(*rows))
-    return Plan({"flux": "key_mask", "qwen_image": "own_mask"}.get(family, "split"), rows, longest)
+    return Plan({"hidden": "key_mask", "own_mask": "own_mask"}.get(family, "split"), rows, longest)
 
 
 def bucket(length: int, multiple: int) -> int:
     """`length` rounded up to a multiple."""
     return -(-length // multiple) * multiple
-
-
-def groups_of(keys: Sequence[Hashable]) -> tuple[tuple[int, ...], ...]:
-    """Rows of equal keys, in order of their first row: the sub-batches of a split."""
-    groups: dict[Hashable, list[int]] = {}
-    for row, key in enumerate(keys):
-        groups.setdefault(key, []).append(row)
-    return tuple(tuple(rows) for rows in groups.values())

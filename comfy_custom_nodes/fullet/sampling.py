@@ -144,7 +144,7 @@ class SamplerBatch:
 
 
 class SigmasLikeKSampler:
-    """SIGMAS exactly as KSampler computes them for a sampler, a scheduler, steps and denoise."""
+    """SIGMAS exactly as KSampler computes them, or KSamplerAdvanced for a range of the steps."""
 
     DESCRIPTION = "The noise levels that KSampler would use (it drops the last but one for dpm_2 and uni_pc)."
     CATEGORY = "FuLLet"
@@ -160,11 +160,24 @@ class SigmasLikeKSampler:
                 "scheduler": (comfy.samplers.KSampler.SCHEDULERS,),
                 "steps": ("INT", {"default": 20, "min": 1, "max": 10000}),
                 "denoise": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.01}),
-            }
+            },
+            "optional": {
+                "start_at_step": ("INT", {"default": 0, "min": 0, "max": 10000}),
+                "end_at_step": ("INT", {"default": 10000, "min": 0, "max": 10000}),
+                "return_with_leftover_noise": (["disable", "enable"],),
+            },
         }
 
-    def compute(
-        self, model: Any, sampler_name: str, scheduler: str, steps: int, denoise: float
+    def compute(  # noqa: PLR0917 - ComfyUI calls it by the names
+        self,
+        model: Any,
+        sampler_name: str,
+        scheduler: str,
+        steps: int,
+        denoise: float,
+        start_at_step: int = 0,
+        end_at_step: int = 10000,
+        return_with_leftover_noise: str = "disable",
     ) -> tuple[torch.Tensor]:
         stock = comfy.samplers.KSampler(
             model,
@@ -175,7 +188,10 @@ class SigmasLikeKSampler:
             denoise=denoise,
             model_options=model.model_options,
         )
-        return (stock.sigmas,)
+        sigmas = stock.sigmas[: end_at_step + 1].clone()
+        if end_at_step < len(stock.sigmas) - 1 and return_with_leftover_noise == "disable":
+            sigmas[-1] = 0
+        return (sigmas[start_at_step:] if start_at_step < len(sigmas) - 1 else sigmas[:0],)
 
 
 def _check(sampler: Any) -> None:

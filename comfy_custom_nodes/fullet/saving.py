@@ -109,7 +109,7 @@ async def _picture(key: str) -> web.Response:
         return web.json_response(why, status=500)
     try:
         body = await asyncio.to_thread(path.read_bytes)
-    except FileNotFoundError:  # dropped just now
+    except FileNotFoundError:  # dropped a moment ago
         return _unknown()
     return web.Response(body=body, content_type=content_type, headers={"Cache-Control": "no-store"})
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs sub-batches of equal length inside one sampler run: to the model, each is a plain batch.
 
-Each sub-batch has conditionings of its own, made as ComfyUI makes a plain batch's: with ids of their own,
-under which patches keep state, and with the rows of masks, hints and pictures that are theirs.
+Each row's conditionings are made as ComfyUI makes a lone picture's, and those of equal shape are stacked:
+with ids of their own, under which patches keep state, and with the rows of masks, hints and pictures that
+are theirs.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import Any
 import comfy.samplers
 import torch
 
-from .conditioning import LENGTHS, rows_of
+from .conditioning import rows_of
 from .inputs import Refused
-from .lengths import groups_of
 
 RAW = "fullet_conds"  # in transformer_options of a run in sub-batches: its conditionings, not yet processed
 _GROUPS = "fullet_groups"  # in a processed conditioning: (rows, its part) for each sub-batch
@@ -25,18 +25,23 @@ _GROUPS = "fullet_groups"  # in a processed conditioning: (rows, its part) for e
 Conds = dict[str, list[dict[str, Any]]]
 
 
-def prepare(guider: Any, raw: Conds, extra: Mapping[str, Any]) -> None:
-    """Gives each conditioning of a guider about to sample its parts, each processed as a batch of its own.
+def prepare(guider: Any, raw: Conds, extra: Mapping[str, Any], *, stack: bool) -> None:
+    """Gives each conditioning of a guider about to sample its parts.
 
-    `raw`: the guider's conditionings before they were processed. `extra`: what ComfyUI processes them with:
-    noise [N, …], latent_image, denoise_mask, seed.
+    Each row is processed as if alone; with `stack`, rows whose results are of equal shape are stacked, as
+    ComfyUI stacks a positive and a negative. `raw`: the guider's conditionings before they were processed.
+    `extra`: what ComfyUI processes them with: noise [N, …], latent_image, denoise_mask, seed.
     """
     batch = extra["noise"].shape[0]
-    conds = [cond for conditionings in raw.values() for cond in conditionings]
-    for rows in groups_of([_row_key(conds, row, batch) for row in range(batch)]):
-        parts = _processed(guider.inner_model, raw, rows, extra)
+    alone = [_processed(guider.inner_model, raw, row, extra) for row in range(batch)]
+    for rows in _groups(alone) if stack else [[row] for row in range(batch)]:
+        # What two conditionings share, they go on sharing: they may run stacked.
+        controls: dict[int, Any] = {}
         for kind, conditionings in guider.conds.items():
-            for cond, part in zip(conditionings, parts[kind], strict=True):
+            for i, cond in enumerate(conditionings):
+                part = _stacked([alone[row][kind][i] for row in rows])
+                if "control" in part:
+                    part["control"] = _control_for(part["control"].whole, rows, batch, controls)
                 cond.setdefault(_GROUPS, []).append((rows, part))
 
 
@@ -64,43 +69,71 @@ def calculate(  # noqa: PLR0917 - ComfyUI calls it so
     return outputs
 
 
-def _row_key(conds: Sequence[Mapping[str, Any]], row: int, batch: int) -> tuple[Any, ...]:
-    """All true sizes of a row, in every conditioning: rows with one key are a plain batch."""
-    key: list[Any] = []
-    for cond in conds:
-        for name, (_, sizes) in sorted(cond.get(LENGTHS, {}).items()):
-            key.append((name, sizes[row] if len(sizes) == batch else sizes[0]))
-    return tuple(key)
-
-
-def _processed(model: Any, raw: Conds, rows: Sequence[int], extra: Mapping[str, Any]) -> Conds:
+def _processed(model: Any, raw: Conds, row: int, extra: Mapping[str, Any]) -> Conds:
     noise: torch.Tensor = extra["noise"]
-    batch, picked = noise.shape[0], list(rows)
-    controls: dict[int, Any] = {}  # what two conditionings share, they go on sharing: they may run stacked
-    parts: Conds = {}
+    batch, controls = noise.shape[0], {}
+    part: Conds = {}
     for kind, conditionings in raw.items():
-        parts[kind] = []
+        part[kind] = []
         for cond in conditionings:
-            part = {**rows_of(kind, cond, rows, batch), "uuid": uuid.uuid4()}
-            if "control" in cond:
-                part["control"] = _control_for(cond["control"], picked, batch, controls)
-            parts[kind].append(part)
-    few = noise[picked]
+            own = rows_of(kind, cond, (row,), batch)
+            if "control" in own:
+                own["control"] = _control_for(own["control"], (row,), batch, controls)
+            part[kind].append(own)
+    few = noise[[row]]
     latent_image, denoise_mask = (
-        each if each is None or each.shape[0] == 1 else each[picked]
+        each if each is None or each.shape[0] == 1 else each[[row]]
         for each in (extra["latent_image"], extra["denoise_mask"])
     )
     return comfy.samplers.process_conds(
-        model, few, parts, few.device, latent_image, denoise_mask, extra["seed"], latent_shapes=[few.shape]
+        model, few, part, few.device, latent_image, denoise_mask, extra["seed"], latent_shapes=[few.shape]
     )
 
 
-def _control_for(control: Any, rows: list[int], batch: int, made: dict[int, Any]) -> Any:
+def _groups(alone: Sequence[Conds]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for row in range(len(alone)):
+        found = next((rows for rows in groups if _alike(alone[rows[0]], alone[row])), None)
+        if found is None:
+            groups.append([row])
+        else:
+            found.append(row)
+    return groups
+
+
+def _alike(first: Conds, second: Conds) -> bool:
+    """Whether two rows' conditionings can be stacked without repeating any text."""
+    for kind, conditionings in first.items():
+        for one, other in zip(conditionings, second[kind], strict=True):
+            mine, theirs = one["model_conds"], other["model_conds"]
+            if mine.keys() != theirs.keys() or not all(
+                mine[name].size() == theirs[name].size() and mine[name].can_concat(theirs[name])
+                for name in mine
+            ):
+                return False
+    return True
+
+
+def _stacked(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One conditioning of as many rows as `parts`, each of one row."""
+    first = parts[0]
+    conds = {}
+    for name, cond in first["model_conds"].items():
+        conds[name] = copy.copy(cond)
+        conds[name].cond = cond.concat([part["model_conds"][name] for part in parts[1:]])
+    stacked = {**first, "model_conds": conds, "uuid": uuid.uuid4()}
+    if "mask" in first:
+        stacked["mask"] = torch.cat([part["mask"] for part in parts])
+    return stacked
+
+
+def _control_for(control: Any, rows: Sequence[int], batch: int, made: dict[int, Any]) -> Any:
     """A control net, which is ready to run, and those before it, with these rows' hints only."""
     if control is None:
         return None
     if id(control) not in made:
         part = copy.copy(control)
+        part.whole = control
         part.pre_run = lambda *_: None  # done; a control LoRA would build its network again
         part.cond_hint = part.extra_concat = None
         if hasattr(part, "control_input"):
@@ -112,5 +145,5 @@ def _control_for(control: Any, rows: list[int], batch: int, made: dict[int, Any]
     return made[id(control)]
 
 
-def _hint(hint: Any, rows: list[int], batch: int) -> Any:
-    return hint[rows] if hint is not None and hint.shape[0] == batch else hint
+def _hint(hint: Any, rows: Sequence[int], batch: int) -> Any:
+    return hint[list(rows)] if hint is not None and hint.shape[0] == batch else hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-VERSION = "1.1.0"
+VERSION = "2.0.0"
 OLDEST_COMFYUI = (0, 18)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lets one run of Z-Image's network hold captions of unequal length, each as if alone (torch only).
+"""Lets one run of Z-Image's network, or Lumina's, hold captions of unequal length (torch only).
 
 Alone, a caption of L embedded tokens is followed by the learned pad token up to a multiple m, at positions
 1…B on the first rope axis, and the image stands at B + 1 on that axis. In a batch the network takes its
@@ -22,10 +22,12 @@ from .conditioning import key_mask, valid
 @contextmanager
 def own_layout(network: Any, lengths: torch.Tensor) -> Iterator[None]:
     """While open, `network` treats row i's caption as lengths[i] tokens long (long [rows of the call])."""
-    multiple = network.pad_tokens_multiple
+    multiple = network.pad_tokens_multiple or 1  # Lumina Image 2.0 has no pad token
     buckets = -(-lengths // multiple) * multiple
     with ExitStack() as hooks:
-        hooks.callback(network.cap_embedder.register_forward_hook(_pad_token_after(network, lengths)).remove)
+        if multiple > 1:
+            hook = _pad_token_after(network, lengths)
+            hooks.callback(network.cap_embedder.register_forward_hook(hook).remove)
         if len(set(buckets.tolist())) > 1:
             hooks.callback(network.rope_embedder.register_forward_pre_hook(_own_positions(buckets)).remove)
             mask = _HiddenKeys(buckets)

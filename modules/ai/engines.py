@@ -8,6 +8,7 @@ import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
@@ -33,58 +34,44 @@ _UPLOAD_FOLDER = "fullet"
 _MOST_PREVIEWS = 10
 _PLAIN_NO = (EngineUnauthorized, ServerLacks, Unreachable)
 
+LearnTable = Callable[[str, Mapping[str, JSON]], Awaitable[None]]
+"""Takes a server's name and its answer to ``GET /object_info``."""
 
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
-    """One server. ``max_batch`` None: as its memory and the cards say (``auto``).
+    """One server. ``max_batch`` None: as its memory and the cards say (``auto``). ``preview_every`` n: a
+    preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none. ``learn`` is given the
+    server's name and its whole node table whenever the server came, or came back."""
 
-    ``preview_every`` n asks for a preview of each picture at every n-th step (more rarely where that would
-    be more than `_MOST_PREVIEWS`), 0 for none. ``learn`` is given the server's name and its whole node table
-    whenever the server came, or came back.
-    """
+    client: ComfyClient
+    templates: Mapping[str, WorkflowTemplate]
+    read_source: SourceReader
+    clock: Clock
+    max_batch: int | None = None
+    picture_format: PictureFormat = "png"
+    preview_every: int = 1
+    times: RunTimes = field(default_factory=RunTimes)
+    learn: LearnTable | None = None
 
-    def __init__(
-        self,
-        *,
-        client: ComfyClient,
-        templates: Mapping[str, WorkflowTemplate],
-        read_source: SourceReader,
-        clock: Clock,
-        max_batch: int | None = None,
-        picture_format: PictureFormat = "png",
-        quality: int = 90,
-        preview_every: int = 1,
-        times: RunTimes | None = None,
-        learn: Callable[[str, Mapping[str, JSON]], Awaitable[None]] | None = None,
-    ) -> None:
-        self._client = client
-        self._templates = templates
-        self._read_source = read_source
-        self._clock = clock
-        self._max_batch = max_batch
-        self._picture_format = picture_format
-        self._quality = quality
-        self._preview_every = preview_every
-        self._times = times or RunTimes()
-        self._stream = EventStream(client=client, clock=clock)
+    def __post_init__(self) -> None:
+        self._stream = EventStream(client=self.client, clock=self.clock)
         self._report: ServerReport | None = None
         self._probing = asyncio.Lock()
-        self._learn = learn
         self._learning: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
-        """Host and port."""
-        return self._client.name
+        return self.client.name
 
     async def probe(self) -> Capabilities:
-        """See `ports.ImageEngine.probe`."""
         async with self._probing:
             # a copy, as models come and go meanwhile
-            report = await inspect(self._client, dict(self._templates), max_batch=self._max_batch)
+            report = await inspect(self.client, dict(self.templates), max_batch=self.max_batch)
             self._report = report
         await self._stream.connect()
-        if self._learn is not None and self._learning is None:
-            self._learning = asyncio.create_task(self._learn_table(self._learn))
+        if self.learn is not None and self._learning is None:
+            self._learning = asyncio.create_task(self._learn_table(self.learn))
         return Capabilities(
             batch_limits=report.limits,
             cautious=report.cautious,
@@ -93,22 +80,23 @@ class ComfyEngine:
             missing_files=report.missing_files,
         )
 
-    async def _learn_table(self, learn: Callable[[str, Mapping[str, JSON]], Awaitable[None]]) -> None:
+    async def _learn_table(self, learn: LearnTable) -> None:
         try:
-            await learn(self.name, await self._client.node_table())
+            await learn(self.name, await self.client.node_table())
         except (EngineUnavailable, RecursionError) as trouble:
             logger.info("Cannot read the node table: %s", trouble, extra={"engine": self.name})
 
     async def submit(self, batch: Batch) -> ComfyRun:
-        """See `ports.ImageEngine.submit`."""
-        template = self._template(batch)
+        template = self.templates.get(batch.key.model)
+        if template is None:
+            raise WorkflowRejected(f"there is no model {batch.jobs[0].request.model}")
         fused = await self._fused(template, batch)
         await self._stream.connect()
         run = self._run(batch, template, fused)
         stock = isinstance(fused.places[0], SavedFile)
-        previews = "auto" if stock and self._preview_every else "none"
+        previews = "auto" if stock and self.preview_every else "none"
         try:
-            await self._client.submit(
+            await self.client.submit(
                 write_graph(respelled(fused.graph, self._report.spellings if self._report else {})),
                 prompt_id=batch.id,
                 client_id=self._stream.client_id,
@@ -123,9 +111,9 @@ class ComfyEngine:
         return run
 
     async def resume(self, batch: Batch) -> ComfyRun | None:
-        """See `ports.ImageEngine.resume`. The graph that the server keeps says where the pictures are."""
-        template = self._templates.get(batch.key.model)
-        standing = await self._client.look_up(batch.id)
+        """The graph that the server keeps says where the pictures are."""
+        template = self.templates.get(batch.key.model)
+        standing = await self.client.look_up(batch.id)
         fused = read_locations(standing.graph, [batch.row(index) for index in range(len(batch.jobs))])
         if template is None or fused is None:
             return None
@@ -134,12 +122,10 @@ class ComfyEngine:
         return self._run(batch, template, fused, standing, told=told)
 
     async def doubtful(self) -> None:
-        """See `ports.ImageEngine.doubtful`."""
         await self._stream.broken()
         self._forget_table()
 
     async def aclose(self) -> None:
-        """See `ports.ImageEngine.aclose`."""
         self._forget_table()
         await self._stream.aclose()
 
@@ -148,14 +134,6 @@ class ComfyEngine:
         if self._learning is not None:
             self._learning.cancel()
         self._learning = None
-
-    # ── the parts of submit ─────────────────────────────────────────────────────────────────────
-
-    def _template(self, batch: Batch) -> WorkflowTemplate:
-        template = self._templates.get(batch.key.model)
-        if template is None:
-            raise WorkflowRejected(f"there is no model {batch.jobs[0].request.model}")
-        return template
 
     async def _fused(self, template: WorkflowTemplate, batch: Batch) -> FusedGraph:
         if self._report is None:
@@ -167,8 +145,8 @@ class ComfyEngine:
         try:
             if batch.fused and template.id in self._report.fused:
                 return fuse(
-                    template, requests, keys=keys, source_names=names, picture_format=self._picture_format,
-                    quality=self._quality, preview_every=self._previews(template),
+                    template, requests, keys=keys, source_names=names, picture_format=self.picture_format,
+                    preview_every=self._previews(template),
                 )  # fmt: skip
             if len(requests) > 1:
                 raise EngineUnavailable(
@@ -181,23 +159,23 @@ class ComfyEngine:
             raise WorkflowRejected(str(error)) from error
 
     def _previews(self, template: WorkflowTemplate) -> int:
-        """At every how many steps; SaveImageBatch takes 100 at most."""
+        """Steps from one preview to the next; SaveImageBatch takes 100 at most."""
         rarest = math.ceil(template.card.steps / _MOST_PREVIEWS)
-        return min(100, max(self._preview_every, rarest)) if self._preview_every else 0
+        return min(100, max(self.preview_every, rarest)) if self.preview_every else 0
 
     async def _uploaded(self, batch: Batch) -> list[list[str]]:
-        """The names under which the server knows each job's sources; equal pictures travel once."""
+        """The server's names of each job's sources; equal pictures are uploaded once."""
         keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.sources))
         names = dict(zip(keys, await gather_or_cancel(map(self._upload, keys)), strict=True))
         return [[names[source.key] for source in job.request.sources] for job in batch.jobs]
 
     async def _upload(self, key: str) -> str:
         try:
-            data = await self._read_source(key)
+            data = await self.read_source(key)
         except KeyError as error:
             raise WorkflowRejected("the picture to start from is not there any more") from error
         stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
-        return await self._client.upload(
+        return await self.client.upload(
             data, f"{stem}.{EXTENSIONS.get(media_type(data) or '', 'png')}", _UPLOAD_FOLDER
         )
 
@@ -214,30 +192,30 @@ class ComfyEngine:
             batch=batch,
             fused=fused,
             steps=template.card.steps,
-            client=self._client,
+            client=self.client,
             stream=self._stream,
             inbox=self._stream.enter(batch.id),
-            clock=self._clock,
-            times=self._times,
+            clock=self.clock,
+            times=self.times,
             standing=standing,
             told=told,
         )
 
     async def _arrived(self, batch: Batch, error: BaseException) -> bool:
-        """Whether a submission that seemed to fail did arrive, where the error leaves that open. If it did
-        not, it is called back, in case it still will: an id that is submitted twice runs twice."""
+        """Whether a submission that seemed to fail did arrive, if the error leaves that open. If it did not,
+        it is taken out of the queue in case it still arrives: an id that is submitted twice runs twice."""
         if not isinstance(error, EngineUnavailable) or isinstance(error, _PLAIN_NO):
             return False
-        until = self._clock.now() + self._times.doubt
+        until = self.clock.now() + self.times.doubt
         while True:
             try:
-                if (await self._client.look_up(batch.id)).state != "unknown":
+                if (await self.client.look_up(batch.id)).state != "unknown":
                     return True
-                if self._clock.now() >= until:
-                    await self._client.dequeue(batch.id)
+                if self.clock.now() >= until:
+                    await self.client.dequeue(batch.id)
                     return False
             except EngineUnavailable as trouble:
                 logger.info("Cannot tell whether a batch arrived: %s", trouble, extra={"prompt_id": batch.id})
-                if isinstance(trouble, Unreachable) or self._clock.now() >= until:
+                if isinstance(trouble, Unreachable) or self.clock.now() >= until:
                     return False
-            await self._clock.sleep(self._times.first_poll)
+            await self.clock.sleep(self.times.first_poll)

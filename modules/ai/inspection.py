@@ -1,4 +1,4 @@
-"""What ``check`` says of models and servers: findings for what start-up and workers raise as errors."""
+"""What ``check`` says about models and servers: findings for what start-up and workers raise as errors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from modules.utils.inspection import Finding
 def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Finding, ...]]:
     """The models of ``folder`` that are in order, and what is to be said of each file there."""
     models, faults = read_models(folder)
-    mend = "fix it, or move it out of the folder"
-    found = [Finding(level="fault", what=fault, mend=mend) for fault in faults]
+    fix = "fix it, or move it out of the folder"
+    found = [Finding(level="fault", what=fault, fix=fix) for fault in faults]
     found += [_about(model) for model in models.values()]
     if not models:
-        mend = f"put a workflow file into {folder.name}/"
-        found.append(Finding(level="fault", what="no model can be offered", mend=mend))
+        fix = f"put a workflow file into {folder.name}/"
+        found.append(Finding(level="fault", what="no model can be offered", fix=fix))
     return {name: model.template for name, model in models.items()}, tuple(found)
 
 
@@ -54,10 +54,10 @@ async def inspect_server(
     try:
         return (await inspect(client, templates, max_batch=max_batch)).findings
     except EngineUnavailable as error:
-        return (Finding(level="fault", what=str(error), mend=_mend(error)),)
+        return (Finding(level="fault", what=str(error), fix=_how_to_fix(error)),)
 
 
-def _mend(error: EngineUnavailable) -> str:
+def _how_to_fix(error: EngineUnavailable) -> str:
     if isinstance(error, EngineUnauthorized):
         return "correct COMFY_API_KEY (name:password for HTTP Basic, else it is a Bearer token)"
     if isinstance(error, Untrusted):

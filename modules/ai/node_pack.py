@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-PACK_VERSION = "1.1.0"
+PACK_VERSION = "2.0.0"
 
-TEXT = "CLIPTextEncodeBatch"
 MODEL = "FusedModel"
 NOISE = "RandomNoiseBatch"
 SAMPLER = "SamplerBatch"
 SIGMAS = "SigmasLikeKSampler"
-LOAD = "LoadImageBatch"
 SAVE = "SaveImageBatch"
-CLASSES = (TEXT, MODEL, NOISE, SAMPLER, SIGMAS, LOAD, SAVE)
+JOIN = "JoinRows"
+TAKE = "TakeRow"
+CLASSES = (JOIN, TAKE, MODEL, NOISE, SAMPLER, SIGMAS, SAVE)
 
 VERSION_ROUTE = "/fullet/version"
 PICTURE_ROUTE = "/fullet/pictures/"

@@ -67,7 +67,7 @@ async def _inspect_discord(
 
 
 def _skipped(name: str) -> tuple[Finding, ...]:
-    return (Finding(level="hint", what="skipped", mend=f"fix {name} first"),)
+    return (Finding(level="hint", what="skipped", fix=f"fix {name} first"),)
 
 
 async def _inspect_servers(
@@ -78,7 +78,7 @@ async def _inspect_servers(
     servers = await servers_of(settings)
     if not servers:
         what = f"no server is found under {', '.join(settings.comfy_urls)}"
-        return (Finding(level="fault", what=what, mend="correct the name in COMFY_URLS, or start a server"),)
+        return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None
     found = await gather_or_cancel(
         inspect_server(ComfyClient(session=session, url=url, api_key=key), templates, max_batch=max_batch)

@@ -194,7 +194,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             models,
             clock=clock,
             in_use=lambda: queue.models_in_use(),  # noqa: PLW0108 - it is built below
-            on_change=lambda: fleet.ask_anew(),  # noqa: PLW0108 - as above
+            on_change=lambda: fleet.ask_again(),  # noqa: PLW0108 - as above
             kept_table=unpacked(await database.key_values.get(NODE_TABLE)),
             keep_table=partial(database.key_values.put, NODE_TABLE),
         )

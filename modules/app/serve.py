@@ -78,17 +78,11 @@ async def keep_serving(
 ) -> int:
     """Serve; start again when Discord or the database is away, Discord forbids something, or another process
     took over."""
+    start = partial(serve, settings, health_server, env_file=env_file, models=models)
     backoff, message_content, patience = Backoff(first=1.0, longest=60.0), True, 30.0
     while True:
         try:
-            return await serve(
-                settings,
-                health_server,
-                env_file=env_file,
-                models=models,
-                message_content=message_content,
-                database_patience=patience,
-            )
+            return await start(message_content=message_content, database_patience=patience)
         except discord.PrivilegedIntentsRequired:
             log.warning(
                 "The Message Content Intent is off, so ! commands need a mention of the bot; to change "

@@ -81,8 +81,6 @@ class ImageBot(commands.Bot):
         """The allowed guild, once it is known to be there."""
         return self.get_guild(self.guard.allowed) if self.guard.allowed is not None else None
 
-    # ── events ──────────────────────────────────────────────────────────────────────────────────
-
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
         """Drop events of other guilds, and all events once the bot is closing."""
         if self.is_closed():  # discord.py's READY comes late, from a task of its own
@@ -105,8 +103,6 @@ class ImageBot(commands.Bot):
         """Say nothing of unknown commands; the errors of ours are answered by their cog."""
         if not isinstance(error, commands.CommandNotFound) and context.cog is None:
             log.error("a command failed", exc_info=error)
-
-    # ── closing ─────────────────────────────────────────────────────────────────────────────────
 
     def track(self) -> None:
         """Let closing wait for the current task, which answers somebody."""

@@ -99,11 +99,11 @@ def _ok(what: str) -> Finding:
 
 
 def _hint(what: str, fix: str) -> Finding:
-    return Finding(level="hint", what=what, mend=fix)
+    return Finding(level="hint", what=what, fix=fix)
 
 
 def _fault(what: str, fix: str) -> Finding:
-    return Finding(level="fault", what=what, mend=fix)
+    return Finding(level="fault", what=what, fix=fix)
 
 
 def _about_refusal(status: int) -> Finding:

@@ -5,61 +5,41 @@ from __future__ import annotations
 from modules.queue_manager.errors import RequestRejected
 
 
-class NegativeUnknown(RequestRejected):
+class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
     """A negative prompt for a model that does not use negative prompts (fields: model)."""
 
-    message_key = "error-no-negative"
 
-
-class RestrictedPicture(RequestRejected):
+class RestrictedPicture(RequestRejected, message_key="error-restricted-picture"):
     """The request starts from a picture that may be shown in age-restricted channels only."""
 
-    message_key = "error-restricted-picture"
 
-
-class NoPictureHere(RequestRejected):
+class NoPictureHere(RequestRejected, message_key="error-no-picture-here"):
     """The message has no picture."""
 
-    message_key = "error-no-picture-here"
 
-
-class PictureForgotten(RequestRejected):
+class PictureForgotten(RequestRejected, message_key="error-gone"):
     """The database does not have the job any more."""
 
-    message_key = "error-gone"
 
-
-class NotANumber(RequestRejected):
+class NotANumber(RequestRejected, message_key="error-form-number"):
     """A form's field holds something other than a number (fields: value)."""
 
-    message_key = "error-form-number"
 
-
-class ForAdministrators(RequestRejected):
+class ForAdministrators(RequestRejected, message_key="admin-only"):
     """Only administrators may use the command."""
 
-    message_key = "admin-only"
 
-
-class SharingNotSetUp(RequestRejected):
+class SharingNotSetUp(RequestRejected, message_key="shared-nowhere"):
     """No gallery is set up."""
 
-    message_key = "shared-nowhere"
 
-
-class SharingRefused(RequestRejected):
+class SharingRefused(RequestRejected, message_key="shared-refused"):
     """Discord does not let the picture into the gallery."""
 
-    message_key = "shared-refused"
 
-
-class NoSuchGpu(RequestRejected):
+class NoSuchGpu(RequestRejected, message_key="admin-no-gpu"):
     """No engine of that name (fields: names)."""
 
-    message_key = "admin-no-gpu"
 
-
-class NotAMember(RequestRejected):
+class NotAMember(RequestRejected, message_key="error-not-a-member"):
     """The person has left the guild that this bot serves."""
-
-    message_key = "error-not-a-member"

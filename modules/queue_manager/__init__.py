@@ -1,1 +1,1 @@
-"""The core: who waits, who goes next, what goes together. Standard library only."""
+"""The core: who waits, who goes next, what goes together. It imports the standard library only."""

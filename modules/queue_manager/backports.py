@@ -1,4 +1,4 @@
-"""What the standard library has since Python 3.11, for 3.10 as well."""
+"""What the standard library has since Python 3.11, for Python 3.10."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results in order. If one fails, or the caller is cancelled, none of them outlives this call.
+    """The results in order. If one fails, or the caller is cancelled, all are cancelled before this returns.
 
-    That is asyncio.TaskGroup's rule, whereas asyncio.gather lets the others run on; but the error is raised
-    as it is, not in a group. https://docs.python.org/3/library/asyncio-task.html#task-groups
+    asyncio.gather lets the others run on; asyncio.TaskGroup cancels them, but wraps the error in a group.
+    https://docs.python.org/3/library/asyncio-task.html#task-groups
     """
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:

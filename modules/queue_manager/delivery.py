@@ -1,9 +1,9 @@
-"""From a run that came through to its owners: fetch a picture, write it down, deliver it, write that down."""
+"""From a finished run to the owners: fetch a picture, journal it, deliver it, journal that."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.delivery_limiter import DeliveryLimiter
@@ -20,76 +20,69 @@ from modules.queue_manager.scheduling.in_flight import InFlightBatch
 log = logging.getLogger(__name__)
 
 DELIVERIES = 8
-"""How often delivering may fail for no reason that is known, before the job does."""
+"""How often delivering may fail for an unknown reason before the job fails."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Deliveries:
-    """``pictures_at_once``: those that are fetched and delivered, and so in memory, at any time."""
+    """``pictures_at_once``: how many are fetched and delivered, and so in memory, at any time."""
 
-    def __init__(
-        self,
-        *,
-        queue: FairQueue,
-        dispatcher: Dispatcher,
-        delivery: PictureDelivery,
-        retry: Retry,
-        journal: Journal,
-        publisher: EventPublisher,
-        clock: Clock,
-        pictures_at_once: int,
-    ) -> None:
-        self._queue = queue
-        self._dispatcher = dispatcher
-        self._delivery = delivery
-        self._retry = retry
-        self._journal = journal
-        self._publisher = publisher
-        self._clock = clock
-        self._limiter = DeliveryLimiter(pictures=pictures_at_once, per_person=max(1, pictures_at_once // 8))
+    queue: FairQueue
+    dispatcher: Dispatcher
+    delivery: PictureDelivery
+    retry: Retry
+    journal: Journal
+    publisher: EventPublisher
+    clock: Clock
+    pictures_at_once: int
+
+    def __post_init__(self) -> None:
+        pictures = self.pictures_at_once
+        self._limiter = DeliveryLimiter(pictures=pictures, per_person=max(1, pictures // 8))
         self.seconds = 0.0
-        """How long it takes from a run's end to its owner, so far."""
+        """Mean time from the end of a run to the delivery."""
 
     async def bring(self, in_flight: InFlightBatch, index: int, job: Job, report: RunReport) -> None:
-        """See the picture of the run's job ``index`` to its owner."""
+        """Fetch and deliver the picture of the run's job ``index``."""
         assert in_flight.run is not None
-        ended = self._clock.now()
+        ended = self.clock.now()
         async with self._limiter.place(job.request.user_id):
             try:
                 picture = await in_flight.run.fetch(index)
             except GenerationError as error:
-                self._queue.mark(job.id, "taken")  # its picture is not on its way after all
-                await self._retry.fetch_failed(job, error, in_flight)
+                self.queue.mark(job.id, "taken")
+                await self.retry.fetch_failed(job, error, in_flight)
                 return
-            self._dispatcher.engines.came_through(in_flight.engine_state, job)
+            self.dispatcher.engines.came_through(in_flight.engine, job)
             await self._deliver(Finished(job=job, picture=picture, report=report))
-        self.seconds += 0.2 * (self._clock.now() - ended - self.seconds)
+        self.seconds += 0.2 * (self.clock.now() - ended - self.seconds)
 
     async def _deliver(self, finished: Finished) -> None:
         job = finished.job
-        await self._journal.record(finished)
-        self._publisher.tell(finished)
+        await self.journal.record(finished)
+        self.publisher.tell(finished)
         try:
             receipt = await self._receipt(finished)
         except GenerationError as error:
-            await self._retry.fail(job, error)
+            await self.retry.fail(job, error)
             return
         delivered = Delivered(job=job, receipt=receipt, picture=finished.picture)
-        await self._journal.record(delivered)
-        self._dispatcher.end(job.id)  # only now: a picture that was posted can be cancelled no more
-        self._publisher.tell(delivered)
+        await self.journal.record(delivered)
+        self.dispatcher.end(job.id)  # only now: a posted picture cannot be cancelled
+        self.publisher.tell(delivered)
 
     async def _receipt(self, finished: Finished) -> Receipt:
-        """Deliver, again and again in growing pauses: forever while the store is away, `DELIVERIES` times
-        if delivering itself is at fault. Whether the picture was posted is looked up before each new try.
+        """Deliver, trying again in growing pauses: forever while the store is away, `DELIVERIES` times after
+        other errors. Each new try first looks whether the picture was posted.
 
-        Raises `GenerationError` when it is given up, `LeaseLost`.
+        Raises `GenerationError` when it gives up, and `LeaseLost`.
         """
         tries, backoff = 0, Backoff(first=1.0, longest=60.0)
         while True:
             try:
-                return await self._delivery.deliver(finished)
+                return await self.delivery.deliver(finished)
             except LeaseLost:
-                self._journal.lost.set()
+                self.journal.lost.set()
                 raise
             except StoreUnavailable as error:
                 log.warning("Could not deliver: %s", error, extra={"job": finished.job.id})
@@ -98,5 +91,5 @@ class Deliveries:
                 log.exception("Could not deliver", extra={"job": finished.job.id})
                 if tries == DELIVERIES:
                     raise GenerationError("the picture was made, but could not be delivered") from error
-            await self._clock.sleep(backoff.pause())
+            await self.clock.sleep(backoff.pause())
             finished = replace(finished, job=replace(finished.job, maybe_posted=True))

@@ -1,7 +1,7 @@
-"""How many pictures may be on their way from their servers to their owners at once.
+"""Limits how many pictures are fetched and delivered at once.
 
-The others stay at the server that made them, which keeps them until they are fetched: memory is bounded
-by what is under way and not by how far delivery is behind.
+The others stay on the server that made them until they are fetched, so memory stays bounded however far
+delivery is behind.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 
 
 class DeliveryLimiter:
-    """Places for ``pictures``, of which one person takes ``per_person`` at most: whoever has many, and whose
-    channel takes them slowly, holds up nobody else."""
+    """Places for ``pictures``; one person takes ``per_person`` at most, so that somebody with many pictures
+    and a slow channel does not hold up the others."""
 
     def __init__(self, *, pictures: int, per_person: int) -> None:
         self._places = asyncio.Semaphore(pictures)
@@ -23,7 +23,7 @@ class DeliveryLimiter:
 
     @asynccontextmanager
     async def place(self, user_id: int) -> AsyncIterator[None]:
-        """Inside, a picture of this person's may be fetched and delivered."""
+        """Wait for a place; inside, one of this person's pictures may be fetched and delivered."""
         own = self._persons.get(user_id)
         if own is None:
             own = self._persons[user_id] = asyncio.Semaphore(self._per_person)

@@ -1,30 +1,8 @@
-"""Every error the bot makes on purpose, in one tree.
+"""Every error the bot raises on purpose.
 
-BotError
-├── RequestRejected       the person asked for something that cannot be; the message is for them
-│   ├── BadPrompt, BadSize, BadSeed, BadSourceImage, NoSourceImage, WrongSourceCount
-│   ├── UnknownModel, ModelUnavailable, NotAllowedHere
-│   ├── UserLimitReached, DailyLimitReached, CoolingDown, Blocked, BannedWord
-│   ├── UnknownJob, NotYourJob, TooManyChannels
-│   └── QueueClosed
-├── GenerationError       a run came to nothing; logged, and told in kind words
-│   ├── EngineUnavailable       (blame: server)   refused, unreachable, HTML instead of JSON
-│   │   ├── EngineUnauthorized      401 or 403
-│   │   ├── EngineStalled           no progress for too long
-│   │   ├── EngineSick              it answers, and fails every run
-│   │   └── EngineForgot            restarted: it knows nothing of the run
-│   ├── OutOfMemory             (blame: size)
-│   ├── FusionRefused           (blame: fusion)   the run cannot be made as a batch
-│   ├── WorkflowRejected        (blame: content)  the graph or a value in it was refused
-│   ├── ExecutionFailed         (blame: content)  a node raised
-│   ├── NoOutput                (blame: content)  it ended without the picture
-│   └── AttemptsExhausted       (blame: nobody)   tried on several servers, all failed
-├── StoreError            the database cannot be written just now, or is not ours any more
-│   ├── StoreUnavailable
-│   └── LeaseLost
-└── StartupError          ends the process with one line that names the mend
-    ├── BadSettings
-    └── BadWorkflow
+A `RequestRejected` tells a person why their request cannot be taken; a `GenerationError` is a run that
+failed, and its `Blame` says what to do next; a `StoreError` concerns the database; a `StartupError` ends the
+process with one line that says how to fix it.
 """
 
 from __future__ import annotations
@@ -37,9 +15,14 @@ fused (run its jobs one by one), one of its jobs (split until it stands alone), 
 
 
 class BotError(Exception):
-    """Base of all. ``message_key`` names the sentence in the catalogue, ``fields`` fill its blanks."""
+    """``message_key``, an argument of the subclass, names the sentence in the catalogue; ``fields`` fill its
+    blanks."""
 
     message_key: ClassVar[str] = "error-unexpected"
+
+    def __init_subclass__(cls, *, message_key: str | None = None) -> None:
+        if message_key is not None:
+            cls.message_key = message_key
 
     def __init__(self, reason: str = "", /, **fields: str | int | float) -> None:
         super().__init__(reason or type(self).__name__)
@@ -51,136 +34,102 @@ class RequestRejected(BotError):
     """The request cannot be taken; nothing was queued. The sentence is for the person who asked."""
 
 
-class BadPrompt(RequestRejected):
+class BadPrompt(RequestRejected, message_key="error-bad-prompt"):
     """Empty, or longer than ``limit`` characters (fields: length, limit)."""
 
-    message_key = "error-bad-prompt"
 
-
-class BadSize(RequestRejected):
+class BadSize(RequestRejected, message_key="error-bad-size"):
     """The model's card does not allow this size (fields: size, allowed)."""
 
-    message_key = "error-bad-size"
 
-
-class BadSeed(RequestRejected):
+class BadSeed(RequestRejected, message_key="error-bad-seed"):
     """Not a whole number from 0 to 2^53 − 1 (fields: seed)."""
 
-    message_key = "error-bad-seed"
 
-
-class BadSourceImage(RequestRejected):
-    """The upload is no picture that can be read; ``problem`` is one of not-image, truncated,
+class BadSourceImage(RequestRejected, message_key="error-bad-source-image"):
+    """The upload is not a picture that can be read; ``problem`` is one of not-image, truncated,
     too-many-pixels, too-many-bytes, took-too-long, gone."""
-
-    message_key = "error-bad-source-image"
 
     def __init__(self, problem: str, /, **fields: str | int | float) -> None:
         super().__init__(problem, problem=problem, **fields)
 
 
-class NoSourceImage(RequestRejected):
-    """An edit without a picture, and none from before to fall back on."""
-
-    message_key = "error-no-source-image"
+class NoSourceImage(RequestRejected, message_key="error-no-source-image"):
+    """An edit without a picture, and no earlier one to fall back on."""
 
 
-class WrongSourceCount(RequestRejected):
+class WrongSourceCount(RequestRejected, message_key="error-source-count"):
     """More or fewer pictures than the model starts from (fields: model, count, such as 1 or 1–2)."""
 
-    message_key = "error-source-count"
 
-
-class UnknownModel(RequestRejected):
+class UnknownModel(RequestRejected, message_key="error-unknown-model"):
     """No card of this name and kind (fields: model)."""
 
-    message_key = "error-unknown-model"
+
+class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
+    """There is a card, but no living server has what it needs (fields: model)."""
 
 
-class ModelUnavailable(RequestRejected):
-    """A card is there, but no living server has what it needs (fields: model)."""
-
-    message_key = "error-model-unavailable"
+class NotAllowedHere(RequestRejected, message_key="error-not-allowed-here"):
+    """The model's card says nsfw and the channel is not age-restricted (fields: model)."""
 
 
-class NotAllowedHere(RequestRejected):
-    """The model's card says nsfw and the destination is not age-restricted (fields: model)."""
-
-    message_key = "error-not-allowed-here"
-
-
-class UserLimitReached(RequestRejected):
+class UserLimitReached(RequestRejected, message_key="error-user-limit"):
     """As many active jobs (queued and running) as the person may have (fields: active, limit, asked)."""
 
-    message_key = "error-user-limit"
+
+class DailyLimitReached(RequestRejected, message_key="error-daily-limit"):
+    """The person has used today's pictures (fields: limit)."""
 
 
-class DailyLimitReached(RequestRejected):
-    """The person's pictures of today are used up (fields: limit)."""
-
-    message_key = "error-daily-limit"
-
-
-class CoolingDown(RequestRejected):
+class CoolingDown(RequestRejected, message_key="error-cooling-down"):
     """Asked again too soon (fields: seconds)."""
 
-    message_key = "error-cooling-down"
 
-
-class Blocked(RequestRejected):
+class Blocked(RequestRejected, message_key="error-blocked"):
     """An administrator has blocked this person."""
 
-    message_key = "error-blocked"
+
+class BannedWord(RequestRejected, message_key="error-banned-word"):
+    """The prompt contains a word that this community does not allow."""
 
 
-class BannedWord(RequestRejected):
-    """The prompt holds a word that this community does not allow."""
-
-    message_key = "error-banned-word"
+class UnknownJob(RequestRejected, message_key="error-unknown-job"):
+    """No such job, or it has ended."""
 
 
-class UnknownJob(RequestRejected):
-    """No such job, or it has ended already."""
-
-    message_key = "error-unknown-job"
-
-
-class NotYourJob(RequestRejected):
+class NotYourJob(RequestRejected, message_key="error-not-your-job"):
     """The job is somebody else's."""
 
-    message_key = "error-not-your-job"
 
-
-class TooManyChannels(RequestRejected):
+class TooManyChannels(RequestRejected, message_key="error-too-many-channels"):
     """The guild has no room for another channel, and no idle session could be closed."""
 
-    message_key = "error-too-many-channels"
 
-
-class QueueClosed(RequestRejected):
-    """Nothing is taken just now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
-
-    message_key = "error-queue-closed"
+class QueueClosed(RequestRejected, message_key="error-queue-closed"):
+    """No job is accepted now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
 
     def __init__(self, why: str, /, **fields: str | int | float) -> None:
         super().__init__(why, why=why, **fields)
 
 
 class GenerationError(BotError):
-    """A run came to nothing. ``blame`` says what to do next; ``reason`` is for the log, and for people."""
+    """A run failed. ``blame`` says what to do next; ``reason`` is for the log, and for people."""
 
     message_key = "error-generation"
     blame: ClassVar[Blame] = "nobody"
+
+    def __init_subclass__(cls, *, blame: Blame | None = None, **kwargs: str) -> None:
+        super().__init_subclass__(**kwargs)
+        if blame is not None:
+            cls.blame = blame
 
     def __init__(self, reason: str = "", /, **fields: str | int | float) -> None:
         super().__init__(reason, reason=reason, **fields)
 
 
-class EngineUnavailable(GenerationError):
-    """The server refused, could not be reached, or answered what no ComfyUI answers."""
-
-    message_key = "error-engine-unavailable"
-    blame = "server"
+class EngineUnavailable(GenerationError, message_key="error-engine-unavailable", blame="server"):
+    """The server refused, could not be reached, or answered something that ComfyUI never answers."""
 
 
 class EngineUnauthorized(EngineUnavailable):
@@ -192,67 +141,48 @@ class EngineStalled(EngineUnavailable):
 
 
 class EngineSick(EngineUnavailable):
-    """It answers, and fails whatever it is given: its disk is full, or the runs of several different people
+    """The server answers and fails every run: its disk is full, or the runs of several different people
     failed on it in a row."""
 
 
 class EngineForgot(EngineUnavailable):
-    """The server knows nothing of a run it was given: it was restarted."""
+    """The server does not have a run that it was given: it was restarted."""
 
 
-class OutOfMemory(GenerationError):
-    """The GPU's memory did not suffice for a batch of this size."""
-
-    message_key = "error-out-of-memory"
-    blame = "size"
+class OutOfMemory(GenerationError, message_key="error-out-of-memory", blame="size"):
+    """The GPU does not have enough memory for a batch of this size."""
 
 
-class FusionRefused(GenerationError):
-    """The run cannot be made as a batch, only one by one."""
-
-    message_key = "error-fusion-refused"
-    blame = "fusion"
+class FusionRefused(GenerationError, message_key="error-fusion-refused", blame="fusion"):
+    """The jobs cannot run as a batch, only one by one."""
 
 
-class WorkflowRejected(GenerationError):
+class WorkflowRejected(GenerationError, message_key="error-workflow-rejected", blame="content"):
     """ComfyUI refused the graph; ``reason`` names node, input and what is allowed."""
 
-    message_key = "error-workflow-rejected"
-    blame = "content"
 
-
-class ExecutionFailed(GenerationError):
+class ExecutionFailed(GenerationError, message_key="error-execution-failed", blame="content"):
     """A node raised while running; ``reason`` names node and exception."""
 
-    message_key = "error-execution-failed"
-    blame = "content"
 
-
-class NoOutput(GenerationError):
+class NoOutput(GenerationError, message_key="error-no-output", blame="content"):
     """The run ended, and the picture was not where it should be."""
 
-    message_key = "error-no-output"
-    blame = "content"
 
-
-class AttemptsExhausted(GenerationError):
+class AttemptsExhausted(GenerationError, message_key="error-attempts-exhausted"):
     """Every attempt on every server failed (fields: attempts)."""
 
-    message_key = "error-attempts-exhausted"
 
-
-class StoreError(BotError):
+class StoreError(BotError, message_key="error-store"):
     """The job store could not do what was asked."""
-
-    message_key = "error-store"
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached or written just now."""
+    """The database cannot be reached or written right now."""
 
 
 class LeaseLost(StoreError):
-    """Another process works on this database now; ours must neither dispatch nor post."""
+    """Another process works on this database now; this one must neither dispatch nor post."""
 
 
 class StartupError(BotError):
@@ -260,7 +190,7 @@ class StartupError(BotError):
 
 
 class BadSettings(StartupError):
-    """One or more settings are missing or malformed; one line each."""
+    """Settings are missing or malformed; one line each."""
 
 
 class BadWorkflow(StartupError):

@@ -1,4 +1,4 @@
-"""Tells listeners what happens, each at its own pace, and the log one line for each turn of a job."""
+"""Tells listeners what happens, each at its own pace, and logs one line for each turn of a job."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class _Line:
-    """What one listener still has to hear. Of several unheard progress reports of a job, only the
-    newest is kept: the others are overtaken."""
+    """What one listener still has to hear: of a job's progress, only the newest report."""
 
     def __init__(self, listener: JobListener) -> None:
         self.listener = listener
@@ -43,13 +42,7 @@ class _Line:
             if older is None:
                 self.events.append(job_id)
             elif event.preview is None and older.preview is not None:
-                event = Progressed(
-                    job=event.job,
-                    step=event.step,
-                    steps=event.steps,
-                    expected_at=event.expected_at,
-                    preview=older.preview,
-                )
+                event = replace(event, preview=older.preview)
             self.progress[job_id] = event
         else:
             self.events.append(event)
@@ -71,21 +64,20 @@ class _Line:
 
 
 class EventPublisher:
-    """One line for each listener, begun with the first event; `aclose` to finish."""
+    """One line for each listener, started with the first event."""
 
     def __init__(self) -> None:
         self._listeners: list[JobListener] = []
         self._lines: list[_Line] = []
 
     def add(self, listener: JobListener) -> None:
-        """One more listener, who hears what comes from now on."""
         self._listeners.append(listener)
         if self._lines:
             self._lines.append(_Line(listener))
 
     def tell(self, event: JobEvent) -> None:
-        """Hand the event to everybody's line, and write it down. A finished job's goes without the bytes of
-        its picture, which would have to stay in memory until the slowest has heard."""
+        """Log the event and put it in every listener's line, without the bytes of a picture: they would stay
+        in memory until the slowest listener has heard it."""
         _log(event)
         if isinstance(event, Finished):
             event = replace(event, picture=replace(event.picture, data=b""))
@@ -97,12 +89,11 @@ class EventPublisher:
             line.put(event)
 
     async def settled(self) -> None:
-        """Return once everything told so far was heard."""
         for line in self._lines:
             await line.heard.wait()
 
     async def aclose(self) -> None:
-        """Stop. What was not heard by now is dropped; wait for `settled` first."""
+        """Stop, and drop what has not been heard; wait for `settled` first."""
         for line in self._lines:
             line.task.cancel()
         await asyncio.gather(*(line.task for line in self._lines), return_exceptions=True)

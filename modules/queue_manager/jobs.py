@@ -1,8 +1,4 @@
-"""The nouns of the queue: what somebody asked for, what runs together, what came out.
-
-Everything here is frozen and made of plain values, so that it can be logged, stored, compared and
-sent without knowing anyone.
-"""
+"""The nouns of the queue: what somebody asked for, what runs together, what came out. Frozen plain values."""
 
 from __future__ import annotations
 
@@ -16,10 +12,14 @@ Kind = Literal["imagine", "edit", "upscale"]
 """What a model does: a picture from words, from words and pictures, or a larger picture."""
 
 NegativeUse = Literal["none", "own", "shared"]
-"""Whether a model reads a negative prompt: not at all, each row of a batch its own, or one a batch."""
+"""Whether a model uses a negative prompt: not at all, one for each row of a batch, or one for the batch."""
+
+JobState = Literal["waiting", "taken", "running", "arriving"]
+"""Where an active job stands, kept on its entry in the fair queue: ``waiting`` there; ``taken`` by a server
+that has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
 
 MAX_SEED = 2**53 - 1
-"""Largest integer a Discord option can carry, so that a shown seed can be typed back."""
+"""Largest integer of a Discord option, so that a shown seed can be typed in again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variation:
-    """A second noise mixed into the first one: ``strength`` 0 is the first alone, 1 the second alone."""
+    """A second noise mixed into the first: ``strength`` 0 is the first alone, 1 the second alone."""
 
     seed: int
     strength: float
@@ -43,25 +43,23 @@ class Variation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceImage:
-    """A picture that an edit starts from. Its bytes lie in the `JobStore` under ``key`` until the job ends.
-
-    ``size`` is what a viewer sees (EXIF rotation applied).
-    """
+    """A picture that an edit starts from. The `JobStore` has its bytes under ``key`` until the job ends.
+    ``size`` is what a viewer sees (EXIF rotation applied)."""
 
     key: str
     size: Size
 
 
 MOST_MODELS = 6
-"""Of the models that a picture went through, so many are remembered."""
+"""How many of the models that a picture went through are remembered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
     """Where the first picture that a request starts from came from.
 
-    ``models``: the last models it went through, the oldest first; ``request``: what made what it shows, where
-    the new picture shows the same (an upscale). That one starts from no such request itself.
+    ``models``: the last models it went through, the oldest first; ``request``: for an upscale, the request
+    that made the original picture.
     """
 
     models: tuple[str, ...]
@@ -70,13 +68,12 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationRequest:
-    """All that matters about one picture somebody wants.
+    """One picture that somebody wants.
 
-    ``channel_id`` is the session channel where the result belongs; ``size`` the size of the result
-    (for edits: of the scaled first source, see `ModelOffer.result_size`); ``tier`` the priority
-    (0 is everybody, higher goes first); ``locale`` a Discord locale such as ``es-ES``;
-    ``age_restricted``: what it starts from, or its model, is for adults only, and so is what comes of it;
-    ``origin``: where what it starts from came from, if that was here.
+    ``channel_id`` is the session channel for the result; ``size`` the size of the result (for edits: of the
+    scaled first source, see `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes
+    first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source or its model is for
+    adults only, and so is the result; ``origin``: where its source came from, if the bot made it.
     """
 
     user_id: int
@@ -97,7 +94,7 @@ class GenerationRequest:
 
     @property
     def maker(self) -> GenerationRequest:
-        """What made what the picture shows: of an upscaled one, the request that it goes back to."""
+        """The request that made what the picture shows: for an upscale, the original one."""
         before = self.origin.request if self.origin is not None else None
         return self if before is None else before
 
@@ -107,7 +104,7 @@ class GenerationRequest:
         return (*(self.origin.models if self.origin is not None else ()), self.model)
 
     def as_origin(self, kind: Kind) -> Origin:
-        """What a request of this kind remembers that starts from this one's picture."""
+        """The origin of a request of this kind that starts from this one's picture."""
         return Origin(models=self.models[-MOST_MODELS:], request=self.maker if kind == "upscale" else None)
 
 
@@ -130,9 +127,8 @@ class BatchKey:
 class Job:
     """One accepted request. ``number`` never repeats and grows with acceptance; it is shown to people.
 
-    ``queued_at`` is in Unix seconds. ``attempts`` counts the runs that were begun for it and came to
-    nothing through no fault of its own. ``maybe_posted`` is set on a job that a former process may
-    already have delivered: look before posting.
+    ``queued_at`` is in Unix seconds. ``attempts`` counts its runs that began and failed without the job being
+    to blame. ``maybe_posted``: it may already have been delivered, so look before posting.
     """
 
     id: JobId
@@ -148,9 +144,9 @@ class Job:
 class Batch:
     """Jobs of one key that run as one. ``id`` is a canonical lower-case UUID and ComfyUI's ``prompt_id``.
 
-    ``rows`` tells which row of the run each job has, where that is not simply its place among
-    ``jobs``: what is left of a former process's batch holds the jobs that still live. ``fused`` is false
-    where the model's own graph is to be run as it is, for the one job that the batch then has.
+    ``rows`` is the row of each job in the run, if that differs from its place in ``jobs``: a batch of a
+    former process has only the jobs that have not ended. ``fused`` is false if the model's own graph runs as
+    it is, for a single job.
     """
 
     id: str
@@ -164,13 +160,13 @@ class Batch:
         return self.rows[index] if self.rows else index
 
     def written(self) -> tuple[str, ...]:
-        """What people wrote for it, which is repeated to nobody else."""
+        """What people wrote for it, which is never shown to others."""
         return tuple(text for job in self.jobs for text in (job.request.prompt, job.request.negative))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """An encoded picture as it came from the engine, for one job. ``media_type`` is such as ``image/png``."""
+    """One job's encoded picture as it came from the engine. ``media_type`` is ``image/png`` or the like."""
 
     data: bytes
     media_type: str
@@ -178,14 +174,35 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """To what size a picture is brought: to that of ``shapes`` whose proportions are nearest to its own (of
+    one alone: to that), else in its own proportions, so that its longer side is ``longest`` or it has about
+    ``pixels`` in all, both sides in steps of ``step``."""
+
+    shapes: tuple[Size, ...] = ()
+    longest: int = 0
+    pixels: float = 0.0
+    step: int = 1
+
+    def of(self, source: Size) -> Size:
+        """The size that a picture of the size ``source`` gets."""
+        width, height = source.width, source.height
+        if self.shapes:
+            return min(self.shapes, key=lambda shape: abs(width / height - shape.width / shape.height))
+        by = self.longest / max(width, height) if self.longest else (self.pixels / (width * height)) ** 0.5
+        steps = round(width * by / self.step), round(height * by / self.step)
+        return Size(width=steps[0] * self.step, height=steps[1] * self.step)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOffer:
-    """What can be asked of one model, made of its card: plain values that any room may read.
+    """What one model can do, from its card.
 
     ``version`` tells it from what was offered under the same name before, while this process runs;
     ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count``
-    is the least and the most number of pictures it starts from; ``source_megapixels`` what a source
-    is scaled to (1 = 1024² pixels; None: not scaled) and ``size_multiple`` what sides are rounded
-    to; ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
+    is the least and the most number of pictures it starts from; ``scalings`` how each of them is
+    scaled (None: not at all) and ``size_multiple`` what the sides of the result are rounded to;
+    ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
     most rows the card allows in one run (None: the server decides). Models of equal ``weights`` load
     the same files, so that going from one to the other costs no loading (empty: its own name).
     """
@@ -199,7 +216,7 @@ class ModelOffer:
     steps: int
     negative: NegativeUse = "none"
     source_count: tuple[int, int] = (0, 0)
-    source_megapixels: float | None = None
+    scalings: tuple[Scaling | None, ...] = ()
     size_multiple: int = 16
     upscale: float = 1.0
     max_batch: int | None = None
@@ -212,19 +229,13 @@ class ModelOffer:
         """The name under which engines and batches know it."""
         return f"{self.name}@{self.version}" if self.version else self.name
 
-    def scaled(self, source: Size) -> Size:
-        """The size to which ``source`` is brought before the model sees it.
-
-        The arithmetic is that of ComfyUI's ImageScaleToTotalPixels (resolution_steps 1) followed by
-        the latent's rounding down to ``size_multiple``.
-        """
-        if self.source_megapixels is None:
-            return source
-        factor = (self.source_megapixels * 1024 * 1024 / (source.width * source.height)) ** 0.5
-        return Size(width=round(source.width * factor), height=round(source.height * factor))
+    def scaled(self, source: Size, position: int = 0) -> Size:
+        """The size to which the source at ``position`` is brought before the model sees it."""
+        scaling = self.scalings[position] if position < len(self.scalings) else None
+        return source if scaling is None else scaling.of(source)
 
     def result_size(self, source: Size) -> Size:
-        """The size of the picture that comes out when ``source`` goes in."""
+        """The size of the result for ``source``; the latent rounds sides down to ``size_multiple``."""
         scaled, step = self.scaled(source), self.size_multiple
         if self.kind == "upscale":
             return Size(width=int(scaled.width * self.upscale), height=int(scaled.height * self.upscale))
@@ -234,6 +245,23 @@ class ModelOffer:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """What the runs of one model on one engine have taught. It survives a restart.
+
+    ``version`` names the template, node pack and server of those runs; ``rows`` is the most rows to try now
+    (None: as many as the engine says); ``proven`` the most that ever succeeded; ``patience`` how many full
+    batches must succeed before one row more is tried; ``why_alone`` why the model is not fused there (None:
+    it is).
+    """
+
+    version: str = ""
+    rows: int | None = None
+    proven: int = 0
+    patience: int = 1
+    why_alone: str | None = None
+
+
 def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
     """The key under which ``request`` may share a run."""
     return BatchKey(
@@ -241,5 +269,5 @@ def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
         kind=request.kind,
         size=request.size,
         negative=request.negative if offer.negative == "shared" else None,
-        sources=tuple(offer.scaled(source.size) for source in request.sources),
+        sources=tuple(offer.scaled(source.size, n) for n, source in enumerate(request.sources)),
     )

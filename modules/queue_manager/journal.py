@@ -1,4 +1,4 @@
-"""Writes each turn of a job's life down, and notices when this process may not do so any more."""
+"""Writes each turn of a job to the store, and notices when this process may no longer write."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from modules.queue_manager.ports import JobStore, JobTurn
 
 
 class Journal:
-    """The store as the queue's parts write to it. ``lost`` is set once the store is lost to this process."""
+    """``lost`` is set once this process may no longer write to the store."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self.lost = asyncio.Event()
 
     async def record(self, turn: JobTurn) -> None:
-        """Returns once the turn is safe. Raises a `StoreError`, after which nothing more may be done."""
+        """Return once the turn is safe. Raises `StoreError`; then this process must stop."""
         try:
             await self._store.record(turn)
         except StoreError:

@@ -1,7 +1,7 @@
-"""The queue: takes requests, keeps every promise about them, and answers what people ask of it.
+"""The queue: accepts requests and answers questions about them.
 
-A job is accepted once it is journaled; it then waits, is taken, runs and arrives, and ends in exactly one of
-delivered (or kept), failed and cancelled. Its owner's place is freed at that end.
+A job is accepted once it is journaled. It then waits, is taken, runs, arrives, and ends as exactly one of
+delivered (or kept), failed and cancelled. Until then it counts against its owner's limit.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 
+from modules.queue_manager.backports import timeout
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import (
     BadPrompt,
@@ -38,6 +39,7 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Job,
     JobId,
+    Learned,
     ModelOffer,
     batch_key,
 )
@@ -54,7 +56,6 @@ from modules.queue_manager.ports import (
 )
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.run_tracker import RunTracker
-from modules.queue_manager.scheduling.batch_limits import Learned
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times
@@ -67,17 +68,17 @@ MAX_PROMPT = 6000
 """Characters of a prompt: the most that an option of a Discord command can carry."""
 
 PLAYED_THROUGH = 128
-"""Waiting jobs that a forecast plays through batch by batch; beyond, the fleet's rate is used."""
+"""Waiting jobs that a forecast plays through batch by batch; beyond them the fleet's rate is used."""
 
 FORECAST_FOR = 0.25
-"""Seconds for which a forecast is good, if nobody comes or goes meanwhile."""
+"""Seconds for which a forecast is used, if no job comes or goes meanwhile."""
 
 FORECAST_LANES = 32
-"""Engines that a forecast considers, those that are free first."""
+"""Engines that a forecast considers: those that will be free first."""
 
 
 class QueueManager:
-    """Built once, outside of a running loop if need be; not thread-safe. ``runs`` is for the workers."""
+    """Not thread-safe. ``runs`` is for the workers."""
 
     def __init__(
         self,
@@ -92,13 +93,11 @@ class QueueManager:
         batch_window: float = 0.1,
         lift_after: float = 120.0,
         top_tier: int = 0,
-        durations: DurationBook | None = None,
         pictures_at_once: int = 32,
     ) -> None:
-        """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: those that are fetched and
-        delivered, and so in memory, at any time."""
+        """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: see `Deliveries`."""
         self.offers = offers if isinstance(offers, Offers) else Offers(offers)
-        self.durations = durations or DurationBook()
+        self.durations = DurationBook()
         self._store = store
         self._clock = clock
         self._publisher = EventPublisher()
@@ -156,18 +155,17 @@ class QueueManager:
 
     @property
     def store_lost(self) -> asyncio.Event:
-        """Set once the store is lost to this process: nothing more may be done then."""
+        """Set once this process may no longer write to the store: it must stop then."""
         return self._journal.lost
 
     def subscribe(self, listener: JobListener) -> None:
-        """Tell ``listener`` of every event from now on."""
         self._publisher.add(listener)
 
     # ── what people ask ─────────────────────────────────────────────────────────────────────────
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
-        """Somebody is about to submit: an idle engine waits for them, within the batch window."""
+        """Somebody is about to submit: idle engines wait for them, within the batch window."""
         self.dispatcher.expected += 1
         try:
             yield
@@ -184,8 +182,8 @@ class QueueManager:
     ) -> tuple[Job, ...]:
         """Accept all of one person's ``requests``, or none.
 
-        ``limit`` stands in for the usual number of active jobs. Returns once the jobs are journaled.
-        Raises a `RequestRejected`; then nothing was accepted.
+        ``limit`` replaces the usual number of active jobs. Returns once the jobs are journaled.
+        Raises `RequestRejected`; then nothing was accepted.
         """
         if self._closed is not None:
             raise QueueClosed(self._closed)
@@ -204,10 +202,10 @@ class QueueManager:
         return jobs
 
     async def cancel(self, job_id: JobId, *, by: int | None) -> Job:
-        """End an active job. Whether ``by`` may do so is the caller's affair.
+        """End an active job; the caller checks whether ``by`` may do so.
 
-        In a batch with others only its own row is dropped. Raises `UnknownJob` if it has ended, or
-        its picture is on its way already.
+        In a batch with others, only its own row is dropped. Raises `UnknownJob` if it has ended, or its
+        picture is already on its way.
         """
         entry = self._queue.entry(job_id)
         if entry is None or entry.state == "arriving":
@@ -236,7 +234,6 @@ class QueueManager:
         return {*accepting, *(entry.job.key.model for entry in self._queue.entries())}
 
     def job(self, job_id: JobId) -> Job | None:
-        """An active job."""
         entry = self._queue.entry(job_id)
         return entry.job if entry else None
 
@@ -263,14 +260,13 @@ class QueueManager:
         )
 
     def last_expected_at(self) -> float | None:
-        """When the last one in the fair order of what waits should be done, in Unix seconds; None if nothing
-        waits or nothing is known."""
+        """When the last waiting job in the fair order should be done (Unix seconds); None if no job waits or
+        nothing is known."""
         last = deque(self._queue.in_order(), maxlen=1)
         place = self.place(last[0].id) if last else None
         return place.expected_at if place is not None else None
 
     def status(self) -> QueueStatus:
-        """The queue as a whole."""
         return QueueStatus(
             waiting=self._queue.count("waiting"),
             taken=self._queue.count("taken"),
@@ -284,25 +280,23 @@ class QueueManager:
     # ── opening and closing ─────────────────────────────────────────────────────────────────────
 
     def pause(self) -> None:
-        """Take jobs, but hand none to an engine."""
+        """Accept jobs, but give none to an engine."""
         self.dispatcher.paused = True
 
     def resume(self) -> None:
-        """Hand jobs to engines again."""
         self.dispatcher.paused = False
         self.dispatcher.schedule()
 
     def close(self, why: str) -> None:
-        """Take no job from now on; see `QueueClosed` for ``why``."""
+        """Accept no job from now on; see `QueueClosed` for ``why``."""
         self._closed = why
 
     def open(self) -> None:
-        """Take jobs again."""
         self._closed = None
 
     async def recover(self) -> None:
-        """Take up what a former process left: waiting jobs in their order, and batches that engines
-        may still have, which their workers will ask for."""
+        """Take over what a former process left: waiting jobs in their order, and batches that engines may
+        still have, which their workers will ask for."""
         self.dispatcher.engines.recall(await self._store.learned())
         backlog = await self._store.backlog()
         at_engines = {
@@ -343,16 +337,15 @@ class QueueManager:
         return replace(batch, key=jobs[0].key if jobs else batch.key, jobs=jobs)
 
     async def settle(self, seconds: float) -> None:
-        """Wait for deliveries under way, and for listeners to have heard, at most ``seconds``."""
-        until = self._clock.now() + seconds
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        settled = asyncio.ensure_future(self._publisher.settled())
-        await asyncio.wait([settled], timeout=max(until - self._clock.now(), 0.0))
-        settled.cancel()
+        """Wait until pictures are delivered and listeners have heard everything, at most ``seconds``."""
+        with suppress(asyncio.TimeoutError):
+            async with timeout(seconds):
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
+                await self._publisher.settled()
 
     async def aclose(self) -> None:
-        """Stop what is still under way. What is not journaled as ended comes back at the next start."""
+        """Stop everything. Jobs that are not journaled as ended come back at the next start."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -361,7 +354,7 @@ class QueueManager:
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
     def check(self, request: GenerationRequest) -> None:
-        """Whether this could be made; `submit` asks the same. Raises a `RequestRejected` if not."""
+        """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
@@ -387,9 +380,9 @@ class QueueManager:
         return offer
 
     def _somebody_can(self, offer: ModelOffer) -> bool:
-        """False only if servers live and none of them has the model: with none alive, jobs wait. Where it has
-        changed, a server that had it before is taken to have it, until it was asked."""
-        living = [engine_state.limits for engine_state in self.dispatcher.engines.living()]
+        """False only if there are living servers and none of them has the model: with none alive, jobs wait.
+        A model that has changed is taken to be where it was before, until that server was asked."""
+        living = [engine.limits for engine in self.dispatcher.engines.living()]
         before = f"{offer.name}@"
         return not living or any(
             limits.of(offer.id) > 0
@@ -452,7 +445,7 @@ class QueueManager:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s failed", task.get_name(), exc_info=error)
 
-    # ── inside: forecasts ───────────────────────────────────────────────────────────────────────
+    # ── forecasts ───────────────────────────────────────────────────────────────────────
 
     def _forecast(self, entry: QueueEntry, ahead: int) -> float | None:
         now = self._clock.now()
@@ -466,11 +459,11 @@ class QueueManager:
         return None if ends_at is None else ends_at - now
 
     def _played_through(self, now: float) -> dict[JobId, float]:
-        """When each of the first waiting jobs will be done, by the clock; those of which it can be told."""
+        """When each of the first waiting jobs will be done, by the clock, as far as that is known."""
         lanes = [
             lane
-            for engine_state in self.dispatcher.engines.living()
-            if not engine_state.sick and (lane := self.dispatcher.lane(engine_state, now))
+            for engine in self.dispatcher.engines.living()
+            if not engine.sick and (lane := self.dispatcher.lane(engine, now))
         ]
         lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
         jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
@@ -479,14 +472,14 @@ class QueueManager:
         return {job.id: now + end for job, end in zip(jobs, ends, strict=True) if end is not None}
 
     def _fleet_rate(self) -> float | None:
-        """Pictures a second that the living engines make, looked up once a second at most."""
+        """Pictures that the living engines make in a second, computed at most once a second."""
         now = self._clock.now()
         if self._rate[0] > now:
             return self._rate[1]
         rate = sum(
-            engine_state.pictures / engine_state.busy_seconds
-            for engine_state in self.dispatcher.engines.living()
-            if engine_state.pictures and engine_state.busy_seconds
+            engine.pictures / engine.busy_seconds
+            for engine in self.dispatcher.engines.living()
+            if engine.pictures and engine.busy_seconds
         )
         self._rate = (now + 1.0, rate or None)
         return self._rate[1]

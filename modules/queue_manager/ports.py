@@ -1,9 +1,4 @@
-"""The doors that lead out of the core, and what passes through them.
-
-`ImageEngine` makes pictures, `JobStore` remembers, `PictureDelivery` hands a picture to its owner,
-`JobListener` hears what happens. `Clock` is time. Implementations live in other rooms; one test
-suite runs over each implementation and its double in ``tests/fakes.py``.
-"""
+"""The interfaces between the core and the other packages, which implement them, and what passes through."""
 
 from __future__ import annotations
 
@@ -12,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.jobs import Batch, Job, Picture, Size
-from modules.queue_manager.scheduling.batch_limits import Learned
+from modules.queue_manager.jobs import Batch, Job, Learned, Picture, Size
 
 
 class Clock(Protocol):
@@ -21,29 +15,23 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Seconds on a clock that never jumps."""
-        ...
 
     def unix(self) -> float:
         """Seconds since 1970 by the wall clock, for what is shown or stored."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Return after ``seconds``."""
-        ...
-
-
-# ── the engine ──────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
     """What a living server can do now.
 
-    ``batch_limits`` maps each model the server can run to the most rows it can take in one run; of those
-    in ``cautious`` nobody knows how many fit, so they begin with one. ``versions`` names, for each model,
-    what its runs depend on (template, node pack, server): what they taught holds for that version.
-    ``notes`` are sentences for the operator (what is missing and the mend); ``missing_files`` the model
-    files that models lack there, each with the command that fetches it (empty: nobody says from where).
+    ``batch_limits`` maps each model that the server can run to the most rows in one run; those in
+    ``cautious`` begin with one row, because it is not known how many fit. ``versions`` names, for each model,
+    what its runs depend on (template, node pack, server); what was learned holds for that version. ``notes``
+    are sentences for the operator: what is missing and how to fix it. ``missing_files``: the model files that
+    the server lacks, each with the command that fetches it (empty: not known from where).
     """
 
     batch_limits: Mapping[str, int]
@@ -55,12 +43,12 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
-    """The server began this run (it was waiting before)."""
+    """The run began."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunProgress:
-    """``step`` of ``steps`` sampler steps are done. ``step`` 0: a node before the sampler began."""
+    """``step`` of ``steps`` sampler steps are done; 0: a node before the sampler began."""
 
     step: int
     steps: int
@@ -68,7 +56,7 @@ class RunProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunPreview:
-    """How the picture of the batch's job ``index`` looks so far (JPEG, WebP or PNG)."""
+    """The picture of the batch's job ``index`` so far (JPEG, WebP or PNG)."""
 
     index: int
     image: bytes
@@ -78,38 +66,27 @@ RunEvent = RunStarted | RunProgress | RunPreview
 
 
 class Run(Protocol):
-    """One batch in the hands of one server."""
-
-    @property
-    def batch(self) -> Batch:
-        """What was submitted."""
-        ...
+    """One batch on one server."""
 
     def events(self) -> AsyncIterator[RunEvent]:
-        """What happens, ending when the server is free for the next run.
+        """What happens, ending when the server is free for the next run. May be iterated once.
 
-        Raises a `GenerationError` when the run failed; ends normally when it succeeded. Survives a
-        dropped socket by itself. May be iterated once.
+        Raises `GenerationError` if the run failed; ends normally if it succeeded. Survives a broken socket.
         """
-        ...
 
     async def fetch(self, index: int) -> Picture:
-        """The picture of job ``index``; to be called once the events have ended. Raises `GenerationError`."""
-        ...
+        """The picture of job ``index``, after the events have ended. Raises `GenerationError`."""
 
     async def withdraw(self, *, interrupt: bool) -> bool:
-        """Take the run back out of the server's queue; one that has begun is interrupted only if
-        ``interrupt`` says so, and else goes on.
+        """Take the run out of the server's queue. One that has begun goes on, unless ``interrupt``; its
+        events then end with an error or normally.
 
-        True if it had not begun: it is gone from the server then. Only this run is touched, never
-        another client's. Events of an interrupted run end with an error or normally, whichever comes
-        first. Raises `GenerationError` if the server cannot be told.
+        True if it had not begun, and so is gone. Never touches another client's run. Raises `GenerationError`
+        if the server cannot be reached.
         """
-        ...
 
     async def running(self) -> bool:
-        """Whether the server is at it just now. Raises `GenerationError` if it does not say."""
-        ...
+        """Whether the server is working on it right now. Raises `GenerationError` if it does not answer."""
 
 
 class ImageEngine(Protocol):
@@ -117,36 +94,27 @@ class ImageEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """Host and port (or what else tells it from others), without credentials: for people and logs."""
-        ...
+        """Host and port, or what else identifies it, without credentials: for people and logs."""
 
     async def probe(self) -> Capabilities:
         """What the server can do now. Raises `EngineUnavailable` (or a child) if it is not there."""
-        ...
 
     async def submit(self, batch: Batch) -> Run:
-        """Hand the batch to the server's own queue. Raises `GenerationError`; nothing is queued then."""
-        ...
+        """Put the batch into the server's own queue. Raises `GenerationError`; then nothing is queued."""
 
     async def resume(self, batch: Batch) -> Run | None:
-        """Follow a run that a former process submitted, or None if the server knows nothing of it."""
-        ...
+        """Follow a run that a former process submitted; None if the server does not have it."""
 
     async def doubtful(self) -> None:
-        """Return when there is a reason to ask again whether the server is there: its socket broke."""
-        ...
+        """Return when its socket breaks: a reason to ask whether the server is still there."""
 
     async def aclose(self) -> None:
-        """Let go of sockets. Runs go on at the server."""
-        ...
-
-
-# ── what happened to a job ──────────────────────────────────────────────────────────────────────
+        """Close sockets. Runs go on at the server."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
-    """How a job's picture came to be: on which engine, when (Unix seconds), with how many others."""
+    """On which engine a picture was made, when (Unix seconds), and in a batch of how many."""
 
     engine: str
     batch_size: int
@@ -177,8 +145,8 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progressed:
-    """``step`` of ``steps`` are done; ``preview`` is the job's own picture so far, if the server shows it;
-    ``expected_at`` (Unix seconds) when the picture should be there."""
+    """``step`` of ``steps`` are done; ``preview`` is the job's own picture so far, if there is one;
+    ``expected_at`` (Unix seconds) is when the picture should be there."""
 
     job: Job
     step: int
@@ -189,7 +157,7 @@ class Progressed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requeued:
-    """The run came to nothing through no fault of the job's; it waits again, in its place."""
+    """The run failed and the job may not be to blame; it waits again, in its place."""
 
     job: Job
     error: GenerationError
@@ -197,8 +165,8 @@ class Requeued:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """The picture is here. Delivery comes next. Listeners hear of it with ``picture.data`` empty: the bytes
-    are for the store and for delivery alone."""
+    """The picture is here; delivery comes next. Listeners get it with ``picture.data`` empty: only the store
+    and the delivery get the bytes."""
 
     job: Job
     picture: Picture
@@ -207,8 +175,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivered:
-    """The owner has the picture, or it is kept for their next command. ``picture`` is for the store alone,
-    as that of `Finished` is."""
+    """The owner has the picture, or it is kept for their next command. Only the store gets ``picture``."""
 
     job: Job
     receipt: Receipt
@@ -225,7 +192,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cancelled:
-    """The job ended because its owner or an administrator (``by``), or their leaving, ended it."""
+    """The owner or an administrator (``by``) ended the job, or the owner left (None)."""
 
     job: Job
     by: int | None
@@ -235,17 +202,16 @@ JobEvent = Queued | Started | Progressed | Requeued | Finished | Delivered | Fai
 
 
 class JobListener(Protocol):
-    """Hears of every job, of each in order. A listener that is slow holds up only itself."""
+    """Hears of every job, of each in order. A slow listener delays only itself."""
 
     async def on_event(self, event: JobEvent) -> None:
-        """Take note. An exception is logged and goes no further."""
-        ...
+        """An exception is logged and goes no further."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """Where a picture went, and the ``size`` of the file, if known. ``where`` kept: nowhere could be posted,
-    the store keeps the bytes."""
+    """Where a picture went, and the ``size`` of the file, if known. ``where`` is kept if it could not be
+    posted anywhere; then the store keeps the bytes."""
 
     where: Literal["channel", "new-channel", "direct-message", "kept"]
     channel_id: int | None = None
@@ -254,77 +220,62 @@ class Receipt:
 
 
 class PictureDelivery(Protocol):
-    """Hands a picture to its owner. A door of its own, not a listener, because the outcome matters:
-    the owner's place in the queue is freed by it."""
+    """Gives a picture to its owner. Not a listener, because the job ends with the outcome."""
 
     async def deliver(self, finished: Finished) -> Receipt:
-        """Post once, also if called again for the same job after a crash (``job.maybe_posted``).
+        """Post once, even if called again for the same job after a crash (``job.maybe_posted``).
 
-        Falls back until somewhere works; returns ``kept`` when nowhere did. Raises `StoreUnavailable` or
-        `LeaseLost`; whether it was posted is not known then.
+        Falls back to other places, and to ``kept`` if none works. Raises `StoreUnavailable` or `LeaseLost`;
+        then it is not known whether it was posted.
         """
-        ...
-
-
-# ── the store ───────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dispatched:
-    """A batch was given to an engine. Written before the engine is asked, so that a crash between
-    the two finds the run by its id."""
+    """A batch goes to an engine. Journaled before it is submitted, so that its run can be found after a
+    crash."""
 
     batch: Batch
     engine: str
 
 
 JobTurn = Dispatched | Requeued | Finished | Delivered | Failed | Cancelled
-"""What the journal notes of a job's life after acceptance."""
+"""What the journal records of a job after its acceptance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """What a former process left behind: jobs that wait, in their order, and batches that were given
-    to an engine (name → batches, in the order of their submission; of each, the jobs that have not
-    ended, with their `Batch.rows`)."""
+    """What a former process left: waiting jobs in their order, and the batches given to each engine (by name,
+    in the order of submission; of each batch, the jobs that have not ended, with their `Batch.rows`)."""
 
     waiting: tuple[Job, ...] = ()
     dispatched: Mapping[str, tuple[Batch, ...]] = field(default_factory=dict)
 
 
 class JobStore(Protocol):
-    """What must survive a crash. The in-memory queue decides; the store only remembers."""
+    """Stores what must survive a crash."""
 
     async def next_numbers(self, count: int) -> Sequence[int]:
-        """``count`` growing job numbers that were never given before."""
-        ...
+        """``count`` new job numbers, in growing order."""
 
     async def accept(self, jobs: Sequence[Job], sources: Mapping[str, bytes]) -> None:
-        """Journal new jobs and the bytes of their sources; returns once they are safe on disk.
-
-        Raises `StoreUnavailable` or `LeaseLost`; then nothing was accepted.
-        """
-        ...
+        """Journal new jobs and the bytes of their sources; returns once they are safe on disk. Raises
+        `StoreUnavailable` or `LeaseLost`; then nothing was accepted."""
 
     async def record(self, turn: JobTurn) -> None:
-        """Journal a turn; returns once it is safe. Waits out a database that is away; raises `LeaseLost`."""
-        ...
+        """Journal a turn; returns once it is safe. Waits while the database is away. Raises `LeaseLost`."""
 
     async def source(self, key: str) -> bytes:
         """The bytes of a source image. Raises KeyError if it is gone."""
-        ...
 
     async def backlog(self) -> Backlog:
-        """What a former process left behind."""
-        ...
+        """What a former process left."""
 
     async def learned(self) -> Mapping[str, Mapping[str, Learned]]:
         """What runs have taught, by engine and model."""
-        ...
 
     async def learn(self, engine: str, model: str, learned: Learned) -> None:
         """Remember what runs have taught. Raises `StoreUnavailable` or `LeaseLost`."""
-        ...
 
 
 EngineFactory = Callable[[str], ImageEngine]

@@ -1,9 +1,10 @@
-"""What workers tell of the batches that their engines have, and what follows for the jobs in them."""
+"""What workers report of their batches, and what follows for the jobs in them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass
 
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import GenerationError
@@ -21,66 +22,51 @@ from modules.queue_manager.scheduling.in_flight import InFlightBatch
 log = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[None, None, None], str], None]
-"""Starts a task of the queue's, under a name."""
+"""Starts a task of the queue under a name."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RunTracker:
-    """The way of a batch: taken, written down, begun, ended; then its pictures are delivered, or its jobs
-    wait again."""
+    """A batch is journaled, begins and ends; then its pictures are delivered, or its jobs wait again."""
 
-    def __init__(
-        self,
-        *,
-        queue: FairQueue,
-        dispatcher: Dispatcher,
-        deliveries: Deliveries,
-        retry: Retry,
-        journal: Journal,
-        publisher: EventPublisher,
-        durations: DurationBook,
-        offers: Offers,
-        clock: Clock,
-        spawn: Spawn,
-    ) -> None:
-        self._queue = queue
-        self.dispatcher = dispatcher
-        self._deliveries = deliveries
-        self._retry = retry
-        self._journal = journal
-        self._publisher = publisher
-        self._durations = durations
-        self._offers = offers
-        self._clock = clock
-        self._spawn = spawn
+    queue: FairQueue
+    dispatcher: Dispatcher
+    deliveries: Deliveries
+    retry: Retry
+    journal: Journal
+    publisher: EventPublisher
+    durations: DurationBook
+    offers: Offers
+    clock: Clock
+    spawn: Spawn
+
+    def __post_init__(self) -> None:
         self._orphans: dict[str, tuple[Batch, ...]] = {}
 
-    # ── the way of a batch ──────────────────────────────────────────────────────────────────────
-
     async def journal_dispatch(self, in_flight: InFlightBatch) -> None:
-        """Note where the batch goes, before it goes there."""
-        await self._journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine_state.name))
+        """Journal where the batch goes, before it goes there."""
+        await self.journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine.name))
         for job in in_flight.aboard:
             log.info(
                 "Dispatched",
-                extra={"job": job.id, "run": in_flight.batch.id, "engine": in_flight.engine_state.name},
+                extra={"job": job.id, "run": in_flight.batch.id, "engine": in_flight.engine.name},
             )
 
     def started(self, in_flight: InFlightBatch) -> None:
-        """The engine began the batch."""
         for job in in_flight.aboard:
-            self._queue.mark(job.id, "running")
-            self._publisher.tell(
-                Started(job=job, engine=in_flight.engine_state.name, batch_size=len(in_flight.batch.jobs))
+            self.queue.mark(job.id, "running")
+            self.publisher.tell(
+                Started(job=job, engine=in_flight.engine.name, batch_size=len(in_flight.batch.jobs))
             )
 
     def progressed(self, in_flight: InFlightBatch, *, preview: tuple[int, bytes] | None = None) -> None:
-        """A step more is done, or a preview came for the job at an index."""
-        seconds = in_flight.ends_in(self._clock.now())
-        expected = None if seconds is None else self._clock.unix() + seconds + self._deliveries.seconds
+        """One more step is done, or a preview came: (index of its job, picture)."""
+        seconds = in_flight.ends_in(self.clock.now())
+        expected = None if seconds is None else self.clock.unix() + seconds + self.deliveries.seconds
         for index, job in enumerate(in_flight.batch.jobs):
             if job.id in in_flight.dropped or (preview is not None and preview[0] != index):
                 continue
-            self._publisher.tell(
+            self.publisher.tell(
                 Progressed(
                     job=job,
                     step=in_flight.step,
@@ -91,73 +77,69 @@ class RunTracker:
             )
 
     def landed(self, in_flight: InFlightBatch) -> None:
-        """The run ended well: learn from it, and deliver while the engine goes on."""
+        """The run succeeded: learn from it, and deliver while the engine goes on."""
         assert in_flight.started_at is not None
         assert in_flight.ended_at is not None
         seen = in_flight.observed()
         if seen is not None:
-            self._durations.learn(seen)
+            self.durations.learn(seen)
         self.dispatcher.engines.run_ended(in_flight, in_flight.ended_at - in_flight.started_at)
         for job in in_flight.aboard:
-            self._queue.mark(job.id, "arriving")
+            self.queue.mark(job.id, "arriving")
         self.dispatcher.land(in_flight)
         report = RunReport(
-            engine=in_flight.engine_state.name,
+            engine=in_flight.engine.name,
             batch_size=len(in_flight.batch.jobs),
             started_at=in_flight.started_unix,
-            ended_at=self._clock.unix(),
+            ended_at=self.clock.unix(),
         )
         for index, job in enumerate(in_flight.batch.jobs):
             if job.id not in in_flight.dropped:
-                self._spawn(self._deliveries.bring(in_flight, index, job, report), f"deliver {job.id}")
+                self.spawn(self.deliveries.bring(in_flight, index, job, report), f"deliver {job.id}")
 
     async def failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
-        """The run came to nothing. What becomes of its jobs is a matter of the error's blame."""
         self._leave(in_flight)
-        await self._retry.run_failed(in_flight, error)
+        await self.retry.run_failed(in_flight, error)
 
     def returned(self, in_flight: InFlightBatch) -> None:
-        """The batch was taken back before it began: its jobs wait again as if nothing had been."""
+        """The batch was taken back before it began: its jobs wait again as if nothing had happened."""
         self._leave(in_flight)
-        self._retry.put_back(in_flight.aboard)
+        self.retry.put_back(in_flight.aboard)
 
     def rescue(self, in_flight: InFlightBatch) -> None:
-        """Following the batch failed by a mistake of ours: those of its jobs that nobody else has now wait
-        again."""
+        """Following the batch failed by a bug of ours: its jobs that no other batch has now wait again."""
         self.dispatcher.land(in_flight)
         for job in in_flight.aboard:
-            entry = self._queue.entry(job.id)
+            entry = self.queue.entry(job.id)
             if entry is not None and entry.in_flight is in_flight and entry.state != "arriving":
-                self._retry.put_back([entry.job])
+                self.retry.put_back([entry.job])
 
     def _leave(self, in_flight: InFlightBatch) -> None:
-        """The engine has the batch no longer, and where its jobs go is not decided yet."""
+        """The engine no longer has the batch; where its jobs go is not decided yet."""
         self.dispatcher.land(in_flight)
         for job in in_flight.aboard:
-            self._queue.mark(job.id, "taken")
-
-    # ── batches of a former process ─────────────────────────────────────────────────────────────
+            self.queue.mark(job.id, "taken")
 
     def inherit(self, orphans: Mapping[str, tuple[Batch, ...]]) -> None:
-        """What a former process gave to engines, by their names."""
+        """Take over the batches that a former process gave to engines, by their names."""
         self._orphans = dict(orphans)
 
     def orphans(self, engine: str) -> tuple[Batch, ...]:
-        """Batches that a former process gave to ``engine``; asked for once, by its worker. Those of which
-        every job was cancelled since are among them: the server has to be told."""
+        """The batches that a former process gave to ``engine``; its worker asks once. Batches whose jobs have
+        all been cancelled since are included, because the server still has to drop them."""
         batches = self._orphans.pop(engine, ())
-        return tuple(batch for batch in batches if batch.key.model in self._offers.by_id)
+        return tuple(batch for batch in batches if batch.key.model in self.offers.by_id)
 
     def release_orphans(self, engines: Collection[str]) -> None:
-        """The fleet consists of ``engines``: what a former process gave to others waits again."""
+        """The fleet consists of ``engines``: batches given to others wait again."""
         for name in [name for name in self._orphans if name not in engines]:
             for batch in self.orphans(name):
                 self.return_orphan(batch)
 
     def return_orphan(self, batch: Batch) -> None:
-        """A former process's batch is nowhere any more: its jobs wait again, in their places."""
+        """No server has the batch any more: its jobs wait again, in their places."""
         for job in batch.jobs:
-            entry = self._queue.entry(job.id)
+            entry = self.queue.entry(job.id)
             if entry is not None and entry.state == "taken" and entry.in_flight is None:
-                self._retry.put_back([job])
-                self._publisher.tell(Queued(job=job))
+                self.retry.put_back([job])
+                self.publisher.tell(Queued(job=job))

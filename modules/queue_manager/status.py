@@ -13,9 +13,8 @@ EngineAvailability = Literal["starting", "idle", "busy", "down", "draining"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuePosition:
-    """Where a job stands. ``ahead``: pictures that are served before it (0 while it runs);
-    ``waiting``: all that wait; ``expected_at``: when it should be done, in Unix seconds, or None
-    while nothing is known (no server, nothing learned)."""
+    """Where a job stands. ``ahead``: jobs before it (0 while it runs); ``waiting``: all that wait;
+    ``expected_at``: when it should be done (Unix seconds), None while that is not known."""
 
     running: bool
     ahead: int
@@ -25,9 +24,9 @@ class QueuePosition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineStatus:
-    """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it
-    (running, or submitted behind it); ``pictures``: made since the bot started; ``busy_seconds`` likewise;
-    ``notes``: sentences for the operator; ``missing_files``: as in `Capabilities`."""
+    """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
+    or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the
+    operator; ``missing_files``: as in `Capabilities`."""
 
     name: str
     state: EngineAvailability
@@ -55,8 +54,3 @@ class QueueStatus:
     users: int
     paused: bool
     closed_because: str | None
-
-    @property
-    def active(self) -> int:
-        """All jobs that have not ended."""
-        return self.waiting + self.taken + self.running + self.arriving

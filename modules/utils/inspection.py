@@ -19,13 +19,13 @@ class Finding:
 
     level: Level
     what: str
-    mend: str = ""
+    fix: str = ""
     """What to do about it."""
     detail: str = ""
     """A longer text for that, such as a file's content."""
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.mend}" if self.mend else self.what
+        return f"{self.what}: {self.fix}" if self.fix else self.what
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,7 +71,7 @@ class _Stand:
         return place.expected_at if place else None
 
     async def until_empty(self) -> None:
-        while self.queue.status().active:
+        while self.queue.status().users:
             await asyncio.sleep(0.5)
 
 

@@ -29,22 +29,22 @@ async def measure(run: int) -> Measurement:
     return {"failover_served": min(each["served"] for each in found), **figures}
 
 
-Mend = Callable[[], Awaitable[None]]
-Break = Callable[[Rig, Relay], Awaitable[Mend]]
+Fix = Callable[[], Awaitable[None]]
+Break = Callable[[Rig, Relay], Awaitable[Fix]]
 
 
-async def _refused(stand: Rig, between: Relay) -> Mend:
+async def _refused(stand: Rig, between: Relay) -> Fix:
     await between.refuse()
     await stand.gpus[1].post("kill", back_after=0.0)
     return between.open
 
 
-async def _dead_socket(stand: Rig, between: Relay) -> Mend:
+async def _dead_socket(stand: Rig, between: Relay) -> Fix:
     between.deafen()
     return between.open
 
 
-async def _stall(stand: Rig, between: Relay) -> Mend:
+async def _stall(stand: Rig, between: Relay) -> Fix:
     await stand.gpus[1].post("faults", stall=True)
     return lambda: stand.gpus[1].post("faults", stall=False)
 
@@ -68,10 +68,10 @@ async def _measure(kind: str, fail: Break, seed: int) -> dict[str, float]:
         started = await _first_start(stand, began)
         await asyncio.sleep(max(0.0, started + FAULT_AT - time.monotonic()))
         fault_at = time.monotonic()
-        mend = await fail(stand, between)
+        fix = await fail(stand, between)
         seen = await _all_seen(stand, requests)
         detected = await _detected(stand, fault_at, between)
-        probes = await _until_back(stand, between, mend)
+        probes = await _until_back(stand, between, fix)
     ideal = completions(USERS, gpus, Loss(gpu=1, at=fault_at - started))
     delays = [at - started - best - MEASURED["encode"] for at, best in zip(sorted(seen), ideal, strict=False)]
     delay = quantile(delays, 0.95)
@@ -107,13 +107,13 @@ async def _detected(stand: Rig, fault_at: float, between: Relay) -> float:
     return lines[0]["at"] - fault_at if lines else float("nan")
 
 
-async def _until_back(stand: Rig, between: Relay, mend: Mend) -> float:
-    """How often the bot asks a mended server before it counts on it again."""
+async def _until_back(stand: Rig, between: Relay, fix: Fix) -> float:
+    """How often the bot asks a fixed server before it counts on it again."""
     engine = between.url.removeprefix("http://")
-    await mend()
-    mended, before = time.monotonic(), between.probes
-    while time.monotonic() < mended + 90:
-        back = [line for line in stand.bot.said("Engine is idle", mended) if line["engine"] == engine]
+    await fix()
+    fixed, before = time.monotonic(), between.probes
+    while time.monotonic() < fixed + 90:
+        back = [line for line in stand.bot.said("Engine is idle", fixed) if line["engine"] == engine]
         if back:
             return between.probes - before
         if not stand.bot.said("Engine is down"):

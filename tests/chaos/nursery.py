@@ -92,7 +92,7 @@ def limited(pages: Path) -> Callable[..., sqlite3.Connection]:
 
 
 def say(answer: dict[str, Any]) -> None:
-    """One line to whoever asked."""
+    """One line to the one who asked."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

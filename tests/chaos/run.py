@@ -168,7 +168,7 @@ class Lives:
 
     def _count_meeting(self) -> None:
         results = self._stage.results()
-        with contextlib.suppress(Exception):  # the database may be away just now
+        with contextlib.suppress(Exception):  # the database may be away right now
             self._met |= {row.id for row in jobs(self._books) if not row.ended and row.id in results}
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""A ComfyUI that is down, locked or none at all at the start: one line, and all goes on once mended."""
+"""A ComfyUI that is down, locked or none at all at the start: one line, and all goes on once fixed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TROUBLES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "words"), TROUBLES, ids=["down", "locked", "web page", "gateway"])
-async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_server_is_mended(
+async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_server_is_fixed(
     stage: Stage, fault: dict[str, Any], words: str
 ) -> None:
     gpu = stage.gpus[0]

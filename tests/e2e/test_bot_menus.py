@@ -1,4 +1,4 @@
-"""The menus on a message with a picture: edit it, or make one like it, whoever posted it."""
+"""The menus on a message with a picture: edit it, or make one like it, no matter who posted it."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def refuse(*_: object) -> NoReturn:
 async def test_a_request_that_was_never_acknowledged_is_not_made_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its person was told by Discord that the application did not respond, and may have asked anew."""
+    """Its person was told by Discord that the application did not respond, and may have asked again."""
     async with moment(tmp_path) as now:
         answered = now.answers()
         with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""From `bot.py demo` and typing /imagine in Chromium to one's own picture on the screen."""
+"""From `bot.py demo` and typing /imagine in Chromium to the person's picture on the screen."""
 
 from __future__ import annotations
 

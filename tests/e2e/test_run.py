@@ -143,20 +143,20 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "mend"),
+    ("url", "fix"),
     [
         ("postgres://bot:hunter2@127.0.0.1:1/d?sslmode=required", "sslmode must be one of"),
         ("postgres://bot:hun/ter2@127.0.0.1:1/d", "must be percent-encoded"),
         ("sqlite:////dev/null/bot.db", "/dev/null is no folder"),
     ],
 )
-async def test_a_wrong_address_of_the_database_is_one_line(stage: Stage, url: str, mend: str) -> None:
+async def test_a_wrong_address_of_the_database_is_one_line(stage: Stage, url: str, fix: str) -> None:
     stage.write(DATABASE_URL=url)
     async with run_bot(stage.env_file) as bot, timeout(30):
         assert await bot.process.wait() == 1
     assert [line for line in bot.lines if "DATABASE_URL" in line] == bot.lines[-1:]
     assert bot.lines[-1].startswith("DATABASE_URL: ")
-    assert mend in bot.lines[-1]
+    assert fix in bot.lines[-1]
     for word in ("hunter2", "ter2", "Traceback"):
         assert not any(word in line for line in bot.lines)
 

@@ -151,7 +151,7 @@ async def test_a_sick_server_beside_a_healthy_one_costs_nobody_a_picture(stage: 
     assert broken_runs(sick) < len(prompts) / 2
 
 
-async def test_a_sick_server_that_is_mended_is_used_again(stage: Stage) -> None:
+async def test_a_sick_server_that_is_fixed_is_used_again(stage: Stage) -> None:
     sick = stage.gpus[0]
     await sick.set_faults(**SICKNESSES["broken node"])
     prompts = named(PEOPLE * EACH)
@@ -171,7 +171,7 @@ async def test_a_sick_server_that_is_mended_is_used_again(stage: Stage) -> None:
         assert failed(await crowd.ended(len(prompts) + len(more))) == 0
 
 
-async def test_with_one_server_alone_people_wait_until_it_is_mended(stage: Stage) -> None:
+async def test_with_one_server_alone_people_wait_until_it_is_fixed(stage: Stage) -> None:
     sick = stage.gpus[0]
     stage.write(MAX_JOBS_PER_USER=str(EACH))
     first, later = named(PEOPLE), named(PEOPLE, "a windmill")

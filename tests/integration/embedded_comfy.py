@@ -82,7 +82,9 @@ def fused_graph(
 ) -> Graph:
     """The same with the node pack: a prompt, a seed and a key for each row."""
     graph = stock_graph(rows=len(prompts), size=size)
-    graph["4"] = _node("CLIPTextEncodeBatch", clip=["2", 0], prompts=json.dumps(prompts))
+    graph["4"] = joined([f"text{row}" for row in range(len(prompts))])
+    for row, prompt in enumerate(prompts):
+        graph[f"text{row}"] = _node("CLIPTextEncode", clip=["2", 0], text=prompt)
     graph["7"] = _node("RandomNoiseBatch", seeds=json.dumps(seeds))
     graph["14"] = _node("FusedModel", model=["1", 0], positive=["4", 0], negative=["5", 0])
     graph["10"]["inputs"]["model"] = ["14", 0]
@@ -95,6 +97,11 @@ def fused_graph(
         preview_every=every,
     )
     return graph
+
+
+def joined(nodes: list[str]) -> dict[str, Any]:
+    """A batch of what these nodes make for each person."""
+    return _node("JoinRows", **{f"row{row}": [node, 0] for row, node in enumerate(nodes)})
 
 
 def new_keys(count: int) -> list[str]:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from fullet_nodes.conditioning import (  # noqa: E402
-    GUARD,
     LENGTHS,
+    REFERENCES,
+    SIZES,
     key_mask,
     left_zeros,
     merge,
     repeated,
     rows_of,
     text_lengths,
+    uneven,
     valid,
 )
 from fullet_nodes.inputs import Refused  # noqa: E402
-from fullet_nodes.text import CLIPTextEncodeBatch, EncodedPrompts  # noqa: E402
 
 WIDTH = 16
 
@@ -86,11 +86,47 @@ def test_extras_are_kept_and_those_of_unequal_size_remember_it() -> None:
 
 @pytest.mark.parametrize(
     "extras",
-    [({"a": 1}, {"a": 2}), ({"a": 1}, {"b": 1}), ({"a": torch.zeros(1, 2, 3)}, {"a": torch.zeros(1, 3, 4)})],
+    [
+        ({"a": 1}, {"a": 2}),
+        ({"a": 1}, {"b": 1}),
+        ({"a": object()}, {"a": object()}),
+        ({"a": torch.zeros(2, 3)}, {"a": torch.zeros(2, 3)}),
+        ({"a": [torch.zeros(1, 3)]}, {"a": [torch.zeros(1, 3)]}),
+        ({"reference_latents": [torch.zeros(2, 3)]}, {"reference_latents": [torch.zeros(2, 3)]}),
+    ],
 )
 def test_what_cannot_be_merged_is_refused(extras: tuple[dict[str, object], ...]) -> None:
-    with pytest.raises(Refused, match="CLIPTextEncodeBatch: input clip: "):
+    with pytest.raises(Refused, match="JoinRows: input row0: "):
         merge([(prompt(4)[0], each) for each in extras])
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [
+        ({"a": torch.zeros(1, 2, 3)}, {"a": torch.zeros(1, 3, 4)}),
+        ({"reference_latents": [torch.zeros(1, 3)]}, {"reference_latents": []}),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_these_peoples_and_no_refusal(
+    extras: tuple[dict[str, object], ...],
+) -> None:
+    with pytest.raises(ValueError, match=r"^The (people|pictures) of a batch have unequal") as caught:
+        merge([(prompt(4)[0], each) for each in extras])
+    assert not isinstance(caught.value, Refused)
+
+
+def test_each_person_keeps_their_own_references_and_mask() -> None:
+    references = [torch.full((1, 4, 2, 2), float(i)) for i in range(6)]
+    masks = [torch.rand((2, 3)), torch.rand((2, 3))]
+    _, options = merge(
+        [
+            (prompt(4)[0], {"reference_latents": references[:3], "mask": masks[0]}),
+            (prompt(4)[0], {"reference_latents": references[3:], "mask": masks[1]}),
+        ]
+    )
+    assert torch.equal(options["mask"], torch.stack(masks))
+    assert [batch[:, 0, 0, 0].tolist() for batch in options["reference_latents"]] == [[0, 3], [1, 4], [2, 5]]
+    assert merge([(None, {}), (None, {})]) == (None, {LENGTHS: {}})
 
 
 def test_hidden_keys_leave_each_row_its_lone_attention() -> None:
@@ -184,60 +220,43 @@ def test_what_has_no_row_for_each_is_refused(value: object, why: str) -> None:
         rows_of("negative", {"extra": value}, (0,), 3)
 
 
+def test_tokens_without_rows_become_rows_and_a_lone_row_is_as_the_encoder_gave_it() -> None:
+    """Anima's prompts also come as T5's tokens: one dimension, for one prompt."""
+    ids = [torch.arange(3), torch.arange(5) + 10]
+    encoded = [prompt(4, i, t5xxl_ids=each, t5xxl_weights=each / 2) for i, each in enumerate(ids)]
+    text, options = merge(encoded)
+    assert uneven(options)
+    assert options["t5xxl_ids"].tolist() == [[0, 1, 2, 0, 0], [10, 11, 12, 13, 14]]
+    for row, each in enumerate(ids):
+        own = rows_of("positive", {"cross_attn": text, **options}, (row,), 2)
+        assert torch.equal(own["t5xxl_ids"], each)
+        assert torch.equal(own["t5xxl_weights"], each / 2)
+    assert merge([prompt(4, 0, t5xxl_ids=ids[0])])[1]["t5xxl_ids"] is ids[0]
+    assert uneven(
+        merge([prompt(4, i, t5xxl_ids=ids[0]) for i in range(2)])[1]
+    )  # stock would mistake the rows
+
+
+def test_reference_pictures_are_each_rows_own_whatever_their_size() -> None:
+    def picture(height: int, width: int) -> torch.Tensor:
+        return torch.randn((1, 16, 1, height, width))
+
+    references = [
+        [picture(6, 4), picture(2, 2)],
+        [picture(4, 8), picture(2, 2)],
+        [picture(6, 4), picture(2, 2)],
+    ]
+    text, options = merge([prompt(4, i, reference_latents=each) for i, each in enumerate(references)])
+    assert [tuple(each.shape) for each in options[REFERENCES]] == [(3, 16, 1, 6, 8), (3, 16, 1, 2, 2)]
+    assert uneven(options)
+    for row, each in enumerate(references):
+        own = rows_of("positive", {"cross_attn": text, **options}, (row,), 3)
+        assert all(torch.equal(a, b) for a, b in zip(own[REFERENCES], each, strict=True))
+        assert SIZES not in own
+    equal = merge([prompt(4, i, reference_latents=references[0]) for i in range(2)])[1]
+    assert SIZES not in equal
+    assert not uneven(equal)
+
+
 def test_valid_marks_each_rows_own_tokens() -> None:
     assert valid((1, 3), 3).tolist() == [[True, False, False], [True, True, True]]
-
-
-class Clip:
-    """A text encoder whose prompts are as long as their words; counts what it encodes."""
-
-    layer_idx = None
-    tokenizer_options: dict[str, object]
-
-    def __init__(self) -> None:
-        self.encoded: list[str] = []
-        self.tokenizer_options = {}
-        self.patcher = SimpleNamespace(patches_uuid="first")
-
-    def tokenize(self, text: str) -> list[str]:
-        return text.split()
-
-    def encode_from_tokens_scheduled(self, tokens: list[str]) -> list[list[object]]:
-        self.encoded.append(" ".join(tokens))
-        return [[torch.full((1, len(tokens), 2), float(len(self.encoded))), {"pooled_output": None}]]
-
-
-def test_a_prompt_is_encoded_once_for_one_state_of_a_clip() -> None:
-    clip = Clip()
-    node = CLIPTextEncodeBatch()
-    node.encode(clip, '["a b", "c"]')
-    node.encode(clip, '["c", "a b", "a b"]')
-    assert clip.encoded == ["a b", "c"]
-    clip.patcher.patches_uuid = "with a LoRA"
-    node.encode(clip, '["c"]')
-    assert clip.encoded == ["a b", "c", "c"]
-    node.encode(other := Clip(), '["c"]')
-    assert other.encoded == ["c"]
-
-
-def test_unequal_prompts_refuse_to_be_sampled_without_fused_model() -> None:
-    ((_, options),) = CLIPTextEncodeBatch().encode(Clip(), '["a b", "c"]')[0]
-    with pytest.raises(Refused, match=r"prompts: .*put FusedModel before the sampler"):
-        options["model_conds"][GUARD].process_cond(batch_size=2, area=None)
-    ((_, options),) = CLIPTextEncodeBatch().encode(Clip(), '["a b", "c d"]')[0]
-    assert "model_conds" not in options
-
-
-def test_kept_prompts_are_bounded_by_number_and_by_bytes() -> None:
-    kept = EncodedPrompts(most=3, most_bytes=1000)
-    for i in range(4):
-        kept.put(i, (torch.zeros(10), {}))
-    assert kept.get(0) is None
-    kept.get(1)
-    kept.put(4, (torch.zeros(10), {}))
-    assert kept.get(2) is None
-    assert kept.get(1) is not None
-    kept.put(5, (torch.zeros(240), {}))
-    assert len(kept) == 2
-    kept.put(6, (torch.zeros(2000), {}))
-    assert len(kept) == 0

@@ -13,8 +13,6 @@ from fullet_nodes.inputs import (
     SeedEntry,
     classes_of,
     keys_of,
-    names_of,
-    prompts_of,
     seeds_of,
     verdict,
 )
@@ -26,24 +24,6 @@ from tests.nodes.conftest import FOLDER
 KEY_A, KEY_B = "0123456789abcdef" * 2, "f" * 32
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        "",
-        'say "hi"',
-        "back\\slash",
-        "</s>",
-        "(red:1.3) [blue]",
-        "embedding:thing",
-        "line\nbreak",
-        "日本語 🦊",
-        "a " * 5000,
-    ],
-)
-def test_a_prompt_arrives_as_it_was_written(prompt: str) -> None:
-    assert prompts_of("Node", json.dumps([prompt, "other"])) == (prompt, "other")
-
-
 def test_seeds_are_numbers_or_variations() -> None:
     entries = seeds_of("Node", "[0, 18446744073709551615, [1, 2, 0.25], [1, 2, 1]]")
     assert entries == (SeedEntry(0), SeedEntry(2**64 - 1), SeedEntry(1, 2, 0.25), SeedEntry(1, 2, 1.0))
@@ -52,11 +32,9 @@ def test_seeds_are_numbers_or_variations() -> None:
 @pytest.mark.parametrize(
     ("parse", "name", "text"),
     [
-        (prompts_of, "prompts", "a fox"),
-        (prompts_of, "prompts", "[]"),
-        (prompts_of, "prompts", "{}"),
-        (prompts_of, "prompts", "[1]"),
-        (prompts_of, "prompts", '["a", null]'),
+        (seeds_of, "seeds", "7"),
+        (seeds_of, "seeds", "[]"),
+        (seeds_of, "seeds", "{}"),
         (seeds_of, "seeds", "[-1]"),
         (seeds_of, "seeds", "[18446744073709551616]"),
         (seeds_of, "seeds", "[1.5]"),
@@ -69,8 +47,6 @@ def test_seeds_are_numbers_or_variations() -> None:
         (keys_of, "keys", '["../../../../../../../../etc/passwd"]'),
         (keys_of, "keys", json.dumps([KEY_A, KEY_A])),
         (keys_of, "keys", json.dumps([KEY_A + "\n"])),
-        (names_of, "names", '[""]'),
-        (names_of, "names", "[7]"),
     ],
 )
 def test_a_refusal_names_node_and_input(parse, name: str, text: str) -> None:
@@ -80,8 +56,8 @@ def test_a_refusal_names_node_and_input(parse, name: str, text: str) -> None:
 
 
 def test_a_linked_input_is_judged_when_it_is_there() -> None:
-    assert verdict(prompts_of, "Node", None) is True
-    assert verdict(prompts_of, "Node", '["a"]') is True
+    assert verdict(seeds_of, "Node", None) is True
+    assert verdict(seeds_of, "Node", "[1]") is True
 
 
 @pytest.mark.parametrize(

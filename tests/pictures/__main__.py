@@ -1,4 +1,4 @@
-"""``python -m tests.pictures [FOLDER]``: take the documentation's pictures anew, in every language."""
+"""``python -m tests.pictures [FOLDER]``: retake the documentation's pictures, in every language."""
 
 from __future__ import annotations
 

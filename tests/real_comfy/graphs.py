@@ -97,28 +97,22 @@ class ImageRequest:
 
 
 def fused(settings: Settings, requests: Sequence[ImageRequest], *, preview_every: int = 0) -> Graph:
-    """All requests in one sampler run; nodes "latents" (SaveLatent) and "save" (SaveImageBatch)."""
+    """All requests in one sampler run; nodes "latents" (SaveLatent) and "save" (SaveImageBatch).
+
+    What each person has of their own is as in `stock`, under names that end in their number.
+    """
     graph = _loaders(settings.family)
-    graph["positive"] = _encode_batch([image_request.prompt for image_request in requests])
-    if requests[0].negative is None:
-        graph["negative"] = _zeroed("positive")
-    else:
-        graph["negative"] = _encode_batch([image_request.negative or "" for image_request in requests])
-    graph |= _latent(settings, len(requests), requests[0].references)
-    for i in range(len(requests[0].references)):
-        names = [image_request.references[i] for image_request in requests]
-        scale = {
-            "megapixels": settings.megapixels,
-            "upscale_method": "nearest-exact",
-            "resolution_steps": settings.resolution_steps,
-        }
-        graph[f"scaled{i}"] = _node("LoadImageBatch", names=json.dumps(names), **scale)
-    positive, negative = _with_references(graph, len(requests[0].references))
+    own = [{f"{name}{i}" for name in _own(settings, request)} for i, request in enumerate(requests)]
+    for i, request in enumerate(requests):
+        graph |= {f"{name}{i}": _renamed(node, own[i], i) for name, node in _own(settings, request).items()}
+    ends = _ends_of(requests[0])
+    for name in (*ends, "latent"):
+        end = ends.get(name, name)
+        graph[name] = _node("JoinRows", **{f"row{i}": [f"{end}{i}", 0] for i in range(len(requests))})
     seeds = json.dumps([image_request.seed for image_request in requests])
-    graph["model"] = _node("FusedModel", model=_model(settings.family), positive=positive, negative=negative)
-    graph["guider"] = _node(
-        "CFGGuider", model=["model", 0], positive=positive, negative=negative, cfg=settings.guidance
-    )
+    sides = {side: [side, 0] for side in ("positive", "negative")}
+    graph["model"] = _node("FusedModel", model=_model(settings.family), **sides)
+    graph["guider"] = _node("CFGGuider", model=["model", 0], **sides, cfg=settings.guidance)
     graph["noise"] = _node("RandomNoiseBatch", seeds=seeds)
     graph["select"] = _node("KSamplerSelect", sampler_name=settings.sampler)
     graph["sampler"] = _node("SamplerBatch", sampler=["select", 0], seeds=seeds)
@@ -143,15 +137,14 @@ def fused(settings: Settings, requests: Sequence[ImageRequest], *, preview_every
     return graph
 
 
-def stock(settings: Settings, image_request: ImageRequest) -> Graph:
-    """The request alone through stock nodes only; nodes "latents" (SaveLatent) and "save" (SaveImage)."""
-    graph = _loaders(settings.family)
-    graph["positive"] = _node("CLIPTextEncode", text=image_request.prompt, clip=["clip", 0])
+def _own(settings: Settings, image_request: ImageRequest) -> Graph:
+    """What a person has of their own, up to the sampler: see `_ends_of`, and "latent"."""
+    graph: Graph = {"text": _node("CLIPTextEncode", text=image_request.prompt, clip=["clip", 0])}
     if image_request.negative is None:
-        graph["negative"] = _zeroed("positive")
+        graph["other"] = _node("ConditioningZeroOut", conditioning=["text", 0])
     else:
-        graph["negative"] = _node("CLIPTextEncode", text=image_request.negative, clip=["clip", 0])
-    graph |= _latent(settings, 1, image_request.references)
+        graph["other"] = _node("CLIPTextEncode", text=image_request.negative, clip=["clip", 0])
+    size: dict[str, object] = {"width": settings.width, "height": settings.height}
     for i, name in enumerate(image_request.references):
         graph[f"loaded{i}"] = _node("LoadImage", image=name)
         graph[f"scaled{i}"] = _node(
@@ -161,7 +154,39 @@ def stock(settings: Settings, image_request: ImageRequest) -> Graph:
             megapixels=settings.megapixels,
             resolution_steps=settings.resolution_steps,
         )
-    positive, negative = _with_references(graph, len(image_request.references))
+        graph[f"encoded{i}"] = _node("VAEEncode", pixels=[f"scaled{i}", 0], vae=["vae", 0])
+        for side in ("text", "other"):
+            before = f"{side}{i - 1}" if i else side
+            graph[f"{side}{i}"] = _node(
+                "ReferenceLatent", conditioning=[before, 0], latent=[f"encoded{i}", 0]
+            )
+        graph["size"] = _node("GetImageSize", image=["scaled0", 0])
+        size = {"width": ["size", 0], "height": ["size", 1]}
+    graph["latent"] = _node(settings.family.latent, batch_size=1, **size)
+    return graph
+
+
+def _ends_of(image_request: ImageRequest) -> dict[str, str]:
+    """What the two sides of the sampler take, of `_own`."""
+    last = str(len(image_request.references) - 1) if image_request.references else ""
+    return {"positive": f"text{last}", "negative": f"other{last}"}
+
+
+def _renamed(node: dict[str, object], own: set[str], number: int) -> dict[str, object]:
+    """The node of person `number`, linked to what is theirs."""
+    inputs = {
+        name: [f"{value[0]}{number}", value[1]]
+        if isinstance(value, list) and f"{value[0]}{number}" in own
+        else value
+        for name, value in node["inputs"].items()  # type: ignore[attr-defined]
+    }
+    return _node(str(node["class_type"]), **inputs)
+
+
+def stock(settings: Settings, image_request: ImageRequest) -> Graph:
+    """The request alone through stock nodes only; nodes "latents" (SaveLatent) and "save" (SaveImage)."""
+    graph = {**_loaders(settings.family), **_own(settings, image_request)}
+    positive, negative = ([end, 0] for end in _ends_of(image_request).values())
     if settings.family.flux2:
         graph["guider"] = _node(
             "CFGGuider",
@@ -219,35 +244,6 @@ def _loaders(family: Family) -> Graph:
 
 def _model(family: Family) -> list[object]:
     return ["shifted" if family.shift else "unet", 0]
-
-
-def _encode_batch(prompts: Sequence[str]) -> dict[str, object]:
-    return _node("CLIPTextEncodeBatch", clip=["clip", 0], prompts=json.dumps(list(prompts)))
-
-
-def _zeroed(conditioning: str) -> dict[str, object]:
-    return _node("ConditioningZeroOut", conditioning=[conditioning, 0])
-
-
-def _latent(settings: Settings, batch: int, references: Sequence[str]) -> Graph:
-    size: dict[str, object] = {"width": settings.width, "height": settings.height}
-    graph: Graph = {}
-    if references:
-        graph["size"] = _node("GetImageSize", image=["scaled0", 0])
-        size = {"width": ["size", 0], "height": ["size", 1]}
-    graph["latent"] = _node(settings.family.latent, batch_size=batch, **size)
-    return graph
-
-
-def _with_references(graph: Graph, count: int) -> tuple[list[object], list[object]]:
-    """Adds a chain of ReferenceLatent to both conditionings."""
-    ends = {"positive": ["positive", 0], "negative": ["negative", 0]}
-    for i in range(count):
-        graph[f"encoded{i}"] = _node("VAEEncode", pixels=[f"scaled{i}", 0], vae=["vae", 0])
-        for kind, end in list(ends.items()):
-            graph[f"{kind}{i}"] = _node("ReferenceLatent", conditioning=end, latent=[f"encoded{i}", 0])
-            ends[kind] = [f"{kind}{i}", 0]
-    return ends["positive"], ends["negative"]
 
 
 def _flux2_sigmas(settings: Settings) -> dict[str, object] | None:

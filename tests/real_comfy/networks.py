@@ -13,12 +13,13 @@ import os
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-COMFYUI, PACK = sys.argv[1:3]
+COMFYUI, PACK, *ONLY = sys.argv[1:]  # and, to run no others, the names of networks
 sys.argv = [sys.argv[0], "--cpu"]
 sys.path[0] = COMFYUI  # not this folder, whose comfy.py is another one
 os.chdir(COMFYUI)
@@ -31,8 +32,6 @@ import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
 
-import comfy.ldm.flux.math  # noqa: E402
-import comfy.ldm.lumina.model  # noqa: E402
 import comfy.model_base as base  # noqa: E402
 import comfy.model_management  # noqa: E402
 import comfy.model_patcher  # noqa: E402
@@ -40,6 +39,7 @@ import comfy.sample  # noqa: E402
 import comfy.samplers  # noqa: E402
 import comfy.supported_models as supported  # noqa: E402
 import comfyui_version  # noqa: E402
+from comfy.ldm.modules.attention import optimized_attention, optimized_attention_masked  # noqa: E402
 
 logging.disable(logging.WARNING)
 _package = types.ModuleType("fullet_nodes")  # the pack without its __init__, which needs a running server
@@ -70,8 +70,16 @@ class Network:
     unet: dict[str, Any]
     positive: tuple[tuple[int, ...], ...]  # batches of prompts, by their lengths in tokens
     negative: tuple[tuple[int, ...], ...]
+    around_zero: tuple[str, ...] = ("bias",)  # how names of weights end that add to nothing, or to one
+    width: int = WIDTH
     pooled: int | None = None
     text_mask: bool = False
+    llama: int = 0  # layers of a second text
+    token_ids: bool = False  # the network has the text encoder in it
+    t5_tokens: bool = False  # the encoder also gives the prompt as T5's tokens, a quarter more of them
+    references: tuple[
+        tuple[tuple[int, int] | None, ...], ...
+    ] = ()  # of each batch's prompts, a reference's h and w
 
 
 _FLUX = {
@@ -102,6 +110,16 @@ _UNET = {
 _QWEN = {
     "image_model": "qwen_image", "num_layers": 2, "attention_head_dim": 128, "num_attention_heads": 1,
     "joint_attention_dim": WIDTH, "in_channels": 64, "out_channels": 16,
+}  # fmt: skip
+_CHROMA = {
+    **_FLUX, "image_model": "chroma", "in_channels": 64, "out_channels": 64, "vec_in_dim": None,
+    "mlp_ratio": 4.0, "axes_dim": [16, 56, 56], "theta": 10000, "patch_size": 2, "qkv_bias": True,
+    "txt_ids_dims": [], "in_dim": 64, "out_dim": 128, "hidden_dim": 64, "n_layers": 1,
+}  # fmt: skip
+_OMNIGEN = {
+    "hidden_size": 96, "in_channels": 16, "num_layers": 2, "num_refiner_layers": 1, "num_attention_heads": 2,
+    "num_kv_heads": 1, "multiple_of": 32, "axes_dim_rope": [16, 16, 16], "axes_lens": [1024, 1664, 1664],
+    "timestep_scale": 1000.0,
 }  # fmt: skip
 _SD3 = {
     "input_size": None, "patch_size": 2, "in_channels": 16, "out_channels": 16, "depth": 2,
@@ -158,6 +176,146 @@ NETWORKS = (
         positive=((20, 33, 50, 20),), negative=((20, 10, 50, 20),), text_mask=True,
     ),
 )  # fmt: skip
+if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
+    import comfy.ldm.anima.model
+    import comfy_kitchen
+    from comfy.ldm.anima.model import LLMAdapter
+    from comfy_kitchen.backends.eager import rope
+
+    for name in ("apply_rope_split_half", "rms_rope", "rms_rope_split_half"):
+        setattr(comfy_kitchen, name, getattr(rope, name))  # what a CPU gets anyway, but for float64 too
+
+    NETWORKS += (
+        Network(
+            name="Krea 2", model=base.Krea2, config=supported.Krea2, latent=(16, 1, 12, 14), width=3 * 32,
+            around_zero=("bias", "scale", "lin"),
+            unet={"image_model": "krea2", "features": 64, "heads": 2, "kvheads": 1, "layers": 2,
+                  "channels": 16, "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2, "txtkvheads": 2,
+                  "tdim": 32},
+            positive=((20, 33, 50), (4, 300)), negative=((5, 60, 20), (90, 9)),
+        ),
+        Network(
+            name="Anima", model=base.Anima, config=supported.Anima, latent=(16, 1, 12, 14), t5_tokens=True,
+            unet={"image_model": "anima", "max_img_h": 240, "max_img_w": 240, "max_frames": 128,
+                  "in_channels": 16, "out_channels": 16, "patch_spatial": 2, "patch_temporal": 1,
+                  "model_channels": 64, "num_heads": 2, "num_blocks": 2, "concat_padding_mask": True,
+                  "crossattn_emb_channels": WIDTH, "pos_emb_cls": "rope3d", "pos_emb_learnable": True,
+                  "pos_emb_interpolation": "crop", "min_fps": 1, "max_fps": 30, "use_adaln_lora": True,
+                  "adaln_lora_dim": 16, "extra_per_block_abs_pos_emb": False,
+                  "rope_h_extrapolation_ratio": 4.0, "rope_w_extrapolation_ratio": 4.0,
+                  "rope_t_extrapolation_ratio": 1.0, "rope_enable_fps_modulation": False},
+            positive=((20, 33, 300), (4, 600, 30, 700)), negative=((5, 60, 20), (9, 9, 9, 9)),
+        ),
+        Network(
+            name="Qwen-Image-Edit", model=base.QwenImage, config=supported.QwenImage, latent=(16, 1, 12, 14),
+            unet={**_QWEN, "default_ref_method": "index_timestep_zero"},
+            positive=((20, 33, 150), (20, 33, 20)), negative=((5, 60, 20), (5, 60, 5)),
+            references=(((12, 14),) * 3, ((12, 14), (10, 16), (12, 14))),
+        ),
+        Network(
+            name="Mage-Flow", model=base.MageFlow, config=supported.MageFlow, latent=(128, 7, 8),
+            unet={"image_model": "mage_flow", "in_channels": 128, "out_channels": 128, "num_layers": 2,
+                  "attention_head_dim": 128, "num_attention_heads": 1, "joint_attention_dim": WIDTH},
+            positive=((20, 33, 150),), negative=((5, 60, 20),), references=(((6, 8),) * 3,),
+        ),
+        Network(
+            name="Lens", model=base.Lens, config=supported.Lens, latent=(128, 7, 8), width=2 * WIDTH,
+            unet={"image_model": "lens", "in_channels": 128, "out_channels": 32, "num_layers": 2,
+                  "attention_head_dim": 64, "num_attention_heads": 3, "enc_hidden_dim": WIDTH,
+                  "selected_layer_index": (0, 1)},
+            positive=((20, 33, 150),), negative=((5, 60, 20),),
+        ),
+        Network(
+            name="Ovis-Image", model=base.Flux, config=supported.Flux, latent=(16, 14, 16),
+            unet={**_FLUX1, "vec_in_dim": None, "yak_mlp": True, "txt_norm": True, "txt_ids_dims": [1, 2]},
+            positive=((20, 33, 150),), negative=((5, 60, 20),),
+        ),
+        Network(
+            name="LongCat-Image", model=base.LongCatImage, config=supported.LongCatImage, latent=(16, 14, 16),
+            unet={**_FLUX1, "vec_in_dim": None, "txt_ids_dims": [1, 2]},
+            positive=((20, 33, 150),), negative=((5, 60, 20),), references=(((10, 16),) * 3,),
+        ),
+        Network(
+            name="Chroma", model=base.Chroma, config=supported.Chroma, latent=(16, 14, 16), unet=_CHROMA,
+            positive=((20, 33, 150),), negative=((5, 60, 20),),
+        ),
+        Network(
+            name="Chroma Radiance", model=base.ChromaRadiance, config=supported.ChromaRadiance,
+            latent=(3, 32, 48),
+            unet={**_CHROMA, "image_model": "chroma_radiance", "in_channels": 3, "out_channels": 3,
+                  "patch_size": 8, "nerf_hidden_size": 16, "nerf_mlp_ratio": 2, "nerf_depth": 1,
+                  "nerf_max_freqs": 4, "nerf_tile_size": 512, "nerf_final_head_type": "conv",
+                  "nerf_embedder_dtype": None, "use_x0": False, "use_sequential_txt_ids": True},
+            positive=((20, 33, 150),), negative=((5, 60, 20),),
+        ),
+        Network(
+            name="OmniGen2", model=base.Omnigen2, config=supported.Omnigen2, latent=(16, 12, 14),
+            unet={"image_model": "omnigen2", **_OMNIGEN, "text_feat_dim": WIDTH}, text_mask=True,
+            positive=((20, 33, 150), (20, 33, 20)), negative=((5, 60, 20), (5, 60, 5)),
+            references=(((12, 14),) * 3, ((12, 14), (10, 16), (12, 14))),
+        ),
+        Network(
+            name="Boogu-Image", model=base.Boogu, config=supported.Boogu, latent=(16, 12, 14),
+            unet={"image_model": "boogu", **_OMNIGEN, "num_double_stream_layers": 1,
+                  "instruction_feat_dim": WIDTH},
+            text_mask=True, positive=((20, 33, 150), (20, 20)), negative=((5, 60, 20), (5, 5)),
+            references=(((10, 16),) * 3, (None, None)),
+        ),
+        Network(
+            name="ERNIE-Image", model=base.ErnieImage, config=supported.ErnieImage, latent=(128, 7, 8),
+            unet={"image_model": "ernie", "hidden_size": 128, "num_attention_heads": 1, "num_layers": 2,
+                  "ffn_hidden_size": 256, "text_in_dim": WIDTH, "rope_axes_dim": (32, 48, 48)},
+            positive=((20, 33, 150),), negative=((5, 60, 20),), text_mask=True,
+        ),
+        Network(
+            name="JoyAI-Image", model=base.JoyImage, config=supported.JoyImage, latent=(16, 1, 12, 14),
+            unet={"image_model": "joyimage", "hidden_size": 128, "num_attention_heads": 1, "num_layers": 2,
+                  "text_dim": WIDTH, "theta": 10000, "rope_dim_list": [16, 56, 56]},
+            positive=((20, 33, 150),), negative=((5, 60, 20),), references=(((10, 16),) * 3,),
+        ),
+        Network(
+            name="Kandinsky 5 Image", model=base.Kandinsky5Image, config=supported.Kandinsky5Image,
+            latent=(16, 1, 12, 14), pooled=32,
+            unet={"image_model": "kandinsky5", "model_dim": 96, "ff_dim": 192, "time_dim": 64,
+                  "visual_embed_dim": 64, "axes_dims": (8, 12, 12), "num_text_blocks": 2,
+                  "in_text_dim": WIDTH, "in_text_dim2": 32, "num_visual_blocks": 2,
+                  "rope_scale_factor": (1.0, 1.0, 1.0)},
+            positive=((20, 42, 150),), negative=((5, 60, 42),),
+        ),
+        Network(
+            name="SD3 (own attention)", model=base.SD3, config=supported.SD3, latent=(16, 12, 14),
+            unet={**_SD3, "x_block_self_attn_layers": [0]}, pooled=32,
+            positive=((154, 231, 154, 300),), negative=((154, 154, 200, 154),),
+        ),
+        Network(
+            name="HiDream-I1", model=base.HiDream, config=supported.HiDream, latent=(16, 12, 14), pooled=32,
+            unet={"image_model": "hidream", "attention_head_dim": 32, "axes_dims_rope": [16, 8, 8],
+                  "caption_channels": [WIDTH, WIDTH], "max_resolution": [128, 128], "in_channels": 16,
+                  "llama_layers": [0, 1, 1], "num_attention_heads": 2, "num_routed_experts": 4,
+                  "num_activated_experts": 2, "num_layers": 2, "num_single_layers": 1, "out_channels": 16,
+                  "patch_size": 2, "text_emb_dim": 32},
+            positive=((128, 128, 128, 200),), negative=((128, 128, 128, 128),), llama=2,
+        ),
+        Network(
+            name="HiDream-O1", model=base.HiDreamO1, config=supported.HiDreamO1, latent=(3, 64, 96), width=1,
+            unet={"image_model": "hidream_o1", "vision_config_overrides": {
+                      "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "depth": 1,
+                      "deepstack_visual_indexes": ()},
+                  "text_config_overrides": {
+                      "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+                      "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
+                      "rope_dims": [6, 5, 5]}},
+            positive=((20, 33, 20),), negative=((5, 9, 5),), token_ids=True,
+        ),
+    )  # fmt: skip
+
+
+def _smaller_adapter() -> Any:
+    """Anima's text adapter has no sizes to choose."""
+    small = partial(
+        LLMAdapter, source_dim=WIDTH, target_dim=WIDTH, model_dim=WIDTH, num_layers=2, num_heads=2
+    )
+    return patch.object(comfy.ldm.anima.model, "LLMAdapter", small)
 
 
 def build(network: Network, dtype: torch.dtype) -> Any:
@@ -170,7 +328,8 @@ def build(network: Network, dtype: torch.dtype) -> Any:
     config.layer_quant_config = None
     config.optimizations, config.memory_usage_factor = {"fp8": False}, 1.0
     cpu = torch.device("cpu")
-    model = network.model(config, device=cpu)
+    with _smaller_adapter() if network.name == "Anima" else nullcontext():
+        model = network.model(config, device=cpu)
     generator = torch.Generator().manual_seed(3)
     tables = [  # SD3's positions come with its weights
         (name, buffer) for name, buffer in model.diffusion_model.named_buffers() if name == "pos_embed"
@@ -180,19 +339,32 @@ def build(network: Network, dtype: torch.dtype) -> Any:
         if weights.ndim >= 2:
             weights.copy_(drawn / weights[0].numel() ** 0.5)
         else:
-            weights.copy_(0.05 * drawn if name.endswith("bias") else 1 + 0.1 * drawn)
+            weights.copy_(0.05 * drawn if name.endswith(network.around_zero) else 1 + 0.1 * drawn)
     model.diffusion_model.to(dtype)
     return comfy.model_patcher.ModelPatcher(model, cpu, cpu)
 
 
-def encoded(network: Network, length: int, seed: int) -> Text:
+def encoded(network: Network, length: int, seed: int, size: tuple[int, int] | None = None) -> Text:
     generator = torch.Generator().manual_seed(1000 * seed + length)
-    text = torch.randn((1, length, WIDTH), generator=generator)
+    text = torch.randn((1, length, network.width), generator=generator)
     options: dict[str, Any] = {"pooled_output": None}
     if network.pooled is not None:
         options["pooled_output"] = torch.randn((1, network.pooled), generator=generator)
     if network.text_mask:
         options["attention_mask"] = torch.ones((1, length), dtype=torch.long)
+    if network.llama:
+        shape = (1, network.llama, length, network.width)
+        options["conditioning_llama3"] = torch.randn(shape, generator=generator)
+        text = text[:, :128]
+    if network.token_ids:
+        options["text_input_ids"] = torch.randint(0, 150000, (1, length), generator=generator)
+    if network.t5_tokens:
+        tokens = length + length // 4
+        options["t5xxl_ids"] = torch.randint(0, 32128, (tokens,), generator=generator, dtype=torch.int)
+        options["t5xxl_weights"] = 0.5 + torch.rand(tokens, generator=generator)
+    if size is not None:
+        shape = (1, *network.latent[:-2], *size)
+        options["reference_latents"] = [torch.randn(shape, generator=generator)]
     return text, options
 
 
@@ -249,23 +421,34 @@ def row_by_row() -> Iterator[None]:
         def attend(q: Any, k: Any, v: Any, heads: int, mask: Any = None, **more: Any) -> Any:
             if mask is None or len(q) == 1:
                 return attention(q, k, v, heads, mask=mask, **more)
+            tokens = 2 if more.get("skip_reshape") else 1
+            own = q.shape[tokens] == k.shape[tokens]  # the filling asks as well
             rows = []
-            for i, hidden in enumerate(mask[:, 0] < 0):
+            for i, hidden in enumerate(mask.reshape(len(q), -1) < 0):
                 (seen,) = (~hidden).nonzero(as_tuple=True)
-                few = [each[i : i + 1, :, seen] for each in (q, k, v)]
-                found = attention(*few, heads, **more)
-                rows.append(found.new_zeros((1, q.shape[2], found.shape[2])).index_copy(1, seen, found))
+                few = [each[i : i + 1].index_select(tokens, seen) for each in (q, k, v)]
+                found = attention(few[0] if own else q[i : i + 1], *few[1:], heads, **more)
+                whole = found.new_zeros((1, q.shape[tokens], found.shape[2]))
+                rows.append(whole.index_copy(1, seen, found) if own else found)
             return torch.cat(rows)
 
         return attend
 
-    flux, lumina = comfy.ldm.flux.math, comfy.ldm.lumina.model
-    with (
-        patch.object(torch.nn.functional, "linear", product),
-        patch.object(flux, "optimized_attention", unhidden(flux.optimized_attention)),
-        patch.object(lumina, "optimized_attention_masked", unhidden(lumina.optimized_attention_masked)),
-    ):
-        yield
+    wrappers = {each.__wrapped__: each for each in (optimized_attention, optimized_attention_masked)}
+    cells = [
+        (cell, inner)
+        for inner, wrapper in wrappers.items()
+        for cell in wrapper.__closure__
+        if cell.cell_contents is inner
+    ]
+    for cell, inner in cells:
+        cell.cell_contents = unhidden(inner)
+    try:
+        with patch.object(torch.nn.functional, "linear", product):
+            yield
+    finally:
+        for cell, inner in cells:
+            cell.cell_contents = inner
 
 
 def measure(
@@ -273,8 +456,11 @@ def measure(
 ) -> tuple[dict[str, Any], Any]:
     """What is told of a batch, and everybody's lone picture; `exact` are these as float64 makes them."""
     lengths, negative_lengths = network.positive[batch], network.negative[batch]
-    positive = [encoded(network, length, i) for i, length in enumerate(lengths)]
-    negative = [encoded(network, length, 50 + i) for i, length in enumerate(negative_lengths)]
+    sizes = network.references[batch] if network.references else (None,) * len(lengths)
+    positive = [encoded(network, *each) for each in zip(lengths, range(50), sizes, strict=False)]
+    negative = [
+        encoded(network, *each) for each in zip(negative_lengths, range(50, 100), sizes, strict=False)
+    ]
     seeds = [100 + i for i in range(len(lengths))]
 
     def fused(order: Sequence[int], *, careful: bool = True) -> Any:
@@ -282,12 +468,21 @@ def measure(
         used = fused_model.FusedModel().patch(model, *conds)[0] if careful else model
         return together(used, network.latent, *conds, [seeds[i] for i in order], **how)
 
+    runs = 1
+
+    def prepare(guider: Any, *args: Any) -> None:
+        nonlocal runs
+        stock_prepare(guider, *args)
+        runs = len(guider.conds["positive"][0][fused_model.split._GROUPS])
+
+    stock_prepare = fused_model.split.prepare
     each = [
         alone(model, network.latent, *three, **how) for three in zip(positive, negative, seeds, strict=True)
     ]
     solos = torch.cat(each)
     order = list(range(len(lengths)))
-    result = fused(order)
+    with patch.object(fused_model.split, "prepare", prepare):
+        result = fused(order)
     batches = (
         alone(model, network.latent, *three, batch=len(lengths), **how)
         for three in zip(positive, negative, seeds, strict=True)
@@ -296,6 +491,11 @@ def measure(
     plans = [
         fused_model._plan("x", *conditioning(side)[0], family, multiple) for side in (positive, negative)
     ]
+    kinds = dict.fromkeys(plan.kind for plan in plans)
+    try:
+        careless = float((fused(order, careful=False) - solos).abs().max())
+    except (RuntimeError, ValueError, AssertionError):
+        careless = None  # ComfyUI cannot even run it
     rounding = {}
     if exact is not None:
         with row_by_row():
@@ -307,7 +507,7 @@ def measure(
         }
     told = {
         "network": network.name,
-        "way": " / ".join(dict.fromkeys(plan.kind for plan in plans)),
+        "way": " / ".join(f"split ({runs})" if kind == "split" else kind for kind in kinds),
         "lengths": [list(lengths), list(negative_lengths)],
         "largest": float(solos.abs().max()),
         "latents": float((result - solos).abs().max()),
@@ -315,7 +515,7 @@ def measure(
         if how["sampler"] == ANCESTRAL
         else max(float((batch[:1] - solo).abs().max()) for batch, solo in zip(batches, each, strict=True)),
         "order": bool(torch.equal(fused(order[::-1]).flip(0), result)),
-        "careless": float((fused(order, careful=False) - solos).abs().max()),
+        "careless": careless,
         **rounding,
         **how,
     }
@@ -343,12 +543,13 @@ def measure_sampler(network: Network, model: Any, sampler: str) -> dict[str, Any
 
 def main() -> None:
     print(json.dumps({"version": comfyui_version.__version__, "torch": torch.__version__}), flush=True)
-    with torch.no_grad():
-        for network in NETWORKS:
+    chosen = [each for each in NETWORKS if not ONLY or each.name in ONLY]
+    with torch.inference_mode():
+        for network in chosen:
             exact: dict[tuple[int, float], Any] = {}
             for dtype in (torch.float64, torch.float32):
                 double = dtype is torch.float64
-                # ComfyUI's fast kernels know no float64; its own flag for training makes it use plain ones.
+                # ComfyUI's fast kernels have no float64; its own flag for training makes it use plain ones.
                 comfy.model_management.in_training = double
                 model = build(network, dtype)
                 for batch in range(len(network.positive)):
@@ -361,6 +562,8 @@ def main() -> None:
                             if double:
                                 exact[batch, guidance] = solos
                             print(json.dumps({**found, "dtype": str(dtype)[6:]}), flush=True)
+        if ONLY:
+            return
         comfy.model_management.in_training = True
         network = next(each for each in NETWORKS if each.name == "Qwen-Image")
         model = build(network, torch.float64)

@@ -31,6 +31,7 @@ import comfy.sd
 import nodes
 import torch
 from comfy.patcher_extension import WrappersMP
+from comfy_api.torch_helpers import set_torch_compile_wrapper
 from fullet_nodes import guard
 from networks import Refused, Text, build, encoded, fused_model, merge, sampling
 
@@ -62,7 +63,8 @@ WAYS = (
     Way(network="Qwen-Image", name="own_mask", positive=(20, 33, 50), negative=(5, 60, 20)),
     Way(network="Qwen-Image", name="split", positive=(20, 33, 20), negative=(5, 60, 5), other=True),
     Way(network="SD3", name="plain", positive=(15, 15), negative=(15, 15)),
-    Way(network="SD3", name="split", positive=(15, 23, 15), negative=(15, 15, 15)),
+    Way(network="SD3", name="key_mask", positive=(15, 23, 15), negative=(15, 15, 15)),
+    Way(network="SD3", name="split", positive=(15, 23, 15), negative=(15, 15, 15), other=True),
 )
 LATENTS = {
     "SD 1.5": (4, 12, 12),
@@ -463,7 +465,7 @@ def main() -> None:
         json.dumps({"version": networks.comfyui_version.__version__, "torch": torch.__version__}), flush=True
     )
     only = os.environ.get("ONLY_CASES", "").split("|") if os.environ.get("ONLY_CASES") else None
-    comfy.model_management.in_training = True  # ComfyUI's fast kernels know no float64
+    comfy.model_management.in_training = True  # ComfyUI's fast kernels have no float64
     with torch.no_grad():
         for kind, cases in (("exact", EXACT), ("rows", ROWS), ("wrong", WRONG)):
             for case in cases:
@@ -534,7 +536,13 @@ def tell_trusted() -> None:
     nodes.NODE_CLASS_MAPPINGS["TorchCompileModel"] = import_module(
         "comfy_extras.nodes_torch_compile"
     ).TorchCompileModel
-    print(json.dumps({"trusted": sorted(guard._packages(["TorchCompileModel", "NoSuchNode"]))}), flush=True)
+    told = {"trusted": sorted(guard._packages(["TorchCompileModel", "NoSuchNode"])), "families": {}}
+    for name in ("Flux.1", "Z-Image", "Qwen-Image"):
+        model = model_of(name)
+        compiled = model.clone()
+        set_torch_compile_wrapper(compiled, backend="inductor")
+        told["families"][name] = [fused_model._family(each)[0] for each in (model, compiled)]
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

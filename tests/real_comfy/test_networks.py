@@ -27,16 +27,35 @@ TARGET = 2e-5  # float32, for latents of values up to…
 USUAL = 20.0
 ULPS = 2  # of a float32, which is what ComfyUI samples in whatever its networks run in
 NEVER_EXACT = ["dpm_adaptive"]
-WAYS = {
+WAYS = {  # and, where a batch may run in several sub-batches, how many
     "Flux.1": {"key_mask"},
     "FLUX.2 Klein": {"key_mask"},
     "FLUX.2 dev": {"left_zeros", "key_mask / plain"},
     "Z-Image": {"bucket", "masked_layout"},
     "Qwen-Image": {"own_mask"},
-    "SD 1.5": {"repeat", "split / plain"},
-    "SDXL": {"repeat", "split / plain"},
-    "SD3": {"split"},
-    "Lumina Image 2.0": {"split"},
+    "SD 1.5": {"repeat", "split (3) / plain"},
+    "SDXL": {"repeat", "split (3) / plain"},
+    "SD3": {"key_mask"},
+    "Lumina Image 2.0": {"masked_layout"},
+}
+NEWER = {  # than ComfyUI 0.18
+    "Krea 2": {"key_mask"},
+    "Anima": {"split (1)", "split (3) / plain"},
+    "Qwen-Image-Edit": {"own_mask", "split (2)"},
+    "Mage-Flow": {"own_mask"},
+    "Lens": {"own_mask"},
+    "Ovis-Image": {"key_mask"},
+    "LongCat-Image": {"key_mask"},
+    "Chroma": {"key_mask"},
+    "Chroma Radiance": {"key_mask"},
+    "OmniGen2": {"key_mask", "split (2)"},
+    "Boogu-Image": {"key_mask", "plain"},
+    "ERNIE-Image": {"key_mask"},
+    "JoyAI-Image": {"key_mask"},
+    "Kandinsky 5 Image": {"key_mask"},
+    "SD3 (own attention)": {"key_mask"},
+    "HiDream-I1": {"key_mask / plain"},
+    "HiDream-O1": {"split (2)"},
 }
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no ComfyUI")
@@ -73,7 +92,7 @@ def test_each_network_runs_in_its_own_way(measured: Measurements) -> None:
     ways = defaultdict(set)
     for row in measured:
         ways[row["network"]].add(row["way"])
-    assert ways == WAYS
+    assert ways == (WAYS | NEWER if "Krea 2" in ways else WAYS)
 
 
 def test_each_picture_is_the_one_its_owner_would_get_alone(measured: Measurements) -> None:
@@ -92,7 +111,7 @@ def test_guidance_multiplies_no_more_than_the_rounding_of_stock_batches(measured
 def test_a_fused_picture_is_as_near_to_the_exact_one_as_the_lone_one(measured: Measurements) -> None:
     """How far float32 is from float64, alone and fused: no target below the former can be asked for."""
     rows = [row for row in measured if "alone_from_exact" in row]
-    assert {row["network"] for row in rows} == set(WAYS)
+    assert {row["network"] for row in rows} >= set(WAYS)
     for row in rows:
         assert row["fused_from_exact"] <= 2 * row["alone_from_exact"], row
 
@@ -100,7 +119,7 @@ def test_a_fused_picture_is_as_near_to_the_exact_one_as_the_lone_one(measured: M
 def test_nothing_but_the_rounding_of_float32_is_left(measured: Measurements) -> None:
     """In float64 the networks' outputs are equal once ComfyUI has made them float32."""
     double = [row for row in measured if row["dtype"] == "float64"]
-    assert {row["network"] for row in double} == set(WAYS)
+    assert {row["network"] for row in double} >= set(WAYS)
     for row in double:
         assert row["latents"] <= ULPS * 2**-23 * row["largest"], row
 
@@ -110,7 +129,9 @@ def test_the_order_of_a_batch_makes_no_difference_at_all(measured: Measurements)
 
 
 def test_prompts_filled_with_zeros_would_be_other_pictures(measured: Measurements) -> None:
-    assert min(row["careless"] for row in measured) > 100 * TARGET
+    careless = [row["careless"] for row in measured if row["careless"] is not None]  # what ComfyUI can run
+    assert len(careless) > len(measured) / 2
+    assert min(careless) > 100 * TARGET
 
 
 def test_every_sampler_of_comfyui_is_exact_or_refused(printed: Measurements) -> None:

@@ -17,8 +17,7 @@ from tests.real_comfy.report import patches_table
 from tests.real_comfy.test_networks import FOLDER, PACK, TARGET, USUAL, Measurements, printed_by
 
 SCRIPT = Path(__file__).with_name("patches.py")
-PADDED = {"key_mask", "masked_layout", "bucket", "own_mask"}  # ways in which a text is filled
-EVERY_WAY = {"plain", "repeat", "split", *PADDED}
+EVERY_WAY = {"plain", "repeat", "split", "key_mask", "masked_layout", "bucket", "own_mask"}
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no ComfyUI")
 
@@ -50,7 +49,6 @@ def may_be_refused(row: dict[str, Any]) -> bool:
     case, way, network = row["case"], row["way"], row["network"]
     return (
         (case == "SelfAttentionGuidance" and way == "split")
-        or (case.startswith("ControlNet") and way in PADDED)
         or (case.endswith("mask, one each") and network == "Qwen-Image")  # its latents are a video's
     )
 
@@ -99,6 +97,15 @@ def test_what_the_operator_vouches_for_is_not_refused(measured: Measurements) ->
 def test_who_vouches_for_torch_compile_vouches_for_comfyuis_own_compiler(printed: Measurements) -> None:
     (told,) = (row for row in printed if "trusted" in row)
     assert told["trusted"] == ["comfy_api.torch_helpers.torch_compile", "comfy_extras.nodes_torch_compile"]
+
+
+def test_hooks_that_a_compiled_network_would_not_see_are_not_relied_on(printed: Measurements) -> None:
+    (told,) = (row["families"] for row in printed if "trusted" in row)
+    assert told == {
+        "Flux.1": ["hidden", "other"],
+        "Z-Image": ["zimage", "other"],
+        "Qwen-Image": ["own_mask", "own_mask"],
+    }
 
 
 def test_step_caches_are_wrong_in_a_batch_and_so_rightly_refused(measured: Measurements) -> None:

@@ -29,16 +29,16 @@ def with_input(node: str, name: str, value: object) -> Graph:
 @pytest.mark.parametrize(
     ("node", "name", "value", "sentence"),
     [
-        ("positive", "prompts", "a fox", "CLIPTextEncodeBatch: input prompts: must be a JSON array"),
+        ("latent", "row1", ["noise", 0], "JoinRows: input row0: it cannot join a"),
         ("noise", "seeds", "[-1]", "RandomNoiseBatch: input seeds: a seed must be"),
         ("sampler", "seeds", "[[1, 2, 3]]", "SamplerBatch: input seeds: the strength"),
         ("save", "keys", '["x"]', "SaveImageBatch: input keys: every key"),
         ("noise", "seeds", "[1]", "RandomNoiseBatch: input seeds: 1 seeds for a batch of 2"),
         ("sampler", "seeds", "[1]", "SamplerBatch: input seeds: 1 seeds for a batch of 2"),
         ("save", "keys", json.dumps(["0" * 32]), "SaveImageBatch: input keys: 1 keys for 2 pictures"),
-        ("latent", "batch_size", 3, "RandomNoiseBatch: input seeds: 2 seeds for a batch of 3"),
+        ("latent1", "batch_size", 3, "JoinRows: input row0: each person has 3 latents"),
         ("select", "sampler_name", "dpm_adaptive", "SamplerBatch: input sampler: dpm_adaptive"),
-        ("guider", "model", ["unet", 0], "CLIPTextEncodeBatch: input prompts: they are of unequal length"),
+        ("guider", "model", ["unet", 0], "JoinRows: input row0: texts or pictures are of unequal size"),
     ],
 )
 async def test_a_wrong_input_is_named(
@@ -70,7 +70,7 @@ async def test_text_changed_after_it_was_merged_is_refused(comfy: Comfy) -> None
 
 async def test_more_prompts_than_latents_are_refused(comfy: Comfy) -> None:
     graph = two()
-    graph["latent"]["inputs"]["batch_size"] = 3
+    graph["latent"]["inputs"]["row2"] = ["latent0", 0]
     graph["noise"]["inputs"]["seeds"] = graph["sampler"]["inputs"]["seeds"] = "[1, 2, 3]"
     with pytest.raises(RunFailed, match="FusedModel: input positive: it holds 2 prompts"):
         await comfy.run(graph)

@@ -23,7 +23,7 @@ HELD_MS = 10.0  # a 1024² picture
 
 
 async def test_saving_holds_the_samplers_thread_for_a_moment_only(comfy: Comfy, record: Record) -> None:
-    names = json.dumps([await upload(comfy) for _ in range(BATCH)])
+    names = [await upload(comfy) for _ in range(BATCH)]
     held = {}
     for kind in ("SaveImage", "SaveImageBatch"):
         times = [await seconds_in_save(comfy, saving(kind, names)) for _ in range(6)]
@@ -56,13 +56,17 @@ async def test_pictures_a_second_against_the_stock_save_node(comfy: Comfy, recor
     assert ratio > 0.7  # encoders and sampling share the cores here: a busy machine can hide the gain
 
 
-def saving(kind: str, names: str) -> Graph:
+def saving(kind: str, names: list[str]) -> Graph:
     own = {"keys": json.dumps([uuid.uuid4().hex for _ in range(BATCH)]), "format": "png", "quality": 90}
     own["preview_every"] = 0
     prefix = {"filename_prefix": f"real_comfy/{uuid.uuid4().hex}"}
     inputs = own if kind == "SaveImageBatch" else prefix
+    rows = {
+        f"load{i}": {"class_type": "LoadImage", "inputs": {"image": name}} for i, name in enumerate(names)
+    }
     return {
-        "load": {"class_type": "LoadImageBatch", "inputs": {"names": names}},
+        **rows,
+        "load": {"class_type": "JoinRows", "inputs": {f"row{i}": [row, 0] for i, row in enumerate(rows)}},
         "save": {"class_type": kind, "inputs": {"images": ["load", 0], **inputs}},
     }
 

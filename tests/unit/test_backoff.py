@@ -1,4 +1,4 @@
-"""The pauses of whoever tries again."""
+"""The pauses between tries."""
 
 from __future__ import annotations
 

@@ -18,6 +18,11 @@ STIFF = {
     r"knows? (no|none)": "does not use, does not have",
     r"whoever": "anyone who",
     r"órdenes": "comandos",
+    r"is none of": "is not one of",
+    r"nobody's business": "private",
+    r"anew": "again",
+    r"lest": "so that … not",
+    r"hence": "so",
 }
 """What to look for, whatever its case, and what to write instead."""
 
@@ -32,11 +37,14 @@ READ = (
     "docs/*.md",
     "flujos/README.md",
     ".env.example",
+    "bot.py",
+    "modules/**/*.py",
+    "comfy_custom_nodes/**/*.py",
+    "tests/**/*.py",
 )
-"""Files that are clean, and stay so. To come, once their docstrings are: ``bot.py``, ``modules/**/*.py``,
-``comfy_custom_nodes/**/*.py``, ``tests/**/*.py``."""
+"""Where to look: catalogues, pages, documents, and all code (docstrings, comments, messages and names)."""
 
-FILES = sorted(file for pattern in READ for file in ROOT.glob(pattern))
+FILES = sorted({file for pattern in READ for file in ROOT.glob(pattern)} - {Path(__file__)})
 
 
 def stiff_words(text: str) -> Iterator[str]:

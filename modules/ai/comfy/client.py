@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 from urllib.parse import quote
 
@@ -14,10 +14,7 @@ from modules.ai import node_pack as pack
 from modules.ai.comfy.errors import ServerSilent, refusal, short
 from modules.ai.comfy.http import ComfyHttp, Limits
 from modules.ai.workflows.graph import JSON
-from modules.queue_manager.errors import (
-    EngineUnavailable,
-    NoOutput,
-)
+from modules.queue_manager.errors import EngineUnavailable, NoOutput
 
 _VIEWED = (200, 400, 403, 404, 500, 503)
 
@@ -35,8 +32,8 @@ class ImageRef:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptState:
-    """Where a prompt stands. ``graph`` is what the server keeps of it, ``client_id`` whose socket hears of
-    it, ``outputs`` and ``status`` what the history says; all of them as they came: to be mistrusted."""
+    """Where a prompt stands: ``graph`` as the server keeps it, ``client_id`` of the socket that gets its
+    events, ``outputs`` and ``status`` from the history. All of them unchecked."""
 
     state: State
     graph: JSON = None
@@ -46,10 +43,10 @@ class PromptState:
 
 
 class ComfyClient:
-    """Speaks with the server at ``url`` over a shared session, which must not store cookies.
+    """Talks to the server at ``url`` over a shared session, which must not store cookies.
 
-    ``api_key`` with a colon is sent as HTTP Basic, else as Bearer. Raises ValueError for a URL that is
-    none. Every method raises `EngineUnavailable` (or a child) when the server is not to be had.
+    ``api_key`` is sent as HTTP Basic if it has a colon, else as Bearer. Raises ValueError for an invalid URL.
+    Every method raises `EngineUnavailable` (or a subclass) if the server cannot be used.
     """
 
     def __init__(
@@ -61,13 +58,7 @@ class ComfyClient:
         limits: Limits | None = None,
     ) -> None:
         self.http = ComfyHttp(session=session, url=url, api_key=api_key, limits=limits or Limits())
-
-    @property
-    def name(self) -> str:
-        """Host, port and path, without credentials."""
-        return self.http.name
-
-    # ── prompts ─────────────────────────────────────────────────────────────────────────────────
+        self.name = self.http.name
 
     async def submit(
         self,
@@ -82,15 +73,11 @@ class ComfyClient:
         """Queue a graph under our own id. Raises `WorkflowRejected`, which repeats nothing of ``written``, or
         `ServerSilent` if it may be queued.
 
-        The same id twice is run twice: the server does not look. ComfyUI answers 200 also when one of
-        several outputs is invalid; ours have one output, so any fault is a refusal.
+        The server runs an id twice if it gets it twice. ComfyUI answers 200 even if one of several outputs is
+        invalid; our graphs have one output, so any fault is a refusal.
         """
-        body = {
-            "prompt": graph,
-            "prompt_id": prompt_id,
-            "client_id": client_id,
-            "extra_data": dict(extra or {}),
-        }
+        extra_data = dict(extra or {})
+        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": client_id, "extra_data": extra_data}
         answer = await self.http.ask(
             "POST", "/prompt", seconds=self.http.limits.submit, body=body, accept=(200, 400)
         )
@@ -105,23 +92,15 @@ class ComfyClient:
             raise EngineUnavailable(f"{self.name} answered a prompt with something else than its id")
 
     async def look_up(self, prompt_id: str) -> PromptState:
-        """Where a prompt stands: the history first, then the queue, then the history again, since a prompt
-        may end between the two."""
-        for last in (False, True):
-            entry = await self._history(prompt_id)
-            if entry is not None:
-                return entry
-            if not last:
-                queued = await self._queued(prompt_id)
-                if queued is not None:
-                    return queued
+        """Where a prompt stands, by the history, then the queue, then the history again: it may end between
+        the two."""
+        for look in (self._history, self._queued, self._history):
+            if (found := await look(prompt_id)) is not None:
+                return found
         return PromptState(state="unknown")
 
     async def _history(self, prompt_id: str) -> PromptState | None:
-        path, most = f"/history/{quote(prompt_id)}", self.http.limits.history_bytes
-        told = await self.http.json(await self.http.ask("GET", path, most=most))
-        if not isinstance(told, dict):
-            raise EngineUnavailable(f"{self.name} answered {path[:9]} with something else than an object")
+        told = await self._object("/history", quote(prompt_id), most=self.http.limits.history_bytes)
         entry = told.get(prompt_id)
         if not isinstance(entry, dict):
             return None
@@ -133,9 +112,7 @@ class ComfyClient:
         )
 
     async def _queued(self, prompt_id: str) -> PromptState | None:
-        told = await self.http.json(await self.http.ask("GET", "/queue", most=self.http.limits.history_bytes))
-        if not isinstance(told, dict):
-            raise EngineUnavailable(f"{self.name} answered /queue with something else than an object")
+        told = await self._object("/queue", most=self.http.limits.history_bytes)
         names: tuple[tuple[str, State], ...] = (("queue_running", "running"), ("queue_pending", "pending"))
         for name, state in names:
             items = told.get(name)
@@ -151,10 +128,8 @@ class ComfyClient:
         await self.http.ask("POST", "/queue", body={"delete": [prompt_id]})
 
     async def interrupt(self, prompt_id: str) -> None:
-        """Stop the prompt at its next step if it runs. Never without an id: that would stop anybody's."""
+        """Stop the prompt at its next step if it runs. Without an id this would stop anybody's prompt."""
         await self.http.ask("POST", "/interrupt", body={"prompt_id": prompt_id})
-
-    # ── files ───────────────────────────────────────────────────────────────────────────────────
 
     async def upload(self, data: bytes, filename: str, folder: str) -> str:
         """Upload a picture and return the name under which graphs can load it (``folder/name``)."""
@@ -171,14 +146,12 @@ class ComfyClient:
 
     async def view(self, ref: ImageRef) -> bytes:
         """The bytes of a file. Raises `NoOutput` if it is not there."""
-        query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
-        return await self._picture("/view", query)
+        return await self._picture("/view", asdict(ref))
 
     async def has(self, ref: ImageRef) -> bool:
-        """Whether a file is there; True as well where the server does not say."""
-        query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
+        """Whether a file is there; True as well if the server does not say."""
         accept = (*_VIEWED, 405, 501)
-        answer = await self.http.ask("HEAD", "/view", query=query, most=sys.maxsize, accept=accept)
+        answer = await self.http.ask("HEAD", "/view", query=asdict(ref), most=sys.maxsize, accept=accept)
         return answer.status not in (400, 403, 404)
 
     async def kept_picture(self, key: str) -> bytes:
@@ -196,15 +169,12 @@ class ComfyClient:
             raise NoOutput(f"the picture is not there (the server answered {answer.status})")
         return answer.body
 
-    # ── inventory ───────────────────────────────────────────────────────────────────────────────
-
     async def system_stats(self) -> Mapping[str, JSON]:
-        """Version, command line and devices."""
         return await self._object("/system_stats")
 
     async def object_info(self, class_type: str) -> Mapping[str, JSON] | None:
-        """What the server says of one node class, None if it has none of this name."""
-        told = await self._object(f"/object_info/{quote(class_type, safe='')}")
+        """The server's description of one node class, None if it does not have it."""
+        told = await self._object("/object_info", quote(class_type, safe=""))
         entry = told.get(class_type)
         return entry if isinstance(entry, dict) else None
 
@@ -216,7 +186,7 @@ class ComfyClient:
         return told if isinstance(told, dict) else {}
 
     async def models(self, folder: str) -> list[str]:
-        """The model files in one of the server's folders (empty for a folder that it does not know)."""
+        """The model files in one of the server's folders; none if there is no such folder."""
         answer = await self.http.ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))
         told = await self.http.json(answer) if answer.status == 200 else []
         return [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
@@ -230,10 +200,11 @@ class ComfyClient:
         version = told.get("version") if isinstance(told, dict) else None
         return short(version)[:40] if isinstance(version, str) else "unknown"
 
-    async def _object(self, path: str) -> Mapping[str, JSON]:
-        told = await self.http.json(await self.http.ask("GET", path))
+    async def _object(self, route: str, of: str = "", *, most: int | None = None) -> Mapping[str, JSON]:
+        path = f"{route}/{of}" if of else route
+        told = await self.http.json(await self.http.ask("GET", path, most=most))
         if not isinstance(told, dict):
-            raise EngineUnavailable(f"{self.name} answered {path} with something else than an object")
+            raise EngineUnavailable(f"{self.name} answered {route} with something else than an object")
         return told
 
 

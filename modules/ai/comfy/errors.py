@@ -1,4 +1,4 @@
-"""Where foreign errors become ours: a broken connection, what ComfyUI refuses, what its nodes raise."""
+"""Turns foreign errors into ours: broken connections, ComfyUI's refusals, errors of its nodes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from modules.queue_manager.errors import (
 
 _LONGEST = 300
 _SECRET_INPUTS = frozenset({"text", "prompt", "prompts", "clip_l", "t5xxl", "value", "string"})
-"""Inputs that hold what people wrote; their values are repeated nowhere."""
+"""Inputs that hold what people wrote; their values are never repeated."""
 
 _RUN = 12
-"""So many characters in a row of what somebody wrote are not repeated."""
+"""This many characters in a row of what somebody wrote are never repeated."""
 _SHORTEST = 4
-"""What somebody wrote in fewer characters than this tells nothing about them."""
+"""A shorter text may be repeated: it says nothing about its writer."""
 
 
 class ServerSilent(EngineUnavailable):
@@ -38,22 +38,21 @@ class ServerSilent(EngineUnavailable):
 
 
 class Unreachable(EngineUnavailable):
-    """Nobody listens at the address: the server was told nothing."""
+    """Nothing listens at the address, so the server got no request."""
 
 
 class Untrusted(Unreachable):
-    """It speaks no TLS, or its certificate is not one that this machine trusts."""
+    """The server does not speak TLS, or this machine does not trust its certificate."""
 
 
-class ServerLacks(EngineUnavailable):
-    """The server has not the node or the model file that a graph needs; another may have it."""
-
-    message_key = "error-server-lacks"
+class ServerLacks(EngineUnavailable, message_key="error-server-lacks"):
+    """The server does not have a node or a model file that a graph needs; another one may."""
 
 
 @contextmanager
 def foreign_errors(server: str) -> Iterator[None]:
-    """Turns what aiohttp, sockets and clocks raise into `EngineUnavailable`, which names the server."""
+    """Turns the errors of aiohttp and sockets, and timeouts, into `EngineUnavailable` with the server's
+    name."""
     try:
         yield
     except (TimeoutError, asyncio.TimeoutError) as error:
@@ -72,15 +71,11 @@ def foreign_errors(server: str) -> Iterator[None]:
         raise EngineUnavailable(f"{server}: the connection broke ({type(error).__name__})") from error
 
 
-# ── what POST /prompt refuses ───────────────────────────────────────────────────────────────────
-
-
 def refusal(body: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) -> GenerationError:
-    """What ComfyUI's answer 400 says, as a sentence: which node, which input, what is allowed.
+    """ComfyUI's answer 400 as an error: which node, which input, what is allowed.
 
-    A node or a model file that the server lacks is the server's fault: another may have it.
-    ``titles`` gives the nodes of the graph the names that people know; ``written`` is what is not to be
-    repeated.
+    If only nodes or model files are missing, the server is to blame. ``titles`` maps node ids to the names
+    that people know; nothing of ``written`` is repeated.
     """
     faults = list(_faults(body, titles))
     told = "; ".join(sentence for sentence, _ in faults)
@@ -135,7 +130,7 @@ def _limits(config: JSON) -> Mapping[str, JSON]:
 
 
 def _options(config: JSON, details: str) -> list[str]:
-    """The choices, from either shape of an input's configuration, else from the text."""
+    """The choices, from either form of an input's configuration, else from the text."""
     listed = config[0] if isinstance(config, list) and config else None
     if not isinstance(listed, list):
         listed = _limits(config).get("options")
@@ -144,29 +139,29 @@ def _options(config: JSON, details: str) -> list[str]:
     return [option for option in listed if isinstance(option, str)]
 
 
-# ── what a run ends with ────────────────────────────────────────────────────────────────────────
-
 _MEMORY = re.compile(
     r"out of memory|not enough (gpu video )?memory|can't allocate memory|allocation on device"
     r"|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|UR_RESULT_ERROR_OUT_OF_(DEVICE|HOST)_MEMORY|OUT_OF_(DEVICE|HOST)_MEMORY"
     r"|unable to allocate .{1,40} for an array",
     re.IGNORECASE,
 )
-"""An allocation that failed, as CUDA, ROCm, DirectML, cuBLAS, cuDNN, Level Zero and NumPy say it."""
+"""A failed allocation, in the words of CUDA, ROCm, DirectML, cuBLAS, cuDNN, Level Zero and NumPy."""
+
+_MEMORY_ERROR = re.compile(r"(OutOf|Array)MemoryError\Z|\AMemoryError\Z")
 
 _SERVER = re.compile(
     r"\bos error (1455|112|28)\b|\[Errno 28\]|\[WinError (1455|112)\]|no space left on device"
     r"|not enough space on the disk|paging file is too small",
     re.IGNORECASE,
 )
-"""The machine's own trouble, whatever is run on it: a full disk, a paging file that is too small."""
+"""Trouble of the machine, whatever runs on it: a full disk, a paging file that is too small."""
 
 _REFUSAL = re.compile(rf"({'|'.join(pack.CLASSES)}): input ")
-"""How a sentence of the node pack begins that refuses what would not be exact."""
+"""Start of the node pack's sentence when it refuses what would not be exact."""
 
 
 def failure(data: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) -> GenerationError:
-    """What the data of ``execution_error`` say; ``written`` is what is not to be repeated."""
+    """The data of an ``execution_error`` as an error; nothing of ``written`` is repeated."""
     data = data if isinstance(data, dict) else {}
     kind, message = str(data.get("exception_type") or ""), str(data.get("exception_message") or "")
     node_id = str(data.get("node_id"))
@@ -177,22 +172,18 @@ def failure(data: JSON, titles: Mapping[str, str], written: Sequence[str] = ()) 
         return FusionRefused(struck_out(short(message.strip()), written))
     if _SERVER.search(message):
         return EngineSick(reason)
-    if (
-        kind.endswith(("OutOfMemoryError", "ArrayMemoryError"))
-        or kind == "MemoryError"
-        or _MEMORY.search(message)
-    ):
+    if _MEMORY_ERROR.search(kind) or _MEMORY.search(message):
         return OutOfMemory(reason)
     return ExecutionFailed(reason)
 
 
 def interruption() -> GenerationError:
-    """The run was stopped at the server: by us, or by whoever sits there."""
+    """The run was stopped at the server, by us or by somebody there."""
     return EngineForgot("the run was interrupted at the server")
 
 
 def struck_out(text: str, written: Sequence[str]) -> str:
-    """``text`` with "…" for what it repeats of what people wrote, whatever its case and its escapes."""
+    """``text`` with "…" for what it repeats of ``written``, whatever its case and its escapes."""
     forms = [(token, [_read(one, token)[0].strip() for one in written]) for token in (_AS_IS, _ESCAPED)]
     while hidden := {place for token, lines in forms for place in _repeated(text, token, lines)}:
         text = "".join(
@@ -217,12 +208,12 @@ _ESCAPED = re.compile(
     r"|(?P<space>[nrtvf])|(?P<other>.)?)|(?P<char>.)",
     re.DOTALL,
 )
-"""A character as languages write it in a constant, escaped any number of times."""
+"""A character as programming languages write it in a string, escaped any number of times."""
 
 
 def _read(text: str, token: re.Pattern[str]) -> tuple[str, list[tuple[int, int]]]:
-    """The characters that ``text`` stands for, and where each of them stands: in lower case, white space as
-    one space, and those beyond 16 bits as two, since JSON escapes them so."""
+    """The characters that ``text`` stands for, and the place of each: in lower case, white space as one
+    space, and those beyond 16 bits as two, as JSON escapes them."""
     line: list[str] = []
     spans: list[tuple[int, int]] = []
     for match in token.finditer(text):
@@ -250,6 +241,6 @@ def _units(char: str) -> Iterator[str]:
 
 
 def short(text: str) -> str:
-    """One line of a foreign text, of bearable length."""
+    """A foreign text as one line of at most `_LONGEST` characters."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""What a ComfyUI says over its socket, as typed events: nothing that does not fit gets past this file."""
+"""ComfyUI's socket messages as typed events; malformed messages are dropped here."""
 
 from __future__ import annotations
 
@@ -25,15 +25,11 @@ class ExecutionStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted:
-    """The node ``node`` begins."""
-
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class NodeProgress:
-    """The node has done ``value`` of ``most``."""
-
     node: str
     value: int
     most: int
@@ -41,7 +37,7 @@ class NodeProgress:
 
 @dataclass(frozen=True, slots=True)
 class NodeOutput:
-    """What the node shows: the same object that the history keeps under its id."""
+    """A node's output: the same object that the history has under its id."""
 
     node: str
     output: Mapping[str, JSON]
@@ -49,7 +45,7 @@ class NodeOutput:
 
 @dataclass(frozen=True, slots=True)
 class KeyedPreview:
-    """A picture so far, by its key (node pack)."""
+    """A preview of the picture with this key (node pack)."""
 
     key: str
     image: bytes
@@ -57,19 +53,19 @@ class KeyedPreview:
 
 @dataclass(frozen=True, slots=True)
 class FirstPreview:
-    """The first picture of the batch so far (stock sampler)."""
+    """A preview of the first picture of the batch (stock sampler)."""
 
     image: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSucceeded:
-    """Every node has ended; the history does not have it yet."""
+    """Every node has ended; the prompt is not in the history yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFailedAt:
-    """A node raised; ``data`` as the server tells it."""
+    """A node raised; ``data`` as the server sends it."""
 
     data: Mapping[str, JSON]
 
@@ -81,12 +77,12 @@ class ExecutionInterrupted:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEnded:
-    """The last message about a prompt (``executing``, node null): the server is free now."""
+    """The last message about a prompt (``executing`` without a node): the server is free now."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocketChanged:
-    """The socket was opened, closed, or messages were left out: ask the server where things stand."""
+    """The socket was opened or closed, or messages were dropped: ask the server for the state."""
 
     up: bool
 
@@ -107,7 +103,7 @@ ComfyEvent = (
 
 
 def read_text(message: str) -> tuple[str, ComfyEvent] | None:
-    """(prompt id, event) of a text message; None for what does not concern a prompt or makes no sense."""
+    """(prompt id, event) of a text message; None if it is malformed or not about a prompt."""
     try:
         parsed = json.loads(message)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Asks one server over HTTP: bounded in size and time, its key to it alone, foreign errors made ours."""
+"""HTTP requests to one server: limited in size and time, with its key, raising our own errors."""
 
 from __future__ import annotations
 
@@ -51,55 +51,35 @@ _LARGE_JSON = 128 * 1024
 
 
 class ComfyHttp:
-    """The address of a server and how it is asked. See `ComfyClient` for the parameters."""
+    """See `ComfyClient` for the parameters."""
 
     def __init__(
-        self,
-        *,
-        session: aiohttp.ClientSession,
-        url: str,
-        api_key: str | None,
-        limits: Limits,
+        self, *, session: aiohttp.ClientSession, url: str, api_key: str | None, limits: Limits
     ) -> None:
         self._session = session
         self._base, key_in_url = split_url(url)
+        host = self._base.host or ""
+        port = "" if self._base.is_default_port() else f":{self._base.explicit_port}"
+        self.name = f"{f'[{host}]' if ':' in host else host}{port}{self._base.path.rstrip('/')}"
+        """Host, port and path, without credentials."""
+        self.encrypted = self._base.scheme == "https"
+        self.private = is_private(host)
+        """Whether the server is on this machine or in a private network, as far as its name tells."""
         self.limits = limits
         self.headers = {
             "ngrok-skip-browser-warning": "1",
             "User-Agent": "FuLLet",
-            "Accept-Encoding": "identity",  # nothing is unpacked, so nothing can swell
+            "Accept-Encoding": "identity",  # nothing to unpack, so no answer can grow
             **authorization(api_key or key_in_url),
         }
-
-    @property
-    def name(self) -> str:
-        """Host, port and path, without credentials."""
-        port = "" if self._base.is_default_port() else f":{self._base.explicit_port}"
-        host = f"[{self._base.host}]" if ":" in (self._base.host or "") else self._base.host
-        return f"{host}{port}{self._base.path.rstrip('/')}"
-
-    @property
-    def has_key(self) -> bool:
-        """Whether a key goes with each request."""
-        return "Authorization" in self.headers
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether requests travel by TLS."""
-        return self._base.scheme == "https"
-
-    @property
-    def private(self) -> bool:
-        """Whether the server is on this machine or in a private network, as far as its name tells."""
-        return is_private(self._base.host or "")
+        self.has_key = "Authorization" in self.headers
 
     def address(self, path: str) -> URL:
-        """The full address of one of ComfyUI's routes."""
         return URL(str(self._base).rstrip("/") + path, encoded=True)
 
     async def open_socket(self, client_id: str) -> aiohttp.ClientWebSocketResponse[bool]:
-        """A socket that hears of the prompts submitted under ``client_id``."""
-        scheme = "wss" if self._base.scheme == "https" else "ws"
+        """A socket that gets the events of the prompts submitted under ``client_id``."""
+        scheme = "wss" if self.encrypted else "ws"
         address = self.address("/ws").with_scheme(scheme).with_query(clientId=client_id)
         with foreign_errors(self.name):
             async with timeout(self.limits.connect):
@@ -163,7 +143,7 @@ class ComfyHttp:
         return b"".join(parts)
 
     async def json(self, answer: Answer) -> JSON:
-        """The answer's body. Raises `EngineUnavailable` if it is no JSON."""
+        """The answer's body. Raises `EngineUnavailable` if it is not JSON."""
         try:
             if len(answer.body) > _LARGE_JSON:
                 return await asyncio.to_thread(answer.parsed)

@@ -1,4 +1,4 @@
-"""Gets a run's pictures, and nothing that is not its own, from a server that is not to be trusted."""
+"""Gets a run's own pictures from a server that is not trusted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LARGEST_PIXELS = 2**26
 
 
 async def download(client: ComfyClient, place: OutputLocation, outputs: Mapping[str, JSON]) -> Picture:
-    """The picture at ``place``. ``outputs`` is what the run's nodes show, by node id. Raises `NoOutput`."""
+    """The picture at ``place``. ``outputs``: the run's outputs by node id. Raises `NoOutput`."""
     if isinstance(place, KeptPicture):
         return checked(await client.kept_picture(place.key))
     return checked(await client.view(saved_file(place, outputs.get(place.node))))
 
 
 def saved_file(place: SavedFile, output: JSON) -> ImageRef:
-    """The file among a save node's output that bears our own prefix: others' names are not looked at."""
+    """The file in a save node's output that has our own prefix. Raises `NoOutput`."""
     images = output.get("images") if isinstance(output, dict) else None
     ours = re.compile(re.escape(place.prefix) + r"_\d{1,10}_?\.png")
     for image in images[:100] if isinstance(images, list) else ():
@@ -35,7 +35,7 @@ def saved_file(place: SavedFile, output: JSON) -> ImageRef:
 
 
 def checked(data: bytes) -> Picture:
-    """The picture, if it is a whole one of bearable size by what its header says. Raises `NoOutput`."""
+    """The picture, if it is complete and not too large by its header. Raises `NoOutput`."""
     kind, size = media_type(data), picture_size(data)
     if kind is None or size is None or not whole(data):
         raise NoOutput("what the server sent is no whole picture")

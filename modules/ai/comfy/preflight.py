@@ -1,18 +1,18 @@
-"""What a server can run: nodes, model files, node pack, memory and flags, asked of the server itself."""
+"""Asks a server what it can run: its nodes, model files, node pack, memory and flags."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from modules.ai import node_pack as pack
 from modules.ai.comfy import findings
 from modules.ai.comfy.client import ComfyClient, ImageRef
 from modules.ai.comfy.errors import short
 from modules.ai.fusion.fuse import example, fuse, fusible, plain
-from modules.ai.fusion.samplers import Unfusible
 from modules.ai.workflows.graph import JSON, Graph
 from modules.ai.workflows.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
 from modules.ai.workflows.templates import WorkflowTemplate
@@ -22,18 +22,21 @@ from modules.utils.inspection import Finding
 GIB = 2**30
 
 MOST_UNTRIED = 4
-"""Rows up to which a model grows by itself whose card does not say what fits."""
+"""Rows up to which a model grows if its card does not say what fits."""
 
 _AT_ONCE = 4
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
-    """What was found, models by their ids. ``limits`` holds each that can run and the most rows of one run
-    of it; those in ``fused`` run fused, the others one by one on stock nodes. ``pack``: the node pack is
-    there. Of the models in ``cautious`` nobody knows how many rows fit. ``versions`` names what the runs of
-    each model depend on: template, node pack, server. ``spellings`` are the server's own of the files that
-    the graphs write with other separators. ``missing_files``: as in `Capabilities`."""
+    """``limits`` maps the id of each model that can run to the most rows in one run; those in ``fused`` run
+    fused, the others one by one on stock nodes. ``pack``: the node pack is there. For models in ``cautious``
+    it is not known how many rows fit. ``versions`` names what the runs of each model depend on: template,
+    node pack, server. ``spellings``: how the server spells files that the graphs write with other separators.
+    ``missing_files``: as in `Capabilities`."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int]
@@ -46,7 +49,7 @@ class ServerReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the operator should mend."""
+        """What the operator should fix."""
         return tuple(str(finding) for finding in self.findings if finding.level != "ok")
 
 
@@ -58,6 +61,7 @@ async def inspect(
     Raises `EngineUnavailable` if it is not there.
     """
     stats = await client.system_stats()
+    memory_gb = vram_gb(stats)
     version = await client.pack_version()
     usable = version is not None and compatible(version)
     coarse = findings.coarse_attention(_system(stats, "argv"))
@@ -69,12 +73,12 @@ async def inspect(
     needs = {name: _needs(templates[name], graphs[name], table, absent) for name in templates}
     fused = frozenset(name for name, (as_batch, _) in needs.items() if as_batch == [])
     limits = {
-        name: rows(templates[name], vram_gb(stats), max_batch) if name in fused else 1
+        name: rows(templates[name], memory_gb, max_batch) if name in fused else 1
         for name, (_, as_one) in needs.items()
         if name in fused or not as_one
     }
     cautious = frozenset(
-        name for name in fused if fitting_rows(templates[name], vram_gb(stats), max_batch) is None
+        name for name in fused if fitting_rows(templates[name], memory_gb, max_batch) is None
     )
     what_runs = f"{_system(stats, 'comfyui_version')} {version}"
     versions = {name: _version(templates[name], what_runs) for name in limits}
@@ -82,7 +86,7 @@ async def inspect(
         *_about_server(client, stats, version, usable=usable),
         *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
         *_about_models(client, templates, limits, fused, cautious),
-        *_about_memory(client, [templates[name] for name in limits], vram_gb(stats)),
+        *_about_memory(client, [templates[name] for name in limits], memory_gb),
         *_about_lacks(
             client, templates, {name: pair[1] or pair[0] or [] for name, pair in needs.items()}, limits
         ),
@@ -118,14 +122,14 @@ def compatible(version: str) -> bool:
 
 
 def rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int:
-    """The most pictures of one run: the operator's number, else what fits, else `MOST_UNTRIED`; never more
-    than the card says."""
+    """The most pictures in one run: the operator's number, else what fits, else `MOST_UNTRIED`; at most what
+    the card says."""
     fitting = fitting_rows(template, memory_gb, max_batch) or MOST_UNTRIED
     return max(1, min(fitting, template.card.max_batch or fitting))
 
 
 def fitting_rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int | None:
-    """The operator's number, else how many pictures fit by the card; None if that has to be tried."""
+    """The operator's number, else how many pictures fit by the card; None if that is not known."""
     if max_batch is not None:
         return max_batch
     if template.card.memory is not None and memory_gb is not None:
@@ -148,31 +152,23 @@ def vram_gb(stats: Mapping[str, JSON]) -> float | None:
 
 
 def _graphs(template: WorkflowTemplate, *, fused: bool, masks: bool) -> tuple[Graph | None, Graph]:
-    """The graphs that would be sent: fused (None if that cannot be), and alone. Without ``masks`` no
+    """The graphs that would be sent: fused (None if that is not possible), and alone. Without ``masks`` no
     sampler run can be shared."""
     request = example(template)
     names = ["x.png"] * len(request.sources)
     alone = plain(template, request, key="0" * 32, source_names=names).graph
-    if not fused:
+    if not fused or fusible(template) is not None:
         return None, alone
-    try:
-        batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
-    except Unfusible:
-        return None, alone
+    batched = fuse(template, [request], keys=["0" * 32], source_names=[names]).graph
     sampled = any(node.class_type == pack.MODEL for node in batched.values())
     return (None if sampled and not masks else batched), alone
 
 
 async def _table(client: ComfyClient, graphs: Iterable[Graph]) -> Table:
-    """What the server says of each class. One by one, since all of a large installation is megabytes."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def ask(name: str) -> Mapping[str, JSON] | None:
-        async with gate:
-            return await client.object_info(name)
-
+    """The server's description of each class. One by one: all classes of a large installation are
+    megabytes."""
     names = sorted({node.class_type for graph in graphs for node in graph.values()})
-    return dict(zip(names, await gather_or_cancel(map(ask, names)), strict=True))
+    return await _each(client.object_info, names)
 
 
 async def _absent(
@@ -181,21 +177,26 @@ async def _absent(
     graphs: Mapping[str, tuple[Graph | None, Graph]],
     table: Table,
 ) -> set[Lack]:
-    """Of the pictures that the templates themselves use, those that the server has not."""
+    """The pictures that the templates themselves use and the server does not have."""
     named = {
         picture: None
         for name, pair in graphs.items()
         for graph in pair
         for picture in pictures(graph or {}, table, templates[name].card.places("sources"))
     }
-    gate = asyncio.Semaphore(_AT_ONCE)
+    found = await _each(lambda picture: client.has(_ref(picture)), named)
+    return {picture for picture, is_there in found.items() if not is_there}
 
-    async def there(picture: Lack) -> bool:
+
+async def _each(ask: Callable[[K], Awaitable[V]], items: Iterable[K]) -> dict[K, V]:
+    """The answer for each item, asking `_AT_ONCE` at a time."""
+    gate, keys = asyncio.Semaphore(_AT_ONCE), list(items)
+
+    async def asked(item: K) -> V:
         async with gate:
-            return await client.has(_ref(picture))
+            return await ask(item)
 
-    found = await gather_or_cancel(map(there, named))
-    return {picture for picture, is_there in zip(named, found, strict=True) if not is_there}
+    return dict(zip(keys, await gather_or_cancel(map(asked, keys)), strict=True))
 
 
 def _ref(picture: Lack) -> ImageRef:
@@ -206,7 +207,7 @@ def _ref(picture: Lack) -> ImageRef:
 def _needs(
     template: WorkflowTemplate, graphs: tuple[Graph | None, Graph], table: Table, absent: set[Lack]
 ) -> tuple[list[Lack] | None, list[Lack]]:
-    """What is missing to run it fused (None: it cannot be), and alone."""
+    """What is missing to run it fused (None: that is not possible), and alone."""
     batched, alone = graphs
     sources = template.card.places("sources")
 
@@ -257,7 +258,7 @@ def _about_lacks(
     missing: Mapping[str, list[Lack]],
     limits: Mapping[str, int],
 ) -> Iterable[Finding]:
-    """One finding for each thing that is missing, whichever models need it."""
+    """One finding for each missing thing, for all models that need it."""
     needed_by: dict[Lack, dict[str, None]] = {}
     for name, found in missing.items():
         for lack in found:

@@ -1,4 +1,4 @@
-"""One batch in the hands of one ComfyUI: followed by its socket, or by asking when there is none."""
+"""One batch on one ComfyUI server, followed by the socket, or by asking if there is no socket."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTimes:
     """Seconds. Without a socket the server is asked every ``first_poll``, growing to ``longest_poll``; with
-    one, after ``silence`` without a word. A server that refuses is given up after ``refused``, one that
-    does not answer after ``silent``. After a submission whose fate is unknown, ``doubt`` goes by before
-    the server's word that it has nothing is believed."""
+    one, after ``silence`` without a message. A server that refuses is given up after ``refused``, one that
+    does not answer after ``silent``. After a submission that may have failed, the server's answer that it
+    has no such prompt counts only after ``doubt``."""
 
     first_poll: float = 0.1
     longest_poll: float = 1.0
@@ -51,107 +51,86 @@ class RunTimes:
     doubt: float = 2.0
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ComfyRun:
-    """A submitted graph. ``inbox`` was put in place before; ``standing`` is what is known of it already, and
-    ``told`` whether the socket hears of it."""
+    """A submitted graph. ``standing``: what is already known of it; ``told``: whether the socket gets its
+    events."""
 
-    def __init__(
-        self,
-        *,
-        batch: Batch,
-        fused: FusedGraph,
-        steps: int,
-        client: ComfyClient,
-        stream: EventStream,
-        inbox: Inbox,
-        clock: Clock,
-        times: RunTimes,
-        standing: PromptState | None,
-        told: bool,
-    ) -> None:
-        self._batch = batch
-        self._fused = fused
-        self._client = client
-        self._stream = stream
-        self._inbox = inbox
-        self._clock = clock
-        self._times = times
-        self._standing = standing
-        self._told_of = told
-        self._titles = fused.titles()
-        self._progress = SamplingProgress(fused.samplers, steps)
+    batch: Batch
+    fused: FusedGraph
+    steps: int
+    client: ComfyClient
+    stream: EventStream
+    inbox: Inbox
+    clock: Clock
+    times: RunTimes
+    standing: PromptState | None
+    told: bool
+
+    def __post_init__(self) -> None:
+        self._titles = self.fused.titles()
+        self._progress = SamplingProgress(self.fused.samplers, self.steps)
         self._outputs: Mapping[str, JSON] = {}
-        self._poll = times.first_poll
+        self._poll = self.times.first_poll
         self._begun = False
         self._succeeded = False
         self._ended = False
 
-    @property
-    def batch(self) -> Batch:
-        """What was submitted."""
-        return self._batch
-
     async def events(self) -> AsyncIterator[RunEvent]:
-        """See `ports.Run.events`."""
         try:
-            if self._standing is not None:
-                for found in self._told(self._standing):
+            if self.standing is not None:
+                for found in self._read_state(self.standing):
                     yield found
             while not self._ended:
                 for found in await self._next():
                     yield found
         finally:
-            self._stream.leave(self._batch.id)
+            self.stream.leave(self.batch.id)
 
     async def fetch(self, index: int) -> Picture:
-        """See `ports.Run.fetch`."""
-        place = self._fused.places[index]
+        place = self.fused.places[index]
         if isinstance(place, SavedFile) and place.node not in self._outputs:
-            standing = await self._patiently(lambda: self._client.look_up(self._batch.id))
+            standing = await self._patiently(lambda: self.client.look_up(self.batch.id))
             self._outputs = standing.outputs if isinstance(standing.outputs, dict) else {}
-        return await self._patiently(lambda: download(self._client, place, self._outputs))
+        return await self._patiently(lambda: download(self.client, place, self._outputs))
 
     async def withdraw(self, *, interrupt: bool) -> bool:
-        """See `ports.Run.withdraw`."""
-        standing = await self._client.look_up(self._batch.id)
+        standing = await self.client.look_up(self.batch.id)
         if standing.state == "pending":
-            await self._client.dequeue(self._batch.id)
-            standing = await self._client.look_up(self._batch.id)
+            await self.client.dequeue(self.batch.id)
+            standing = await self.client.look_up(self.batch.id)
             if standing.state == "unknown":
-                self._stream.nudge(self._batch.id)  # nobody else tells of a prompt that was taken out
+                self.stream.nudge(self.batch.id)  # the server sends no event for it
                 return True
         if standing.state == "running" and interrupt:
-            await self._client.interrupt(self._batch.id)
+            await self.client.interrupt(self.batch.id)
         return standing.state == "unknown" and not self._begun
 
     async def running(self) -> bool:
-        """See `ports.Run.running`."""
-        return (await self._client.look_up(self._batch.id)).state == "running"
-
-    # ── what comes in ───────────────────────────────────────────────────────────────────────────
+        return (await self.client.look_up(self.batch.id)).state == "running"
 
     async def _next(self) -> list[RunEvent]:
-        """What happens next; where the socket says nothing, what the server says when it is asked."""
+        """What happens next, from the socket, or from asking the server if the socket is silent."""
         try:
-            listening = self._stream.up and self._told_of
-            async with timeout(self._times.silence if listening else self._poll):
-                event = await self._inbox.get()
+            listening = self.stream.up and self.told
+            async with timeout(self.times.silence if listening else self._poll):
+                event = await self.inbox.get()
         except (TimeoutError, asyncio.TimeoutError):
-            self._poll = min(self._poll * 1.5, self._times.longest_poll)
+            self._poll = min(self._poll * 1.5, self.times.longest_poll)
             return await self._ask()
         if isinstance(event, SocketChanged):
-            self._poll = self._times.first_poll
+            self._poll = self.times.first_poll
             return await self._ask()
         if isinstance(event, ExecutionEnded) and not self._succeeded:
             return await self._ask()
         return self._heard(event)
 
     async def _ask(self) -> list[RunEvent]:
-        return self._told(await self._patiently(lambda: self._client.look_up(self._batch.id)))
+        return self._read_state(await self._patiently(lambda: self.client.look_up(self.batch.id)))
 
     def _heard(self, event: ComfyEvent) -> list[RunEvent]:
         if isinstance(event, ExecutionFailedAt):
-            raise failure(event.data, self._titles, self._batch.written())
+            raise failure(event.data, self._titles, self.batch.written())
         if isinstance(event, ExecutionInterrupted):
             raise interruption()
         if isinstance(event, ExecutionSucceeded):
@@ -169,9 +148,9 @@ class ComfyRun:
             found = self._preview(event)
         return [*self._start(), *([] if found is None else [found])]
 
-    def _told(self, standing: PromptState) -> list[RunEvent]:
+    def _read_state(self, standing: PromptState) -> list[RunEvent]:
         if standing.state == "unknown":
-            raise EngineForgot(f"{self._client.name} knows nothing of the run")
+            raise EngineForgot(f"{self.client.name} knows nothing of the run")
         if standing.state == "pending":
             return []
         if standing.state == "finished":
@@ -184,7 +163,7 @@ class ComfyRun:
         for message in messages if isinstance(messages, list) else ():
             kind, data = message if isinstance(message, list) and len(message) == 2 else (None, None)
             if kind == "execution_error":
-                raise failure(data, self._titles, self._batch.written())
+                raise failure(data, self._titles, self.batch.written())
             if kind == "execution_interrupted":
                 raise interruption()
         if status.get("status_str") == "error":
@@ -199,28 +178,26 @@ class ComfyRun:
         return [RunStarted()]
 
     def _preview(self, event: KeyedPreview | FirstPreview) -> RunPreview | None:
-        """A preview goes to the owner of its key; the stock one is of the first picture, whoever's it is."""
+        """A preview goes to the owner of its key; a stock preview shows the first picture of the batch."""
         if isinstance(event, FirstPreview):
-            alone = isinstance(self._fused.places[0], SavedFile)
+            alone = isinstance(self.fused.places[0], SavedFile)
             return RunPreview(index=0, image=event.image) if alone else None
         place = KeptPicture(event.key)
-        if place not in self._fused.places:
+        if place not in self.fused.places:
             return None
-        return RunPreview(index=self._fused.places.index(place), image=event.image)
-
-    # ── a server in trouble ─────────────────────────────────────────────────────────────────────
+        return RunPreview(index=self.fused.places.index(place), image=event.image)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer, also if the server hesitates; raises when it has been in trouble for too long."""
-        since = self._clock.now()
-        backoff = Backoff(first=self._times.first_poll, longest=self._times.longest_poll)
+        """Ask until the server answers; raise if it has been in trouble for too long."""
+        since = self.clock.now()
+        backoff = Backoff(first=self.times.first_poll, longest=self.times.longest_poll)
         while True:
             try:
                 return await ask()
             except EngineUnauthorized:
                 raise
             except EngineUnavailable as error:
-                patience = self._times.silent if isinstance(error, ServerSilent) else self._times.refused
-                if self._clock.now() - since >= patience:
+                patience = self.times.silent if isinstance(error, ServerSilent) else self.times.refused
+                if self.clock.now() - since >= patience:
                     raise
-            await self._clock.sleep(backoff.pause())
+            await self.clock.sleep(backoff.pause())

@@ -1,4 +1,4 @@
-"""How far the samplers of a run are, of what its nodes tell."""
+"""The progress of a run's samplers, from the progress of its nodes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from modules.queue_manager.ports import RunProgress
 
 
 class SamplingProgress:
-    """``samplers`` in the order in which they run; without any, whatever tells its progress counts.
-
-    ``steps`` is what the card promises, until a sampler says how many there are.
-    """
+    """``samplers`` in the order in which they run; without any, every node counts. ``steps`` by the card,
+    until a sampler says how many there are."""
 
     def __init__(self, samplers: Sequence[str], steps: int) -> None:
         self._samplers = list(samplers)
@@ -20,11 +18,11 @@ class SamplingProgress:
         self._last = (0, 0)
 
     def node_started(self) -> RunProgress | None:
-        """A node begins: a sign of life while no sampler has begun."""
+        """A node began: a sign of life while no sampler has begun."""
         return None if self._most else RunProgress(step=0, steps=self._steps)
 
     def stepped(self, node: str, value: int, most: int) -> RunProgress | None:
-        """A node has done ``value`` of ``most``; None if it is no sampler, or if nothing is new in it."""
+        """A node has done ``value`` of ``most``; None if it is not a sampler, or nothing has changed."""
         if not self._samplers:
             self._most, at = {node: most}, 0
         elif node in self._samplers:

@@ -1,4 +1,4 @@
-"""The one WebSocket to a server, shared by its runs: opened again when it breaks, sorted by prompt id."""
+"""The one WebSocket to a server, shared by its runs and opened again when it breaks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import random
 import re
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import aiohttp
@@ -28,26 +29,28 @@ Inbox: TypeAlias = "asyncio.Queue[ComfyEvent]"
 
 _MOST_WAITING, _MOST_HEAVY = 2000, 64
 _HEAVY = 1024
-"""Messages of more bytes are heavy; an inbox in which ``_MOST_HEAVY`` events wait takes none of them."""
+"""Messages of more bytes are heavy; an inbox with ``_MOST_HEAVY`` waiting events takes none of them."""
 _LONGEST = 2**20
-"""Longer messages tell nothing that is needed, and would take too long to read."""
+"""Longer messages contain nothing that is needed, and would take too long to parse."""
 _STEADY = 10.0
-"""Seconds after which a socket has proved good: a proxy may close each one right after its first message."""
+"""Seconds after which a socket counts as good: a proxy may close each one after its first message."""
 _CLIENT_ID = re.compile(r"[0-9a-f]{32}")
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EventStream:
     """Connects on first use and stays connected until `aclose`.
 
-    Runs hear `SocketChanged` when the socket comes or goes, and when they were too slow to hear all.
-    The pauses between attempts grow until a socket has lasted.
+    Runs get `SocketChanged` when the socket opens or closes, and when they were too slow to read everything.
+    The pauses between attempts grow until a socket lasts.
     """
 
-    def __init__(self, *, client: ComfyClient, clock: Clock) -> None:
+    client: ComfyClient
+    clock: Clock
+
+    def __post_init__(self) -> None:
         self.client_id = uuid.uuid4().hex
-        self._client = client
-        self._clock = clock
         self._inboxes: dict[str, Inbox] = {}
         self._task: asyncio.Task[None] | None = None
         self._opened_at = 0.0
@@ -57,7 +60,6 @@ class EventStream:
 
     @property
     def up(self) -> bool:
-        """Whether the socket is open."""
         return self._up.is_set()
 
     async def connect(self) -> bool:
@@ -69,14 +71,14 @@ class EventStream:
         return self.up
 
     async def broken(self) -> None:
-        """Return when an open socket has broken; each break is told once."""
+        """Return when an open socket has broken, once for each break."""
         await self._down.wait()
         self._down.clear()
 
     async def adopt(self, client_id: JSON) -> bool:
-        """Listen under the id that a former process gave itself: what it submitted is told there alone.
+        """Listen under the client id of a former process: the events of its prompts go there only.
 
-        False if that cannot be, since somebody listens under the present one.
+        False if that is not possible, because a run listens under the present id.
         """
         if client_id == self.client_id:
             return True
@@ -88,22 +90,20 @@ class EventStream:
         return True
 
     def enter(self, prompt_id: str) -> Inbox:
-        """Where the events of one prompt arrive from now on, until `leave`."""
+        """The queue for the events of one prompt, until `leave`."""
         inbox: Inbox = asyncio.Queue(_MOST_WAITING)
         self._inboxes[prompt_id] = inbox
         return inbox
 
     def leave(self, prompt_id: str) -> None:
-        """Nobody listens to this prompt any more."""
         self._inboxes.pop(prompt_id, None)
 
     def nudge(self, prompt_id: str) -> None:
-        """Make the prompt's follower ask the server where things stand."""
+        """Make the prompt's run ask the server for its state."""
         if (inbox := self._inboxes.get(prompt_id)) is not None:
             _put(inbox, SocketChanged(self.up))
 
     async def aclose(self) -> None:
-        """Close the socket and stop trying."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -121,17 +121,17 @@ class EventStream:
             except EngineUnavailable as error:
                 logger.debug("No socket: %s", error)
             self._tried.set()
-            if self.up and self._clock.now() - self._opened_at > _STEADY:
+            if self.up and self.clock.now() - self._opened_at > _STEADY:
                 backoff.reset()
             self._change(up=False)
-            await self._clock.sleep(backoff.pause())
+            await self.clock.sleep(backoff.pause())
 
     async def _messages(self) -> AsyncIterator[str | bytes]:
-        socket = await self._client.http.open_socket(self.client_id)
+        socket = await self.client.http.open_socket(self.client_id)
         try:
-            with foreign_errors(self._client.name):
+            with foreign_errors(self.client.name):
                 await socket.send_str(_HELLO)
-                self._opened_at = self._clock.now()
+                self._opened_at = self.clock.now()
                 self._change(up=True)
                 self._tried.set()
                 async for message in socket:
@@ -159,7 +159,7 @@ class EventStream:
 
 def _put(inbox: Inbox, event: ComfyEvent, *, heavy: bool = False) -> None:
     if inbox.full() or (heavy and inbox.qsize() >= _MOST_HEAVY):
-        # a flood: forget it, and let the run ask where things stand
+        # too many: drop them, and let the run ask the server for its state
         while not inbox.empty():
             inbox.get_nowait()
         event = SocketChanged(True)

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from modules.ai import node_pack as pack
-from modules.ai.fusion.encoders import batch_encoded
 from modules.ai.fusion.output_locations import SAVE_FOLDER, SAVE_NODE, FusedGraph, KeptPicture, SavedFile
 from modules.ai.fusion.row_safety import refuse_mixing
+from modules.ai.fusion.rows import JointGraph
 from modules.ai.fusion.samplers import (
-    REFUSED_SAMPLERS,
     SAMPLERS,
     Seed,
     Unfusible,
+    draws_noise,
     fused_sampler,
     seed_place,
     varied_sampler,
 )
-from modules.ai.fusion.sources import LOADER, batch_loaded, scaling, without_source
+from modules.ai.fusion.sources import without_source
 from modules.ai.workflows.graph import (
     JSON,
     Graph,
     Link,
     Node,
     NodeInput,
-    consumers,
-    downstream,
     in_order,
     named,
     only,
@@ -54,30 +53,27 @@ def fuse(
     ``keys`` are fresh 32-digit keys, one a request; ``source_names[i]`` the uploaded names of request
     i's sources. ``preview_every`` n asks for a preview of each picture at every n-th step.
     """
-    graph = tailored(template, requests[0])
-    varied = batch_encoded(graph, template, requests)
-    graph = {**graph, **varied}
-    loaders = [place.node for place in template.card.places("sources")[: len(requests[0].sources)]]
-    for position, loader in enumerate(loaders):
-        _refuse_unstackable(graph, template, loader)
-        graph = batch_loaded(graph, loader, [names[position] for names in source_names])
-    order = [node_id for node_id in in_order(graph) if graph[node_id].class_type in SAMPLERS]
-    roomy = _batched(graph, template, len(requests), order, loaders)
-    samplers = _vouched(_sampled(graph, template, requests, order), template)
+    own = [_filled(template, *each) for each in zip(requests, source_names, strict=True)]
+    _refuse_repeats(own[0])
+    refuse_mixing(own[0], template)
+    joint = JointGraph(own, template.card.rowwise)
+    pictures = joint.joined("fullet_pictures", _output(own[0], template))
+    order = [node_id for node_id in in_order(own[0]) if own[0][node_id].class_type in SAMPLERS]
+    if not order and template.card.kind != "upscale":
+        raise Unfusible("it has no sampler that the bot knows how to share")
+    samplers = _vouched(_sampled(joint.graph, template, requests, order), template)
     save = Node(
         class_type=pack.SAVE,
         inputs={
-            "images": _output(graph, template),
+            "images": pictures,
             "keys": json.dumps(list(keys)),
             "format": picture_format,
             "quality": quality,
             "preview_every": preview_every,
         },
     )
-    graph = {**graph, **roomy, **samplers, SAVE_NODE: save}
+    graph = {**joint.graph, **samplers, SAVE_NODE: save}
     graph = only(graph, upstream(graph, [SAVE_NODE]))
-    refuse_mixing(graph, template)
-    _refuse_stray_seeds(graph, template, set(samplers))
     return FusedGraph(graph=graph, places=tuple(map(KeptPicture, keys)), samplers=tuple(order))
 
 
@@ -96,26 +92,14 @@ def plain(
     """
     if request.variation is not None and not mixes_noise:
         raise Unfusible("a variation needs the node pack on the server")
-    card, graph = template.card, tailored(template, request)
-    values: list[tuple[NodeInput, JSON]] = [
-        *((place, request.prompt) for place in card.places("prompt")),
-        *((place, request.negative) for place in _written_negative(template, request)),
-        *((place, request.seed) for place in card.places("seed")),
-        *((place, 1) for place in card.places("batch")),
-        *zip(card.places("sources"), source_names, strict=False),
-    ]
-    graph = _with_values(graph, values)
+    graph = _filled(template, request, source_names)
     prefix = f"{SAVE_FOLDER}/{key}"
     save = Node(
         class_type="SaveImage", inputs={"images": _output(graph, template), "filename_prefix": prefix}
     )
     graph = {**graph, SAVE_NODE: save}
     graph = only(graph, upstream(graph, [SAVE_NODE]))
-    order = [
-        node_id
-        for node_id in in_order(graph)
-        if graph[node_id].class_type in SAMPLERS | set(REFUSED_SAMPLERS)
-    ]
+    order = [node_id for node_id in in_order(graph) if graph[node_id].class_type in SAMPLERS]
     if request.variation is not None:
         graph = {**graph, **_varied(graph, template, request, order)}
         graph = only(graph, upstream(graph, [SAVE_NODE]))
@@ -128,13 +112,25 @@ def _varied(
     """The samplers that start from the request's seed, starting from its mixed noise instead."""
     nodes: dict[str, Node] = {}
     for node_id in samplers:
-        if graph[node_id].class_type in REFUSED_SAMPLERS:
-            raise Unfusible(f"{named(graph, node_id)}: it cannot start from the mixed noise of a variation")
-        draws = graph[node_id].inputs.get("add_noise", True) is True
-        if draws and seed_place(graph, node_id) is not None:
+        if draws_noise(graph, node_id):
             (seed,) = _seeds(graph, template, [request], node_id)
             nodes |= varied_sampler(graph, node_id, seed)
     return nodes
+
+
+def _filled(
+    template: WorkflowTemplate, request: GenerationRequest, source_names: Sequence[str]
+) -> dict[str, Node]:
+    """The template's own graph with one request in it."""
+    card = template.card
+    values: list[tuple[NodeInput, JSON]] = [
+        *((place, request.prompt) for place in card.places("prompt")),
+        *((place, request.negative) for place in _written_negative(template, request)),
+        *((place, request.seed) for place in card.places("seed")),
+        *((place, 1) for place in card.places("batch")),
+        *zip(card.places("sources"), source_names, strict=False),
+    ]
+    return _with_values(tailored(template, request), values)
 
 
 def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[NodeInput, ...]:
@@ -163,10 +159,11 @@ def fusible(template: WorkflowTemplate) -> str | None:
     """Why the template cannot be fused at all (then it runs one by one), or None if it can."""
     least, most = template.card.source_count
     for count in range(least, most + 1):
-        request = example(template, count)
-        names = ["x.png"] * count
+        first = example(template, count)
+        second = replace(first, prompt="x", seed=1, negative="x" if template.card.negative == "own" else "")
+        names = [[f"{name}.png"] * count for name in "ab"]
         try:
-            fuse(template, [request] * 2, keys=["0" * 32, "1" * 32], source_names=[names, names])
+            fuse(template, [first, second], keys=["0" * 32, "1" * 32], source_names=names)
         except Unfusible as reason:
             return str(reason)
     return None
@@ -185,21 +182,19 @@ def example(template: WorkflowTemplate, source_count: int | None = None) -> Gene
 # ── the parts of fuse ───────────────────────────────────────────────────────────────────────────
 
 
-def _refuse_unstackable(graph: Graph, template: WorkflowTemplate, loader: str) -> None:
-    if graph[loader].class_type != LOADER:
-        raise Unfusible(f"{named(graph, loader)}: only {LOADER} can load a picture for each row")
-    if any(slot != 0 for _, slot in consumers(graph, loader)):
-        raise Unfusible(f"{named(graph, loader)}: its mask is used")
-    if template.source_megapixels is not None and scaling(graph, loader) is None:
-        raise Unfusible(f"{named(graph, loader)}: it is used before it is scaled, so pictures do not stack")
+def _refuse_repeats(graph: Graph) -> None:
+    for node_id, node in graph.items():
+        amount = node.inputs.get("amount", 1) if node.class_type == "RepeatLatentBatch" else 1
+        amount = "several" if node.class_type == "LatentCutToBatch" else amount
+        if amount != 1:
+            raise Unfusible(
+                f"{named(graph, node_id)}: of the {amount} pictures that it makes, one is delivered"
+            )
 
 
 def _sampled(
     graph: Graph, template: WorkflowTemplate, requests: Sequence[GenerationRequest], order: Sequence[str]
 ) -> dict[str, Node]:
-    for node_id, node in graph.items():
-        if node.class_type in REFUSED_SAMPLERS:
-            raise Unfusible(f"{named(graph, node_id)}: {REFUSED_SAMPLERS[node.class_type]}")
     nodes: dict[str, Node] = {}
     for node_id in order:
         nodes |= fused_sampler(graph, node_id, _seeds(graph, template, requests, node_id))
@@ -207,7 +202,7 @@ def _sampled(
 
 
 def _vouched(nodes: dict[str, Node], template: WorkflowTemplate) -> dict[str, Node]:
-    """The nodes with what the card vouches for told to those of the pack that look at the model's patches."""
+    """The nodes; those of the pack that look at the model's patches are told what the card vouches for."""
     if not template.card.rowwise:  # older packs do not know the input
         return nodes
     names = json.dumps(sorted(template.card.rowwise))
@@ -235,28 +230,6 @@ def _seed(request: GenerationRequest) -> Seed:
     if request.variation is None:
         return request.seed
     return [request.seed, request.variation.seed, request.variation.strength]
-
-
-def _batched(
-    graph: Graph, template: WorkflowTemplate, rows: int, samplers: Sequence[str], loaders: Sequence[str]
-) -> dict[str, Node]:
-    """The nodes that make room for the rows, in as many rows as there are requests."""
-    places = [place for place in template.card.places("batch") if place.node in graph]
-    roomy = downstream(graph, {place.node for place in places} | set(loaders))
-    for node_id in samplers:
-        latent = graph[node_id].inputs.get("latent_image")
-        if not isinstance(latent, Link) or latent.node not in roomy:
-            raise Unfusible(
-                f"{named(graph, node_id)}: the card's role batch names nothing that its latent comes from"
-            )
-    changed = _with_values(graph, [(place, rows) for place in places])
-    return {place.node: changed[place.node] for place in places}
-
-
-def _refuse_stray_seeds(graph: Graph, template: WorkflowTemplate, replaced: set[str]) -> None:
-    for place in template.card.places("seed"):
-        if place.node in graph and place.node not in replaced:
-            raise Unfusible(f"{named(graph, place.node)}: the seed goes elsewhere than into the noise alone")
 
 
 def _with_values(graph: Graph, values: Sequence[tuple[NodeInput, JSON]]) -> dict[str, Node]:

@@ -11,14 +11,17 @@ from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, named
 KSAMPLER = "KSampler"
 CUSTOM = "SamplerCustom"
 ADVANCED = "SamplerCustomAdvanced"
-SAMPLERS = frozenset({KSAMPLER, CUSTOM, ADVANCED})
+RANGED = "KSamplerAdvanced"
+SAMPLERS = frozenset({KSAMPLER, RANGED, CUSTOM, ADVANCED})
+OWN_NOISE = frozenset({"noise", "seed", "noise_seed"})
+"""The inputs by which a sampler gets its noise."""
 
-REFUSED_SAMPLERS = {
-    "KSamplerAdvanced": "its range of steps and its leftover noise have no equivalent for each picture; "
-    "use KSampler or SamplerCustomAdvanced",
+GUIDERS = {
+    "CFGGuider": ("positive", "negative"),
+    "BasicGuider": ("conditioning",),
+    "DualCFGGuider": ("cond1", "cond2", "negative"),
 }
-GUIDERS = {"CFGGuider": ("positive", "negative"), "BasicGuider": ("conditioning", None)}
-"""The guiders that are known to be exact, and the inputs of their conditionings."""
+"""The guiders that are known to be exact, and the inputs of their conditionings, what is wanted first."""
 
 STOCK_SAMPLERS = frozenset({
     "ddim", "ddpm", "deis", "dpm_2", "dpm_2_ancestral", "dpm_fast", "dpmpp_2m", "dpmpp_2m_cfg_pp",
@@ -31,14 +34,6 @@ STOCK_SAMPLERS = frozenset({
 })  # fmt: skip
 """ComfyUI's own samplers that are exact for each row; those that other packs add are not known to be."""
 
-SCHEDULES = frozenset({
-    "beta", "ddim_uniform", "exponential", "karras", "kl_optimal", "linear_quadratic", "normal",
-    "sgm_uniform", "simple",
-})  # fmt: skip
-"""ComfyUI's own schedules: computed from the number of steps and the model's table of noise levels."""
-
-_STOCK = {"sampler_name": STOCK_SAMPLERS, "scheduler": SCHEDULES}
-
 Seed = int | list[int | float]
 """An entry of RandomNoiseBatch's seeds: a seed, or [seed, variation seed, strength]."""
 
@@ -48,12 +43,10 @@ class Unfusible(Exception):
 
 
 def seed_place(graph: Graph, node_id: str) -> NodeInput | None:
-    """The input that seeds a sampler's noise, or None if it draws none."""
+    """The input that seeds a sampler's noise, or None if it has none."""
     node = graph[node_id]
-    if node.class_type == KSAMPLER:
-        return NodeInput(node_id, "seed")
-    if node.class_type == CUSTOM:
-        return NodeInput(node_id, "noise_seed")
+    if node.class_type != ADVANCED:
+        return NodeInput(node_id, "seed" if node.class_type == KSAMPLER else "noise_seed")
     noise = _linked(graph, node_id, "noise")
     if noise.class_type == "DisableNoise":
         return None
@@ -62,6 +55,16 @@ def seed_place(graph: Graph, node_id: str) -> NodeInput | None:
             f"{named(graph, node_id)}: its noise comes from a {noise.class_type}, not from RandomNoise"
         )
     return NodeInput(_link(graph, node_id, "noise").node, "noise_seed")
+
+
+def draws_noise(graph: Graph, node_id: str) -> bool:
+    """Whether the sampler adds noise to what it starts from."""
+    if graph[node_id].class_type == ADVANCED:
+        return seed_place(graph, node_id) is not None
+    adds = graph[node_id].inputs.get("add_noise", True)
+    if adds not in (True, False, "enable", "disable"):
+        raise Unfusible(f"{named(graph, node_id)}: its add_noise is computed in the graph")
+    return adds in (True, "enable")
 
 
 def fused_sampler(graph: Graph, node_id: str, seeds: Sequence[Seed]) -> dict[str, Node]:
@@ -87,11 +90,16 @@ def varied_sampler(graph: Graph, node_id: str, seed: Seed) -> dict[str, Node]:
 
 
 def _scheduled(graph: Graph, node_id: str) -> tuple[dict[str, Node], Link, Link]:
-    """The nodes beside a KSampler or a SamplerCustom that choose sampler and noise levels, and those two."""
+    """The nodes beside a sampler that choose another one and noise levels, and those two."""
     if graph[node_id].class_type == CUSTOM:
         return {}, _link(graph, node_id, "sampler"), _link(graph, node_id, "sigmas")
     # KSampler computes its sigmas itself and drops the last but one for some samplers: so does this node.
-    sigmas = _inputs(graph, node_id, "model", "sampler_name", "scheduler", "steps", "denoise")
+    sigmas = _inputs(graph, node_id, "model", "sampler_name", "scheduler", "steps")
+    if graph[node_id].class_type == KSAMPLER:
+        sigmas |= _inputs(graph, node_id, "denoise")
+    else:
+        sigmas |= _inputs(graph, node_id, "start_at_step", "end_at_step", "return_with_leftover_noise")
+        sigmas["denoise"] = 1.0
     select, sigma_id = f"fullet_{node_id}_select", f"fullet_{node_id}_sigmas"
     nodes = {
         select: Node(class_type="KSamplerSelect", inputs={"sampler_name": sigmas["sampler_name"]}),
@@ -100,20 +108,14 @@ def _scheduled(graph: Graph, node_id: str) -> tuple[dict[str, Node], Link, Link]
     return nodes, Link(select, 0), Link(sigma_id, 0)
 
 
-def _from_ksampler(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
-    refuse_choices(graph, node_id)
-    return _from_custom(graph, node_id, seeds)
-
-
 def _from_custom(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
-    if graph[node_id].inputs.get("add_noise", True) is not True:
-        raise Unfusible(f"{named(graph, node_id)}: add_noise is not true")
+    refuse_choices(graph, node_id)
     schedule, sampler, sigmas = _scheduled(graph, node_id)
-    batch = f"fullet_{node_id}_sampler"
+    batch, noise = f"fullet_{node_id}_sampler", Node(class_type=pack.NOISE, inputs={"seeds": seeds})
     return {
         **schedule,
         **_with_guider(graph, node_id),
-        f"fullet_{node_id}_noise": Node(class_type=pack.NOISE, inputs={"seeds": seeds}),
+        f"fullet_{node_id}_noise": noise if draws_noise(graph, node_id) else Node(class_type="DisableNoise"),
         batch: Node(class_type=pack.SAMPLER, inputs={"sampler": sampler, "seeds": seeds}),
         node_id: _advanced(graph, node_id, sampler=Link(batch, 0), sigmas=sigmas),
     }
@@ -127,9 +129,9 @@ def _from_advanced(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
         raise Unfusible(
             f"{named(graph, guider_id)}: of the guiders only {' and '.join(GUIDERS)} are known to be exact"
         )
-    positive, negative = GUIDERS[guider.class_type]
+    positive, *others = GUIDERS[guider.class_type]
     fused = f"fullet_{guider_id}_model"
-    model = _fused_model(graph, guider_id, positive, negative)
+    model = _fused_model(graph, guider_id, positive, *others[-1:])
     changed: dict[str, Link] = {"sampler": Link(f"fullet_{node_id}_sampler", 0)}
     nodes = {
         fused: model,
@@ -145,18 +147,17 @@ def _from_advanced(graph: Graph, node_id: str, seeds: str) -> dict[str, Node]:
 
 
 def refuse_choices(graph: Graph, node_id: str) -> None:
-    """Raise `Unfusible` if a node names a sampler or a schedule that is not one of ComfyUI's exact ones."""
-    for name, known in _STOCK.items():
-        value = graph[node_id].inputs.get(name)
-        if value is None or (isinstance(value, str) and value in known):
-            continue
-        if value == "dpm_adaptive":
-            raise Unfusible(f"{named(graph, node_id)}: {value} chooses its steps from the whole batch")
-        raise Unfusible(f"{named(graph, node_id)}: its {name} is not known to be exact in a batch")
+    """Raise `Unfusible` if a node names a sampler that is not one of ComfyUI's exact ones."""
+    value = graph[node_id].inputs.get("sampler_name")
+    if value == "dpm_adaptive":
+        raise Unfusible(f"{named(graph, node_id)}: {value} chooses its steps from the whole batch")
+    if value is not None and not (isinstance(value, str) and value in STOCK_SAMPLERS):
+        raise Unfusible(f"{named(graph, node_id)}: its sampler_name is not known to be exact in a batch")
 
 
 _REWRITERS: Mapping[str, Callable[[Graph, str, str], dict[str, Node]]] = {
-    KSAMPLER: _from_ksampler,
+    KSAMPLER: _from_custom,
+    RANGED: _from_custom,
     CUSTOM: _from_custom,
     ADVANCED: _from_advanced,
 }
@@ -171,7 +172,7 @@ def _with_guider(graph: Graph, node_id: str) -> dict[str, Node]:
     }
 
 
-def _fused_model(graph: Graph, node_id: str, positive: str, negative: str | None) -> Node:
+def _fused_model(graph: Graph, node_id: str, positive: str, negative: str | None = None) -> Node:
     inputs: dict[str, JSON] = {
         "model": _link(graph, node_id, "model"),
         "positive": _link(graph, node_id, positive),

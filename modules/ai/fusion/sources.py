@@ -1,13 +1,11 @@
-"""The pictures a graph starts from: leaving out those not given, loading those of a whole batch."""
+"""The pictures a graph starts from: leaving out those not given, and what size they are brought to."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from modules.ai import node_pack as pack
-from modules.ai.workflows.graph import Graph, Link, Node, consumers, named, only, redirected
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, consumers, named, redirected
+from modules.queue_manager.jobs import Scaling, Size
 
 LOADER = "LoadImage"
 SCALER = "ImageScaleToTotalPixels"
@@ -31,14 +29,6 @@ _OPTIONAL = {
 
 class SourceNeeded(ValueError):
     """The graph cannot do without the picture; the message names the node that needs it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """What a source is scaled to: ``megapixels`` of 1024² pixels, by a method of ImageScaleToTotalPixels."""
-
-    megapixels: float
-    method: str
 
 
 def without_source(graph: Graph, loader: str, output: str) -> dict[str, Node]:
@@ -73,34 +63,67 @@ def without_source(graph: Graph, loader: str, output: str) -> dict[str, Node]:
 
 
 def scaling(graph: Graph, loader: str) -> Scaling | None:
-    """What brings the picture of ``loader`` to its size before anything else sees it, if all that takes
-    it are scalers with the same constants."""
-    found = {_scaling(graph[place.node]) if slot == 0 else None for place, slot in consumers(graph, loader)}
+    """What brings the picture of ``loader`` to its size before anything else sees it, if all that takes it
+    does the same."""
+    found = {
+        _scaling(graph[place.node], place.input) if slot == 0 else None
+        for place, slot in consumers(graph, loader)
+    }
     return found.pop() if len(found) == 1 else None
 
 
-def _scaling(node: Node) -> Scaling | None:
-    megapixels, method = node.inputs.get("megapixels"), node.inputs.get("upscale_method")
-    if node.class_type != SCALER or node.inputs.get("resolution_steps", 1) != 1:
+def _scaling(node: Node, name: str) -> Scaling | None:
+    found = _SCALERS.get((node.class_type, name))
+    try:
+        return found(node.inputs) if found is not None else None
+    except (KeyError, TypeError, ValueError):  # what it is scaled to is computed in the graph
         return None
-    if isinstance(megapixels, bool) or not isinstance(megapixels, int | float) or not isinstance(method, str):
-        return None
-    return Scaling(float(megapixels), method)
 
 
-def batch_loaded(graph: Graph, loader: str, names: Sequence[str]) -> dict[str, Node]:
-    """The graph with ``loader`` loading one picture for each row.
+def _whole(value: JSON) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError("it is no size")
+    return value
 
-    Pictures of unequal size stack only once they are scaled, so a scaler behind the loader moves into it.
-    """
-    scale = scaling(graph, loader)
-    inputs: dict[str, object] = {"names": json.dumps(list(names))}
-    result = dict(graph)
-    if scale is not None:
-        inputs |= {"megapixels": scale.megapixels, "upscale_method": scale.method}
-        scalers = {place.node for place, _ in consumers(graph, loader)}
-        for scaler in scalers:
-            result = redirected(result, Link(scaler, 0), Link(loader, 0))
-        result = only(result, set(result) - scalers)
-    result[loader] = Node(class_type=pack.LOAD, inputs=inputs, title=graph[loader].title)
-    return result
+
+def _to_pixels(inputs: Mapping[str, JSON]) -> Scaling:
+    return Scaling(pixels=inputs["megapixels"] * _MEGA, step=_whole(inputs.get("resolution_steps", 1)))
+
+
+def _to_size(inputs: Mapping[str, JSON]) -> Scaling:
+    return Scaling(shapes=(Size(width=_whole(inputs["width"]), height=_whole(inputs["height"])),))
+
+
+def _resized(inputs: Mapping[str, JSON]) -> Scaling | None:
+    way = inputs["resize_type"]
+    how = {name.removeprefix("resize_type."): value for name, value in inputs.items()}
+    if way == "scale total pixels":
+        return Scaling(pixels=int(how["megapixels"] * _MEGA))
+    if way == "scale longer dimension":
+        return Scaling(longest=_whole(how["longer_size"]))
+    return _to_size(how) if way == "scale dimensions" else None
+
+
+_MEGA = 1024 * 1024
+_KONTEXT_SIDES = (
+    (672, 1568), (688, 1504), (720, 1456), (752, 1392), (800, 1328), (832, 1248), (880, 1184), (944, 1104),
+)  # fmt: skip
+_KONTEXT = Scaling(
+    shapes=tuple(
+        Size(width=width, height=height)
+        for width, height in (*_KONTEXT_SIDES, (1024, 1024), *(side[::-1] for side in _KONTEXT_SIDES[::-1]))
+    )
+)
+_SCALERS: Mapping[tuple[str, str], Callable[[Mapping[str, JSON]], Scaling | None]] = {
+    (SCALER, "image"): _to_pixels,
+    ("FluxKontextImageScale", "image"): lambda _: _KONTEXT,
+    ("ImageScale", "image"): _to_size,
+    ("ImageScaleToMaxDimension", "image"): lambda inputs: Scaling(longest=_whole(inputs["largest_size"])),
+    ("ResizeImageMaskNode", "input"): _resized,
+    ("TextEncodeQwenImageEdit", "image"): lambda _: Scaling(pixels=_MEGA),
+    **{
+        ("TextEncodeQwenImageEditPlus", f"image{number}"): lambda _: Scaling(pixels=_MEGA, step=8)
+        for number in (1, 2, 3)
+    },
+}
+"""Nodes that bring a picture to a size, the input that takes it, and the arithmetic of ComfyUI's node."""

@@ -25,8 +25,6 @@ from modules.ai.workflows.workflow_file import ENDINGS, read_workflow
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import ModelOffer
 
-__all__ = ["ModelCard", "WorkflowTemplate", "load_templates", "offers", "read_models"]
-
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
@@ -134,13 +132,11 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
     except (BadCard, Underivable) as fault:
         raise BadWorkflow(f"{blamed.name}: {fault}") from fault
     used = only(graph, upstream(graph, [card.places("output")[0].node]))
-    scales = {scaling(used, place.node) for place in card.places("sources")}
-    scale = scales.pop() if len(scales) == 1 else None
     template = WorkflowTemplate(
         name=model_name(file.stem),
         card=card,
         graph=used,
-        source_megapixels=scale.megapixels if scale else None,
+        scalings=tuple(scaling(used, place.node) for place in card.places("sources")),
         file=file.name,
         downloads=(*card.downloads, *workflow.downloads),
     )

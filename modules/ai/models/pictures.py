@@ -181,7 +181,7 @@ _THROUGH: Mapping[str, str] = {
     "VAEEncodeTiled": "pixels",
 }
 _RETOUCH = 0.5
-"""How much of a picture may be made anew for it to be still the same picture."""
+"""How much of a picture may be made again for it to still be the same picture."""
 
 _FACTOR = re.compile(r"(?<![0-9a-z])x(\d)(?!\d)|(?<![0-9a-z])(\d)x(?!\d)")
 

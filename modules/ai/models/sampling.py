@@ -87,7 +87,7 @@ def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
 
 
 def denoise_of(drawing: Drawing, sampler: str) -> float:
-    """The part of a picture that a sampler makes anew, 1 if that is not told."""
+    """The part of a picture that a sampler makes again; 1 if nothing says so."""
     sigmas = drawing.node(sampler).inputs.get("sigmas")
     node = drawing.node(sigmas.node) if isinstance(sigmas, Link) else drawing.node(sampler)
     part = node.inputs.get("denoise", 1.0)

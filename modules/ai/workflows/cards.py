@@ -134,9 +134,9 @@ def read_card(fields: Mapping[str, Any]) -> ModelCard:
         upscale=table.number("upscale", 0.1, 16, default=1.0),
         max_batch=table.whole("max_batch", 1, 64) if "max_batch" in table.values else None,
         memory=_read_memory(memory) if memory else None,
-        nsfw=table.flag("nsfw", default=False),
+        nsfw=table.get("nsfw", bool, False),
         rowwise=frozenset(table.texts("rowwise", default=[])),
-        enhance_prompt=table.flag("enhance_prompt", default=False),
+        enhance_prompt=table.get("enhance_prompt", bool, False),
         downloads=_read_downloads(table),
         estimate=_read_estimate(estimate) if estimate else None,
     )
@@ -262,7 +262,7 @@ class _Table:
     def choice(self, name: str, allowed: tuple[Any, ...], *, default: str | None = None) -> Any:
         value = self.get(name, str, default)
         if value not in allowed:
-            raise BadCard(f"{self._path}{name}: {value!r} is none of {', '.join(allowed)}")
+            raise BadCard(f"{self._path}{name}: {value!r} is not one of {', '.join(allowed)}")
         return value
 
     def whole(self, name: str, least: int, most: int, *, default: int | None = None) -> int:
@@ -276,9 +276,6 @@ class _Table:
         if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
             raise BadCard(f"{self._path}{name}: {value!r} is not a number from {least} to {most}")
         return float(value)
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        return self.get(name, bool, default)
 
     def refuse_the_rest(self) -> None:
         unknown = sorted(set(self.values) - self._asked)

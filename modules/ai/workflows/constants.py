@@ -249,3 +249,6 @@ _FUNCTIONS: Mapping[str, Callable[[Inputs], JSON]] = {
     "StringSubstring": lambda given: given["string"][given["start"] : given["end"]],
     "StringTrim": _trimmed,
 }
+
+FOLDED = frozenset(_FUNCTIONS)
+"""Classes whose outputs are known from their inputs, where these are constants."""

@@ -25,7 +25,7 @@ class ModelDownload:
     @property
     def fetch_line(self) -> str:
         """The command that puts the file where it belongs, run beside the folder ComfyUI; empty if the
-        address is none of the web, or name or folder would lead elsewhere."""
+        address is not a web address, or name or folder would lead elsewhere."""
         path = f"{self.folder}/{self.name}"
         parts = path.split("/")
         safe = all(_PART.fullmatch(part) and part == part.strip(" .") for part in parts)

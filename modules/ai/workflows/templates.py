@@ -10,18 +10,18 @@ from modules.ai.workflows.cards import ModelCard
 from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.graph import Graph, write_graph
 from modules.ai.workflows.node_table import FILE_ENDINGS
-from modules.queue_manager.jobs import ModelOffer
+from modules.queue_manager.jobs import ModelOffer, Scaling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
-    """``source_megapixels``: what the graph scales its sources to, None if it does not. ``file``: the name
-    of its workflow file, where that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
+    """``scalings``: how the graph scales each of its sources, None where it does not. ``file``: the name of
+    its workflow file, where that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
 
     name: str
     card: ModelCard
     graph: Graph
-    source_megapixels: float | None = None
+    scalings: tuple[Scaling | None, ...] = ()
     version: str = ""
     file: str = ""
     downloads: tuple[ModelDownload, ...] = ()
@@ -68,7 +68,7 @@ class WorkflowTemplate:
         return ModelOffer(
             name=self.name, label=card.label, kind=card.kind, description=card.description, sizes=card.sizes,
             default_size=card.default_size, steps=card.steps, negative=card.negative,
-            source_count=card.source_count, source_megapixels=self.source_megapixels,
+            source_count=card.source_count, scalings=self.scalings,
             size_multiple=card.size_multiple, upscale=card.upscale, max_batch=card.max_batch, nsfw=card.nsfw,
             weights=self.weights, version=self.version,
         )  # fmt: skip

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", default="0.33.0", help="the ComfyUI version it claims to be")
     made.add_argument("--vram-gib", type=float, default=24.0)
     made.add_argument("--cache-lru", type=int, default=0)
-    made.add_argument("--pack", default="1.1.0", help="version of the node pack; none: a plain server")
+    made.add_argument("--pack", default="2.0.0", help="version of the node pack; none: a plain server")
     made.add_argument("--no-gguf", action="store_true")
     made.add_argument("--api-key")
     made.add_argument("--missing-model", action="append", default=[])

@@ -25,7 +25,7 @@ class ServerProfile:
     vram_total: int = 24 * GIB
     cache_lru: int = 0
     flags: tuple[str, ...] = ()
-    pack_version: str | None = "1.1.0"
+    pack_version: str | None = "2.0.0"
     gguf: bool = True
     missing_models: frozenset[str] = frozenset()
     missing_nodes: frozenset[str] = frozenset()

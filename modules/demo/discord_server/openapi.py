@@ -91,25 +91,25 @@ _OBJECTS_WITH_ID = frozenset({"attachments", "permission_overwrites"})
 
 
 def _without_habits(body: Any, method: str, template: str) -> Any:
-    """The body with the habits of discord.py mended, on copies."""
+    """The body with the habits of discord.py fixed, on copies."""
     if isinstance(body, list):
         return [_with_text_id(_without_habits(item, method, template)) for item in body]
     if not isinstance(body, Mapping):
         return body
-    mended: dict[str, Any] = {}
+    fixed: dict[str, Any] = {}
     for key, value in body.items():
-        mended[key] = _with_text_ids(key, value)
+        fixed[key] = _with_text_ids(key, value)
     if method == "PATCH":
-        mended.pop("tts", None)
+        fixed.pop("tts", None)
     if template.endswith("/commands"):
-        mended.pop("nsfw", None)
-    if isinstance(mended.get("allowed_mentions"), Mapping):
-        mended["allowed_mentions"] = _without_habits(mended["allowed_mentions"], method, template)
-    if isinstance(mended.get("data"), Mapping):
-        mended["data"] = _without_habits(mended["data"], method, template)
-        if mended.get("type") == UPDATE_CALLBACK:
-            mended["data"].pop("tts", None)
-    return mended
+        fixed.pop("nsfw", None)
+    if isinstance(fixed.get("allowed_mentions"), Mapping):
+        fixed["allowed_mentions"] = _without_habits(fixed["allowed_mentions"], method, template)
+    if isinstance(fixed.get("data"), Mapping):
+        fixed["data"] = _without_habits(fixed["data"], method, template)
+        if fixed.get("type") == UPDATE_CALLBACK:
+            fixed["data"].pop("tts", None)
+    return fixed
 
 
 def _with_text_ids(key: str, value: Any) -> Any:

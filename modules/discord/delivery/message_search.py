@@ -75,7 +75,7 @@ class StatusMessageSearch:
         return None if message_id is None else Posted(channel_id=channel_id, message_id=message_id)
 
     def forget(self, channel_id: int) -> None:
-        """Look anew next time: something may have been posted since."""
+        """Look again next time: something may have been posted since."""
         self._looks.pop(channel_id, None)
 
     async def _read(self, channel_id: int, since: float) -> dict[str, int]:

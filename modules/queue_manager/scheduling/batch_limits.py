@@ -1,45 +1,29 @@
-"""How many rows one engine can take of each model, learned from what its runs came to.
+"""How many rows of each model one engine can take, learned from its runs.
 
-A limit that is not known yet grows from one row by what came through. An out-of-memory halves it, but not
-below a smaller size that came through before; after each one a larger size is tried more rarely. A model
-whose runs refuse to be fused takes one row.
+An unknown limit grows from one row as runs succeed. Running out of memory halves it, but not below a smaller
+size that has succeeded; after each time, a larger size is tried more rarely. A model that cannot be fused
+takes one row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from modules.queue_manager.jobs import Learned
 
 PATIENCE = 8
-"""Full batches that must come through after an out-of-memory before one row more is tried; doubled with
-each further one."""
+"""Full batches that must succeed after running out of memory before one more row is tried; doubles each
+time."""
 
 ALONE_AFTER = 2
-"""Batches that failed although each of their jobs works alone, after which a model is fused no more."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Learned:
-    """What the runs of one model on one engine have taught. It survives a restart.
-
-    ``version`` names the template, node pack and server that it was learned of; ``rows`` the most rows to
-    try now (None: as many as the engine says); ``proven`` the most that ever came through; ``patience``
-    how many full batches must come through before one row more is tried; ``why_alone`` why the model is
-    not fused there (None: it is).
-    """
-
-    version: str = ""
-    rows: int | None = None
-    proven: int = 0
-    patience: int = 1
-    why_alone: str | None = None
+"""After this many batches that failed although each of their jobs works alone, a model is not fused any
+more."""
 
 
 class BatchLimits:
-    """The limits of one engine. Models that it was never told of have limit 0.
-
-    ``known`` is what former runs taught, by model; ``on_learned`` hears what is to be remembered.
-    """
+    """The limits of one engine; unknown models have limit 0. ``known`` is what former runs taught, by model;
+    ``on_learned`` is called with what to remember."""
 
     def __init__(
         self,
@@ -61,8 +45,8 @@ class BatchLimits:
         cautious: Collection[str] = (),
         versions: Mapping[str, str] | None = None,
     ) -> None:
-        """What the engine says it can take (from its probe). What was learned stays, except of another
-        version; models in ``cautious`` begin with one row."""
+        """Take over what the engine says in its probe. What was learned of the same version stays; models in
+        ``cautious`` begin with one row."""
         self._told, self._cautious, self._versions = dict(limits), frozenset(cautious), dict(versions or {})
         for model, learned in list(self._learned.items()):
             if model in limits and learned.version != self._versions.get(model, ""):
@@ -77,7 +61,6 @@ class BatchLimits:
         return self._signature
 
     def models(self) -> tuple[str, ...]:
-        """The models the engine can run."""
         return tuple(model for model in self._told if self.of(model) > 0)
 
     def of(self, model: str) -> int:
@@ -87,12 +70,8 @@ class BatchLimits:
             return min(told, 1)
         return told if learned.rows is None else min(told, learned.rows)
 
-    def proven(self, model: str) -> int:
-        """The most rows of ``model`` that ever came through; 0 if none did."""
-        return self._of(model).proven
-
     def why_alone(self, model: str) -> str | None:
-        """Why the model is not fused on this engine; None if it is, as far as anybody knows."""
+        """Why the model is not fused on this engine; None if it is."""
         return self._of(model).why_alone
 
     def notes(self) -> tuple[str, ...]:
@@ -101,8 +80,8 @@ class BatchLimits:
         return tuple(f"{model} runs one by one here: {self._of(model).why_alone}" for model in models)
 
     def out_of_memory(self, model: str, rows: int) -> int:
-        """A run of ``rows`` did not fit. Returns the new limit, which is never below one: what else
-        takes the memory may be gone the next time."""
+        """A run of ``rows`` did not fit. Returns the new limit, at least one: other programs may free
+        memory."""
         learned = self._of(model)
         fits = max(rows // 2, 1)
         if learned.proven < rows:
@@ -113,7 +92,7 @@ class BatchLimits:
         return fits
 
     def succeeded(self, model: str, rows: int) -> None:
-        """A run of ``rows`` came through; enough full ones in a row allow one more."""
+        """A run of ``rows`` succeeded; enough full ones in a row allow one more row."""
         learned = self._of(model)
         if rows > learned.proven:
             self._learn(model, learned := replace(learned, proven=rows))

@@ -3,11 +3,10 @@
 The rules, in the order in which they bind:
 
 1. Only jobs of one `BatchKey` share a run.
-2. A job that is first in the fair order is passed over for its key at most ``max_key_wait`` times;
-   within that bound an engine goes on with the model it has loaded (a *warm* one), and leaves to
-   another engine the models that are warm there, as long as that one is through with them before the
-   bound would make this one change. So several engines specialise by themselves.
-3. An engine leaves jobs that the others would finish sooner, all their work considered.
+2. A job that is first in the fair order is passed over for its key at most ``max_key_wait`` times. Within
+   that bound an engine goes on with the model it has loaded (a *warm* one), and leaves models that are warm
+   elsewhere to those engines, if they finish them before the bound makes this one change.
+3. An engine leaves jobs that the others would finish sooner, with all their work.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ DurationOf = Callable[[BatchKey, int, bool], "float | None"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """Waiting jobs of one key that an engine could take. ``weights`` tells what must be loaded for
-    them (keys of equal weights need no change of model); ``order`` is that of the first of them."""
+    """Waiting jobs of one key that an engine could take. Keys of equal ``weights`` need no change of model;
+    ``order`` is that of the first job."""
 
     key: BatchKey
     weights: str
@@ -35,7 +34,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The key to go on with, and the key that was first in line but passed over for it, if one was."""
+    """The key to go on with, and the key that was first but is passed over, if any."""
 
     key: BatchKey
     passed_over: BatchKey | None = None
@@ -49,10 +48,10 @@ def choose_key(
     passes: Mapping[BatchKey, int],
     max_key_wait: int,
 ) -> Choice | None:
-    """Which key an engine with ``warm`` loaded goes on with; None if there is nothing it can run.
+    """The key with which an engine with ``warm`` loaded goes on; None if it can run nothing.
 
-    ``left`` are the keys that are left to other engines, which have their models loaded; ``passes`` counts
-    how often each key was passed over while it was first in line.
+    ``left``: keys left to other engines, which have their models loaded; ``passes``: how often each key was
+    passed over while it was first.
     """
     if not candidates:
         return None
@@ -73,8 +72,8 @@ def _first(candidates: Iterable[Candidate]) -> Candidate | None:
 
 
 def rows_for(waiting: int, *, limit: int, idle_engines: int) -> int:
-    """How many of ``waiting`` jobs one of ``idle_engines`` equal engines takes: its even share, at
-    most ``limit``, so that no engine stands idle beside one that took everything."""
+    """How many of ``waiting`` jobs one of ``idle_engines`` equal engines takes: an even share, at most
+    ``limit``."""
     share = -(-waiting // max(idle_engines, 1))
     return max(0, min(waiting, limit, share))
 

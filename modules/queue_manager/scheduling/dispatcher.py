@@ -1,4 +1,4 @@
-"""Brings waiting jobs and free engines together: holds the fair queue and asks `batching` what to do."""
+"""Matches waiting jobs and free engines, by the fair queue and the rules of `batching`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from modules.queue_manager.scheduling.idle_engines import IdleEngines
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 
 SLOWER = 1.2
-"""An engine whose run takes at most so many times the fastest one's is not asked to stand back."""
+"""An engine whose run takes at most this many times the fastest one's does not stand back."""
 
 SOONER = 0.95
-"""An engine stands back if the others need at most this share of its time: not for a mere tie."""
+"""An engine stands back only if the others need at most this share of its time."""
 
 PLANNED = 16
-"""Engines that are considered when one is asked to stand back."""
+"""Engines that are considered when one may have to stand back."""
 
 RECHECK = 0.25
-"""Seconds after which an engine that stood back looks again, if nothing else makes it."""
+"""Seconds after which an engine that stood back looks again, if nothing happens before."""
 
 QUIET = 0.2
-"""Share of the window without a newcomer after which an idle engine waits no longer."""
+"""Share of the window without a new job after which an idle engine stops waiting."""
 
 FASTEST_FOR = 1.0
 """Seconds for which the fastest engine's time is remembered."""
@@ -40,35 +40,29 @@ FASTEST_FOR = 1.0
 
 @dataclass(kw_only=True, slots=True)
 class _Group:
-    """Jobs that must run together and before others: the halves of a batch that failed for its
-    content or its size, on the engine ``because``."""
+    """Jobs that run together and before others: part of a batch that failed for its content or its size on
+    the engine ``because``."""
 
     jobs: tuple[Job, ...]
     because: str | None = None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Dispatcher:
-    """Who waits, who is free, and who gets what. Decides only; it starts and awaits nothing."""
+    """Decides only: it starts and awaits nothing. ``window`` (seconds): how long an idle engine waits for a
+    batch to fill."""
 
-    def __init__(
-        self,
-        *,
-        queue: FairQueue,
-        offers: Offers,
-        durations: DurationBook,
-        clock: Clock,
-        max_key_wait: int,
-        window: float,
-        remember: Remember,
-    ) -> None:
-        self._queue = queue
-        self._offers = offers
-        self._durations = durations
-        self._clock = clock
-        self._max_key_wait = max_key_wait
-        self._window = window
+    queue: FairQueue
+    offers: Offers
+    durations: DurationBook
+    clock: Clock
+    max_key_wait: int
+    window: float
+    remember: Remember
+
+    def __post_init__(self) -> None:
         self.engines = EngineRegistry(
-            clock=clock, on_change=self.seen, on_sick=self._absolve, remember=remember
+            clock=self.clock, on_change=self.seen, on_sick=self._absolve, remember=self.remember
         )
         self._idle_engines = IdleEngines()
         self._warm: dict[str, str] = {}
@@ -87,53 +81,52 @@ class Dispatcher:
 
     # ── engines ─────────────────────────────────────────────────────────────────────────────────
 
-    def unregister(self, engine_state: EngineState) -> None:
-        """A worker went."""
-        self.engines.remove(engine_state)
-        self._idle_engines.remove(engine_state)
-        self._note_warm(engine_state)
+    def unregister(self, engine: EngineState) -> None:
+        self.engines.remove(engine)
+        self._idle_engines.remove(engine)
+        self._note_warm(engine)
         self.schedule()
 
-    async def take(self, engine_state: EngineState) -> InFlightBatch:
+    async def take(self, engine: EngineState) -> InFlightBatch:
         """The next batch for this engine, as soon as there is one for it."""
         next_batch: asyncio.Future[InFlightBatch] = asyncio.get_running_loop().create_future()
-        engine_state.next_batch = next_batch
-        self.seen(engine_state)
+        engine.next_batch = next_batch
+        self.seen(engine)
         try:
             return await next_batch
         except asyncio.CancelledError:
             if next_batch.done() and not next_batch.cancelled():
                 self.land(next_batch.result())
                 for job in next_batch.result().batch.jobs:
-                    if self._queue.entry(job.id) is not None:  # it may have been cancelled meanwhile
+                    if self.queue.entry(job.id) is not None:  # it may have been cancelled meanwhile
                         self.put_back(job)
             raise
         finally:
-            self._idle_engines.remove(engine_state)
-            engine_state.next_batch = None
+            self._idle_engines.remove(engine)
+            engine.next_batch = None
 
-    def seen(self, engine_state: EngineState) -> None:
-        """Something about this engine may have changed: its state, its model, what it can do."""
-        if engine_state.state == "down":
-            engine_state.warm = None  # what was loaded may be loaded no more
-        self._note_warm(engine_state)
+    def seen(self, engine: EngineState) -> None:
+        """The engine's state, its model or what it can do may have changed."""
+        if engine.state == "down":
+            engine.warm = None  # its models may be unloaded
+        self._note_warm(engine)
         if (
-            engine_state.living
-            and not engine_state.doubted
-            and engine_state.next_batch is not None
-            and not engine_state.next_batch.done()
+            engine.living
+            and not engine.doubted
+            and engine.next_batch is not None
+            and not engine.next_batch.done()
         ):
-            self._idle_engines.add(engine_state)
+            self._idle_engines.add(engine)
         else:
-            self._idle_engines.remove(engine_state)
+            self._idle_engines.remove(engine)
         self.schedule()
 
-    def adopt(self, batch: Batch, engine_state: EngineState, run: Run) -> InFlightBatch:
-        """A batch that a former process gave to the engine, and that the engine still has."""
-        now = self._clock.now()
+    def adopt(self, batch: Batch, engine: EngineState, run: Run) -> InFlightBatch:
+        """Follow a batch that a former process gave to the engine, and that the engine still has."""
+        now = self.clock.now()
         in_flight = InFlightBatch(
             batch=batch,
-            engine_state=engine_state,
+            engine=engine,
             weights=self.weights(batch.key),
             swapped=True,
             expected=None,
@@ -142,10 +135,10 @@ class Dispatcher:
             heard_at=now,
             run=run,
         )
-        engine_state.batches.append(in_flight)
-        engine_state.warm = in_flight.weights
+        engine.batches.append(in_flight)
+        engine.warm = in_flight.weights
         for job in batch.jobs:
-            entry = self._queue.entry(job.id)
+            entry = self.queue.entry(job.id)
             if entry is not None:
                 entry.in_flight = in_flight
             else:
@@ -153,50 +146,48 @@ class Dispatcher:
         return in_flight
 
     def land(self, in_flight: InFlightBatch) -> None:
-        """The batch occupies its engine no longer."""
-        if in_flight in in_flight.engine_state.batches:
-            in_flight.engine_state.batches.remove(in_flight)
-        self.seen(in_flight.engine_state)
+        """The engine is through with the batch."""
+        if in_flight in in_flight.engine.batches:
+            in_flight.engine.batches.remove(in_flight)
+        self.seen(in_flight.engine)
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, job: Job) -> None:
-        """A newly accepted job waits."""
-        now = self._clock.now()
-        self._queue.add(job, now=now)
+        now = self.clock.now()
+        self.queue.add(job, now=now)
         self._arrived[job.id] = now
         self.schedule()
 
     def restore(self, job: Job) -> None:
         """A job of a former process that a server may still have: active, but not waiting."""
-        self._queue.add(job, now=self._clock.now())
-        self._queue.dispatch(job.id)
+        self.queue.add(job, now=self.clock.now())
+        self.queue.dispatch(job.id)
 
     def put_back(self, job: Job, *, avoid: str | None = None) -> None:
-        """A job of a batch waits again, in its old place; not for ``avoid`` while others can take it."""
+        """A job waits again, in its old place; not for the engine ``avoid`` while others can take it."""
         if avoid is not None:
             self._avoid[job.id] = self._avoid.get(job.id, frozenset()) | {avoid}
-        self._queue.put_back(job)
+        self.queue.put_back(job)
         self.schedule()
 
     def keep_together(self, jobs: tuple[Job, ...], *, because: str | None = None) -> None:
-        """Waiting jobs go first, and with nobody else, since they failed on the engine ``because``."""
+        """Waiting jobs go first and with no others, since they failed on the engine ``because``."""
         self._grouped.update(job.id for job in jobs)
         self._groups.append(_Group(jobs=jobs, because=because))
         self.schedule()
 
-    def _absolve(self, engine_state: EngineState) -> None:
-        """What failed on the engine was its own fault: those jobs wait like all others again."""
-        for group in [group for group in self._groups if group.because == engine_state.name]:
+    def _absolve(self, engine: EngineState) -> None:
+        """The engine was to blame for what failed there: those jobs wait like all others again."""
+        for group in [group for group in self._groups if group.because == engine.name]:
             self._groups.remove(group)
             self._grouped.difference_update(job.id for job in group.jobs)
         self.schedule()
 
     def end(self, job_id: JobId) -> None:
-        """The job is over."""
-        entry = self._queue.entry(job_id)
-        self._queue.end(job_id)
-        if entry is not None and not self._queue.waiting_count(entry.job.key):
+        entry = self.queue.entry(job_id)
+        self.queue.end(job_id)
+        if entry is not None and not self.queue.waiting_count(entry.job.key):
             self._passes.pop(entry.job.key, None)
         self._avoid.pop(job_id, None)
         self._arrived.pop(job_id, None)
@@ -206,7 +197,7 @@ class Dispatcher:
     # ── matching ────────────────────────────────────────────────────────────────────────────────
 
     def schedule(self) -> None:
-        """Look once, soon, however many reasons there are."""
+        """Match once, soon, however often this is called."""
         if self._pending is None:
             self._pending = asyncio.get_running_loop().call_soon(self._match)
 
@@ -225,269 +216,252 @@ class Dispatcher:
 
     def _match(self) -> None:
         self._pending = None
-        now = self._clock.now()
-        self._queue.lift(now)
+        now = self.clock.now()
+        self.queue.lift(now)
         if self.paused:
             return
-        while len(self._queue) and self._idle_engines and self._match_one(now):
+        while len(self.queue) and self._idle_engines and self._match_one(now):
             pass
 
     def _match_one(self, now: float) -> bool:
         """Give one waiting engine one batch; false if there is no more to give."""
         self._stood_back = {}
         for sort in self._idle_engines.sorts(self._head_weights()):
-            for engine_state in self._idle_engines.of(sort, PLANNED):
-                if engine_state.next_batch is None or engine_state.next_batch.done():
-                    self._idle_engines.remove(engine_state)  # cancelled in this instant
+            for engine in self._idle_engines.of(sort, PLANNED):
+                if engine.next_batch is None or engine.next_batch.done():
+                    self._idle_engines.remove(engine)  # cancelled in this instant
                     continue
-                jobs = self._jobs_for(engine_state, now)
-                if jobs:
-                    self._send(engine_state, jobs, now)
+                if jobs := self._next_group(engine) or self._next_jobs(engine, now):
+                    self._send(engine, jobs, now)
                     return True
-                if engine_state.name not in self._stood_back and not self._avoid:
-                    break  # nor is there anything for the others of this sort
+                if engine.name not in self._stood_back and not self._avoid:
+                    break  # the others of this sort find nothing either
         return self._after_you(now)
 
     def _after_you(self, now: float) -> bool:
-        """Where everybody stands back for somebody else and nobody is at work, the quickest goes."""
+        """If every engine stands back for another one and none is at work, the quickest one goes."""
         if not self._stood_back or any(
-            engine_state.batches for engine_state in self.engines.states.values() if engine_state.living
+            engine.batches for engine in self.engines.states.values() if engine.living
         ):
             return False
-        _, engine_state, jobs = min(self._stood_back.values(), key=lambda item: item[0])
-        self._send(engine_state, jobs, now)
+        _, engine, jobs = min(self._stood_back.values(), key=lambda item: item[0])
+        self._send(engine, jobs, now)
         return True
 
     def _head_weights(self) -> str | None:
-        heads = [entry for key in self._queue.batch_keys() if (entry := self._queue.head(key))]
+        heads = [entry for key in self.queue.batch_keys() if (entry := self.queue.head(key))]
         first = min(heads, key=lambda entry: entry.order, default=None)
         return None if first is None else self.weights(first.job.key)
 
-    def _jobs_for(self, engine_state: EngineState, now: float) -> list[Job]:
-        if (jobs := self._next_group(engine_state)) is not None:
-            return jobs
-        return self._next_jobs(engine_state, now)
-
-    def _send(self, engine_state: EngineState, jobs: list[Job], now: float) -> None:
+    def _send(self, engine: EngineState, jobs: list[Job], now: float) -> None:
         key = jobs[0].key
-        first = self._queue.head(key)
-        if first is None or first.job in jobs:  # else who waits longest goes on doing so
+        first = self.queue.head(key)
+        if first is None or first.job in jobs:  # else the first one is passed over once more
             self._passes.pop(key, None)
         weights = self.weights(key)
-        swapped = engine_state.warm != weights
+        swapped = engine.warm != weights
         in_flight = InFlightBatch(
             batch=Batch(
                 id=str(uuid.uuid4()),
                 key=key,
                 jobs=tuple(jobs),
-                fused=engine_state.limits.why_alone(key.model) is None,
+                fused=engine.limits.why_alone(key.model) is None,
             ),
-            engine_state=engine_state,
+            engine=engine,
             weights=weights,
             swapped=swapped,
-            expected=self._durations.predict(engine_state.name, key.model, len(jobs), swap=swapped),
+            expected=self.durations.predict(engine.name, key.model, len(jobs), swap=swapped),
             taken_at=now,
             heard_at=now,
         )
         for job in jobs:
-            self._queue.dispatch(job.id, in_flight)
-        self._idle_engines.remove(engine_state)
-        engine_state.warm = weights
-        self._note_warm(engine_state)
-        engine_state.batches.append(in_flight)
-        assert engine_state.next_batch is not None
-        engine_state.next_batch.set_result(in_flight)
+            self.queue.dispatch(job.id, in_flight)
+        self._idle_engines.remove(engine)
+        engine.warm = weights
+        self._note_warm(engine)
+        engine.batches.append(in_flight)
+        assert engine.next_batch is not None
+        engine.next_batch.set_result(in_flight)
 
-    def _next_group(self, engine_state: EngineState) -> list[Job] | None:
+    def _next_group(self, engine: EngineState) -> list[Job]:
         for group in list(self._groups):
             jobs = [job for job in group.jobs if job.id in self._grouped]
-            entries = [entry for job in jobs if (entry := self._queue.entry(job.id)) and entry.waiting]
-            limit = engine_state.rows(group.jobs[0].key.model)
+            entries = [entry for job in jobs if (entry := self.queue.entry(job.id)) and entry.waiting]
             if not entries:
                 self._groups.remove(group)
-            elif limit > 0 and self._may_run(entries[0].job, engine_state):
+                continue
+            limit = engine.rows(entries[0].job.key.model)
+            if limit > 0 and self._may_run(entries[0].job, engine):
                 taken = [entry.job for entry in entries[:limit]]
                 self._grouped.difference_update(job.id for job in taken)
-                # The others stay a group; those taken may be one again, but another one.
-                at = self._groups.index(group)
-                del self._groups[at]
-                if left := tuple(entry.job for entry in entries[limit:]):
-                    self._groups.insert(at, _Group(jobs=left, because=group.because))
+                group.jobs = tuple(entry.job for entry in entries[limit:])
                 return taken
-        return None
+        return []
 
-    def _next_jobs(self, engine_state: EngineState, now: float) -> list[Job]:
-        candidates = self._candidates(engine_state)
+    def _next_jobs(self, engine: EngineState, now: float) -> list[Job]:
+        candidates = self._candidates(engine)
         choice = choose_key(
             candidates,
-            warm=engine_state.warm,
-            left=self._left_to_others(engine_state, candidates, now),
+            warm=engine.warm,
+            left=self._left_to_others(engine, candidates, now),
             passes=self._passes,
-            max_key_wait=self._max_key_wait,
+            max_key_wait=self.max_key_wait,
         )
         if choice is None:
             return []
         key = choice.key
-        limit = engine_state.rows(key.model)
-        idle = 0 if engine_state.batches else self._idle_engines.idle(key.model)
-        rows = rows_for(self._queue.waiting_count(key), limit=limit, idle_engines=idle)
-        jobs = self._queue.first(key, rows, accept=self._acceptor(engine_state))
-        if (
-            not jobs
-            or self._gathering(engine_state, jobs, limit, now)
-            or self._stands_back(engine_state, jobs, now)
-        ):
+        limit = engine.rows(key.model)
+        idle = 0 if engine.batches else self._idle_engines.idle(key.model)
+        rows = rows_for(self.queue.waiting_count(key), limit=limit, idle_engines=idle)
+        jobs = self.queue.first(key, rows, accept=self._acceptor(engine))
+        if not jobs or self._gathering(engine, jobs, limit, now) or self._stands_back(engine, jobs, now):
             return []
         if choice.passed_over is not None:
             self._passes[choice.passed_over] = self._passes.get(choice.passed_over, 0) + 1
         return jobs
 
-    def _candidates(self, engine_state: EngineState) -> list[Candidate]:
+    def _candidates(self, engine: EngineState) -> list[Candidate]:
         found = []
-        for key in self._queue.batch_keys():
-            if engine_state.limits.of(key.model) <= 0:
+        for key in self.queue.batch_keys():
+            if engine.limits.of(key.model) <= 0:
                 continue
-            jobs = self._queue.first(key, 1, accept=self._acceptor(engine_state))
-            if jobs:
-                entry = self._queue.entry(jobs[0].id)
+            for job in self.queue.first(key, 1, accept=self._acceptor(engine)):
+                entry = self.queue.entry(job.id)
                 assert entry is not None
                 found.append(Candidate(key=key, weights=self.weights(key), order=entry.order))
         return found
 
-    def _acceptor(self, engine_state: EngineState) -> Callable[[Job], bool] | None:
+    def _acceptor(self, engine: EngineState) -> Callable[[Job], bool] | None:
         if not self._avoid and not self._grouped:
             return None
-        return lambda job: job.id not in self._grouped and self._may_run(job, engine_state)
+        return lambda job: job.id not in self._grouped and self._may_run(job, engine)
 
-    def _may_run(self, job: Job, engine_state: EngineState) -> bool:
-        """Whether ``engine_state`` has not failed this job yet, or is all there is."""
+    def _may_run(self, job: Job, engine: EngineState) -> bool:
+        """Whether the job has not failed on ``engine``, or no other engine can run it."""
         avoid = self._avoid.get(job.id)
-        if not avoid or engine_state.name not in avoid:
+        if not avoid or engine.name not in avoid:
             return True
-        if engine_state.sick and self._others_wait(engine_state):
-            return False  # whether it is well again is shown by a job that has not failed there
+        if engine.sick and self._others_wait(engine):
+            return False  # a job that has not failed there shows whether it works again
         return not self.elsewhere(job, avoid)
 
     def elsewhere(self, job: Job, avoid: Collection[str]) -> bool:
-        """Whether an engine besides those in ``avoid`` could run the job."""
+        """Whether an engine that is not in ``avoid`` could run the job."""
         return any(
             other.living and not other.sick and other.name not in avoid and other.limits.of(job.key.model) > 0
             for other in self.engines.states.values()
         )
 
-    def _others_wait(self, engine_state: EngineState) -> bool:
-        """Whether jobs wait for ``engine_state`` that have not failed there."""
+    def _others_wait(self, engine: EngineState) -> bool:
+        """Whether a waiting job could run on ``engine`` and has not failed there."""
         waiting = sum(
-            self._queue.waiting_count(key)
-            for key in self._queue.batch_keys()
-            if engine_state.limits.of(key.model) > 0
+            self.queue.waiting_count(key)
+            for key in self.queue.batch_keys()
+            if engine.limits.of(key.model) > 0
         )
         failed = sum(
-            engine_state.name in names and (entry := self._queue.entry(job_id)) is not None and entry.waiting
+            engine.name in names and (entry := self.queue.entry(job_id)) is not None and entry.waiting
             for job_id, names in self._avoid.items()
         )
         return waiting > failed
 
-    def _left_to_others(
-        self, engine_state: EngineState, candidates: list[Candidate], now: float
-    ) -> list[BatchKey]:
-        """The keys that another engine has loaded and will have done by the time at which this one would,
-        having passed them over as often as it may."""
-        foreign = [c for c in candidates if c.weights != engine_state.warm and c.weights in self._with_loaded]
+    def _left_to_others(self, engine: EngineState, candidates: list[Candidate], now: float) -> list[BatchKey]:
+        """The keys to leave to another engine: it has their model loaded, and will be done with them before
+        this engine would, which first passes them over as often as it may."""
+        foreign = [c for c in candidates if c.weights != engine.warm and c.weights in self._with_loaded]
         if not foreign:
             return []
-        own = next((c.key for c in candidates if c.weights == engine_state.warm), None)
-        until = engine_state.free_in(now) or 0.0
+        own = next((c.key for c in candidates if c.weights == engine.warm), None)
+        until = engine.free_in(now) or 0.0
         if own is not None:
-            turn = self._seconds(engine_state, own, engine_state.rows(own.model), swap=False)
-            until += self._max_key_wait * (turn or 0.0)
+            turn = self._seconds(engine, own, engine.rows(own.model), swap=False)
+            until += self.max_key_wait * (turn or 0.0)
         return [
             c.key
             for c in foreign
             if any(
                 self._serves_by(
-                    other, c.key, until + (self._seconds(engine_state, c.key, 1, swap=True) or 0.0), now
+                    other, c.key, until + (self._seconds(engine, c.key, 1, swap=True) or 0.0), now
                 )
                 for other in self._with_loaded[c.weights].values()
             )
         ]
 
     def _serves_by(self, other: EngineState, key: BatchKey, until: float, now: float) -> bool:
-        """Whether ``other``, which has the model loaded, may run the first job of ``key``, and will have done
-        it in ``until`` seconds as far as anything is known."""
-        head = self._queue.head(key)
+        """Whether ``other``, which has the model loaded, may run the first job of ``key`` and will be done
+        with it in ``until`` seconds, as far as is known."""
+        head = self.queue.head(key)
         able = other.reliable and other.limits.of(key.model) > 0
         if not able or head is None or not self._may_run(head.job, other):
             return False
         free_in = other.free_in(now)
         return free_in is None or free_in + (self._seconds(other, key, 1, swap=False) or 0.0) <= until
 
-    def _note_warm(self, engine_state: EngineState) -> None:
-        """Keep note of what is loaded on living engines."""
-        before = self._warm.pop(engine_state.name, None)
-        now = engine_state.warm if engine_state.living and engine_state.name in self.engines.states else None
+    def _note_warm(self, engine: EngineState) -> None:
+        before = self._warm.pop(engine.name, None)
+        now = engine.warm if engine.living and engine.name in self.engines.states else None
         if before is not None:
             loaded = self._with_loaded[before]
-            del loaded[engine_state.name]
+            del loaded[engine.name]
             if not loaded:
                 del self._with_loaded[before]
         if now is not None:
-            self._warm[engine_state.name] = now
-            self._with_loaded.setdefault(now, {})[engine_state.name] = engine_state
+            self._warm[engine.name] = now
+            self._with_loaded.setdefault(now, {})[engine.name] = engine
 
-    def _gathering(self, engine_state: EngineState, jobs: list[Job], limit: int, now: float) -> bool:
-        """An idle engine waits a moment for a batch to fill: until nobody is ``expected`` and nobody came
-        for a while, at most ``window`` seconds from the first one's arrival."""
-        if engine_state.batches or len(jobs) >= limit or self._window <= 0:
+    def _gathering(self, engine: EngineState, jobs: list[Job], limit: int, now: float) -> bool:
+        """Whether an idle engine waits for a batch to fill: until nobody is ``expected`` and no job has come
+        for a while, at most ``window`` seconds from the first job's arrival."""
+        if engine.batches or len(jobs) >= limit or self.window <= 0:
             return False
         arrivals = [self._arrived.get(job.id, 0.0) for job in jobs]
-        until = min(arrivals) + self._window
+        until = min(arrivals) + self.window
         if not self.expected:
-            until = min(until, max(arrivals) + QUIET * self._window)
+            until = min(until, max(arrivals) + QUIET * self.window)
         left = until - now
         if left <= 0:
             return False
         self._look_again(left)
         return True
 
-    def _stands_back(self, engine_state: EngineState, jobs: list[Job], now: float) -> bool:
-        """Whether the other engines would have finished all that waits, these jobs included, before
-        this engine had finished them."""
+    def _stands_back(self, engine: EngineState, jobs: list[Job], now: float) -> bool:
+        """Whether the other engines would finish everything that waits before this engine finished
+        ``jobs``."""
         key, rows = jobs[0].key, len(jobs)
-        mine = self._seconds(engine_state, key, rows, swap=engine_state.warm != self.weights(key))
+        mine = self._seconds(engine, key, rows, swap=engine.warm != self.weights(key))
         if mine is None:
             return False
         fastest = self._fastest(key, rows, now)
         if fastest is None or mine <= SLOWER * fastest:
             return False
-        limit = engine_state.rows(key.model)
-        if len(self._queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
-            return False  # more than the others could do in that time, whoever they are
+        limit = engine.rows(key.model)
+        if len(self.queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
+            return False  # more than any other engines could do in that time
         others = [
             s
             for s in self.engines.states.values()
-            if s is not engine_state and s.reliable and s.limits.of(key.model) > 0
+            if s is not engine and s.reliable and s.limits.of(key.model) > 0
             if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
         lanes = [lane for s in near if (lane := self.lane(s, now))]
-        mine += engine_state.free_in(now) or 0.0
+        mine += engine.free_in(now) or 0.0
         if finish_by(lanes, self._work_until(key), within=SOONER * mine) is None:
             return False
         self._look_again(RECHECK)
-        self._stood_back[engine_state.name] = (mine, engine_state, jobs)
+        self._stood_back[engine.name] = (mine, engine, jobs)
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
-        """What the run takes on the fastest living engine, looked up once a second at most."""
+        """Seconds of the run on the fastest living engine, computed at most once a second."""
         known = self._fastest_known.get((key, rows))
         if known is not None and known[0] > now:
             return known[1]
         seconds = [
             time
-            for engine_state in self.engines.states.values()
-            if engine_state.living and not engine_state.sick and engine_state.limits.of(key.model) > 0
-            if (time := self._seconds(engine_state, key, rows, swap=False)) is not None
+            for engine in self.engines.states.values()
+            if engine.living and not engine.sick and engine.limits.of(key.model) > 0
+            if (time := self._seconds(engine, key, rows, swap=False)) is not None
         ]
         if len(self._fastest_known) > 1024:
             self._fastest_known.clear()
@@ -496,34 +470,33 @@ class Dispatcher:
         return fastest
 
     def _work_until(self, key: BatchKey) -> list[Work]:
-        """Everything that waits, the jobs in question last."""
+        """Everything that waits, the jobs of ``key`` last."""
         work = [
-            Work(key=other, weights=self.weights(other), count=self._queue.waiting_count(other))
-            for other in self._queue.batch_keys()
+            Work(key=other, weights=self.weights(other), count=self.queue.waiting_count(other))
+            for other in self.queue.batch_keys()
             if other != key
         ]
-        work.append(Work(key=key, weights=self.weights(key), count=self._queue.waiting_count(key)))
+        work.append(Work(key=key, weights=self.weights(key), count=self.queue.waiting_count(key)))
         return work
 
     # ── values for planners ─────────────────────────────────────────────────────────────────────
 
     def weights(self, key: BatchKey) -> str:
-        """What must be loaded for jobs of ``key``."""
-        return self._offers.by_id[key.model].weights or key.model
+        return self.offers.by_id[key.model].weights or key.model
 
-    def lane(self, engine_state: EngineState, now: float) -> Lane | None:
-        """The engine as a planner sees it, or None while it cannot be told when it is free."""
-        free_in = engine_state.free_in(now)
+    def lane(self, engine: EngineState, now: float) -> Lane | None:
+        """The engine as a planner sees it; None while it is unknown when it will be free."""
+        free_in = engine.free_in(now)
         if free_in is None:
             return None
         return Lane(
-            name=engine_state.name,
+            name=engine.name,
             free_in=free_in,
-            warm=engine_state.warm,
-            limit=engine_state.rows,
-            seconds=lambda key, rows, swap: self._seconds(engine_state, key, rows, swap=swap),
+            warm=engine.warm,
+            limit=engine.rows,
+            seconds=lambda key, rows, swap: self._seconds(engine, key, rows, swap=swap),
         )
 
-    def _seconds(self, engine_state: EngineState, key: BatchKey, rows: int, *, swap: bool) -> float | None:
-        duration = self._durations.predict(engine_state.name, key.model, rows, swap=swap)
+    def _seconds(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> float | None:
+        duration = self.durations.predict(engine.name, key.model, rows, swap=swap)
         return None if duration is None else duration.total

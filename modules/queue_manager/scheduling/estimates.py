@@ -1,24 +1,24 @@
 """How long things take, learned from what they took.
 
-A run's time has four parts that are learned apart, per engine and model: *load* (only after a change
-of model), *before* (from the start to the first step: text encoding and what else stands there),
-*step* (a sampler step, by batch size) and *after* (decoding and saving, by batch size). What was
-never seen is taken from the nearest thing that was: another batch size of the same model on the same
-engine, the same model on the other engines, any model on this engine.
+A run's time has four parts, learned separately for each engine and model: *load* (only after a change of
+model), *before* (from the start to the first step: text encoding and so on), *step* (a sampler step, by batch
+size) and *after* (decoding and saving, by batch size). What was never seen is guessed from the nearest thing
+that was: another batch size of the same model on the same engine, or the same model on the other engines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 WEIGHT = 0.25
-"""Share of the newest observation in a running mean (an exponentially weighted one)."""
+"""Share of the newest observation in an exponentially weighted mean."""
 
 BORROWED = 8
 """How many other engines are asked about a model that this one has not run."""
 
 BORROWED_FOR = 16
-"""Finished runs, of any engine, after which such a guess is made anew."""
+"""Finished runs, of any engine, after which such a guess is made again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,12 +69,10 @@ class Observation:
     total: float
 
 
+@dataclass(slots=True)
 class _Mean:
-    __slots__ = ("count", "value")
-
-    def __init__(self) -> None:
-        self.value = 0.0
-        self.count = 0
+    value: float = 0.0
+    count: int = 0
 
     def add(self, sample: float) -> None:
         self.count += 1
@@ -82,13 +80,11 @@ class _Mean:
         self.value += share * (sample - self.value)
 
 
+@dataclass(slots=True)
 class _Curve:
     """A mean for each batch size, and a straight line through them for the sizes never seen."""
 
-    __slots__ = ("means",)
-
-    def __init__(self) -> None:
-        self.means: dict[int, _Mean] = {}
+    means: dict[int, _Mean] = field(default_factory=dict)
 
     def add(self, size: int, sample: float) -> None:
         self.means.setdefault(size, _Mean()).add(sample)
@@ -110,19 +106,26 @@ class _Curve:
         return max(centre_v + slope * (size - centre_n), 0.25 * min(value for _, value in points))
 
 
+@dataclass(slots=True)
 class _Learned:
-    __slots__ = ("after", "before", "load", "step", "steps")
+    load: _Mean = field(default_factory=_Mean)
+    before: _Curve = field(default_factory=_Curve)
+    step: _Curve = field(default_factory=_Curve)
+    after: _Curve = field(default_factory=_Curve)
+    steps: int = 1
 
-    def __init__(self) -> None:
-        self.load = _Mean()
-        self.before = _Curve()
-        self.step = _Curve()
-        self.after = _Curve()
-        self.steps = 1
+    def predict(self, batch_size: int, *, swap: bool = False) -> Duration:
+        return Duration(
+            load=self.load.value if swap else 0.0,
+            before=self.before.at(batch_size) or 0.0,
+            step=self.step.at(batch_size) or 0.0,
+            after=self.after.at(batch_size) or 0.0,
+            steps=self.steps,
+        )
 
 
 class DurationBook:
-    """Everything learned so far. Fed by workers, read by whoever must guess."""
+    """Everything learned so far."""
 
     def __init__(self) -> None:
         self._learned: dict[tuple[str, str], _Learned] = {}
@@ -132,7 +135,6 @@ class DurationBook:
         self.version = 0
 
     def learn(self, seen: Observation) -> None:
-        """Take one finished run into account."""
         self.version += 1
         book = self._learned.get((seen.engine, seen.model))
         if book is None:
@@ -142,34 +144,27 @@ class DurationBook:
         book.steps = max(seen.steps, 1)
         size = seen.batch_size
         if seen.first_step is None or seen.last_step is None or seen.steps < 2:
-            self._learn_whole(book, seen)
+            load = book.load.value if seen.swapped else 0.0
+            book.step.add(size, max(seen.total - load, 0.0) / book.steps)
+            book.after.add(size, 0.0)
+            book.before.add(size, 0.0)
             return
         pace = (seen.last_step - seen.first_step) / (seen.steps - 1)
         before = max(seen.first_step - pace, 0.0)
         book.step.add(size, pace)
         book.after.add(size, max(seen.total - seen.last_step, 0.0))
-        self._learn_start(book, seen, before)
-
-    def _learn_whole(self, book: _Learned, seen: Observation) -> None:
-        load = book.load.value if seen.swapped else 0.0
-        book.step.add(size := seen.batch_size, max(seen.total - load, 0.0) / book.steps)
-        book.after.add(size, 0.0)
-        book.before.add(size, 0.0)
-
-    def _learn_start(self, book: _Learned, seen: Observation, before: float) -> None:
-        usual = book.before.at(seen.batch_size)
-        if not seen.swapped:
-            book.before.add(seen.batch_size, before)
-        else:
+        if seen.swapped:
             # The first run of a model loads and encodes in one stretch; what encoding alone takes
             # shows in the next one.
-            book.load.add(max(before - (usual or 0.0), 0.0))
+            book.load.add(max(before - (book.before.at(size) or 0.0), 0.0))
+        else:
+            book.before.add(size, before)
 
     def predict(self, engine: str, model: str, batch_size: int, *, swap: bool = False) -> Duration | None:
-        """The expected parts of a run, or None while nothing at all is known of the model."""
+        """The expected parts of a run, or None while nothing is known of the model."""
         book = self._learned.get((engine, model))
         if book is not None:
-            return _duration(book, batch_size, swap=swap)
+            return book.predict(batch_size, swap=swap)
         borrowed = self._borrowed.get(guess := (engine, model, batch_size, swap))
         if borrowed is None or self.version >= borrowed[0] + BORROWED_FOR:
             borrowed = (self.version, self._borrow(engine, model, batch_size, swap=swap))
@@ -177,37 +172,32 @@ class DurationBook:
         return borrowed[1]
 
     def alone(self, model: str) -> float | None:
-        """Seconds for one picture by itself, the model being loaded: the mean of (at most `BORROWED`) engines
+        """Seconds for one picture by itself with the model loaded: the mean of at most `BORROWED` engines
         that have run it; None while none has."""
         engines = self._engines.get(model, ())[:BORROWED]
-        runs = [_duration(self._learned[engine, model], 1, swap=False).warm for engine in engines]
+        runs = [self._learned[engine, model].predict(1).warm for engine in engines]
         return sum(runs) / len(runs) if runs else None
 
     def _borrow(self, engine: str, model: str, batch_size: int, *, swap: bool) -> Duration | None:
         """A guess for a model this engine has not run: the other engines' mean, scaled by how this
         engine compares with them on the models that both have run."""
         others = [other for other in self._engines.get(model, ())[: BORROWED + 1] if other != engine]
-        found = [self._scaled(engine, other, model, batch_size, swap=swap) for other in others]
-        if not found:
+        if not others:
             return None
-        count = len(found)
-        return Duration(
-            load=sum(d.load for d in found) / count,
-            before=sum(d.before for d in found) / count,
-            step=sum(d.step for d in found) / count,
-            after=sum(d.after for d in found) / count,
-            steps=found[0].steps,
-        )
+        runs = [
+            (self._learned[other, model].predict(batch_size, swap=swap), self._speed_ratio(engine, other))
+            for other in others
+        ]
 
-    def _scaled(self, engine: str, other: str, model: str, batch_size: int, *, swap: bool) -> Duration:
-        ratio = self._speed_ratio(engine, other)
-        theirs = _duration(self._learned[other, model], batch_size, swap=swap)
+        def mean(part: Callable[[Duration], float]) -> float:
+            return sum(part(run) * ratio for run, ratio in runs) / len(runs)
+
         return Duration(
-            load=theirs.load * ratio,
-            before=theirs.before * ratio,
-            step=theirs.step * ratio,
-            after=theirs.after * ratio,
-            steps=theirs.steps,
+            load=mean(lambda run: run.load),
+            before=mean(lambda run: run.before),
+            step=mean(lambda run: run.step),
+            after=mean(lambda run: run.after),
+            steps=runs[0][0].steps,
         )
 
     def _speed_ratio(self, engine: str, other: str) -> float:
@@ -215,18 +205,8 @@ class DurationBook:
         ratios = []
         for model in self._models.get(engine, ()):
             if (other, model) in self._learned:
-                mine = _duration(self._learned[engine, model], 1, swap=False).warm
-                theirs = _duration(self._learned[other, model], 1, swap=False).warm
+                mine = self._learned[engine, model].predict(1).warm
+                theirs = self._learned[other, model].predict(1).warm
                 if theirs > 0:
                     ratios.append(mine / theirs)
         return sum(ratios) / len(ratios) if ratios else 1.0
-
-
-def _duration(book: _Learned, batch_size: int, *, swap: bool) -> Duration:
-    return Duration(
-        load=book.load.value if swap else 0.0,
-        before=book.before.at(batch_size) or 0.0,
-        step=book.step.at(batch_size) or 0.0,
-        after=book.after.at(batch_size) or 0.0,
-        steps=book.steps,
-    )

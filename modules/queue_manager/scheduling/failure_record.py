@@ -1,8 +1,8 @@
 """Tells a sick server from guilty jobs by the runs that failed on it in a row.
 
-Each failed run has somebody to blame: one of its jobs, or the server. The record counts how many different
-people would have to be guilty if the server were sound: runs that share nobody each need a culprit of their
-own. When that becomes implausible, the server is held to be sick.
+One of its jobs or the server is to blame for each failed run. The record counts how many different people
+would have to be guilty if the server were not: runs that share nobody each need another culprit. When that
+becomes implausible, the server counts as sick.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from modules.queue_manager.jobs import Job, JobId
 
 SICK_AFTER = 3
-"""So many different people at fault in a row are not believed: the server is."""
+"""If this many different people would have to be guilty in a row, the server is to blame."""
 
 _REMEMBERED = 64
-"""Failed runs that are looked at; more change nothing."""
+"""Failed runs that are remembered; more would change nothing."""
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
@@ -28,7 +28,7 @@ class _FailedRun:
 
 
 class FailureRecord:
-    """The failed runs of one server since the last one that came through."""
+    """The failed runs of one server since the last one that succeeded."""
 
     def __init__(self) -> None:
         self._failed: deque[_FailedRun] = deque(maxlen=_REMEMBERED)
@@ -38,7 +38,7 @@ class FailureRecord:
         self.succeeded_at = float("-inf")
 
     def failed(self, jobs: Sequence[Job], reason: str, now: float) -> None:
-        """A run of ``jobs`` failed in a way that may be the fault of one of them."""
+        """A run of ``jobs`` failed, and one of them may be to blame."""
         if not self.runs:
             self.since = now
         self.runs, self.reason = self.runs + 1, reason
@@ -47,7 +47,7 @@ class FailureRecord:
         self._failed.append(_FailedRun(model=model, jobs=frozenset(suspects), suspects=suspects))
 
     def succeeded(self, now: float) -> None:
-        """A run came through: what failed before was not the server's fault."""
+        """A run succeeded: the server was not to blame for the failures before."""
         self._failed.clear()
         self.runs, self.reason, self.succeeded_at = 0, "", now
 
@@ -58,7 +58,7 @@ class FailureRecord:
         self._failed = deque(kept, maxlen=_REMEMBERED)
 
     def innocent(self, job_id: JobId) -> None:
-        """The job came through on another server: it explains nothing."""
+        """The job succeeded on another server: it explains nothing."""
         for run in self._failed:
             run.suspects.pop(job_id, None)
 
@@ -67,11 +67,11 @@ class FailureRecord:
         return any(job_id not in run.jobs for run in self._failed)
 
     def culprits(self, models: Collection[str]) -> int:
-        """How many people would have to be guilty if the server were sound; a run that nobody is left to be
-        blamed for counts as one. Only runs of ``models`` count: those that are known to work somewhere.
+        """How many people would have to be guilty if the server were not. A run without suspects counts as
+        one; only runs of ``models`` count, those known to work somewhere.
 
-        Disjoint sets of owners are counted, smallest first: a lower bound of the smallest set of people
-        that hits every run.
+        Counts disjoint sets of owners, smallest first: a lower bound of the smallest set of people that hits
+        every run.
         """
         seen: set[int] = set()
         count = 0
@@ -83,27 +83,26 @@ class FailureRecord:
         return count
 
     def sentence(self) -> str:
-        """What the operator is told."""
         many = f"{self.runs} runs failed in a row" if self.runs > 1 else "the last run failed"
         return f"{many}: {self.reason}"
 
 
 class FusionDoubts:
-    """Notices that a model works alone and not in a batch: twice, with different jobs, on one server."""
+    """Counts the batches of one server that failed although each of their jobs works alone."""
 
     def __init__(self) -> None:
         self._open: list[tuple[str, set[JobId]]] = []
         self._proofs: dict[str, int] = {}
 
     def failed(self, model: str, jobs: Collection[JobId]) -> None:
-        """A run failed for its content. Alone, a job is to blame itself, and explains its batches."""
+        """A run failed for its content. A job that fails alone is to blame, and explains its batches."""
         if len(jobs) > 1:
             self._open = [*self._open[-_REMEMBERED:], (model, set(jobs))]
         else:
             self._open = [(name, left) for name, left in self._open if not left & set(jobs)]
 
     def succeeded(self, model: str, jobs: Collection[JobId]) -> int:
-        """A run came through. Returns how many failed batches of ``model`` only worked job by job so far."""
+        """A run succeeded. Returns how many failed batches of ``model`` have worked job by job so far."""
         if len(jobs) > 1:
             self._open = [(name, left) for name, left in self._open if not left & set(jobs)]
             return 0
@@ -112,7 +111,7 @@ class FusionDoubts:
             if left & set(jobs):
                 left -= set(jobs)
                 if not left and not proved:
-                    # The halves of one batch are proofs of their own; the batch around them is not.
+                    # Each half of a batch is a proof; the batch that contained both is not another one.
                     self._proofs[name] = self._proofs.get(name, 0) + 1
                     proved |= set(jobs)
         self._open = [(name, left) for name, left in self._open if left]

@@ -1,20 +1,19 @@
-"""Who goes next: round robin by person, counting the jobs that servers have.
+"""Who goes next: round robin by person; jobs that servers have count.
 
 The fair order of waiting jobs is (tier, turn, tag, sequence):
 
-- *tier*: priority; for the first of a person's turns lifted by one for every ``lift_after`` seconds since
-  acceptance, so that nobody starves. Later turns are not lifted before they have become the first:
-  somebody with many jobs that have waited long goes before no newcomer with more than one of them;
-- *turn*: how many of the same person's jobs that wait or that a server has were accepted before it
-  (one whose picture is made and on its way counts no longer: a slow delivery costs no turn).
-  A1,A2,B1,C1,C2,A3 is therefore served A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and
-  somebody with no job at a server is served before anybody's second;
-- *tag*: the start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing",
-  SIGCOMM 1996) with every job of weight one, so that of two people with equal turns the one who was
-  served less goes first;
+- *tier*: priority. A person's first turn is lifted by one tier for every ``lift_after`` seconds since
+  acceptance, so that nobody starves. Later turns are not lifted before they become the first: of many jobs
+  that have waited long, only one goes before a newcomer's;
+- *turn*: how many jobs of the same person that wait or that a server has were accepted before it. A job whose
+  picture is on its way no longer counts: a slow delivery costs no turn. A1,A2,B1,C1,C2,A3 is therefore served
+  A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and somebody with no job at a server is served
+  before anybody's second job;
+- *tag*: the start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM
+  1996) with every job of weight one: of two people with equal turns, the one who was served less goes first;
 - *sequence*: acceptance.
 
-A job's place in this order only ever moves forward, except when somebody new comes before it.
+A job only moves forward in this order, except when somebody new comes before it.
 """
 
 from __future__ import annotations
@@ -22,61 +21,87 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import islice
 
-from modules.queue_manager.job_state import JobState
-from modules.queue_manager.jobs import BatchKey, Job, JobId
+from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
 
 
+@dataclass(eq=False, slots=True)
 class QueueEntry:
-    """One active job's standing. ``in_flight`` is the batch in which a server has it, None while it waits;
-    ``failed_on`` names the servers on which it failed alone, once for each time."""
+    """Where an active job stands. ``in_flight`` is the batch in which a server has it, None while it waits;
+    ``failed_on`` names the servers on which it failed alone, once for each failure."""
 
-    __slots__ = (
-        "__weakref__", "failed_on", "in_flight", "job", "lift_at", "sequence", "state", "tag", "tier", "turn",
-    )  # fmt: skip
-
-    def __init__(self, job: Job, *, sequence: int, tag: float, turn: int) -> None:
-        self.job = job
-        self.sequence = sequence
-        self.tag = tag
-        self.turn = turn
-        self.tier = job.request.tier
-        self.lift_at = 0.0
-        self.state: JobState = "taken"
-        self.in_flight: InFlightBatch | None = None
-        self.failed_on: tuple[str, ...] = ()
+    job: Job
+    tag: float
+    tier: int
+    turn: int = 0
+    lift_at: float = 0.0
+    state: JobState = "taken"
+    in_flight: InFlightBatch | None = None
+    failed_on: tuple[str, ...] = ()
 
     @property
     def waiting(self) -> bool:
-        """Whether it is in the queue, and no server has it."""
         return self.state == "waiting"
 
     @property
-    def level(self) -> tuple[int, int]:
-        """What goes before tag and sequence."""
-        return (-(self.job.request.tier if self.turn else self.tier), self.turn)
-
-    @property
     def order(self) -> Order:
-        """Where it stands among all."""
-        return (*self.level, self.tag, self.sequence)
+        tier = self.job.request.tier if self.turn else self.tier
+        return (-tier, self.turn, self.tag, self.job.number)
 
 
+@dataclass(eq=False, slots=True)
 class _Person:
-    __slots__ = ("entries", "finish_tag")
+    finish_tag: float
+    entries: list[QueueEntry] = field(default_factory=list)
 
-    def __init__(self, finish_tag: float) -> None:
-        self.entries: list[QueueEntry] = []
-        self.finish_tag = finish_tag
+
+class _Line:
+    """Orders, sorted: a list for each (−tier, turn), since one list of many thousands is slow to change."""
+
+    def __init__(self) -> None:
+        self._levels: dict[tuple[int, int], list[Order]] = {}
+        self._sorted_levels: list[tuple[int, int]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Order]:
+        for level in self._sorted_levels:
+            yield from self._levels[level]
+
+    def add(self, order: Order) -> None:
+        level = order[:2]
+        if level not in self._levels:
+            self._levels[level] = []
+            insort(self._sorted_levels, level)
+        insort(self._levels[level], order)
+        self._count += 1
+
+    def remove(self, order: Order) -> None:
+        level = order[:2]
+        orders = self._levels[level]
+        del orders[bisect_left(orders, order)]
+        if not orders:
+            del self._levels[level]
+            self._sorted_levels.remove(level)
+        self._count -= 1
+
+    def before(self, order: Order) -> int:
+        level = order[:2]
+        earlier = self._sorted_levels[: bisect_left(self._sorted_levels, level)]
+        return sum(len(self._levels[other]) for other in earlier) + bisect_left(self._levels[level], order)
 
 
 class FairQueue:
-    """Every active job, and the order of those that wait. No I/O, no clock of its own."""
+    """Every active job, and the order of those that wait."""
 
     def __init__(self, *, lift_after: float = 120.0, top_tier: int = 0) -> None:
         self._lift_after = lift_after
@@ -86,28 +111,18 @@ class FairQueue:
         self._people: dict[int, _Person] = {}
         self._finish_tags: dict[int, float] = {}
         self._virtual_time = 0.0
-        self._levels: dict[tuple[int, int], list[tuple[float, int]]] = {}
-        self._level_order: list[tuple[int, int]] = []
-        self._by_key: dict[BatchKey, list[tuple[Order, JobId]]] = {}
-        self._key_counts: dict[BatchKey, int] = {}
+        self._line = _Line()
+        self._by_key: dict[BatchKey, _Line] = {}
         self._lifts: list[tuple[float, JobId]] = []
         self._counts: Counter[JobState] = Counter()
         self.version = 0
-
-    # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
     def __len__(self) -> int:
         """Jobs that wait."""
         return self._counts["waiting"]
 
     def count(self, state: JobState) -> int:
-        """Active jobs in this state."""
         return self._counts[state]
-
-    @property
-    def active(self) -> int:
-        """Jobs that have not ended."""
-        return len(self._entries)
 
     @property
     def people(self) -> int:
@@ -115,7 +130,6 @@ class FairQueue:
         return len(self._people)
 
     def entry(self, job_id: JobId) -> QueueEntry | None:
-        """The standing of an active job."""
         return self._entries.get(job_id)
 
     def entries(self) -> Iterator[QueueEntry]:
@@ -128,58 +142,30 @@ class FairQueue:
         return tuple(person.entries) if person else ()
 
     def active_count(self, user_id: int) -> int:
-        """How many active jobs a person has."""
-        person = self._people.get(user_id)
-        return len(person.entries) if person else 0
+        return len(self.of_user(user_id))
 
     def batch_keys(self) -> tuple[BatchKey, ...]:
-        """The batch keys of waiting jobs."""
-        return tuple(self._key_counts)
+        return tuple(self._by_key)
 
     def waiting_count(self, key: BatchKey) -> int:
-        """How many jobs of ``key`` wait."""
-        return self._key_counts.get(key, 0)
+        return len(self._by_key.get(key, ()))
 
     def ahead(self, job_id: JobId) -> int:
-        """How many waiting jobs go before this waiting one in the fair order."""
-        entry = self._entries[job_id]
-        level = entry.level
-        before = bisect_left(self._level_order, level)
-        count = sum(len(self._levels[other]) for other in self._level_order[:before])
-        return count + bisect_left(self._levels[level], (entry.tag, entry.sequence))
+        """How many waiting jobs go before this waiting one."""
+        return self._line.before(self._entries[job_id].order)
 
     def head(self, key: BatchKey) -> QueueEntry | None:
-        """The first waiting job of ``key``."""
-        heap = self._by_key.get(key)
-        while heap:
-            order, job_id = heap[0]
-            entry = self._entries.get(job_id)
-            if entry is not None and entry.waiting and entry.order == order:
-                return entry
-            heappop(heap)
-        return None
+        order = next(iter(self._by_key.get(key, ())), None)
+        return None if order is None else self._by_sequence[order[-1]]
 
     def first(self, key: BatchKey, count: int, *, accept: Callable[[Job], bool] | None = None) -> list[Job]:
-        """Up to ``count`` waiting jobs of ``key``, in fair order, that ``accept`` lets through."""
-        found: list[Job] = []
-        passed: dict[JobId, Order] = {}  # a job put back to its old place may stand in the heap twice
-        heap = self._by_key.get(key, [])
-        while len(found) < count and (entry := self.head(key)):
-            order, job_id = heappop(heap)
-            if job_id not in passed and (accept is None or accept(entry.job)):
-                found.append(entry.job)
-            passed[job_id] = order
-        for job_id, order in passed.items():
-            heappush(heap, (order, job_id))
-        return found
+        """Up to ``count`` waiting jobs of ``key`` that ``accept`` lets through, in fair order."""
+        jobs = (self._by_sequence[order[-1]].job for order in self._by_key.get(key, ()))
+        return list(islice((job for job in jobs if accept is None or accept(job)), count))
 
     def in_order(self) -> Iterator[Job]:
         """Every waiting job, in fair order; the queue must not change meanwhile."""
-        for level in self._level_order:
-            for _, sequence in self._levels[level]:
-                yield self._by_sequence[sequence].job
-
-    # ── changing ────────────────────────────────────────────────────────────────────────────────
+        return (self._by_sequence[order[-1]].job for order in self._line)
 
     def add(self, job: Job, *, now: float) -> None:
         """A newly accepted job waits. ``job.number`` is its sequence."""
@@ -189,13 +175,11 @@ class FairQueue:
             person = self._people[user_id] = _Person(self._finish_tags.pop(user_id, 0.0))
         tag = max(self._virtual_time, person.finish_tag)
         person.finish_tag = tag + 1.0
-        entry = QueueEntry(job, sequence=job.number, tag=tag, turn=0)
-        person.entries.append(entry)
-        if len(person.entries) > 1 and person.entries[-2].sequence > entry.sequence:
-            person.entries.sort(key=lambda other: other.sequence)
+        entry = QueueEntry(job, tag=tag, tier=job.request.tier)
+        insort(person.entries, entry, key=lambda other: other.job.number)
         self._renumber(person)
         self._entries[job.id] = entry
-        self._by_sequence[entry.sequence] = entry
+        self._by_sequence[job.number] = entry
         self._counts[entry.state] += 1
         if entry.tier < self._top_tier:
             entry.lift_at = now + self._lift_after
@@ -203,15 +187,15 @@ class FairQueue:
         self._insert(entry)
 
     def dispatch(self, job_id: JobId, in_flight: InFlightBatch | None = None) -> None:
-        """A waiting job goes to a server, in a batch; it keeps its turn until it ends."""
+        """A waiting job goes to a server in a batch; it keeps its turn until it ends."""
         entry = self._entries[job_id]
         self._virtual_time = max(self._virtual_time, entry.tag)
         self._withdraw(entry)
         entry.in_flight = in_flight
 
     def mark(self, job_id: JobId, state: JobState) -> None:
-        """How a job stands that does not wait. With one that is arriving no server is busy any more: the
-        person's later ones move up by a turn."""
+        """Set the state of a job that does not wait. When one is arriving, no server is busy with it any
+        more, so the person's later jobs move up by a turn."""
         entry = self._entries[job_id]
         moves = "arriving" in (entry.state, state)
         self._set(entry, state)
@@ -219,7 +203,7 @@ class FairQueue:
             self._renumber(self._people[entry.job.request.user_id])
 
     def put_back(self, job: Job) -> None:
-        """A job that a server had waits again, in its old place. ``job`` replaces what was known of it."""
+        """A job that a server had waits again, in its old place. ``job`` replaces the old value."""
         entry = self._entries[job.id]
         entry.job, entry.in_flight = job, None
         if entry.state == "arriving":
@@ -228,9 +212,9 @@ class FairQueue:
             self._insert(entry)
 
     def end(self, job_id: JobId) -> None:
-        """The job is over: the person's later ones move up by a turn."""
+        """The person's later jobs move up by a turn."""
         entry = self._entries.pop(job_id)
-        del self._by_sequence[entry.sequence]
+        del self._by_sequence[entry.job.number]
         if entry.waiting:
             self._withdraw(entry)
         self._counts[entry.state] -= 1
@@ -243,23 +227,16 @@ class FairQueue:
             self._remember(user_id, person.finish_tag)
 
     def lift(self, now: float) -> None:
-        """Raise by one tier each job whose time for it has come."""
+        """Raise each job by one tier if it has waited long enough."""
         while self._lifts and self._lifts[0][0] <= now:
             due, job_id = heappop(self._lifts)
             entry = self._entries.get(job_id)
             if entry is None or entry.lift_at != due or entry.tier >= self._top_tier:
                 continue
-            waiting = entry.waiting
-            if waiting:
-                self._withdraw(entry)
-            entry.tier += 1
-            if waiting:
-                self._insert(entry)
+            self._move(entry, tier=entry.tier + 1, turn=entry.turn)
             if entry.tier < self._top_tier:
                 entry.lift_at = due + self._lift_after
                 heappush(self._lifts, (entry.lift_at, job_id))
-
-    # ── inside ──────────────────────────────────────────────────────────────────────────────────
 
     def _renumber(self, person: _Person) -> None:
         turn = 0
@@ -267,43 +244,29 @@ class FairQueue:
             if entry.state == "arriving":
                 continue
             if entry.turn != turn:
-                self._move(entry, turn)
+                self._move(entry, tier=entry.tier, turn=turn)
             turn += 1
 
-    def _move(self, entry: QueueEntry, turn: int) -> None:
+    def _move(self, entry: QueueEntry, *, tier: int, turn: int) -> None:
         waiting = entry.waiting
         if waiting:
             self._withdraw(entry)
-        entry.turn = turn
+        entry.tier, entry.turn = tier, turn
         if waiting:
             self._insert(entry)
 
     def _insert(self, entry: QueueEntry) -> None:
-        level = entry.level
-        if level not in self._levels:
-            self._levels[level] = []
-            insort(self._level_order, level)
-        insort(self._levels[level], (entry.tag, entry.sequence))
-        key = entry.job.key
-        self._key_counts[key] = self._key_counts.get(key, 0) + 1
-        heappush(self._by_key.setdefault(key, []), (entry.order, entry.job.id))
+        self._line.add(entry.order)
+        self._by_key.setdefault(entry.job.key, _Line()).add(entry.order)
         self._set(entry, "waiting")
         self.version += 1
 
     def _withdraw(self, entry: QueueEntry) -> None:
-        level = entry.level
-        waiting = self._levels[level]
-        del waiting[bisect_left(waiting, (entry.tag, entry.sequence))]
-        if not waiting:
-            del self._levels[level]
-            self._level_order.remove(level)
-        key = entry.job.key
-        left = self._key_counts[key] - 1
-        if left:
-            self._key_counts[key] = left
-            self._sweep(key, left)
-        else:
-            del self._key_counts[key], self._by_key[key]
+        key, order = entry.job.key, entry.order
+        self._line.remove(order)
+        self._by_key[key].remove(order)
+        if not self._by_key[key]:
+            del self._by_key[key]
         self._set(entry, "taken")
         self.version += 1
 
@@ -312,19 +275,8 @@ class FairQueue:
         self._counts[state] += 1
         entry.state = state
 
-    def _sweep(self, key: BatchKey, left: int) -> None:
-        """Outdated items stay in the heap until they surface; rebuild it when they are the most."""
-        heap = self._by_key[key]
-        if len(heap) > 64 and len(heap) > 4 * left:
-            heap[:] = [item for item in heap if self._holds(item)]
-            heapify(heap)
-
-    def _holds(self, item: tuple[Order, JobId]) -> bool:
-        entry = self._entries.get(item[1])
-        return entry is not None and entry.waiting and entry.order == item[0]
-
     def _remember(self, user_id: int, finish_tag: float) -> None:
-        """Keep what a person was served while it still tells, and forget it when everybody has caught up."""
+        """Keep a person's tag as long as it makes a difference."""
         if finish_tag > self._virtual_time:
             self._finish_tags[user_id] = finish_tag
         if len(self._finish_tags) > 1024 + 2 * len(self._people):

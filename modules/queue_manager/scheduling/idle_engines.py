@@ -1,13 +1,12 @@
 """Engines that wait for a batch, sorted so that the best one for the next job is found at once.
 
-Engines of one *sort* (idle or not, the same model loaded, the same limits) are alike to the
-dispatcher but for their speed: where one of them finds nothing to do, none of them does.
+Engines of one *sort* (idle or not, the same model loaded, the same limits) differ for the dispatcher only in
+their speed: where one of them finds nothing to do, none of them does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
+from bisect import bisect_left, insort
 from typing import NamedTuple
 
 from modules.queue_manager.scheduling.in_flight import EngineState
@@ -26,65 +25,43 @@ class IdleEngines:
     """The waiting engines by sort, the faster ones first within each."""
 
     def __init__(self) -> None:
-        self._members: dict[Sort, dict[str, EngineState]] = {}
-        self._heaps: dict[Sort, list[tuple[float, str]]] = {}
-        self._sorts: dict[str, Sort] = {}
+        self._by_sort: dict[Sort, list[tuple[float, str, EngineState]]] = {}
+        self._places: dict[str, tuple[Sort, float]] = {}  # name → its sort, and its pace when it was added
 
     def __bool__(self) -> bool:
-        return bool(self._sorts)
+        return bool(self._places)
 
-    def add(self, engine_state: EngineState) -> None:
-        """The engine waits. If it was there already, what makes its sort may have changed."""
-        sort = Sort(
-            bool(engine_state.batches), engine_state.sick, engine_state.warm, engine_state.limits.signature
-        )
-        if self._sorts.get(engine_state.name) == sort:
+    def add(self, engine: EngineState) -> None:
+        """The engine waits. If it was there already, its sort may have changed."""
+        sort = Sort(bool(engine.batches), engine.sick, engine.warm, engine.limits.signature)
+        if engine.name in self._places and self._places[engine.name][0] == sort:
             return
-        self.remove(engine_state)
-        self._sorts[engine_state.name] = sort
-        self._members.setdefault(sort, {})[engine_state.name] = engine_state
-        heap = self._heaps.setdefault(sort, [])
-        heappush(heap, (engine_state.pace, engine_state.name))
-        if len(heap) > 64 + 2 * len(self._members[sort]):
-            # Items of engines that left stay until they surface: now they are the most.
-            heap[:] = [(member.pace, member.name) for member in self._members[sort].values()]
-            heapify(heap)
+        self.remove(engine)
+        self._places[engine.name] = sort, engine.pace
+        insort(self._by_sort.setdefault(sort, []), (engine.pace, engine.name, engine))
 
-    def remove(self, engine_state: EngineState) -> None:
-        """The engine waits no longer."""
-        sort = self._sorts.pop(engine_state.name, None)
-        if sort is None:
+    def remove(self, engine: EngineState) -> None:
+        if engine.name not in self._places:
             return
-        members = self._members[sort]
-        del members[engine_state.name]
-        if not members:
-            del self._members[sort], self._heaps[sort]
+        sort, pace = self._places.pop(engine.name)
+        engines = self._by_sort[sort]
+        del engines[bisect_left(engines, (pace, engine.name))]
+        if not engines:
+            del self._by_sort[sort]
 
     def sorts(self, head_weights: str | None) -> list[Sort]:
         """Every sort, the best first for a job that needs ``head_weights``: sound engines, idle ones, then
         those that need not load."""
-        return sorted(self._members, key=lambda sort: (sort.sick, sort.busy, sort.warm != head_weights))
+        return sorted(self._by_sort, key=lambda sort: (sort.sick, sort.busy, sort.warm != head_weights))
 
-    def of(self, sort: Sort, most: int) -> Iterator[EngineState]:
-        """Up to ``most`` engines of a sort, the fastest first. The pool may change between them."""
-        heap, members = self._heaps.get(sort, []), self._members.get(sort, {})
-        passed: list[tuple[float, str]] = []
-        try:
-            while heap and len(passed) < most:
-                item = heappop(heap)
-                engine_state = members.get(item[1])
-                if engine_state is not None and item not in passed:
-                    passed.append(item)
-                    yield engine_state
-        finally:
-            for item in passed:
-                if item[1] in members:
-                    heappush(heap, item)
+    def of(self, sort: Sort, most: int) -> list[EngineState]:
+        """Up to ``most`` engines of a sort, the fastest first."""
+        return [engine for _, _, engine in self._by_sort.get(sort, ())[:most]]
 
     def idle(self, model: str) -> int:
-        """How many sound ones of them have nothing to do at all, and can run ``model``."""
+        """How many sound engines have nothing to do at all, and can run ``model``."""
         return sum(
-            len(members)
-            for sort, members in self._members.items()
+            len(engines)
+            for sort, engines in self._by_sort.items()
             if not (sort.busy or sort.sick) and any(name == model and rows > 0 for name, rows in sort.limits)
         )

@@ -1,7 +1,7 @@
 """What servers have: an `InFlightBatch` for each batch, an `EngineState` for each server.
 
-An `InFlightBatch` is owned by the worker that follows it, and read by the dispatcher. Times are of the
-injected clock.
+The worker that follows a batch writes its `InFlightBatch`; the dispatcher reads it. Times are of the injected
+clock.
 """
 
 from __future__ import annotations
@@ -9,28 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from modules.queue_manager.jobs import Batch, Job, JobId
+from modules.queue_manager.ports import Run
 from modules.queue_manager.scheduling.batch_limits import BatchLimits
 from modules.queue_manager.scheduling.estimates import Duration, Observation
 from modules.queue_manager.scheduling.failure_record import FailureRecord, FusionDoubts
 from modules.queue_manager.status import EngineAvailability
-
-if TYPE_CHECKING:
-    from modules.queue_manager.ports import Run
 
 
 @dataclass(kw_only=True, eq=False, slots=True)
 class InFlightBatch:
     """One batch on one engine, from the moment it was taken until its pictures are on their way.
 
-    ``expected`` is what was predicted when it was taken; ``resumed`` marks a batch of a former process,
-    whose beginning nobody here has seen.
+    ``expected`` was predicted when it was taken; ``resumed``: a former process started it, so its start is
+    not known.
     """
 
     batch: Batch
-    engine_state: EngineState
+    engine: EngineState
     weights: str
     swapped: bool
     expected: Duration | None
@@ -50,13 +47,11 @@ class InFlightBatch:
     unwanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, now: float, unix: float) -> None:
-        """The engine began it."""
         if self.started_at is None:
             self.started_at, self.started_unix = now, unix
         self.hear(now)
 
     def advance(self, step: int, steps: int, now: float) -> None:
-        """``step`` of ``steps`` are done."""
         if step > self.step or steps != self.steps:
             self.first_step_at = now if self.first_step_at is None and step > 0 else self.first_step_at
             self.last_step_at = now if step > 0 else self.last_step_at
@@ -69,14 +64,12 @@ class InFlightBatch:
         self.moved.set()
 
     def remaining(self, now: float) -> float | None:
-        """Seconds until the engine is free of it; None while nothing is known."""
+        """Seconds until the engine is done with it; None while that is not known."""
         if self.ended_at is not None:
             return 0.0
-        expected = self.expected
+        expected = self.expected or self._from_own_pace()
         if expected is None:
-            expected = self._from_own_pace()
-            if expected is None:
-                return None
+            return None
         if self.started_at is None:
             return expected.total
         since_step = now - self.last_step_at if self.last_step_at is not None else 0.0
@@ -85,10 +78,10 @@ class InFlightBatch:
         )
 
     def ends_in(self, now: float) -> float | None:
-        """Seconds until its engine is through with it, and with what it has before; None while that is not
+        """Seconds until its engine is done with it and with what comes before; None while that is not
         known."""
         total = 0.0
-        for other in self.engine_state.batches:
+        for other in self.engine.batches:
             remaining = other.remaining(now)
             if remaining is None:
                 return None
@@ -103,7 +96,7 @@ class InFlightBatch:
         return (self.last_step_at - self.first_step_at) / max(self.step - 1, 1)
 
     def _from_own_pace(self) -> Duration | None:
-        """A model never run before: its own first steps tell how long the others take."""
+        """For a model that never ran before: its first steps show how long the others take."""
         if self.started_at is None or self.step < 2 or self.first_step_at is None:
             return None
         assert self.last_step_at is not None
@@ -111,14 +104,14 @@ class InFlightBatch:
         return Duration(load=0.0, before=0.0, step=pace, after=pace, steps=self.steps)
 
     def observed(self) -> Observation | None:
-        """What it took, once it has ended well."""
+        """What it took, once it has succeeded."""
         if self.resumed or self.started_at is None or self.ended_at is None:
             return None
         done = self.steps > 0 and self.step >= self.steps
         first = self.first_step_at if done else None
         last = self.last_step_at if done else None
         return Observation(
-            engine=self.engine_state.name,
+            engine=self.engine.name,
             model=self.batch.key.model,
             batch_size=len(self.batch.jobs),
             swapped=self.swapped,
@@ -141,13 +134,13 @@ class InFlightBatch:
 
 @dataclass(kw_only=True, eq=False, slots=True)
 class EngineState:
-    """One engine. What it is and has shown is written by the `EngineRegistry` alone, what it is given
-    (``warm``, ``batches``, ``next_batch``) by the `Dispatcher` alone.
+    """One engine. Only the `Dispatcher` writes what it is given (``warm``, ``batches``, ``next_batch``), only
+    the `EngineRegistry` the rest.
 
-    ``warm`` are the weights it has loaded, or will have once its batches are through; ``batches`` are at most
-    two: one runs, the other is queued at the server. ``doubted`` while it is asked whether it is still there;
-    ``sick`` from the verdict on its ``record`` until a run comes through: while it lives nevertheless, it may
-    run one job at a time, to show that it is well again. ``stir`` wakes its worker.
+    ``warm`` are the weights it has loaded, or will have after its batches; ``batches`` are at most two: one
+    runs, the other is queued at the server. It is ``doubted`` while it is asked whether it is still there,
+    and ``sick`` from the verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time,
+    to show that it works again. ``stir`` wakes its worker.
     """
 
     name: str
@@ -170,7 +163,7 @@ class EngineState:
 
     @property
     def pace(self) -> float:
-        """Seconds of work for a picture, so far."""
+        """Mean seconds of work for a picture."""
         return self.busy_seconds / self.pictures if self.pictures else 0.0
 
     @property
@@ -180,7 +173,7 @@ class EngineState:
 
     @property
     def reliable(self) -> bool:
-        """Whether it can be counted on for what others do not take."""
+        """Whether it can be relied on to take what others leave."""
         return self.living and not self.doubted and not self.sick
 
     def rows(self, model: str) -> int:
@@ -189,7 +182,7 @@ class EngineState:
         return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:
-        """Seconds until all its batches are through; None while that is not known."""
+        """Seconds until all its batches are done; None while that is not known."""
         total = 0.0
         for in_flight in self.batches:
             remaining = in_flight.remaining(now)

@@ -1,6 +1,6 @@
 """A guard around an engine: whatever it raises unexpectedly becomes `EngineUnavailable`.
 
-A mistake made in reading one server's answers costs that server's batch and a pause, never the worker.
+A mistake in reading one server's answers costs that server's batch and a pause, never the worker.
 """
 
 from __future__ import annotations
@@ -28,39 +28,30 @@ def _guard(engine: str, what: str) -> Iterator[None]:
 
 
 class GuardedEngine:
-    """An `ImageEngine` that raises our own errors alone."""
+    """An `ImageEngine` that raises nothing but `BotError`."""
 
     def __init__(self, engine: ImageEngine) -> None:
         self._engine = engine
-
-    @property
-    def name(self) -> str:
-        """The engine's own."""
-        return self._engine.name
+        self.name = engine.name
 
     async def probe(self) -> Capabilities:
-        """See `ImageEngine`."""
         with _guard(self.name, "Probing"):
             return await self._engine.probe()
 
     async def submit(self, batch: Batch) -> Run:
-        """See `ImageEngine`."""
         with _guard(self.name, "Submitting"):
             return _GuardedRun(await self._engine.submit(batch), self.name)
 
     async def resume(self, batch: Batch) -> Run | None:
-        """See `ImageEngine`."""
         with _guard(self.name, "Resuming"):
             run = await self._engine.resume(batch)
         return None if run is None else _GuardedRun(run, self.name)
 
     async def doubtful(self) -> None:
-        """See `ImageEngine`."""
         with _guard(self.name, "Listening"):
             await self._engine.doubtful()
 
     async def aclose(self) -> None:
-        """See `ImageEngine`."""
         with _guard(self.name, "Closing"):
             await self._engine.aclose()
 
@@ -69,10 +60,6 @@ class _GuardedRun:
     def __init__(self, run: Run, engine: str) -> None:
         self._run = run
         self._engine = engine
-
-    @property
-    def batch(self) -> Batch:
-        return self._run.batch
 
     async def events(self) -> AsyncIterator[RunEvent]:
         events = self._run.events()

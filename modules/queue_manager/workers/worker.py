@@ -1,8 +1,7 @@
-"""One coroutine for one engine: it pulls batches, follows them, and never lets the engine wait.
+"""One worker for one engine: it takes batches, follows them, and keeps the engine busy.
 
-A worker holds up to two batches: one runs, the next is submitted to the server's own queue shortly
-before the first one ends, so that late arrivals can still join it and the GPU goes on at once.
-Fetching and delivering are tasks of their own.
+A worker holds up to two batches: one runs, and the next one is submitted to the server's own queue shortly
+before the first one ends, so that late jobs can still join it and the GPU goes on at once.
 """
 
 from __future__ import annotations
@@ -47,14 +46,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerTimes:
-    """Time limits and habits, in seconds unless said otherwise.
+    """Seconds, except ``blind_share`` and ``stall_factor``.
 
-    ``margin``: how long before the end of a run, beyond what submitting takes, the next one is
-    submitted. ``blind_share``: the share of the learned duration after which it is submitted where the
-    server tells no progress. ``stall_factor``, ``stall_floor``, ``stall_unknown``: a run that is silent
-    for so many times its learned duration, at least ``stall_floor`` (or for ``stall_unknown`` while
-    nothing was learned) has stalled. ``refresh``: how often a living engine
-    is asked again what it can do.
+    ``margin``: how long before the end of a run the next one is submitted, besides the time that submitting
+    takes. ``blind_share``: the share of the learned duration after which it is submitted if the server
+    reports no progress. A run has stalled if it is silent for ``stall_factor`` times its learned duration, at
+    least ``stall_floor``; for ``stall_unknown`` while nothing is learned. ``refresh``: how often a living
+    engine is asked again what it can do.
     """
 
     margin: float = 0.25
@@ -72,16 +70,14 @@ class WorkerTimes:
 class GpuWorker:
     """Serves one engine until `drain` or cancellation. `run` is its whole life."""
 
-    def __init__(
-        self, *, engine: ImageEngine, runs: RunTracker, clock: Clock, times: WorkerTimes | None = None
-    ) -> None:
-        self.engine = GuardedEngine(engine)
+    def __init__(self, *, engine: ImageEngine, runs: RunTracker, clock: Clock, times: WorkerTimes) -> None:
+        self._server = GuardedEngine(engine)
         self._runs = runs
         self._dispatcher = runs.dispatcher
         self._engines = runs.dispatcher.engines
-        self.engine_state = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
+        self.engine = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
         self._clock = clock
-        self._times = times or WorkerTimes()
+        self._times = times
         self._backoff = Backoff(
             first=self._times.first_pause,
             longest=self._times.longest_pause,
@@ -89,7 +85,7 @@ class GpuWorker:
         )
         self._followers: set[asyncio.Task[None]] = set()
         self._trouble = self._doubt = self._on_trial = False
-        self._stir = self.engine_state.stir
+        self._stir = self.engine.stir
         self._draining = asyncio.Event()
         self._asked = asyncio.Event()
         self._submit_seconds = 0.05
@@ -100,8 +96,7 @@ class GpuWorker:
     # ── life ────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
-        """Serve until drained."""
-        self._engines.add(self.engine_state)
+        self._engines.add(self.engine)
         self._become("starting")
         watching = [
             asyncio.create_task(self._doubt_at_times()),
@@ -115,76 +110,80 @@ class GpuWorker:
                     await self._recuperate()
             await self._finish()
         except StoreError:
-            log.exception("The job store is lost; the worker stops", extra={"engine": self.engine_state.name})
+            log.exception("The job store is lost; the worker stops", extra={"engine": self.engine.name})
         finally:
-            self._dispatcher.unregister(self.engine_state)
+            self._dispatcher.unregister(self.engine)
             ending = [*watching, *self._followers]
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
-            await self.engine.aclose()
+            await self._server.aclose()
 
     def drain(self) -> None:
-        """Finish what runs, give back what only waits at the server, take no more."""
+        """Finish what runs, take back what only waits at the server, and take no more."""
         self._draining.set()
-        self._stop_serving()
-        self._become("draining")
-        for in_flight in self.engine_state.batches:
-            if in_flight.started_at is None:
-                in_flight.unwanted.set()
+        self._leave_off()
 
-    def ask_anew(self) -> None:
+    def ask_again(self) -> None:
         """Ask the engine soon what it can do: the models are others than they were."""
         self._asked.set()
 
     def _become(self, state: EngineAvailability) -> None:
-        self._engines.become(self.engine_state, "draining" if self._draining.is_set() else state)
+        self._engines.become(self.engine, "draining" if self._draining.is_set() else state)
 
     # ── health ──────────────────────────────────────────────────────────────────────────────────
 
     async def _doubt_at_times(self) -> None:
         while True:
-            await self.engine.doubtful()
+            await self._server.doubtful()
             self._doubt = True
             self._stir.set()
 
     async def _look_while_busy(self) -> None:
-        """What an engine can do by now is asked of one that is never idle, too, and of any when `ask_anew`
-        says so; whether it is there, its runs tell."""
+        """Ask what a busy engine can do, too, and any when `ask_again` says so; its runs show whether it is
+        there."""
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 async with timeout(self._times.refresh):
                     await self._asked.wait()
-            if not self.engine_state.living:
+            if not self.engine.living:
                 await self._clock.sleep(self._times.first_pause)
                 continue
-            if not self._asked.is_set() and not (self.engine_state.batches and self._stale()):
+            if not self._asked.is_set() and not (self.engine.batches and self._stale()):
                 continue
             self._asked.clear()
             with contextlib.suppress(GenerationError, asyncio.TimeoutError):
                 async with timeout(self._times.probe_limit):
-                    self._learn(await self.engine.probe())
+                    self._learn(await self._server.probe())
 
     def _stop_serving(self) -> None:
         self._trouble = True
         self._stir.set()
 
+    def _leave_off(self, failed: InFlightBatch | None = None) -> None:
+        """Stop, and take back what was submitted and has not begun, except the batch that ``failed``."""
+        self._become("down")
+        self._stop_serving()
+        for in_flight in self.engine.batches:
+            if in_flight is not failed and in_flight.started_at is None:
+                in_flight.unwanted.set()
+
     async def _is_there(self) -> bool:
-        """Ask the engine what it can do; take up what a former process left there."""
+        """Ask the engine what it can do; take over what a former process left there."""
         try:
             self._asked.clear()
             async with timeout(self._times.probe_limit):
-                capabilities = await self.engine.probe()
+                capabilities = await self._server.probe()
                 await self._see_free()
         except asyncio.TimeoutError:
             return self._is_not(EngineStalled(f"no answer within {self._times.probe_limit:g} s"))
         except GenerationError as error:
             return self._is_not(error)
         self._learn(capabilities)
-        self._engines.available(self.engine_state)
+        self._engines.available(self.engine)
         if not self._draining.is_set():
             self._trouble = False
-        self._become("busy" if self.engine_state.batches else "idle")
+        self._become("busy" if self.engine.batches else "idle")
         if self._orphaned:
             self._orphaned = False
             await self._take_up_orphans()
@@ -192,11 +191,11 @@ class GpuWorker:
 
     def _learn(self, capabilities: Capabilities) -> None:
         self._probed_at = self._clock.now()
-        self._engines.told(self.engine_state, capabilities)
+        self._engines.told(self.engine, capabilities)
 
     async def _see_free(self) -> None:
-        """Raise `EngineStalled` while the server is still at a run that had stalled and was interrupted: it
-        answers, but would take whatever comes next into the same standstill."""
+        """Raise `EngineStalled` while the server is still at a run that stalled and was interrupted: it
+        answers, but the next run would stall as well."""
         if self._stuck is not None and await self._stuck.running():
             raise EngineStalled("it stands still, at a run that it was told to end")
         self._stuck = None
@@ -204,36 +203,31 @@ class GpuWorker:
     def _is_not(self, error: GenerationError) -> bool:
         self._note(error)
         if self._orphaned:
-            # Its server is away: nobody waits for it while another one lives.
+            # The server is away, so other servers take the jobs.
             self._orphaned = False
-            for batch in self._runs.orphans(self.engine_state.name):
+            for batch in self._runs.orphans(self.engine.name):
                 self._runs.return_orphan(batch)
         return False
 
     def _note(self, error: GenerationError | StoreUnavailable) -> None:
-        self._engines.unavailable(self.engine_state, str(error))
+        self._engines.unavailable(self.engine, str(error))
 
     async def _recuperate(self) -> None:
         self._become("down")
-        pause = self._backoff.pause()
-        draining = asyncio.ensure_future(self._draining.wait())
-        napping = asyncio.ensure_future(self._clock.sleep(pause))
-        await asyncio.wait({draining, napping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, napping):
-            task.cancel()
-        self._on_trial = self.engine_state.sick
+        await _wait(self._draining, self._backoff.pause())
+        self._on_trial = self.engine.sick
 
     async def _take_up_orphans(self) -> None:
-        for batch in self._runs.orphans(self.engine_state.name):
+        for batch in self._runs.orphans(self.engine.name):
             try:
-                run = await self.engine.resume(batch)
+                run = await self._server.resume(batch)
             except GenerationError as error:
                 self._note(error)
                 run = None
             if run is None:
                 self._runs.return_orphan(batch)
                 continue
-            in_flight = self._dispatcher.adopt(batch, self.engine_state, run)
+            in_flight = self._dispatcher.adopt(batch, self.engine, run)
             if in_flight.abandoned:
                 in_flight.unwanted.set()
             self._spawn(in_flight)
@@ -246,17 +240,17 @@ class GpuWorker:
             room = asyncio.ensure_future(self._room())
             if not await self._before_trouble(room):
                 return
-            taking = asyncio.ensure_future(self._dispatcher.take(self.engine_state))
+            taking = asyncio.ensure_future(self._dispatcher.take(self.engine))
             if not await self._before_trouble(taking):
-                if not taking.cancelled():  # it came in the same instant
+                if not taking.cancelled():  # a batch came in the same instant
                     self._runs.returned(taking.result())
                 return
             await self._submit(taking.result())
 
     async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
-        """Wait for ``work``; false, and ``work`` cancelled, if trouble came first. An idle engine is
-        asked now and then, and at once when there is a reason to, whether it is still there and what it can
-        do by now."""
+        """Wait for ``work``; false, and ``work`` is cancelled, if trouble came first. Meanwhile an idle
+        engine is asked now and then, and when there is reason to doubt it, whether it is there and what it
+        can do."""
         if self._doubt:
             self._stir.set()  # it came while the engine was at work
         stirred = asyncio.ensure_future(self._stir.wait())
@@ -268,9 +262,9 @@ class GpuWorker:
                 if stirred.done():
                     self._stir.clear()
                     stirred = asyncio.ensure_future(self._stir.wait())
-                if self.engine_state.sick and not self._on_trial:
+                if self.engine.sick and not self._on_trial:
                     self._fall_sick()
-                if work.done() or self.engine_state.batches or not (self._doubt or self._stale()):
+                if work.done() or self.engine.batches or not (self._doubt or self._stale()):
                     continue
                 self._doubt = False
                 if not await self._is_still_there():
@@ -286,22 +280,22 @@ class GpuWorker:
                 work.cancel()
 
     async def _is_still_there(self) -> bool:
-        """Ask an idle engine; meanwhile nothing is given to it that another one could take."""
-        self._engines.doubt(self.engine_state, doubted=True)
+        """Ask an idle engine, which gets no batch meanwhile."""
+        self._engines.doubt(self.engine, doubted=True)
         try:
             return await self._is_there()
         finally:
-            self._engines.doubt(self.engine_state, doubted=False)
+            self._engines.doubt(self.engine, doubted=False)
 
     def _stale(self) -> bool:
         return self._clock.now() - self._probed_at >= self._times.refresh
 
     async def _room(self) -> None:
         """Return when the engine can be given a batch: it is idle, or about to be."""
-        while len(self.engine_state.batches) >= (1 if self.engine_state.sick else 2):
-            await self._moved(self.engine_state.batches[0], None)
-        while self.engine_state.batches:
-            in_flight = self.engine_state.batches[0]
+        while len(self.engine.batches) >= (1 if self.engine.sick else 2):
+            await self._moved(self.engine.batches[0], None)
+        while self.engine.batches:
+            in_flight = self.engine.batches[0]
             left = self._until_submission(in_flight)
             if left is not None and left <= 0.001:  # timers are no finer
                 return
@@ -309,38 +303,32 @@ class GpuWorker:
 
     async def _moved(self, in_flight: InFlightBatch, seconds: float | None) -> None:
         in_flight.moved.clear()
-        waiting = asyncio.ensure_future(in_flight.moved.wait())
-        await asyncio.wait({waiting}, timeout=seconds)
-        waiting.cancel()
+        await _wait(in_flight.moved, seconds)
 
     def _until_submission(self, in_flight: InFlightBatch) -> float | None:
         """Seconds until the next batch should be submitted; None: only the next event will tell."""
         now = self._clock.now()
         remaining = in_flight.remaining(now)
-        if in_flight.started_at is None:
-            return None
-        lead = self._times.margin + 2.0 * self._submit_seconds
-        if remaining is None:
+        if in_flight.started_at is None or remaining is None:
             return None
         if in_flight.steps == 0 and in_flight.expected is not None:
             return in_flight.started_at + in_flight.expected.total * self._times.blind_share - now
-        return remaining - lead
+        return remaining - self._times.margin - 2.0 * self._submit_seconds
 
     async def _submit(self, in_flight: InFlightBatch) -> None:
-        """Journal, submit, follow."""
         await self._runs.journal_dispatch(in_flight)
-        if self.engine_state.state == "idle":
+        if self.engine.state == "idle":
             self._become("busy")
         before = self._clock.now()
         try:
             if not in_flight.abandoned:
-                in_flight.run = await self.engine.submit(in_flight.batch)
+                in_flight.run = await self._server.submit(in_flight.batch)
         except GenerationError as error:
             await self._failed(in_flight, error)
             return
         except StoreUnavailable as error:
-            # What it starts from cannot be read. That is no fault of the job's, so it costs no attempt; and
-            # every engine will find the same, so this one makes a pause.
+            # A source picture cannot be read. The job is not to blame, so it costs no attempt; every engine
+            # would find the same, so this one pauses.
             self._note(error)
             self._become("down")
             self._stop_serving()
@@ -353,7 +341,6 @@ class GpuWorker:
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self, in_flight: InFlightBatch) -> None:
-        """One run from submission to its end."""
         withdrawn = False
         listening = asyncio.ensure_future(self._listen(in_flight))
         try:
@@ -387,9 +374,9 @@ class GpuWorker:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             in_flight.moved.set()
-            for other in self.engine_state.batches:
-                other.hear(self._clock.now())  # its turn has come: silence counts from here
-            if not self.engine_state.batches and self.engine_state.state == "busy":
+            for other in self.engine.batches:
+                other.hear(self._clock.now())  # its turn has come: its silence counts from now on
+            if not self.engine.batches and self.engine.state == "busy":
                 self._become("idle")
 
     async def _listen(self, in_flight: InFlightBatch) -> None:
@@ -421,7 +408,7 @@ class GpuWorker:
                 self._clock.unix() - (now - in_flight.taken_at),
             )
         in_flight.ended_at = now
-        if not self.engine_state.sick:  # else its pictures have to be there, too
+        if not self.engine.sick:  # a sick one has to prove itself by its pictures
             self._backoff.reset()
         self._runs.landed(in_flight)
 
@@ -429,50 +416,39 @@ class GpuWorker:
         if isinstance(error, OutOfMemory):
             self._engines.out_of_memory(in_flight)
         if isinstance(error, FusionRefused):
-            self._engines.run_alone(self.engine_state, in_flight.batch.key.model, error.reason)
-        wanted = not in_flight.abandoned or isinstance(error, EngineStalled)  # else it was stopped by us
+            self._engines.run_alone(self.engine, in_flight.batch.key.model, error.reason)
+        wanted = not in_flight.abandoned or isinstance(error, EngineStalled)  # else we stopped it
         if isinstance(error, EngineUnavailable) and not isinstance(error, EngineSick) and wanted:
             self._note(error)
             self._leave_off(in_flight)
-        elif self._engines.suspect(self.engine_state, in_flight.aboard, error):
+        elif self._engines.suspect(self.engine, in_flight.aboard, error):
             self._fall_sick(in_flight)
         await self._runs.failed(in_flight, error)
 
     def _fall_sick(self, last: InFlightBatch | None = None) -> None:
         """The engine answers and fails every run: leave it alone for a while, then try it with one job."""
-        self._note(EngineSick(self.engine_state.record.sentence()))
+        self._note(EngineSick(self.engine.record.sentence()))
         self._leave_off(last)
 
-    def _leave_off(self, last: InFlightBatch | None) -> None:
-        self._become("down")
-        self._stop_serving()
-        self._call_back_the_other(last)
-
-    def _call_back_the_other(self, lost: InFlightBatch | None) -> None:
-        """What was submitted to a server in trouble, and has not begun, is taken back."""
-        for in_flight in self.engine_state.batches:
-            if in_flight is not lost and in_flight.started_at is None:
-                in_flight.unwanted.set()
-
     async def _withdraw(self, in_flight: InFlightBatch, *, interrupt: bool) -> bool:
-        """True if the batch never began and is ours again; one that has begun is interrupted if asked."""
+        """True if the batch had not begun and is off the server; ``interrupt`` stops one that has begun."""
         assert in_flight.run is not None
         try:
             async with timeout(self._times.withdraw_limit):
                 return await in_flight.run.withdraw(interrupt=interrupt)
         except (asyncio.TimeoutError, GenerationError) as error:
-            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.engine_state.name})
+            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.engine.name})
             return in_flight.started_at is None
 
     def _patience(self, in_flight: InFlightBatch) -> float:
         """Seconds until it is worth asking whether the run has stalled."""
         least = (
-            0.05 if self.engine_state.batches[:1] == [in_flight] else 1.0
-        )  # behind another one, silence is usual
+            0.05 if self.engine.batches[:1] == [in_flight] else 1.0
+        )  # silence is usual behind another batch
         return max(self._limit_of_silence(in_flight) - self._silence(in_flight), least)
 
     def _stalled(self, in_flight: InFlightBatch) -> bool:
-        first = not self.engine_state.batches or in_flight is self.engine_state.batches[0]
+        first = not self.engine.batches or in_flight is self.engine.batches[0]
         return first and self._silence(in_flight) >= self._limit_of_silence(in_flight)
 
     def _silence(self, in_flight: InFlightBatch) -> float:
@@ -493,7 +469,7 @@ class GpuWorker:
     def _follower_ended(self, in_flight: InFlightBatch, task: asyncio.Task[None]) -> None:
         self._followers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine_state.name})
+            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
             self._stop_serving()
             if not isinstance(error, StoreError):
                 self._runs.rescue(in_flight)
@@ -502,3 +478,10 @@ class GpuWorker:
     async def _finish(self) -> None:
         while self._followers:
             await asyncio.wait(set(self._followers))
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Until ``event`` is set, at most ``seconds``."""
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait({waiting}, timeout=seconds)
+    waiting.cancel()

@@ -39,7 +39,7 @@ async def inspect_database(url: str, *, image_disk_mb: int = 0) -> tuple[Finding
         async with contextlib.aclosing(Connections(address)) as connections:
             return tuple([found async for found in _findings(address, connections, image_disk_mb)])
     except BadSettings as fault:
-        return (Finding(level="fault", what=str(fault), mend="correct DATABASE_URL"),)
+        return (Finding(level="fault", what=str(fault), fix="correct DATABASE_URL"),)
 
 
 def _about_file(path: Path) -> Finding | None:
@@ -49,8 +49,8 @@ def _about_file(path: Path) -> Finding | None:
     folder = next(each for each in path.parents if each.exists())
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
         return Finding(level="ok", what=f"the SQLite file {path} will be made at the first start")
-    mend = "give the bot's user the right to write there, or name another file in DATABASE_URL"
-    return Finding(level="fault", what=f"{folder} cannot be written", mend=mend)
+    fix = "give the bot's user the right to write there, or name another file in DATABASE_URL"
+    return Finding(level="fault", what=f"{folder} cannot be written", fix=fix)
 
 
 def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
@@ -61,10 +61,10 @@ def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
     if free >= wanted:
         yield Finding(level="ok", what=f"{free} MB are free for the database")
     elif free < ROOM_MB // 4:
-        yield Finding(level="fault", what=f"only {free} MB are free for the database", mend="make room")
+        yield Finding(level="fault", what=f"only {free} MB are free for the database", fix="make room")
     else:
         what = f"only {free} MB are free for the database, which may want {wanted}"
-        yield Finding(level="hint", what=what, mend="make room, or lower IMAGE_DISK_MB")
+        yield Finding(level="hint", what=what, fix="make room, or lower IMAGE_DISK_MB")
 
 
 async def _findings(address: Address, connections: Connections, image_disk_mb: int) -> AsyncIterator[Finding]:
@@ -80,10 +80,10 @@ async def _findings(address: Address, connections: Connections, image_disk_mb: i
             yield await _about_writing(connection)
     except StoreUnavailable as error:
         why = explain_start_failure(address, error) or f"{address.shown} cannot be used: {error}"
-        yield Finding(level="fault", what=str(why), mend="correct DATABASE_URL, or start the database")
+        yield Finding(level="fault", what=str(why), fix="correct DATABASE_URL, or start the database")
     except (DBAPIError, sqlite3.Error) as error:
         what = f"{address.shown} cannot be used: {getattr(error, 'orig', error)}"
-        yield Finding(level="fault", what=what, mend="is it this bot's database? Name another, or restore it")
+        yield Finding(level="fault", what=what, fix="is it this bot's database? Name another, or restore it")
     if isinstance(address, SqliteAddress):
         for finding in _about_room(address.path, image_disk_mb):
             yield finding
@@ -95,8 +95,8 @@ async def _about_writing(connection: AsyncConnection) -> Finding:
             await connection.run_sync(_try_to_write)
     except (DBAPIError, StoreUnavailable) as error:
         why = getattr(error, "orig", None) or error
-        mend = "give the bot's user the right to write (PostgreSQL: GRANT CREATE, USAGE ON SCHEMA public)"
-        return Finding(level="fault", what=f"the database cannot be written: {why}", mend=mend)
+        fix = "give the bot's user the right to write (PostgreSQL: GRANT CREATE, USAGE ON SCHEMA public)"
+        return Finding(level="fault", what=f"the database cannot be written: {why}", fix=fix)
     finally:
         await connection.rollback()
     return Finding(level="ok", what="it can be written")
@@ -122,7 +122,7 @@ def _about_revision(found: str | None) -> Finding:
     return Finding(
         level="fault",
         what=f"it was made by a newer version of this bot (schema {found}, this program knows {NEWEST})",
-        mend="run the newer version, or let DATABASE_URL name another database",
+        fix="run the newer version, or let DATABASE_URL name another database",
     )
 
 
@@ -135,4 +135,4 @@ async def _about_tls(address: PostgresAddress, connection: AsyncConnection) -> F
     if all(is_private(host) for host, _ in address.hosts):
         return Finding(level="ok", what="the connection is not encrypted, and stays on private ground")
     what = "the connection to the database is not encrypted"
-    return Finding(level="hint", what=what, mend="add ?sslmode=require (or verify-full) to DATABASE_URL")
+    return Finding(level="hint", what=what, fix="add ?sslmode=require (or verify-full) to DATABASE_URL")

@@ -143,7 +143,7 @@ class KeyValueRow(Base):
 
 
 class LearnedRow(Base):
-    """What the runs of one model on one server have taught (see `batch_limits.Learned`)."""
+    """What the runs of one model on one server have taught (see `jobs.Learned`)."""
 
     __tablename__ = "learned"
 

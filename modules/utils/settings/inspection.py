@@ -32,24 +32,24 @@ def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, 
     settings = Settings(**{"discord_token": "", "comfy_urls": (), **values})  # type: ignore[arg-type]
     found += [_fault(line) for line in faults]
     found += _about_each(environ, written, values)
-    found += [Finding(level="hint", what=line, mend="correct its name") for line in unknown_names(written)]
+    found += [Finding(level="hint", what=line, fix="correct its name") for line in unknown_names(written)]
     found += _about_values(settings)
     return settings, tuple(found)
 
 
 def _fault(line: str) -> Finding:
-    what, _, mend = line.partition("; ")
+    what, _, fix = line.partition("; ")
     name, colon, rest = what.partition(": ")
-    return Finding(level="fault", what=f"{name} {rest}" if colon else what, mend=mend)
+    return Finding(level="fault", what=f"{name} {rest}" if colon else what, fix=fix)
 
 
 def _about_file(path: Path) -> Iterator[Finding]:
     if not path.exists():
-        mend = "copy .env.example to .env, unless all is given as environment variables"
-        yield Finding(level="hint", what=f"there is no {path.name}", mend=mend)
+        fix = "copy .env.example to .env, unless all is given as environment variables"
+        yield Finding(level="hint", what=f"there is no {path.name}", fix=fix)
     elif os.name != "nt" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         what = f"other users of this machine may read {path.name}, and the token in it"
-        yield Finding(level="hint", what=what, mend=f"chmod 600 {path.name}")
+        yield Finding(level="hint", what=what, fix=f"chmod 600 {path.name}")
 
 
 def _about_each(
@@ -66,17 +66,17 @@ def _about_each(
         if in_environment and in_file not in ("", in_environment):
             alias = f" ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
             what = f"{name} in .env is hidden by the environment variable of that name"
-            yield Finding(level="hint", what=what, mend=f"remove one of the two{alias}")
+            yield Finding(level="hint", what=what, fix=f"remove one of the two{alias}")
 
 
 def _about_values(settings: Settings) -> Iterator[Finding]:
     words = settings.banned_words_file
     if words and not os.access(words, os.R_OK):
         what = f"BANNED_WORDS_FILE {words} cannot be read"
-        yield Finding(level="fault", what=what, mend="correct the path, or make the file readable")
+        yield Finding(level="fault", what=what, fix="correct the path, or make the file readable")
     if settings.metrics_port and not is_loopback(settings.metrics_host):
         what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
-        yield Finding(level="hint", what=what, mend="leave it empty unless a firewall protects it")
+        yield Finding(level="hint", what=what, fix="leave it empty unless a firewall protects it")
     if settings.metrics_port:
         yield from _about_port(settings.metrics_host, settings.metrics_port)
 
@@ -92,8 +92,8 @@ def _about_port(host: str, port: int) -> Iterator[Finding]:
             return
         why = "is another program's" if taken else f"cannot be used ({error.strerror})"
         what = f"METRICS_PORT {port} of METRICS_HOST {host} {why}"
-        mend = "choose another port" if taken else "correct METRICS_HOST, or choose a port above 1023"
-        yield Finding(level="hint" if taken else "fault", what=what, mend=mend)
+        fix = "choose another port" if taken else "correct METRICS_HOST, or choose a port above 1023"
+        yield Finding(level="hint" if taken else "fault", what=what, fix=fix)
 
 
 def _is_a_bot(host: str, port: int) -> bool:

@@ -444,7 +444,7 @@ async def _fused_and_alone(drawn: Exported, prompts: list[str]) -> None:
         for n, (prompt, negative) in enumerate(zip(prompts, negatives, strict=True))
     ]
     pixels = []
-    for version in ("1.1.0", None):
+    for version in ("2.0.0", None):
         profile = ServerProfile(extra_models=loras, pack_version=version)
         async with comfy_rig(profile=profile, templates={model.name: model}) as rig:
             engine = rig.engine()

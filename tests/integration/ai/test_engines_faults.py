@@ -178,7 +178,7 @@ async def test_a_node_that_raises_is_named(no_socket: bool) -> None:
     async with comfy_rig() as rig:
         rig.server.faults.set(poison="venom", no_socket=no_socket)
         engine = rig.engine()
-        with pytest.raises(ExecutionFailed, match=r'node 4 "Prompt" \(CLIPTextEncodeBatch\)') as caught:
+        with pytest.raises(ExecutionFailed, match=r'node 4 "Prompt" \(CLIPTextEncode\)') as caught:
             await heard(await engine.submit(rig.batch(ask("some venom"), ask("sweet secret"))))
         assert "secret" not in str(caught.value)
         await heard(await engine.submit(rig.batch(ask("sweet"))))

@@ -68,7 +68,7 @@ async def one_batch(rig: Rig, engine: object, people: list[GenerationRequest]) -
 async def test_no_file_holds_anything_of_a_stranger() -> None:
     dice = random.Random(7)
     delivered, told, hidden = 0, [], set()
-    for version in ("1.1.0", None):
+    for version in ("2.0.0", None):
         profile = ServerProfile(pack_version=version)
         async with comfy_rig(profile=profile, timing=Timing(encode=0.001)) as rig:
             engine = rig.engine(picture_format=dice.choice(["png", "webp"]))

@@ -36,7 +36,7 @@ def told(report: ServerReport) -> str:
     return "\n".join(report.notes)
 
 
-async def test_a_good_server_runs_everything_and_has_nothing_to_mend() -> None:
+async def test_a_good_server_runs_everything_and_has_nothing_to_fix() -> None:
     report = await report_of(GOOD)
     assert report.limits == {"flux": 4, "flux_edit": 4, "upscale": 4, "z-image": 4}
     assert report.fused == set(SHIPPED)
@@ -92,10 +92,10 @@ async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_
 
 
 async def test_a_pack_of_another_version_is_told_and_used_only_if_it_understands_us() -> None:
-    near = await report_of(ServerProfile(pack_version="1.4.2", cache_lru=100))
+    near = await report_of(ServerProfile(pack_version="2.4.2", cache_lru=100))
     assert near.limits["flux"] == 4
-    assert "has the node pack 1.4.2, this bot is made for 1.1.0: copy" in told(near)
-    far = await report_of(ServerProfile(pack_version="2.0.0", cache_lru=100))
+    assert "has the node pack 2.4.2, this bot is made for 2.0.0: copy" in told(near)
+    far = await report_of(ServerProfile(pack_version="1.1.0", cache_lru=100))
     assert far.limits["flux"] == 1
     assert "so pictures are made one by one: copy" in told(far)
 
@@ -220,7 +220,7 @@ async def test_a_server_that_is_not_there_is_told_by_address() -> None:
 
 
 def test_a_finding_reads_as_a_sentence() -> None:
-    assert str(Finding(level="hint", what="it is slow", mend="buy another")) == "it is slow: buy another"
+    assert str(Finding(level="hint", what="it is slow", fix="buy another")) == "it is slow: buy another"
     assert not sound([Section(title="it", findings=(Finding(level="fault", what="it is broken"),))])
 
 

@@ -1,4 +1,4 @@
-"""``python bot.py check`` finds each thing that can be wrong, and says how to mend it."""
+"""``python bot.py check`` finds each thing that can be wrong, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(tmp_path: P
             "✓ slash commands can be registered",
             f"✓ 127.0.0.1:{here.comfy.port} is ComfyUI 0.33.0 with 24.0 GB",
             f"✓ 127.0.0.1:{here.comfy.port} answers over HTTP, with its key",
-            f"✓ 127.0.0.1:{here.comfy.port} has the node pack 1.1.0",
+            f"✓ 127.0.0.1:{here.comfy.port} has the node pack 2.0.0",
             f"✓ 127.0.0.1:{here.comfy.port} has the GGUF nodes CLIPLoaderGGUF, UnetLoaderGGUF",
             f"✓ 127.0.0.1:{here.comfy.port} can run z-image, 4 at once",
             "✓ z-image (imagine) is OK",
@@ -245,7 +245,7 @@ async def test_each_missing_permission_is_told_by_name_with_the_link(tmp_path: P
             here.discord.set_bot_permissions(NEEDED.value & ~one.value)
             (fault,) = of_level(await here.check(GALLERY_CHANNEL_ID=""), "fault")
             assert fault.what == f"the bot lacks the permission {next(names(one))}"
-            assert invite_link(here.discord.bot.id) in fault.mend
+            assert invite_link(here.discord.bot.id) in fault.fix
 
 
 async def test_more_than_is_needed_is_told(tmp_path: Path) -> None:
@@ -505,7 +505,7 @@ def test_faulty_files_are_told_and_what_was_derived_is_shown(tmp_path: Path) -> 
         "nothing.json",
         "upscale.toml",
     ]
-    assert "upscale.toml: kind: 'picture' is none of imagine, edit, upscale" in faults(sections)
+    assert "upscale.toml: kind: 'picture' is not one of imagine, edit, upscale" in faults(sections)
     (derived,) = [finding for finding in found if finding.detail]
     assert derived.what.startswith("z-image (imagine) is OK")
     assert derived.detail.splitlines()[1].startswith("prompt 4.text; ")

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import MAX_SEED, Size, SourceImage, Variation, batch_key
+from modules.queue_manager.jobs import MAX_SEED, Learned, Size, SourceImage, Variation, batch_key
 from modules.queue_manager.ports import Cancelled, JobStore, Requeued
-from modules.queue_manager.scheduling.batch_limits import Learned
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
 from modules.utils.database.rows import Retention

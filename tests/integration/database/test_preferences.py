@@ -1,4 +1,4 @@
-"""What people chose is read once, and what they choose anew is seen at once."""
+"""What people chose is read once, and a new choice is seen at once."""
 
 from __future__ import annotations
 

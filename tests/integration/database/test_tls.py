@@ -128,7 +128,7 @@ async def test_verify_full_by_the_systems_authorities_refuses_our_own(relay: Rel
 async def test_a_demand_for_channel_binding_lets_nobody_in_between(
     relay: Relay, name: str, ours: Authority
 ) -> None:
-    """With ``sslmode=require`` alone, the certificate of whoever answers would do."""
+    """With ``sslmode=require`` alone, any server's certificate would do."""
     line = await fails(url(relay, name, "sslmode=require&channel_binding=require"))
     assert "channel_binding" in line
     assert "sslrootcert" in line

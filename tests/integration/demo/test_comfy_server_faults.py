@@ -169,7 +169,7 @@ async def test_a_poisoned_prompt_fails_where_it_is_encoded(comfy: ComfyServer, c
     _, events = await client.run(fused_graph(["a cat", "some veneño"], [1, 2], new_keys(2)))
     _, innocent = await client.run(fused_graph(["a cat"], [1], new_keys(1)))
 
-    assert error_of(events)["node_type"] == "CLIPTextEncodeBatch"
+    assert error_of(events)["node_type"] == "CLIPTextEncode"
     assert innocent[-3]["type"] == "execution_success"
 
 

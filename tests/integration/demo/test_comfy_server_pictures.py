@@ -35,6 +35,7 @@ from tests.integration import embedded_comfy
 from tests.integration.embedded_comfy import (
     Listener,
     fused_graph,
+    joined,
     mark_in_file,
     new_keys,
     opened,
@@ -162,15 +163,13 @@ async def test_unequal_prompts_are_refused_where_nothing_keeps_them_apart(client
     prompt_id, events = await client.run(graph)
 
     (error,) = (event["data"] for event in events if event["type"] == "execution_error")
-    assert "FusedModel is missing" in error["exception_message"]
+    assert "put FusedModel before the sampler" in error["exception_message"]
     assert (await client.history(prompt_id))["outputs"] == {}
 
 
 @pytest.mark.parametrize(
     ("node", "name", "text"),
     [
-        ("4", "prompts", "no json"),
-        ("4", "prompts", "[]"),
         ("7", "seeds", "[-1, 2]"),
         ("7", "seeds", "[[1, 2, 1.5], 2]"),
         ("13", "keys", '["abc", "def"]'),
@@ -305,18 +304,22 @@ async def test_an_edit_shows_its_source_and_takes_its_size(client: Listener) -> 
     assert red > 150 > blue
 
 
+_OF_ROWS = ("4", "text0", "text1", "7", "13")
+
+
 async def test_fused_edits_keep_each_rows_source(client: Listener) -> None:
     names = [
         await _upload(client, png((200, 200), (220, 20, 20)), "a.png"),
         await _upload(client, png((400, 400), (20, 20, 220)), "b.png"),
     ]
     keys = new_keys(2)
-    loader = {
-        "class_type": "LoadImageBatch",
-        "inputs": {"names": json.dumps(names), "megapixels": 0.1, "resolution_steps": 1},
-    }
-    graph = edit_graph(loader)
-    graph.update({node: fused_graph(["x", "y"], [1, 2], keys)[node] for node in ("4", "7", "13")})
+    graph = edit_graph(joined(["scaled0", "scaled1"]))
+    for row, name in enumerate(names):
+        graph[f"loaded{row}"] = {"class_type": "LoadImage", "inputs": {"image": name}}
+        scaling = {"megapixels": 0.1, "upscale_method": "area", "resolution_steps": 1}
+        scaling["image"] = [f"loaded{row}", 0]
+        graph[f"scaled{row}"] = {"class_type": "ImageScaleToTotalPixels", "inputs": scaling}
+    graph.update({n: node for n, node in fused_graph(["x", "y"], [1, 2], keys).items() if n in _OF_ROWS})
     graph["6"]["inputs"]["batch_size"] = 2
     await client.run(graph)
 
@@ -351,13 +354,16 @@ async def test_an_edit_of_two_pictures_shows_both(client: Listener) -> None:
 async def test_pictures_of_several_sizes_are_no_batch(client: Listener) -> None:
     names = [await _upload(client, png((60, 60)), "a.png"), await _upload(client, png((80, 60)), "b.png")]
     graph = {
-        "1": {"class_type": "LoadImageBatch", "inputs": {"names": json.dumps(names)}},
+        "a": {"class_type": "LoadImage", "inputs": {"image": names[0]}},
+        "b": {"class_type": "LoadImage", "inputs": {"image": names[1]}},
+        "1": joined(["a", "b"]),
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
     }
     _, events = await client.run(graph)
 
     (error,) = (event["data"] for event in events if event["type"] == "execution_error")
-    assert "60×60, 80×60" in error["exception_message"]
+    assert "have unequal sizes" in error["exception_message"]
+    assert error["exception_type"] == "ValueError"
 
 
 async def test_an_upload_that_is_no_picture_fails_in_the_run(client: Listener) -> None:
@@ -560,17 +566,28 @@ def crossed(text: str) -> str:
     return json.dumps([second, first, *rest])
 
 
+def swapped(join: str) -> Change:
+    """The first two people's things change places where they are joined."""
+
+    def change(graph: embedded_comfy.Graph) -> None:
+        rows = graph[join]["inputs"]
+        rows.update(row0=rows["row1"], row1=rows["row0"])
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda graph: graph["4"]["inputs"].update(prompts=crossed(graph["4"]["inputs"]["prompts"])),
-        lambda graph: graph["5"]["inputs"].update(prompts=crossed(graph["5"]["inputs"]["prompts"])),
+        swapped("fullet_10_positive"),
+        swapped("fullet_10_negative"),
+        swapped("fullet_10_latent_image"),
         write("RandomNoiseBatch", "seeds", crossed),
         write("SamplerBatch", "seeds", crossed),
-        write("LoadImageBatch", "names", crossed),
+        swapped("fullet_pictures"),
         write("SaveImageBatch", "keys", crossed),
     ],
-    ids=["prompts", "negatives", "start noise", "step noise", "originals", "keys"],
+    ids=["prompts", "negatives", "originals", "start noise", "step noise", "pictures", "keys"],
 )
 async def test_what_is_crossed_between_two_people_is_seen_in_their_pictures_alone(change: Change) -> None:
     async with stocked() as (client, names):

@@ -191,7 +191,7 @@ async def test_a_nonce_makes_one_message_and_none_after_its_deletion(
     assert (await rest.say(general, **body)).status == 200, "forgotten after a few minutes"
 
 
-async def test_an_answer_lost_after_the_deed_is_mended_by_the_nonce(
+async def test_an_answer_lost_after_the_deed_is_fixed_by_the_nonce(
     rest: Rest, server: DiscordServer, general: int
 ) -> None:
     server.faults.lose_answers()

@@ -33,7 +33,7 @@ async def cleaner() -> AsyncIterator[PictureCleaner]:
 
 
 def noise(**more: str) -> Picture:
-    """A picture that hardly gets smaller, with chunks in it that are nobody's business."""
+    """A picture that hardly gets smaller, with chunks in it that must not be posted."""
     image = Image.frombytes("RGB", (256, 256), random.Random(1).randbytes(3 * 256 * 256))
     from PIL.PngImagePlugin import PngInfo
 

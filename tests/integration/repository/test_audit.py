@@ -55,7 +55,7 @@ def osv(known: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[list[str], lis
             thread.join()
 
 
-def test_known_faults_are_told_with_the_version_that_mends_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_known_faults_are_told_with_the_version_that_fixes_them(capsys: pytest.CaptureFixture[str]) -> None:
     versions = audit.brought(["aiohttp==3"])
     with osv({"yarl": [fault("yarl", "GHSA-1", "99.0")], "pillow": [fault("pillow", "CVE-2", "98.1")]}) as (
         service,
@@ -64,7 +64,7 @@ def test_known_faults_are_told_with_the_version_that_mends_them(capsys: pytest.C
         assert audit.main(service=service) == 1
     lines = capsys.readouterr().out.splitlines()
     assert sorted(lines)[0].startswith("pillow ")
-    assert f"yarl {versions['yarl']}: GHSA-1, mended in 99.0" in lines
+    assert f"yarl {versions['yarl']}: GHSA-1, fixed in 99.0" in lines
     assert len(lines) == 2
     assert {"discord-py", "aiohttp", "multidict", "sqlalchemy", "greenlet"} <= set(asked)
     assert "pytest" not in asked

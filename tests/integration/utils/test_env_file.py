@@ -85,7 +85,7 @@ async def test_new_addresses_are_taken_and_other_changes_wait(
 
 
 async def test_an_edit_from_before_is_taken_at_the_first_look(tmp_path: Path) -> None:
-    """What was built anew in a running process was so from the settings of its start."""
+    """What a running process builds again, it builds from the settings of its start."""
     edited = Edited(tmp_path / ".env", {})
     edited.path.write_text(GOOD.replace("a:1", "b:1"), encoding="utf-8")
     again = EnvironmentFile(

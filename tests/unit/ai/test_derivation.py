@@ -439,7 +439,7 @@ def test_what_is_written_is_not_derived() -> None:
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ({"kind": "paint"}, "kind: 'paint' is none of"),
+        ({"kind": "paint"}, "kind: 'paint' is not one of"),
         ({"kind": 3}, "kind: 3 is not of the right kind"),
         ({"roles": 3}, "roles: 3 is not of the right kind"),
         ({"roles": {"prompt": 3}}, "roles.prompt: "),

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from modules.ai.fusion.fuse import fuse, fusible, plain
 from modules.ai.fusion.output_locations import KeptPicture, SavedFile, read_locations
-from modules.ai.fusion.row_safety import MIXING, ROWWISE, refuse_mixing
+from modules.ai.fusion.row_safety import KNOWN, MIXING, refuse_mixing
 from modules.ai.fusion.samplers import Unfusible
+from modules.ai.fusion.sources import scaling
 from modules.ai.workflows.graph import Link, Node, read_graph, upstream, write_graph
-from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation
+from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation, batch_key
 from tests.fakes import request
 from tests.workflow_graphs import SHIPPED, Exported, exported, node, refusals, template
 
@@ -42,6 +43,22 @@ def of_class(graph: dict[str, Any], class_type: str) -> list[dict[str, Any]]:
     return [node["inputs"] for node in graph.values() if node["class_type"] == class_type]
 
 
+def each_row(graph: dict[str, Any], link: list[Any], *names: str) -> list[dict[str, Any]]:
+    """The inputs of the node of each row before a join, reached from there by the inputs ``names``."""
+    joined = graph[link[0]]
+    assert joined["class_type"] == "JoinRows"
+    rows = [joined["inputs"][f"row{row}"] for row in range(len(joined["inputs"]))]
+    return [following(graph, row, *names)["inputs"] for row in rows]
+
+
+def encoders(graph: dict[str, Any], link: list[Any]) -> list[str]:
+    """The text of each row's conditioning that is joined in ``link``."""
+    rows = each_row(graph, link)
+    while any("text" not in row for row in rows):
+        rows = [graph[row["conditioning"][0]]["inputs"] if "text" not in row else row for row in rows]
+    return [row["text"] for row in rows]
+
+
 def following(graph: dict[str, Any], link: list[Any], *names: str) -> dict[str, Any]:
     """The node reached from a link by the inputs ``names``."""
     for name in names:
@@ -60,11 +77,11 @@ def test_every_prompt_and_seed_reaches_its_own_row_unaltered(
 ) -> None:
     graph = fused(SHIPPED[model], [request(prompt=prompt, model=model, seed=seed) for prompt, seed in asked])
     sent = json.loads(json.dumps(graph))
-    (encoder,) = of_class(sent, "CLIPTextEncodeBatch")
+    (guider,) = of_class(sent, "CFGGuider")
     (noise,) = of_class(sent, "RandomNoiseBatch")
     (sampler,) = of_class(sent, "SamplerBatch")
     (save,) = of_class(sent, "SaveImageBatch")
-    assert json.loads(encoder["prompts"]) == [prompt for prompt, _ in asked]
+    assert encoders(sent, guider["positive"]) == [prompt for prompt, _ in asked]
     assert json.loads(noise["seeds"]) == json.loads(sampler["seeds"]) == [seed for _, seed in asked]
     assert json.loads(save["keys"]) == KEYS[: len(asked)]
     assert refusals(fuse(
@@ -73,13 +90,14 @@ def test_every_prompt_and_seed_reaches_its_own_row_unaltered(
     ).graph) == []  # fmt: skip
 
 
-@given(st.lists(PROMPTS, min_size=1, max_size=4))
+@given(st.lists(PROMPTS, min_size=1, max_size=4, unique=True))
 def test_no_prompt_changes_the_shape_of_the_graph(prompts: list[str]) -> None:
     """Prompts are told from structure by their place alone: with other texts the graph is the same."""
-    harmless = fused(SHIPPED["flux"], [request(prompt="x") for _ in prompts])
+    harmless = fused(SHIPPED["flux"], [request(prompt=f"x{i}") for i in range(len(prompts))])
     graph = fused(SHIPPED["flux"], [request(prompt=prompt) for prompt in prompts])
     for sent in (graph, harmless):
-        of_class(sent, "CLIPTextEncodeBatch")[0]["prompts"] = "…"
+        for encoder in of_class(sent, "CLIPTextEncode"):
+            encoder["text"] = "…"
     assert graph == harmless
 
 
@@ -113,8 +131,11 @@ def test_an_exported_workflow_fuses_by_itself(drawn: Exported, asked: list[tuple
     for node_id in drawn.kept:
         before, after = drawn.graph[node_id], graph[node_id]
         assert after["class_type"] == before["class_type"]
-        changed = {"width": 128, "height": 192, "batch_size": len(asked)}
-        assert after["inputs"] == {name: changed.get(name, value) for name, value in before["inputs"].items()}
+        changed = {"width": 128, "height": 192, "batch_size": 1}
+        expected = {name: changed.get(name, value) for name, value in before["inputs"].items()}
+        assert after["class_type"] == "VAEDecode" or after["inputs"] == expected
+    decoded = each_row(graph, of_class(graph, "SaveImageBatch")[0]["images"])
+    assert [graph[row["samples"][0]]["inputs"]["row"] for row in decoded] == list(range(len(asked)))
 
     # one sampler, its noise by rows, its model fused right before it, everything upstream of that kept
     (sampling,) = of_class(graph, "SamplerCustomAdvanced")
@@ -131,16 +152,12 @@ def test_an_exported_workflow_fuses_by_itself(drawn: Exported, asked: list[tuple
     assert patched["inputs"]["positive"] == guider.get("positive", guider.get("conditioning"))
     assert patched["inputs"].get("negative") == guider.get("negative")
 
-    # texts: own rows, own negatives where the card says so, and never a stock encoder of one row
-    rows = sorted(tuple(json.loads(encoder["prompts"])) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
-    expected = [tuple(prompt for prompt, _, _ in asked)]
+    # texts: own rows, own negatives where the card says so
+    assert encoders(graph, patched["inputs"]["positive"]) == [prompt for prompt, _, _ in asked]
     if drawn.negative != "none":
-        expected.append(tuple(request.negative or "a constant negative" for request in requests))
-    elif len(rows) == 2:
-        expected.append(("a constant negative",) * len(asked))
-    assert rows == sorted(expected)
+        negatives = encoders(graph, patched["inputs"]["negative"])
+        assert negatives == [request.negative or "a constant negative" for request in requests]
     stock_classes = {
-        "CLIPTextEncode",
         "RandomNoise",
         "KSampler",
         "SamplerCustom",
@@ -185,9 +202,10 @@ def with_negative(nodes: dict[str, Any], role: str, use: str = "own") -> Any:
 
 
 def encoded(model: Any, requests: list[GenerationRequest]) -> list[list[str]]:
-    """The rows of each text encoder."""
+    """The texts of each side, a row each."""
     graph = fused(model, requests)
-    return sorted(json.loads(encoder["prompts"]) for encoder in of_class(graph, "CLIPTextEncodeBatch"))
+    (guider,) = of_class(graph, "CFGGuider")
+    return sorted(encoders(graph, guider[side]) for side in ("positive", "negative"))
 
 
 @pytest.mark.parametrize("use", ["own", "shared"])
@@ -196,7 +214,8 @@ def test_who_writes_no_negative_prompt_has_the_authors(use: str, nodes: dict[str
     model = with_negative(nodes, role, use)
     written = ["", "fog"] if use == "own" else ["", ""]
     asked = [request(prompt=f"a {text}", negative=text) for text in written]
-    assert [text or "the author's own" for text in written] in encoded(model, asked)
+    found = str(write_graph(fuse(model, asked, keys=KEYS[:2], source_names=[[], []]).graph))
+    assert all((text or "the author's own") in found for text in written)
     alone = plain(model, asked[0], key=KEYS[0], source_names=[]).graph
     assert "the author's own" in [value for one in alone.values() for value in one.inputs.values()]
     named = plain(model, request(negative="fog"), key=KEYS[0], source_names=[]).graph
@@ -213,12 +232,14 @@ def test_a_text_that_is_linked_to_its_encoder_is_replaced_where_the_card_names_t
     assert encoded(with_negative(nodes, "5.text"), asked) == [["a", "b"], ["no a", "no b"]]
 
 
-def test_a_negative_prompt_that_the_graph_computes_is_a_reason_to_run_one_by_one() -> None:
+def test_a_negative_prompt_that_the_graph_computes_stays_where_nobody_writes_one() -> None:
     nodes = {
         "n8": node("StringConcatenate", string_a="x", string_b="y", delimiter=""),
         "5": node("CLIPTextEncode", clip=["2", 0], text=["n8", 0]),
     }
-    assert "is computed in the graph" in (fusible(with_negative(nodes, "5.text")) or "")
+    graph = fused(with_negative(nodes, "5.text"), [request(), request(prompt="b", negative="fog")])
+    (guider,) = of_class(graph, "CFGGuider")
+    assert encoders(graph, guider["negative"]) == [["n8", 0], "fog"]
 
 
 def test_a_graph_that_was_exported_with_a_batch_of_four_makes_one_picture_for_each_person() -> None:
@@ -228,7 +249,7 @@ def test_a_graph_that_was_exported_with_a_batch_of_four_makes_one_picture_for_ea
     model = template(graph, _card())
     alone = write_graph(plain(model, request(), key=KEYS[0], source_names=[]).graph)
     assert alone[place.node]["inputs"][place.input] == 1
-    assert fused(model, [request(), request()])[place.node]["inputs"][place.input] == 2
+    assert fused(model, [request(), request()])[place.node]["inputs"][place.input] == 1
 
 
 def test_ksampler_becomes_its_exact_equivalent() -> None:
@@ -247,14 +268,17 @@ def test_ksampler_becomes_its_exact_equivalent() -> None:
         "KSamplerSelect", sampler_name="res_multistep"
     )
     assert following(graph, sampling["guider"])["inputs"]["cfg"] == 1
-    assert sampling["latent_image"] == ["6", 0]
-    assert graph["6"]["inputs"]["batch_size"] == 2
+    joined = graph[sampling["latent_image"][0]]
+    assert joined == node("JoinRows", row0=["6", 0], row1=["6", 0])
+    assert graph["6"]["inputs"]["batch_size"] == 1
 
 
 def test_a_batch_of_one_takes_the_same_path() -> None:
     one = fused(SHIPPED["flux"], [request()])
     two = fused(SHIPPED["flux"], [request(), request(2, "a boat")])
-    assert {n: v["class_type"] for n, v in one.items()} == {n: v["class_type"] for n, v in two.items()}
+    assert {n: v["class_type"] for n, v in one.items()}.items() <= {
+        n: v["class_type"] for n, v in two.items()
+    }.items()
 
 
 def test_variations_mix_the_noise_of_their_row_alone() -> None:
@@ -287,8 +311,9 @@ def test_a_prompt_that_stands_in_a_node_of_its_own_is_found() -> None:
     graph["4"]["inputs"]["text"] = ["77", 0]
     card = _card(prompt="77.value")
     result = fused(template(graph, card), [request(prompt="one"), request(prompt="two")])
-    assert json.loads(of_class(result, "CLIPTextEncodeBatch")[0]["prompts"]) == ["one", "two"]
-    assert "77" not in result
+    assert [result[n]["inputs"]["value"] for n in ("77", "77#1")] == ["one", "two"]
+    (guider,) = of_class(result, "CFGGuider")
+    assert encoders(result, guider["positive"]) == [["77", 0], ["77#1", 0]]
     alone = plain(template(graph, card), request(prompt="one"), key=KEYS[0], source_names=[])
     assert write_graph(alone.graph)["77"]["inputs"]["value"] == "one"
 
@@ -324,32 +349,48 @@ def test_two_references_are_chained_on_both_sides_and_each_row_has_its_own() -> 
     graph = fused(SHIPPED["flux_edit"], edits(2), [["a1", "a2"], ["b1", "b2"]])
     (guider,) = of_class(graph, "CFGGuider")
     for side in ("positive", "negative"):
-        last = following(graph, guider[side])
-        first = following(graph, guider[side], "conditioning")
         names = [
-            json.loads(following(graph, reference["inputs"]["latent"], "pixels")["inputs"]["names"])
-            for reference in (first, last)
+            [row["image"] for row in each_row(graph, guider[side], *way, "latent", "pixels", "image")]
+            for way in ((), ("conditioning",))
         ]
-        assert names == [["a1", "b1"], ["a2", "b2"]]
-    (size,) = of_class(graph, "GetImageSize")
-    assert json.loads(graph[size["image"][0]]["inputs"]["names"]) == ["a1", "b1"]
+        assert names == [["a2", "b2"], ["a1", "b1"]]
+    (sampling,) = of_class(graph, "SamplerCustomAdvanced")
+    sizes = each_row(graph, sampling["latent_image"], "width", "image", "image")
+    assert [size["image"] for size in sizes] == ["a1", "b1"]
 
 
 def test_one_reference_leaves_nothing_of_the_second() -> None:
     result = fuse(SHIPPED["flux_edit"], edits(1), keys=KEYS[:2], source_names=[["a"], ["b"]])
     assert refusals(result.graph) == []
     graph = write_graph(result.graph)
-    assert len(of_class(graph, "LoadImageBatch")) == 1
-    assert len(of_class(graph, "ReferenceLatent")) == 2
+    assert [loader["image"] for loader in of_class(graph, "LoadImage")] == ["a", "b"]
+    assert len(of_class(graph, "ReferenceLatent")) == 4
     alone = plain(SHIPPED["flux_edit"], edits(1)[0], key=KEYS[0], source_names=["a"])
     assert [n.inputs["image"] for n in alone.graph.values() if n.class_type == "LoadImage"] == ["a"]
 
 
-def test_pictures_of_unequal_size_are_scaled_before_they_are_stacked() -> None:
+def test_pictures_of_unequal_size_are_each_scaled_by_their_own_node() -> None:
     graph = fused(SHIPPED["flux_edit"], edits(1), [["a"], ["b"]])
-    (loader,) = of_class(graph, "LoadImageBatch")
-    assert (loader["megapixels"], loader["upscale_method"]) == (1.0, "nearest-exact")
-    assert not of_class(graph, "ImageScaleToTotalPixels")
+    assert [scaler["image"] for scaler in of_class(graph, "ImageScaleToTotalPixels")] == [
+        ["20", 0], ["20#1", 0],
+    ]  # fmt: skip
+
+
+def test_who_asks_for_the_same_shares_the_nodes_that_make_it() -> None:
+    graph = fused(SHIPPED["flux_edit"], edits(1)[:1] * 2, [["a"], ["a"]])
+    assert len(of_class(graph, "LoadImage")) == len(of_class(graph, "CLIPTextEncode")) == 1
+
+
+def test_two_nodes_that_say_the_same_stay_two() -> None:
+    """Roles name nodes: what one of them is given must not reach the other."""
+    graph = write_graph(SHIPPED["z-image"].graph)
+    graph |= {"30": node("PrimitiveInt", value=0), "31": node("PrimitiveInt", value=0)}
+    graph["8"]["inputs"]["seed"] = ["30", 0]
+    again = {**graph["8"]["inputs"], "seed": ["31", 0], "latent_image": ["8", 0]}
+    graph["21"] = node("KSampler", **again)
+    graph["9"]["inputs"]["samples"] = ["21", 0]
+    model = template(graph, _card(SHIPPED["z-image"], seed="30.value"))
+    assert "node 21 (KSampler): its seed is not the one" in (fusible(model) or "")
 
 
 def test_upscaling_fuses_without_a_sampler() -> None:
@@ -361,9 +402,61 @@ def test_upscaling_fuses_without_a_sampler() -> None:
     result = fuse(SHIPPED["upscale"], asked, keys=KEYS[:3], source_names=[["a"], ["b"], ["c"]])
     assert refusals(result.graph) == []
     assert result.samplers == ()
-    assert [n.inputs["names"] for n in result.graph.values() if n.class_type == "LoadImageBatch"] == [
-        '["a", "b", "c"]'
-    ]
+    graph = write_graph(result.graph)
+    rows = each_row(graph, of_class(graph, "SaveImageBatch")[0]["images"], "image")
+    assert [row["image"] for row in rows] == ["a", "b", "c"]
+
+
+def resized(way: str, **how: float) -> dict[str, Any]:
+    inputs = {f"resize_type.{name}": value for name, value in how.items()}
+    return node("ResizeImageMaskNode", resize_type=way, **inputs)
+
+
+WIDE, TALL, LARGE = Size(width=1000, height=600), Size(width=300, height=900), Size(width=2000, height=1200)
+
+
+@pytest.mark.parametrize(
+    ("scaler", "sizes"),
+    [
+        (node("ImageScaleToTotalPixels", megapixels=1.0, upscale_method="area"), ["1322×793", "591×1774"]),
+        (node("ImageScaleToTotalPixels", megapixels=1.0, resolution_steps=16), ["1328×800", "592×1776"]),
+        (node("FluxKontextImageScale"), ["1328×800", "672×1568"]),
+        (node("ImageScaleToMaxDimension", largest_size=512), ["512×307", "171×512"]),
+        (node("ImageScale", width=640, height=480, crop="center"), ["640×480", "640×480"]),
+        (resized("scale longer dimension", longer_size=512), ["512×307", "171×512"]),
+        (resized("scale total pixels", megapixels=0.5), ["935×561", "418×1254"]),
+        (resized("scale by multiplier", multiplier=2.0), None),
+        (node("TextEncodeQwenImageEditPlus", clip=["2", 0], prompt="x"), ["1320×792", "592×1776"]),
+        (node("ImageScale", width=0, height=480, crop="disabled"), None),
+        (node("ImageScale", width=["6", 0], height=480, crop="disabled"), None),
+        (node("ImageBlur", blur_radius=2), None),
+    ],
+)  # fmt: skip
+def test_pictures_share_a_run_where_the_graph_brings_them_to_one_size(
+    scaler: dict[str, Any], sizes: list[str] | None
+) -> None:
+    names = {"ResizeImageMaskNode": "input", "TextEncodeQwenImageEditPlus": "image2"}
+    scaler["inputs"][names.get(scaler["class_type"], "image")] = ["20", 0]
+    found = scaling(
+        read_graph({"20": node("LoadImage", image="x"), "2": node("x"), "6": node("x"), "n": scaler}), "20"
+    )
+    offer = replace(SHIPPED["flux_edit"].offer(), scalings=(None, found))
+    assert [str(offer.scaled(size, 1)) for size in (WIDE, TALL)] == (sizes or [str(WIDE), str(TALL)])
+    assert (offer.scaled(WIDE, 1) == offer.scaled(LARGE, 1)) == (found is not None)
+    keys = {
+        batch_key(
+            replace(edits(2)[0], sources=(SourceImage(key="", size=WIDE), SourceImage(key="", size=size))),
+            offer,
+        )
+        for size in (WIDE, LARGE)
+    }
+    assert (len(keys) == 1) == (found is not None)
+
+
+def test_a_picture_whose_mask_is_used_is_of_its_own_size() -> None:
+    scaled = node("ImageScale", image=["20", 0], width=640, height=480, crop="center")
+    graph = {"20": node("LoadImage", image="x"), "1": scaled, "2": node("MaskToImage", mask=["20", 1])}
+    assert scaling(read_graph(graph), "20") is None
 
 
 # ── what is refused, and why ────────────────────────────────────────────────────────────────────
@@ -393,23 +486,25 @@ def _why(graph: dict[str, Any], card: str) -> str:
     return why
 
 
-def test_a_node_that_might_mix_pictures_is_refused_unless_the_card_vouches_for_it() -> None:
-    graph = _changed("flux", n50=node("ImageGrid", images=["12", 0]), n13=node("SaveImage", images=["50", 0]))
-    assert "node 50 (ImageGrid): it is not known to keep the pictures of a batch apart" in _why(
-        graph, _card()
+def test_a_patch_that_might_mix_pictures_is_refused_unless_the_card_vouches_for_it() -> None:
+    graph = _changed("z-image", n50=node("SomebodysPatch", model=["7", 0]))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    card = _card(SHIPPED["z-image"])
+    assert "node 50 (SomebodysPatch): it is not known to keep the pictures of a batch apart" in _why(
+        graph, card
     )
-    vouched = _card().replace("[roles]", 'rowwise = ["ImageGrid"]\n[roles]')
-    assert fusible(template(graph, vouched)) is None
+    assert fusible(template(graph, card.replace("[roles]", 'rowwise = ["SomebodysPatch"]\n[roles]'))) is None
 
 
 # ── known, or alone ─────────────────────────────────────────────────────────────────────────────
 
 UNKNOWN = st.sampled_from(["SomebodysPatch", "LatentInterpolate", "ImageGrid", *sorted(MIXING)])
+ON_THE_WAY = ("model", "guider", "sampler")
 
 
 @settings(max_examples=150)
 @given(exported(), UNKNOWN, st.data())
-def test_a_class_that_nobody_knows_is_refused_wherever_the_output_depends_on_it(
+def test_a_class_that_nobody_knows_steers_no_batch_and_sees_one_person_anywhere_else(
     drawn: Exported, unknown: str, data: st.DataObject
 ) -> None:
     """Put into any link of any workflow: before the sampler, after it, in the model's or the text's path."""
@@ -422,27 +517,37 @@ def test_a_class_that_nobody_knows_is_refused_wherever_the_output_depends_on_it(
     graph[user]["inputs"][name] = ["unknown", 0]
     model = template(graph, drawn.card)
     why = fusible(model)
-    assert why is not None
-    assert f"({unknown})" in why or f"a {unknown}" in why or name in ("clip", "latent_image", "guider")
     alone = plain(model, request(), key=KEYS[0], source_names=[]).graph
     assert unknown in {n.class_type for n in alone.values()}
+    if name in ON_THE_WAY and graph[user]["class_type"] != "BasicScheduler":
+        assert why is not None
+        assert f"({unknown})" in why or f"a {unknown}" in why
+    elif name == "noise":
+        assert f"a {unknown}" in (why or "")
+    else:
+        assert why is None
+        sent = fused(model, [request(), request(2, "b", seed=9)])
+        seen = [value for inputs in of_class(sent, unknown) for value in inputs.values()]
+        batches = {
+            n for n, each in sent.items() if each["class_type"] in ("JoinRows", "SamplerCustomAdvanced")
+        }
+        assert seen
+        assert not batches & {value[0] for value in seen if isinstance(value, list)}
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(sorted(ROWWISE)), st.integers(0, 5)), min_size=1), UNKNOWN, st.data()
-)
-def test_refusing_depends_on_the_classes_alone(
-    drawn: list[tuple[str, int]], unknown: str, data: st.DataObject
+@given(st.lists(st.sampled_from(sorted(KNOWN)), min_size=1), UNKNOWN, st.data())
+def test_refusing_depends_on_the_classes_that_steer_alone(
+    classes: list[str], unknown: str, data: st.DataObject
 ) -> None:
-    """Any graph of known classes passes; with one unknown class in any place it does not."""
+    """Any chain of known classes before a sampler passes; with one unknown class in any place it does not."""
 
     def graph(classes: list[str]) -> dict[str, Node]:
-        return {
-            str(n): Node(class_type=name, inputs={"x": Link(str(n - 1 - back % n), 0)} if n else {})
-            for n, (name, (_, back)) in enumerate(zip(classes, drawn, strict=True))
+        chain = {
+            str(n): Node(class_type=name, inputs={"model": Link(str(n - 1), 0)} if n else {})
+            for n, name in enumerate(classes)
         }
+        return {**chain, "end": Node(class_type="KSampler", inputs={"model": Link(str(len(classes) - 1), 0)})}
 
-    classes = [name for name, _ in drawn]
     refuse_mixing(graph(classes), SHIPPED["flux"])
     classes[data.draw(st.integers(0, len(classes) - 1))] = unknown
     with pytest.raises(Unfusible, match=unknown):
@@ -485,16 +590,20 @@ def test_what_was_measured_goes_on_running_together(patch: str) -> None:
     [
         ("flux", "8", "sampler_name", "res_2s"), ("flux", "8", "sampler_name", ["9", 0]),
         ("flux", "8", "sampler_name", ["euler"]), ("z-image", "8", "sampler_name", "res_2s"),
-        ("z-image", "8", "scheduler", "bong_tangent"),
     ],
 )  # fmt: skip
-def test_samplers_and_schedules_that_other_packs_add_run_one_by_one(
-    of: str, at: str, name: str, value: Any
-) -> None:
+def test_samplers_that_other_packs_add_run_one_by_one(of: str, at: str, name: str, value: Any) -> None:
     graph = write_graph(SHIPPED[of].graph)
     graph[at]["inputs"][name] = value
     assert f"node {at} (" in (why := _why(graph, _card(SHIPPED[of])))
     assert f"its {name} is not known to be exact in a batch" in why
+
+
+def test_a_schedule_that_another_pack_adds_is_computed_once_for_all() -> None:
+    graph = write_graph(SHIPPED["z-image"].graph)
+    graph["8"]["inputs"]["scheduler"] = "bong_tangent"
+    sent = fused(template(graph, _card(SHIPPED["z-image"])), [request(), request(2)])
+    assert [inputs["scheduler"] for inputs in of_class(sent, "SigmasLikeKSampler")] == ["bong_tangent"]
 
 
 @pytest.mark.parametrize(
@@ -562,12 +671,19 @@ def test_nobody_can_vouch_for_what_is_known_to_mix_pictures() -> None:
     ("change", "reason"),
     [
         ({"n8": node("KSamplerSelect", sampler_name="dpm_adaptive")}, "dpm_adaptive chooses its steps"),
-        ({"n10": node("DualCFGGuider", model=["1", 0], cond1=["4", 0], cond2=["4", 0], negative=["5", 0],
-                      cfg_conds=1, cfg_cond2_negative=1, style="regular")}, "DualCFGGuider"),
+        ({"n10": node("PerpNegGuider", model=["1", 0], positive=["4", 0], negative=["5", 0],
+                      empty_conditioning=["5", 0], cfg=1, neg_scale=1)}, "node 10 (PerpNegGuider): it is"),
+        ({"n50": node("RepeatLatentBatch", samples=["6", 0], amount=4),
+          "n11": node("SamplerCustomAdvanced", noise=["7", 0], guider=["10", 0], sampler=["8", 0],
+                      sigmas=["9", 0], latent_image=["50", 0])}, "of the 4 pictures that it makes, one is"),
         ({"n7": node("SomeNoise", noise_seed=0)}, "its noise comes from a SomeNoise"),
-        ({"n50": node("ConditioningConcat", conditioning_to=["4", 0], conditioning_from=["4", 0]),
-          "n10": node("CFGGuider", cfg=1, model=["1", 0], positive=["50", 0], negative=["5", 0])},
-         "node 50 (ConditioningConcat)"),
+        ({"n50": node("IPAdapter", model=["1", 0], image=["51", 0]), "n51": node("ByWords", text=["4", 0]),
+          "n10": node("CFGGuider", cfg=1, model=["50", 0], positive=["4", 0], negative=["5", 0])},
+         "node 50 (IPAdapter)"),
+        ({"n50": node("ModelSamplingSD3", model=["1", 0], shift=["51", 0]),
+          "n51": node("ByWords", text=["4", 0]),
+          "n10": node("CFGGuider", cfg=1, model=["50", 0], positive=["4", 0], negative=["5", 0])},
+         "node 50 (ModelSamplingSD3): it changes the model by each person's own shift"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_exact_runs_one_by_one_and_says_why(change: dict[str, Any], reason: str) -> None:
@@ -577,31 +693,39 @@ def test_what_cannot_be_exact_runs_one_by_one_and_says_why(change: dict[str, Any
     assert alone.places == (SavedFile("fullet_save", KEYS[0]),)
 
 
-def test_ksampler_advanced_is_refused_by_name() -> None:
+def test_a_chain_of_ranges_draws_noise_once_and_hands_on_what_is_left() -> None:
     inputs = write_graph(SHIPPED["z-image"].graph)["8"]["inputs"]
-    advanced = {name: value for name, value in inputs.items() if name not in ("seed", "denoise")}
+    how = {name: value for name, value in inputs.items() if name not in ("seed", "denoise")}
+    first = {"noise_seed": 0, "add_noise": "enable", "start_at_step": 0, "end_at_step": 5}
+    second = {"noise_seed": 3, "add_noise": "disable", "start_at_step": 5, "end_at_step": 10000}
     graph = _changed(
         "z-image",
-        n8=node(
-            "KSamplerAdvanced", **advanced, noise_seed=0, add_noise="enable", start_at_step=0, end_at_step=8,
-            return_with_leftover_noise="disable",
-        ),
+        n8=node("KSamplerAdvanced", **how, **first, return_with_leftover_noise="enable"),
+        n20=node("KSamplerAdvanced", **{**how, "latent_image": ["8", 0]}, **second,
+                 return_with_leftover_noise="disable"),
+        n9=node("VAEDecode", samples=["20", 0], vae=["3", 0]),
     )  # fmt: skip
-    why = _why(graph, _card(SHIPPED["z-image"], seed="8.noise_seed"))
-    assert "node 8 (KSamplerAdvanced): its range of steps" in why
+    model = template(graph, _card(SHIPPED["z-image"], seed="8.noise_seed"))
+    result = fuse(model, [request(seed=1), request(2, "b", seed=2)], keys=KEYS[:2], source_names=[[], []])
+    sent = write_graph(result.graph)
+    assert result.samplers == ("8", "20")
+    assert sent["fullet_8_noise"] == node("RandomNoiseBatch", seeds="[1, 2]")
+    assert sent["fullet_20_noise"] == node("DisableNoise")
+    assert sent["fullet_20_sampler"]["inputs"]["seeds"] == "[3, 3]"
+    ranges = [sent[f"fullet_{n}_sigmas"]["inputs"] for n in ("8", "20")]
+    assert [(r["start_at_step"], r["end_at_step"], r["return_with_leftover_noise"]) for r in ranges] == [
+        (0, 5, "enable"), (5, 10000, "disable"),
+    ]  # fmt: skip
+    taken = each_row(sent, sent["20"]["inputs"]["latent_image"])
+    assert taken == [{"samples": ["8", 0], "row": 0}, {"samples": ["8", 0], "row": 1}]
 
 
-def test_a_latent_that_nothing_makes_room_in_is_refused() -> None:
-    card = "\n".join(line for line in _card().splitlines() if not line.startswith("batch"))
-    assert "role batch" in _why(write_graph(SHIPPED["flux"].graph), card)
-
-
-def test_a_seed_that_goes_elsewhere_is_refused() -> None:
+def test_a_seed_that_another_node_takes_is_each_persons_own_there() -> None:
     graph = _changed("flux", n50=node("Wildcards", seed=0, latent=["11", 0]))
     graph["12"]["inputs"]["samples"] = ["50", 0]
     card = _card(seed='["7.noise_seed", "50.seed"]').replace('"[', "[").replace(']"', "]").replace('\\"', '"')
-    card = card.replace("[roles]", 'rowwise = ["Wildcards"]\n[roles]')
-    assert "the seed goes elsewhere" in _why(graph, card)
+    sent = fused(template(graph, card), [request(seed=4), request(2, seed=5)])
+    assert [inputs["seed"] for inputs in of_class(sent, "Wildcards")] == [4, 5]
 
 
 def test_a_seed_that_is_computed_from_the_asked_one_is_refused() -> None:
@@ -610,13 +734,15 @@ def test_a_seed_that_is_computed_from_the_asked_one_is_refused() -> None:
     assert "its seed is not the one that the card names" in _why(graph, _card(seed="51.value"))
 
 
-def test_the_mask_of_a_source_is_refused() -> None:
+def test_the_mask_of_a_source_is_its_owners() -> None:
     graph = _changed("flux_edit", n60=node("SetLatentNoiseMask", samples=["6", 0], mask=["20", 1]))
     graph["11"]["inputs"]["latent_image"] = ["60", 0]
     roles = {role: [str(p) for p in places] for role, places in SHIPPED["flux_edit"].card.roles.items()}
     lines = [f"{role} = {json.dumps(places)}" for role, places in roles.items()]
     head = ['label = "x"', 'kind = "edit"', "steps = 4", "source_count = [2, 2]", "[roles]"]
-    assert "its mask is used" in _why(graph, "\n".join([*head, *lines]))
+    sent = fused(template(graph, "\n".join([*head, *lines])), edits(2), [["a1", "a2"], ["b1", "b2"]])
+    masked = each_row(sent, sent["11"]["inputs"]["latent_image"], "mask")
+    assert [loader["image"] for loader in masked] == ["a1", "b1"]
 
 
 # ── after a restart ─────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,7 @@ from modules.ai.workflows.graph import Link, read_graph, write_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow
-from modules.queue_manager.jobs import Size
+from modules.queue_manager.jobs import Scaling, Size
 from tests.workflow_graphs import FLUJOS, SHIPPED, Exported, exported, node, refusals
 
 
@@ -53,7 +53,7 @@ def test_the_shipped_models_offer_what_people_are_told() -> None:
     assert set(by_name) == {"flux", "flux_edit", "z-image", "upscale"}
     assert (by_name["flux"].steps, by_name["z-image"].steps) == (4, 8)
     assert by_name["flux_edit"].source_count == (1, 2)
-    assert by_name["flux_edit"].source_megapixels == 1.0
+    assert by_name["flux_edit"].scalings == (Scaling(pixels=1024 * 1024),) * 2
     square = Size(width=512, height=384)
     assert by_name["upscale"].result_size(square) == Size(width=1024, height=768)
     for offer in by_name.values():
@@ -90,7 +90,7 @@ def test_a_tiny_memory_still_takes_one() -> None:
     ("change", "told"),
     [
         (('label = "FLUX.2 Klein"', "label = 3"), "flux.toml: label: 3 is not of the right kind (str)"),
-        (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is none of imagine, edit, upscale"),
+        (('kind = "imagine"', 'kind = "paint"'), "kind: 'paint' is not one of imagine, edit, upscale"),
         (("steps = 4", "steps = 5"), "flux.toml: steps: 5, but the graph says 4 (node 9)"),
         (("steps = 4", "steps = 0"), "flux.toml: steps: 0 is not from 1 to 10000"),
         (("steps = 4", "steps = true"), "flux.toml: steps: True is not of the right kind (int)"),

@@ -1,4 +1,4 @@
-"""What the bot begins anew after, instead of ending."""
+"""The faults after which the bot starts again instead of ending."""
 
 from __future__ import annotations
 

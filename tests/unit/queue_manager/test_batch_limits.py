@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.scheduling.batch_limits import PATIENCE, BatchLimits, Learned
+from modules.queue_manager.jobs import Learned
+from modules.queue_manager.scheduling.batch_limits import PATIENCE, BatchLimits
 
 
 def test_out_of_memory_halves_and_full_batches_grow_back() -> None:
@@ -46,11 +47,12 @@ def test_one_lone_picture_that_came_through_does_not_make_a_batch_too_large_by_m
 
 
 def test_what_came_through_once_and_fits_no_more_is_halved() -> None:
-    limits = BatchLimits()
+    kept: dict[str, Learned] = {}
+    limits = BatchLimits(kept, kept.__setitem__)
     limits.tell({"flux": 4})
     limits.succeeded("flux", 4)
     assert limits.out_of_memory("flux", 4) == 2
-    assert limits.proven("flux") == 2
+    assert kept["flux"].proven == 2
 
 
 def test_one_picture_may_always_be_tried_again() -> None:

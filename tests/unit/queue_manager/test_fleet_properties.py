@@ -170,7 +170,7 @@ class Play:
         self.fleet.recall()
         await self.fleet.set_urls(NAMES)
         for _ in range(2000):
-            if self.manager.status().active == 0:
+            if self.manager.status().users == 0:
                 break
             await asyncio.sleep(0.5)
         await self.manager.settle(5.0)
@@ -199,7 +199,7 @@ class Play:
         ).items():
             assert runs <= 40, f"{key} was run again and again"
         status = self.manager.status()
-        assert (status.active, status.users) == (0, 0)
+        assert (status.waiting, status.taken, status.running, status.arriving, status.users) == (0,) * 5
 
 
 async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> None:

@@ -114,7 +114,7 @@ def test_jobs_run_with_the_graph_that_they_were_accepted_with() -> None:
         offers.replace([other, *before[1:]], retired=before[:1])
         engine.limits = {**engine.limits, "flux@b": 4}
         new = await house.submit(user=2, prompt="new")  # before any server was asked
-        house.fleet.ask_anew()
+        house.fleet.ask_again()
         await asyncio.sleep(1.0)  # much sooner than a minute
         assert house.manager.models_in_use() == {"flux", "flux@b"}
         house.manager.resume()

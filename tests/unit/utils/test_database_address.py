@@ -202,7 +202,7 @@ def test_nothing_prepared_outlives_a_pooled_transaction() -> None:
         ("postgres://u:p@ho st/d", "host"),
     ],
 )
-def test_a_wrong_url_is_one_line_that_names_the_mend(url: str, part: str) -> None:
+def test_a_wrong_url_is_one_line_that_names_the_fix(url: str, part: str) -> None:
     assert part in refusal(url)
 
 

@@ -1,4 +1,4 @@
-"""A key that would travel in the open beyond private ground is told, with the mend."""
+"""A key that would travel in the open beyond private ground is told, with the fix."""
 
 from __future__ import annotations
 

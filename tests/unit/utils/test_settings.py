@@ -105,7 +105,7 @@ def test_comfy_url_is_accepted_for_a_single_server() -> None:
         (" , ", "contains no address"),
     ],
 )
-def test_a_wrong_address_is_told_with_its_mend(text: str, words: str) -> None:
+def test_a_wrong_address_is_told_with_its_fix(text: str, words: str) -> None:
     (line,) = faults({**NEEDED, "COMFY_URLS": text})
     assert line.startswith("COMFY_URLS: ")
     assert words in line

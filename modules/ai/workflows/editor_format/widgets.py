@@ -47,7 +47,7 @@ def offered_inputs(specs: Mapping[str, JSON], values: Mapping[str, JSON], prefix
 
 
 def drawn(values: Mapping[str, JSON], specs: Mapping[str, JSON]) -> dict[str, str]:
-    """The texts that the editor draws anew for each run, with the first of each choice."""
+    """The texts that the editor draws again for each run, with the first of each choice."""
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     return {
         name: first_choices(text)

@@ -21,7 +21,7 @@ class NoMark(ValueError):
 
 
 def mark_of(prompt: str, seed: int) -> int:
-    """The 32-bit mark of whoever asked for ``prompt`` and ``seed``."""
+    """The 32-bit mark of the person who asked for ``prompt`` and ``seed``."""
     return _bits_of(prompt.encode("utf-8", "surrogatepass") + b"\0" + str(seed).encode())
 
 

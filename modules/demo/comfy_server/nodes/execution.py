@@ -13,7 +13,7 @@ from modules.demo.comfy_server.nodes.instant_nodes import INSTANT_NODES
 from modules.demo.comfy_server.nodes.mishaps import check_node
 from modules.demo.comfy_server.nodes.node_cache import NodeCache, Result, signatures
 from modules.demo.comfy_server.nodes.node_table import declared_inputs
-from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, strings
+from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure
 from modules.demo.comfy_server.nodes.picture_nodes import PICTURE_NODES, annotated
 from modules.demo.comfy_server.nodes.sampling import GPU_NODES
 from modules.demo.comfy_server.nodes.workbench import Workbench
@@ -30,7 +30,6 @@ _TIPS = (
 # these keep the GPU busy too, for a moment that does not count
 _ON_THE_GPU = (
     "CLIPTextEncode",
-    "CLIPTextEncodeBatch",
     "TextEncodeQwenImageEdit",
     "TextEncodeQwenImageEditPlus",
     "VAEEncode",
@@ -149,9 +148,9 @@ class Executor:
     def _fingerprint(self, node_id: str, node: Mapping[str, Any]) -> Any:
         if node["class_type"] in _SEE_THEIR_ID:
             return node_id
-        if node["class_type"] in ("LoadImage", "LoadImageBatch"):
-            files = self._bench.files
-            return [_digest(files.read(*annotated(name))) for name in _file_names(node.get("inputs", {}))]
+        name = node.get("inputs", {}).get("image")
+        if node["class_type"] == "LoadImage" and isinstance(name, str):
+            return _digest(self._bench.files.read(*annotated(name)))
         return None
 
 
@@ -182,13 +181,6 @@ def _shown_inputs(run: Run, node: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _resolve(value: Any, results: Mapping[str, Result]) -> Any:
     return results[value[0]].outputs[value[1]] if isinstance(value, list) else value
-
-
-def _file_names(inputs: Mapping[str, Any]) -> list[str]:
-    name, names = inputs.get("image"), inputs.get("names")
-    if isinstance(names, str):
-        return list(strings("LoadImageBatch", "names", names))
-    return [name] if isinstance(name, str) else []
 
 
 def _digest(data: bytes | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from modules.demo.comfy_server.nodes.pack_inputs import refusal, seeds, strings
+from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal, seeds
 from modules.demo.comfy_server.nodes.values import (
     Conditioning,
     Guider,
@@ -21,6 +21,7 @@ from modules.demo.comfy_server.nodes.values import (
     Sigmas,
     guided,
     identity,
+    joined,
     scaled,
     told,
     with_reference,
@@ -71,11 +72,6 @@ def _mixing(node: str) -> InstantNode:
 
 def _encode(inputs: Inputs) -> tuple[Conditioning]:
     return (Conditioning(prompts=(inputs["text"],), made=inputs["clip"].made),)
-
-
-def _encode_batch(inputs: Inputs) -> tuple[Conditioning]:
-    prompts = strings("CLIPTextEncodeBatch", "prompts", inputs["prompts"])
-    return (Conditioning(prompts=prompts, made=inputs["clip"].made),)
 
 
 def _encode_edit(inputs: Inputs) -> tuple[Conditioning]:
@@ -158,11 +154,34 @@ def _fused(inputs: Inputs) -> tuple[Model]:
     return (replace(model, fused_for=positive.prompts),)
 
 
+# ── rows ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _join_rows(inputs: Inputs) -> tuple[Any]:
+    given = [inputs[f"row{index}"] for index in range(len(inputs))]
+    first = given[0]
+    if isinstance(first, Conditioning):
+        return (joined(given),)
+    sizes = {each.size for each in given} if isinstance(first, Images | Latent) else set()
+    if len(sizes) > 1 or (not sizes and any(each != first for each in given)):
+        raise NodeFailure("The people of a batch have unequal sizes or settings, which cannot run together.")
+    return (replace(first, rows=tuple(row for each in given for row in each.rows)) if sizes else first,)
+
+
+def _take_row(inputs: Inputs) -> tuple[Latent]:
+    samples: Latent = inputs["samples"]
+    return (replace(samples, rows=samples.rows[inputs["row"] :][:1]),)
+
+
 # ── noise, sampler, schedule, guider ────────────────────────────────────────────────────────────
 
 
 def _noise(inputs: Inputs) -> tuple[Noise]:
     return (Noise(seed=inputs["noise_seed"]),)
+
+
+def _no_noise(inputs: Inputs) -> tuple[None]:
+    return (None,)
 
 
 def _noise_batch(inputs: Inputs) -> tuple[Noise]:
@@ -199,6 +218,10 @@ def ksampler_sigmas(inputs: Inputs) -> tuple[Sigmas]:
     (sigmas,) = _schedule(inputs)
     if inputs["sampler_name"] in _LESS_ONE_LEVEL:
         sigmas = replace(sigmas, made=f"{sigmas.made} less one level")
+    start, end = inputs.get("start_at_step", 0), min(inputs.get("end_at_step", sigmas.steps), sigmas.steps)
+    if (start, end) != (0, sigmas.steps):
+        leftover = end < sigmas.steps and inputs["return_with_leftover_noise"]
+        sigmas = Sigmas(steps=max(0, end - start), made=f"{sigmas.made} from {start} to {end} ({leftover})")
     return (sigmas,)
 
 
@@ -285,12 +308,11 @@ def _padded(inputs: Inputs) -> tuple[Images, None]:
 
 
 def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
-    way, step = inputs["upscale_method"], inputs["resolution_steps"]
-    return (scaled_to_pixels(inputs["image"], inputs["megapixels"], step, way),)
+    step = inputs["resolution_steps"]
+    return (_of_pixels(inputs["image"], inputs["megapixels"], step, inputs["upscale_method"]),)
 
 
-def scaled_to_pixels(images: Images, megapixels: float, step: int, way: str) -> Images:
-    """Each picture at about so many times 1024² pixels, its sides rounded to multiples of ``step``."""
+def _of_pixels(images: Images, megapixels: float, step: int, way: str) -> Images:
     rows: list[Recipe] = []
     for row in images.rows:
         width, height = row.size
@@ -344,7 +366,8 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "CLIPTextEncode": _encode,
     "TextEncodeQwenImageEdit": _encode_edit,
     "TextEncodeQwenImageEditPlus": _encode_edit,
-    "CLIPTextEncodeBatch": _encode_batch,
+    "JoinRows": _join_rows,
+    "TakeRow": _take_row,
     "ConditioningZeroOut": _zero_out,
     "ConditioningCombine": _joined("ConditioningCombine"),
     "ConditioningConcat": _joined("ConditioningConcat"),
@@ -355,6 +378,7 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "ReferenceLatent": _reference,
     "FusedModel": _fused,
     "RandomNoise": _noise,
+    "DisableNoise": _no_noise,
     "RandomNoiseBatch": _noise_batch,
     "KSamplerSelect": _sampler,
     "SamplerBatch": _sampler_batch,
@@ -376,7 +400,7 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "VAEEncodeTiled": _vae_encode,
     "ImageScaleBy": _image_scale_by,
     "ImagePadForOutpaint": _padded,
-    "FluxKontextImageScale": lambda inputs: (scaled_to_pixels(inputs["image"], 1.0, 8, "kontext"),),
+    "FluxKontextImageScale": lambda inputs: (_of_pixels(inputs["image"], 1.0, 8, "kontext"),),
     "SeedVR2Preprocess": lambda inputs: (inputs["resized_images"],),
     "SeedVR2PostProcessing": lambda inputs: (inputs["images"],),
     "ImageScale": _image_scale,

@@ -14,12 +14,12 @@ from modules.demo.comfy_server.profile import ServerProfile
 
 TABLE_FILE = Path(__file__).parents[2] / "object_info.json"
 PACK_NODES = (
-    "CLIPTextEncodeBatch",
     "FusedModel",
     "RandomNoiseBatch",
     "SamplerBatch",
     "SigmasLikeKSampler",
-    "LoadImageBatch",
+    "JoinRows",
+    "TakeRow",
     "SaveImageBatch",
 )
 
@@ -67,7 +67,7 @@ class NodeTable:
             if name in gone_nodes or not _has(profile, name):
                 continue
             if name == "SaveImageBatch":
-                entry["description"] = entry["description"].replace("1.1.0", str(profile.pack_version))
+                entry["description"] = entry["description"].replace("2.0.0", str(profile.pack_version))
             self._stock(name, entry, gone_models, profile.extra_models)
             self.nodes[name] = entry
 

@@ -12,10 +12,8 @@ REFUSED = "/comfyui/custom_nodes/fullet.inputs.Refused"
 _MOST = 2**64 - 1
 _KEY_LETTERS = set("0123456789abcdef")
 _CHECKED = {
-    "CLIPTextEncodeBatch": "prompts",
     "RandomNoiseBatch": "seeds",
     "SamplerBatch": "seeds",
-    "LoadImageBatch": "names",
     "SaveImageBatch": "keys",
 }
 
@@ -33,22 +31,14 @@ def refusal(node: str, name: str, why: str) -> NodeFailure:
     return NodeFailure(f"{node}: input {name}: {why}", REFUSED)
 
 
-def strings(node: str, name: str, text: str) -> tuple[str, ...]:
-    """A JSON array of strings. Raises `NodeFailure`."""
-    items = _array(node, name, text)
-    if not all(isinstance(item, str) for item in items):
-        raise refusal(node, name, "each entry is a string.")
-    return tuple(items)
-
-
 def keys(node: str, text: str) -> tuple[str, ...]:
     """A JSON array of different keys of 32 hexadecimal digits. Raises `NodeFailure`."""
-    found = strings(node, "keys", text)
-    if any(len(key) != 32 or set(key) - _KEY_LETTERS for key in found):
+    found = _array(node, "keys", text)
+    if not all(isinstance(key, str) and len(key) == 32 and not set(key) - _KEY_LETTERS for key in found):
         raise refusal(node, "keys", "each key is 32 hexadecimal digits in lower case.")
     if len(set(found)) < len(found):
         raise refusal(node, "keys", "a key stands for one picture only.")
-    return found
+    return tuple(found)
 
 
 def seeds(node: str, text: str) -> tuple[int, ...]:
@@ -81,12 +71,7 @@ def check(node: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
     if name is None or not isinstance(text, str):
         return None
     try:
-        if name == "seeds":
-            seeds(node, text)
-        elif name == "keys":
-            keys(node, text)
-        else:
-            strings(node, name, text)
+        seeds(node, text) if name == "seeds" else keys(node, text)
     except NodeFailure as failure:
         return name, str(failure)
     return None

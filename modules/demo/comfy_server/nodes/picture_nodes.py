@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modules.demo.comfy_server.files import OutsideFolder
 from modules.demo.comfy_server.nodes import pack_inputs
-from modules.demo.comfy_server.nodes.instant_nodes import Inputs, scaled_to_pixels
+from modules.demo.comfy_server.nodes.instant_nodes import Inputs
 from modules.demo.comfy_server.nodes.node_cache import Result
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal
 from modules.demo.comfy_server.nodes.sampling import TimedNode
@@ -26,20 +26,6 @@ from modules.demo.comfy_server.run import Interrupted, Run
 
 async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
     return Result(outputs=(Images(rows=(_photo(bench, inputs["image"]),)), None))
-
-
-async def _load_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
-    names = pack_inputs.strings("LoadImageBatch", "names", inputs["names"])
-    images = Images(rows=tuple(_photo(bench, name) for name in names))
-    if inputs.get("megapixels", 0) > 0:
-        step, way = inputs.get("resolution_steps", 1), inputs.get("upscale_method", "nearest-exact")
-        images = scaled_to_pixels(images, inputs["megapixels"], step, way)
-    sizes = {f"{row.size[0]}×{row.size[1]}" for row in images.rows}
-    if len(sizes) > 1:
-        raise refusal(
-            "LoadImageBatch", "names", f"the pictures have several sizes: {', '.join(sorted(sizes))}."
-        )
-    return Result(outputs=(images,))
 
 
 async def _save(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -96,7 +82,6 @@ async def _save_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) 
 
 PICTURE_NODES: Mapping[str, TimedNode] = {
     "LoadImage": _load_image,
-    "LoadImageBatch": _load_batch,
     "SaveImage": _save,
     "PreviewImage": _preview,
     "SaveImageWebsocket": _save_websocket,
@@ -121,12 +106,7 @@ def check_inputs(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -
         name = inputs.get("image")
         if isinstance(name, str) and bench.files.read(*annotated(name)) is None:
             return "image", f"Invalid image file: {name}"
-    wrong = pack_inputs.check(class_type, inputs)
-    if wrong is None and class_type == "LoadImageBatch" and isinstance(inputs.get("names"), str):
-        for name in pack_inputs.strings(class_type, "names", inputs["names"]):
-            if bench.files.read(*annotated(name)) is None:
-                return "names", str(refusal(class_type, "names", f"nothing was uploaded as {name!r}."))
-    return wrong
+    return pack_inputs.check(class_type, inputs)
 
 
 def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:

@@ -55,23 +55,25 @@ async def _ksampler(bench: Workbench, run: Run, node_id: str, inputs: Inputs) ->
     task = SamplerTask(
         node_id=node_id,
         guider=_guided(inputs),
-        noise=Noise(seed=inputs["seed"]),
+        noise=Noise(seed=inputs["seed"] if "seed" in inputs else inputs["noise_seed"]),
         sampler=Sampler(name=inputs["sampler_name"]),
-        sigmas=ksampler_sigmas(inputs)[0],
+        sigmas=ksampler_sigmas({"denoise": 1.0, **inputs})[0],
         latent=inputs["latent_image"],
+        noisy=inputs.get("add_noise") != "disable",
     )
     return Result(outputs=(await _sample(bench, run, task),))
 
 
 async def _sampler_custom(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    noise: Noise | None = inputs["noise"] if "noise" in inputs else Noise(seed=inputs["noise_seed"])
     task = SamplerTask(
         node_id=node_id,
         guider=inputs.get("guider") or _guided(inputs),
-        noise=inputs.get("noise") or Noise(seed=inputs["noise_seed"]),
+        noise=noise or Noise(),
         sampler=inputs["sampler"],
         sigmas=inputs["sigmas"],
         latent=inputs["latent_image"],
-        noisy=inputs.get("add_noise", True),
+        noisy=noise is not None and inputs.get("add_noise", True),
     )
     latent = await _sample(bench, run, task)
     return Result(outputs=(latent, latent))
@@ -99,7 +101,7 @@ async def _upscale(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> 
     factor = int(next(filter(None, found.groups()))) if found else 4
     start = time.monotonic()
     await bench.until(start + len(images.rows) * bench.timing.row / bench.timing.speed)
-    run.gpu(start).rows = len(images.rows)
+    run.gpu(start).rows += len(images.rows)
     rows = tuple(scaled(row, (row.size[0] * factor, row.size[1] * factor), model.made) for row in images.rows)
     return Result(outputs=(Images(rows=rows),))
 
@@ -109,6 +111,7 @@ GPU_NODES: Mapping[str, TimedNode] = {
     "UnetLoaderGGUF": _load,
     "CheckpointLoaderSimple": _load,
     "KSampler": _ksampler,
+    "KSamplerAdvanced": _ksampler,
     "SamplerCustom": _sampler_custom,
     "SamplerCustomAdvanced": _sampler_custom,
     "VAEDecode": _decode,
@@ -177,13 +180,14 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
 
 def _seed(task: SamplerTask, index: int) -> int:
     """The seed that row ``index`` amounts to: its noise's, mixed with its step noise's if that is another."""
-    seed = task.noise.row(index)
+    drawn = task.noise.row(index)
+    seed = drawn if task.noisy else 0
     if index and task.guider.model.mixing:
         seed = mixed_seed("mixed", seed, index)
     if not task.sampler.noisy:
         return seed
     own = task.sampler.own
-    steps = own[index] if own is not None else (seed if index == 0 else mixed_seed(seed, index))
+    steps = own[index] if own is not None else (drawn if index == 0 else mixed_seed(drawn, index))
     return seed if steps == seed else mixed_seed("step noise", seed, steps)
 
 
@@ -210,8 +214,8 @@ def _check_rows(task: SamplerTask) -> None:
     model, prompts = task.guider.model, task.guider.positive.prompts
     lengths = [token_count(model.file, prompt) for prompt in prompts]
     if len(set(lengths)) > 1 and model.fused_for != prompts:
-        why = f"they are of unequal length ({lengths} tokens): FusedModel is missing before the sampler."
-        raise refusal("CLIPTextEncodeBatch", "prompts", why)
+        why = f"texts or pictures are of unequal size ({lengths} tokens): put FusedModel before the sampler."
+        raise refusal("JoinRows", "row0", why)
 
 
 def token_count(model: str, prompt: str) -> int:

@@ -160,16 +160,31 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditioning:
-    """Prompts, one a row. ``references`` are the pictures of ReferenceLatent nodes, each a batch."""
+    """Prompts, one a row. ``references`` are the pictures of ReferenceLatent nodes, each a batch; ``apart``
+    are the conditionings that were joined to this one, one a row."""
 
     prompts: tuple[str, ...]
     made: str
     references: tuple[tuple[Recipe, ...], ...] = ()
+    apart: tuple[Conditioning, ...] = ()
 
     def row(self, index: int) -> str:
         """What row ``index`` holds, in words."""
+        if self.apart:
+            return self.apart[index % len(self.apart)].row(0)
         seen = [identity(batch[index % len(batch)]) for batch in self.references]
         return repr((self.prompts[index % len(self.prompts)], self.made, seen))
+
+
+def joined(rows: Sequence[Conditioning]) -> Conditioning:
+    """What was made for each person, as one."""
+    references = zip(*(each.references for each in rows), strict=True)
+    return Conditioning(
+        prompts=tuple(each.prompts[0] for each in rows),
+        made="",
+        references=tuple(tuple(batch[0] for batch in column) for column in references),
+        apart=tuple(rows),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,12 +77,12 @@ class DemoRoutes:
         return await self.faults(request)
 
     async def kill(self, request: web.Request) -> web.Response:
-        """``{"back_after": seconds}``: killed now, refusing connections until then (null: for good)."""
+        """``{"back_after": seconds}``: killed now, refusing connections until then (null: forever)."""
         self._server.later(self._server.die(await self._seconds(request)))
         return web.Response()
 
     async def unplug(self, request: web.Request) -> web.Response:
-        """``{"back_after": seconds}``: unreachable until then, while the work goes on (null: for good)."""
+        """``{"back_after": seconds}``: unreachable until then, while the work goes on (null: forever)."""
         self._server.later(self._unplugged(await self._seconds(request)))
         return web.Response()
 

@@ -107,7 +107,7 @@ def _files(hub: Hub, ids: Sequence[str]) -> list[Upload]:
 
 
 def _delete(hub: Hub, client: Client, frame: Frame) -> None:
-    """Own messages, those one may manage, and ephemeral ones (which only vanish from one's own screen)."""
+    """Own messages, those that the person may manage, and ephemeral ones (which only leave their screen)."""
     message = _message(hub, client, frame)
     own = message.author is client.user or message.ephemeral_to == client.user.id
     if not own and not hub.permissions(client.user.id, message.channel) & MANAGE_MESSAGES:

@@ -83,7 +83,7 @@ def _value(hub: Hub, channel: Channel, option: Payload, value: Any, resolved: Pa
         return str(value)
     choices = option.get("choices")
     if choices and value not in [choice["value"] for choice in choices]:
-        raise InvalidInvocation(f"{name} is none of the choices")
+        raise InvalidInvocation(f"{name} is not one of the choices")
     return value
 
 
@@ -156,7 +156,7 @@ def selected(
     kind = component["type"]
     if kind == STRING_SELECT:
         if not set(values) <= {option["value"] for option in component["options"]}:
-            raise InvalidInvocation("This is none of the choices")
+            raise InvalidInvocation("This is not one of the choices")
         return values
     options = {USER_SELECT: USER_OPTION, ROLE_SELECT: ROLE_OPTION, CHANNEL_SELECT: CHANNEL_OPTION}
     for value in values:

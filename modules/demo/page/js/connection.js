@@ -69,7 +69,7 @@ export class Connection extends Emitter {
     this.emit('state', { state: 'waiting', retryAt: Date.now() + pause, failures: this.#failures });
   }
 
-  /** A server that was started anew has other people: then the next try is as its first one. */
+  /** A server that was restarted has other people: then the next try is as its first one. */
   async #checkUser(userId) {
     try {
       const { status } = await fetch(`/client?user=${encodeURIComponent(userId)}`, {

@@ -136,7 +136,7 @@ export class Store extends Emitter {
     this.emit('message-gone', { channelId, id });
   }
 
-  /** Puts in a message that only this page knows, at the end; or anew in its place. */
+  /** Puts in a message that only this page knows, at the end; or again in its place. */
   putLocal(message) {
     const { list } = this.room(message.channel_id);
     const at = list.findIndex((one) => one.id === message.id);

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from modules.queue_manager.jobs import Batch, Job, JobId, Picture
+from modules.queue_manager.jobs import Batch, Job, JobId, Learned, Picture
 from modules.queue_manager.ports import (
     Backlog,
     Cancelled,
@@ -26,7 +26,6 @@ from modules.queue_manager.ports import (
     JobTurn,
     Requeued,
 )
-from modules.queue_manager.scheduling.batch_limits import Learned
 from modules.utils.database.codec import (
     key_from_text,
     key_to_text,

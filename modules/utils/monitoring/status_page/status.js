@@ -1,5 +1,5 @@
 "use strict";
-// Draws /status.json anew every two seconds. Everything from outside goes into text nodes and numbers alone.
+// Draws /status.json again every two seconds. Everything from outside goes into text nodes and numbers alone.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PALETTE = ["#4c86d8", "#3f9e78", "#b5678f", "#8a74d6", "#b98235", "#3e97a8", "#a5574b", "#6d8a3a"];

@@ -1,0 +1,105 @@
+"""Several people's graphs as one: samplers run together, all else runs for each person as it would alone.
+
+A node that is the same for everybody, with all that it depends on, stands once. What steers a sampler (the
+model with its patches, the guider, the sampler's choice) stands once, too; what a sampler takes of each
+person is joined to a batch before it, and each takes their own row of what comes out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+
+from modules.ai import node_pack as pack
+from modules.ai.fusion.samplers import GUIDERS, OWN_NOISE, SAMPLERS, Unfusible
+from modules.ai.workflows.graph import JSON, Graph, Link, Node, in_order, named, write_graph
+
+_STEERS = frozenset({"model", "model1", "model2", "model_negative", "guider", "sampler"})
+"""The inputs through which a sampler is steered, by nodes that ComfyUI brings."""
+
+_OF_EACH = frozenset({"positive", "negative", "latent_image"})
+_NUMBERS = frozenset({"width", "height"})
+"""Inputs of what steers a sampler that may come of each person's picture: they must turn out equal."""
+
+
+def steering(graph: Graph) -> set[str]:
+    """The nodes whose work is the same for all rows of a sampler's run."""
+    found: set[str] = set()
+    todo = [node_id for node_id, node in graph.items() if node.class_type in SAMPLERS]
+    while todo:
+        for name, link in graph[todo.pop()].links():
+            if name in _STEERS and link.node not in found and graph[link.node].class_type not in SAMPLERS:
+                found.add(link.node)
+                todo.append(link.node)
+    return found
+
+
+class JointGraph:
+    """The graph of all ``rows``, which are of one shape: the same nodes with other constants.
+
+    Raises `Unfusible` where a sampler would be steered by what is a person's own; ``vouched`` are the
+    classes of such nodes that take a batch.
+    """
+
+    def __init__(self, rows: Sequence[Graph], vouched: Collection[str] = ()) -> None:
+        self.graph: dict[str, Node] = {}
+        self._rows = rows
+        self._places: list[dict[str, str]] = [{} for _ in rows]
+        self._same: dict[str, str] = {}
+        steers = steering(rows[0])
+        for node_id in in_order(rows[0]):
+            class_type = rows[0][node_id].class_type
+            if class_type in SAMPLERS:
+                self._add_one(node_id, all_may_differ=True)
+            elif node_id in steers:
+                self._add_one(node_id, all_may_differ=class_type in GUIDERS or class_type in vouched)
+            else:
+                self._add_each(node_id)
+
+    def joined(self, name: str, link: Link) -> Link:
+        """A batch of what ``link`` is for each person, joined by a node of this ``name``."""
+        rows = {f"row{row}": self._link(row, link) for row in range(len(self._rows))}
+        self.graph[name] = Node(class_type=pack.JOIN, inputs=rows)
+        return Link(name, 0)
+
+    def _add_each(self, node_id: str) -> None:
+        for row, graph in enumerate(self._rows):
+            node = graph[node_id]
+            moved = {n: self._link(row, v) if isinstance(v, Link) else v for n, v in node.inputs.items()}
+            node = Node(class_type=node.class_type, inputs=moved, title=node.title)
+            text = json.dumps(write_graph({node_id: node}), sort_keys=True)
+            place = self._same.setdefault(text, self._fresh(node_id, row))
+            self.graph[place] = node
+            self._places[row][node_id] = place
+
+    def _add_one(self, node_id: str, *, all_may_differ: bool) -> None:
+        node = self._rows[0][node_id]
+        inputs: dict[str, JSON] = dict(node.inputs)
+        own = _OF_EACH | set(GUIDERS.get(node.class_type, ()))
+        for name, link in node.links():
+            linked = {self._link(row, link) for row in range(len(self._rows))}
+            if name in own and (node.class_type in SAMPLERS or node.class_type in GUIDERS):
+                inputs[name] = self.joined(f"fullet_{node_id}_{name}", link)
+            elif len(linked) == 1 or name in OWN_NOISE:
+                inputs[name] = self._link(0, link)
+            elif all_may_differ or name in _NUMBERS:
+                inputs[name] = self.joined(f"fullet_{node_id}_{name}", link)
+            else:
+                raise Unfusible(
+                    f"{named(self._rows[0], node_id)}: it changes the model by each person's own {name}"
+                )
+        self.graph[node_id] = Node(class_type=node.class_type, inputs=inputs, title=node.title)
+
+    def _link(self, row: int, link: Link) -> Link:
+        if self._rows[0][link.node].class_type not in SAMPLERS:
+            return Link(self._places[row].get(link.node, link.node), link.slot)
+        place = f"fullet_{link.node}_{link.slot}#{row}"
+        self.graph[place] = Node(class_type=pack.TAKE, inputs={"samples": link, "row": row})
+        return Link(place, 0)
+
+    def _fresh(self, node_id: str, row: int) -> str:
+        """The node's own id for the first person."""
+        place = f"{node_id}#{row}" if row else node_id
+        while row and place in self._rows[0]:
+            place += "#"
+        return place
