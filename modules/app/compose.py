@@ -191,7 +191,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             )
         )
         model_folder = ModelFolder(
-            models,
+            path=models,
             clock=clock,
             in_use=lambda: queue.models_in_use(),  # noqa: PLW0108 - it is built below
             on_change=lambda: fleet.ask_again(),  # noqa: PLW0108 - as above

@@ -203,7 +203,7 @@ def _fetching(template: WorkflowTemplate, told: Sequence[Told]) -> Iterator[str]
             yield from (f"  {finding}" for finding in faults if not finding.detail)
             yield from _commands(each.report.missing_files)
     if not any(each.report for each in told):
-        yield from _commands({file: template.fetch_line(file) for file in template.weights.split(" ")})
+        yield from _commands({file: template.fetch_line(file) for file in template.files})
 
 
 def _commands(files: Mapping[str, str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from modules.ai.models.loading import load_templates, offers
+from modules.ai.inspection import inspect_models
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.users import SimulatedUser
 from tests.discord_stand import Stand, colour_of, make_engine, pixel, result_for, whole_room
@@ -23,8 +23,8 @@ FLUJOS = Path(__file__).parents[2] / "flujos"
 async def test_a_workflow_file_dropped_in_is_one_more_choice_that_makes_pictures(tmp_path: Path) -> None:
     flujos = shutil.copytree(FLUJOS, tmp_path / "flujos")
     shutil.copy(flujos / "z-image.json", flujos / "Dream of mine.json")
-    before = {offer.name for offer in offers(load_templates(FLUJOS).values())}
-    after = offers(load_templates(flujos).values())
+    before = set(inspect_models(FLUJOS)[0])
+    after = tuple(template.offer() for template in inspect_models(flujos)[0].values())
     engine = make_engine()
     engine.limits = {offer.name: 4 for offer in after}
     async with whole_room(tmp_path, offers=after, engine=engine) as stand:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modules.ai.fusion.fuse import fusible
@@ -29,33 +29,23 @@ Marks = Mapping[str, tuple[int, int]]
 """Size and time of each file, by its name."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ModelFolder:
-    """The models of ``path``.
+    """``templates`` has the models of ``path`` by id, also those that are gone or have changed while jobs
+    need them: ``in_use`` gives the ids. ``on_change`` is called when the models change. ``kept_table`` is
+    what servers said of their nodes to a former process, ``keep_table`` keeps it for the next one."""
 
-    ``templates`` has them by id, also those that are gone or have changed while jobs that were accepted with
-    them live: ``in_use`` gives the ids that are needed. ``on_change`` is called when models are others than
-    before. ``kept_table`` is what servers said of their nodes in a former life, and ``keep_table`` takes
-    what they say now, for the next one.
-    """
+    path: Path
+    clock: Clock
+    in_use: Callable[[], Collection[str]]
+    on_change: Callable[[], None]
+    kept_table: Table
+    keep_table: Callable[[str], Awaitable[None]]
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        clock: Clock,
-        in_use: Callable[[], Collection[str]],
-        on_change: Callable[[], None],
-        kept_table: Table,
-        keep_table: Callable[[str], Awaitable[None]],
-    ) -> None:
+    def __post_init__(self) -> None:
         self.templates: dict[str, WorkflowTemplate] = {}
         self.offers = Offers()
-        self._path = path
-        self._clock = clock
-        self._in_use = in_use
-        self._on_change = on_change
-        self._keep_table = keep_table
-        self._tables: dict[str, Table] = {"": kept_table}
+        self._tables: dict[str, Table] = {"": self.kept_table}
         self._now: dict[str, WorkflowTemplate] = {}
         self._faults: tuple[str, ...] = ()
         self._fingerprints: dict[str, str] = {}
@@ -64,20 +54,20 @@ class ModelFolder:
 
     def load(self) -> None:
         """Read the folder for the first time. Raises `BadWorkflow` if it has no model that is in order."""
-        self._read = marks(self._path) or {}
+        self._read = marks(self.path) or {}
         found, faults = self._found()
         self._take(found, faults, first=True)
         if not found:
             raise BadWorkflow(
-                "\n".join([*faults, f"{self._path}: no model there (a model is a workflow file, NAME.json)"])
+                "\n".join([*faults, f"{self.path}: no model there (a model is a workflow file, NAME.json)"])
             )
 
     async def watch(self) -> None:
         """Look at the folder for ever."""
         seen: Marks | None = self._read
         while True:
-            await self._clock.sleep(EVERY_SECONDS)
-            before, seen = seen, await asyncio.to_thread(marks, self._path)
+            await self.clock.sleep(EVERY_SECONDS)
+            before, seen = seen, await asyncio.to_thread(marks, self.path)
             if seen is not None and seen == before and seen != self._read:
                 await self.reload()
             self._forget_unused()
@@ -86,9 +76,9 @@ class ModelFolder:
         """Read the folder now; what is other than before, and every file that is faulty. A folder that is
         away changes nothing."""
         async with self._turn:
-            found = await asyncio.to_thread(marks, self._path)
+            found = await asyncio.to_thread(marks, self.path)
             if found is None:
-                return (ModelChange(turn="faulty", what=f"{self._path} cannot be read"),)
+                return (ModelChange(turn="faulty", what=f"{self.path} cannot be read"),)
             self._read = found
             return self._take(*await asyncio.to_thread(self._found))
 
@@ -105,7 +95,7 @@ class ModelFolder:
             await self.reload()
         known = _merged(self._tables)
         try:
-            await self._keep_table(await asyncio.to_thread(packed, known))
+            await self.keep_table(await asyncio.to_thread(packed, known))
         except StoreError as error:
             logger.warning("Could not keep the node table of a server: %s", error, extra={"engine": server})
 
@@ -115,7 +105,7 @@ class ModelFolder:
         return {**bundled_table(), **_merged(self._tables)}
 
     def _found(self) -> tuple[dict[str, LoadedModel], list[str]]:
-        return read_models(self._path, self._table())
+        return read_models(self.path, self._table())
 
     def _take(
         self, found: Mapping[str, LoadedModel], faults: list[str], *, first: bool = False
@@ -138,7 +128,7 @@ class ModelFolder:
         if changes:
             self._replace()
             if not first:
-                self._on_change()
+                self.on_change()
         notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
         self._tell(changes, [*(f"a model is left out: {fault}" for fault in new_faults), *notes], first=first)
         return (*changes, *(ModelChange(turn="faulty", what=fault) for fault in faults))
@@ -152,7 +142,7 @@ class ModelFolder:
         return template
 
     def _replace(self) -> None:
-        needed = self._in_use() if self.templates else ()
+        needed = self.in_use() if self.templates else ()
         offered = {template.id: template for template in self._now.values()}
         retired = {
             name: template
@@ -169,7 +159,7 @@ class ModelFolder:
     def _forget_unused(self) -> None:
         offered = {template.id for template in self._now.values()}
         retired = self.templates.keys() - offered
-        if retired and not retired <= set(self._in_use()):
+        if retired and not retired <= set(self.in_use()):
             self._replace()
 
     def _tell(self, changes: list[ModelChange], warnings: list[str], *, first: bool) -> None:

@@ -50,11 +50,16 @@ class WorkflowTemplate:
         return f"{self.name}@{self.version}" if self.version else self.name
 
     @property
-    def weights(self) -> str:
-        """The files that the graph loads: models of equal weights need no loading in between."""
+    def files(self) -> tuple[str, ...]:
+        """The model files that the graph loads."""
         values = (value for node in self.graph.values() for value in node.inputs.values())
         files = {value for value in values if isinstance(value, str) and value.lower().endswith(FILE_ENDINGS)}
-        return " ".join(sorted(files)) or self.name
+        return tuple(sorted(files))
+
+    @property
+    def weights(self) -> str:
+        """Models of equal weights need no loading in between."""
+        return " ".join(self.files) or self.name
 
     @property
     def fingerprint(self) -> str:

@@ -50,7 +50,7 @@ class House:
             self.changes += 1
 
         return ModelFolder(
-            self.path,
+            path=self.path,
             clock=LoopClock(),
             in_use=lambda: self.needed,
             on_change=changed,
@@ -227,9 +227,32 @@ async def test_a_table_that_is_none_is_no_trouble(house: House) -> None:
     assert unpacked(packed({"A": {"output": ["IMAGE"]}})) == {"A": {"output": ["IMAGE"]}}
 
 
-def test_a_folder_without_a_model_ends_the_start(tmp_path: Path) -> None:
-    with pytest.raises(BadWorkflow, match="no model there"):
+def test_without_any_model_the_start_ends_and_all_faults_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    House(tmp_path).put("z-image", **{"steps = 8": "steps = 9"})
+    with pytest.raises(BadWorkflow) as caught:
         House(tmp_path).folder().load()
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines[:2]] == ["broken.json", "z-image.toml"]
+    assert lines[2].endswith("no model there (a model is a workflow file, NAME.json)")
+
+
+def test_at_the_start_faults_and_what_runs_one_by_one_are_told_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.put("alone", "flux", euler="dpm_adaptive")
+    house.put("faulty", **{"steps = 8": "steps = 9"})
+    (house.path / "lone.toml").write_text((house.path / "first.toml").read_text(encoding="utf-8"))
+    folder = house.folder()
+    folder.load()
+    assert names(folder) == ["alone", "first"]
+    *faults, alone = [record.getMessage() for record in caplog.records]
+    assert faults == [
+        "a model is left out: faulty.toml: steps: 9, but the graph says 8 (node 8)",
+        "a model is left out: lone.toml: there is no workflow beside it (lone.json)",
+    ]
+    assert alone.startswith("alone makes pictures one by one: node 8 ")
+    assert "dpm_adaptive chooses its steps" in alone
 
 
 def _in_editors_format() -> str:
