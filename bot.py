@@ -1,16 +1,17 @@
-"""Start here. If this Python is new enough, the command line takes over (``modules/app/cli.py``).
+"""FuLLet, a Discord bot that makes pictures on your own ComfyUI servers.
 
     python bot.py            run the bot, in this environment, with the settings in .env
-    python bot.py check      check everything that can be wrong before a user notices it
+    python bot.py check      check the whole set-up and say how to fix what is wrong
     python bot.py models     list the models, what they need and where they run; add or remove one
     python3 bot.py demo      see it work, without a token or a GPU (makes .venv first)
     python3 bot.py test      run the tests (makes .venv first)
-    python3 bot.py lint      format, lint, types, import direction, known faults (makes .venv first)
-    python3 bot.py bench     measure it (makes .venv first)
-    python3 bot.py pictures  take the documentation's pictures again (makes .venv first)
+    python3 bot.py lint      check format, types, imports, known vulnerabilities (makes .venv first)
+    python3 bot.py bench     run the benchmarks (makes .venv first)
+    python3 bot.py pictures  retake the pictures in docs/pictures (makes .venv first)
 
-An old Python must be able to read this file as far as the sentence that says that it is too old.
+"python bot.py COMMAND --help" lists the options of run, check, demo and lint.
 """
+# A Python that is too old must be able to read this file and say so; modules/app/cli.py does the rest.
 
 import sys
 from pathlib import Path

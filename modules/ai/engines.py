@@ -173,7 +173,7 @@ class ComfyEngine:
         try:
             data = await self.read_source(key)
         except KeyError as error:
-            raise WorkflowRejected("the picture to start from is not there any more") from error
+            raise WorkflowRejected("the source picture is gone") from error
         stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
         return await self.client.upload(
             data, f"{stem}.{EXTENSIONS.get(media_type(data) or '', 'png')}", _UPLOAD_FOLDER

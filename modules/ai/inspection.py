@@ -16,14 +16,14 @@ from modules.utils.inspection import Finding
 
 
 def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Finding, ...]]:
-    """The models of ``folder`` that are in order, and what is to be said of each file there."""
+    """The models of ``folder`` that can be loaded, and a finding for each file there."""
     models, faults = read_models(folder)
     fix = "fix it, or move it out of the folder"
     found = [Finding(level="fault", what=fault, fix=fix) for fault in faults]
     found += [_about(model) for model in models.values()]
     if not models:
         fix = f"put a workflow file into {folder.name}/"
-        found.append(Finding(level="fault", what="no model can be offered", fix=fix))
+        found.append(Finding(level="fault", what="there is no model", fix=fix))
     return {name: model.template for name, model in models.items()}, tuple(found)
 
 

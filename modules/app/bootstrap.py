@@ -111,7 +111,7 @@ def _locked(descriptor: int) -> bool:
 
 def _not_writable(environment: Path, error: OSError) -> BootstrapError:
     return BootstrapError(
-        f"{environment} could not be made ({error.strerror}); clone into a folder where you may write"
+        f"{environment} could not be made ({error.strerror}); clone into a folder that you can write to"
     )
 
 
@@ -157,7 +157,7 @@ def _install(python: Path, requirements: Path) -> None:
     if subprocess.call([python, "-m", "pip", "install", *options], cwd=requirements.parent):
         raise BootstrapError(
             f"pip could not install {requirements.name} (see its output above); "
-            "is the network there? Run the same command again to go on"
+            "check the network, then run the same command again"
         )
 
 

@@ -1,11 +1,11 @@
-"""``bot.py check``: checks everything that can be wrong before a user notices it."""
+"""``bot.py check``: tests the whole set-up and says how to fix what is wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -29,20 +29,25 @@ def report(env_file: Path, models: Path, *, as_json: bool) -> int:
     """Print what is found; returns the exit code. ``models`` is the folder of workflow files."""
     given, found = inspect_settings(env_file, os.environ)
     log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
-    sections = [Section(title="Settings", findings=found), *asyncio.run(inspect(given, models))]
+    faulty = {finding.what.partition(" ")[0] for finding in found if finding.level == "fault"}
+    outside = asyncio.run(inspect(given, models, faulty=faulty))
+    sections = [Section(title="Settings", findings=found), *outside]
     written = inspection.as_json(sections) if as_json else inspection.as_text(sections)
     sys.stdout.buffer.write(log.Redactor(given.secrets())(written).encode() + b"\n")
     return 0 if inspection.sound(sections) else 1
 
 
-async def inspect(settings: Settings, models: Path, ask: Ask | None = None) -> list[Section]:
-    """Check everything outside this process, all at once. ``ask``: how the connected bot asks Discord."""
+async def inspect(
+    settings: Settings, models: Path, ask: Ask | None = None, *, faulty: Collection[str] = ()
+) -> list[Section]:
+    """Check everything outside this process, all at once. ``ask``: how the connected bot asks Discord;
+    ``faulty``: settings that could not be read."""
     templates, about_models = inspect_models(models)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         found = await gather_or_cancel(
             [
                 _inspect_discord(settings, session, ask),
-                inspect_database(settings.database_url, image_disk_mb=settings.image_disk_mb),
+                _inspect_database(settings, faulty),
                 _inspect_servers(settings, session, templates),
             ]
         )
@@ -64,6 +69,12 @@ async def _inspect_discord(
         gallery_channel_id=settings.gallery_channel_id,
         role_ids=dict.fromkeys([*settings.priority_roles, *(role for role, _ in settings.role_limits)]),
     )
+
+
+async def _inspect_database(settings: Settings, faulty: Collection[str]) -> tuple[Finding, ...]:
+    if "DATABASE_URL" in faulty:
+        return _skipped("DATABASE_URL")
+    return await inspect_database(settings.database_url, image_disk_mb=settings.image_disk_mb)
 
 
 def _skipped(name: str) -> tuple[Finding, ...]:

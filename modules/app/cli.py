@@ -32,7 +32,7 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     named = bool(arguments) and not arguments[0].startswith("-")
     command, rest = (arguments[0], arguments[1:]) if named else ("run", arguments)
     if command not in COMMANDS:
-        sys.exit(f"There is no command {command!r}; there are {', '.join(COMMANDS)}")
+        sys.exit(f"There is no command {command!r}; the commands are {', '.join(COMMANDS)}")
     try:
         return COMMANDS[command](root, rest)
     except KeyboardInterrupt:  # before the bot itself listens for it, such as while pip installs
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
         if (error.name or "modules").partition(".")[0] == "modules":
             raise
         install = f"{sys.executable} -m pip install -r {developer.RUNNING}"
-        sys.exit(f"The package {error.name} is missing from this Python; install all by: {install}")
+        sys.exit(f"The package {error.name} is missing from this Python; install everything with: {install}")
 
 
 def _run(root: Path, arguments: Sequence[str]) -> int:
@@ -52,8 +52,8 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 
 
 def _check(root: Path, arguments: Sequence[str]) -> int:
-    parser = _settings_options(root, "check", "Check everything that can be wrong before a user notices it.")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     options = parser.parse_args(arguments)
     from modules.app import check
 
@@ -90,7 +90,12 @@ def _demo(root: Path, arguments: Sequence[str]) -> int:
 
 def _settings_options(root: Path, command: str, about: str) -> ArgumentParser:
     parser = ArgumentParser(prog=f"bot.py {command}", description=about)
-    parser.add_argument("--env-file", type=Path, default=root / ".env", help="where the settings are")
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        default=root / ".env",
+        help="the file with the settings (default: .env beside bot.py)",
+    )
     return parser
 
 

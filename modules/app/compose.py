@@ -328,7 +328,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
         )
-        replies = RequestReplies(messages=messages, place=queue.place, hindrance=availability.hindrance)
+        replies = RequestReplies(
+            messages=messages, place=queue.place, hindrance=availability.hindrance, clock=clock
+        )
         for part in (replies, status_messages):
             connection.push_async_callback(part.aclose)
         connection.push_async_callback(client.finish_answering)
@@ -470,7 +472,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 history=database.history,
                 requesters=requesters,
                 deferrals=deferrals,
-                queue_view=QueueView(queue=queue, availability=availability, messages=messages),
+                queue_view=QueueView(queue=queue, availability=availability, messages=messages, clock=clock),
                 cancel_menu=cancel_menu,
                 message_menus=message_menus,
                 choices=choices,

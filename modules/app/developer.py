@@ -47,8 +47,10 @@ def test_nodes(root: Path, arguments: Sequence[str]) -> int:
 
 
 def lint(root: Path, arguments: Sequence[str]) -> int:
-    """Check the code, and what it depends on."""
-    parser = ArgumentParser(prog="bot.py lint", description="Check the code, and what it depends on.")
+    """Check the code, and its dependencies for known vulnerabilities."""
+    parser = ArgumentParser(
+        prog="bot.py lint", description="Check the code, and its dependencies for known vulnerabilities."
+    )
     parser.add_argument(
         "names", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)}; all if none is named"
     )

@@ -153,7 +153,7 @@ async def _stay_connected(bot: ImageBot, token: str) -> int:
         await bot.login(token)
     except discord.LoginFailure:
         raise BadSettings(
-            "DISCORD_TOKEN: Discord does not know it; reset it in the developer portal: Bot → Reset Token"
+            "DISCORD_TOKEN: Discord does not accept it; reset it in the developer portal: Bot → Reset Token"
         ) from None
     except (OSError, aiohttp.ClientError, discord.DiscordServerError) as error:
         raise ConnectionError(f"Discord cannot be reached ({error})") from error
@@ -171,8 +171,8 @@ async def _until_lost(lease: Lease, queue: QueueManager) -> int:
     finally:
         await _cancelled(lost)
     if lease.lost.is_set() or queue.store_lost.is_set():
-        raise LeaseLost("another process works on this database now")
-    raise LeaseLost("the database does not answer, and another process may work on it by now")
+        raise LeaseLost("another process uses this database now")
+    raise LeaseLost("the database does not answer, and another process may use it by now")
 
 
 async def _cancelled(*tasks: asyncio.Future[Any]) -> None:

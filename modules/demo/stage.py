@@ -25,24 +25,34 @@ from modules.utils.settings.settings import Settings
 def read_options(arguments: Sequence[str]) -> Namespace:
     """What the command line asks for. Ends the process with a line when it is wrong."""
     parser = ArgumentParser(prog="bot.py demo", description="See the bot work, without a token or a GPU.")
-    parser.add_argument("--comfy-urls", metavar="URLS", help="real ComfyUI servers instead of simulated ones")
-    parser.add_argument("--real-discord", action="store_true", help="your Discord, by the token in .env")
-    parser.add_argument("--gpus", type=int, default=2, help="how many simulated ComfyUI servers")
     parser.add_argument(
-        "--seconds-per-image", type=float, metavar="S", help="how long one takes for a picture"
+        "--comfy-urls", metavar="URLS", help="use these real ComfyUI servers, separated by commas"
     )
-    parser.add_argument("--port", type=int, default=0, help="of the page; a free one if not given")
-    parser.add_argument("--no-browser", action="store_true", help="open no browser")
+    parser.add_argument(
+        "--real-discord", action="store_true", help="use your real Discord, with the token in .env"
+    )
+    parser.add_argument(
+        "--gpus", type=int, default=2, help="how many simulated ComfyUI servers to run (default: 2)"
+    )
+    parser.add_argument(
+        "--seconds-per-image", type=float, metavar="S", help="how long a simulated server takes for a picture"
+    )
+    parser.add_argument("--port", type=int, default=0, help="port of the page (default: a free one)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument(
         "--log",
         default="WARNING",
         type=str.upper,
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
-        help="show the bot's log from this level",
+        help="show the bot's log, from this level up",
     )
     parser.add_argument("--users", type=int, help="how many people are in the simulated Discord")
-    parser.add_argument("--script", action="store_true", help="let them act by themselves, without a browser")
-    parser.add_argument("--jobs", type=int, help="with --script: pictures for each of them, 3 if not given")
+    parser.add_argument(
+        "--script", action="store_true", help="simulated people use the bot by themselves, without a browser"
+    )
+    parser.add_argument(
+        "--jobs", type=int, help="with --script: how many pictures each asks for (default: 3)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="with --script: write the pictures there")
     options = parser.parse_args(arguments)
     if options.script and options.real_discord:
@@ -117,7 +127,9 @@ def _try_port(port: int) -> None:
             pass
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        raise StartupError(f"--port: {port} cannot be had ({reason}); name another, or none") from None
+        raise StartupError(
+            f"--port: {port} cannot be used ({reason}); choose another, or leave --port out"
+        ) from None
 
 
 def _try_folder(folder: Path) -> None:
@@ -128,7 +140,9 @@ def _try_folder(folder: Path) -> None:
             pass
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        raise StartupError(f"--out: {folder} cannot be written to ({reason}); name another") from None
+        raise StartupError(
+            f"--out: {folder} cannot be written to ({reason}); choose another folder"
+        ) from None
 
 
 def _meaning(discord: SimulatedDiscord) -> dict[str, str]:

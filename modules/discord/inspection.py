@@ -126,7 +126,7 @@ def _about_guild(guilds: dict[int, str], guild_id: int | None, link: str) -> Fin
     if guild_id in guilds:
         return _ok(f"the bot is in {guilds[guild_id]} ({guild_id})")
     if not known:
-        return _fault("the bot is in no server", f"invite it with {link}")
+        return _fault("the bot is not in any server", f"invite it with {link}")
     if guild_id is None:
         what = "ALLOWED_GUILD_ID is empty, so the bot only waits to be set up"
         return _fault(what, f"write the ID of its server there; the bot is in {known}")
@@ -150,7 +150,7 @@ async def _inspect_guild(
     channels = await ask(f"/guilds/{guild_id}/channels")
     if len(channels) >= FULL:
         what = f"the server has {len(channels)} of at most {GUILD_SIZE} channels"
-        found.append(_hint(what, "delete some, or people share the ones there are"))
+        found.append(_hint(what, "delete some, or people will have to share channels"))
     if gallery is not None:
 
         def may_in(channel: Any) -> discord.Permissions:

@@ -309,7 +309,9 @@ class QueueManager:
             if job.id in self._made_here:
                 continue  # accepted by this process, while or before the backlog was read
             if self.offers.named(job.request.model) is None:
-                error = GenerationError(f"no model {job.request.model!r} any more", model=job.request.model)
+                error = GenerationError(
+                    f"there is no model {job.request.model!r} any more", model=job.request.model
+                )
                 await self._retry.end(Failed(job=job, error=error))
             elif job.id in at_servers:
                 self.dispatcher.restore(job)
@@ -433,7 +435,9 @@ class QueueManager:
         try:
             await self._store.learn(engine, model, learned)
         except StoreError as error:
-            log.warning("Could not remember what was learned: %s", error, extra={"engine": engine})
+            log.warning(
+                "Could not store what was learned about a server: %s", error, extra={"engine": engine}
+            )
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -57,7 +57,7 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
             asked = await ana.command("edit", stand.general, prompt="blue", image=file)
             assert sentence in (await asked.reply(20))["content"]
         asked = await ana.command("edit", stand.general, prompt="blue")
-        assert "there is no earlier one of yours to use" in (await asked.reply())["content"]
+        assert "you have no earlier one" in (await asked.reply())["content"]
         assert stand.queue.status().waiting == 0
 
 

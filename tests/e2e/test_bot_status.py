@@ -12,6 +12,7 @@ import pytest
 
 from modules.demo.users import SimulatedUser
 from modules.discord.delivery.status_messages import INTERVAL
+from modules.discord.requests.limits import Limits
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     bot_on,
@@ -138,19 +139,26 @@ async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
 async def test_once_times_are_known_they_are_told_with_choices_and_answers_and_by_queue(
     tmp_path: Path,
 ) -> None:
-    async with whole_room(tmp_path, engine=make_engine(1.6), rate_limits=False) as stand:
+    engine = make_engine(1.6)
+    engine.limits = dict.fromkeys(engine.limits, 1)
+    limits = Limits(jobs=10)
+    async with whole_room(tmp_path, engine=engine, limits=limits, rate_limits=False) as stand:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="before")
         await result_for(ana, "before")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         offered = [choice["name"] for choice in await ana.autocomplete("imagine", stand.general, "model")]
         assert offered == ["Flux · ~2 s · good", "Z-Image · 8 steps · good"]
-        asked = await ana.command("imagine", stand.general, model="flux", prompt="after", count=2)
-        told = (await asked.reply())["content"]
-        assert re.search(r"Expected <t:\d+:R>\.", told)
-        mine = (await (await ana.command("queue", stand.general)).reply())["content"]
-        assert len(re.findall(r"expected <t:\d+:R>", mine)) == 2
-        assert "after" in mine
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="after", count=6)
+        assert "The first one is expected any moment now." in (await asked.reply())["content"]
+        mine = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        first, last = (next(line for line in mine if number in line) for number in ("**#2**", "**#7**"))
+        assert ", expected any moment now. after" in first
+        assert re.search(r", expected <t:\d+:R>\. after", last)
+        stand.queue.pause()
+        mine = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        last = next(line for line in mine if "**#7**" in line)
+        assert "expected" not in last  # nobody can know
 
 
 async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:

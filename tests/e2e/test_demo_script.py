@@ -61,7 +61,10 @@ async def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     async with server:
         code, output = await demo(tmp_path, "--no-browser", "--port", str(port))
     assert code == 1
-    assert output == f"--port: {port} cannot be had (Address already in use); name another, or none\n"
+    assert (
+        output
+        == f"--port: {port} cannot be used (Address already in use); choose another, or leave --port out\n"
+    )
 
 
 async def test_a_folder_that_cannot_be_written_to_is_one_line_before_anything_is_made(tmp_path: Path) -> None:

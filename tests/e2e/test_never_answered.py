@@ -121,7 +121,7 @@ async def test_a_request_that_was_not_on_disk_yet_was_not_accepted(tmp_path: Pat
             )
             invocation = await now.ask(LOST)
             await invocation.acknowledged()
-            await now.bot.says("The database is away")
+            await now.bot.says("The database cannot be reached")
             with pytest.raises(asyncio.TimeoutError):
                 await invocation.reply(1.0)  # nobody is told "queued" before it is true
             await now.bot.kill()

@@ -86,7 +86,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         stage.write(COMFY_URLS="")
         await bot.says("Nothing changed, as .env has faults: COMFY_URLS: is missing")
         stage.write(COMFY_URLS=f"{stage.gpus[0].url}/ , {stage.gpus[1].url}")
-        await bot.says("COMFY_URLS has changed and is in force")
+        await bot.says("COMFY_URLS has changed and applies now")
         await bot.says(f"Engine is idle .*engine=127.0.0.1:{stage.gpus[1].port}")
 
         await (await user.command("imagine", general, model="flux", prompt="last light")).reply()
@@ -138,7 +138,7 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
     stage.write(DISCORD_TOKEN="another.bots.token")
     async with run_bot(stage.env_file) as bot, timeout(30):
         assert await bot.process.wait() == 1
-    assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not know it; reset it")
+    assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not accept it; reset it")
     assert not any("Traceback" in line for line in bot.lines)
 
 
@@ -147,7 +147,7 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
     [
         ("postgres://bot:hunter2@127.0.0.1:1/d?sslmode=required", "sslmode must be one of"),
         ("postgres://bot:hun/ter2@127.0.0.1:1/d", "must be percent-encoded"),
-        ("sqlite:////dev/null/bot.db", "/dev/null is no folder"),
+        ("sqlite:////dev/null/bot.db", "/dev/null is not a folder"),
     ],
 )
 async def test_a_wrong_address_of_the_database_is_one_line(stage: Stage, url: str, fix: str) -> None:

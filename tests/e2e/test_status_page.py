@@ -51,7 +51,7 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
             assert await page.locator(".batch.failed").count() == 1
             assert await page.locator("img").count() == 0
             for reason, words in (
-                ("standby", "Standing by: another process works on this database"),
+                ("standby", "Standing by: another process uses this database"),
                 ("not connected to Discord", "Not connected to Discord"),
                 ("paused by an administrator", "Paused by an administrator"),
                 ("no ComfyUI answers", "No ComfyUI answers"),

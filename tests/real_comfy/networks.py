@@ -190,9 +190,14 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             name="Krea 2", model=base.Krea2, config=supported.Krea2, latent=(16, 1, 12, 14), width=3 * 32,
             around_zero=("bias", "scale", "lin"),
             unet={"image_model": "krea2", "features": 64, "heads": 2, "kvheads": 1, "layers": 2,
-                  "channels": 16, "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2, "txtkvheads": 2,
-                  "tdim": 32},
+                  "channels": 16, "patch": 2, "txtlayers": 3, "txtdim": 32, "txtheads": 2,
+                  "txtkvheads": 2, "tdim": 32},
             positive=((20, 33, 50), (4, 300)), negative=((5, 60, 20), (90, 9)),
+        ),
+        Network(
+            name="NewBie-Image", model=base.Lumina2, config=supported.Lumina2, latent=(16, 12, 14),
+            unet={**_LUMINA, "rope_theta": 10000.0, "ffn_dim_multiplier": 1.0, "clip_text_dim": 32},
+            positive=((20, 33, 150),), negative=((5, 60, 20),), text_mask=True, pooled=32,
         ),
         Network(
             name="Anima", model=base.Anima, config=supported.Anima, latent=(16, 1, 12, 14), t5_tokens=True,
@@ -278,8 +283,8 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
             latent=(16, 1, 12, 14), pooled=32,
             unet={"image_model": "kandinsky5", "model_dim": 96, "ff_dim": 192, "time_dim": 64,
                   "visual_embed_dim": 64, "axes_dims": (8, 12, 12), "num_text_blocks": 2,
-                  "in_text_dim": WIDTH, "in_text_dim2": 32, "num_visual_blocks": 2,
-                  "rope_scale_factor": (1.0, 1.0, 1.0)},
+                  "in_text_dim": WIDTH, "in_text_dim2": 32,
+                  "num_visual_blocks": 2, "rope_scale_factor": (1.0, 1.0, 1.0)},
             positive=((20, 42, 150),), negative=((5, 60, 42),),
         ),
         Network(
@@ -541,6 +546,17 @@ def measure_sampler(network: Network, model: Any, sampler: str) -> dict[str, Any
     }
 
 
+def refused_references(network: Network) -> str:
+    """What a batch with reference pictures is told."""
+    conds = [conditioning([encoded(network, 20, i, network.latent[-2:]) for i in range(2)])] * 2
+    fused = fused_model.FusedModel().patch(build(network, torch.float32), *conds)[0]
+    try:
+        together(fused, network.latent, *conds, [7, 8], guidance=1.0, sampler="euler")
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
 def main() -> None:
     print(json.dumps({"version": comfyui_version.__version__, "torch": torch.__version__}), flush=True)
     chosen = [each for each in NETWORKS if not ONLY or each.name in ONLY]
@@ -562,6 +578,10 @@ def main() -> None:
                             if double:
                                 exact[batch, guidance] = solos
                             print(json.dumps({**found, "dtype": str(dtype)[6:]}), flush=True)
+        comfy.model_management.in_training = False
+        for network in chosen:
+            if network.token_ids:
+                print(json.dumps({"references": refused_references(network)}), flush=True)
         if ONLY:
             return
         comfy.model_management.in_training = True

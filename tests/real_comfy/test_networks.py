@@ -40,6 +40,7 @@ WAYS = {  # and, where a batch may run in several sub-batches, how many
 }
 NEWER = {  # than ComfyUI 0.18
     "Krea 2": {"key_mask"},
+    "NewBie-Image": {"masked_layout"},
     "Anima": {"split (1)", "split (3) / plain"},
     "Qwen-Image-Edit": {"own_mask", "split (2)"},
     "Mage-Flow": {"own_mask"},
@@ -132,6 +133,12 @@ def test_prompts_filled_with_zeros_would_be_other_pictures(measured: Measurement
     careless = [row["careless"] for row in measured if row["careless"] is not None]  # what ComfyUI can run
     assert len(careless) > len(measured) / 2
     assert min(careless) > 100 * TARGET
+
+
+def test_what_would_mistake_one_reference_picture_for_another_is_refused(printed: Measurements) -> None:
+    sentence = "HiDream-O1 tells reference pictures apart by where they lie in memory."
+    told = [row["references"] for row in printed if "references" in row]
+    assert told == [f"FusedModel: input positive: {sentence}"] * len(told)
 
 
 def test_every_sampler_of_comfyui_is_exact_or_refused(printed: Measurements) -> None:

@@ -89,7 +89,7 @@ class ComfyClient:
                 await self.dequeue(prompt_id)
             raise error
         if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
-            raise EngineUnavailable(f"{self.name} answered a prompt with something else than its id")
+            raise EngineUnavailable(f"{self.name} answered a prompt with something other than its id")
 
     async def look_up(self, prompt_id: str) -> PromptState:
         """Where a prompt stands, by the history, then the queue, then the history again: it may end between
@@ -141,7 +141,7 @@ class ComfyClient:
         told = await self.http.json(answer)
         name, sub = (told.get("name"), told.get("subfolder")) if isinstance(told, dict) else (None, None)
         if not isinstance(name, str) or not name or not isinstance(sub, str):
-            raise EngineUnavailable(f"{self.name} took an upload and did not tell its name")
+            raise EngineUnavailable(f"{self.name} accepted an upload but did not say under which name")
         return f"{sub}/{name}" if sub else name
 
     async def view(self, ref: ImageRef) -> bytes:
@@ -204,7 +204,7 @@ class ComfyClient:
         path = f"{route}/{of}" if of else route
         told = await self.http.json(await self.http.ask("GET", path, most=most))
         if not isinstance(told, dict):
-            raise EngineUnavailable(f"{self.name} answered {route} with something else than an object")
+            raise EngineUnavailable(f"{self.name} answered {route} with something other than an object")
         return told
 
 

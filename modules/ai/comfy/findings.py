@@ -64,15 +64,17 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
 def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool, fetch: str) -> Finding:
     """A node or a file that the server does not have. ``models``: who needs it, and their workflow files;
     ``fetch``: the command that fetches it, if known."""
-    cannot = f"cannot {'run' if fatal else 'fuse'} {', '.join(models)}"
+    names = ", ".join(models)
+    cannot = f"cannot run {names}" if fatal else f"can run {names} only one by one"
     files = " and ".join(f"flujos/{file}" for file in models.values())
     if lack.folder:
         what = f"{files} uses the picture {lack.value}, which is not in the {lack.folder} folder of {server}"
         fix = f"put it there, or choose another one in {files}"
     elif not lack.input:
-        what, fix = f"{server} {cannot}, it lacks the node {lack.class_type}", _origin(lack.class_type)
+        what = f"{server} {cannot}, because it lacks the node {lack.class_type}"
+        fix = _origin(lack.class_type)
     else:
-        what = f"{server} {cannot}, it lacks {lack.value} (input {lack.input} of {lack.class_type})"
+        what = f"{server} {cannot}, because it lacks {lack.value} (input {lack.input} of {lack.class_type})"
         near = did_you_mean(lack.value, lack.options)
         if fetch:
             fix = f"{near.removeprefix('; ')} Else fetch it" if near else "fetch it"

@@ -122,10 +122,10 @@ class ComfyHttp:
         if status in accept:
             return
         if status in (401, 403):
-            raise EngineUnauthorized(f"{self.name} wants another COMFY_API_KEY (it answered {status})")
+            raise EngineUnauthorized(f"{self.name} needs the right COMFY_API_KEY (it answered {status})")
         if 300 <= status < 400:
             target = short(response.headers.get("Location", "nowhere").partition("?")[0])
-            raise EngineUnavailable(f"{self.name} sends us on to {target}: put that address in COMFY_URLS")
+            raise EngineUnavailable(f"{self.name} redirects to {target}: put that address in COMFY_URLS")
         if status == 413:
             raise WorkflowRejected("the server takes no upload of this size")
         raise EngineUnavailable(f"{self.name} answered {status}")
@@ -150,7 +150,7 @@ class ComfyHttp:
             return answer.parsed()
         except (ValueError, RecursionError) as error:
             start = answer.body[:200].lstrip().lower()
-            what = "a web page" if start.startswith((b"<!doctype", b"<html")) else "something else than JSON"
+            what = "a web page" if start.startswith((b"<!doctype", b"<html")) else "something other than JSON"
             raise EngineUnavailable(
                 f"{self.name} answered with {what}: is this the address of a ComfyUI?"
             ) from error
@@ -164,9 +164,9 @@ def split_url(url: str) -> tuple[URL, str | None]:
         parsed = URL(text if "://" in text else f"http://{text}")
         scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)
     except ValueError as error:
-        raise ValueError(f"{shown!r} is no address such as http://127.0.0.1:8188") from error
+        raise ValueError(f"{shown!r} is not an address such as http://127.0.0.1:8188") from error
     if scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"{shown!r} is no address such as http://127.0.0.1:8188")
+        raise ValueError(f"{shown!r} is not an address such as http://127.0.0.1:8188")
     key = None if parsed.user is None else f"{parsed.user}:{parsed.password or ''}"
     bare = parsed.with_user(None).with_query(None).with_fragment(None)
     return URL(str(bare.with_scheme(scheme)).rstrip("/"), encoded=True), key

@@ -38,7 +38,7 @@ def checked(data: bytes) -> Picture:
     """The picture, if it is complete and not too large by its header. Raises `NoOutput`."""
     kind, size = media_type(data), picture_size(data)
     if kind is None or size is None or not whole(data):
-        raise NoOutput("what the server sent is no whole picture")
+        raise NoOutput("the server sent an incomplete picture")
     if size.width * size.height > LARGEST_PIXELS:
-        raise NoOutput(f"the picture claims {size} pixels, more than anybody asked for")
+        raise NoOutput(f"the picture claims {size} pixels, more than was asked for")
     return Picture(data=data, media_type=kind, size=size)

@@ -150,7 +150,7 @@ class ComfyRun:
 
     def _read_state(self, standing: PromptState) -> list[RunEvent]:
         if standing.state == "unknown":
-            raise EngineForgot(f"{self.client.name} knows nothing of the run")
+            raise EngineForgot(f"{self.client.name} has no record of the run")
         if standing.state == "pending":
             return []
         if standing.state == "finished":

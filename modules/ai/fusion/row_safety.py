@@ -141,8 +141,8 @@ MIXING = {
     "TemporalScoreRescaling": _MEASURES,
     "TomePatchModel": _ONE_STREAM,
     "USOStyleReference": _PICTURED,
-    "VideoLinearCFGGuidance": "it gives each picture of a batch another guidance",
-    "VideoTriangleCFGGuidance": "it gives each picture of a batch another guidance",
+    "VideoLinearCFGGuidance": "it gives each picture of a batch a different guidance",
+    "VideoTriangleCFGGuidance": "it gives each picture of a batch a different guidance",
     "ZImageFunControlnet": _PICTURED,
 }
 """Classes that are known to mix the pictures of a batch, and how; no card can vouch for them."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Number = int | float
 
 _LONGEST = 1000
-_MOST_BITS = 4096
+_LARGEST_BASE = 4_000_000
+_MOST_BITS = 4000
 """No number of more bits is computed: a formula of three powers could keep a computer busy for years."""
 
 
-_FAILURES = (ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError)
+_FAILURES = (
+    ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError, Warning,
+)  # fmt: skip
 
 
 class NoResult(ValueError):
@@ -27,7 +32,9 @@ def calculated(formula: str, names: Mapping[str, Number]) -> Number:
     if len(formula) > _LONGEST:
         raise NoResult("the formula is too long")
     try:
-        result = _value(ast.parse(formula.strip(), mode="eval").body, names)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = _value(ast.parse(formula.strip(), mode="eval").body, names)
     except NoResult:
         raise
     except (
@@ -87,6 +94,12 @@ def _value(node: ast.expr, names: Mapping[str, Number]) -> Any:  # noqa: PLR0911
             raise NoResult(f"{type(node).__name__} is not known in a formula")
 
 
+def _operator_power(base: Any, exponent: Any) -> Any:
+    if abs(base) > _LARGEST_BASE:  # of the operator alone, not of the function
+        raise NoResult("ComfyUI refuses so large a base")
+    return _power(base, exponent)
+
+
 def _power(base: Any, exponent: Any) -> Any:
     if abs(exponent) * math.log2(abs(base) + 2) > _MOST_BITS:
         raise NoResult("the number is too large")
@@ -95,7 +108,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 def _shifted(shift: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def checked(value: Any, places: Any) -> Any:
-        if abs(places) > _MOST_BITS:
+        if abs(places) > _MOST_BITS or abs(value) > sys.float_info.max:
             raise NoResult("the number is too large")
         return shift(value, places)
 
@@ -128,7 +141,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.LShift: _shifted(operator.lshift),
     ast.Mod: operator.mod,
     ast.Mult: _times,
-    ast.Pow: _power,
+    ast.Pow: _operator_power,
     ast.RShift: _shifted(operator.rshift),
     ast.Sub: operator.sub,
 }

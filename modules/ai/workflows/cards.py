@@ -182,7 +182,7 @@ def _read_sizes(table: _Table, kind: Kind) -> tuple[tuple[Size, ...], Size]:
 def _read_size(field: str, text: str) -> Size:
     match = _SIZE.fullmatch(text.strip())
     if match is None or not (0 < int(match[1]) <= 16384 and 0 < int(match[2]) <= 16384):
-        raise BadCard(f"{field}: {text!r} is no size such as 1024x1024")
+        raise BadCard(f"{field}: {text!r} is not a size such as 1024x1024")
     return Size(width=int(match[1]), height=int(match[2]))
 
 

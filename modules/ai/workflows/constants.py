@@ -10,6 +10,7 @@ import json
 import math
 import re
 import string
+import warnings
 from collections.abc import Callable, Mapping
 
 from modules.ai.workflows.arithmetic import calculated
@@ -17,6 +18,9 @@ from modules.ai.workflows.graph import JSON
 
 Inputs = Mapping[str, JSON]
 
+_FAILURES = (
+    ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, Warning, re.error,
+)  # fmt: skip
 _LONGEST_TEXT = 200_000
 _MOST_WORK = 5_000_000
 
@@ -28,7 +32,7 @@ def outputs_of(class_type: str, inputs: Inputs) -> tuple[JSON, ...] | None:
         return None
     try:
         result = compute(inputs)
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error):
+    except _FAILURES:
         return None  # ComfyUI fails here too, and says so
     outputs = result if isinstance(result, tuple) else (result,)
     return outputs if all(map(is_constant, outputs)) else None
@@ -125,7 +129,10 @@ def _pattern(given: Inputs) -> re.Pattern[str]:
         raise ValueError("it might take long")
     flags = re.IGNORECASE if given.get("case_insensitive", True) else 0
     flags |= re.MULTILINE if given.get("multiline", False) else 0
-    return re.compile(pattern, flags | (re.DOTALL if given.get("dotall", False) else 0))
+    flags |= re.DOTALL if given.get("dotall", False) else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what Python warns of means something else in another Python
+        return re.compile(pattern, flags)
 
 
 def _matched(given: Inputs) -> bool:

@@ -70,7 +70,7 @@ def read_graph(data: JSON) -> dict[str, Node]:
         for name, link in node.links():
             if link.node not in graph:
                 raise BadGraph(
-                    f"node {node_id}, input {name}: it links to node {link.node}, which is not there"
+                    f"node {node_id}, input {name}: it links to node {link.node}, which does not exist"
                 )
     return graph
 

@@ -75,4 +75,4 @@ class Components(commands.Cog):
                     preferences=person.preferences,
                 )
         except (RequestRejected, StoreError) as error:
-            log.info("undelivered pictures of %s wait on: %s", interaction.user.id, error)
+            log.info("undelivered pictures of %s still wait: %s", interaction.user.id, error)

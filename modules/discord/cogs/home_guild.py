@@ -50,7 +50,7 @@ class HomeGuild(commands.Cog):
         known = ", ".join(f"{guild.name} ({guild.id})" for guild in guilds) or "none"
         if guard.mode == "wrong-guild":
             wrong = f"ALLOWED_GUILD_ID={guard.allowed} is not one of this bot's servers"
-            line = f"{wrong} ({known}): no job is taken. Correct the ID, or invite the bot there."
+            line = f"{wrong} ({known}): no jobs are accepted. Correct the ID, or invite the bot there."
         else:
             line = f"Set-up mode: write ALLOWED_GUILD_ID into .env. This bot's servers: {known}."
         if line != self._said:

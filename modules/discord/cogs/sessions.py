@@ -47,7 +47,7 @@ class Sessions(commands.Cog):
                 await self.channels.sweep(guild_id)
                 await self._look_for_leavers(guild_id)
             except (StoreError, RequestRejected) as error:
-                log.warning("private channels were not looked after, trying again later: %s", error)
+                log.warning("private channels could not be checked, trying again later: %s", error)
             await self.clock.sleep(self.sweep_every)
 
     @commands.Cog.listener()
@@ -100,5 +100,5 @@ async def _is_member(guild: discord.Guild, user_id: int) -> bool:
     try:
         return await find_member(guild, user_id, Priority.REST) is not None
     except DISCORD_ERRORS as error:
-        log.info("whether %s is still a member is not known: %s", user_id, error)
+        log.info("cannot tell whether %s is still a member: %s", user_id, error)
         return True

@@ -50,7 +50,11 @@ class FailureNotices:
             if await self._post(channel_id, shown):
                 return
         job = status.job
-        log.warning("failure of job %s could not be shown; it waits", job.id, extra={"job": job.id})
+        log.warning(
+            "could not tell its owner that job %s failed; they are told at their next command",
+            job.id,
+            extra={"job": job.id},
+        )
         self._waiting.setdefault(job.request.user_id, {})[job.id] = status
         with suppress(StoreError):
             await self.store.put(job.id, job.request.channel_id, NOWHERE_YET)
@@ -108,6 +112,6 @@ class FailureNotices:
         except MessageError as error:
             if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and status.with_prompt:
                 return await self._post(channel_id, replace(status, with_prompt=False))
-            log.info("failure of job %s not shown in %s: %s", job.id, channel_id, error)
+            log.info("could not say in channel %s that job %s failed: %s", job.id, channel_id, error)
             return False
         return True

@@ -98,7 +98,7 @@ class ChannelDelivery:
             except DiscordAway as error:
                 if self.clock.now() > give_up_at:
                     raise
-                log.warning("Discord is away, job %s waits: %s", job.id, error)
+                log.warning("Discord cannot be reached, job %s waits: %s", job.id, error)
                 await self.clock.sleep(pauses.pause())
 
     async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:

@@ -214,7 +214,7 @@ class LiveStatusMessages:
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
-            log.info("status of job %s waits: %s", message.status.job.id, error)
+            log.info("the status message of job %s is delayed: %s", message.status.job.id, error)
             message.sent_at = self.clock.now() + self.interval
             message.changed = True
         except Refused as error:
@@ -223,9 +223,9 @@ class LiveStatusMessages:
             elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
                 message.status, message.changed = replace(message.status, with_prompt=False), True
             else:
-                log.warning("status of job %s refused: %s", message.status.job.id, error)
+                log.warning("Discord refused the status message of job %s: %s", message.status.job.id, error)
         except MessageError as error:
-            log.info("status of job %s cannot be shown: %s", message.status.job.id, error)
+            log.info("the status message of job %s cannot be shown: %s", message.status.job.id, error)
             message.unreachable = True
             with suppress(StoreError):  # the next process will find out as this one did
                 await self.store.remove(message.status.job.id)
@@ -378,7 +378,7 @@ class LiveStatusMessages:
             try:
                 return await ended(job_id)
             except StoreUnavailable as error:
-                log.info("status of job %s waits: %s", job_id, error)
+                log.info("the status message of job %s is delayed: %s", job_id, error)
                 await self.clock.sleep(self.interval)
 
     async def say_goodbye(self) -> None:
@@ -411,7 +411,7 @@ class LiveStatusMessages:
             async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
                 await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
-            log.info("status of job %s not updated: %s", status.job.id, error)
+            log.info("the status message of job %s was not updated: %s", status.job.id, error)
 
 
 def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:

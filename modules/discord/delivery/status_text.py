@@ -56,17 +56,20 @@ def render(messages: Translations, status: StatusText, *, now: float = 0.0) -> s
     in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
     if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
         lines.append(messages.text(locale, f"status-{status.hindrance}"))
-    if is_soon(status, now):
-        lines.append(messages.text(locale, "status-soon"))
-    elif (expected := _expected_at(status)) is not None:
-        lines.append(messages.text(locale, "status-expected", when=moment(expected)))
+    if (expected := _expected_at(status)) is not None:
+        lines.append(messages.text(locale, "status-expected", when=countdown(expected, now)))
     return "\n".join(lines)
 
 
 def is_soon(status: StatusText, now: float) -> bool:
     """Whether the picture should be there within a few seconds, or already."""
     expected = _expected_at(status)
-    return expected is not None and expected - now < SOON
+    return expected is not None and countdown(expected, now) == "soon"
+
+
+def countdown(expected_at: float, now: float) -> str:
+    """The blank ``when`` of a sentence about an expected time: a countdown, or ``soon``."""
+    return "soon" if expected_at - now < SOON else moment(expected_at)
 
 
 def _expected_at(status: StatusText) -> float | None:

@@ -59,7 +59,7 @@ class UndeliveredPictures:
                 await self._post(record, picture, channel.id, preferences)
             await self.failures.show(user_id, channel.id)
         except (MessageError, TooManyChannels, *DISCORD_ERRORS) as error:
-            log.info("what waits for %s cannot be shown yet: %s", user_id, error)
+            log.info("undelivered pictures of %s cannot be shown yet: %s", user_id, error)
         finally:
             self._busy.discard(user_id)
 

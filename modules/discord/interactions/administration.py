@@ -11,6 +11,7 @@ import discord
 
 from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.result_message import made_by
+from modules.discord.delivery.status_text import countdown
 from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.queue_view import counts_text
@@ -147,7 +148,8 @@ class Administration:
         if hindrance is not None:
             counts += "\n" + self._text(locale, f"status-{hindrance}")
         elif expected_at is not None:
-            counts += "\n" + self._text(locale, "admin-status-expected", when=moment(expected_at))
+            when = countdown(expected_at, self.clock.unix())
+            counts += "\n" + self._text(locale, "admin-status-expected", when=when)
         requests, refused = self.traffic.requests, self.traffic.refused
         fields = {
             "queue": counts,

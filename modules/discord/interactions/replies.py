@@ -60,7 +60,7 @@ class ErrorReplies:
         try:
             locale = (await self.preferences.get(interaction.user.id)).locale or locale
         except StoreError as failure:
-            log.info("a language could not be looked up: %s", failure)
+            log.info("could not look up a person's language: %s", failure)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
             log.warning("an interaction could not be answered in time: %s", cause)

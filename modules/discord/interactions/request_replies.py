@@ -14,18 +14,17 @@ from logging import getLogger
 import discord
 
 from modules.discord.delivery.outcome_text import told
-from modules.discord.delivery.status_text import Hindrance, standing
+from modules.discord.delivery.status_text import Hindrance, countdown, standing
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import Accepted
 from modules.discord.transport.message_client import DISCORD_ERRORS
 from modules.discord.ui.components import job_button, rows
-from modules.discord.ui.formatting import moment
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import LeaseLost
 from modules.queue_manager.jobs import Job, JobId
-from modules.queue_manager.ports import Cancelled, Delivered, Failed, JobEvent
+from modules.queue_manager.ports import Cancelled, Clock, Delivered, Failed, JobEvent
 from modules.queue_manager.status import QueuePosition
 
 log = getLogger(__name__)
@@ -55,6 +54,7 @@ class RequestReplies:
     messages: Translations
     place: Callable[[JobId], QueuePosition | None]
     hindrance: Callable[[], Hindrance | None]
+    clock: Clock
 
     _by_job: dict[JobId, _Answer] = field(init=False, default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
@@ -131,7 +131,8 @@ class RequestReplies:
         if hindrance is not None:
             yield messages.text(locale, f"queued-{hindrance}")
         elif place is not None and place.expected_at is not None:
-            yield messages.text(locale, "queued-expected", when=moment(place.expected_at))
+            when = countdown(place.expected_at, self.clock.unix())
+            yield messages.text(locale, "queued-expected", count=len(jobs), when=when)
         if given.person.preferences.direct_message:
             yield messages.text(locale, "queued-where-direct")
         else:

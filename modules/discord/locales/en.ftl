@@ -104,9 +104,15 @@ queued = { $count ->
         [one] One picture is ahead of yours.
        *[other] { $ahead } pictures are ahead of yours.
     }
-queued-expected = Expected { $when }.
+queued-expected = { $count ->
+        [one] Expected
+       *[other] The first one is expected
+    } { $when ->
+        [soon] any moment now
+       *[other] { $when }
+    }.
 queued-paused = The queue is paused right now; your place is kept.
-queued-no-server = No GPU is online right now; your place is kept, and making starts when one comes back.
+queued-no-server = No GPU is online right now; your place is kept, and work starts when one is back.
 queued-where = It will appear in { $channel }.
 queued-where-direct = You will get it by direct message.
 
@@ -118,16 +124,18 @@ status-queued = { $ahead ->
         [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
        *[other] **#{ $number }** is waiting: { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
-status-expected = Expected { $when }.
-status-soon = Expected any moment now.
+status-expected = Expected { $when ->
+        [soon] any moment now
+       *[other] { $when }
+    }.
 status-no-server = No GPU is online right now. Your place is kept.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] the GPU server failed. A working one will make it
+        [server] the GPU server failed. One that works will make it
         [server-none] the GPU server failed, and no other one can make it right now. It waits until one can
-        [lacks] that GPU server is missing something this model needs. One that has it will make it
+        [lacks] that GPU server is missing something this model needs. Another one, which has it, will make it
         [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. It waits until one does
         [size] the GPU ran out of memory. Trying again with fewer pictures at once
         [size-alone] the GPU ran out of memory. Trying again
@@ -232,7 +240,7 @@ choice-model = { $label } · { $seconds ->
 queue-title = The queue
 queue-counts = { $waiting } waiting, { $taken ->
         [0] {""}
-       *[other] { $taken } next,{" "}
+       *[other] { $taken } about to start,{" "}
     }{ $running } being made{ $arriving ->
         [0] {""}
        *[other] , { $arriving } being sent
@@ -244,6 +252,7 @@ queue-counts = { $waiting } waiting, { $taken ->
 queue-closed = No new requests are accepted right now.
 queue-mine-running = **#{ $number }** is on a GPU{ $when ->
         [none] .
+        [soon] , expected any moment now.
        *[other] , expected { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
@@ -252,6 +261,7 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] { $ahead } ahead of it
     }{ $when ->
         [none] .
+        [soon] , expected any moment now.
        *[other] , expected { $when }.
     }
 queue-none-mine = You have nothing in the queue.
@@ -289,18 +299,18 @@ settings-direct = Send my pictures by direct message
 
 ## /forget
 
-forget-ask = This erases your prompts, your settings and the pictures that the bot remembers. It cannot be undone. Messages in Discord stay, except your private channel, which is deleted.
+forget-ask = This erases your prompts, your settings and the pictures that the bot keeps for you. It cannot be undone. Messages in Discord stay, but your private channel is deleted.
 forget-done = Everything is erased.
 forget-kept = Nothing was erased.
-forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with /cancel.
+forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with { COMMAND("cancel") }.
 
 ## /help
 
-help-imagine = **/imagine** makes a picture: choose a model and write what it should show.
-help-edit = **/edit** changes a picture: attach one, or leave it out to change your last one.
-help-queue = **/queue** shows your place in line, **/cancel** cancels pictures, **/history** shows what you have made.
-help-settings = **/settings** sets your model, shape and language, **/forget** erases your prompts, pictures and settings.
-help-buttons = The buttons under a picture keep working as long as the message is there.
+help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
+help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
+help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures, **{ COMMAND("history") }** shows what you have made.
+help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
+help-buttons = The buttons under a picture keep working, even after days.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
@@ -314,7 +324,7 @@ session-topic = A private channel for one person's pictures. It closes after { $
         [one] one minute
        *[other] { $minutes } minutes
     } without activity. { $marker }
-session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in /history.
+session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in { COMMAND("history") }.
 
 ## Administrators
 
@@ -345,7 +355,10 @@ admin-unblocked = { $user } can ask for pictures again.
 admin-cancelled = Cancelled **#{ $number }**, requested by { $user }.
 admin-status-title = Status
 admin-status-queue = Queue
-admin-status-expected = The last picture in line is expected { $when }.
+admin-status-expected = The last picture in line is expected { $when ->
+        [soon] any moment now
+       *[other] { $when }
+    }.
 admin-status-gpus = GPUs
 admin-status-chart = How busy each GPU has been since the bot started, in the order above
 admin-status-discord = Discord
@@ -422,7 +435,7 @@ error-bad-source-image = { $problem ->
         [gone] That picture is no longer available. Please upload it again.
        *[other] That picture cannot be used.
     }
-error-no-source-image = Attach a picture to change: there is no earlier one of yours to use.
+error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.

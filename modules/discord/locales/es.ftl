@@ -25,7 +25,7 @@ command-edit = editar
     .image = imagen
     .image-description = La imagen que quieres cambiar; si no pones ninguna, tu última imagen
     .image2 = imagen2
-    .image2-description = Una segunda imagen de la que tomar algo
+    .image2-description = Una segunda imagen, para tomar algo de ella
     .model = modelo
     .model-description = El modelo que se usará
     .seed = semilla
@@ -104,9 +104,15 @@ queued = { $count ->
         [one] Hay una imagen delante.
        *[other] Hay { $ahead } imágenes delante.
     }
-queued-expected = Lista aproximadamente { $when }.
+queued-expected = { $count ->
+        [one] Estará lista
+       *[other] La primera estará lista
+    } { $when ->
+        [soon] en cualquier momento
+       *[other] aproximadamente { $when }
+    }.
 queued-paused = La cola está en pausa; conservas tu lugar.
-queued-no-server = No hay ninguna GPU en línea en este momento; conservas tu lugar y se empezará cuando vuelva una.
+queued-no-server = No hay ninguna GPU en línea en este momento; conservas tu lugar y se empezará en cuanto haya una.
 queued-where = Aparecerá en { $channel }.
 queued-where-direct = Te llegará por mensaje directo.
 
@@ -118,16 +124,18 @@ status-queued = { $ahead ->
         [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
        *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
     }
-status-expected = Lista aproximadamente { $when }.
-status-soon = Lista en cualquier momento.
+status-expected = Estará lista { $when ->
+        [soon] en cualquier momento
+       *[other] aproximadamente { $when }
+    }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] el servidor de GPU falló. La creará otro que funcione
+        [server] el servidor de GPU falló. La creará uno que funcione
         [server-none] el servidor de GPU falló y ningún otro puede crearla en este momento. Espera hasta que uno pueda
-        [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará uno que lo tenga
+        [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará otro que lo tenga
         [lacks-none] al servidor de GPU le falta algo que este modelo necesita y ningún otro lo tiene en este momento. Espera hasta que uno lo tenga
         [size] la GPU se quedó sin memoria. Se intentará otra vez con menos imágenes a la vez
         [size-alone] la GPU se quedó sin memoria. Se intentará otra vez
@@ -156,7 +164,7 @@ made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
 result-waited = { $seconds ->
         [0] sin espera
-       *[other] esperó { $seconds } s
+       *[other] { $seconds } s de espera
     }
 result-gpu = GPU { $seconds ->
         [0] menos de 0,1 s
@@ -200,7 +208,7 @@ form-field-model = Modelo
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-nowhere = La opción de compartir no está configurada aquí.
-shared-refused = No se pudo publicar la imagen en la galería. Pide a un administrador que revise los permisos del bot allí.
+shared-refused = No se pudo publicar la imagen en la galería. Pídele a un administrador que revise los permisos del bot allí.
 deleted = Borrada.
 cancelled-mine = { $count ->
         [0] Ya no quedaba nada que cancelar.
@@ -218,7 +226,7 @@ aspect-square = Cuadrado
 aspect-portrait = Vertical
 aspect-landscape = Horizontal
 aspect-wide = Panorámico
-aspect-tall = Muy alto
+aspect-tall = Vertical alargado
 choice-model = { $label } · { $seconds ->
         [unknown] { $steps ->
             [one] { $steps } paso
@@ -244,15 +252,17 @@ queue-counts = { $waiting } en espera, { $taken ->
 queue-closed = No se aceptan peticiones nuevas en este momento.
 queue-mine-running = **#{ $number }** está en una GPU{ $when ->
         [none] .
-       *[other] , lista aproximadamente { $when }.
+        [soon] ; estará lista en cualquier momento.
+       *[other] ; estará lista aproximadamente { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] la primera de la cola
-        [one] una delante
-       *[other] { $ahead } delante
+        [one] hay una delante
+       *[other] hay { $ahead } delante
     }{ $when ->
         [none] .
-       *[other] , lista aproximadamente { $when }.
+        [soon] ; estará lista en cualquier momento.
+       *[other] ; estará lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
 
@@ -289,18 +299,18 @@ settings-direct = Enviarme las imágenes por mensaje directo
 
 ## /forget
 
-forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot recuerda. No se puede deshacer. Los mensajes en Discord se quedan, excepto tu canal privado, que se elimina.
+forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot te guarda. No se puede deshacer. Los mensajes en Discord se quedan, pero tu canal privado se elimina.
 forget-done = Se borró todo.
 forget-kept = No se borró nada.
-forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con /cancelar.
+forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con { COMMAND("cancel") }.
 
 ## /help
 
-help-imagine = **/imaginar** crea una imagen: elige un modelo y escribe qué debe mostrar.
-help-edit = **/editar** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
-help-queue = **/cola** muestra tu lugar en la cola, **/cancelar** cancela imágenes, **/historial** muestra lo que has creado.
-help-settings = **/ajustes** define tu modelo, formato e idioma, **/olvidar** borra tus prompts, imágenes y ajustes.
-help-buttons = Los botones debajo de una imagen funcionan mientras exista el mensaje.
+help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar.
+help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
+help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes, **{ COMMAND("history") }** muestra lo que has creado.
+help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
+help-buttons = Los botones debajo de una imagen siguen funcionando, incluso días después.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
@@ -314,7 +324,7 @@ session-topic = Canal privado para las imágenes de una persona. Se cierra despu
         [one] un minuto
        *[other] { $minutes } minutos
     } sin actividad. { $marker }
-session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en /historial.
+session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en { COMMAND("history") }.
 
 ## Administradores
 
@@ -336,16 +346,19 @@ admin-reloaded-model = { $turn ->
         [removed] Modelo retirado: { $what }
        *[faulty] No se pudo usar: { $what }
     }
-admin-blocked = { $user } está en la lista de bloqueados. { $count ->
+admin-blocked = Se bloqueó a { $user }. { $count ->
         [0] No tenía nada en la cola.
         [one] Se canceló una imagen suya.
        *[other] Se cancelaron { $count } imágenes suyas.
     }
 admin-unblocked = { $user } puede volver a pedir imágenes.
-admin-cancelled = Cancelada **#{ $number }**, que pidió { $user }.
+admin-cancelled = Se canceló la **#{ $number }**, que pidió { $user }.
 admin-status-title = Estado
 admin-status-queue = Cola
-admin-status-expected = La última de la cola estará lista aproximadamente { $when }.
+admin-status-expected = La última de la cola estará lista { $when ->
+        [soon] en cualquier momento
+       *[other] aproximadamente { $when }
+    }.
 admin-status-gpus = GPU
 admin-status-chart = Cuánto ha trabajado cada GPU desde que se inició el bot, en el orden de arriba
 admin-status-discord = Discord
@@ -353,11 +366,11 @@ admin-status-requests = { $requests ->
         [one] { $requests } petición
        *[other] { $requests } peticiones
     }, { $refused ->
-        [one] { $refused } rechazada por exceso
-       *[other] { $refused } rechazadas por exceso
+        [one] { $refused } rechazada por límite de frecuencia
+       *[other] { $refused } rechazadas por límite de frecuencia
     }
 admin-status-check = Revisión
-admin-status-check-counts = { $ok } bien, { $hint ->
+admin-status-check-counts = { $ok } OK, { $hint ->
         [one] { $hint } advertencia
        *[other] { $hint } advertencias
     }, { $fault ->
@@ -442,7 +455,7 @@ error-user-limit = { $limit ->
 error-daily-limit = { $limit ->
         [one] Ya has usado tu única imagen de hoy
        *[other] Ya has usado tus { $limit } imágenes de hoy
-    }; la cuenta se reinicia a medianoche (UTC).
+    }; el contador se reinicia a medianoche (UTC).
 error-cooling-down = Espera { $seconds ->
         [one] un segundo más.
        *[other] { $seconds } segundos más.
@@ -451,7 +464,7 @@ error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
 error-unknown-job = Esa imagen ya no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
-error-too-many-channels = En este servidor no cabe otro canal. Pide a un administrador que elimine alguno.
+error-too-many-channels = En este servidor no cabe otro canal. Pídele a un administrador que elimine alguno.
 error-queue-closed = { $why ->
         [shutting-down] El bot se está reiniciando. Inténtalo otra vez en un minuto.
         [paused] El bot está en pausa. Inténtalo más tarde.
@@ -468,9 +481,9 @@ error-fusion-refused = Esta imagen no se puede crear junto con otras. Ahora se c
 error-workflow-rejected = El servidor de GPU no aceptó esta petición. Avisa a un administrador.
 error-execution-failed = El servidor de GPU tuvo un error mientras la creaba. Inténtalo otra vez; si vuelve a pasar, avisa a un administrador.
 error-no-output = El servidor de GPU no envió ninguna imagen. Inténtalo otra vez.
-error-attempts-exhausted = Fallaron todos los intentos. Prueba más tarde.
+error-attempts-exhausted = Fallaron todos los intentos. Inténtalo más tarde.
 error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
-error-permissions = El bot no puede hacer eso aquí. Pide a un administrador que le dé este permiso: { $permissions }.
+error-permissions = El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.

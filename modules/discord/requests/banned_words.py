@@ -96,7 +96,7 @@ class BannedWords:
         try:
             await asyncio.to_thread(self._refresh, self._path)
         except (OSError, UnicodeDecodeError) as error:
-            log.exception("the list of banned words cannot be read: no prompt is taken")
+            log.exception("the list of banned words cannot be read: every prompt is refused")
             self._seen = None
             raise BannedWord from error
         if any(holds(prompt, self._banned) for prompt in prompts if prompt):

@@ -299,7 +299,7 @@ class SessionChannels:
         try:
             await self.message_client.post(seen.channel_id, OutgoingMessage(text=text), level=Priority.REST)
         except MessageError as error:
-            log.info("channel %s was not warned: %s", seen.channel_id, error)
+            log.info("could not say in channel %s that it will close: %s", seen.channel_id, error)
         async with self._owner_lock(seen.guild_id, seen.user_id):
             if await self.store.get(seen.guild_id, seen.user_id) == seen:  # not used meanwhile
                 await self.store.put(replace(seen, last_used_at=closes - self.idle, warned=True))

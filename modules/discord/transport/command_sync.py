@@ -1,18 +1,18 @@
 """Registers the slash commands in every language, and only when they have changed: Discord allows 200
-creations a day in a guild."""
+creations a day in a guild. Sentences can then mention the commands by the ids that Discord gave them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
 import discord
 from discord import app_commands
 
-from modules.discord.ui.translations import Translations
+from modules.discord.ui.translations import Translations, command_key
 from modules.queue_manager.backports import timeout
 from modules.utils.database.stores.key_values import KeyValues
 
@@ -23,7 +23,8 @@ TIME_LIMIT = 60.0
 DISCORD_LOCALES: Mapping[str, tuple[str, ...]] = {"en": ("en-US", "en-GB"), "es": ("es-ES", "es-419")}
 """The locales of Discord's clients that a catalogue serves, where they are not its bare name."""
 
-CLEARED = "cleared"
+CHAT_INPUT = 1
+"""The type of a slash command. Others (in a message's menu) cannot be mentioned."""
 
 
 class CommandSync:
@@ -44,14 +45,16 @@ class CommandSync:
     async def sync(self, guild_id: int) -> int:
         """Register the commands in the guild in place of what was there; returns how many."""
         payload = self.payload()
-        await self._put(guild_id, payload)
-        await self._facts.put(_fact(guild_id), digest(payload))
+        registered = await self._put(guild_id, payload)
+        ids = {one["name"]: one["id"] for one in registered if one["type"] == CHAT_INPUT}
+        await self._remember(guild_id, payload, ids)
         log.info("slash commands registered", extra={"commands": len(payload)})
         return len(payload)
 
     async def sync_if_changed(self, guild_id: int) -> bool:
-        wanted, known = digest(self.payload()), await self._facts.get(_fact(guild_id))
-        if known in (wanted, f"{CLEARED}:{wanted}"):
+        known, _, ids = (await self._facts.get(_fact(guild_id)) or "").partition(" ")
+        if ids and known == digest(self.payload()):
+            self._messages.mention_commands(json.loads(ids))
             return False
         await self.sync(guild_id)
         return True
@@ -60,16 +63,20 @@ class CommandSync:
         """Remove this bot's commands, global ones as well, until they change or are synced."""
         await self._put(guild_id, [])
         await self._put(None, [])
-        await self._facts.put(_fact(guild_id), f"{CLEARED}:{digest(self.payload())}")
+        await self._remember(guild_id, self.payload(), {})
 
-    async def _put(self, guild_id: int | None, payload: list[dict[str, Any]]) -> None:
+    async def _remember(self, guild_id: int, payload: list[dict[str, Any]], ids: Mapping[str, str]) -> None:
+        """Keep the payload's digest and the ids (none after a clearing), one space between them."""
+        await self._facts.put(_fact(guild_id), f"{digest(payload)} {json.dumps(ids)}")
+        self._messages.mention_commands(ids)
+
+    async def _put(self, guild_id: int | None, payload: list[dict[str, Any]]) -> Sequence[Mapping[str, Any]]:
         http, application_id = self._client.http, self._client.application_id
         assert application_id is not None, "it is known since the login"
         async with timeout(TIME_LIMIT):
             if guild_id is None:
-                await http.bulk_upsert_global_commands(application_id, payload)
-            else:
-                await http.bulk_upsert_guild_commands(application_id, guild_id, payload)
+                return await http.bulk_upsert_global_commands(application_id, payload)
+            return await http.bulk_upsert_guild_commands(application_id, guild_id, payload)
 
 
 def digest(payload: list[dict[str, Any]]) -> str:
@@ -80,15 +87,10 @@ def _fact(guild_id: int) -> str:
     return f"command-tree:{guild_id}"
 
 
-def message_key(path: tuple[str, ...]) -> str:
-    """The catalogue's key for a command: ``command-admin-sync``, ``command-edit-picture``."""
-    return "command-" + "-".join(part.casefold().replace(" ", "-") for part in path)
-
-
 def localised(command: dict[str, Any], messages: Translations, path: tuple[str, ...] = ()) -> dict[str, Any]:
     """The command's payload with the names and descriptions of every language."""
     path = (*path, command["name"])
-    key = message_key(path)
+    key = command_key(*path)
     named = command | _names(messages, key, None, command["name"])
     if command.get("description"):
         named |= _descriptions(messages, key, "description")
@@ -100,7 +102,7 @@ def localised(command: dict[str, Any], messages: Translations, path: tuple[str, 
 def _option(option: dict[str, Any], messages: Translations, path: tuple[str, ...]) -> dict[str, Any]:
     if option["type"] in (1, 2):  # a subcommand, or a group of them
         return localised(option, messages, path)
-    key, name = message_key(path), option["name"]
+    key, name = command_key(*path), option["name"]
     return option | _names(messages, key, name, name) | _descriptions(messages, key, f"{name}-description")
 
 

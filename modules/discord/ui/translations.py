@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.runtime.resolver import Message
@@ -19,13 +20,20 @@ Field = str | int | float
 class Translations:
     """Sentences by key and language. A language that has no file is answered in English."""
 
-    def __init__(self, bundles: Mapping[str, FluentBundle]) -> None:
-        self._bundles = dict(bundles)
+    def __init__(self, bundles: Mapping[str, FluentBundle], command_ids: dict[str, str]) -> None:
+        self._bundles, self._command_ids = dict(bundles), command_ids
 
     @classmethod
     def load(cls, folder: Path = LOCALES) -> Translations:
         """Read each ``<language>.ftl`` in ``folder``."""
-        return cls({file.stem: _bundle(file) for file in sorted(folder.glob("*.ftl"))})
+        command_ids: dict[str, str] = {}
+        files = sorted(folder.glob("*.ftl"))
+        return cls({file.stem: _bundle(file, command_ids) for file in files}, command_ids)
+
+    def mention_commands(self, ids: Mapping[str, str]) -> None:
+        """From now on, mention these slash commands (ids by name) and no others."""
+        self._command_ids.clear()
+        self._command_ids.update(ids)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -46,10 +54,7 @@ class Translations:
         bundle = self._bundles[self.language(locale)]
         if not bundle.has_message(key):
             bundle = self._bundles[FALLBACK]
-        message: Message = bundle.get_message(key)
-        if message.value is None:
-            raise KeyError(key)
-        return str(bundle.format_pattern(message.value, fields)[0])
+        return _message(bundle, key, **fields)
 
     def attribute(self, locale: str | None, key: str, attribute: str) -> str | None:
         """A part of the message ``key`` (a command's description, an option's name), or None."""
@@ -71,11 +76,37 @@ class Translations:
         return self.text(locale, key if self.has(key) else BotError.message_key, **fields)
 
 
-def _bundle(file: Path) -> FluentBundle:
+def command_key(*path: str) -> str:
+    """The catalogue's key for a command: ``command-admin-sync``, ``command-edit-picture``."""
+    return "command-" + "-".join(part.casefold().replace(" ", "-") for part in path)
+
+
+def _bundle(file: Path, command_ids: Mapping[str, str]) -> FluentBundle:
+    def command(full_name: object) -> Any:  # text, which Fluent takes though its types do not say so
+        """``COMMAND("admin status")`` in a sentence: the command as this language's clients show it.
+
+        Discord shows a mention's name as it is written, translated or not, and opens the command only if
+        that is the registered name (discord-api-docs issues 5462, 5518, 7309): a translated name is
+        therefore plain text.
+        """
+        path = str(full_name).split()
+        parts = [(command_key(*path[: n + 1]), name) for n, name in enumerate(path)]
+        shown = " ".join(_message(bundle, key) if bundle.has_message(key) else name for key, name in parts)
+        known = command_ids.get(path[0]) if shown == full_name else None
+        return f"/{shown}" if known is None else f"</{shown}:{known}>"
+
     # No isolation marks: they would break mentions, timestamps and links.
-    bundle = FluentBundle([file.stem], use_isolating=False)
+    bundle = FluentBundle([file.stem], functions={"COMMAND": command}, use_isolating=False)
     bundle.add_resource(FluentResource(file.read_text(encoding="utf-8")))
     return bundle
+
+
+def _message(bundle: FluentBundle, key: str, /, **fields: Field) -> str:
+    """Raises KeyError for a key that has no text."""
+    message: Message = bundle.get_message(key)
+    if message.value is None:
+        raise KeyError(key)
+    return str(bundle.format_pattern(message.value, fields)[0])
 
 
 def _short(value: Field) -> Field:

@@ -138,7 +138,7 @@ class EngineRegistry:
         engine.record.succeeded(self.clock.now())
         if engine.sick:
             engine.sick, engine.last_error = False, None
-            log.info("Engine is well again", extra={"engine": engine.name})
+            log.info("Engine works again", extra={"engine": engine.name})
             self.on_change(engine)
         self._working.add(job.key.model)
         for other in self.states.values():
@@ -168,7 +168,7 @@ class EngineRegistry:
             return
         engine.sick = True
         log.error(
-            "Engine is held to be sick: %s",
+            "Engine gets no more jobs for now: %s",
             engine.record.sentence(),
             extra={"engine": engine.name},
         )

@@ -38,7 +38,7 @@ class Fleet:
         leave."""
         self._drained.intersection_update(urls)
         for url in [url for url in self._workers if url not in urls]:
-            log.info("Engine leaves", extra={"engine": self._workers[url].engine.name})
+            log.info("Engine removed", extra={"engine": self._workers[url].engine.name})
             self._workers.pop(url).drain()
         for url in urls:
             if url not in self._workers and url not in self._drained:

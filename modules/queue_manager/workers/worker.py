@@ -110,7 +110,7 @@ class GpuWorker:
                     await self._recuperate()
             await self._finish()
         except StoreError:
-            log.exception("The job store is lost; the worker stops", extra={"engine": self.engine.name})
+            log.exception("The database failed; the worker stops", extra={"engine": self.engine.name})
         finally:
             self._dispatcher.unregister(self.engine)
             ending = [*watching, *self._followers]
@@ -197,7 +197,7 @@ class GpuWorker:
         """Raise `EngineStalled` while the server is still at a run that stalled and was interrupted: it
         answers, but the next run would stall as well."""
         if self._stuck is not None and await self._stuck.running():
-            raise EngineStalled("it stands still, at a run that it was told to end")
+            raise EngineStalled("it makes no progress, at a run that it was told to end")
         self._stuck = None
 
     def _is_not(self, error: GenerationError) -> bool:
@@ -437,7 +437,7 @@ class GpuWorker:
             async with timeout(self._times.withdraw_limit):
                 return await in_flight.run.withdraw(interrupt=interrupt)
         except (asyncio.TimeoutError, GenerationError) as error:
-            log.warning("Could not withdraw a run: %s", error, extra={"engine": self.engine.name})
+            log.warning("Could not cancel a run: %s", error, extra={"engine": self.engine.name})
             return in_flight.started_at is None
 
     def _patience(self, in_flight: InFlightBatch) -> float:

@@ -86,7 +86,7 @@ class Connections:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 serving = await connection.scalar(text("SELECT pg_backend_pid()"))
         if driver.get_server_pid() != serving:
-            log.info("A pooler stands before the database: nothing is kept prepared")
+            log.info("A pooler is in front of the database: no prepared statements are used")
             return
         await self.aclose()
         self._pooled = False
@@ -127,7 +127,7 @@ class Connections:
                 return await self.rows(query)
             except StoreUnavailable as error:
                 if not logged:
-                    log.warning("The database is away, and must be read to go on: %s", error)
+                    log.warning("The database cannot be reached, and the bot needs it to go on: %s", error)
                     logged = True
             await asyncio.sleep(backoff.pause())
 
@@ -173,7 +173,7 @@ class Connections:
                 async with timeout(CLOSING_SECONDS):
                     await engine.dispose()
             except asyncio.TimeoutError:
-                log.warning("Connections could not be closed in good order: the database does not answer")
+                log.warning("Connections could not be closed properly: the database does not answer")
 
     async def _all_returned(self) -> None:
         """Wait for those who still read: nobody closes a connection that comes back after the pool's end."""
@@ -351,7 +351,7 @@ def _refusal(address: Address, code: str | None, words: str) -> BadSettings | No
     if pooler and words.startswith("unsupported startup parameter"):
         name = words.rpartition(": ")[2]
         return BadSettings(
-            f"DATABASE_URL: the pooler before {address.shown} does not take the parameter {name}: "
-            "leave it out, or name the server itself"
+            f"DATABASE_URL: the pooler in front of {address.shown} does not accept the parameter {name}: "
+            "leave it out, or write the address of the server itself"
         )
     return None

@@ -135,7 +135,9 @@ class Database:
 def _note_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error(
-            "The task %s ended: nothing does its work until the next start", task.get_name(), exc_info=error
+            "The task %s has failed, and nothing does its work until the next start",
+            task.get_name(),
+            exc_info=error,
         )
 
 

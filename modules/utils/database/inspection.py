@@ -63,7 +63,7 @@ def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
     elif free < ROOM_MB // 4:
         yield Finding(level="fault", what=f"only {free} MB are free for the database", fix="make room")
     else:
-        what = f"only {free} MB are free for the database, which may want {wanted}"
+        what = f"only {free} MB are free for the database, which may need {wanted}"
         yield Finding(level="hint", what=what, fix="make room, or lower IMAGE_DISK_MB")
 
 
@@ -121,8 +121,8 @@ def _about_revision(found: str | None) -> Finding:
         )
     return Finding(
         level="fault",
-        what=f"it was made by a newer version of this bot (schema {found}, this program knows {NEWEST})",
-        fix="run the newer version, or let DATABASE_URL name another database",
+        what=f"it was made by a newer version of this bot (schema {found}, this program knows only {NEWEST})",
+        fix="run the newer version, or write another database into DATABASE_URL",
     )
 
 
@@ -130,9 +130,11 @@ async def _about_tls(address: PostgresAddress, connection: AsyncConnection) -> F
     driver: Any = (await connection.get_raw_connection()).driver_connection
     encrypted = driver._transport.get_extra_info("ssl_object") if driver is not None else None
     if encrypted is not None:
-        checked = "" if address.tls["sslmode"].startswith("verify") else ", without a look at the certificate"
+        checked = (
+            "" if address.tls["sslmode"].startswith("verify") else ", but the certificate is not checked"
+        )
         return Finding(level="ok", what=f"the connection is encrypted ({encrypted.version()}{checked})")
     if all(is_private(host) for host, _ in address.hosts):
-        return Finding(level="ok", what="the connection is not encrypted, and stays on private ground")
+        return Finding(level="ok", what="the connection is not encrypted, but stays in a private network")
     what = "the connection to the database is not encrypted"
     return Finding(level="hint", what=what, fix="add ?sslmode=require (or verify-full) to DATABASE_URL")

@@ -137,10 +137,10 @@ class Lease:
                 self.epoch = claim.epoch
                 self.held.set()
                 self._extend(started)
-                log.info("This process works on the database now (epoch %d)", claim.epoch)
+                log.info("This process uses the database now (epoch %d)", claim.epoch)
                 return
             if logged != claim.holder:
-                log.info("Standing by: %s works on this database", claim.holder)
+                log.info("Standing by: %s uses this database", claim.holder)
                 logged = claim.holder
             await asyncio.sleep(min(1.0, max(0.05, claim.seconds_left + 0.02)))
 
@@ -170,7 +170,7 @@ class Lease:
         epoch = connection.execute(_CHECK[connection.dialect.name], idle).scalar()
         if epoch != self.epoch:
             self._note_lost()
-            raise LeaseLost("another process works on this database now")
+            raise LeaseLost("another process uses this database now")
 
     async def _keep(self) -> None:
         pause = self._renew_every

@@ -134,7 +134,7 @@ class QuotaRow(Base):
 
 
 class KeyValueRow(Base):
-    """A short text under a name, such as the hash of the command tree."""
+    """A short text under a name, such as a hash of the commands and their ids."""
 
     __tablename__ = "facts"
 

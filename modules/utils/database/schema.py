@@ -83,7 +83,7 @@ def _upgrade(connection: Connection) -> None:
         except CommandError as error:
             raise StartupError(
                 f"The database was made by a newer version of this bot (its schema is {before}, this program "
-                f"knows {NEWEST}): run the newer version, or let DATABASE_URL name another database"
+                f"knows only {NEWEST}): run the newer version, or write another database into DATABASE_URL"
             ) from error
     command.upgrade(config, "head")
-    log.info("Database schema brought from %s to %s", before or "nothing", NEWEST)
+    log.info("Database schema updated from %s to %s", before or "nothing", NEWEST)

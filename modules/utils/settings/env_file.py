@@ -59,7 +59,7 @@ class EnvironmentFile:
             changed = [name for name in names if getattr(new, name) != getattr(before, name)]
             if asked or LIVE in changed:
                 await self.on_change(new)
-            live, later = "is in force", "will be in force at the next start"
+            live, later = "applies now", "will apply at the next start"
             told = (f"{name.upper()} has changed and {live if name == LIVE else later}" for name in changed)
             return (*told, *self._hidden(written))
 
@@ -68,7 +68,7 @@ class EnvironmentFile:
         _, in_file = settings.given("COMFY_URLS", {}, written)
         name, in_force = settings.given("COMFY_URLS", self.environ, {})
         if in_file and in_force and in_file != in_force:
-            hidden = f"COMFY_URLS in .env is hidden by the environment variable {name}"
+            hidden = f"COMFY_URLS in .env is overridden by the environment variable {name}"
             return (f"{hidden}; unset that to use the file",)
         return ()
 

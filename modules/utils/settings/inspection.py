@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, 
     settings = Settings(**{"discord_token": "", "comfy_urls": (), **values})  # type: ignore[arg-type]
     found += [_fault(line) for line in faults]
     found += _about_each(environ, written, values)
-    found += [Finding(level="hint", what=line, fix="correct its name") for line in unknown_names(written)]
+    found += [replace(_fault(line), level="hint") for line in unknown_names(written)]
     found += _about_values(settings)
     return settings, tuple(found)
 
@@ -65,7 +65,7 @@ def _about_each(
         yield Finding(level="ok", what=f"{name} is {shown[:200]} ({where})")
         if in_environment and in_file not in ("", in_environment):
             alias = f" ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
-            what = f"{name} in .env is hidden by the environment variable of that name"
+            what = f"{name} in .env is overridden by the environment variable of that name"
             yield Finding(level="hint", what=what, fix=f"remove one of the two{alias}")
 
 
@@ -90,7 +90,7 @@ def _about_port(host: str, port: int) -> Iterator[Finding]:
         taken = error.errno == errno.EADDRINUSE
         if taken and _is_a_bot(host, port):
             return
-        why = "is another program's" if taken else f"cannot be used ({error.strerror})"
+        why = "is used by another program" if taken else f"cannot be used ({error.strerror})"
         what = f"METRICS_PORT {port} of METRICS_HOST {host} {why}"
         fix = "choose another port" if taken else "correct METRICS_HOST, or choose a port above 1023"
         yield Finding(level="hint" if taken else "fault", what=what, fix=fix)

@@ -74,7 +74,7 @@ async def test_addresses_of_every_shape(url: str, base: str, name: str) -> None:
 
 @pytest.mark.parametrize("url", ["", "   ", "http://", "ftp://host", "file:///etc/passwd"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="is no address such as"):
+    with pytest.raises(ValueError, match="is not an address such as"):
         split_url(url)
 
 
@@ -91,7 +91,7 @@ async def test_the_key_opens_its_server_and_a_wrong_one_is_told(key: str) -> Non
         assert await rig.engine().probe()
         await (await rig.client().http.open_socket("me")).close()
         rig.api_key = "another"
-        with pytest.raises(EngineUnauthorized, match=r"wants another COMFY_API_KEY \(it answered 401\)"):
+        with pytest.raises(EngineUnauthorized, match=r"needs the right COMFY_API_KEY \(it answered 401\)"):
             await rig.client().system_stats()
 
 
@@ -108,7 +108,7 @@ async def test_a_key_follows_no_redirect() -> None:
             raise web.HTTPTemporaryRedirect(f"{target}{request.path}?key=1")
 
         async with client_of(redirecting, api_key="secret") as client:
-            with pytest.raises(EngineUnavailable, match=f"sends us on to {target}/system_stats: put that"):
+            with pytest.raises(EngineUnavailable, match=f"redirects to {target}/system_stats: put that"):
                 await client.system_stats()
             assert seen == []
             with pytest.raises(EngineUnavailable):

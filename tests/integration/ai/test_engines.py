@@ -170,7 +170,7 @@ async def test_a_source_that_is_gone_is_told() -> None:
         source = rig.upload(Image.new("RGB", (64, 64)))
         rig.sources.clear()
         request = ask(model="flux_edit", kind="edit", sources=(source,))
-        with pytest.raises(WorkflowRejected, match="not there any more"):
+        with pytest.raises(WorkflowRejected, match="the source picture is gone"):
             await rig.engine().submit(rig.batch(request))
 
 

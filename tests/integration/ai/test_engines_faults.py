@@ -131,7 +131,7 @@ async def test_a_server_that_was_restarted_has_forgotten() -> None:
         rig.server.faults.set(die_at_step=2, back_after=0.1)
         engine = rig.engine()
         run = await engine.submit(rig.batch(ask()))
-        with pytest.raises(EngineForgot, match="knows nothing of the run"):
+        with pytest.raises(EngineForgot, match="has no record of the run"):
             await heard(run)
         again = await engine.submit(rig.batch(ask()))
         await heard(again)
@@ -256,10 +256,10 @@ async def test_a_submission_that_never_arrived_is_told_and_leaves_nothing_behind
     [
         ({"html": 502}, EngineUnavailable, "answered 502"),
         ({"html": 200}, EngineUnavailable, "answered with a web page"),
-        ({"unauthorized": True}, EngineUnauthorized, "wants another COMFY_API_KEY"),
+        ({"unauthorized": True}, EngineUnauthorized, "needs the right COMFY_API_KEY"),
         ({"status": 500}, EngineUnavailable, "answered 500"),
-        ({"status": 200}, EngineUnavailable, "something else than JSON"),
-        ({"wrong_types": True}, EngineUnavailable, "something else than an object"),
+        ({"status": 200}, EngineUnavailable, "something other than JSON"),
+        ({"wrong_types": True}, EngineUnavailable, "something other than an object"),
         ({"hang": True}, EngineUnavailable, "did not answer in time"),
         ({"slow_body": 30.0}, EngineUnavailable, "did not answer in time"),
     ],
@@ -281,8 +281,8 @@ async def test_a_probe_says_what_is_wrong(
     ("fault", "told"),
     [
         ({"giant_png": True}, "30000×30000"),
-        ({"garbage": True}, "no whole picture"),
-        ({"html": 200, "only": "/view"}, "no whole picture"),
+        ({"garbage": True}, "incomplete picture"),
+        ({"html": 200, "only": "/view"}, "incomplete picture"),
         ({"status": 404, "only": "/view"}, "not there"),
         ({"wrong_types": True}, "something else"),
     ],

@@ -105,8 +105,8 @@ async def test_an_incomplete_pack_fuses_what_it_can() -> None:
     report = await report_of(profile)
     assert report.limits == {"flux": 4, "flux_edit": 4, "upscale": 4, "z-image": 1}
     assert (
-        "cannot fuse z-image, it lacks the node SigmasLikeKSampler: copy comfy_custom_nodes/fullet"
-        in told(report)
+        "can run z-image only one by one, because it lacks the node SigmasLikeKSampler: "
+        "copy comfy_custom_nodes/fullet" in told(report)
     )
 
 
@@ -115,7 +115,10 @@ async def test_a_missing_file_is_told_once_for_all_models_that_need_it() -> None
     report = await report_of(profile)
     assert set(report.limits) == {"z-image", "upscale"}
     (note,) = report.notes
-    assert "cannot run flux, flux_edit, it lacks flux2-vae.safetensors (input vae_name of VAELoader)" in note
+    assert (
+        "cannot run flux, flux_edit, because it lacks flux2-vae.safetensors (input vae_name of VAELoader)"
+        in note
+    )
     assert "put the file there, or write its name in flujos/flux.json and flujos/flux_edit.json" in note
 
 

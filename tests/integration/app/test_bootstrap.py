@@ -67,7 +67,7 @@ def test_help_names_the_commands_and_an_unknown_one_is_told() -> None:
     assert "bot.py demo" in bot("--help").stdout
     answer = bot("dmeo")
     assert answer.returncode == 1
-    assert answer.stderr.startswith("There is no command 'dmeo'; there are run, ")
+    assert answer.stderr.startswith("There is no command 'dmeo'; the commands are run, ")
 
 
 def test_a_missing_package_is_one_line_that_says_how_to_install_it() -> None:

@@ -162,10 +162,22 @@ def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:
     environ = {"METRICS_HOST": "0.0.0.0", "METRICS_PORT": "9200"}
     _, found = inspect_settings(env_file, environ)
     told = hints([Section(title="Settings", findings=found)])
-    assert "METRIC_PORT in .env is not a setting; did you mean METRICS_PORT?" in told
-    assert "METRICS_PORT in .env is hidden by the environment variable of that name" in told
+    assert "METRIC_PORT in .env is not a setting: did you mean METRICS_PORT?" in told
+    assert "METRICS_PORT in .env is overridden by the environment variable of that name" in told
     assert "METRICS_HOST=0.0.0.0 shows figures and the status page to other machines" in told
     assert os.name == "nt" or "other users of this machine may read .env" in told
+
+
+def test_a_database_address_that_cannot_be_read_is_not_taken_for_none(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("DATABASE_URL=mysql://u@db/x\n")
+    assert check.report(env_file, ROOT / "flujos", as_json=False) == 1
+    told = capfdbinary.readouterr().out.decode()
+    assert "DATABASE_URL mysql:// is not a database that this bot can use" in told
+    assert "Database\n  • skipped: fix DATABASE_URL first" in told
+    assert "SQLite file" not in told
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
@@ -181,7 +193,9 @@ async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Pa
     assert "another program's" not in await told(port, host)
     with socket.create_server((host, 0)) as other:
         port = other.getsockname()[1]
-        assert f"• METRICS_PORT {port} of METRICS_HOST {host} is another program's" in await told(port, host)
+        assert f"• METRICS_PORT {port} of METRICS_HOST {host} is used by another program" in await told(
+            port, host
+        )
     assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be used" in await told(9100, "192.0.2.1")
 
 
@@ -270,7 +284,7 @@ async def test_the_wrong_guild_none_and_no_choice_are_told(tmp_path: Path) -> No
             await here.check(ALLOWED_GUILD_ID="")
         )
         here.discord.kick_bot(here.discord.guild)
-        assert faults(await here.check()) == f"the bot is in no server: invite it with {link}"
+        assert faults(await here.check()) == f"the bot is not in any server: invite it with {link}"
 
 
 async def test_a_gallery_that_is_not_there_or_shut_is_told(tmp_path: Path) -> None:
@@ -339,7 +353,7 @@ async def test_a_postgresql_is_looked_at(postgres: Postgres, tmp_path: Path) -> 
     name = postgres.new_database()
     empty = await found_in(postgres.url(name))
     assert "it is empty; the tables will be made at the first start" in as_text(empty)
-    assert "stays on private ground" in as_text(empty)
+    assert "stays in a private network" in as_text(empty)
     assert faults(empty) == ""
     with relaying(
         postgres.socket, answer="tls", context=Authority(tmp_path, "ours").server_context("localhost")
@@ -383,7 +397,7 @@ async def test_a_postgresql_that_is_away_lacks_the_database_or_forbids_writing_i
 async def test_a_server_that_is_away_wants_a_key_or_is_none_is_told(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         told = faults(await here.check(COMFY_API_KEY="wrong"))
-        assert "wants another COMFY_API_KEY (it answered 401): correct COMFY_API_KEY" in told
+        assert "needs the right COMFY_API_KEY (it answered 401): correct COMFY_API_KEY" in told
         told = faults(await here.check(COMFY_URLS=here.discord.url))
         assert "answered 404: correct COMFY_URLS, or check what is in front of that ComfyUI" in told
         await here.comfy.stop()
@@ -481,7 +495,7 @@ async def test_a_missing_file_is_told_with_the_line_that_fetches_it(tmp_path: Pa
         given, _ = inspect_settings(here.write(), {})
         sections = await check.inspect(given, models)
         (fault,) = of_level(sections, "fault")
-        assert "cannot run dream, it lacks sub/nightfall.gguf" in fault.what
+        assert "cannot run dream, because it lacks sub/nightfall.gguf" in fault.what
         line = "curl -fgL --create-dirs -o ComfyUI/models/unet/sub/nightfall.gguf "
         assert fault.detail == line + "'https://example.org/nightfall.gguf'"
         assert f"      {fault.detail}\n" in as_text(sections)
@@ -513,4 +527,4 @@ def test_faulty_files_are_told_and_what_was_derived_is_shown(tmp_path: Path) -> 
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
-    assert "no model can be offered" in faults([Section(title="", findings=inspect_models(tmp_path)[1])])
+    assert "there is no model" in faults([Section(title="", findings=inspect_models(tmp_path)[1])])

@@ -78,8 +78,8 @@ async def test_new_addresses_are_taken_and_other_changes_wait(
     await edited.save(GOOD.replace("http://a:1", "http://a:1, http://b:1") + "MAX_ATTEMPTS=5\n")
     assert [new.comfy_urls for new in edited.seen] == [("http://a:1", "http://b:1")]
     assert caplog.messages == [
-        "COMFY_URLS has changed and is in force",
-        "MAX_ATTEMPTS has changed and will be in force at the next start",
+        "COMFY_URLS has changed and applies now",
+        "MAX_ATTEMPTS has changed and will apply at the next start",
     ]
     watching.cancel()
 
@@ -122,7 +122,7 @@ async def test_an_edit_hidden_by_a_real_variable_is_told(tmp_path: Path) -> None
     edited = Edited(tmp_path / ".env", {"COMFY_URL": "http://real:1"})
     edited.path.write_text(GOOD.replace("a:1", "b:1"), encoding="utf-8")
     (line,) = await edited.file.reload()
-    assert "hidden by the environment variable COMFY_URL" in line
+    assert "overridden by the environment variable COMFY_URL" in line
     assert [new.comfy_urls for new in edited.seen] == [("http://real:1",)]
 
 

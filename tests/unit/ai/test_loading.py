@@ -104,7 +104,7 @@ def test_a_tiny_memory_still_takes_one() -> None:
         (('width = ["6.width", "9.width"]', ""), "flux.toml: roles.width and roles.height go together"),
         (('negative = "none"', 'negative = "own"'), "roles.negative is missing, and negative is 'own'"),
         (('"896x1152"', '"896x1150"'), "896×1150 is not a multiple of size_multiple (16)"),
-        (('"896x1152"', '"896*1152"'), "flux.toml: sizes: '896*1152' is no size such as 1024x1024"),
+        (('"896x1152"', '"896*1152"'), "flux.toml: sizes: '896*1152' is not a size such as 1024x1024"),
         (('default_size = "1024x1024"', 'default_size = "512x512"'), "512×512 is not among sizes"),
         (("base_gb = 4.4", 'base_gb = "x"'), "flux.toml: memory.base_gb: 'x' is not a number from 0 to 1000"),
         (("[roles]", "[roles"), "flux.toml: not TOML"),
@@ -125,7 +125,7 @@ def test_a_card_that_does_not_fit_is_told_by_file_and_field(
         ([], "flux.json: there is no ComfyUI workflow in it"),
         ({"nodes": [], "links": []}, "flux.json: nothing in it is saved or shown"),
         ({"1": node("X"), "2": {}}, "flux.json: node 2 has no class_type"),
-        ({"1": node("X", a=["2", 0])}, "flux.json: node 1, input a: it links to node 2, which is not there"),
+        ({"1": node("X", a=["2", 0])}, "node 1, input a: it links to node 2, which does not exist"),
         (
             {"1": node("X", a=["2", 0]), "2": node("X", a=["1", 0]), "3": node("SaveImage", images=["1", 0])},
             "depends on itself",
@@ -233,8 +233,8 @@ def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
 
 def test_sentences_name_the_file_that_is_there(tmp_path: Path) -> None:
     graph = write_graph(SHIPPED["flux"].graph)
-    graph["50"] = node("SomebodysFilter", image=graph["13"]["inputs"]["images"])
-    graph["13"]["inputs"]["images"] = ["50", 0]
+    graph["50"] = node("SomebodysPatch", model=graph["10"]["inputs"]["model"])
+    graph["10"]["inputs"]["model"] = ["50", 0]
     (tmp_path / "My Flux.json").write_text(json.dumps(graph))
     template = load(tmp_path / "My Flux.json")
     assert str(fusible(template)).endswith("if it does, add it to rowwise in My Flux.toml")

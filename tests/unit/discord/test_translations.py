@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
-from modules.discord.delivery.status_text import standing
+from modules.discord.delivery.status_text import countdown, standing
 from modules.discord.interactions.settings_view import settings_view
 from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import localised
 from modules.discord.ui.formatting import seconds
-from modules.discord.ui.translations import LOCALES, Translations
+from modules.discord.ui.translations import LOCALES, Translations, command_key
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError, GenerationError
 from modules.queue_manager.status import QueuePosition
@@ -29,6 +30,11 @@ class _Blanks(Visitor):
 
     def visit_VariableReference(self, node: ast.VariableReference) -> None:
         self.names.add(node.id.name)
+
+    def visit_FunctionReference(self, node: ast.FunctionReference) -> None:
+        (name,) = node.arguments.positional
+        assert isinstance(name, ast.StringLiteral)
+        self.names.add(f"{node.id.name} {name.value}")
 
 
 def _catalogue(language: str) -> dict[str, set[str]]:
@@ -74,6 +80,38 @@ def test_another_language_is_one_file_more(tmp_path: Path) -> None:
     person = Requester(user_id=1, name="ana", guild_id=1, locale="fr")
     view = settings_view(messages, person, [])
     assert "Français" in str(view.to_components())
+
+
+def test_a_slash_command_is_named_as_the_readers_client_shows_it() -> None:
+    messages = Translations.load()
+    assert "cancel them with /cancel." in messages.text("en", "forget-busy")
+    messages.mention_commands({"cancel": "71", "help": "72"})
+    assert "cancel them with </cancel:71>." in messages.text("en-GB", "forget-busy")
+    assert "cancélalas con /cancelar." in messages.text("es-419", "forget-busy")
+    messages.mention_commands({})
+    assert "cancel them with /cancel." in messages.text("en", "forget-busy")
+
+
+def test_a_subcommand_is_mentioned_by_its_commands_id(tmp_path: Path) -> None:
+    (tmp_path / "en.ftl").write_text('said = See { COMMAND("admin status") }.', encoding="utf-8")
+    (tmp_path / "es.ftl").write_text(
+        'command-admin = admin\ncommand-admin-status = estado\nsaid = Mira { COMMAND("admin status") }.',
+        encoding="utf-8",
+    )
+    messages = Translations.load(tmp_path)
+    messages.mention_commands({"admin": "71"})
+    assert messages.text("en", "said") == "See </admin status:71>."
+    assert messages.text("es", "said") == "Mira /admin estado."
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_name_only_commands_that_exist_and_never_as_plain_text(language: str) -> None:
+    named = {blank.partition(" ")[2] for blanks in _catalogue(language).values() for blank in blanks}
+    messages = Translations.load()
+    assert "cancel" in named
+    assert all(messages.has(command_key(*name.split())) for name in named - {""})
+    text = (LOCALES / f"{language}.ftl").read_text(encoding="utf-8")
+    assert not re.search(r"^[^#\n]*[^\w/<]/\w", text, re.MULTILINE), "use COMMAND"
 
 
 def test_every_error_has_a_sentence_of_its_own_in_each_language() -> None:
@@ -148,6 +186,45 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
 ) -> None:
     said = Translations.load().error(language, failure("node 3 (KSampler): TensorError", node="3"))
     assert "KSampler" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "fields", "english", "spanish"),
+    [
+        ("queued-expected", {"count": 1}, "Expected {}.", "Estará lista {}."),
+        ("queued-expected", {"count": 3}, "The first one is expected {}.", "La primera estará lista {}."),
+        ("status-expected", {}, "Expected {}.", "Estará lista {}."),
+        (
+            "queue-mine-running",
+            {"number": "4"},
+            "**#4** is on a GPU, expected {}.",
+            "**#4** está en una GPU; estará lista {}.",
+        ),
+        (
+            "queue-mine-waiting",
+            {"number": "4", "ahead": 0},
+            "**#4**: first in line, expected {}.",
+            "**#4**: la primera de la cola; estará lista {}.",
+        ),
+        (
+            "admin-status-expected",
+            {},
+            "The last picture in line is expected {}.",
+            "La última de la cola estará lista {}.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("left", [-60.0, 4.9, 20.0])
+def test_an_expected_time_is_never_told_as_a_past_one(
+    key: str, fields: dict[str, str | int], english: str, spanish: str, left: float
+) -> None:
+    messages, now = Translations.load(), 1_000_000.0
+    when = countdown(now + left, now)
+    soon = left < 5
+    told = messages.text("en", key, when=when, **fields)
+    assert told == english.format("any moment now" if soon else "<t:1000020:R>")
+    told = messages.text("es", key, when=when, **fields)
+    assert told == spanish.format("en cualquier momento" if soon else "aproximadamente <t:1000020:R>")
 
 
 def test_a_time_that_rounds_to_nothing_is_not_shown_as_zero_seconds() -> None:

@@ -24,7 +24,7 @@ export default {
   'help.moretouch':
     'Toca ··· junto a un mensaje para ver más. Cambia de usuario en la lista de arriba a la izquierda para ver lo que ven los demás.',
   'help.note':
-    'Esta página simula Discord: las personas, los canales y los mensajes son simulados en este equipo. El bot que está detrás es el real.',
+    'Esta página hace de Discord: las personas, los canales y los mensajes son simulados y no salen de este equipo. El bot que está detrás es el real.',
   'help.gpus': 'Las GPU ({n}) también son simuladas: escriben tus palabras en lugar de pintar una imagen.',
   'help.real': 'Las imágenes vienen de un ComfyUI real.',
   'help.close': 'Entendido',
@@ -80,7 +80,7 @@ export default {
   'message.start': 'Este es el comienzo de #{channel}.',
   'message.jump': 'Mensajes nuevos',
   'message.end': 'Ir a lo más reciente',
-  'message.deletedref': 'El mensaje original fue borrado',
+  'message.deletedref': 'Se borró el mensaje original',
   'message.reply': 'Respuesta a {name}',
   'message.typing': '{names} está escribiendo…',
   'message.typingmany': '{names} están escribiendo…',

@@ -12,7 +12,7 @@ _PUT = upsert(KeyValueRow)
 
 
 class KeyValues(Store):
-    """Texts by name, such as the hash of the command tree."""
+    """Texts by name, such as a hash of the commands and their ids."""
 
     async def get(self, key: str) -> str | None:
         """The text, or None if there is none."""

@@ -56,14 +56,14 @@ function drawFigures(told, from) {
     figure("People", String(told.queue.users)),
     figure("Typical wait", wait === null ? "–" : seconds(wait)),
     figure("Failed", String(figures.failed ?? 0)),
-    figure("Fairness", (figures.fairness ?? 1).toFixed(2)),
+    figure("Fairness (1 = equal)", (figures.fairness ?? 1).toFixed(2)),
     figure("Discord requests", String(figures.requests ?? 0), figures.refused ? `${figures.refused} rate-limited` : ""),
     figure("Running for", seconds(told.now - told.started_at)),
   );
 }
 
 const REASONS = {
-  standby: "Standing by: another process works on this database",
+  standby: "Standing by: another process uses this database",
   starting: "Starting",
 };
 
