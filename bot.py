@@ -2,6 +2,7 @@
 
     python bot.py            run the bot, in this environment, with the settings in .env
     python bot.py check      check the whole set-up and say how to fix what is wrong
+    python bot.py models     list the models, what they need and where they run; add or remove one
     python3 bot.py demo      see it work, without a token or a GPU (makes .venv first)
     python3 bot.py test      run the tests (makes .venv first)
     python3 bot.py lint      check format, types, imports, known vulnerabilities (makes .venv first)

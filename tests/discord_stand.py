@@ -170,6 +170,7 @@ async def bot_on(
     guild_id: int | None = -1,
     limits: Limits = Limits(),  # noqa: B008 - it cannot be changed
     banned_words: Path | None = None,
+    models: Path | None = None,
     **options: Any,
 ) -> AsyncIterator[Stand]:
     """The bot, connected, its database in ``folder`` outliving it; ``guild_id`` -1: the first guild.
@@ -181,7 +182,6 @@ async def bot_on(
     given = Settings(
         discord_token=server.token,
         allowed_guild_id=server.guild.id if guild_id == -1 else guild_id,
-        comfy_urls=("http://127.0.0.1:1",),
         database_url=f"sqlite:///{folder}/bot.db",
         discord_api_base=server.api_url,
         discord_gateway_url=server.gateway_url,
@@ -190,7 +190,7 @@ async def bot_on(
         role_limits=limits.roles,
         priority_roles=limits.priority_roles,
         banned_words_file=str(banned_words or ""),
-        **{"batch_window_ms": 10, **chosen},
+        **{"batch_window_ms": 10, "comfy_urls": ("http://127.0.0.1:1",), **chosen},
     )
     parts: dict[str, Any] = {
         "offers": OFFERS,
@@ -200,7 +200,9 @@ async def bot_on(
         "status_interval": 0.1,
     }
     parts |= {name: value for name, value in options.items() if name in PARTS}
-    composed = compose(given, env_file=folder / ".env", models=folder, instead=Replacements(**parts))
+    composed = compose(
+        given, env_file=folder / ".env", models=models or folder, instead=Replacements(**parts)
+    )
     async with composed as product:
         work = asyncio.ensure_future(product.work())
         stand = Stand(server=server, product=product, engine=engine, work=work)

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from modules.ai.fusion.sources import scaling
-from modules.ai.models.loading import load_templates
+from modules.ai.inspection import inspect_models
 from modules.ai.workflows.cards import read_card, read_fields
 from modules.ai.workflows.graph import read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
@@ -19,7 +19,7 @@ from modules.demo.comfy_server.nodes.validation import validate
 from modules.demo.comfy_server.profile import ServerProfile
 
 FLUJOS = Path(__file__).parent.parent / "flujos"
-SHIPPED = load_templates(FLUJOS)
+SHIPPED = inspect_models(FLUJOS)[0]
 
 _TABLE = NodeTable(
     ServerProfile(extra_models={"loras": ("one.safetensors", "two.safetensors")}), frozenset(), frozenset()

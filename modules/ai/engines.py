@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from modules.ai.comfy.client import ComfyClient, PromptState
@@ -18,7 +19,7 @@ from modules.ai.fusion.fuse import PictureFormat, fuse, plain
 from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_locations
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import SourceNeeded
-from modules.ai.workflows.graph import write_graph
+from modules.ai.workflows.graph import JSON, write_graph
 from modules.ai.workflows.node_table import respelled
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel
@@ -33,11 +34,15 @@ _UPLOAD_FOLDER = "fullet"
 _MOST_PREVIEWS = 10
 _PLAIN_NO = (EngineUnauthorized, ServerLacks, Unreachable)
 
+LearnTable = Callable[[str, Mapping[str, JSON]], Awaitable[None]]
+"""Takes a server's name and its answer to ``GET /object_info``."""
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
     """One server. ``max_batch`` None: as its memory and the cards say (``auto``). ``preview_every`` n: a
-    preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none."""
+    preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none. ``learn`` is given the
+    server's name and its whole node table whenever the server came, or came back."""
 
     client: ComfyClient
     templates: Mapping[str, WorkflowTemplate]
@@ -47,29 +52,44 @@ class ComfyEngine:
     picture_format: PictureFormat = "png"
     preview_every: int = 1
     times: RunTimes = field(default_factory=RunTimes)
+    learn: LearnTable | None = None
 
     def __post_init__(self) -> None:
         self._stream = EventStream(client=self.client, clock=self.clock)
         self._report: ServerReport | None = None
+        self._probing = asyncio.Lock()
+        self._learning: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         return self.client.name
 
     async def probe(self) -> Capabilities:
-        self._report = await inspect(self.client, self.templates, max_batch=self.max_batch)
+        async with self._probing:
+            # a copy, as models come and go meanwhile
+            report = await inspect(self.client, dict(self.templates), max_batch=self.max_batch)
+            self._report = report
         await self._stream.connect()
+        if self.learn is not None and self._learning is None:
+            self._learning = asyncio.create_task(self._learn_table(self.learn))
         return Capabilities(
-            batch_limits=self._report.limits,
-            cautious=self._report.cautious,
-            versions=self._report.versions,
-            notes=self._report.notes,
+            batch_limits=report.limits,
+            cautious=report.cautious,
+            versions=report.versions,
+            notes=report.notes,
+            missing_files=report.missing_files,
         )
+
+    async def _learn_table(self, learn: LearnTable) -> None:
+        try:
+            await learn(self.name, await self.client.node_table())
+        except (EngineUnavailable, RecursionError) as trouble:
+            logger.info("Cannot read the node table: %s", trouble, extra={"engine": self.name})
 
     async def submit(self, batch: Batch) -> ComfyRun:
         template = self.templates.get(batch.key.model)
         if template is None:
-            raise WorkflowRejected(f"there is no model {batch.key.model}")
+            raise WorkflowRejected(f"there is no model {batch.jobs[0].request.model}")
         fused = await self._fused(template, batch)
         await self._stream.connect()
         run = self._run(batch, template, fused)
@@ -103,9 +123,17 @@ class ComfyEngine:
 
     async def doubtful(self) -> None:
         await self._stream.broken()
+        self._forget_table()
 
     async def aclose(self) -> None:
+        self._forget_table()
         await self._stream.aclose()
+
+    def _forget_table(self) -> None:
+        """A server that comes back may have other nodes."""
+        if self._learning is not None:
+            self._learning.cancel()
+        self._learning = None
 
     async def _fused(self, template: WorkflowTemplate, batch: Batch) -> FusedGraph:
         if self._report is None:
@@ -115,7 +143,7 @@ class ComfyEngine:
         keys = [secrets.token_hex(16) for _ in requests]
         names = await self._uploaded(batch)
         try:
-            if batch.fused and template.name in self._report.fused:
+            if batch.fused and template.id in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self.picture_format,
                     preview_every=self._previews(template),

@@ -84,21 +84,29 @@ def _skipped(name: str) -> tuple[Finding, ...]:
 async def _inspect_servers(
     settings: Settings, session: aiohttp.ClientSession, templates: Mapping[str, WorkflowTemplate]
 ) -> tuple[Finding, ...]:
+    if not settings.comfy_urls:
+        return _skipped("COMFY_URLS")
+    servers = await servers_of(settings)
+    if not servers:
+        what = f"no server is found under {', '.join(settings.comfy_urls)}"
+        return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
+    key = settings.comfy_api_key or None
+    found = await gather_or_cancel(
+        inspect_server(ComfyClient(session=session, url=url, api_key=key), templates, max_batch=max_batch)
+        for url, max_batch in servers.items()
+    )
+    return tuple(finding for each in found for finding in each)
+
+
+async def servers_of(settings: Settings) -> dict[str, int | None]:
+    """The addresses of the servers, each with the most pictures of one run there (None: ``auto``)."""
     urls: list[str] = []
 
     async def keep(found: Sequence[str]) -> None:
         urls.extend(found)
 
     if not settings.comfy_urls:
-        return _skipped("COMFY_URLS")
+        return {}
     addresses = ServerDiscovery(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
-    if not urls:
-        what = f"no server is found under {', '.join(settings.comfy_urls)}"
-        return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
-    clients = [ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None) for url in urls]
-    found = await gather_or_cancel(
-        inspect_server(client, templates, max_batch=addresses.batch_size(url))
-        for client, url in zip(clients, urls, strict=True)
-    )
-    return tuple(finding for each in found for finding in each)
+    return {url: addresses.batch_size(url) for url in urls}

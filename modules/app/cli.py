@@ -60,6 +60,23 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
     return check.report(options.env_file, root / "flujos", as_json=options.json)
 
 
+def _models(root: Path, arguments: Sequence[str]) -> int:
+    parser = _settings_options(root, "models", "List the models, add one or remove one.")
+    parser.add_argument("action", nargs="?", choices=("list", "add", "remove"), default="list")
+    parser.add_argument("model", nargs="?", help="a name in the library or in flujos/, or a workflow file")
+    options = parser.parse_args(arguments)
+    if (options.action == "list") != (options.model is None):
+        parser.error("add and remove need a model, list needs none")
+    from modules.app import models
+
+    folder = root / "flujos"
+    if options.action == "add":
+        return models.added(options.env_file, folder, options.model)
+    if options.action == "remove":
+        return models.removed(options.env_file, folder, options.model)
+    return models.listed(options.env_file, folder)
+
+
 def _demo(root: Path, arguments: Sequence[str]) -> int:
     outcome = developer.rerun_demo(root, arguments)
     if outcome is not None:
@@ -85,6 +102,7 @@ def _settings_options(root: Path, command: str, about: str) -> ArgumentParser:
 COMMANDS: Mapping[str, Command] = {
     "run": _run,
     "check": _check,
+    "models": _models,
     "demo": _demo,
     "test": developer.test,
     "lint": developer.lint,

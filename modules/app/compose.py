@@ -18,8 +18,8 @@ import aiohttp
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.engines import ComfyEngine
-from modules.ai.models.loading import load_templates
-from modules.ai.models.loading import offers as offers_of
+from modules.ai.models.model_folder import ModelFolder
+from modules.ai.workflows.reduced_table import unpacked
 from modules.app import check
 from modules.discord.bot import ImageBot
 from modules.discord.cogs.account import Account
@@ -83,6 +83,9 @@ from modules.utils.settings.settings import Settings
 
 log = getLogger(__name__)
 
+NODE_TABLE = "node-table"
+"""Under this name the database keeps what servers said of their nodes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replacements:
@@ -114,6 +117,7 @@ class Product:
     fleet: Fleet
     addresses: ServerDiscovery
     environment: EnvironmentFile
+    model_folder: ModelFolder
     metrics: JobMetrics
     status_history: StatusHistory
     status_messages: LiveStatusMessages
@@ -167,8 +171,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
     that is away. Raises `StartupError` or `StoreUnavailable`.
     """
     clock, messages = instead.clock or LoopClock(), Translations.load()
-    templates = {} if instead.offers is not None else load_templates(models)
-    offers = tuple(offers_of(templates.values()) if instead.offers is None else instead.offers)
     simulated = (
         redirect(api_base=settings.discord_api_base, gateway_url=settings.discord_gateway_url)
         if settings.discord_api_base
@@ -188,6 +190,19 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 patience=database_patience,
             )
         )
+        model_folder = ModelFolder(
+            path=models,
+            clock=clock,
+            in_use=lambda: queue.models_in_use(),  # noqa: PLW0108 - it is built below
+            on_change=lambda: fleet.ask_again(),  # noqa: PLW0108 - as above
+            kept_table=unpacked(await database.key_values.get(NODE_TABLE)),
+            keep_table=partial(database.key_values.put, NODE_TABLE),
+        )
+        offers = model_folder.offers
+        if instead.offers is None:
+            model_folder.load()
+        else:
+            offers.replace(instead.offers, retired=())
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
                 cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[_submissions_of(database.lease)]
@@ -270,11 +285,12 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         def comfy_engine(url: str) -> ComfyEngine:
             return ComfyEngine(
                 client=ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None),
-                templates=templates,
+                templates=model_folder.templates,
                 read_source=database.jobs.source,
                 clock=clock,
                 max_batch=addresses.batch_size(url),
                 picture_format=settings.output_format,
+                learn=model_folder.learn,
             )
 
         fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)
@@ -424,6 +440,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             traffic=traffic,
             clock=clock,
             reload_settings=instead.reload or environment.reload,
+            reload_models=model_folder.reload,
             inspect=instead.inspect or partial(check.inspect, settings, models, asking_by(client.http)),
         )
 
@@ -498,6 +515,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             fleet=fleet,
             addresses=addresses,
             environment=environment,
+            model_folder=model_folder,
             metrics=metrics,
             status_history=status_history,
             status_messages=status_messages,

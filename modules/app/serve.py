@@ -141,6 +141,7 @@ async def serve(
             _until_lost(lease, queue),
             product.addresses.run(),
             product.environment.watch(),
+            product.model_folder.watch(),
             *([meanwhile()] if meanwhile else []),
         )
     raise AssertionError("no part swallows an error")

@@ -72,8 +72,8 @@ class GenerationRequest:
 
     ``channel_id`` is the session channel for the result; ``size`` the size of the result (for edits: of the
     scaled first source, see `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes
-    first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source may be shown only to
-    adults, and so may the result; ``origin``: where its source came from, if the bot made it.
+    first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source or its model is for
+    adults only, and so is the result; ``origin``: where its source came from, if the bot made it.
     """
 
     user_id: int
@@ -112,8 +112,8 @@ class GenerationRequest:
 class BatchKey:
     """What must be equal for two jobs to share one sampler run.
 
-    ``negative`` is None where each row may have its own; ``sources`` holds the scaled sizes of the
-    pictures an edit starts from, in order.
+    ``model`` is the id of its offer; ``negative`` is None where each row may have its own; ``sources``
+    holds the scaled sizes of the pictures an edit starts from, in order.
     """
 
     model: str
@@ -198,6 +198,7 @@ class Scaling:
 class ModelOffer:
     """What one model can do, from its card.
 
+    ``version`` tells it from what was offered under the same name before, while this process runs;
     ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count``
     is the least and the most number of pictures it starts from; ``scalings`` how each of them is
     scaled (None: not at all) and ``size_multiple`` what the sides of the result are rounded to;
@@ -221,6 +222,12 @@ class ModelOffer:
     max_batch: int | None = None
     nsfw: bool = False
     weights: str = ""
+    version: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name under which engines and batches know it."""
+        return f"{self.name}@{self.version}" if self.version else self.name
 
     def scaled(self, source: Size, position: int = 0) -> Size:
         """The size to which the source at ``position`` is brought before the model sees it."""
@@ -258,7 +265,7 @@ class Learned:
 def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
     """The key under which ``request`` may share a run."""
     return BatchKey(
-        model=request.model,
+        model=offer.id,
         kind=request.kind,
         size=request.size,
         negative=request.negative if offer.negative == "shared" else None,

@@ -12,7 +12,8 @@ import uuid
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import islice
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.delivery import Deliveries
@@ -31,8 +32,19 @@ from modules.queue_manager.errors import (
     WrongSourceCount,
 )
 from modules.queue_manager.event_publisher import EventPublisher
-from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Learned, ModelOffer, batch_key
+from modules.queue_manager.jobs import (
+    MAX_SEED,
+    Batch,
+    BatchKey,
+    GenerationRequest,
+    Job,
+    JobId,
+    Learned,
+    ModelOffer,
+    batch_key,
+)
 from modules.queue_manager.journal import Journal
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import (
     Cancelled,
     Clock,
@@ -84,9 +96,8 @@ class QueueManager:
         pictures_at_once: int = 32,
     ) -> None:
         """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: see `Deliveries`."""
-        self.offers = tuple(offers)
+        self.offers = offers if isinstance(offers, Offers) else Offers(offers)
         self.durations = DurationBook()
-        self._offers = {offer.name: offer for offer in offers}
         self._store = store
         self._clock = clock
         self._publisher = EventPublisher()
@@ -95,7 +106,7 @@ class QueueManager:
         self._queue = FairQueue(lift_after=lift_after, top_tier=top_tier)
         self.dispatcher = Dispatcher(
             queue=self._queue,
-            offers=self._offers,
+            offers=self.offers,
             durations=self.durations,
             clock=clock,
             max_key_wait=max_key_wait,
@@ -128,7 +139,7 @@ class QueueManager:
             journal=self._journal,
             publisher=self._publisher,
             durations=self.durations,
-            offers=self._offers,
+            offers=self.offers,
             clock=clock,
             spawn=self._spawn,
         )
@@ -178,10 +189,11 @@ class QueueManager:
             raise QueueClosed(self._closed)
         for request in requests:
             self.check(request)
+        keys = [batch_key(request, self._offer(request)) for request in requests]
         user_id = requests[0].user_id
         self._reserve(user_id, len(requests), self._max_jobs if limit is None else limit)
         try:
-            jobs = await self._accept(requests, sources or {})
+            jobs = await self._accept(requests, keys, sources or {})
         finally:
             self._release(user_id, len(requests))
         for job in jobs:
@@ -215,6 +227,11 @@ class QueueManager:
             except UnknownJob:  # it ended by itself, or its picture is on its way
                 continue
         return tuple(ended)
+
+    def models_in_use(self) -> set[str]:
+        """The ids of the models that accepted jobs need, and all that are offered while one is accepted."""
+        accepting = self.offers.by_id if self._reserved else ()
+        return {*accepting, *(entry.job.key.model for entry in self._queue.entries())}
 
     def job(self, job_id: JobId) -> Job | None:
         entry = self._queue.entry(job_id)
@@ -282,14 +299,16 @@ class QueueManager:
         still have, which their workers will ask for."""
         self.dispatcher.engines.recall(await self._store.learned())
         backlog = await self._store.backlog()
-        batches = chain.from_iterable(backlog.dispatched.values())
-        dispatched = [job for batch in batches for job in batch.jobs]
-        everything = sorted([*backlog.waiting, *dispatched], key=lambda job: job.number)
+        at_engines = {
+            engine: tuple(map(self._renewed_batch, batches)) for engine, batches in backlog.dispatched.items()
+        }
+        dispatched = [job for batches in at_engines.values() for batch in batches for job in batch.jobs]
+        everything = sorted([*map(self._renewed, backlog.waiting), *dispatched], key=lambda job: job.number)
         at_servers = {job.id for job in dispatched}
         for job in everything:
             if job.id in self._made_here:
                 continue  # accepted by this process, while or before the backlog was read
-            if job.request.model not in self._offers:
+            if self.offers.named(job.request.model) is None:
                 error = GenerationError(
                     f"there is no model {job.request.model!r} any more", model=job.request.model
                 )
@@ -303,9 +322,21 @@ class QueueManager:
                 self._publisher.tell(Queued(job=job))
         self._recovered = True
         self._made_here.clear()
-        self.runs.inherit(backlog.dispatched)
+        self.runs.inherit(at_engines)
         if everything:
             log.info("Recovered", extra={"waiting": len(backlog.waiting), "dispatched": len(at_servers)})
+
+    def _renewed(self, job: Job) -> Job:
+        """A former process's job with the graph that its model has now, if it was accepted with another
+        one while that process ran: nobody has that any more."""
+        offer = self.offers.named(job.request.model)
+        if offer is None or job.key.model in self.offers.by_id:
+            return job
+        return replace(job, key=batch_key(job.request, offer))
+
+    def _renewed_batch(self, batch: Batch) -> Batch:
+        jobs = tuple(map(self._renewed, batch.jobs))
+        return replace(batch, key=jobs[0].key if jobs else batch.key, jobs=jobs)
 
     async def settle(self, seconds: float) -> None:
         """Wait until pictures are delivered and listeners have heard everything, at most ``seconds``."""
@@ -326,9 +357,7 @@ class QueueManager:
 
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
-        offer = self._offers.get(request.model)
-        if offer is None or offer.kind != request.kind:
-            raise UnknownModel(model=request.model)
+        offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
         if offer.kind != "upscale" and not request.prompt.strip():
@@ -346,11 +375,22 @@ class QueueManager:
             count = f"{most}" if least == most else f"{least}–{most}"
             raise WrongSourceCount(model=offer.label, count=count)
 
+    def _offer(self, request: GenerationRequest) -> ModelOffer:
+        offer = self.offers.named(request.model)
+        if offer is None or offer.kind != request.kind:
+            raise UnknownModel(model=request.model)
+        return offer
+
     def _somebody_can(self, offer: ModelOffer) -> bool:
-        """False only if there are living servers and none of them has the model: with none alive, jobs
-        wait."""
-        living = list(self.dispatcher.engines.living())
-        return not living or any(engine.limits.of(offer.name) > 0 for engine in living)
+        """False only if there are living servers and none of them has the model: with none alive, jobs wait.
+        A model that has changed is taken to be where it was before, until that server was asked."""
+        living = [engine.limits for engine in self.dispatcher.engines.living()]
+        before = f"{offer.name}@"
+        return not living or any(
+            limits.of(offer.id) > 0
+            or (offer.version and any(f"{model}@".startswith(before) for model in limits.models()))
+            for limits in living
+        )
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)
@@ -365,7 +405,7 @@ class QueueManager:
             self._reserved[user_id] = left
 
     async def _accept(
-        self, requests: Sequence[GenerationRequest], sources: Mapping[str, bytes]
+        self, requests: Sequence[GenerationRequest], keys: Sequence[BatchKey], sources: Mapping[str, bytes]
     ) -> tuple[Job, ...]:
         now = self._clock.unix()
         try:
@@ -375,10 +415,10 @@ class QueueManager:
                     id=JobId(uuid.uuid4().hex),
                     number=number,
                     request=request,
-                    key=batch_key(request, self._offers[request.model]),
+                    key=key,
                     queued_at=now,
                 )
-                for number, request in zip(numbers, requests, strict=True)
+                for number, request, key in zip(numbers, requests, keys, strict=True)
             )
             if not self._recovered:
                 self._made_here.update(job.id for job in jobs)

@@ -30,13 +30,15 @@ class Capabilities:
     ``batch_limits`` maps each model that the server can run to the most rows in one run; those in
     ``cautious`` begin with one row, because it is not known how many fit. ``versions`` names, for each model,
     what its runs depend on (template, node pack, server); what was learned holds for that version. ``notes``
-    are sentences for the operator: what is missing and how to fix it.
+    are sentences for the operator: what is missing and how to fix it. ``missing_files``: the model files that
+    the server lacks, each with the command that fetches it (empty: not known from where).
     """
 
     batch_limits: Mapping[str, int]
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

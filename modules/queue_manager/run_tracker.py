@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.event_publisher import EventPublisher
-from modules.queue_manager.jobs import Batch, ModelOffer
+from modules.queue_manager.jobs import Batch
 from modules.queue_manager.journal import Journal
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Clock, Dispatched, Progressed, Queued, RunReport, Started
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
@@ -35,7 +36,7 @@ class RunTracker:
     journal: Journal
     publisher: EventPublisher
     durations: DurationBook
-    offers: Mapping[str, ModelOffer]
+    offers: Offers
     clock: Clock
     spawn: Spawn
 
@@ -127,7 +128,7 @@ class RunTracker:
         """The batches that a former process gave to ``engine``; its worker asks once. Batches whose jobs have
         all been cancelled since are included, because the server still has to drop them."""
         batches = self._orphans.pop(engine, ())
-        return tuple(batch for batch in batches if batch.key.model in self.offers)
+        return tuple(batch for batch in batches if batch.key.model in self.offers.by_id)
 
     def release_orphans(self, engines: Collection[str]) -> None:
         """The fleet consists of ``engines``: batches given to others wait again."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from modules.queue_manager.jobs import JobId
@@ -25,7 +26,7 @@ class QueuePosition:
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
     or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the
-    operator."""
+    operator; ``missing_files``: as in `Capabilities`."""
 
     name: str
     state: EngineAvailability
@@ -36,6 +37,7 @@ class EngineStatus:
     busy_seconds: float
     models: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    missing_files: Mapping[str, str] = field(default_factory=dict)
     last_error: str | None = None
 
 

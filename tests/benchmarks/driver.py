@@ -11,7 +11,8 @@ import aiohttp
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.engines import ComfyEngine
-from modules.ai.models.loading import load_templates, offers
+from modules.ai.models.loading import load_model
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.demo.run import ROOT
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.jobs import Batch, Job, JobId, Size, batch_key
@@ -47,7 +48,7 @@ class _Driver:
         self._model, self._next = model, first
         self._engine = ComfyEngine(
             client=ComfyClient(session=session, url=gpu.url, api_key=None),
-            templates=load_templates(ROOT / "flujos"),
+            templates={model: _template(model)},
             read_source=_no_source,
             clock=LoopClock(),
             max_batch=16,
@@ -77,11 +78,14 @@ async def _no_source(key: str) -> bytes:
     raise KeyError(key)
 
 
+def _template(model: str) -> WorkflowTemplate:
+    return load_model(ROOT / "flujos" / f"{model}.json").template
+
+
 def _batch(seeds: range, model: str) -> Batch:
-    offer = next(o for o in offers(load_templates(ROOT / "flujos").values()) if o.name == model)
     size = Size(width=SIZE[0], height=SIZE[1])
     wanted = [request(user=s, prompt=prompt_of(s), model=model, seed=s, size=size) for s in seeds]
-    key = batch_key(wanted[0], offer)
+    key = batch_key(wanted[0], _template(model).offer())
     jobs = tuple(
         Job(id=JobId(uuid.uuid4().hex), number=w.seed, request=w, key=key, queued_at=0.0) for w in wanted
     )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from modules.ai.fusion.fuse import example, fuse, fusible, plain
 from modules.ai.models.derivation import derive
-from modules.ai.models.loading import load_templates
+from modules.ai.models.loading import load_model
 from modules.ai.workflows.cards import read_card
 from modules.ai.workflows.graph import Graph, read_graph, write_graph
 from modules.ai.workflows.node_table import bundled_table
@@ -33,7 +33,7 @@ FOLDER = Path(__file__).parents[2] / "flujos"
 async def test_a_template_of_ours_gives_each_person_their_lone_picture(
     comfy: Comfy, name: str, sources: int
 ) -> None:
-    template = load_templates(FOLDER)[name]
+    template = load_model(FOLDER / f"{name}.json").template
     template = replace(template, graph=smaller(template.graph))
     request = example(template, sources)
     size = replace(request.size, width=192, height=160)

@@ -178,6 +178,13 @@ class ComfyClient:
         entry = told.get(class_type)
         return entry if isinstance(entry, dict) else None
 
+    async def node_table(self) -> Mapping[str, JSON]:
+        """What the server says of all its node classes: megabytes."""
+        limits = self.http.limits
+        answer = await self.http.ask("GET", "/object_info", seconds=limits.table, most=limits.table_bytes)
+        told = await self.http.json(answer)
+        return told if isinstance(told, dict) else {}
+
     async def models(self, folder: str) -> list[str]:
         """The model files in one of the server's folders; none if there is no such folder."""
         answer = await self.http.ask("GET", f"/models/{quote(folder, safe='')}", accept=(200, 404))

@@ -61,8 +61,9 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
     return Finding(level="hint", what=what, fix=_COPY)
 
 
-def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool) -> Finding:
-    """A node or a file that the server does not have. ``models``: who needs it, and their workflow files."""
+def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool, fetch: str) -> Finding:
+    """A node or a file that the server does not have. ``models``: who needs it, and their workflow files;
+    ``fetch``: the command that fetches it, if known."""
     names = ", ".join(models)
     cannot = f"cannot run {names}" if fatal else f"can run {names} only one by one"
     files = " and ".join(f"flujos/{file}" for file in models.values())
@@ -74,10 +75,15 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
         fix = _origin(lack.class_type)
     else:
         what = f"{server} {cannot}, because it lacks {lack.value} (input {lack.input} of {lack.class_type})"
-        fix = f"put the file there, or write its name in {files}{did_you_mean(lack.value, lack.options)}"
-        if not lack.is_file:
-            fix = f"choose another value in {files}{did_you_mean(lack.value, lack.options)}"
-    return Finding(level="fault" if fatal else "hint", what=what, fix=fix)
+        near = did_you_mean(lack.value, lack.options)
+        if fetch:
+            fix = f"{near.removeprefix('; ')} Else fetch it" if near else "fetch it"
+            fix += ", in the folder that has ComfyUI in it, by"
+        elif lack.is_file:
+            fix = f"put the file there, or write its name in {files}{near}"
+        else:
+            fix = f"choose another value in {files}{near}"
+    return Finding(level="fault" if fatal else "hint", what=what, fix=fix, detail=fetch)
 
 
 def _origin(class_type: str) -> str:

@@ -31,6 +31,8 @@ class Limits:
     json_bytes: int = 4 * 2**20
     history_bytes: int = 8 * 2**20
     picture_bytes: int = 96 * 2**20
+    table: float = 60.0
+    table_bytes: int = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,11 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
-    """``limits`` maps each model that can run to the most rows in one run; those in ``fused`` run fused, the
-    others one by one on stock nodes. ``pack``: the node pack is there. For models in ``cautious`` it is not
-    known how many rows fit. ``versions`` names what the runs of each model depend on: template, node pack,
-    server. ``spellings``: how the server spells files that the graphs write with other separators."""
+    """``limits`` maps the id of each model that can run to the most rows in one run; those in ``fused`` run
+    fused, the others one by one on stock nodes. ``pack``: the node pack is there. For models in ``cautious``
+    it is not known how many rows fit. ``versions`` names what the runs of each model depend on: template,
+    node pack, server. ``spellings``: how the server spells files that the graphs write with other separators.
+    ``missing_files``: as in `Capabilities`."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int]
@@ -44,6 +45,7 @@ class ServerReport:
     cautious: frozenset[str]
     versions: Mapping[str, str]
     spellings: Mapping[Choice, str]
+    missing_files: Mapping[str, str]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -105,6 +107,12 @@ async def inspect(
         cautious=cautious,
         versions=versions,
         spellings=spellings,
+        missing_files={
+            lack.value: _fetch_line(lack, [templates[name]])
+            for name, pair in needs.items()
+            for lack in pair[1]
+            if lack.is_file and not lack.folder
+        },
     )
 
 
@@ -231,7 +239,8 @@ def _about_models(
 ) -> Iterable[Finding]:
     for name, limit in limits.items():
         why_alone = fusible(templates[name]) if name not in fused else None
-        yield findings.about_model(client.name, name, limit, why_alone, untried=name in cautious)
+        shown = templates[name].name
+        yield findings.about_model(client.name, shown, limit, why_alone, untried=name in cautious)
 
 
 def _about_memory(
@@ -250,13 +259,21 @@ def _about_lacks(
     limits: Mapping[str, int],
 ) -> Iterable[Finding]:
     """One finding for each missing thing, for all models that need it."""
-    needed_by: dict[Lack, dict[str, str]] = {}
+    needed_by: dict[Lack, dict[str, None]] = {}
     for name, found in missing.items():
         for lack in found:
-            needed_by.setdefault(lack, {})[name] = templates[name].workflow_file
+            needed_by.setdefault(lack, {})[name] = None
     for lack, names in needed_by.items():
         fatal = any(name not in limits for name in names)
-        yield findings.about_lack(client.name, lack, names, fatal=fatal)
+        shown = {templates[name].name: templates[name].workflow_file for name in names}
+        fetch = _fetch_line(lack, [templates[name] for name in names])
+        yield findings.about_lack(client.name, lack, shown, fatal=fatal, fetch=fetch)
+
+
+def _fetch_line(lack: Lack, templates: Iterable[WorkflowTemplate]) -> str:
+    """The command that fetches a missing file, empty if none of the models that need it says from where."""
+    lines = (template.fetch_line(lack.value) for template in templates) if lack.is_file else ()
+    return next(filter(None, lines), "")
 
 
 def _system(stats: Mapping[str, JSON], name: str) -> JSON:

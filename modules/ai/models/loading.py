@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modules.ai.fusion.fuse import fusible
 from modules.ai.fusion.sources import scaling
 from modules.ai.models.derivation import derive, label_of
 from modules.ai.models.drawing import Underivable
@@ -23,9 +21,6 @@ from modules.ai.workflows.node_table import Table, bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.ai.workflows.workflow_file import ENDINGS, read_workflow
 from modules.queue_manager.errors import BadWorkflow
-from modules.queue_manager.jobs import ModelOffer
-
-logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
 _LARGEST_CARD = 1024 * 1024
@@ -38,31 +33,6 @@ class LoadedModel:
     template: WorkflowTemplate
     derived: bool
     notes: tuple[str, ...] = ()
-
-
-def offers(templates: Iterable[WorkflowTemplate]) -> tuple[ModelOffer, ...]:
-    """What the models offer, in their order."""
-    return tuple(template.offer() for template in templates)
-
-
-def load_templates(folder: Path, table: Table | None = None) -> dict[str, WorkflowTemplate]:
-    """Every model in ``folder`` that is in order, by name; the others are told in the log.
-
-    Raises `BadWorkflow` if there is none, with a line for each fault.
-    """
-    models, faults = read_models(folder, table)
-    for fault in faults:
-        logger.error("a model is left out: %s", fault)
-    for name, model in models.items():
-        for note in model.notes:
-            logger.warning("%s: %s", name, note)
-        if (why := fusible(model.template)) is not None:
-            logger.warning("%s makes pictures one by one: %s", name, why)
-    if not models:
-        raise BadWorkflow(
-            "\n".join([*faults, f"{folder}: no model there (a model is a workflow file, NAME.json)"])
-        )
-    return {name: model.template for name, model in models.items()}
 
 
 def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, LoadedModel], list[str]]:
@@ -119,7 +89,8 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
     try:
         written = read_fields(_text(card_file)) if has_card else {}
         table = bundled_table() if table is None else table
-        raw = read_workflow(file, table).graph
+        workflow = read_workflow(file, table)
+        raw = workflow.graph
         if is_whole(written):
             card, graph, notes = _as_written(raw, table, written)
         else:
@@ -137,6 +108,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
         graph=used,
         scalings=tuple(scaling(used, place.node) for place in card.places("sources")),
         file=file.name,
+        downloads=(*card.downloads, *workflow.downloads),
     )
     return LoadedModel(template=template, derived=not is_whole(written), notes=notes)
 

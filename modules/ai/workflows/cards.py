@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
+from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.graph import NodeInput
 from modules.queue_manager.jobs import Kind, NegativeUse, Size
 
@@ -46,6 +47,14 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What its author reckons, for people to read: GB of all its files, and of graphics memory to run it."""
+
+    download_gb: float
+    vram_gb: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """What a card says. ``roles`` names the inputs that carry a request; ``rowwise`` the node classes that
     the operator vouches for: they work on each picture of a batch by itself; ``enhance_prompt``: a language
@@ -67,6 +76,8 @@ class ModelCard:
     nsfw: bool = False
     rowwise: frozenset[str] = frozenset()
     enhance_prompt: bool = False
+    downloads: tuple[ModelDownload, ...] = ()
+    estimate: Estimate | None = None
 
     def places(self, role: Role) -> tuple[NodeInput, ...]:
         """The inputs of a role, none if the card does not name it."""
@@ -108,6 +119,7 @@ def read_card(fields: Mapping[str, Any]) -> ModelCard:
     sizes, default = _read_sizes(table, kind)
     roles = table.table("roles")
     memory = table.table("memory") if "memory" in table.values else None
+    estimate = table.table("estimate") if "estimate" in table.values else None
     card = ModelCard(
         label=table.text("label", 60),
         kind=kind,
@@ -125,8 +137,10 @@ def read_card(fields: Mapping[str, Any]) -> ModelCard:
         nsfw=table.get("nsfw", bool, False),
         rowwise=frozenset(table.texts("rowwise", default=[])),
         enhance_prompt=table.get("enhance_prompt", bool, False),
+        downloads=_read_downloads(table),
+        estimate=_read_estimate(estimate) if estimate else None,
     )
-    for part in (table, roles, *([memory] if memory else [])):
+    for part in (table, roles, *(each for each in (memory, estimate) if each)):
         part.refuse_the_rest()
     return card
 
@@ -190,6 +204,27 @@ def _read_memory(table: _Table) -> Memory:
         per_image_gb=table.number("per_image_gb", 0.01, 1000),
         auto_max=table.whole("auto_max", 1, 64, default=4),
     )
+
+
+def _read_estimate(table: _Table) -> Estimate:
+    return Estimate(
+        download_gb=table.number("download_gb", 0, 10_000), vram_gb=table.number("vram_gb", 0, 1000)
+    )
+
+
+def _read_downloads(table: _Table) -> tuple[ModelDownload, ...]:
+    found = []
+    for number, entry in enumerate(table.get("downloads", list, [])):
+        if not isinstance(entry, dict):
+            raise BadCard("downloads: tables with name, url and folder are needed")
+        one = _Table(entry, f"downloads.{number}.")
+        found.append(
+            ModelDownload(
+                name=one.text("name", 200), url=one.text("url", 1000), folder=one.text("folder", 100)
+            )
+        )
+        one.refuse_the_rest()
+    return tuple(found)
 
 
 class _Table:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from modules.ai.workflows.cards import ModelCard
+from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.graph import Graph, write_graph
 from modules.ai.workflows.node_table import FILE_ENDINGS
 from modules.queue_manager.jobs import ModelOffer, Scaling
@@ -15,13 +16,15 @@ from modules.queue_manager.jobs import ModelOffer, Scaling
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
     """``scalings``: how the graph scales each of its sources, None where it does not. ``file``: the name of
-    its workflow file, where that is not ``name`` with ``.json``."""
+    its workflow file, where that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
 
     name: str
     card: ModelCard
     graph: Graph
     scalings: tuple[Scaling | None, ...] = ()
+    version: str = ""
     file: str = ""
+    downloads: tuple[ModelDownload, ...] = ()
 
     @property
     def workflow_file(self) -> str:
@@ -33,12 +36,30 @@ class WorkflowTemplate:
         """The name of its card's file, which may not be there."""
         return f"{self.workflow_file.rpartition('.')[0]}.toml"
 
+    def fetch_line(self, file: str) -> str:
+        """The command that fetches a model file of the graph, empty if nobody says clearly from where."""
+        path = file.replace("\\", "/")
+        name = path.rpartition("/")[2]
+        named = (download for download in self.downloads if download.name.rpartition("/")[2] == name)
+        lines = {replace(download, name=path).fetch_line for download in named}
+        return lines.pop() if len(lines) == 1 else ""
+
     @property
-    def weights(self) -> str:
-        """The files that the graph loads: models of equal weights need no loading in between."""
+    def id(self) -> str:
+        """As that of `ModelOffer`."""
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The model files that the graph loads."""
         values = (value for node in self.graph.values() for value in node.inputs.values())
         files = {value for value in values if isinstance(value, str) and value.lower().endswith(FILE_ENDINGS)}
-        return " ".join(sorted(files)) or self.name
+        return tuple(sorted(files))
+
+    @property
+    def weights(self) -> str:
+        """Models of equal weights need no loading in between."""
+        return " ".join(self.files) or self.name
 
     @property
     def fingerprint(self) -> str:
@@ -54,5 +75,5 @@ class WorkflowTemplate:
             default_size=card.default_size, steps=card.steps, negative=card.negative,
             source_count=card.source_count, scalings=self.scalings,
             size_multiple=card.size_multiple, upscale=card.upscale, max_batch=card.max_batch, nsfw=card.nsfw,
-            weights=self.weights,
+            weights=self.weights, version=self.version,
         )  # fmt: skip

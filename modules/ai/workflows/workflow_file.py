@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.editor_format.conversion import convert
 from modules.ai.workflows.editor_format.document import (
     MOST_NODES,
@@ -36,15 +37,6 @@ from modules.queue_manager.errors import BadWorkflow
 ENDINGS = (".json", ".png", ".webp")
 _LARGEST_TEXT = 8 * 1024 * 1024
 _SUBGRAPH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelDownload:
-    """A model file that the workflow needs: ``folder`` is that below ComfyUI's ``models/``."""
-
-    name: str
-    url: str
-    folder: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,6 @@ class Availability:
     def served(self, job: Job) -> bool:
         """Whether a server that is up can make it."""
         return any(
-            engine.state in ("idle", "busy") and job.request.model in engine.models
+            engine.state in ("idle", "busy") and job.key.model in engine.models
             for engine in self._fleet.engines()
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import discord
 
 from modules.discord.delivery.availability import Availability
-from modules.discord.delivery.result_message import label_of, made_by
+from modules.discord.delivery.result_message import made_by
 from modules.discord.delivery.status_text import countdown
 from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.job_lookup import JobLookup
@@ -26,6 +26,7 @@ from modules.discord.ui.translations import FALLBACK, Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.offers import ModelChange
 from modules.queue_manager.ports import Clock
 from modules.queue_manager.status import EngineStatus
 from modules.queue_manager.workers.fleet import Fleet
@@ -41,6 +42,9 @@ FIELD = 1024
 
 Reload = Callable[[], Awaitable[Sequence[str]]]
 """Reads the settings again and gives the fleet its addresses; says what has changed and what has not."""
+
+ReloadModels = Callable[[], Awaitable[Sequence[ModelChange]]]
+"""Reads the folder of models again; says what is other than before, and what is faulty."""
 
 Inspect = Callable[[], Awaitable[Sequence[Section]]]
 """Looks at everything that can be wrong, as ``bot.py check`` does."""
@@ -72,6 +76,7 @@ class Administration:
     traffic: Traffic
     clock: Clock
     reload_settings: Reload
+    reload_models: ReloadModels
     inspect: Inspect
 
     def __post_init__(self) -> None:
@@ -115,11 +120,16 @@ class Administration:
         return self._text(person.locale, "admin-draining", gpu=gpu)
 
     async def reload(self, person: Requester) -> str:
-        """Read the GPUs' addresses again; a drained one comes back."""
-        changes = [f"-# {quoted(line, 250)}" for line in (await self.reload_settings())[:LINES]]
+        """Read the GPUs' addresses and the models again; a drained GPU comes back."""
+        lines = [f"-# {quoted(line, 250)}" for line in (await self.reload_settings())[:LINES]]
+        for change in await self.reload_models():
+            what = quoted(change.what, 250)
+            lines.append(
+                "-# " + self._text(person.locale, "admin-reloaded-model", turn=change.turn, what=what)
+            )
         names = [engine.name for engine in self.fleet.engines() if engine.state != "draining"]
         names_text = ", ".join(names) or "–"
-        return "\n".join([self._text(person.locale, "admin-reloaded", names=names_text), *changes])
+        return fitting([self._text(person.locale, "admin-reloaded", names=names_text), *lines], TEXT_LIMIT)
 
     def engine_names(self) -> list[str]:
         """The names that ``drain`` takes."""
@@ -127,7 +137,7 @@ class Administration:
 
     async def gpus(self, person: Requester) -> str:
         """A line or more for each GPU, as many as fit."""
-        return self._gpus(person.locale, TEXT_LIMIT)
+        return self._gpus(person.locale, TEXT_LIMIT, with_downloads=True)
 
     async def status(self, person: Requester) -> Report:
         """The queue, the GPUs, Discord and the check in one embed, with a chart if there is a GPU."""
@@ -189,7 +199,7 @@ class Administration:
                     locale, "admin-status-check-area", area=section.title, hint=hint, fault=fault
                 )
 
-    def _gpus(self, locale: str, limit: int) -> str:
+    def _gpus(self, locale: str, limit: int, *, with_downloads: bool = False) -> str:
         lines = []
         for engine in self.fleet.engines()[:GPUS_SHOWN]:
             lines.append(
@@ -204,8 +214,11 @@ class Administration:
                 )
             )
             if engine.models:
-                labels = [label_of(self.queue.offers, name) for name in engine.models]
+                labels = [offer.label for offer in self.queue.offers if offer.id in engine.models]
                 lines.append("-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels)))
+            for name, fetch in engine.missing_files.items() if with_downloads else ():
+                missing = self._text(locale, "admin-gpu-missing", name=quoted(name, 100))
+                lines.append(f"-# {missing}\n```sh\n{fetch}\n```" if fetch else f"-# {missing}")
             if self._reads_english(locale):
                 lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
             elif engine.notes:

@@ -51,7 +51,7 @@ class Choices:
         ]
 
     def _line(self, offer: ModelOffer, locale: str) -> str:
-        seconds = self.seconds(offer.name)
+        seconds = self.seconds(offer.id)
         text = self.messages.text(
             locale,
             "choice-model",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import discord
@@ -38,7 +38,7 @@ class MessageMenus:
     channels: SessionChannels
     home: Callable[[], discord.Guild | None]
     messages: Translations
-    offers: tuple[ModelOffer, ...]
+    offers: Sequence[ModelOffer]
 
     async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""

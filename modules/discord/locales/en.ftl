@@ -59,7 +59,7 @@ command-admin-status = status
 command-admin-gpus = gpus
     .description = Each GPU: its state, its models and what it is doing
 command-admin-reload = reload
-    .description = Read the GPU addresses from the settings file again
+    .description = Read the GPU addresses and the models again
 command-admin-pause = pause
     .description = Start no more pictures; those waiting keep their place
 command-admin-resume = resume
@@ -340,6 +340,12 @@ admin-resumed = The queue is running again.
 admin-draining = { $gpu } finishes its current work and gets no more.
 admin-no-gpu = There is no GPU with that name. The GPUs are: { $names }.
 admin-reloaded = Reloaded. GPUs: { $names }.
+admin-reloaded-model = { $turn ->
+        [added] New model: { $what }
+        [changed] Changed model: { $what }
+        [removed] Removed model: { $what }
+       *[faulty] Left out: { $what }
+    }
 admin-blocked = { $user } is blocked. { $count ->
         [0] They had nothing in the queue.
         [one] One of their pictures was cancelled.
@@ -392,6 +398,7 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s each
     } · busy { $share }%
 admin-gpu-models = Models: { $models }
+admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }
 admin-no-gpus = No GPU is configured.
 admin-limits-everybody = Everyone: { $jobs } at once, { $daily ->

@@ -59,7 +59,7 @@ command-admin-status = estado
 command-admin-gpus = gpus
     .description = Cada GPU: su estado, sus modelos y qué está haciendo
 command-admin-reload = recargar
-    .description = Vuelve a leer las direcciones de las GPU del archivo de configuración
+    .description = Vuelve a leer las direcciones de las GPU y los modelos
 command-admin-pause = pausar
     .description = No empieza más imágenes; las que esperan conservan su lugar
 command-admin-resume = reanudar
@@ -340,6 +340,12 @@ admin-resumed = La cola está en marcha otra vez.
 admin-draining = { $gpu } termina lo que está haciendo y no recibe nada más.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
 admin-reloaded = Recargado. GPU: { $names }.
+admin-reloaded-model = { $turn ->
+        [added] Modelo nuevo: { $what }
+        [changed] Modelo modificado: { $what }
+        [removed] Modelo retirado: { $what }
+       *[faulty] No se pudo usar: { $what }
+    }
 admin-blocked = Se bloqueó a { $user }. { $count ->
         [0] No tenía nada en la cola.
         [one] Se canceló una imagen suya.
@@ -395,6 +401,7 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s cada una
     } · ocupada { $share } %
 admin-gpu-models = Modelos: { $models }
+admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }
 admin-no-gpus = No hay ninguna GPU configurada.
 admin-limits-everybody = Todos: { $jobs } a la vez, { $daily ->

@@ -156,7 +156,7 @@ class Submissions:
             person.user_id,
             name=person.name,
             locale=person.locale,
-            age_restricted=offer.nsfw or requests[0].age_restricted,
+            age_restricted=requests[0].age_restricted,
         )
         placed = [replace(request, channel_id=channel.id) for request in requests]
         jobs = await self.queue.submit(placed, sources=sources, limit=allowance.jobs)
@@ -213,7 +213,8 @@ def _requests(
             variation=image_request.variation,
             sources=tuple(SourceImage(key=key, size=source.size) for key, source in sources),
             tier=allowance.tier,
-            age_restricted=image_request.age_restricted,
+            # noted here, as the model may be another one, or gone, when the picture is there
+            age_restricted=image_request.age_restricted or offer.nsfw,
             origin=image_request.origin,
         )
         for seed in seeds

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import nsmallest
 
-from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId, ModelOffer
+from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Clock, Run
 from modules.queue_manager.scheduling.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from modules.queue_manager.scheduling.engine_registry import EngineRegistry, Remember
@@ -52,7 +53,7 @@ class Dispatcher:
     batch to fill."""
 
     queue: FairQueue
-    offers: Mapping[str, ModelOffer]
+    offers: Offers
     durations: DurationBook
     clock: Clock
     max_key_wait: int
@@ -481,7 +482,7 @@ class Dispatcher:
     # ── values for planners ─────────────────────────────────────────────────────────────────────
 
     def weights(self, key: BatchKey) -> str:
-        return self.offers[key.model].weights or key.model
+        return self.offers.by_id[key.model].weights or key.model
 
     def lane(self, engine: EngineState, now: float) -> Lane | None:
         """The engine as a planner sees it; None while it is unknown when it will be free."""

@@ -63,6 +63,7 @@ class EngineRegistry:
         engine.limits.tell(
             capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
         )
+        engine.missing_files = capabilities.missing_files
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes
             for note in capabilities.notes:

@@ -132,6 +132,10 @@ class FairQueue:
     def entry(self, job_id: JobId) -> QueueEntry | None:
         return self._entries.get(job_id)
 
+    def entries(self) -> Iterator[QueueEntry]:
+        """Every active job's entry."""
+        return iter(self._entries.values())
+
     def of_user(self, user_id: int) -> tuple[QueueEntry, ...]:
         """A person's active jobs, in the order of acceptance."""
         person = self._people.get(user_id)

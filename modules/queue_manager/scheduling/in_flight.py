@@ -7,6 +7,7 @@ clock.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modules.queue_manager.jobs import Batch, Job, JobId
@@ -155,6 +156,7 @@ class EngineState:
     batches: list[InFlightBatch] = field(default_factory=list)
     next_batch: asyncio.Future[InFlightBatch] | None = None
     notes: tuple[str, ...] = ()
+    missing_files: Mapping[str, str] = field(default_factory=dict)
     last_error: str | None = None
     pictures: int = 0
     busy_seconds: float = 0.0

@@ -79,6 +79,11 @@ class Fleet:
                 return True
         return False
 
+    def ask_again(self) -> None:
+        """Ask every engine soon what it can do: the models are others than they were."""
+        for worker in self._workers.values():
+            worker.ask_again()
+
     def recall(self) -> None:
         """Let the next `set_urls` start drained engines again."""
         self._drained.clear()
@@ -99,6 +104,7 @@ class Fleet:
             busy_seconds=engine.busy_seconds,
             models=engine.limits.models(),
             notes=(*engine.notes, *engine.limits.notes()),
+            missing_files=engine.missing_files,
             last_error=engine.last_error,
         )
 

@@ -87,6 +87,7 @@ class GpuWorker:
         self._trouble = self._doubt = self._on_trial = False
         self._stir = self.engine.stir
         self._draining = asyncio.Event()
+        self._asked = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
         self._stuck: Run | None = None
@@ -123,6 +124,10 @@ class GpuWorker:
         self._draining.set()
         self._leave_off()
 
+    def ask_again(self) -> None:
+        """Ask the engine soon what it can do: the models are others than they were."""
+        self._asked.set()
+
     def _become(self, state: EngineAvailability) -> None:
         self._engines.become(self.engine, "draining" if self._draining.is_set() else state)
 
@@ -135,11 +140,18 @@ class GpuWorker:
             self._stir.set()
 
     async def _look_while_busy(self) -> None:
-        """Ask what a busy engine can do, too; its runs show whether it is there."""
+        """Ask what a busy engine can do, too, and any when `ask_again` says so; its runs show whether it is
+        there."""
         while True:
-            await self._clock.sleep(self._times.refresh)
-            if not self.engine.batches or not self.engine.living or not self._stale():
+            with contextlib.suppress(asyncio.TimeoutError):
+                async with timeout(self._times.refresh):
+                    await self._asked.wait()
+            if not self.engine.living:
+                await self._clock.sleep(self._times.first_pause)
                 continue
+            if not self._asked.is_set() and not (self.engine.batches and self._stale()):
+                continue
+            self._asked.clear()
             with contextlib.suppress(GenerationError, asyncio.TimeoutError):
                 async with timeout(self._times.probe_limit):
                     self._learn(await self._server.probe())
@@ -159,6 +171,7 @@ class GpuWorker:
     async def _is_there(self) -> bool:
         """Ask the engine what it can do; take over what a former process left there."""
         try:
+            self._asked.clear()
             async with timeout(self._times.probe_limit):
                 capabilities = await self._server.probe()
                 await self._see_free()

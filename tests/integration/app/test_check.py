@@ -479,6 +479,28 @@ async def test_what_a_server_lacks_is_told_with_what_to_do(tmp_path: Path) -> No
         assert "start ComfyUI with --cache-lru 100" in hints(sections)
 
 
+async def test_a_missing_file_is_told_with_the_line_that_fetches_it(tmp_path: Path) -> None:
+    models = tmp_path / "flujos"
+    models.mkdir()
+    graph = (ROOT / "flujos" / "z-image.json").read_text(encoding="utf-8")
+    (models / "dream.json").write_text(
+        graph.replace("z-image-turbo-Q5_K_M.gguf", "sub/nightfall.gguf"), encoding="utf-8"
+    )
+    (models / "dream.toml").write_text(
+        "[[downloads]]\n"
+        'name = "nightfall.gguf"\nurl = "https://example.org/nightfall.gguf"\nfolder = "unet"\n',
+        encoding="utf-8",
+    )
+    async with place(tmp_path) as here:
+        given, _ = inspect_settings(here.write(), {})
+        sections = await check.inspect(given, models)
+        (fault,) = of_level(sections, "fault")
+        assert "cannot run dream, because it lacks sub/nightfall.gguf" in fault.what
+        line = "curl -fgL --create-dirs -o ComfyUI/models/unet/sub/nightfall.gguf "
+        assert fault.detail == line + "'https://example.org/nightfall.gguf'"
+        assert f"      {fault.detail}\n" in as_text(sections)
+
+
 async def test_missing_gguf_nodes_are_told(tmp_path: Path) -> None:
     async with place(tmp_path, profile=replace(GOOD, gguf=False)) as here:
         told = faults(await here.check())

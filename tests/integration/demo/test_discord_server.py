@@ -265,7 +265,7 @@ async def test_buttons_selects_and_modals(member: SimulatedUser, other: Simulate
     assert later.state == "updated"
     picked = await (await member.click(message, "Pick", values=["2"])).reply()
     assert picked["content"] == "picked 2"
-    assert "none of the choices" in await (await member.click(message, "Pick", values=["3"])).failure()
+    assert "not one of the choices" in await (await member.click(message, "Pick", values=["3"])).failure()
 
     modal = await (await member.click(message, "Form")).modal()
     assert modal["title"] == "Prompt"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from hypothesis import given, settings
 
 from modules.ai.fusion.fuse import fusible
 from modules.ai.models.derivation import derive
-from modules.ai.models.loading import load_model, load_templates, offers, read_models
+from modules.ai.models.loading import load_model, read_models
 from modules.ai.workflows.cards import Memory, read_card
 from modules.ai.workflows.graph import Link, read_graph, write_graph
 from modules.ai.workflows.node_table import bundled_table
@@ -49,7 +48,7 @@ CARD = (FLUJOS / "flux.toml").read_text(encoding="utf-8")
 
 
 def test_the_shipped_models_offer_what_people_are_told() -> None:
-    by_name = {offer.name: offer for offer in offers(SHIPPED.values())}
+    by_name = {name: template.offer() for name, template in SHIPPED.items()}
     assert set(by_name) == {"flux", "flux_edit", "z-image", "upscale"}
     assert (by_name["flux"].steps, by_name["z-image"].steps) == (4, 8)
     assert by_name["flux_edit"].source_count == (1, 2)
@@ -147,30 +146,6 @@ def test_two_numbers_are_a_size_and_a_name_with_a_number_is_a_link(tmp_path: Pat
     assert kept.inputs == {"size": [1024, 1024], "flag": ["4", True], "link": Link(*last)}
 
 
-def test_a_faulty_model_is_told_and_the_others_go_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    place(tmp_path, "flux", card=CARD.replace("steps = 4", "steps = 9"))
-    place(tmp_path, "z-image")
-    shutil.copy(FLUJOS / "upscale.toml", tmp_path)
-    assert list(load_templates(tmp_path)) == ["z-image"]
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert told == [
-        "a model is left out: flux.toml: steps: 9, but the graph says 4 (node 9)",
-        "a model is left out: upscale.toml: there is no workflow beside it (upscale.json)",
-    ]
-
-
-def test_without_any_model_all_faults_are_told_together(tmp_path: Path) -> None:
-    place(tmp_path, "flux", card=CARD.replace("steps = 4", "steps = 9"))
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(BadWorkflow) as caught:
-        load_templates(tmp_path)
-    lines = str(caught.value).splitlines()
-    assert [line.partition(":")[0] for line in lines[:2]] == ["broken.json", "flux.toml"]
-    assert lines[2].endswith("no model there (a model is a workflow file, NAME.json)")
-
-
 def test_a_source_that_cannot_be_left_out_is_told(tmp_path: Path) -> None:
     graph = write_graph(SHIPPED["flux_edit"].graph)
     graph["33"] = node("ControlNet", conditioning=["23", 0], image=["31", 0])
@@ -183,18 +158,6 @@ def test_files_saved_on_windows_are_read(tmp_path: Path) -> None:
     for file in (workflow, workflow.with_suffix(".toml")):
         file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     assert load(workflow).graph.keys() == SHIPPED["flux"].graph.keys()
-
-
-def test_the_operator_is_told_once_what_runs_one_by_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    graph = write_graph(SHIPPED["flux"].graph)
-    graph["8"]["inputs"]["sampler_name"] = "dpm_adaptive"
-    place(tmp_path, graph=graph)
-    load_templates(tmp_path)
-    (told,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.getMessage().startswith("flux makes pictures one by one: node 8 (KSamplerSelect)")
-    assert "dpm_adaptive chooses its steps" in told.getMessage()
 
 
 # ── without a card ──────────────────────────────────────────────────────────────────────────────
@@ -245,7 +208,8 @@ def test_a_card_overrides_single_fields_of_what_is_derived(tmp_path: Path) -> No
 )
 def test_a_file_with_any_name_makes_a_model(tmp_path: Path, stem: str, name: str, label: str) -> None:
     shutil.copy(FLUJOS / "flux.json", tmp_path / f"{stem}.json")
-    ((found, template),) = load_templates(tmp_path).items()
+    template = load(tmp_path / f"{stem}.json")
+    found = template.name
     assert re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,47}", found)
     assert found.startswith(name) or name == "0e7bbf4a"
     assert template.card.label == label
@@ -272,7 +236,7 @@ def test_sentences_name_the_file_that_is_there(tmp_path: Path) -> None:
     graph["50"] = node("SomebodysPatch", model=graph["10"]["inputs"]["model"])
     graph["10"]["inputs"]["model"] = ["50", 0]
     (tmp_path / "My Flux.json").write_text(json.dumps(graph))
-    (template,) = load_templates(tmp_path).values()
+    template = load(tmp_path / "My Flux.json")
     assert str(fusible(template)).endswith("if it does, add it to rowwise in My Flux.toml")
 
 

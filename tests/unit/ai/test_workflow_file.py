@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.graph import Link, read_graph
 from modules.ai.workflows.node_table import bundled_table
-from modules.ai.workflows.workflow_file import ModelDownload, WorkflowFile, read_workflow
+from modules.ai.workflows.workflow_file import WorkflowFile, read_workflow
 from modules.queue_manager.errors import BadWorkflow
 from tests.unit.ai.test_editor_format import CASES
 

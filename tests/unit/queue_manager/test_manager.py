@@ -28,6 +28,7 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import MAX_SEED, Job, Size
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
@@ -98,6 +99,62 @@ def play(scene: Callable[[House], Awaitable[None]], *urls: str, **settings: Any)
         return house
 
     return run_virtual(whole())
+
+
+# ── models that change ──────────────────────────────────────────────────────────────────────────
+
+
+def test_jobs_run_with_the_graph_that_they_were_accepted_with() -> None:
+    async def scene(house: House) -> None:
+        before, other = list(house.manager.offers), offer(version="b", label="Other")
+        house.manager.pause()
+        old = await house.submit(prompt="old")
+        offers, engine = house.manager.offers, house.engines["a"]
+        assert isinstance(offers, Offers)
+        offers.replace([other, *before[1:]], retired=before[:1])
+        engine.limits = {**engine.limits, "flux@b": 4}
+        new = await house.submit(user=2, prompt="new")  # before any server was asked
+        house.fleet.ask_again()
+        await asyncio.sleep(1.0)  # much sooner than a minute
+        assert house.manager.models_in_use() == {"flux", "flux@b"}
+        house.manager.resume()
+        await house.ended(old, new)
+        assert house.manager.models_in_use() == set()
+
+    house = play(scene)
+    assert house.batches() == [["old"], ["new"]]
+    assert [batch.key.model for _, _, batch in house.engines["a"].log] == ["flux", "flux@b"]
+
+
+def test_jobs_of_a_model_that_has_gone_still_run_and_new_ones_are_refused() -> None:
+    async def scene(house: House) -> None:
+        before = list(house.manager.offers)
+        house.manager.pause()
+        job = await house.submit(prompt="old")
+        assert isinstance(house.manager.offers, Offers)
+        house.manager.offers.replace(before[1:], retired=before[:1])
+        with pytest.raises(UnknownModel):
+            await house.submit(user=2)
+        house.manager.resume()
+        await house.ended(job)
+
+    assert play(scene).batches() == [["old"]]
+
+
+def test_a_model_that_changes_while_a_job_is_accepted_is_the_one_that_was_asked_for() -> None:
+    async def scene(house: House) -> None:
+        before = list(house.manager.offers)
+        house.store.delay = 0.5
+        accepting = asyncio.ensure_future(house.submit(prompt="old"))
+        await asyncio.sleep(0.1)
+        assert isinstance(house.manager.offers, Offers)
+        assert "flux" in house.manager.models_in_use()
+        house.manager.offers.replace(before[1:], retired=before[:1])
+        job = await accepting
+        assert job.key.model == "flux"
+        await house.ended(job)
+
+    assert play(scene).batches() == [["old"]]
 
 
 # ── acceptance ──────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from modules.queue_manager.clock import LoopClock
-from modules.queue_manager.jobs import Job
+from modules.queue_manager.jobs import Job, ModelOffer
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Backlog, Cancelled, JobTurn
 from tests.fakes import Listener, MemoryStore, Postbox, offer, request
@@ -29,9 +29,9 @@ class SlowStore(MemoryStore):
         return found
 
 
-def manager_of(store: MemoryStore, listener: Listener) -> QueueManager:
+def manager_of(store: MemoryStore, listener: Listener, offered: ModelOffer | None = None) -> QueueManager:
     manager = QueueManager(
-        offers=[offer()], store=store, clock=LoopClock(), delivery=Postbox(), max_jobs_per_user=9
+        offers=[offered or offer()], store=store, clock=LoopClock(), delivery=Postbox(), max_jobs_per_user=9
     )
     manager.subscribe(listener)
     return manager
@@ -86,5 +86,21 @@ def test_nobody_is_told_of_an_end_that_a_crash_could_undo() -> None:
         await manager.settle(1.0)
         assert listener.of(job)[-1] == "Cancelled"
         await manager.aclose()
+
+    run_virtual(whole())
+
+
+def test_jobs_of_a_graph_that_died_with_its_process_get_the_one_of_today() -> None:
+    async def whole() -> None:
+        store = MemoryStore()
+        first = manager_of(store, Listener(), offer(version="b"))
+        (job,) = await first.submit([request(1, "before")])
+        assert job.key.model == "flux@b"
+        await first.aclose()
+        second = manager_of(store, Listener())
+        await second.recover()
+        (found,) = second.active_jobs(1)
+        assert (found.id, found.key.model) == (job.id, "flux")
+        await second.aclose()
 
     run_virtual(whole())

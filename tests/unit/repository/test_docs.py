@@ -123,10 +123,10 @@ def test_the_card_with_every_key_is_one_that_is_read_and_names_them_all() -> Non
     source = text(ROOT / "modules" / "ai" / "workflows" / "cards.py")
     asked = set(re.findall(r'\.(?:text|texts|choice|whole|number|flag|get)\(\s*"(\w+)"', source))
     assert {"label", "auto_max", "source_count"} <= asked
-    keys = (asked | set(cards.ROLES)) - {"roles", "memory", "description"}
+    keys = (asked | set(cards.ROLES)) - {"roles", "memory", "description", "downloads", "estimate"}
     assert keys <= written
     table = text(ROOT / "flujos" / "README.md")
-    assert all(re.search(rf"`(?:memory\.)?{key}`", table) for key in keys)
+    assert all(re.search(rf"`(?:memory\.|estimate\.|downloads\.)?{key}`", table) for key in keys)
     assert written - {"en", "es"} <= keys
 
 

@@ -28,7 +28,13 @@ _TIPS = (
     "have accidentally set the batch_size to a large number."
 )
 # these keep the GPU busy too, for a moment that does not count
-_ON_THE_GPU = ("CLIPTextEncode", "TextEncodeQwenImageEdit", "VAEEncode")
+_ON_THE_GPU = (
+    "CLIPTextEncode",
+    "TextEncodeQwenImageEdit",
+    "TextEncodeQwenImageEditPlus",
+    "VAEEncode",
+    "VAEEncodeTiled",
+)
 # these see their own id, so that the cache tells two of them apart
 _SEE_THEIR_ID = ("GetImageSize",)
 # always run: what they made may be gone

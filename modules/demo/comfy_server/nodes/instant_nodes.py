@@ -75,8 +75,8 @@ def _encode(inputs: Inputs) -> tuple[Conditioning]:
 
 
 def _encode_edit(inputs: Inputs) -> tuple[Conditioning]:
-    image: Images | None = inputs.get("image")
-    references = () if image is None else (image.rows,)
+    given = (inputs.get(name) for name in ("image", "image1", "image2", "image3"))
+    references = tuple(image.rows for image in given if image is not None)
     made = f"{inputs['clip'].made} > TextEncodeQwenImageEdit"
     return (Conditioning(prompts=(inputs["prompt"],), made=made, references=references),)
 
@@ -86,9 +86,25 @@ def _zero_out(inputs: Inputs) -> tuple[Conditioning]:
     return (replace(source, prompts=("",) * len(source.prompts), made=f"{source.made} > zero"),)
 
 
-def _guidance(inputs: Inputs) -> tuple[Conditioning]:
-    source: Conditioning = inputs["conditioning"]
-    return (replace(source, made=f"{source.made} > {told('FluxGuidance', inputs)}"),)
+def _told_of(node: str) -> InstantNode:
+    def tell(inputs: Inputs) -> tuple[Conditioning]:
+        source: Conditioning = inputs["conditioning"]
+        return (replace(source, made=f"{source.made} > {told(node, inputs)}"),)
+
+    return tell
+
+
+def _inpainted(inputs: Inputs) -> tuple[Conditioning, Conditioning, Latent]:
+    (latent,) = _vae_encode(inputs)
+    positive, negative = (with_reference(inputs[side], latent) for side in ("positive", "negative"))
+    return positive, negative, latent
+
+
+def _restored(inputs: Inputs) -> tuple[Conditioning, Conditioning]:
+    latent: Latent = inputs["vae_conditioning"]
+    empty = Conditioning(prompts=("",) * len(latent.rows), made=told("SeedVR2Conditioning", inputs))
+    side = with_reference(empty, latent)
+    return side, side
 
 
 def _control_net(inputs: Inputs) -> tuple[Part]:
@@ -278,15 +294,32 @@ def _image_scale(inputs: Inputs) -> tuple[Images]:
     return (Images(rows=tuple(scaled(row, size, inputs["upscale_method"]) for row in images.rows)),)
 
 
+def _image_scale_by(inputs: Inputs) -> tuple[Images]:
+    images: Images = inputs["image"]
+    size = (round(images.size[0] * inputs["scale_by"]), round(images.size[1] * inputs["scale_by"]))
+    return (Images(rows=tuple(scaled(row, size, inputs["upscale_method"]) for row in images.rows)),)
+
+
+def _padded(inputs: Inputs) -> tuple[Images, None]:
+    images: Images = inputs["image"]
+    width, height = images.size
+    size = (width + inputs["left"] + inputs["right"], height + inputs["top"] + inputs["bottom"])
+    return Images(rows=tuple(scaled(row, size, told("pad", inputs)) for row in images.rows)), None
+
+
 def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:
-    images, way, step = inputs["image"], inputs["upscale_method"], inputs["resolution_steps"]
+    step = inputs["resolution_steps"]
+    return (_of_pixels(inputs["image"], inputs["megapixels"], step, inputs["upscale_method"]),)
+
+
+def _of_pixels(images: Images, megapixels: float, step: int, way: str) -> Images:
     rows: list[Recipe] = []
     for row in images.rows:
         width, height = row.size
-        factor = (inputs["megapixels"] * 1024 * 1024 / (width * height)) ** 0.5
+        factor = (megapixels * 1024 * 1024 / (width * height)) ** 0.5
         size = (round(width * factor / step) * step, round(height * factor / step) * step)
         rows.append(scaled(row, size, way))
-    return (Images(rows=tuple(rows)),)
+    return Images(rows=tuple(rows))
 
 
 def _image_size(inputs: Inputs) -> tuple[int, int, int]:
@@ -321,6 +354,7 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "ModelSamplingFlux": _patched("ModelSamplingFlux"),
     "ModelSamplingSD3": _patched("ModelSamplingSD3"),
     "CFGNorm": _patched("CFGNorm"),
+    "DifferentialDiffusion": _patched("DifferentialDiffusion"),
     "EasyCache": _mixing("EasyCache"),
     "HyperTile": _mixing("HyperTile"),
     "LazyCache": _mixing("LazyCache"),
@@ -331,12 +365,16 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "SamplerLCMUpscale": _named_sampler("lcm_upscale"),
     "CLIPTextEncode": _encode,
     "TextEncodeQwenImageEdit": _encode_edit,
+    "TextEncodeQwenImageEditPlus": _encode_edit,
     "JoinRows": _join_rows,
     "TakeRow": _take_row,
     "ConditioningZeroOut": _zero_out,
     "ConditioningCombine": _joined("ConditioningCombine"),
     "ConditioningConcat": _joined("ConditioningConcat"),
-    "FluxGuidance": _guidance,
+    "FluxGuidance": _told_of("FluxGuidance"),
+    "FluxKontextMultiReferenceLatentMethod": _told_of("FluxKontextMultiReferenceLatentMethod"),
+    "InpaintModelConditioning": _inpainted,
+    "SeedVR2Conditioning": _restored,
     "ReferenceLatent": _reference,
     "FusedModel": _fused,
     "RandomNoise": _noise,
@@ -359,6 +397,12 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "LatentBatch": _latent_join,
     "RepeatLatentBatch": _latent_repeat,
     "VAEEncode": _vae_encode,
+    "VAEEncodeTiled": _vae_encode,
+    "ImageScaleBy": _image_scale_by,
+    "ImagePadForOutpaint": _padded,
+    "FluxKontextImageScale": lambda inputs: (_of_pixels(inputs["image"], 1.0, 8, "kontext"),),
+    "SeedVR2Preprocess": lambda inputs: (inputs["resized_images"],),
+    "SeedVR2PostProcessing": lambda inputs: (inputs["images"],),
     "ImageScale": _image_scale,
     "ImageScaleToTotalPixels": _scale_to_pixels,
     "GetImageSize": _image_size,

@@ -1,0 +1,196 @@
+"""``flujos/`` under a running bot: models come, change and go with their files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modules.ai.fusion.fuse import fusible
+from modules.ai.models.loading import LoadedModel, model_name, read_models
+from modules.ai.workflows.graph import JSON
+from modules.ai.workflows.node_table import Table, bundled_table
+from modules.ai.workflows.reduced_table import packed, reduced
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.ai.workflows.workflow_file import ENDINGS
+from modules.queue_manager.errors import BadWorkflow, StoreError
+from modules.queue_manager.offers import ModelChange, Offers
+from modules.queue_manager.ports import Clock
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 0.5
+"""Between two looks at the folder. A file is read once it is the same in two looks."""
+
+Marks = Mapping[str, tuple[int, int]]
+"""Size and time of each file, by its name."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ModelFolder:
+    """``templates`` has the models of ``path`` by id, also those that are gone or have changed while jobs
+    need them: ``in_use`` gives the ids. ``on_change`` is called when the models change. ``kept_table`` is
+    what servers said of their nodes to a former process, ``keep_table`` keeps it for the next one."""
+
+    path: Path
+    clock: Clock
+    in_use: Callable[[], Collection[str]]
+    on_change: Callable[[], None]
+    kept_table: Table
+    keep_table: Callable[[str], Awaitable[None]]
+
+    def __post_init__(self) -> None:
+        self.templates: dict[str, WorkflowTemplate] = {}
+        self.offers = Offers()
+        self._tables: dict[str, Table] = {"": self.kept_table}
+        self._now: dict[str, WorkflowTemplate] = {}
+        self._faults: tuple[str, ...] = ()
+        self._fingerprints: dict[str, str] = {}
+        self._read: Marks = {}
+        self._turn = asyncio.Lock()
+
+    def load(self) -> None:
+        """Read the folder for the first time. Raises `BadWorkflow` if it has no model that is in order."""
+        self._read = marks(self.path) or {}
+        found, faults = self._found()
+        self._take(found, faults, first=True)
+        if not found:
+            raise BadWorkflow(
+                "\n".join([*faults, f"{self.path}: no model there (a model is a workflow file, NAME.json)"])
+            )
+
+    async def watch(self) -> None:
+        """Look at the folder for ever."""
+        seen: Marks | None = self._read
+        while True:
+            await self.clock.sleep(EVERY_SECONDS)
+            before, seen = seen, await asyncio.to_thread(marks, self.path)
+            if seen is not None and seen == before and seen != self._read:
+                await self.reload()
+            self._forget_unused()
+
+    async def reload(self) -> tuple[ModelChange, ...]:
+        """Read the folder now; what is other than before, and every file that is faulty. A folder that is
+        away changes nothing."""
+        async with self._turn:
+            found = await asyncio.to_thread(marks, self.path)
+            if found is None:
+                return (ModelChange(turn="faulty", what=f"{self.path} cannot be read"),)
+            self._read = found
+            return self._take(*await asyncio.to_thread(self._found))
+
+    async def learn(self, server: str, nodes: Mapping[str, JSON]) -> None:
+        """A server's answer to ``GET /object_info``: what could not be read may be readable now."""
+        table = await asyncio.to_thread(reduced, nodes)
+        if self._tables.get(server) == table:
+            return
+        before = self._table()
+        self._tables[server] = table
+        if self._table() == before:
+            return
+        if self._faults:
+            await self.reload()
+        known = _merged(self._tables)
+        try:
+            await self.keep_table(await asyncio.to_thread(packed, known))
+        except StoreError as error:
+            logger.warning("Could not keep the node table of a server: %s", error, extra={"engine": server})
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+
+    def _table(self) -> Table:
+        return {**bundled_table(), **_merged(self._tables)}
+
+    def _found(self) -> tuple[dict[str, LoadedModel], list[str]]:
+        return read_models(self.path, self._table())
+
+    def _take(
+        self, found: Mapping[str, LoadedModel], faults: list[str], *, first: bool = False
+    ) -> tuple[ModelChange, ...]:
+        """Let ``found`` be the models, and those whose file is faulty now stay as they were."""
+        now: dict[str, WorkflowTemplate] = {}
+        for name in model_names(self._read):
+            if name in found:
+                now[name] = self._identified(found[name].template)
+            elif name in self._now:
+                now[name] = self._now[name]
+        before, self._now = self._now, now
+        changes = [
+            *(ModelChange(turn="added", what=name) for name in now if name not in before),
+            *(ModelChange(turn="changed", what=n) for n in now if n in before and now[n].id != before[n].id),
+            *(ModelChange(turn="removed", what=name) for name in before if name not in now),
+        ]
+        new_faults = [fault for fault in faults if fault not in self._faults]
+        self._faults = tuple(faults)
+        if changes:
+            self._replace()
+            if not first:
+                self.on_change()
+        notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
+        self._tell(changes, [*(f"a model is left out: {fault}" for fault in new_faults), *notes], first=first)
+        return (*changes, *(ModelChange(turn="faulty", what=fault) for fault in faults))
+
+    def _identified(self, template: WorkflowTemplate) -> WorkflowTemplate:
+        """The template under an id that no other graph or card had in this process."""
+        mark = template.fingerprint
+        if self._fingerprints.setdefault(template.id, mark) != mark:
+            template = replace(template, version=mark[:8])
+        self._fingerprints[template.id] = mark
+        return template
+
+    def _replace(self) -> None:
+        needed = self.in_use() if self.templates else ()
+        offered = {template.id: template for template in self._now.values()}
+        retired = {
+            name: template
+            for name, template in self.templates.items()
+            if name in needed and name not in offered
+        }
+        self.templates.clear()
+        self.templates.update(retired | offered)
+        self.offers.replace(
+            [template.offer() for template in offered.values()],
+            [template.offer() for template in retired.values()],
+        )
+
+    def _forget_unused(self) -> None:
+        offered = {template.id for template in self._now.values()}
+        retired = self.templates.keys() - offered
+        if retired and not retired <= set(self.in_use()):
+            self._replace()
+
+    def _tell(self, changes: list[ModelChange], warnings: list[str], *, first: bool) -> None:
+        for warning in warnings:
+            logger.warning("%s", warning)
+        for change in changes:
+            if not first:
+                logger.info("Model %s: %s", change.turn, change.what)
+            why = fusible(self._now[change.what]) if change.what in self._now else None
+            if why is not None:
+                logger.warning("%s makes pictures one by one: %s", change.what, why)
+
+
+def marks(folder: Path) -> Marks | None:
+    """Size and time of the workflow files and cards of a folder, None while it cannot be read."""
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        for file in folder.iterdir():
+            if file.suffix.lower() in (*ENDINGS, ".toml") and not file.name.startswith("."):
+                with contextlib.suppress(FileNotFoundError):  # it went in this instant
+                    stat = file.stat()
+                    found[file.name] = (stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return None
+    return found
+
+
+def model_names(files: Marks) -> list[str]:
+    """The names of the models of a folder's files, in their order."""
+    return sorted({model_name(Path(name).stem) for name in files if not name.endswith(".toml")})
+
+
+def _merged(tables: Mapping[str, Table]) -> Table:
+    return {name: entry for server in sorted(tables) for name, entry in tables[server].items()}

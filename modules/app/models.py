@@ -1,0 +1,213 @@
+"""``bot.py models``: what is offered and what the library has, adding a model and taking one away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from modules.ai.comfy.client import ComfyClient
+from modules.ai.comfy.preflight import ServerReport, inspect
+from modules.ai.models.loading import LoadedModel, load_model, model_name, read_models
+from modules.ai.workflows.node_table import Table, bundled_table
+from modules.ai.workflows.reduced_table import reduced
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.ai.workflows.workflow_file import ENDINGS
+from modules.app.check import servers_of
+from modules.queue_manager.backports import gather_or_cancel
+from modules.queue_manager.errors import BadWorkflow, EngineUnavailable
+from modules.utils.monitoring import log
+from modules.utils.settings.inspection import inspect_settings
+from modules.utils.settings.settings import Settings
+
+LIBRARY = "library"
+REMOVED = "removed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What one server said of some models, or ``trouble`` if it could not be asked."""
+
+    name: str
+    report: ServerReport | None = None
+    trouble: str = ""
+
+
+def listed(env_file: Path, folder: Path) -> int:
+    """Print each model of the folder, and each of its library that is not offered; returns the exit code."""
+    settings = _settings(env_file)
+    offered, faults = read_models(folder)
+    library, _ = read_models(folder / LIBRARY)
+    more = {name: model for name, model in library.items() if name not in offered}
+    told = asyncio.run(_ask_all(settings, [*offered.values(), *more.values()]))
+    lines = []
+    for title, models in ((f"Offered, in {folder.name}/", offered), ("In the library", more)):
+        lines += [title, *("  " + "\n      ".join(_about(model.template, told)) for model in models.values())]
+    lines += [f"✗ {trouble}" for trouble in (*faults, *(each.trouble for each in told if each.trouble))]
+    _print(settings, [*lines, "~ is an estimate, which nobody measured"])
+    return 1 if faults else 0
+
+
+def added(env_file: Path, folder: Path, wanted: str) -> int:
+    """Put a workflow of the library, or a file, into the folder; print what it is and how to fetch its model
+    files. Returns the exit code; ends the process with a sentence if the file is no model."""
+    settings, source = _settings(env_file), _source(folder, wanted)
+    try:
+        model = asyncio.run(_read(settings, source))
+        for other in _files_of(folder, model.template.name):
+            name = model.template.name
+            raise BadWorkflow(f"there is a model {name} already, in {folder.name}/{other.name}")
+        _put(source, folder)
+    except BadWorkflow as fault:
+        sys.exit(f"Nothing was added: {fault.reason}")
+    except OSError as fault:
+        sys.exit(f"Nothing was added: {folder} cannot be written to ({fault.strerror})")
+    template = model.template
+    about = f"{folder.name}/{source.name} is the model {template.name}: {template.card.label}"
+    told = asyncio.run(_ask_all(settings, [model]))
+    _print(settings, [about, *(f"• {note}" for note in model.notes), *_fetching(template, told)])
+    return 0
+
+
+def removed(env_file: Path, folder: Path, name: str) -> int:
+    """Move a model's files out of the folder, into one within it; returns the exit code. Ends the process
+    with a sentence if that cannot be done."""
+    workflows = _files_of(folder, name)
+    if not workflows:
+        sys.exit(f"There is no model {name} in {folder.name}/")
+    aside, lines = folder / REMOVED, []
+    try:
+        aside.mkdir(exist_ok=True)
+        for file in (each for one in workflows for each in (one, one.with_suffix(".toml")) if each.exists()):
+            os.replace(file, aside / file.name)
+            lines.append(f"{folder.name}/{file.name} is now in {folder.name}/{REMOVED}/")
+    except OSError as fault:
+        sys.exit(f"{folder} cannot be written to ({fault.strerror})")
+    _print(_settings(env_file), lines)
+    return 0
+
+
+def _print(settings: Settings, lines: Iterable[str]) -> None:
+    text = log.Redactor(settings.secrets())("\n".join(lines))
+    sys.stdout.buffer.write(text.encode() + b"\n")
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _settings(env_file: Path) -> Settings:
+    settings, _ = inspect_settings(env_file, os.environ)
+    log.configure(level="CRITICAL", secrets=settings.secrets(), stream=sys.stderr)
+    return settings
+
+
+def _source(folder: Path, wanted: str) -> Path:
+    return next(iter(_files_of(folder / LIBRARY, wanted)), Path(wanted))
+
+
+def _files_of(folder: Path, name: str) -> list[Path]:
+    """The workflow files of the model of this name."""
+    files = (file for file in sorted(folder.glob("*")) if file.suffix.lower() in ENDINGS)
+    return [file for file in files if model_name(file.stem) == name]
+
+
+def _put(source: Path, folder: Path) -> None:
+    """Copy the card and then, in one go, the workflow: a running bot sees no half of it."""
+    folder.mkdir(exist_ok=True)
+    for file in (source.with_suffix(".toml"), source):
+        if file.exists():
+            half = folder / f".{file.name}.half"
+            shutil.copyfile(file, half)
+            os.replace(half, folder / file.name)
+
+
+async def _read(settings: Settings, source: Path) -> LoadedModel:
+    """The model in a file, by the nodes of the servers if those that are known here do not do. Raises
+    `BadWorkflow`."""
+    try:
+        return load_model(source)
+    except BadWorkflow:
+        nodes = await _nodes(settings)
+        if not nodes:
+            raise
+        return load_model(source, {**bundled_table(), **nodes})
+
+
+# ── servers ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _nodes(settings: Settings) -> Table:
+    async def ask(client: ComfyClient) -> Table:
+        try:
+            return reduced(await client.node_table())
+        except EngineUnavailable:
+            return {}
+
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        tables = await gather_or_cancel([ask(client) for client in await _clients(settings, session)])
+    return {name: entry for table in tables for name, entry in table.items()}
+
+
+async def _ask_all(settings: Settings, models: Sequence[LoadedModel]) -> list[Told]:
+    templates = {model.template.name: model.template for model in models}
+
+    async def ask(client: ComfyClient) -> Told:
+        try:
+            return Told(name=client.name, report=await inspect(client, templates, max_batch=None))
+        except EngineUnavailable as error:
+            return Told(name=client.name, trouble=str(error))
+
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        return await gather_or_cancel([ask(client) for client in await _clients(settings, session)])
+
+
+async def _clients(settings: Settings, session: aiohttp.ClientSession) -> list[ComfyClient]:
+    key = settings.comfy_api_key or None
+    return [ComfyClient(session=session, url=url, api_key=key) for url in await servers_of(settings)]
+
+
+# ── in words ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _about(template: WorkflowTemplate, told: Iterable[Told]) -> Iterator[str]:
+    card = template.card
+    yield f"{template.name}: {card.label} ({card.kind})"
+    yield from (text for language, text in card.description if language == "en")
+    needs = []
+    if card.estimate is not None:
+        needs += [f"~{card.estimate.download_gb:g} GB to fetch", f"~{card.estimate.vram_gb:g} GB VRAM"]
+    elif card.memory is not None:
+        needs.append(f"~{card.memory.needed_gb:g} GB VRAM")
+    asked: Mapping[str, ServerReport] = {each.name: each.report for each in told if each.report is not None}
+    able = [name for name, report in asked.items() if template.name in report.limits]
+    runs = f"runs on {', '.join(able)}" if able else "no server can run it yet"
+    yield "; ".join([*needs, runs if asked else "no server was asked"])
+
+
+def _fetching(template: WorkflowTemplate, told: Sequence[Told]) -> Iterator[str]:
+    """What each server lacks, and the commands that fetch it; all of it if no server could be asked."""
+    for each in told:
+        if each.report is None:
+            yield f"✗ {each.trouble}"
+        elif template.name in each.report.limits:
+            yield f"✓ {each.name} can run it"
+        else:
+            yield f"✗ {each.name} cannot run it yet"
+            faults = [finding for finding in each.report.findings if finding.level == "fault"]
+            yield from (f"  {finding}" for finding in faults if not finding.detail)
+            yield from _commands(each.report.missing_files)
+    if not any(each.report for each in told):
+        yield from _commands({file: template.fetch_line(file) for file in template.files})
+
+
+def _commands(files: Mapping[str, str]) -> Iterator[str]:
+    if any(files.values()):
+        yield "  On that machine, in the folder that has ComfyUI in it:"
+    for file, line in files.items():
+        yield f"  {line}" if line else f"  (the workflow does not say where {file} comes from)"
