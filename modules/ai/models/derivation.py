@@ -126,7 +126,7 @@ class _Card:
             return "edit" if given else "imagine"
         if given:
             return "upscale"
-        raise Underivable("it reads no prompt, and starts from no picture: write kind and roles")
+        raise Underivable("it takes no prompt and starts from no picture: write kind and roles")
 
 
 def label_of(stem: str) -> str:

@@ -130,7 +130,9 @@ class ModelFolder:
             if not first:
                 self.on_change()
         notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
-        self._tell(changes, [*(f"a model is left out: {fault}" for fault in new_faults), *notes], first=first)
+        self._tell(
+            changes, [*(f"this file cannot be used: {fault}" for fault in new_faults), *notes], first=first
+        )
         return (*changes, *(ModelChange(turn="faulty", what=fault) for fault in faults))
 
     def _identified(self, template: WorkflowTemplate) -> WorkflowTemplate:

@@ -90,7 +90,9 @@ def refuse_videos(drawing: Drawing, notes: list[str]) -> None:
                 raise Underivable(f"{drawing.named(node_id)}: it makes a video of {frames} frames")
         repeat = _REPEATING.get(drawing.node(node_id).class_type)
         if repeat is not None and (not repeat or drawing.whole(NodeInput(node_id, repeat)) != 1):
-            notes.append(f"{drawing.named(node_id)}: it makes several pictures of one request; one is kept")
+            notes.append(
+                f"{drawing.named(node_id)}: it makes several pictures for each request; only one is kept"
+            )
 
 
 # ── the pictures that people give ───────────────────────────────────────────────────────────────
@@ -202,12 +204,12 @@ def upscale_of(drawing: Drawing) -> float:
         name, by = _step_of(drawing, link.node)
         if by is None:
             raise Underivable(
-                f"{drawing.named(link.node)}: it reads no words, and how much larger it makes a picture is "
-                f"not known: write upscale, or kind and roles"
+                f"{drawing.named(link.node)}: it takes no prompt, and the bot cannot tell how much larger "
+                f"it makes a picture: write upscale, or kind and roles"
             )
         factor, link = factor * by, drawing.node(link.node).inputs.get(name)
     if factor <= 1 or not isinstance(link, Link):
-        raise Underivable("it reads no words, and makes no larger picture: write kind and roles")
+        raise Underivable("it takes no prompt and does not enlarge a picture: write kind and roles")
     return factor
 
 

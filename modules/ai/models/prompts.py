@@ -39,7 +39,7 @@ _CARRYING = ("STRING", "COMFY_MATCHTYPE_V3", "*", "")
 
 
 def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -> list[NodeInput]:
-    """Where a person's prompt goes; nothing if the graph reads no words.
+    """Where a person's prompt goes; nothing if the graph takes no prompt.
 
     ``drawing`` still has its nodes of texts. Raises `Underivable` where several texts could be the prompt.
     """
@@ -130,7 +130,7 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
     if not parts:
         holder = drawing.named(value.node)
         raise Underivable(
-            f"{where}: its text comes from {holder}, in which no prompt stands: write roles.prompt"
+            f"{where}: its text comes from {holder}, which contains no prompt: write roles.prompt"
         )
     if len(parts) == 1:
         return parts[0]

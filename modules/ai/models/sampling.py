@@ -70,10 +70,8 @@ def seed_places(drawing: Drawing, samplers: Sequence[str]) -> list[NodeInput]:
     if places:
         return places
     if drawing_noise:
-        raise Underivable(
-            f"{drawing.named(drawing_noise[0])}: its seed is nowhere to be set: write roles.seed"
-        )
-    raise Underivable("nothing in it draws noise by a seed: write roles.seed")
+        raise Underivable(f"{drawing.named(drawing_noise[0])}: its seed cannot be set: write roles.seed")
+    raise Underivable("no sampler in it takes a seed: write roles.seed")
 
 
 def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:

@@ -72,7 +72,9 @@ def sizes_of(drawing: Drawing, drawn: Graph, notes: list[str]) -> Sizes:
     pairs = list(_pairs(drawing, latents))
     sizes = [pair.size for pair in pairs if pair.node in latents]
     if not sizes:
-        raise Underivable(f"{_unsized(drawing, latents)}how large the picture gets is not told: write sizes")
+        raise Underivable(
+            f"{_unsized(drawing, latents)}the bot cannot tell how large the picture gets: write sizes"
+        )
     own = max(sizes, key=lambda size: size.width * size.height)
     equal = [pair for pair in pairs if pair.size == own]
     roles: dict[Role, list[NodeInput]] = {
@@ -83,7 +85,7 @@ def sizes_of(drawing: Drawing, drawn: Graph, notes: list[str]) -> Sizes:
     why = fixing[-1].node if fixing else _placed(drawing, latents)
     why = why or _elsewhere(drawing, drawn, {*roles["width"], *roles["height"]})
     if why is not None:
-        notes.append(f"{drawing.named(why)}: it is drawn for one size, so people cannot choose another")
+        notes.append(f"{drawing.named(why)}: it fits only one size, so people cannot choose another")
         made = [pair.size for pair in fixing if pair.node in downstream(drawing.graph, latents)]
         last = made[-1] if made else own
         return Sizes((last,), _multiple(last))
