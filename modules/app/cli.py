@@ -63,7 +63,7 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
 def _models(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "models", "List the models, add one or remove one.")
     actions = ("list", "add", "remove")
-    parser.add_argument("action", nargs="?", choices=actions, default="list", help="list if left out")
+    parser.add_argument("action", nargs="?", choices=actions, default="list", help="default: list")
     parser.add_argument("model", nargs="?", help="a name in the library or in flujos/, or a workflow file")
     options = parser.parse_args(arguments)
     if (options.action == "list") != (options.model is None):

@@ -55,8 +55,8 @@ def listed(env_file: Path, folder: Path) -> int:
 
 
 def added(env_file: Path, folder: Path, wanted: str) -> int:
-    """Put a workflow of the library, or a file, into the folder; print what it is and how to download its model
-    files. Returns the exit code; ends the process with a sentence if the file cannot be used."""
+    """Put a workflow of the library, or a file, into the folder; print what it is and how to download its
+    model files. Returns the exit code; ends the process with a sentence if the file cannot be used."""
     settings, source = _settings(env_file), _source(folder, wanted)
     try:
         model = asyncio.run(_read(settings, source))

@@ -76,8 +76,8 @@ async def live(*, env_file: Path, models: Path) -> int:
 async def keep_serving(
     settings: Settings, health_server: HealthServer, *, env_file: Path, models: Path
 ) -> int:
-    """Serve; start again when Discord or the database cannot be reached, Discord refuses an intent, or another
-    process took over."""
+    """Serve; start again when Discord or the database cannot be reached, Discord refuses an intent, or
+    another process took over."""
     start = partial(serve, settings, health_server, env_file=env_file, models=models)
     backoff, message_content, patience = Backoff(first=1.0, longest=60.0), True, 30.0
     while True:

@@ -78,7 +78,7 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
         near = did_you_mean(lack.value, lack.options)
         if fetch:
             fix = f"{near.removeprefix('; ')} Otherwise download it" if near else "download it"
-            fix += ", in the folder that contains ComfyUI, with"
+            fix += " by running this in the folder that contains ComfyUI"
         elif lack.is_file:
             fix = f"put the file there, or write its name in {files}{near}"
         else:
