@@ -9,7 +9,7 @@
     python3 bot.py bench     run the benchmarks (makes .venv first)
     python3 bot.py pictures  retake the pictures in docs/pictures (makes .venv first)
 
-"python bot.py COMMAND --help" lists the options of run, check, demo and lint.
+"python bot.py COMMAND --help" lists the options of run, check, models, demo and lint.
 """
 # A Python that is too old must be able to read this file and say so; modules/app/cli.py does the rest.
 

@@ -88,7 +88,7 @@ async def _inspect_servers(
         return _skipped("COMFY_URLS")
     servers = await servers_of(settings)
     if not servers:
-        what = f"no server is found under {', '.join(settings.comfy_urls)}"
+        what = f"no server was found under {', '.join(settings.comfy_urls)}"
         return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None
     found = await gather_or_cancel(

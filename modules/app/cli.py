@@ -62,11 +62,12 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
 
 def _models(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "models", "List the models, add one or remove one.")
-    parser.add_argument("action", nargs="?", choices=("list", "add", "remove"), default="list")
+    actions = ("list", "add", "remove")
+    parser.add_argument("action", nargs="?", choices=actions, default="list", help="default: list")
     parser.add_argument("model", nargs="?", help="a name in the library or in flujos/, or a workflow file")
     options = parser.parse_args(arguments)
     if (options.action == "list") != (options.model is None):
-        parser.error("add and remove need a model, list needs none")
+        parser.error("add and remove need a model; list takes none")
     from modules.app import models
 
     folder = root / "flujos"

@@ -84,7 +84,7 @@ from modules.utils.settings.settings import Settings
 log = getLogger(__name__)
 
 NODE_TABLE = "node-table"
-"""Under this name the database keeps what servers said of their nodes."""
+"""The database keeps under this name what servers said about their nodes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +104,7 @@ class Replacements:
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """The parts that are run, watched and closed from outside."""
+    """The parts that other code runs, watches and closes."""
 
     settings: Settings
     database: Database
@@ -126,10 +126,10 @@ class Product:
     home_guild: HomeGuild
     sessions: Sessions
     disconnect: Callable[[], Awaitable[None]]
-    """Answer those who wait for an answer, send nothing more, and leave Discord. May be called twice."""
+    """Answer people who wait for an answer, send nothing more, and leave Discord. May be called twice."""
 
     async def work(self) -> int:
-        """Once the allowed guild is there, take up what a former process left; then keep places and private
+        """Once the allowed guild is there, pick up what an earlier process left; then keep places and private
         channels up to date until cancelled."""
         await self.home_guild.serving.wait()
         guild_id = self.settings.allowed_guild_id

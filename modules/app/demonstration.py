@@ -14,7 +14,7 @@ from modules.utils.settings import settings
 
 
 async def demonstrate(options: Namespace, root: Path) -> int:
-    """Serve on the stage that ``options`` ask for, until its script ends. Raises `StartupError`."""
+    """Serve with the parts that ``options`` simulate, until the script ends. Raises `StartupError`."""
     # if both sides are simulated, the operator's own settings are not read, so their faults do not matter
     real = options.real_discord or options.comfy_urls
     own = {**settings.read_file(root / ".env"), **os.environ} if real else {}

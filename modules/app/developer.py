@@ -1,4 +1,4 @@
-"""The commands that make an environment first: tests, checks, measurements, pictures.
+"""The commands that make an environment first: tests, checks, benchmarks, pictures.
 
 Standard library only: it runs before anything is installed.
 """
@@ -52,7 +52,7 @@ def lint(root: Path, arguments: Sequence[str]) -> int:
         prog="bot.py lint", description="Check the code, and its dependencies for known vulnerabilities."
     )
     parser.add_argument(
-        "names", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)}; all if none is named"
+        "names", nargs="*", metavar="CHECK", help=f"one or more of {', '.join(CHECKS)}; all if you name none"
     )
     chosen = parser.parse_args(arguments).names or list(CHECKS)
     unknown = [name for name in chosen if name not in CHECKS]
@@ -64,7 +64,7 @@ def lint(root: Path, arguments: Sequence[str]) -> int:
         print(f"── {name}", flush=True)
         if subprocess.call([python, *CHECKS[name]], cwd=str(root)):
             failed.append(name)
-    print(f"Not in order: {', '.join(failed)}" if failed else "All in order")
+    print(f"Failed: {', '.join(failed)}" if failed else "All checks passed")
     return 1 if failed else 0
 
 

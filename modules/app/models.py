@@ -1,4 +1,4 @@
-"""``bot.py models``: what is offered and what the library has, adding a model and taking one away."""
+"""``bot.py models``: lists the models and the library, adds a model, removes one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REMOVED = "removed"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What one server said of some models, or ``trouble`` if it could not be asked."""
+    """What one server said about some models, or ``trouble`` if it could not be asked."""
 
     name: str
     report: ServerReport | None = None
@@ -40,7 +40,7 @@ class Told:
 
 
 def listed(env_file: Path, folder: Path) -> int:
-    """Print each model of the folder, and each of its library that is not offered; returns the exit code."""
+    """Print the models of the folder, then those of its library that are not in it; returns the exit code."""
     settings = _settings(env_file)
     offered, faults = read_models(folder)
     library, _ = read_models(folder / LIBRARY)
@@ -50,19 +50,19 @@ def listed(env_file: Path, folder: Path) -> int:
     for title, models in ((f"Offered, in {folder.name}/", offered), ("In the library", more)):
         lines += [title, *("  " + "\n      ".join(_about(model.template, told)) for model in models.values())]
     lines += [f"✗ {trouble}" for trouble in (*faults, *(each.trouble for each in told if each.trouble))]
-    _print(settings, [*lines, "~ is an estimate, which nobody measured"])
+    _print(settings, [*lines, "~ marks an estimate that nobody has measured"])
     return 1 if faults else 0
 
 
 def added(env_file: Path, folder: Path, wanted: str) -> int:
-    """Put a workflow of the library, or a file, into the folder; print what it is and how to fetch its model
-    files. Returns the exit code; ends the process with a sentence if the file is no model."""
+    """Put a workflow of the library, or a file, into the folder; print what it is and how to download its
+    model files. Returns the exit code; ends the process with a sentence if the file cannot be used."""
     settings, source = _settings(env_file), _source(folder, wanted)
     try:
         model = asyncio.run(_read(settings, source))
         for other in _files_of(folder, model.template.name):
             name = model.template.name
-            raise BadWorkflow(f"there is a model {name} already, in {folder.name}/{other.name}")
+            raise BadWorkflow(f"there is already a model {name}, in {folder.name}/{other.name}")
         _put(source, folder)
     except BadWorkflow as fault:
         sys.exit(f"Nothing was added: {fault.reason}")
@@ -76,8 +76,8 @@ def added(env_file: Path, folder: Path, wanted: str) -> int:
 
 
 def removed(env_file: Path, folder: Path, name: str) -> int:
-    """Move a model's files out of the folder, into one within it; returns the exit code. Ends the process
-    with a sentence if that cannot be done."""
+    """Move a model's files into the subfolder ``removed``; returns the exit code. Ends the process with a
+    sentence if that cannot be done."""
     workflows = _files_of(folder, name)
     if not workflows:
         sys.exit(f"There is no model {name} in {folder.name}/")
@@ -118,7 +118,7 @@ def _files_of(folder: Path, name: str) -> list[Path]:
 
 
 def _put(source: Path, folder: Path) -> None:
-    """Copy the card and then, in one go, the workflow: a running bot sees no half of it."""
+    """Copy the card and then the workflow, each in one step: a running bot never sees half a file."""
     folder.mkdir(exist_ok=True)
     for file in (source.with_suffix(".toml"), source):
         if file.exists():
@@ -128,7 +128,7 @@ def _put(source: Path, folder: Path) -> None:
 
 
 async def _read(settings: Settings, source: Path) -> LoadedModel:
-    """The model in a file, by the nodes of the servers if those that are known here do not do. Raises
+    """The model in a file; if the bundled node table is not enough, the servers are asked for theirs. Raises
     `BadWorkflow`."""
     try:
         return load_model(source)
@@ -181,7 +181,7 @@ def _about(template: WorkflowTemplate, told: Iterable[Told]) -> Iterator[str]:
     yield from (text for language, text in card.description if language == "en")
     needs = []
     if card.estimate is not None:
-        needs += [f"~{card.estimate.download_gb:g} GB to fetch", f"~{card.estimate.vram_gb:g} GB VRAM"]
+        needs += [f"~{card.estimate.download_gb:g} GB to download", f"~{card.estimate.vram_gb:g} GB VRAM"]
     elif card.memory is not None:
         needs.append(f"~{card.memory.needed_gb:g} GB VRAM")
     asked: Mapping[str, ServerReport] = {each.name: each.report for each in told if each.report is not None}
@@ -191,7 +191,7 @@ def _about(template: WorkflowTemplate, told: Iterable[Told]) -> Iterator[str]:
 
 
 def _fetching(template: WorkflowTemplate, told: Sequence[Told]) -> Iterator[str]:
-    """What each server lacks, and the commands that fetch it; all of it if no server could be asked."""
+    """What each server lacks and the commands that download it; those for all files if no server answers."""
     for each in told:
         if each.report is None:
             yield f"✗ {each.trouble}"
@@ -208,6 +208,10 @@ def _fetching(template: WorkflowTemplate, told: Sequence[Told]) -> Iterator[str]
 
 def _commands(files: Mapping[str, str]) -> Iterator[str]:
     if any(files.values()):
-        yield "  On that machine, in the folder that has ComfyUI in it:"
+        yield "  On the server's machine, in the folder that contains ComfyUI, run:"
     for file, line in files.items():
-        yield f"  {line}" if line else f"  (the workflow does not say where {file} comes from)"
+        yield (
+            f"  {line}"
+            if line
+            else f"  ({file}: neither the workflow nor its card says where to download it)"
+        )

@@ -1,4 +1,4 @@
-"""The life of the process: signals, standing by, starting again after an outage, ending in good order."""
+"""The life of the process: signals, standing by, starting again after an outage, shutting down cleanly."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def until_signalled(work: Coroutine[None, None, int]) -> int:
 
 
 async def live(*, env_file: Path, models: Path) -> int:
-    """Serve by the settings of the file and the environment; the operator's page is there from the first
+    """Serve with the settings of the file and the environment; the status page is there from the first
     moment. Raises `StartupError`."""
     written = read_file(env_file)
     settings = read(os.environ, written)
@@ -76,8 +76,8 @@ async def live(*, env_file: Path, models: Path) -> int:
 async def keep_serving(
     settings: Settings, health_server: HealthServer, *, env_file: Path, models: Path
 ) -> int:
-    """Serve; start again when Discord or the database is away, Discord forbids something, or another process
-    took over."""
+    """Serve; start again when Discord or the database cannot be reached, Discord refuses an intent, or
+    another process took over."""
     start = partial(serve, settings, health_server, env_file=env_file, models=models)
     backoff, message_content, patience = Backoff(first=1.0, longest=60.0), True, 30.0
     while True:
@@ -162,8 +162,8 @@ async def _stay_connected(bot: ImageBot, token: str) -> int:
 
 
 async def _until_lost(lease: Lease, queue: QueueManager) -> int:
-    """Raise `LeaseLost` once this process must be silent: another one has taken over the database, or may do
-    so at any moment, because the lease could not be renewed."""
+    """Raise `LeaseLost` once this process must stop: another one has taken over the database, or may do so at
+    any moment, because the lease could not be renewed."""
     lost = asyncio.ensure_future(_first_to_end(lease.lost.wait(), queue.store_lost.wait()))
     try:
         while lease.safe() and not lost.done():
@@ -193,7 +193,7 @@ async def _first_to_end(*works: Awaitable[int | None]) -> int:
 
 
 async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
-    """Take nothing new, let what runs finish and arrive, tell the others that their place is kept."""
+    """Take nothing new, let running pictures finish and be sent, tell the others that their place is kept."""
     queue, fleet = product.queue, product.fleet
     queue.close("shutting-down")
     try:

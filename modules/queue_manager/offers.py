@@ -1,4 +1,4 @@
-"""What the models offer now, in one place, for everybody who shows or checks it."""
+"""The models that people can ask for now, in one place for every part that shows or checks them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from modules.queue_manager.jobs import ModelOffer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelChange:
-    """What became of a model. ``what`` is its name, or the sentence about a faulty file."""
+    """What happened to a model. ``what`` is its name, or the sentence about a faulty file."""
 
     turn: Literal["added", "changed", "removed", "faulty"]
     what: str
 
 
 class Offers(Sequence[ModelOffer]):
-    """The offers in their order. Who holds it sees models come and go.
+    """The offers in order. A part that holds this object always sees the current ones.
 
-    ``by_id`` has those too that are offered no more, which jobs may still need: see `replace`.
+    ``by_id`` also has those that are no longer offered but that jobs may still need: see `replace`.
     """
 
     def __init__(self, offers: Sequence[ModelOffer] = ()) -> None:
@@ -28,12 +28,12 @@ class Offers(Sequence[ModelOffer]):
         self.by_id = {offer.id: offer for offer in offers}
 
     def replace(self, offers: Sequence[ModelOffer], retired: Sequence[ModelOffer]) -> None:
-        """Offer these from now on; ``retired`` are those of jobs that were accepted before."""
+        """Offer these from now on; jobs that were accepted before still need ``retired``."""
         self._now = tuple(offers)
         self.by_id = {offer.id: offer for offer in (*retired, *offers)}
 
     def named(self, name: str) -> ModelOffer | None:
-        """What is offered under this name."""
+        """The offer with this name, or None."""
         return next((offer for offer in self._now if offer.name == name), None)
 
     def __iter__(self) -> Iterator[ModelOffer]:

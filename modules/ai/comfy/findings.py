@@ -77,8 +77,8 @@ def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: boo
         what = f"{server} {cannot}, because it lacks {lack.value} (input {lack.input} of {lack.class_type})"
         near = did_you_mean(lack.value, lack.options)
         if fetch:
-            fix = f"{near.removeprefix('; ')} Else fetch it" if near else "fetch it"
-            fix += ", in the folder that has ComfyUI in it, by"
+            fix = f"{near.removeprefix('; ')} Otherwise download it" if near else "download it"
+            fix += " by running this in the folder that contains ComfyUI"
         elif lack.is_file:
             fix = f"put the file there, or write its name in {files}{near}"
         else:

@@ -1,4 +1,4 @@
-"""From a template and the requests of several people to one graph, and where each picture will be found."""
+"""Makes one graph from a template and several people's requests, and says where each picture will be."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def plain(
     """The template's own graph with one request in it, of stock nodes only: the same picture as from `fuse`.
 
     ``mixes_noise``: the server has the node pack, which mixes the noise of a variation; raises `Unfusible` if
-    that is needed and cannot be had.
+    that is needed and the server has no node pack.
     """
     if request.variation is not None and not mixes_noise:
         raise Unfusible("a variation needs the node pack on the server")
@@ -110,7 +110,7 @@ def plain(
 def _varied(
     graph: Graph, template: WorkflowTemplate, request: GenerationRequest, samplers: Sequence[str]
 ) -> dict[str, Node]:
-    """The samplers that start from the request's seed, starting from its mixed noise instead."""
+    """The samplers that would start from the request's seed, changed to start from its mixed noise."""
     nodes: dict[str, Node] = {}
     for node_id in samplers:
         if draws_noise(graph, node_id):
@@ -135,14 +135,14 @@ def _filled(
 
 
 def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[NodeInput, ...]:
-    """Where the person's own negative prompt goes; without one, the graph keeps its author's."""
+    """Where the person's negative prompt goes; without one, the graph keeps its author's."""
     written = request.negative and template.card.negative != "none"
     return template.card.places("negative") if written else ()
 
 
 def tailored(template: WorkflowTemplate, request: GenerationRequest) -> dict[str, Node]:
-    """The template's graph in the request's size, without the sources that it does not give, and without
-    what the output does not depend on."""
+    """The template's graph in the request's size, without sources that the request does not give and nodes
+    that the output does not depend on."""
     card = template.card
     output = card.places("output")[0].node
     graph: dict[str, Node] = only(template.graph, upstream(template.graph, [output]))
@@ -171,7 +171,7 @@ def fusible(template: WorkflowTemplate) -> str | None:
 
 
 def example(template: WorkflowTemplate, source_count: int | None = None) -> GenerationRequest:
-    """A request that the template can serve, for trying it without anybody having asked."""
+    """A request that the template can serve, to try it before anyone asks."""
     count = template.card.source_count[1] if source_count is None else source_count
     size = template.card.default_size
     return GenerationRequest(
@@ -203,7 +203,7 @@ def _sampled(
 
 
 def _vouched(nodes: dict[str, Node], template: WorkflowTemplate) -> dict[str, Node]:
-    """The nodes; those of the pack that look at the model's patches are told what the card vouches for."""
+    """The nodes; the pack's nodes that check the model's patches get the list that the card vouches for."""
     if not template.card.rowwise:  # older packs do not know the input
         return nodes
     names = json.dumps(sorted(template.card.rowwise))

@@ -1,4 +1,4 @@
-"""Where the pictures of a graph will be, and how to tell that again from a graph that a server kept."""
+"""Where the pictures of a graph will be, and how to read that from a graph that a server kept."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SAVE_FOLDER = "fullet"
 
 @dataclass(frozen=True, slots=True)
 class KeptPicture:
-    """The picture lies with the node pack, under its unguessable key."""
+    """The node pack has the picture, under its unguessable key."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """The picture is the file that the node ``node`` saved, the name of which begins with ``prefix``."""
+    """The picture is the file that the node ``node`` saved; its name begins with ``prefix``."""
 
     node: str
     prefix: str
@@ -42,15 +42,15 @@ class FusedGraph:
     samplers: tuple[str, ...]
 
     def titles(self) -> dict[str, str]:
-        """How sentences name the nodes."""
+        """The nodes' names in sentences."""
         return {node_id: named(self.graph, node_id) for node_id in self.graph}
 
 
 def read_locations(stored: JSON, rows: Sequence[int]) -> FusedGraph | None:
-    """Where those pictures of a graph are that are made in ``rows`` of it, in their order; the graph is one
-    that a server kept since a former process sent it.
+    """Where the pictures in ``rows`` of a graph are, in order. The graph is one that a server kept since an
+    earlier process sent it.
 
-    None if it is no graph of ours, or has no such rows.
+    None if it is not our graph, or has no such rows.
     """
     try:
         graph = read_graph(stored)

@@ -1,7 +1,7 @@
-"""What may steer a sampler that runs several people's rows, so that nobody's can reach another's.
+"""Which nodes may steer a sampler that runs several people's rows without mixing them.
 
-All other nodes run for each person apart (`rows`). One that nobody knows is a reason to run one by one: a
-picture that is wrong in silence is the worst that can happen. Each group below says why it is known.
+All other nodes run separately for each person (`rows`). An unknown node is a reason to run one by one: a
+wrong picture that nobody notices is the worst that can happen. Each group below says why it is known.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ _PATCHES = frozenset({
 })  # fmt: skip
 
 KNOWN = _LOADERS | _WEIGHTS | _SAMPLER_CHOICES | _PATCHES | GUIDERS.keys()
-"""Classes that steer each row of a batch as they would alone. Whatever else steers a sampler makes its
-template run one by one, unless its card vouches for the class (``rowwise``)."""
+"""Classes that steer each row of a batch as they would alone. If any other class steers a sampler, its
+template runs one by one, unless the card vouches for the class (``rowwise``)."""
 
 _ONLY = {
     "ModelAttentionBackend": ("attention", "pytorch attention"),
@@ -110,8 +110,8 @@ _ONLY = {
     "SamplerLCM": ("noise_clip_std", 0),
     "SkipLayerGuidanceDiT": ("rescaling_scale", 0),
 }
-"""Classes that are known with one value of an input; with another they measure the whole batch, or use
-something that is not known."""
+"""Classes that are known only with one value of an input; with others they measure the whole batch, or use
+something unknown."""
 
 _SKIPS = "it decides for the whole batch which steps are computed"
 _ONE_STREAM = "it draws from one random stream for the whole batch"

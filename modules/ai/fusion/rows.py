@@ -1,8 +1,8 @@
-"""Several people's graphs as one: samplers run together, all else runs for each person as it would alone.
+"""Joins several people's graphs: samplers run together, all else runs for each person as it would alone.
 
-A node that is the same for everybody, with all that it depends on, stands once. What steers a sampler (the
-model with its patches, the guider, the sampler's choice) stands once, too; what a sampler takes of each
-person is joined to a batch before it, and each takes their own row of what comes out.
+If a node and all that it depends on are the same for everyone, there is one copy of it. There is also one
+copy of what steers a sampler (the model with its patches, the guider, the sampler's choice). What a sampler
+takes from each person is joined into a batch before it, and each person's row is taken out after it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from modules.ai.fusion.samplers import GUIDERS, OWN_NOISE, SAMPLERS, Unfusible
 from modules.ai.workflows.graph import JSON, Graph, Link, Node, in_order, named, write_graph
 
 _STEERS = frozenset({"model", "model1", "model2", "model_negative", "guider", "sampler"})
-"""The inputs through which a sampler is steered, by nodes that ComfyUI brings."""
+"""The inputs through which ComfyUI's nodes steer a sampler."""
 
 _OF_EACH = frozenset({"positive", "negative", "latent_image"})
 _NUMBERS = frozenset({"width", "height"})
-"""Inputs of what steers a sampler that may come of each person's picture: they must turn out equal."""
+"""Inputs of steering nodes that may come from each person's picture: they must turn out equal."""
 
 
 def steering(graph: Graph) -> set[str]:
-    """The nodes whose work is the same for all rows of a sampler's run."""
+    """The nodes that do the same work for all rows of a sampler's run."""
     found: set[str] = set()
     todo = [node_id for node_id, node in graph.items() if node.class_type in SAMPLERS]
     while todo:
@@ -35,10 +35,10 @@ def steering(graph: Graph) -> set[str]:
 
 
 class JointGraph:
-    """The graph of all ``rows``, which are of one shape: the same nodes with other constants.
+    """The graph of all ``rows``, which have the same nodes with different constants.
 
-    Raises `Unfusible` where a sampler would be steered by what is a person's own; ``vouched`` are the
-    classes of such nodes that take a batch.
+    Raises `Unfusible` if something that differs between people would steer a sampler; ``vouched`` are the
+    classes of steering nodes that take a batch.
     """
 
     def __init__(self, rows: Sequence[Graph], vouched: Collection[str] = ()) -> None:
@@ -57,7 +57,7 @@ class JointGraph:
                 self._add_each(node_id)
 
     def joined(self, name: str, link: Link) -> Link:
-        """A batch of what ``link`` is for each person, joined by a node of this ``name``."""
+        """A batch of everyone's value of ``link``, joined by a node with this ``name``."""
         rows = {f"row{row}": self._link(row, link) for row in range(len(self._rows))}
         self.graph[name] = Node(class_type=pack.JOIN, inputs=rows)
         return Link(name, 0)

@@ -17,14 +17,14 @@ SAMPLERS = frozenset({KSAMPLER, RANGED, CUSTOM, ADVANCED})
 OWN_NOISE = frozenset({"noise", "seed", "noise_seed"})
 """The inputs by which a sampler gets its noise."""
 SEED_HOLDERS = FOLDED | {"CR Seed", "Seed (rgthree)", "easy seed"}
-"""Nodes that give on the number that stands in them."""
+"""Nodes that pass on the number they hold."""
 
 GUIDERS = {
     "CFGGuider": ("positive", "negative"),
     "BasicGuider": ("conditioning",),
     "DualCFGGuider": ("cond1", "cond2", "negative"),
 }
-"""The guiders that are known to be exact, and the inputs of their conditionings, what is wanted first."""
+"""The guiders that are known to be exact, and the inputs of their conditionings, the positive ones first."""
 
 STOCK_SAMPLERS = frozenset({
     "ddim", "ddpm", "deis", "dpm_2", "dpm_2_ancestral", "dpm_fast", "dpmpp_2m", "dpmpp_2m_cfg_pp",
@@ -35,18 +35,18 @@ STOCK_SAMPLERS = frozenset({
     "ipndm_v", "lcm", "lms", "res_multistep", "res_multistep_ancestral", "res_multistep_ancestral_cfg_pp",
     "res_multistep_cfg_pp", "sa_solver", "sa_solver_pece", "seeds_2", "seeds_3", "uni_pc", "uni_pc_bh2",
 })  # fmt: skip
-"""ComfyUI's own samplers that are exact for each row; those that other packs add are not known to be."""
+"""ComfyUI's samplers that are exact for each row; samplers from other packs may not be."""
 
 Seed = int | list[int | float]
 """An entry of RandomNoiseBatch's seeds: a seed, or [seed, variation seed, strength]."""
 
 
 class Unfusible(Exception):
-    """The graph cannot serve several people in one run; the message says which node is in the way."""
+    """The graph cannot serve several people in one run; the message says which node is the reason."""
 
 
 def seed_place(graph: Graph, node_id: str) -> NodeInput | None:
-    """The input that seeds a sampler's noise, or None if it has none."""
+    """The input with the seed of a sampler's noise, or None."""
     node = graph[node_id]
     if node.class_type != ADVANCED:
         return NodeInput(node_id, "seed" if node.class_type == KSAMPLER else "noise_seed")
@@ -93,7 +93,7 @@ def varied_sampler(graph: Graph, node_id: str, seed: Seed) -> dict[str, Node]:
 
 
 def _scheduled(graph: Graph, node_id: str) -> tuple[dict[str, Node], Link, Link]:
-    """The nodes beside a sampler that choose another one and noise levels, and those two."""
+    """The extra nodes that choose a sampler and its noise levels, and the links to both."""
     if graph[node_id].class_type == CUSTOM:
         return {}, _link(graph, node_id, "sampler"), _link(graph, node_id, "sigmas")
     # KSampler computes its sigmas itself and drops the last but one for some samplers: so does this node.

@@ -1,4 +1,4 @@
-"""The pictures a graph starts from: leaving out those not given, and what size they are brought to."""
+"""The pictures a graph starts from: leaves out those not given, and knows the size they are scaled to."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def without_source(graph: Graph, loader: str, output: str) -> dict[str, Node]:
 
 
 def scaling(graph: Graph, loader: str) -> Scaling | None:
-    """What brings the picture of ``loader`` to its size before anything else sees it, if all that takes it
-    does the same."""
+    """How the picture of ``loader`` is scaled before anything else sees it, if every node that takes it does
+    the same."""
     found = [
         _scaling(graph[place.node], place.input) if slot == 0 else None
         for place, slot in consumers(graph, loader)
@@ -126,4 +126,4 @@ _SCALERS: Mapping[tuple[str, str], Callable[[Mapping[str, JSON]], Scaling | None
         for number in (1, 2, 3)
     },
 }
-"""Nodes that bring a picture to a size, the input that takes it, and the arithmetic of ComfyUI's node."""
+"""Nodes that scale a picture, the input that takes it, and the arithmetic of ComfyUI's node."""

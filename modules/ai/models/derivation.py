@@ -1,4 +1,4 @@
-"""The card of a workflow that has none, or says only some of its fields: what the graph itself tells."""
+"""Derives from the graph what the card of a workflow does not say."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from modules.ai.workflows.node_table import Table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived:
-    """``fields`` are those of a card file, written ones among them; ``graph`` is what they speak of, with all
-    that is settled folded away; ``notes`` are sentences about what was left open."""
+    """``fields`` are those of a card file, written ones included; ``graph`` is the graph that they refer to,
+    folded; ``notes`` are sentences about what could not be told."""
 
     fields: Mapping[str, Any]
     graph: dict[str, Node]
@@ -28,10 +28,10 @@ class Derived:
 
 
 def derive(graph: Graph, table: Table, written: Mapping[str, Any], *, label: str) -> Derived:
-    """The card of ``graph``, of which ``written`` is what somebody said beside it.
+    """The card of ``graph``; ``written`` are the fields of its card file.
 
-    Raises `Underivable` if the graph does not tell something that is needed, `BadCard` if a written role is
-    none, `BadGraph` on a circle.
+    Raises `Underivable` if the graph does not show something that is needed, `BadCard` if a written role is
+    wrong, `BadGraph` on a circle.
     """
     places = written_places(written)
     named = {place.node for there in places.values() for place in there}
@@ -52,7 +52,7 @@ def derive(graph: Graph, table: Table, written: Mapping[str, Any], *, label: str
 
 
 def _texts(graph: Graph, table: Table) -> set[str]:
-    """The nodes that hold, join or change a text, which must stay until it is known whose it is."""
+    """The nodes that hold, join or change a text. They stay until it is known which text is a person's."""
     return {
         node_id
         for node_id, node in graph.items()
@@ -61,7 +61,7 @@ def _texts(graph: Graph, table: Table) -> set[str]:
 
 
 class _Card:
-    """A card that is being read from a drawing: what is written is not read again."""
+    """A card that is being read from a drawing; written fields are not read again."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class _Card:
 
     @property
     def text_nodes(self) -> set[str]:
-        """The nodes in which people's texts are put."""
+        """The nodes that people's texts are put into."""
         return {place.node for role in ("prompt", "negative") for place in self.roles.get(role, ())}
 
     def read_texts(self) -> None:
@@ -126,10 +126,10 @@ class _Card:
             return "edit" if given else "imagine"
         if given:
             return "upscale"
-        raise Underivable("it reads no prompt, and starts from no picture: write kind and roles")
+        raise Underivable("it takes no prompt and starts from no picture: write kind and roles")
 
 
 def label_of(stem: str) -> str:
-    """The label of a model whose card says none: the name of its file."""
+    """The label of a model whose card has none: the name of its file."""
     words = " ".join(stem.replace("_", " ").split())
     return (words if words != words.lower() else words.title())[:60].strip() or "?"

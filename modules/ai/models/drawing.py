@@ -11,13 +11,13 @@ from modules.ai.workflows.node_table import Table, inputs_of
 
 
 class Underivable(ValueError):
-    """Something a card needs cannot be told from the graph; the message names the node in the way and the
-    field of the card to write."""
+    """The graph does not show something that a card needs; the message names the node that is the reason and
+    the field to write."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that a picture depends on, and the table of node classes. ``output`` is where it arrives."""
+    """Everything that a picture depends on, and the table of node classes. ``output`` is where it ends up."""
 
     graph: Graph
     table: Table
@@ -43,23 +43,23 @@ class Drawing:
         return self.graph[node_id]
 
     def named(self, node_id: str) -> str:
-        """How a sentence speaks of a node."""
+        """The node's name in a sentence."""
         return named(self.graph, node_id)
 
     def title(self, node_id: str) -> str:
-        """The title that the author gave a node, empty if it is that of its class."""
+        """The title that the author gave a node; empty if it is only the class's title."""
         node = self.graph[node_id]
         usual = (self.table.get(node.class_type) or {}).get("display_name")
         return "" if node.title in (usual, node.class_type) else node.title
 
     def whole(self, place: NodeInput) -> int | None:
-        """The whole number that stands in an input, None if there is none."""
+        """The whole number in an input, or None."""
         value = self.graph[place.node].inputs.get(place.input)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def held(self, place: NodeInput) -> NodeInput | None:
-        """Where the whole number stands that arrives in an input: there, or in another pack's node before it
-        that holds one number and nothing else."""
+        """Where the whole number of an input is: in the input, or in another pack's node before it that holds
+        one number and nothing else."""
         value = self.graph[place.node].inputs.get(place.input)
         if not isinstance(value, Link):
             return place if self.whole(place) is not None else None
@@ -74,12 +74,12 @@ class Drawing:
         return inputs_of(self.table.get(self.graph[node_id].class_type) or {})
 
     def outputs(self, node_id: str) -> list[JSON]:
-        """The types of what a node gives, nothing for an unknown class."""
+        """The types of a node's outputs; empty for an unknown class."""
         outputs = (self.table.get(self.graph[node_id].class_type) or {}).get("output")
         return outputs if isinstance(outputs, list) else []
 
     def type_of(self, link: Link) -> str:
-        """The type of what a link carries, empty if it is not known."""
+        """The type of a link; empty if it is not known."""
         outputs = self.outputs(link.node)
         kind = outputs[link.slot] if 0 <= link.slot < len(outputs) else ""
         return kind if isinstance(kind, str) else ""

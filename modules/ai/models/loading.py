@@ -1,4 +1,4 @@
-"""The models of ``flujos/``: a workflow file each, with a card beside it where something must be said."""
+"""Reads the models of ``flujos/``: each is a workflow file, some with a card beside it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LARGEST_CARD = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedModel:
-    """A model, whether its card is ``derived`` from its graph, and what that left open."""
+    """A model, whether its card is ``derived`` from its graph, and notes on what could not be told."""
 
     template: WorkflowTemplate
     derived: bool
@@ -36,7 +36,7 @@ class LoadedModel:
 
 
 def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, LoadedModel], list[str]]:
-    """The models of a folder by name, and a sentence about each file that is none."""
+    """The models of a folder by name, and a sentence about each file that cannot be used."""
     models: dict[str, LoadedModel] = {}
     faults: list[str] = []
     files: dict[str, Path] = {}
@@ -59,19 +59,19 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
 
 
 def _workflow_files(folder: Path) -> Iterator[Path]:
-    """The workflow files of a folder by the names of their models, those of just that name first."""
+    """The workflow files of a folder by the names of their models; files with exactly that name first."""
     found = [file for file in folder.glob("*") if file.suffix.lower() in ENDINGS and not file.is_dir()]
     found.sort(key=lambda file: (model_name(file.stem), model_name(file.stem) != file.stem, file.name))
     return (file for file in found if not file.name.startswith("."))
 
 
 def model_name(stem: str) -> str:
-    """The name of the model in a file: its own, or one of plain letters that is like it."""
+    """The name of the model in a file: the file's name, or one like it in plain letters."""
     if _NAME.fullmatch(stem):
         return stem
     letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9_.-]+", "-", letters).strip("-._")
-    if len(plain) > 48 or not plain:  # names that are only like one another stay apart
+    if len(plain) > 48 or not plain:  # similar names stay different
         plain = f"{plain[:39]}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}".strip("-")
     return plain
 
@@ -116,7 +116,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
 def _as_written(
     raw: Graph, table: Table, written: Mapping[str, Any]
 ) -> tuple[ModelCard, Graph, tuple[str, ...]]:
-    """A card that says all, and the graph that it speaks of."""
+    """A card that has every field, and the graph that it refers to."""
     card = read_card(written)
     named = {place.node for there in card.roles.values() for place in there}
     return card, folded(raw, table, named, enhance=card.enhance_prompt), ()

@@ -1,4 +1,4 @@
-"""Whether a card and a graph fit: what a card says that its graph has not, in words."""
+"""Checks that a card fits its graph, and says in words where it does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modules.ai.workflows.graph import Graph, Link, named, upstream
 
 
 def mismatches(card: ModelCard, graph: Graph) -> Iterator[str]:
-    """What of a card does not fit its graph, beginning with the field."""
+    """Sentences about what does not fit, each beginning with the field."""
     yield from _missing_roles(card)
     for role, places in card.roles.items():
         for place in places:

@@ -1,4 +1,4 @@
-"""``flujos/`` under a running bot: models come, change and go with their files."""
+"""Watches ``flujos/`` while the bot runs, and adds, changes and removes models with their files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from modules.queue_manager.ports import Clock
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.5
-"""Between two looks at the folder. A file is read once it is the same in two looks."""
+"""How often the folder is looked at. A file is read once two looks in a row find it the same."""
 
 Marks = Mapping[str, tuple[int, int]]
 """Size and time of each file, by its name."""
@@ -31,9 +31,9 @@ Marks = Mapping[str, tuple[int, int]]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ModelFolder:
-    """``templates`` has the models of ``path`` by id, also those that are gone or have changed while jobs
-    need them: ``in_use`` gives the ids. ``on_change`` is called when the models change. ``kept_table`` is
-    what servers said of their nodes to a former process, ``keep_table`` keeps it for the next one."""
+    """``templates`` has the models of ``path`` by id. Removed and changed ones stay while jobs need them;
+    ``in_use`` returns those ids. ``on_change`` is called when the models change. ``kept_table`` is what an
+    earlier process learned about servers' nodes; ``keep_table`` saves it for the next one."""
 
     path: Path
     clock: Clock
@@ -53,7 +53,7 @@ class ModelFolder:
         self._turn = asyncio.Lock()
 
     def load(self) -> None:
-        """Read the folder for the first time. Raises `BadWorkflow` if it has no model that is in order."""
+        """Read the folder for the first time. Raises `BadWorkflow` if none of its models can be used."""
         self._read = marks(self.path) or {}
         found, faults = self._found()
         self._take(found, faults, first=True)
@@ -63,7 +63,7 @@ class ModelFolder:
             )
 
     async def watch(self) -> None:
-        """Look at the folder for ever."""
+        """Look at the folder again and again, until cancelled."""
         seen: Marks | None = self._read
         while True:
             await self.clock.sleep(EVERY_SECONDS)
@@ -73,8 +73,8 @@ class ModelFolder:
             self._forget_unused()
 
     async def reload(self) -> tuple[ModelChange, ...]:
-        """Read the folder now; what is other than before, and every file that is faulty. A folder that is
-        away changes nothing."""
+        """Read the folder now; returns what has changed, and every faulty file. If the folder cannot be read,
+        nothing changes."""
         async with self._turn:
             found = await asyncio.to_thread(marks, self.path)
             if found is None:
@@ -83,7 +83,7 @@ class ModelFolder:
             return self._take(*await asyncio.to_thread(self._found))
 
     async def learn(self, server: str, nodes: Mapping[str, JSON]) -> None:
-        """A server's answer to ``GET /object_info``: what could not be read may be readable now."""
+        """Take a server's answer to ``GET /object_info``, which may make more files readable."""
         table = await asyncio.to_thread(reduced, nodes)
         if self._tables.get(server) == table:
             return
@@ -110,7 +110,7 @@ class ModelFolder:
     def _take(
         self, found: Mapping[str, LoadedModel], faults: list[str], *, first: bool = False
     ) -> tuple[ModelChange, ...]:
-        """Let ``found`` be the models, and those whose file is faulty now stay as they were."""
+        """Make ``found`` the models; those whose file is faulty now stay as they were."""
         now: dict[str, WorkflowTemplate] = {}
         for name in model_names(self._read):
             if name in found:
@@ -130,11 +130,13 @@ class ModelFolder:
             if not first:
                 self.on_change()
         notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
-        self._tell(changes, [*(f"a model is left out: {fault}" for fault in new_faults), *notes], first=first)
+        self._tell(
+            changes, [*(f"this file cannot be used: {fault}" for fault in new_faults), *notes], first=first
+        )
         return (*changes, *(ModelChange(turn="faulty", what=fault) for fault in faults))
 
     def _identified(self, template: WorkflowTemplate) -> WorkflowTemplate:
-        """The template under an id that no other graph or card had in this process."""
+        """The template, with an id that no other graph or card has had in this process."""
         mark = template.fingerprint
         if self._fingerprints.setdefault(template.id, mark) != mark:
             template = replace(template, version=mark[:8])
@@ -179,7 +181,7 @@ def marks(folder: Path) -> Marks | None:
     try:
         for file in folder.iterdir():
             if file.suffix.lower() in (*ENDINGS, ".toml") and not file.name.startswith("."):
-                with contextlib.suppress(FileNotFoundError):  # it went in this instant
+                with contextlib.suppress(FileNotFoundError):  # deleted a moment ago
                     stat = file.stat()
                     found[file.name] = (stat.st_size, stat.st_mtime_ns)
     except OSError:
@@ -188,7 +190,7 @@ def marks(folder: Path) -> Marks | None:
 
 
 def model_names(files: Marks) -> list[str]:
-    """The names of the models of a folder's files, in their order."""
+    """The names of the models in a folder's files, in order."""
     return sorted({model_name(Path(name).stem) for name in files if not name.endswith(".toml")})
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a workflow: which come out, which people give, and how much larger it makes them."""
+"""The pictures of a workflow: its result, the ones people give, and how much it enlarges them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REPEATING = {"RepeatLatentBatch": "amount", "RepeatImageBatch": "amount", "Late
 
 
 def output_of(graph: Graph, table: Table) -> NodeInput:
-    """Where the finished picture arrives. Raises `Underivable` if that is nowhere, or several are made."""
+    """Where the finished picture ends up. Raises `Underivable` if there is none, or more than one."""
     saved = [place for node_id in graph if (place := _saved(graph, table, node_id)) is not None]
     other = [node_id for node_id, node in graph.items() if _saves_other(node.class_type, table)]
     if other:
@@ -44,7 +44,7 @@ def output_of(graph: Graph, table: Table) -> NodeInput:
 
 
 def _saved(graph: Graph, table: Table, node_id: str) -> NodeInput | None:
-    """The input of a node that saves a picture, None if it saves none."""
+    """The input of a node that saves a picture, or None."""
     node = graph[node_id]
     entry = table.get(node.class_type)
     named_so = bool(_SAVING.search(node.class_type)) and not _MEDIA.search(node.class_type)
@@ -61,7 +61,7 @@ def _saves_other(class_type: str, table: Table) -> bool:
 
 
 def _last(graph: Graph, places: list[NodeInput]) -> NodeInput:
-    """The one that is made of all the others, if there is one: those before it are on the way."""
+    """The one that is made from all the others, if there is one: the others are steps on the way to it."""
     made = {place: _painted(graph, place) for place in places}
     for place, node_id in made.items():
         if set(made.values()) <= upstream(graph, [node_id]):
@@ -90,7 +90,9 @@ def refuse_videos(drawing: Drawing, notes: list[str]) -> None:
                 raise Underivable(f"{drawing.named(node_id)}: it makes a video of {frames} frames")
         repeat = _REPEATING.get(drawing.node(node_id).class_type)
         if repeat is not None and (not repeat or drawing.whole(NodeInput(node_id, repeat)) != 1):
-            notes.append(f"{drawing.named(node_id)}: it makes several pictures of one request; one is kept")
+            notes.append(
+                f"{drawing.named(node_id)}: it makes several pictures for each request; only one is kept"
+            )
 
 
 # ── the pictures that people give ───────────────────────────────────────────────────────────────
@@ -100,9 +102,9 @@ _STYLING = frozenset({"CLIPVisionEncode", "IPAdapter", "IPAdapterAdvanced", "Red
 
 
 def sources_of(drawing: Drawing, notes: list[str]) -> tuple[list[NodeInput], int]:
-    """The loaders of the pictures that people give, in their order, and how many of them are needed.
+    """The loaders of the pictures that people give, in order, and how many of them are needed.
 
-    A picture that is a mask or a style beside another one is the author's own and stays.
+    A mask or a style picture that comes with another picture stays the author's.
     """
     loaders = [n for n in drawing.order if _is_source(drawing, n)]
     main = [n for n in loaders if not _is_furniture(drawing, n)] or loaders
@@ -181,13 +183,13 @@ _THROUGH: Mapping[str, str] = {
     "VAEEncodeTiled": "pixels",
 }
 _RETOUCH = 0.5
-"""How much of a picture may be made again for it to still be the same picture."""
+"""The highest denoise that still leaves it the same picture."""
 
 _FACTOR = re.compile(r"(?<![0-9a-z])x(\d)(?!\d)|(?<![0-9a-z])(\d)x(?!\d)")
 
 
 def is_upscaler(drawing: Drawing, samplers: Sequence[str]) -> bool:
-    """Whether it enlarges the picture that it is given and at most retouches it: words hardly count."""
+    """Whether it enlarges the given picture and at most retouches it, so that a prompt hardly matters."""
     try:
         return upscale_of(drawing) > 1 and all(denoise_of(drawing, node) <= _RETOUCH for node in samplers)
     except Underivable:
@@ -202,12 +204,12 @@ def upscale_of(drawing: Drawing) -> float:
         name, by = _step_of(drawing, link.node)
         if by is None:
             raise Underivable(
-                f"{drawing.named(link.node)}: it reads no words, and how much larger it makes a picture is "
-                f"not known: write upscale, or kind and roles"
+                f"{drawing.named(link.node)}: it takes no prompt, and the bot cannot tell how much larger "
+                f"it makes a picture: write upscale, or kind and roles"
             )
         factor, link = factor * by, drawing.node(link.node).inputs.get(name)
     if factor <= 1 or not isinstance(link, Link):
-        raise Underivable("it reads no words, and makes no larger picture: write kind and roles")
+        raise Underivable("it takes no prompt and does not enlarge a picture: write kind and roles")
     return factor
 
 
@@ -233,7 +235,7 @@ def _number_in(value: object) -> float | None:
 
 
 def _factor_of_model(drawing: Drawing, model: object) -> float | None:
-    """What an upscaling model multiplies by, as its file's name says: 4x-UltraSharp, RealESRGAN_x2plus."""
+    """The factor in the file name of an upscaling model: 4x-UltraSharp, RealESRGAN_x2plus."""
     name = drawing.node(model.node).inputs.get("model_name") if isinstance(model, Link) else None
     found = _FACTOR.search(name.lower()) if isinstance(name, str) else None
     return float(found[1] or found[2]) if found else None

@@ -13,33 +13,33 @@ _UNREAD = frozenset({"ConditioningZeroOut"})
 """Their output holds nothing of the text."""
 
 _TEXTS = re.compile(r"(text|prompt|clip_[lg]|t5xxl)(_[lg])?|\w+_prompt|prompt_\w+|positive|negative")
-"""Inputs in which encoders of other packs hold a prompt."""
+"""Inputs of other packs' encoders that hold a prompt."""
 
 _NO_PROMPT = re.compile(r"system|template|style|instruction|lyrics|tracks|name|prefix|suffix|file|path")
-"""Texts of encoders that are not a prompt."""
+"""Texts in encoders that are not prompts."""
 
 _AUTHORS = re.compile(r"system|trigger|prefix|suffix|style|template|instruction|lora|quality", re.IGNORECASE)
 _PERSONS = re.compile(r"prompt|user|subject|description", re.IGNORECASE)
-"""What authors call the texts that stay, and those that change."""
+"""Titles of texts that stay the author's, and of texts that people's words replace."""
 
 _AUTHORS_WORDS = re.compile(
     r"\bstyle\b|masterpiece|(best|high) quality|score_\d|\b[48]k\b|<lora|^\s*you are\b|\{\w*prompt\w*\}",
     re.IGNORECASE,
 )
-"""Words of texts that authors put before or behind a prompt."""
+"""Words in texts that authors put before or after a prompt."""
 
 _LONGEST_ADDITION = 200
-"""Characters of a text that may stay beside a person's unasked: a longer one describes a picture itself."""
+"""The longest text, in characters, that may stay beside a person's: a longer one is itself a prompt."""
 
 _FILLED = {"TextGenerate": ("prompt",), "TextGenerateLTX2Prompt": ("prompt",)}
-"""The inputs of a text node that a person's words may come from, where not all may be."""
+"""For some text nodes, the only inputs that a person's words may come from."""
 
 _CARRYING = ("STRING", "COMFY_MATCHTYPE_V3", "*", "")
 """Types of links that may carry a text."""
 
 
 def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -> list[NodeInput]:
-    """Where a person's prompt goes; nothing if the graph reads no words.
+    """Where a person's prompt goes; nothing if the graph takes no prompt.
 
     ``drawing`` still has its nodes of texts. Raises `Underivable` where several texts could be the prompt.
     """
@@ -61,7 +61,7 @@ def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -
 def negative_places(
     drawing: Drawing, samplers: Sequence[str], prompt: Sequence[NodeInput]
 ) -> list[NodeInput]:
-    """Where a person's negative prompt goes; nothing if the graph has none, or several that differ."""
+    """Where a person's negative prompt goes; empty if the graph has none, or several that differ."""
     found = _found(drawing, samplers, "negative")
     places = list(dict.fromkeys(place for there in found.values() for place in there))
     try:
@@ -73,13 +73,13 @@ def negative_places(
 
 
 def _found(drawing: Drawing, samplers: Sequence[str], side: Side) -> dict[str, list[NodeInput]]:
-    """The texts of each sampler. One that only improves faces and the like has its author's."""
+    """The texts of each sampler. Samplers that only improve faces and the like keep the author's."""
     main = [node_id for node_id in samplers if "Detailer" not in drawing.node(node_id).class_type]
     return {sampler: list(_encoded(drawing, sampler, side)) for sampler in main or samplers}
 
 
 def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
-    """The texts that become the conditionings of one side of a sampler."""
+    """The texts that become one side (positive or negative) of a sampler's conditioning."""
     links = conditioning_of(drawing, sampler, side)
     seen: set[Link] = set()
     while links:
@@ -95,7 +95,7 @@ def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
 
 
 def _part_of(drawing: Drawing, link: Link, side: Side) -> Side:
-    """Which of the two conditionings that a node may give a link takes."""
+    """Which side a link takes from a node that outputs both."""
     given = [slot for slot, kind in enumerate(drawing.outputs(link.node)) if kind == "CONDITIONING"]
     if len(given) < 2 or link.slot not in given[:2]:
         return side
@@ -121,8 +121,7 @@ def _may_be_text(drawing: Drawing, value: object) -> bool:
 
 
 def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
-    """Where a person's words enter the text that arrives at ``place``: there, or in the node before it that
-    holds them."""
+    """Where a person's words go in the text that reaches ``place``: there, or in a node before it."""
     value = drawing.node(place.node).inputs[place.input]
     if not isinstance(value, Link):
         return place
@@ -130,7 +129,7 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
     if not parts:
         holder = drawing.named(value.node)
         raise Underivable(
-            f"{where}: its text comes from {holder}, in which no prompt stands: write roles.prompt"
+            f"{where}: its text comes from {holder}, which contains no prompt: write roles.prompt"
         )
     if len(parts) == 1:
         return parts[0]
@@ -157,7 +156,7 @@ def _parts(drawing: Drawing, node_id: str, seen: set[str]) -> Iterator[NodeInput
     node, specs = drawing.node(node_id), drawing.specs(node_id)
     names = _FILLED.get(node.class_type, tuple(node.inputs))
     if isinstance(node.inputs.get("string"), str) and "find" in node.inputs:
-        names = ("replace",)  # what it is filled into is a form
+        names = ("replace",)  # the other text is a form that this one is filled into
     joins = any(isinstance(node.inputs.get(name), Link) for name in names)
     for name in names:
         value = node.inputs.get(name)
@@ -176,7 +175,7 @@ def _holds_text(name: str, spec: object) -> bool:
 
 
 def _called(drawing: Drawing, place: NodeInput) -> str:
-    """What the author calls a text: the title of its node, where it has one of its own."""
+    """What the author calls a text: the title of its node, if the text has its own node."""
     return drawing.title(place.node) if _is_held_alone(drawing, place) else ""
 
 
@@ -185,12 +184,12 @@ def _text(drawing: Drawing, place: NodeInput) -> str:
 
 
 def _is_long(drawing: Drawing, place: NodeInput) -> bool:
-    """Whether a text stands in a field of several lines."""
+    """Whether a text is in a field with several lines."""
     return drawing.node(place.node).class_type.endswith("Multiline")
 
 
 def _is_held_alone(drawing: Drawing, place: NodeInput) -> bool:
-    """Whether a text stands in a node of its own, and not in one that joins it to others."""
+    """Whether a text has its own node, and is not in one that joins it to others."""
     return not any(True for _ in drawing.node(place.node).links())
 
 
@@ -201,8 +200,8 @@ def _one_text(drawing: Drawing, places: Sequence[NodeInput]) -> bool:
 
 
 def _one_picture(drawing: Drawing, found: dict[str, list[NodeInput]]) -> bool:
-    """Whether each sampler reads one text, and those after the first go on with the picture of the one
-    before, as a refiner does."""
+    """Whether each sampler reads one text and those after the first continue the picture of the one before,
+    as a refiner does."""
     encoders = [{place.node for place in there} for there in found.values() if there]
     going_on = [not draws_noise(drawing, sampler) for sampler, there in found.items() if there]
     return all(len(nodes) == 1 for nodes in encoders) and all(going_on[1:])

@@ -30,7 +30,7 @@ def _samples(node: Node) -> bool:
 
 
 def conditioning_of(drawing: Drawing, sampler: str, side: Side) -> list[Link]:
-    """The conditionings of one side of a sampler, which may stand on its guider."""
+    """The conditionings of one side of a sampler, which may be inputs of its guider."""
     inputs = _guider(drawing, sampler).inputs
     return [link for name in _SIDES[side] if isinstance(link := inputs.get(name), Link)]
 
@@ -41,7 +41,7 @@ def _guider(drawing: Drawing, sampler: str) -> Node:
 
 
 def guided(drawing: Drawing, samplers: Sequence[str]) -> bool:
-    """Whether a negative prompt changes anything: some guidance is above 1, or is not known."""
+    """Whether a negative prompt changes anything: a guidance is above 1, or not known."""
     strengths = [
         value
         for sampler in samplers
@@ -55,7 +55,7 @@ def guided(drawing: Drawing, samplers: Sequence[str]) -> bool:
 
 
 def draws_noise(drawing: Drawing, sampler: str) -> bool:
-    """Whether a sampler starts from noise of its own."""
+    """Whether a sampler adds its own noise."""
     node = drawing.node(sampler)
     noise = node.inputs.get("noise")
     if isinstance(noise, Link):
@@ -64,16 +64,14 @@ def draws_noise(drawing: Drawing, sampler: str) -> bool:
 
 
 def seed_places(drawing: Drawing, samplers: Sequence[str]) -> list[NodeInput]:
-    """Where the seeds of the samplers stand. Raises `Underivable` if none is there."""
+    """Where the seeds of the samplers are. Raises `Underivable` if there is none."""
     drawing_noise = [sampler for sampler in samplers if draws_noise(drawing, sampler)]
     places = list(dict.fromkeys(place for node in drawing_noise for place in _seeds(drawing, node)))
     if places:
         return places
     if drawing_noise:
-        raise Underivable(
-            f"{drawing.named(drawing_noise[0])}: its seed is nowhere to be set: write roles.seed"
-        )
-    raise Underivable("nothing in it draws noise by a seed: write roles.seed")
+        raise Underivable(f"{drawing.named(drawing_noise[0])}: its seed cannot be set: write roles.seed")
+    raise Underivable("no sampler in it takes a seed: write roles.seed")
 
 
 def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
@@ -87,7 +85,7 @@ def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
 
 
 def denoise_of(drawing: Drawing, sampler: str) -> float:
-    """The part of a picture that a sampler makes again; 1 if nothing says so."""
+    """The denoise of a sampler; 1 if nothing says otherwise."""
     sigmas = drawing.node(sampler).inputs.get("sigmas")
     node = drawing.node(sigmas.node) if isinstance(sigmas, Link) else drawing.node(sampler)
     part = node.inputs.get("denoise", 1.0)
@@ -121,7 +119,7 @@ def _number_of_steps(drawing: Drawing, node_id: str) -> int:
 
 
 def _levels(drawing: Drawing, link: Link) -> int:
-    """The number of steps that a list of noise levels stands for: one less than it has levels."""
+    """The number of steps in a list of noise levels: one less than it has levels."""
     node = drawing.node(link.node)
     before = node.inputs.get("sigmas")
     if node.class_type == "ManualSigmas":

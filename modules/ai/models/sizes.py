@@ -18,12 +18,12 @@ _RATIOS = ((1, 1), (3, 4), (4, 3), (2, 3), (3, 2), (9, 16), (16, 9))
 _MULTIPLES = (64, 32, 16, 8, 4, 2, 1)
 _PREFIXES = ("", "target_", "resize_type.", "empty_latent_")
 _CHOOSING = re.compile(r"ratio|aspect|preset|swap|resolution|dimension")
-"""In the name of an input that may overrule width and height, in a node that nobody here knows."""
+"""In the name of an input that may override width and height in an unknown node."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a card says of sizes: ``sizes`` and ``size_multiple``, and where a chosen size goes."""
+    """What a card says about sizes: ``sizes`` and ``size_multiple``, and where a chosen size goes."""
 
     sizes: tuple[Size, ...]
     multiple: int
@@ -31,15 +31,15 @@ class Sizes:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """As a card file has them."""
+        """As fields of a card file."""
         texts = [f"{size.width}x{size.height}" for size in self.sizes]
         return {"sizes": texts, "size_multiple": self.multiple}
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A width and a height that stand in the graph, for the inputs of ``node``. Where ``fixes``, another size
-    of the picture would not fit to this one."""
+    """A width and a height in the graph, for the inputs of ``node``. With ``fixes``, another picture size
+    would not fit this one."""
 
     node: str
     width: NodeInput
@@ -66,13 +66,15 @@ def _is_latent(drawing: Drawing, node_id: str) -> bool:
 def sizes_of(drawing: Drawing, drawn: Graph, notes: list[str]) -> Sizes:
     """The sizes that a workflow can paint; ``drawn`` is the graph as its author drew it.
 
-    Raises `Underivable` where its size is computed.
+    Raises `Underivable` if its size is computed.
     """
     latents = latents_of(drawing)
     pairs = list(_pairs(drawing, latents))
     sizes = [pair.size for pair in pairs if pair.node in latents]
     if not sizes:
-        raise Underivable(f"{_unsized(drawing, latents)}how large the picture gets is not told: write sizes")
+        raise Underivable(
+            f"{_unsized(drawing, latents)}the bot cannot tell how large the picture gets: write sizes"
+        )
     own = max(sizes, key=lambda size: size.width * size.height)
     equal = [pair for pair in pairs if pair.size == own]
     roles: dict[Role, list[NodeInput]] = {
@@ -83,7 +85,7 @@ def sizes_of(drawing: Drawing, drawn: Graph, notes: list[str]) -> Sizes:
     why = fixing[-1].node if fixing else _placed(drawing, latents)
     why = why or _elsewhere(drawing, drawn, {*roles["width"], *roles["height"]})
     if why is not None:
-        notes.append(f"{drawing.named(why)}: it is drawn for one size, so people cannot choose another")
+        notes.append(f"{drawing.named(why)}: it fits only one size, so people cannot choose another")
         made = [pair.size for pair in fixing if pair.node in downstream(drawing.graph, latents)]
         last = made[-1] if made else own
         return Sizes((last,), _multiple(last))
@@ -105,7 +107,7 @@ def _pairs(drawing: Drawing, latents: Collection[str]) -> Iterator[_Pair]:
 
 
 def _placed(drawing: Drawing, latents: Collection[str]) -> str | None:
-    """A node that puts something to a certain place of the picture."""
+    """A node that puts something in a certain place in the picture."""
     after = downstream(drawing.graph, latents)
     places = [
         NodeInput(node_id, name) for node_id in drawing.order if node_id in after for name in ("x", "y")
@@ -114,8 +116,8 @@ def _placed(drawing: Drawing, latents: Collection[str]) -> str | None:
 
 
 def _elsewhere(drawing: Drawing, drawn: Graph, places: Collection[NodeInput]) -> str | None:
-    """A node that takes what the author worked out of the size, other than in ``places``: it would keep the
-    author's, whatever a person chose. (Which way a switch is set is not of the size.)"""
+    """A node outside ``places`` that uses a value computed from the author's size: it would keep that value
+    for every other size. (The setting of a switch does not count.)"""
     todo = [
         link.node for place in places if isinstance(link := drawn[place.node].inputs.get(place.input), Link)
     ]
@@ -134,7 +136,7 @@ def _elsewhere(drawing: Drawing, drawn: Graph, places: Collection[NodeInput]) ->
 
 
 def _unsized(drawing: Drawing, latents: list[str]) -> str:
-    """The node that would have to say it, if there is one."""
+    """The start of a sentence about the node that should say the size, if there is one."""
     starts = [
         link.node
         for node_id in samplers_of(drawing)
@@ -149,7 +151,7 @@ def _multiple(size: Size) -> int:
 
 
 def _step(drawing: Drawing, node_id: str) -> int:
-    """What the table says that sides are a multiple of."""
+    """The multiple that the table requires for the sides."""
     spec = drawing.specs(node_id).get("width")
     options = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
     step = options.get("step")
@@ -157,7 +159,7 @@ def _step(drawing: Drawing, node_id: str) -> int:
 
 
 def _choices(own: Size, multiple: int) -> tuple[Size, ...]:
-    """The author's size, then others of as many pixels."""
+    """The author's size, then others with about as many pixels."""
     step, pixels = max(multiple, _multiple(own), 8), own.width * own.height
     found = [own]
     for across, down in _RATIOS:

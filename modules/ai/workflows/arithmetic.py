@@ -15,7 +15,7 @@ Number = int | float
 _LONGEST = 1000
 _LARGEST_BASE = 4_000_000
 _MOST_BITS = 4000
-"""No number of more bits is computed: a formula of three powers could keep a computer busy for years."""
+"""The most bits that a number may have: a formula of three powers could keep a computer busy for years."""
 
 
 _FAILURES = (
@@ -24,7 +24,7 @@ _FAILURES = (
 
 
 class NoResult(ValueError):
-    """The formula is none, or its result cannot be told with certainty."""
+    """The text is not a formula, or its result is not certain."""
 
 
 def calculated(formula: str, names: Mapping[str, Number]) -> Number:

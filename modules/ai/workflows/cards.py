@@ -38,17 +38,17 @@ class Memory:
 
     @property
     def needed_gb(self) -> float:
-        """What one picture takes."""
+        """The memory for one picture."""
         return self.base_gb + self.per_image_gb
 
     def rows(self, vram_gb: float) -> int:
-        """The most pictures of one run on a card with ``vram_gb``; 1 at least."""
+        """The most pictures in one run on a graphics card with ``vram_gb``; at least 1."""
         return max(1, min(self.auto_max, int((vram_gb - self.base_gb) / self.per_image_gb)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What its author reckons, for people to read: GB of all its files, and of graphics memory to run it."""
+    """The author's estimate, for people to read: the size of all files and the graphics memory, in GB."""
 
     download_gb: float
     vram_gb: float
@@ -85,7 +85,7 @@ class ModelCard:
 
 
 def read_fields(text: str) -> dict[str, Any]:
-    """The fields in a card's TOML text, whatever they are. Raises `BadCard`."""
+    """The fields in a card's TOML text, unchecked. Raises `BadCard`."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -93,7 +93,7 @@ def read_fields(text: str) -> dict[str, Any]:
 
 
 def is_whole(fields: Mapping[str, Any]) -> bool:
-    """Whether a card says all that is needed, so that nothing is derived from its graph."""
+    """Whether a card has all that is needed, so that nothing is derived from its graph."""
     kind = fields.get("kind")
     needed = {"label", "kind", "roles", *(() if kind == "upscale" else ("steps",))}
     return needed | ({"sizes"} if kind == "imagine" else set()) <= set(fields)
@@ -106,7 +106,7 @@ def written_kind(fields: Mapping[str, Any]) -> Kind | None:
 
 
 def written_places(fields: Mapping[str, Any]) -> dict[Role, tuple[NodeInput, ...]]:
-    """The roles that a card names, of whatever else it says. Raises `BadCard`."""
+    """The inputs of all roles that a card names. Raises `BadCard`."""
     roles = _Table(dict(fields), "").table("roles") if "roles" in fields else _Table({}, "")
     return {role: _read_places(roles, role) for role in ROLES if role in roles.values}
 
@@ -228,7 +228,7 @@ def _read_downloads(table: _Table) -> tuple[ModelDownload, ...]:
 
 
 class _Table:
-    """A TOML table that is asked for fields by type, and remembers which."""
+    """A TOML table that checks the types of fields and remembers which were read."""
 
     def __init__(self, values: dict[str, Any], path: str) -> None:
         self.values = values

@@ -1,7 +1,7 @@
-"""What ComfyUI's nodes of values give for constants: texts, numbers, truth values and sizes.
+"""Computes ComfyUI's value nodes from constants: texts, numbers, truth values and sizes.
 
-As ComfyUI 0.33 computes them. Where that is not certain, or might take long, there is no answer, and the
-node stays in its graph for the server to run.
+The results are those of ComfyUI 0.33. If a result is not certain, or might take long, there is none, and
+the node stays in its graph for the server to run.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _from_json(given: Inputs) -> str:
 
 
 def _pattern(given: Inputs) -> re.Pattern[str]:
-    """The pattern, if it cannot take long on the text: a text of one person's must not stop the bot."""
+    """The pattern, if it is sure to be fast on the text: one person's text must not stop the bot."""
     text, pattern = given["string"], given["regex_pattern"]
     bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)
     endless = len(re.findall(r"[*+]|\{\d*,\d*\}", bare))
@@ -131,7 +131,7 @@ def _pattern(given: Inputs) -> re.Pattern[str]:
     flags |= re.MULTILINE if given.get("multiline", False) else 0
     flags |= re.DOTALL if given.get("dotall", False) else 0
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # what Python warns of means something else in another Python
+        warnings.simplefilter("error")  # such a pattern changes with the Python version
         return re.compile(pattern, flags)
 
 
@@ -208,7 +208,7 @@ def _colour(given: Inputs) -> tuple[int, str, float]:
 
 
 def _grown(given: Inputs, name: str) -> dict[str, JSON]:
-    """The values of an input that grows: ``values.a``, ``values.b``; one at least."""
+    """The values of an input that can grow: ``values.a``, ``values.b``; at least one."""
     values = {key.partition(".")[2]: value for key, value in given.items() if key.startswith(f"{name}.")}
     if not values:
         raise LookupError(name)
@@ -258,4 +258,4 @@ _FUNCTIONS: Mapping[str, Callable[[Inputs], JSON]] = {
 }
 
 FOLDED = frozenset(_FUNCTIONS)
-"""Classes whose outputs are known from their inputs, where these are constants."""
+"""Classes whose outputs can be computed from constant inputs."""

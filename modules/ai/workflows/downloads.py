@@ -1,4 +1,4 @@
-"""Where model files come from, as a workflow or its card says, and the command that fetches one."""
+"""Where to download model files, according to a workflow or its card, and the command for it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ADDRESS = re.compile(r"https?://[!#-&(-;=?-\[\]_a-z~]+", re.IGNORECASE)  # no q
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelDownload:
-    """A model file that the workflow needs: ``folder`` is that below ComfyUI's ``models/``.
+    """A model file that the workflow needs. ``folder`` is a folder in ComfyUI's ``models/``.
 
-    The texts are foreign: see `fetch_line`.
+    Do not trust the texts: see `fetch_line`.
     """
 
     name: str
@@ -24,8 +24,8 @@ class ModelDownload:
 
     @property
     def fetch_line(self) -> str:
-        """The command that puts the file where it belongs, run beside the folder ComfyUI; empty if the
-        address is not a web address, or name or folder would lead elsewhere."""
+        """The command that downloads the file to where it belongs, run in the folder that contains ComfyUI.
+        Empty if the address is not a web address, or name or folder would lead elsewhere."""
         path = f"{self.folder}/{self.name}"
         parts = path.split("/")
         safe = all(_PART.fullmatch(part) and part == part.strip(" .") for part in parts)

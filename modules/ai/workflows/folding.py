@@ -1,4 +1,4 @@
-"""Graphs without what is settled before anything runs: switches, primitives, joined texts, arithmetic."""
+"""Folds graphs: switches, primitives, joined texts and arithmetic become constants before anything runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from modules.ai.workflows.node_table import Table, inputs_of
 
 SWITCH = "ComfySwitchNode"
 WRITERS = frozenset({"TextGenerate", "TextGenerateLTX2Prompt"})
-"""Nodes that write a text with a language model."""
+"""Nodes whose language model writes a text."""
 
 SHOWING = {"PreviewAny": "source", "SaveText": "text"}
-"""Nodes that give a text on as it is."""
+"""Nodes that pass a text on unchanged."""
 
 _CASTS: Mapping[str, Callable[[JSON], JSON]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
@@ -21,11 +21,11 @@ _CASTS: Mapping[str, Callable[[JSON], JSON]] = {"INT": int, "FLOAT": float, "STR
 def folded(
     graph: Graph, table: Table, keep: Collection[str] = (), *, enhance: bool = False
 ) -> dict[str, Node]:
-    """``graph`` with constants in place of what they settle, and without what nothing needs any more.
+    """``graph`` with constants where they can be computed, and without the nodes that are no longer needed.
 
-    The nodes in ``keep`` stay, and so does what depends on their values, for these are still to be filled in.
-    A switch between a text that a language model writes and one that it does not goes to the first if
-    ``enhance``, else to the second.
+    The nodes in ``keep`` stay, and so do those that depend on their values, which are filled in later.
+    A switch with one text from a language model and one without takes the first if ``enhance``, otherwise
+    the second.
     Raises `BadGraph` on a circle.
     """
     known: dict[Link, JSON | Link] = {}
@@ -62,7 +62,7 @@ def _arriving(value: JSON | Link, known: Mapping[Link, JSON | Link], spec: JSON)
 
 
 def _taken(value: JSON, spec: JSON) -> bool:
-    """Whether ComfyUI takes the constant there: it checks the bounds of constants, not of what is linked."""
+    """Whether ComfyUI accepts the constant there: it checks limits of constants, not of linked values."""
     bounds = spec[1] if isinstance(spec, list) and len(spec) > 1 and isinstance(spec[1], dict) else {}
     if isinstance(value, str):
         return True
@@ -73,7 +73,7 @@ def _taken(value: JSON, spec: JSON) -> bool:
 def _outputs(
     node: Node, constants: Mapping[str, JSON], graph: Graph, table: Table
 ) -> tuple[JSON | Link, ...]:
-    """The outputs of a node as constants or links to other nodes, nothing if they are not known."""
+    """The outputs of a node as constants or links to other nodes; empty if they are not known."""
     shown = node.inputs.get(SHOWING.get(node.class_type, ""))
     if isinstance(shown, Link):
         return (shown,) if _type(graph, shown, table) == "STRING" else ()

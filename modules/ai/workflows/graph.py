@@ -1,4 +1,4 @@
-"""A ComfyUI graph in API format as plain values, and the walks over it that fusion needs."""
+"""A ComfyUI graph in API format as plain values, and the functions that walk over it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 JSON: TypeAlias = Any
-"""What `json.loads` gives: a graph's constants are strings, numbers, booleans, lists or objects."""
+"""What `json.loads` returns: a graph's constants are strings, numbers, booleans, lists or objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ _HALF = re.compile("[\ud800-\udfff]")  # no log, file or request takes one
 
 
 class BadGraph(ValueError):
-    """The file is no graph in API format; the message names node and input."""
+    """The file is not a graph in API format; the message names the node and input."""
 
 
 def read_graph(data: JSON) -> dict[str, Node]:
@@ -105,7 +105,7 @@ def _read_value(value: JSON) -> Link | JSON:
 
 
 def write_graph(graph: Graph) -> dict[str, JSON]:
-    """The graph as POST /prompt takes it; titles stay at home."""
+    """The graph as POST /prompt takes it, without titles."""
     return {
         node_id: {
             "class_type": node.class_type,
@@ -119,7 +119,7 @@ def write_graph(graph: Graph) -> dict[str, JSON]:
 
 
 def consumers(graph: Graph, node_id: str) -> list[tuple[NodeInput, int]]:
-    """Each input that takes an output of ``node_id``, and which output."""
+    """Each input that takes an output of ``node_id``, and the number of that output."""
     return [
         (NodeInput(other, name), link.slot)
         for other, node in graph.items()
@@ -193,7 +193,7 @@ def redirected(graph: Graph, old: Link, new: Link) -> dict[str, Node]:
 
 
 def named(graph: Graph, node_id: str) -> str:
-    """How a sentence speaks of a node: ``node 4 "Prompt" (CLIPTextEncode)``."""
+    """A node's name in a sentence: ``node 4 "Prompt" (CLIPTextEncode)``."""
     node = graph[node_id]
     title = f' "{node.title}"' if node.title and node.title != node.class_type else ""
     return f"node {node_id}{title} ({node.class_type})"

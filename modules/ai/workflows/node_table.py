@@ -1,4 +1,4 @@
-"""What a server says of its node classes, and what in a graph it would refuse."""
+"""What a server says about its node classes, and what it would refuse in a graph."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FILE_ENDINGS = (".gguf", ".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth",
 
 
 Table = Mapping[str, Mapping[str, JSON] | None]
-"""Class → its entry in /object_info, None for a class that the server has not."""
+"""Class → its entry in /object_info, None for a class that the server lacks."""
 
 Choice = tuple[str, str, str]
-"""A class, one of its inputs, and the value that a graph has there."""
+"""A class, one of its inputs, and the value of that input in a graph."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lack:
-    """Something that a graph needs and a server has not. ``input`` and ``value`` are empty for a whole
+    """Something that a graph needs and a server lacks. ``input`` and ``value`` are empty for a whole
     class; ``options`` are what the server has instead; ``folder`` is where a picture was looked for."""
 
     class_type: str
@@ -41,7 +41,7 @@ class Lack:
 @cache
 def bundled_table() -> Table:
     """ComfyUI 0.33.0's own nodes, for when no server has been asked: names, types, defaults, choices and
-    outputs. Model files are not among its choices."""
+    outputs. Its choices have no model files."""
     packed = Path(__file__).with_name("node_table.json.gz").read_bytes()
     table: dict[str, dict[str, JSON]] = json.loads(gzip.decompress(packed))
     return table
@@ -62,9 +62,9 @@ def lacks(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lac
 
 
 def pictures(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[Lack]:
-    """The uploaded files that ``graph`` names, each as a lack that it is if the server has it not.
+    """The uploaded files that ``graph`` names, each as the `Lack` that it is if the server does not have it.
 
-    ComfyUI takes any file of its input folder, and lists only those that lie in no folder within it.
+    ComfyUI takes any file in its input folder, but lists only those that are not in a subfolder.
     """
     for class_type, name, value, spec in _constants(graph, table, free):
         folder = _folder(spec)
@@ -74,7 +74,7 @@ def pictures(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[
 
 
 def annotated(value: str) -> tuple[str, str]:
-    """The path in a loader's value, and the folder that it names itself: ``kept/a.png [output]``."""
+    """The path and the folder in a loader's value, such as ``kept/a.png [output]``."""
     for folder in ("input", "output", "temp"):
         if value.endswith(f" [{folder}]"):
             return value[: -len(folder) - 3], folder
@@ -82,7 +82,7 @@ def annotated(value: str) -> tuple[str, str]:
 
 
 def respellings(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterator[tuple[Choice, str]]:
-    """The server's own spelling of each file that ``graph`` writes with other separators."""
+    """The server's spelling of each file that ``graph`` writes with other separators."""
     for class_type, name, value, spec in _constants(graph, table, free):
         options = choices(spec) or []
         own = None if value in options else own_spelling(value, options)
@@ -91,7 +91,7 @@ def respellings(graph: Graph, table: Table, free: Iterable[NodeInput]) -> Iterat
 
 
 def respelled(graph: Graph, spellings: Mapping[Choice, str]) -> Graph:
-    """``graph`` with its files in a server's own spelling."""
+    """``graph`` with its files in a server's spelling."""
     if not spellings:
         return graph
     return {
@@ -110,7 +110,7 @@ def respelled(graph: Graph, spellings: Mapping[Choice, str]) -> Graph:
 
 
 def own_spelling(value: JSON, options: Iterable[JSON]) -> str | None:
-    """The option that is ``value`` but for the separators of its path: Windows writes ``\\``."""
+    """The option that equals ``value`` except for its path separators: Windows writes ``\\``."""
     if not isinstance(value, str):
         return None
     plain = value.replace("\\", "/")
@@ -150,7 +150,7 @@ def inputs_of(entry: Mapping[str, JSON], *only: str) -> dict[str, JSON]:
 
 
 def choices(spec: JSON) -> list[JSON] | None:
-    """The options of a choice, None for another kind of input.
+    """The options of a choice; None for other kinds of input.
 
     Old nodes write ``[[options…], {…}]``, V3 nodes ``["COMBO", {"options": […]}]``.
     """

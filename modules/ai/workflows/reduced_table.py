@@ -1,4 +1,4 @@
-"""A server's node table reduced to facts: small enough to keep, and without texts for people."""
+"""Reduces a server's node table to facts: small enough to keep, and without texts for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEPT = {
 def reduced(table: Mapping[str, JSON]) -> dict[str, dict[str, JSON]]:
     """What is kept of an answer to ``GET /object_info``: names, types, defaults, limits, choices, outputs.
 
-    Entries that are none are left out, and the names of the server's files.
+    Broken entries and the names of the server's files are left out.
     """
     return {name: _entry(entry) for name, entry in sorted(table.items()) if isinstance(entry, dict)}
 
@@ -64,19 +64,19 @@ def _spec(value: JSON) -> JSON:
 
 
 def _names_inputs(value: Mapping[str, JSON]) -> bool:
-    """Whether the keys are the inputs of a choice or a template, which have any name."""
+    """Whether the keys are the inputs of a choice or a template, which can have any name."""
     return bool(value) and all(isinstance(part, list) and part for part in value.values())
 
 
 def packed(table: Table) -> str:
-    """The table as a text to be kept."""
+    """The table as a text that can be stored."""
     # as they stand: the order of the inputs is that of the widgets in a file
     text = json.dumps(table, separators=(",", ":")).encode()
     return base64.b64encode(gzip.compress(text, mtime=0)).decode("ascii")
 
 
 def unpacked(text: str | None) -> Table:
-    """The table in a text of `packed`, empty if there is none in it."""
+    """The table in a text of `packed`; empty if the text has none."""
     try:
         table = json.loads(gzip.decompress(base64.b64decode(text or "", validate=True)))
     except (binascii.Error, zlib.error, EOFError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Names that somebody probably meant."""
+"""Finds the names that someone probably meant."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def nearest(value: JSON, options: Iterable[JSON]) -> str | None:
 
 
 def did_you_mean(value: JSON, options: Iterable[JSON]) -> str:
-    """The end of a sentence about a name that is not there; empty if nothing is near."""
+    """The end of a sentence about an unknown name; empty if no name is similar."""
     near = nearest(value, options)
     return f"; did you mean {near}?" if near is not None else ""
 

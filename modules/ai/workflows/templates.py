@@ -16,7 +16,7 @@ from modules.queue_manager.jobs import ModelOffer, Scaling
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
     """``scalings``: how the graph scales each of its sources, None where it does not. ``file``: the name of
-    its workflow file, where that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
+    its workflow file, if that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
 
     name: str
     card: ModelCard
@@ -37,7 +37,7 @@ class WorkflowTemplate:
         return f"{self.workflow_file.rpartition('.')[0]}.toml"
 
     def fetch_line(self, file: str) -> str:
-        """The command that fetches a model file of the graph, empty if nobody says clearly from where."""
+        """The command that downloads a model file of the graph; empty if its address is not clear."""
         path = file.replace("\\", "/")
         name = path.rpartition("/")[2]
         named = (download for download in self.downloads if download.name.rpartition("/")[2] == name)
@@ -58,12 +58,12 @@ class WorkflowTemplate:
 
     @property
     def weights(self) -> str:
-        """Models of equal weights need no loading in between."""
+        """Models with equal weights need no loading in between."""
         return " ".join(self.files) or self.name
 
     @property
     def fingerprint(self) -> str:
-        """Another one for another graph or card."""
+        """Differs for every graph and card."""
         text = json.dumps([asdict(self.card), write_graph(self.graph)], default=sorted, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""A workflow file as people have it: API format, a saved request, the editor's format, a picture."""
+"""Reads the workflow files that people have: API format, a saved request, the editor's format, a picture."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _SUBGRAPH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowFile:
-    """``graph`` is what ComfyUI would run; ``origins`` says which pack or ComfyUI brings a class, where the
-    file says so: ``pack comfyui-kjnodes 1.2.3``."""
+    """``graph`` is what ComfyUI would run; ``origins`` says which pack or ComfyUI version a class comes from,
+    if the file says so: ``pack comfyui-kjnodes 1.2.3``."""
 
     graph: dict[str, Node]
     downloads: tuple[ModelDownload, ...] = ()
@@ -52,7 +52,7 @@ class WorkflowFile:
 def read_workflow(file: Path, table: Table) -> WorkflowFile:
     """The workflow in a file. Raises `BadWorkflow` with one sentence, which begins with the file's name.
 
-    Classes that ``table`` has not are taken as they are in API format; in the editor's they cannot be read.
+    Classes that ``table`` lacks stay as they are in API format; in the editor's they cannot be read.
     """
     try:
         return _read(file, table)
@@ -113,7 +113,7 @@ def _parsed(text: str) -> JSON:
 
 
 def _parts(data: JSON, depth: int = 0) -> Iterator[JSON]:
-    """Every graph and editor's workflow in saved requests, answers and history, the outermost first."""
+    """Every graph and editor workflow in saved requests, answers and history, the outermost first."""
     if _is_graph(data) or is_editor_file(data):
         yield data
     elif depth < 6 and isinstance(data, dict | list):
@@ -136,12 +136,12 @@ def _converted(document: Document, table: Table) -> dict[str, Node]:
     lacking = {node_id: node for node_id, node in unknown.items() if node_id in linked}
     if lacking:
         raise BadGraph(_unknown(graph, lacking, document))
-    graph = only(graph, graph.keys() - unknown.keys())  # what has no links is a note of some pack
+    graph = only(graph, graph.keys() - unknown.keys())  # a node without links is some pack's note
     return _leading_to(graph, table, dict(_unconnected(graph, table)))
 
 
 def _leading_to(graph: Graph, table: Table, faults: Mapping[str, str]) -> dict[str, Node]:
-    """What the outputs depend on; ComfyUI leaves out an output that depends on a node with a fault."""
+    """Everything that the outputs depend on; ComfyUI leaves out an output that depends on a faulty node."""
     outputs = _outputs(graph, table)
     if not outputs:
         raise BadGraph("nothing in it is saved or shown (a node such as SaveImage is needed)")
@@ -154,7 +154,7 @@ def _leading_to(graph: Graph, table: Table, faults: Mapping[str, str]) -> dict[s
 
 
 def _outputs(graph: Graph, table: Table) -> list[str]:
-    """The nodes that ComfyUI starts from; an unknown class is taken for one if nothing takes from it."""
+    """The nodes that ComfyUI starts from; an unknown class counts as one if no node takes its outputs."""
     feeding = {link.node for node in graph.values() for _, link in node.links()}
     return [
         node_id
@@ -189,7 +189,7 @@ def _unknown(graph: Graph, nodes: Mapping[str, EditorNode], document: Document) 
     return f"{named(graph, first)} {what}" + (f"; also unknown: {told}" if told else "")
 
 
-# ── what the nodes say of themselves ────────────────────────────────────────────────────────────
+# ── what the nodes say about themselves ────────────────────────────────────────────────────────────
 
 
 def _origin(node: EditorNode) -> str:

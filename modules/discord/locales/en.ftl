@@ -61,7 +61,7 @@ command-admin-gpus = gpus
 command-admin-reload = reload
     .description = Read the GPU addresses and the models again
 command-admin-pause = pause
-    .description = Start no more pictures; those waiting keep their place
+    .description = Start no new pictures; those waiting keep their place
 command-admin-resume = resume
     .description = Start pictures again after a pause
 command-admin-drain = drain
@@ -344,7 +344,7 @@ admin-reloaded-model = { $turn ->
         [added] New model: { $what }
         [changed] Changed model: { $what }
         [removed] Removed model: { $what }
-       *[faulty] Left out: { $what }
+       *[faulty] File that cannot be used: { $what }
     }
 admin-blocked = { $user } is blocked. { $count ->
         [0] They had nothing in the queue.

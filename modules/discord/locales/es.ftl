@@ -23,7 +23,7 @@ command-edit = editar
     .prompt = prompt
     .prompt-description = Qué hay que cambiar
     .image = imagen
-    .image-description = La imagen que quieres cambiar; si no pones ninguna, tu última imagen
+    .image-description = La imagen que quieres cambiar; si no pones ninguna, se usa la última
     .image2 = imagen2
     .image2-description = Una segunda imagen, para tomar algo de ella
     .model = modelo
@@ -108,7 +108,7 @@ queued-expected = { $count ->
         [one] Estará lista
        *[other] La primera estará lista
     } { $when ->
-        [soon] en cualquier momento
+        [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
 queued-paused = La cola está en pausa; conservas tu lugar.
@@ -125,7 +125,7 @@ status-queued = { $ahead ->
        *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
     }
 status-expected = Estará lista { $when ->
-        [soon] en cualquier momento
+        [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
@@ -241,7 +241,7 @@ queue-title = La cola
 queue-counts = { $waiting } en espera, { $taken ->
         [0] {""}
        *[other] { $taken } a punto de empezar,{" "}
-    }{ $running } en creación{ $arriving ->
+    }{ $running } creándose{ $arriving ->
         [0] {""}
        *[other] , { $arriving } enviándose
     }{ $users ->
@@ -252,7 +252,7 @@ queue-counts = { $waiting } en espera, { $taken ->
 queue-closed = No se aceptan peticiones nuevas en este momento.
 queue-mine-running = **#{ $number }** está en una GPU{ $when ->
         [none] .
-        [soon] ; estará lista en cualquier momento.
+        [soon] ; estará lista de un momento a otro.
        *[other] ; estará lista aproximadamente { $when }.
     }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
@@ -261,7 +261,7 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] hay { $ahead } delante
     }{ $when ->
         [none] .
-        [soon] ; estará lista en cualquier momento.
+        [soon] ; estará lista de un momento a otro.
        *[other] ; estará lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
@@ -344,7 +344,7 @@ admin-reloaded-model = { $turn ->
         [added] Modelo nuevo: { $what }
         [changed] Modelo modificado: { $what }
         [removed] Modelo retirado: { $what }
-       *[faulty] No se pudo usar: { $what }
+       *[faulty] Archivo que no se puede usar: { $what }
     }
 admin-blocked = Se bloqueó a { $user }. { $count ->
         [0] No tenía nada en la cola.
@@ -356,7 +356,7 @@ admin-cancelled = Se canceló la **#{ $number }**, que pidió { $user }.
 admin-status-title = Estado
 admin-status-queue = Cola
 admin-status-expected = La última de la cola estará lista { $when ->
-        [soon] en cualquier momento
+        [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
 admin-status-gpus = GPU

@@ -118,7 +118,7 @@ async def test_half_of_a_file_changes_nothing_and_is_not_even_read(
                 await asyncio.sleep(EVERY_SECONDS / 4)
                 assert names(folder) == ["first"]
         await until(lambda: "slow" in names(folder))
-    assert not [record for record in caplog.records if "left out" in record.message]
+    assert not [record for record in caplog.records if "cannot be used" in record.message]
 
 
 async def test_a_faulty_file_leaves_its_model_as_it_was_and_is_one_warning(
@@ -129,13 +129,13 @@ async def test_a_faulty_file_leaves_its_model_as_it_was_and_is_one_warning(
         before = folder.templates["first"]
         (house.path / "first.json").write_text("{ half", encoding="utf-8")
         (house.path / "broken.json").write_text("[]", encoding="utf-8")
-        await until(lambda: len([r for r in caplog.records if "left out" in r.message]) == 2)
+        await until(lambda: len([r for r in caplog.records if "cannot be used" in r.message]) == 2)
         await asyncio.sleep(3 * EVERY_SECONDS)
         assert folder.templates == {"first": before}
         house.put("second")
         await until(lambda: "second" in names(folder))
         assert names(folder) == ["first", "second"]
-    told = [record for record in caplog.records if "left out" in record.message]
+    told = [record for record in caplog.records if "cannot be used" in record.message]
     assert [record.levelno for record in told] == [logging.WARNING] * 2
     assert "first.json: not JSON" in caplog.text
 
@@ -248,8 +248,8 @@ def test_at_the_start_faults_and_what_runs_one_by_one_are_told_once(
     assert names(folder) == ["alone", "first"]
     *faults, alone = [record.getMessage() for record in caplog.records]
     assert faults == [
-        "a model is left out: faulty.toml: steps: 9, but the graph says 8 (node 8)",
-        "a model is left out: lone.toml: there is no workflow beside it (lone.json)",
+        "this file cannot be used: faulty.toml: steps: 9, but the graph says 8 (node 8)",
+        "this file cannot be used: lone.toml: there is no workflow beside it (lone.json)",
     ]
     assert alone.startswith("alone makes pictures one by one: node 8 ")
     assert "dpm_adaptive chooses its steps" in alone

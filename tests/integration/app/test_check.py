@@ -410,7 +410,7 @@ async def test_a_name_that_stands_for_no_server_is_told(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         told = faults(await here.check(COMFY_URLS="dns+http://no-such-host.invalid:8188"))
         assert told == (
-            "no server is found under dns+http://no-such-host.invalid:8188: "
+            "no server was found under dns+http://no-such-host.invalid:8188: "
             "correct the name in COMFY_URLS, or start a server"
         )
 

@@ -65,10 +65,10 @@ async def test_what_is_offered_and_what_the_library_has_with_needs_and_servers(p
     about = "z-image: Z-Image Turbo (imagine)\n      Natural light, people and portraits in eight steps"
     assert f"{about}\n      ~6 GB VRAM; {both}\n" in offered
     assert "z-image-base: Z-Image (imagine)" in library
-    assert f"~6.5 GB to fetch; ~8 GB VRAM; runs on 127.0.0.1:{one.port}\n" in library
+    assert f"~6.5 GB to download; ~8 GB VRAM; runs on 127.0.0.1:{one.port}\n" in library
     assert "anima: Anima (imagine)" in library
     assert "✗ 127.0.0.1:9 " in said
-    assert "~ is an estimate" in said
+    assert "~ marks an estimate" in said
 
 
 async def test_one_of_the_library_is_added_with_the_lines_for_what_is_missing(place: Place) -> None:
@@ -86,7 +86,7 @@ async def test_one_of_the_library_is_added_with_the_lines_for_what_is_missing(pl
         "curl -fgL --create-dirs -o ComfyUI/models/diffusion_models/anima-base-v1.0.safetensors "
     )
     again = await place.models("add", "anima")
-    assert again == (1, "Nothing was added: there is a model anima already, in flujos/anima.json\n")
+    assert again == (1, "Nothing was added: there is already a model anima, in flujos/anima.json\n")
 
 
 async def test_without_a_server_every_file_has_its_line(place: Place) -> None:

@@ -96,7 +96,7 @@ def test_each_file_has_its_kind_and_what_stands_in_its_way(folder: Path) -> None
     assert "NobodyKnowsIt" in templates["alone.json"]["why_not_fusible"]
     assert templates["no_seed.json"]["kind"] is None
     assert not templates["no_seed.json"]["loadable"]
-    assert "node 5 (KSampler): its seed is nowhere to be set" in templates["no_seed.json"]["why_not_loadable"]
+    assert "node 5 (KSampler): its seed cannot be set" in templates["no_seed.json"]["why_not_loadable"]
     assert templates["no_saver.json"]["kind"] is None
     assert "SaveImage" in templates["no_saver.json"]["why_not_loadable"]
     assert counts == {

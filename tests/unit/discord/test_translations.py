@@ -224,7 +224,7 @@ def test_an_expected_time_is_never_told_as_a_past_one(
     told = messages.text("en", key, when=when, **fields)
     assert told == english.format("any moment now" if soon else "<t:1000020:R>")
     told = messages.text("es", key, when=when, **fields)
-    assert told == spanish.format("en cualquier momento" if soon else "aproximadamente <t:1000020:R>")
+    assert told == spanish.format("de un momento a otro" if soon else "aproximadamente <t:1000020:R>")
 
 
 def test_a_time_that_rounds_to_nothing_is_not_shown_as_zero_seconds() -> None:

@@ -38,7 +38,7 @@ export default {
   'composer.label': 'Message',
   'composer.short': 'Message, or type /',
   'composer.none': 'There are no channels here yet.',
-  'composer.offline': 'Not connected: your text stays here until you are.',
+  'composer.offline': 'Not connected. Your text stays here until the connection is back.',
   'composer.commands': 'Commands',
   'composer.nocommand': 'There is no command with that name',
   'composer.nocommands': 'The bot has no commands yet. It may still be starting.',

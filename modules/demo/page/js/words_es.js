@@ -38,7 +38,7 @@ export default {
   'composer.label': 'Mensaje',
   'composer.short': 'Mensaje, o escribe /',
   'composer.none': 'Todavía no hay canales aquí.',
-  'composer.offline': 'Sin conexión: tu texto se queda aquí hasta que vuelva.',
+  'composer.offline': 'Sin conexión. Tu texto se queda aquí hasta que la conexión vuelva.',
   'composer.commands': 'Comandos',
   'composer.nocommand': 'No hay ningún comando con ese nombre',
   'composer.nocommands': 'El bot aún no tiene comandos. Puede que todavía se esté iniciando.',

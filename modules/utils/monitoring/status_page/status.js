@@ -117,7 +117,7 @@ function drawLanes(told, from) {
   const narrow = matchMedia("(max-width: 760px)").matches;
   const width = Math.max(200, lanes.clientWidth - (narrow ? 0 : 264));
   const rows = told.engines.map((engine) => lane(engine, told, from, width));
-  lanes.replaceChildren(...(rows.length ? rows : [element("p", { class: "none" }, "COMFY_URLS names no GPU")]));
+  lanes.replaceChildren(...(rows.length ? rows : [element("p", { class: "none" }, "There are no servers in COMFY_URLS")]));
   const keys = [...colours].map(([model, colour]) => {
     const key = element("span");
     const mark = shape("svg", { viewBox: "0 0 10 10" });
