@@ -11,8 +11,8 @@ there is nothing to explain). The counts are of ``files``, of each kind, and of 
 traceback goes to stderr.
 
 --index names the index of ComfyUI's templates (``index.json`` of comfyui-workflow-templates-json). Then only
-those in it are judged that are of open models and end in pictures alone; a template has its ``usage`` too, and
-there are ``shares``: which part of all usage is loadable and fusible.
+those in it are judged that are of open models and end in pictures alone; a template has its ``usage`` too,
+and there are ``shares``: which part of all usage is loadable and fusible.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from .conditioning import (
 from .hiding import hidden
 from .inputs import Refused, classes_of, verdict
 from .layouts import LAYOUTS, Layout
-from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan
+from .lengths import FLUX2_TEXT_LENGTH, Plan, family_of, plan, stacks
 from .zimage import own_layout
 
 # Each row's text length: in a laid out conditioning, and (long [B]) among the arguments of a model call.
@@ -153,8 +153,9 @@ def _lay_out(  # noqa: PLR0917 - ComfyUI calls it so
                 _count_once(kind, cond)
     run = guider.model_options["transformer_options"]
     # Again, after the node: what patches the model may come after it, and is complete only here.
+    splits = noise.shape[0] > 1 and (splits or family == "other")
     guard.check_run(guider, noise.shape[0], noise.ndim - 2, run.get(_VOUCHED, ()), sub_batches=splits)
-    if noise.shape[0] > 1 and (splits or family == "other"):
+    if splits:
         for cond, _ in plans:
             _lift_guard(cond)
         run[split.RAW] = {kind: list(conditionings) for kind, conditionings in guider.conds.items()}
@@ -241,7 +242,9 @@ def _split(  # noqa: PLR0917 - ComfyUI calls it so
             "denoise_mask": denoise_mask,
             "seed": extra_args.get("seed"),
         }
-        split.prepare(guider, raw, extra)
+        model = guider.inner_model
+        known = stacks(type(model).__name__, type(model.diffusion_model).__name__)
+        split.prepare(guider, raw, extra, stack=known)
     return executor(guider, sigmas, extra_args, callback, noise, latent_image, denoise_mask, *args, **kwargs)
 
 

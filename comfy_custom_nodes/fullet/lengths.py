@@ -7,7 +7,7 @@ A family's name says how its model attends to text:
 - flux2: as hidden, and the model itself puts zeros on the left of a text shorter than 512 tokens;
 - zimage: the image's positions follow the caption, which a learned token pads to a multiple (Lumina: none);
 - own_mask: the model takes an attention mask over its text;
-- other: nothing is known, so only prompts of equal length run together, which is exact for every model.
+- other: nothing is known, so only prompts of equal length run together, if rows do at all (see `stacks`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _FAMILIES = {
     ("MageFlow", "MageFlowTransformer2DModel"): "own_mask",
     ("Lens", "LensTransformer2DModel"): "own_mask",
 }
+# Of the others, those whose rows were seen to run in one call as they run alone.
+_STACKED = {("Anima", "Anima"), ("HiDreamO1", "HiDreamO1Transformer"), ("SeedVR2", "NaDiT")}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ def family_of(base_model: str, diffusion_model: str) -> str:
     if diffusion_model == "UNetModel":
         return "unet"
     return _FAMILIES.get((base_model, diffusion_model), "other")
+
+
+def stacks(base_model: str, diffusion_model: str) -> bool:
+    """Whether several rows may run in one call of such a network; of one that was never measured, each row
+    runs in a call of its own, within the one sampler run."""
+    return family_of(base_model, diffusion_model) != "other" or (base_model, diffusion_model) in _STACKED
 
 
 def plan(family: str, lengths: Sequence[int], *, pad_multiple: int = 1, alone: bool = False) -> Plan:

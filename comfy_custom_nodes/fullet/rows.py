@@ -15,6 +15,20 @@ MOST_ROWS = 64
 _NODE = "JoinRows"
 
 
+class _AnyType(str):
+    """A type that goes with every other, also where ComfyUI does not know "*"."""
+
+    __slots__ = ()
+
+    def __ne__(self, _: object) -> bool:
+        return False
+
+    __hash__ = str.__hash__
+
+
+_ANY = _AnyType("*")
+
+
 class JoinRows:
     """Row i of the result is what input row<i> gives alone; values that are no rows must be equal.
 
@@ -24,15 +38,15 @@ class JoinRows:
 
     DESCRIPTION = "Joins what nodes made for each person (conditionings, latents, pictures) to one batch."
     CATEGORY = "FuLLet"
-    RETURN_TYPES = ("*",)
+    RETURN_TYPES = (_ANY,)
     FUNCTION = "join"
     INPUT_IS_LIST = True
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
-            "required": {"row0": ("*",)},
-            "optional": {f"row{number}": ("*",) for number in range(1, MOST_ROWS)},
+            "required": {"row0": (_ANY,)},
+            "optional": {f"row{number}": (_ANY,) for number in range(1, MOST_ROWS)},
         }
 
     def join(self, **rows: list[Any]) -> tuple[Any]:

@@ -25,19 +25,18 @@ _GROUPS = "fullet_groups"  # in a processed conditioning: (rows, its part) for e
 Conds = dict[str, list[dict[str, Any]]]
 
 
-def prepare(guider: Any, raw: Conds, extra: Mapping[str, Any]) -> None:
+def prepare(guider: Any, raw: Conds, extra: Mapping[str, Any], *, stack: bool) -> None:
     """Gives each conditioning of a guider about to sample its parts.
 
-    Each row is processed as if alone; rows whose results are of equal shape are stacked, as ComfyUI stacks a
-    positive and a negative. `raw`: the guider's conditionings before they were processed. `extra`: what
-    ComfyUI processes them with: noise [N, …], latent_image, denoise_mask, seed.
+    Each row is processed as if alone; with `stack`, rows whose results are of equal shape are stacked, as
+    ComfyUI stacks a positive and a negative. `raw`: the guider's conditionings before they were processed.
+    `extra`: what ComfyUI processes them with: noise [N, …], latent_image, denoise_mask, seed.
     """
     batch = extra["noise"].shape[0]
     alone = [_processed(guider.inner_model, raw, row, extra) for row in range(batch)]
-    for rows in _groups(alone):
-        controls: dict[
-            int, Any
-        ] = {}  # what two conditionings share, they go on sharing: they may run stacked
+    for rows in _groups(alone) if stack else [[row] for row in range(batch)]:
+        # What two conditionings share, they go on sharing: they may run stacked.
+        controls: dict[int, Any] = {}
         for kind, conditionings in guider.conds.items():
             for i, cond in enumerate(conditionings):
                 part = _stacked([alone[row][kind][i] for row in rows])

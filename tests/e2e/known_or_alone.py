@@ -58,8 +58,8 @@ KNOWN: Mapping[str, tuple[str, dict[str, Any]] | None] = {
 
 
 def graphs(control_net: str | None = None) -> dict[str, Graph]:
-    """Each class in FLUX.1 and in Z-Image, as ComfyUI exports them; and FLUX.1 with a batch of hints for this
-    control net, if there is one."""
+    """Each class in FLUX.1 and in Z-Image, as ComfyUI exports them; and FLUX.1 with this control net, if there
+    is one."""
     control = {} if control_net is None else {"flux1-control": _controlled(control_net)}
     return control | {
         f"{family}-{name}": _graph(family, patch)
@@ -114,7 +114,7 @@ def _controlled(control_net: str) -> Graph:
     graph = _graph("flux1", None)
     graph |= {
         "20": node("ControlNetLoader", control_net_name=control_net),
-        "21": node("EmptyImage", width=SIZE[0], height=SIZE[1], batch_size=ROWS, color=0x8040C0),
+        "21": node("EmptyImage", width=SIZE[0], height=SIZE[1], batch_size=1, color=0x8040C0),
         "22": node(
             "ControlNetApplyAdvanced", positive=["4", 0], negative=["5", 0], control_net=["20", 0],
             image=["21", 0], strength=0.8, start_percent=0.0, end_percent=1.0,
@@ -309,7 +309,7 @@ async def assert_known_or_alone(
     assert result.delivered == batches * ROWS
     assert result.foreign == (), result.foreign
     assert result.furthest <= 2, result.furthest
-    mixing = {class_type for class_type, _ in MIXING.values()} | {"ControlNetApplyAdvanced"}
+    mixing = {class_type for class_type, _ in MIXING.values()}
     together = 0
     for classes, pictures in await runs_of(comfy_url):
         if classes & mixing:

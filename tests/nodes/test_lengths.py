@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from fullet_nodes.lengths import family_of, plan
+from fullet_nodes.lengths import family_of, plan, stacks
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,16 @@ def test_the_fused_text_is_as_long_as_its_longest_prompt() -> None:
 
 def test_whatever_else_is_unequal_makes_sub_batches() -> None:
     assert plan("hidden", (256, 256), alone=True).kind == "split"
+
+
+@pytest.mark.parametrize(
+    ("base", "network", "together"),
+    [
+        ("Flux", "Flux", True), ("SDXL", "UNetModel", True), ("Anima", "Anima", True),
+        ("SeedVR2", "NaDiT", True), ("WAN21", "WanModel", False), ("Flux", "SomebodysNetwork", False),
+    ],
+)  # fmt: skip
+def test_a_network_that_was_never_measured_is_called_for_each_person(
+    base: str, network: str, together: bool
+) -> None:
+    assert stacks(base, network) == together

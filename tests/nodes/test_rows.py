@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -127,3 +128,12 @@ def test_a_control_net_gets_each_persons_hint_and_so_does_the_one_before_it() ->
 def test_control_nets_that_differ_by_more_than_their_pictures_are_refused(other: Any) -> None:
     with pytest.raises(Refused, match="control net"):
         join(text(2, control=control(torch.rand((1, 3, 8, 8)))), text(2, control=other))
+
+
+def test_its_types_go_with_every_other() -> None:
+    """ComfyUI compares them by ``!=``, what is received first."""
+    (given,), taken = JoinRows.RETURN_TYPES, JoinRows.INPUT_TYPES()["optional"]["row63"][0]
+    for other in ("LATENT", "CONDITIONING", "INT"):
+        assert not given != other  # noqa: SIM202
+        assert not other != taken  # noqa: SIM202
+    assert json.dumps([given]) == '["*"]'

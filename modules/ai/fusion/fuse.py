@@ -13,6 +13,7 @@ from modules.ai.fusion.row_safety import refuse_mixing
 from modules.ai.fusion.rows import JointGraph
 from modules.ai.fusion.samplers import (
     SAMPLERS,
+    SEED_HOLDERS,
     Seed,
     Unfusible,
     draws_noise,
@@ -218,8 +219,10 @@ def _seeds(
     place = seed_place(graph, node_id)
     value = 0 if place is None else graph[place.node].inputs.get(place.input)
     roles = template.card.places("seed")
-    linked = isinstance(value, Link) and value.node in {role.node for role in roles}
-    if place in roles or linked:
+    holders = {role.node for role in roles if role.node in graph} & {
+        node_id for node_id, node in graph.items() if node.class_type in SEED_HOLDERS
+    }
+    if place in roles or (isinstance(value, Link) and value.node in holders):
         return [_seed(request) for request in requests]
     if isinstance(value, int):
         return [value] * len(requests)

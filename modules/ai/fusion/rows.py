@@ -65,7 +65,7 @@ class JointGraph:
     def _add_each(self, node_id: str) -> None:
         for row, graph in enumerate(self._rows):
             node = graph[node_id]
-            moved = {n: self._link(row, v) if isinstance(v, Link) else v for n, v in node.inputs.items()}
+            moved = {name: self._moved(row, value) for name, value in node.inputs.items()}
             node = Node(class_type=node.class_type, inputs=moved, title=node.title)
             text = json.dumps(write_graph({node_id: node}), sort_keys=True)
             place = self._same.setdefault(text, self._fresh(node_id, row))
@@ -74,21 +74,25 @@ class JointGraph:
 
     def _add_one(self, node_id: str, *, all_may_differ: bool) -> None:
         node = self._rows[0][node_id]
-        inputs: dict[str, JSON] = dict(node.inputs)
-        own = _OF_EACH | set(GUIDERS.get(node.class_type, ()))
-        for name, link in node.links():
-            linked = {self._link(row, link) for row in range(len(self._rows))}
-            if name in own and (node.class_type in SAMPLERS or node.class_type in GUIDERS):
-                inputs[name] = self.joined(f"fullet_{node_id}_{name}", link)
-            elif len(linked) == 1 or name in OWN_NOISE:
-                inputs[name] = self._link(0, link)
-            elif all_may_differ or name in _NUMBERS:
-                inputs[name] = self.joined(f"fullet_{node_id}_{name}", link)
+        joins = node.class_type in SAMPLERS or node.class_type in GUIDERS
+        of_each = _OF_EACH | set(GUIDERS.get(node.class_type, ())) if joins else frozenset()
+        noise = OWN_NOISE if node.class_type in SAMPLERS else frozenset()
+        inputs: dict[str, JSON] = {}
+        for name, value in node.inputs.items():
+            own = [self._moved(row, graph[node_id].inputs[name]) for row, graph in enumerate(self._rows)]
+            may_differ = isinstance(value, Link) and (all_may_differ or name in _NUMBERS)
+            if name in of_each and isinstance(value, Link):
+                inputs[name] = self.joined(f"fullet_{node_id}_{name}", value)
+            elif name in noise or all(each == own[0] for each in own):
+                inputs[name] = own[0]
+            elif may_differ:
+                inputs[name] = self.joined(f"fullet_{node_id}_{name}", value)
             else:
-                raise Unfusible(
-                    f"{named(self._rows[0], node_id)}: it changes the model by each person's own {name}"
-                )
+                raise Unfusible(f"{named(self._rows[0], node_id)}: {name} is each person's own there")
         self.graph[node_id] = Node(class_type=node.class_type, inputs=inputs, title=node.title)
+
+    def _moved(self, row: int, value: JSON | Link) -> JSON | Link:
+        return self._link(row, value) if isinstance(value, Link) else value
 
     def _link(self, row: int, link: Link) -> Link:
         if self._rows[0][link.node].class_type not in SAMPLERS:

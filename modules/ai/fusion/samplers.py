@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from modules.ai import node_pack as pack
+from modules.ai.workflows.constants import FOLDED
 from modules.ai.workflows.graph import JSON, Graph, Link, Node, NodeInput, named
 
 KSAMPLER = "KSampler"
@@ -15,6 +16,8 @@ RANGED = "KSamplerAdvanced"
 SAMPLERS = frozenset({KSAMPLER, RANGED, CUSTOM, ADVANCED})
 OWN_NOISE = frozenset({"noise", "seed", "noise_seed"})
 """The inputs by which a sampler gets its noise."""
+SEED_HOLDERS = FOLDED | {"CR Seed", "Seed (rgthree)", "easy seed"}
+"""Nodes that give on the number that stands in them."""
 
 GUIDERS = {
     "CFGGuider": ("positive", "negative"),

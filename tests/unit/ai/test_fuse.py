@@ -683,7 +683,7 @@ def test_nobody_can_vouch_for_what_is_known_to_mix_pictures() -> None:
         ({"n50": node("ModelSamplingSD3", model=["1", 0], shift=["51", 0]),
           "n51": node("ByWords", text=["4", 0]),
           "n10": node("CFGGuider", cfg=1, model=["50", 0], positive=["4", 0], negative=["5", 0])},
-         "node 50 (ModelSamplingSD3): it changes the model by each person's own shift"),
+         "node 50 (ModelSamplingSD3): shift is each person's own there"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_exact_runs_one_by_one_and_says_why(change: dict[str, Any], reason: str) -> None:
@@ -726,6 +726,24 @@ def test_a_seed_that_another_node_takes_is_each_persons_own_there() -> None:
     card = _card(seed='["7.noise_seed", "50.seed"]').replace('"[', "[").replace(']"', "]").replace('\\"', '"')
     sent = fused(template(graph, card), [request(seed=4), request(2, seed=5)])
     assert [inputs["seed"] for inputs in of_class(sent, "Wildcards")] == [4, 5]
+
+
+@pytest.mark.parametrize(("holder", "known"), [("SeedNode", True), ("Seed (rgthree)", True), ("Dice", False)])
+def test_a_node_that_gives_a_seed_on_as_it_is_has_to_be_known(holder: str, *, known: bool) -> None:
+    graph = _changed("flux", n51=node(holder, seed=0))
+    graph["7"]["inputs"]["noise_seed"] = ["51", 0]
+    why = fusible(template(graph, _card(seed="51.seed")))
+    assert (why is None) if known else ("its seed is not the one" in (why or ""))
+
+
+@pytest.mark.parametrize("role", ["prompt", "seed"])
+def test_what_is_written_into_what_steers_the_sampler_is_no_persons_own(role: str) -> None:
+    """It stands once, so that the second person would get what the first one wrote."""
+    places = {"prompt": ["4.text", "50.block"], "seed": ["8.seed", "50.block"]}
+    graph = _changed("z-image", n50=node("FreeU", model=["7", 0], block="x"))
+    graph["8"]["inputs"]["model"] = ["50", 0]
+    card = _card(SHIPPED["z-image"], **{role: places[role]})  # type: ignore[arg-type]
+    assert "node 50 (FreeU): block is each person's own there" in _why(graph, card)
 
 
 def test_a_seed_that_is_computed_from_the_asked_one_is_refused() -> None:

@@ -17,8 +17,16 @@ FILES = sorted(FOLDER.glob("*.py"))
 STANDARD = frozenset(sys.stdlib_module_names)
 COMFYUI_ITSELF = {"comfy", "comfyui_version", "folder_paths", "nodes", "server"}
 COMFYUI_BRINGS = {"aiohttp", "numpy", "PIL", "torch"}
-PLAIN = {"inputs", "known", "lengths", "prompt_graph", "store", "version"}  # the standard library alone
-ARITHMETIC = {"conditioning", "latents", "noise", "zimage"}  # torch besides
+PLAIN = {
+    "inputs",
+    "known",
+    "layouts",
+    "lengths",
+    "prompt_graph",
+    "store",
+    "version",
+}  # the standard library alone
+ARITHMETIC = {"conditioning", "hiding", "latents", "noise", "zimage"}  # torch besides
 
 
 def imported(file: Path) -> tuple[set[str], set[str]]:
