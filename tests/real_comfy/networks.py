@@ -431,8 +431,9 @@ def row_by_row() -> Iterator[None]:
             rows = []
             for i, hidden in enumerate(mask.reshape(len(q), -1) < 0):
                 (seen,) = (~hidden).nonzero(as_tuple=True)
-                few = [each[i : i + 1].index_select(tokens, seen) for each in (q, k, v)]
-                found = attention(few[0] if own else q[i : i + 1], *few[1:], heads, **more)
+                asks = q[i : i + 1].index_select(tokens, seen) if own else q[i : i + 1]
+                few = [each[i : i + 1].index_select(tokens, seen) for each in (k, v)]
+                found = attention(asks, *few, heads, **more)
                 whole = found.new_zeros((1, q.shape[tokens], found.shape[2]))
                 rows.append(whole.index_copy(1, seen, found) if own else found)
             return torch.cat(rows)

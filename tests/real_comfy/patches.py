@@ -76,7 +76,7 @@ LATENTS = {
 SMALLER = {"Z-Image": {"n_layers": 1}}
 EVERYWHERE = tuple(dict.fromkeys(way.network for way in WAYS if way.network != "SD3"))
 UNET, FLUX, NOT_UNET = ("SD 1.5",), ("Flux.1",), ("Flux.1", "Z-Image", "Qwen-Image")
-HIDING = ("key_mask", "masked_layout", "bucket", "own_mask")  # a control net would see what they hide
+HIDING = ("key_mask", "masked_layout", "bucket", "own_mask")  # with a control net, sub-batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,22 +124,34 @@ def control_network() -> Any:
     return network.to(torch.float64)
 
 
+class TokenControl(torch.nn.Module):
+    """What a control net is to a transformer: it adds to the image's tokens, by its hint and the text."""
+
+    dtype = torch.float64
+
+    def forward(self, x: Any, hint: Any, timesteps: Any, context: Any, **_: Any) -> dict[str, Any]:
+        told = hint.mean((1, 2, 3))[:, None, None] + context.mean(1)[:, None]
+        return {"input": [told.repeat(1, 4, 3)[..., :128]]}
+
+
 @cache
-def control_for(name: str, rows: tuple[int, ...], size: int, *, chained: bool) -> Any:
+def control_for(name: str, rows: tuple[int, ...], size: int, *, chained: bool, unet: bool) -> Any:
     """One object for positive and negative, as ComfyUI's nodes make it."""
-    control = comfy.controlnet.ControlNet(control_network(), load_device=torch.device("cpu"))
+    network = control_network() if unet else TokenControl()
+    control = comfy.controlnet.ControlNet(network, load_device=torch.device("cpu"))
     control.set_cond_hint(drawn(name, rows, (3, size, size)), 0.7)
     if chained:
-        control.set_previous_controlnet(control_for(f"before {name}", rows, size, chained=False))
+        control.set_previous_controlnet(control_for(f"before {name}", rows, size, chained=False, unet=unet))
     return control
 
 
 def own_hints(rows: Sequence[int], latent: tuple[int, ...]) -> dict[str, Any]:
-    return {"control": control_for("own", tuple(rows), latent[-1] * 8, chained=True)}
+    unet = latent[0] == 4
+    return {"control": control_for("own", tuple(rows), latent[-1] * 8, chained=True, unet=unet)}
 
 
 def one_hint(rows: Sequence[int], latent: tuple[int, ...]) -> dict[str, Any]:
-    return {"control": control_for("one", (0,), latent[-1] * 8, chained=False)}
+    return {"control": control_for("one", (0,), latent[-1] * 8, chained=False, unet=latent[0] == 4)}
 
 
 def own_masks(rows: Sequence[int], latent: tuple[int, ...]) -> dict[str, Any]:

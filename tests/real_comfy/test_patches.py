@@ -72,7 +72,7 @@ def test_nobody_gets_another_persons_picture(measured: Measurements) -> None:
 
 def test_what_cannot_be_exact_is_refused_with_a_sentence(measured: Measurements) -> None:
     refused = [row for row in measured if row["kind"] != "wrong" and may_be_refused(row)]
-    assert len(refused) > 10
+    assert len(refused) > 5
     for row in refused:
         assert row["refused"].split(": ")[0] in ("FusedModel", "RandomNoiseBatch"), row
         assert row["refused"].split(": ")[1].startswith("input "), row

@@ -26,7 +26,7 @@ PLAIN = {
     "store",
     "version",
 }  # the standard library alone
-ARITHMETIC = {"conditioning", "latents", "noise", "zimage"}  # torch besides
+ARITHMETIC = {"conditioning", "hiding", "latents", "noise", "zimage"}  # torch besides
 
 
 def imported(file: Path) -> tuple[set[str], set[str]]:
