@@ -187,7 +187,7 @@ def _about(template: WorkflowTemplate, told: Iterable[Told]) -> Iterator[str]:
     asked: Mapping[str, ServerReport] = {each.name: each.report for each in told if each.report is not None}
     able = [name for name, report in asked.items() if template.name in report.limits]
     runs = f"runs on {', '.join(able)}" if able else "no server can run it yet"
-    yield "; ".join([*needs, runs if asked else "no server was asked"])
+    yield "; ".join([*needs, runs if asked else "no server answered"])
 
 
 def _fetching(template: WorkflowTemplate, told: Sequence[Told]) -> Iterator[str]:

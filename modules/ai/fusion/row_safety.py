@@ -116,7 +116,7 @@ something unknown."""
 _SKIPS = "it decides for the whole batch which steps are computed"
 _ONE_STREAM = "it draws from one random stream for the whole batch"
 _MEASURES = "it measures the whole batch"
-_PICTURED = "it changes the model by a picture, and everybody's is another"
+_PICTURED = "it changes the model with a picture, and each person's is different"
 _MASKLESS = "it leaves out the masks that keep prompts of unequal length apart"
 
 MIXING = {
@@ -124,7 +124,7 @@ MIXING = {
     "ApplyFBCacheOnModel": _SKIPS,
     "ApplyTeaCachePatch": _SKIPS,
     "EasyCache": _SKIPS,
-    "FluxKVCache": "it keeps keys and values of a whole batch",
+    "FluxKVCache": "it keeps the keys and values of a whole batch",
     "HyperTile": _ONE_STREAM,
     "LazyCache": _SKIPS,
     "Mahiro": _MEASURES,
