@@ -135,6 +135,9 @@ def _rows(kind: str, name: str, value: Any, rows: Sequence[int], batch: int) -> 
     raise Refused("FusedModel", kind, f"its '{name}' ({type(value).__name__}) cannot be told apart by rows.")
 
 
+_PLAIN = (bool, int, float, str, bytes, Enum, torch.device, torch.dtype)
+
+
 def alike(a: Any, b: Any) -> bool:
     """Whether two values are one object, or equal plain data, tensors among them."""
     if a is b:
@@ -147,7 +150,7 @@ def alike(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(alike(a[name], b[name]) for name in a)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(alike, a, b))
-    return isinstance(a, (bool, int, float, str, bytes, Enum)) and a == b
+    return isinstance(a, _PLAIN) and a == b
 
 
 def joined_tensors(rows: Sequence[torch.Tensor]) -> torch.Tensor:

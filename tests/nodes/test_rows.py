@@ -100,7 +100,7 @@ NETWORK = object()
 def control(hint: Any, before: Any = None, **more: Any) -> Net:
     return Net(**{
         "control_model": NETWORK, "cond_hint_original": hint, "extra_concat_orig": [], "strength": 0.7,
-        "extra_args": {}, "previous_controlnet": before, **more,
+        "extra_args": {}, "previous_controlnet": before, "load_device": torch.device("cpu"), **more,
     })  # fmt: skip
 
 
