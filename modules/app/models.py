@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import sys
@@ -59,6 +60,8 @@ def added(env_file: Path, folder: Path, wanted: str) -> int:
     model files. Returns the exit code; ends the process with a sentence if the file cannot be used."""
     settings, source = _settings(env_file), _source(folder, wanted)
     try:
+        if source.suffix.lower() not in ENDINGS or source.name.startswith("."):
+            raise BadWorkflow(f"{source.name}: a name is needed that ends in {', '.join(ENDINGS)}")
         model = asyncio.run(_read(settings, source))
         for other in _files_of(folder, model.template.name):
             name = model.template.name
@@ -84,13 +87,22 @@ def removed(env_file: Path, folder: Path, name: str) -> int:
     aside, lines = folder / REMOVED, []
     try:
         aside.mkdir(exist_ok=True)
-        for file in (each for one in workflows for each in (one, one.with_suffix(".toml")) if each.exists()):
-            os.replace(file, aside / file.name)
-            lines.append(f"{folder.name}/{file.name} is now in {folder.name}/{REMOVED}/")
+        for workflow in workflows:
+            stem = _free(aside, workflow.stem)
+            for file in (each for each in (workflow, workflow.with_suffix(".toml")) if each.exists()):
+                os.replace(file, aside / f"{stem}{file.suffix}")
+                lines.append(f"{folder.name}/{file.name} is now {folder.name}/{REMOVED}/{stem}{file.suffix}")
     except OSError as fault:
         sys.exit(f"{folder} cannot be written to ({fault.strerror})")
     _print(_settings(env_file), lines)
     return 0
+
+
+def _free(folder: Path, stem: str) -> str:
+    """A name like ``stem`` that no file in the folder has, whatever its ending."""
+    taken = {file.stem for file in folder.iterdir()}
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def _print(settings: Settings, lines: Iterable[str]) -> None:

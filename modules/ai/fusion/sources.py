@@ -80,6 +80,12 @@ def _scaling(node: Node, name: str) -> Scaling | None:
         return None
 
 
+def _pixels(megapixels: JSON) -> float:
+    if not isinstance(megapixels, int | float) or not 0 < megapixels < 1000:
+        raise ValueError("it is no size")
+    return megapixels * _MEGA
+
+
 def _whole(value: JSON) -> int:
     if not isinstance(value, int) or value < 1:
         raise ValueError("it is no size")
@@ -87,7 +93,7 @@ def _whole(value: JSON) -> int:
 
 
 def _to_pixels(inputs: Mapping[str, JSON]) -> Scaling:
-    return Scaling(pixels=inputs["megapixels"] * _MEGA, step=_whole(inputs.get("resolution_steps", 1)))
+    return Scaling(pixels=_pixels(inputs["megapixels"]), step=_whole(inputs.get("resolution_steps", 1)))
 
 
 def _to_size(inputs: Mapping[str, JSON]) -> Scaling:
@@ -98,7 +104,7 @@ def _resized(inputs: Mapping[str, JSON]) -> Scaling | None:
     way = inputs["resize_type"]
     how = {name.removeprefix("resize_type."): value for name, value in inputs.items()}
     if way == "scale total pixels":
-        return Scaling(pixels=int(how["megapixels"] * _MEGA))
+        return Scaling(pixels=int(_pixels(how["megapixels"])))
     if way == "scale longer dimension":
         return Scaling(longest=_whole(how["longer_size"]))
     return _to_size(how) if way == "scale dimensions" else None

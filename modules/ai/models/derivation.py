@@ -37,10 +37,11 @@ def derive(graph: Graph, table: Table, written: Mapping[str, Any], *, label: str
     named = {place.node for there in places.values() for place in there}
     enhance = written.get("enhance_prompt") is True
     unread = folded(graph, table, named | _texts(graph, table), enhance=enhance)
-    output = places["output"][0] if "output" in places else output_of(unread, table)
+    notes: list[str] = []
+    output = places["output"][0] if "output" in places else output_of(unread, table, notes)
     if output.node not in unread:
         raise BadCard(f"roles.output: {output}: there is no node {output.node} in the graph")
-    card = _Card(graph, Drawing.of(unread, table, output), written, places)
+    card = _Card(graph, Drawing.of(unread, table, output), written, places, notes)
     card.read_texts()
     final = folded(graph, table, named | card.text_nodes, enhance=enhance)
     card.drawing = Drawing.of(final, table, output)
@@ -69,13 +70,14 @@ class _Card:
         drawing: Drawing,
         written: Mapping[str, Any],
         places: Mapping[Role, tuple[NodeInput, ...]],
+        notes: list[str],
     ) -> None:
         self.drawing = drawing
         self._drawn = drawn
         self.fields: dict[str, Any] = {}
         self.roles: dict[Role, list[NodeInput]] = {role: list(there) for role, there in places.items()}
         self.roles["output"] = [drawing.output]
-        self.notes: list[str] = []
+        self.notes = notes
         self._written = written
         self._kind = written_kind(written)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,8 @@ from modules.ai.workflows.node_table import Table, bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.ai.workflows.workflow_file import ENDINGS, read_workflow
 from modules.queue_manager.errors import BadWorkflow
+
+logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
 _LARGEST_CARD = 1024 * 1024
@@ -43,12 +47,17 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
     for file in _workflow_files(folder):
         name = model_name(file.stem)
         if (other := files.setdefault(name, file)) != file:
-            faults.append(f"{file.name}: its model would be called {name}, as that of {other.name} is")
+            faults.append(
+                f"{_printed(file)}: its model would be called {name}, as that of {_printed(other)} is"
+            )
             continue
         try:
             models[name] = load_model(file, table)
         except BadWorkflow as fault:
             faults.append(fault.reason)
+        except Exception:  # a fault of ours at one file must not take the other models away
+            logger.exception("The workflow file %s could not be read", _printed(file))
+            faults.append(f"{_printed(file)}: the bot itself failed at reading it; its log says how")
     stems = {file.stem for file in files.values()}
     faults += [
         f"{card.name}: there is no workflow beside it ({card.stem}.json)"
@@ -60,7 +69,7 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
 
 def _workflow_files(folder: Path) -> Iterator[Path]:
     """The workflow files of a folder by the names of their models; files with exactly that name first."""
-    found = [file for file in folder.glob("*") if file.suffix.lower() in ENDINGS and not file.is_dir()]
+    found = [file for file in folder.glob("*") if file.suffix.lower() in ENDINGS]
     found.sort(key=lambda file: (model_name(file.stem), model_name(file.stem) != file.stem, file.name))
     return (file for file in found if not file.name.startswith("."))
 
@@ -72,7 +81,8 @@ def model_name(stem: str) -> str:
     letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9_.-]+", "-", letters).strip("-._")
     if len(plain) > 48 or not plain:  # similar names stay different
-        plain = f"{plain[:39]}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}".strip("-")
+        digest = hashlib.sha256(stem.encode(errors="surrogateescape")).hexdigest()[:8]
+        plain = f"{plain[:39]}-{digest}".strip("-")
     return plain
 
 
@@ -81,10 +91,12 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
 
     Raises `BadWorkflow`, which names the file, and the field of the card.
     """
-    if not file.is_file():
+    if _printed(file) != file.name:
+        raise BadWorkflow(f"{_printed(file)}: its name is not UTF-8")
+    if not os.path.isfile(file):  # unlike Path.is_file, of whatever cannot be asked, too
         raise BadWorkflow(f"{file.name}: it is not a file")
     card_file = file.with_suffix(".toml")
-    has_card = card_file.exists()
+    has_card = os.path.lexists(card_file)
     blamed = card_file if has_card else file
     try:
         written = read_fields(_text(card_file)) if has_card else {}
@@ -122,7 +134,14 @@ def _as_written(
     return card, folded(raw, table, named, enhance=card.enhance_prompt), ()
 
 
+def _printed(file: Path) -> str:
+    """The name of a file, also where it is one that no log takes."""
+    return file.name.encode("utf-8", "backslashreplace").decode()
+
+
 def _text(file: Path) -> str:
+    if not os.path.isfile(file):
+        raise BadWorkflow(f"{file.name}: it is not a file")
     try:
         if file.stat().st_size > _LARGEST_CARD:
             raise BadWorkflow(f"{file.name}: larger than {_LARGEST_CARD} bytes")

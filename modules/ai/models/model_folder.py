@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,16 +183,23 @@ def marks(folder: Path) -> Marks | None:
         for file in folder.iterdir():
             if file.suffix.lower() in (*ENDINGS, ".toml") and not file.name.startswith("."):
                 with contextlib.suppress(FileNotFoundError):  # deleted a moment ago
-                    stat = file.stat()
+                    stat = _stat(file)
                     found[file.name] = (stat.st_size, stat.st_mtime_ns)
     except OSError:
         return None
     return found
 
 
+def _stat(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError:  # a link to nothing, or to itself
+        return file.lstat()
+
+
 def model_names(files: Marks) -> list[str]:
     """The names of the models in a folder's files, in order."""
-    return sorted({model_name(Path(name).stem) for name in files if not name.endswith(".toml")})
+    return sorted({model_name(Path(name).stem) for name in files if not name.lower().endswith(".toml")})
 
 
 def _merged(tables: Mapping[str, Table]) -> Table:

@@ -26,7 +26,7 @@ _CUT = frozenset({"ImageFromBatch", "GetImageRangeFromBatch", "LatentFromBatch"}
 _REPEATING = {"RepeatLatentBatch": "amount", "RepeatImageBatch": "amount", "LatentCutToBatch": ""}
 
 
-def output_of(graph: Graph, table: Table) -> NodeInput:
+def output_of(graph: Graph, table: Table, notes: list[str]) -> NodeInput:
     """Where the finished picture ends up. Raises `Underivable` if there is none, or more than one."""
     saved = [place for node_id in graph if (place := _saved(graph, table, node_id)) is not None]
     other = [node_id for node_id, node in graph.items() if _saves_other(node.class_type, table)]
@@ -40,7 +40,7 @@ def output_of(graph: Graph, table: Table) -> NodeInput:
     ]
     if not saved and not shown:
         raise Underivable(f"no picture is saved in it ({', '.join((*_SAVERS, _SHOWER))})")
-    return _last(graph, saved or shown)
+    return _last(graph, saved or shown, notes)
 
 
 def _saved(graph: Graph, table: Table, node_id: str) -> NodeInput | None:
@@ -60,11 +60,13 @@ def _saves_other(class_type: str, table: Table) -> bool:
     return bool(ends and class_type.startswith(_ENDS) and _MEDIA.search(class_type))
 
 
-def _last(graph: Graph, places: list[NodeInput]) -> NodeInput:
+def _last(graph: Graph, places: list[NodeInput], notes: list[str]) -> NodeInput:
     """The one that is made from all the others, if there is one: the others are steps on the way to it."""
     made = {place: _painted(graph, place) for place in places}
     for place, node_id in made.items():
         if set(made.values()) <= upstream(graph, [node_id]):
+            if len(set(made.values())) > 1:
+                notes.append(f"{named(graph, place.node)}: of several pictures, this one is delivered")
             return place
     nodes = ", ".join(named(graph, place.node) for place in places[:3]) + (", …" if len(places) > 3 else "")
     raise Underivable(f"{len(places)} different pictures are made ({nodes}): write roles.output")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from modules.ai.models.drawing import Drawing, Underivable
 from modules.ai.models.sampling import Side, conditioning_of, draws_noise
-from modules.ai.workflows.graph import Link, NodeInput
+from modules.ai.workflows.graph import Link, NodeInput, downstream, upstream
 
 _UNREAD = frozenset({"ConditioningZeroOut"})
 """Their output holds nothing of the text."""
@@ -53,6 +53,9 @@ def prompt_places(drawing: Drawing, samplers: Sequence[str], notes: list[str]) -
     filled = [place for place in chosen if _text(drawing, place).strip()]
     for left in (told, filled):
         if len(left) == 1:
+            for place in (place for place in filled if place not in left):
+                words = _text(drawing, place)[:40]
+                notes.append(f"{drawing.named(place.node)}: its text {words!r} is the author's, and stays")
             return left
     nodes = " and ".join(drawing.named(node_id) for node_id in dict.fromkeys(place.node for place in chosen))
     raise Underivable(f"{nodes} each hold a prompt: write roles.prompt")
@@ -75,12 +78,24 @@ def negative_places(
 def _found(drawing: Drawing, samplers: Sequence[str], side: Side) -> dict[str, list[NodeInput]]:
     """The texts of each sampler. Samplers that only improve faces and the like keep the author's."""
     main = [node_id for node_id in samplers if "Detailer" not in drawing.node(node_id).class_type]
-    return {sampler: list(_encoded(drawing, sampler, side)) for sampler in main or samplers}
+    found = {sampler: _texts_of(drawing, sampler, side) for sampler in main or samplers}
+    if side == "positive":  # a guider may take a second prompt, or the negative one with a picture
+        for sampler, places in found.items():
+            negative = _texts_of(drawing, sampler, "negative")
+            places += [place for place in _texts_of(drawing, sampler, "second") if place not in negative]
+    return found
 
 
-def _encoded(drawing: Drawing, sampler: str, side: Side) -> Iterator[NodeInput]:
-    """The texts that become one side (positive or negative) of a sampler's conditioning."""
+def _texts_of(drawing: Drawing, sampler: str, side: Side) -> list[NodeInput]:
     links = conditioning_of(drawing, sampler, side)
+    if side == "second":
+        links = [link for link in links if _part_of(drawing, link, "positive") == "positive"]
+        side = "positive"
+    return list(_encoded(drawing, links, side))
+
+
+def _encoded(drawing: Drawing, links: list[Link], side: Side) -> Iterator[NodeInput]:
+    """The texts that become the conditionings ``links`` of one side of a sampler."""
     seen: set[Link] = set()
     while links:
         link = links.pop(0)
@@ -131,6 +146,17 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
         raise Underivable(
             f"{where}: its text comes from {holder}, which contains no prompt: write roles.prompt"
         )
+    told: list[str] = []
+    chosen = _part(drawing, where, parts, told)
+    if chosen is not None and not _may_get_lost(drawing, chosen, value.node):
+        notes += told
+        return chosen
+    notes.append(f"{where}: a person's words replace its whole text; to keep some of it, write roles.prompt")
+    return place
+
+
+def _part(drawing: Drawing, where: str, parts: Sequence[NodeInput], notes: list[str]) -> NodeInput | None:
+    """The one of the constants in a text that a person's words replace, None if that is not certain."""
     if len(parts) == 1:
         return parts[0]
     others = [part for part in parts if not _AUTHORS.search(_called(drawing, part))]
@@ -144,8 +170,28 @@ def _origin(drawing: Drawing, place: NodeInput, notes: list[str]) -> NodeInput:
                 words = _text(drawing, left[0])[:40]
                 notes.append(f"{where}: a person's words replace {words!r} in it, and the rest stays")
             return left[0]
-    notes.append(f"{where}: a person's words replace its whole text; to keep some of it, write roles.prompt")
-    return place
+    return None
+
+
+_CUTTING = frozenset({"JsonExtractString", "RegexExtract", "StringSubstring"})
+"""Text nodes that leave something of their text out, by what stands in it."""
+
+_CHOOSING = re.compile(r"switch|select|choose|choice|index|if_?else|random|pick", re.IGNORECASE)
+"""In the name of a node, or of its input, that takes one of several texts."""
+
+
+def _may_get_lost(drawing: Drawing, part: NodeInput, end: str) -> bool:
+    """Whether something between a text and the node ``end`` may leave it out, or some of it."""
+    between = upstream(drawing.graph, [end]) & downstream(drawing.graph, [part.node])
+    return any(_leaves_out(drawing, node_id) for node_id in between)
+
+
+def _leaves_out(drawing: Drawing, node_id: str) -> bool:
+    node = drawing.node(node_id)
+    if node.class_type in _CUTTING:
+        return True
+    texts = [link for _, link in node.links() if drawing.type_of(link) in _CARRYING]
+    return len(texts) > 1 and any(map(_CHOOSING.search, (node.class_type, *node.inputs)))
 
 
 def _parts(drawing: Drawing, node_id: str, seen: set[str]) -> Iterator[NodeInput]:

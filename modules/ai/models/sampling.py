@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from modules.ai.models.drawing import Drawing, Underivable
-from modules.ai.workflows.graph import Link, Node, NodeInput
+from modules.ai.workflows.graph import Link, Node, NodeInput, consumers
 
-Side = Literal["positive", "negative"]
+Side = Literal["positive", "negative", "second"]
 
 _SEEDS = ("seed", "noise_seed")
 _SIDES: Mapping[Side, tuple[str, ...]] = {
     "positive": ("positive", "conditioning", "cond1"),
     "negative": ("negative", "neg_conditioning"),
+    "second": ("cond2",),
 }
 _GUIDANCE = ("cfg", "cfg_conds", "cfg_cond2_negative", "video_cfg")
 
@@ -80,8 +81,15 @@ def _seeds(drawing: Drawing, node_id: str) -> Iterator[NodeInput]:
         value = inputs.get(name)
         if isinstance(value, Link) and name == "noise":
             yield from _seeds(drawing, value.node)
-        elif (place := drawing.held(NodeInput(node_id, name))) is not None:
+        elif (place := drawing.held(NodeInput(node_id, name))) is not None and (
+            place.node == node_id or _seeds_only(drawing, place)
+        ):
             yield place
+
+
+def _seeds_only(drawing: Drawing, place: NodeInput) -> bool:
+    """Whether the number there is nothing else than a seed, such as the steps."""
+    return all(taken.input in _SEEDS for taken, _ in consumers(drawing.graph, place.node))
 
 
 def denoise_of(drawing: Drawing, sampler: str) -> float:

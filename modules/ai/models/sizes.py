@@ -83,6 +83,7 @@ def sizes_of(drawing: Drawing, drawn: Graph, notes: list[str]) -> Sizes:
     }
     fixing = [pair for pair in pairs if pair.fixes and pair.size != own]
     why = fixing[-1].node if fixing else _placed(drawing, latents)
+    why = why or next((pair.node for pair in equal if pair.width in roles["height"]), None)  # always square
     why = why or _elsewhere(drawing, drawn, {*roles["width"], *roles["height"]})
     if why is not None:
         notes.append(f"{drawing.named(why)}: it fits only one size, so people cannot choose another")

@@ -90,6 +90,8 @@ def read_fields(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadCard(f"not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadCard("it is nested too deep or has a number too long") from error
 
 
 def is_whole(fields: Mapping[str, Any]) -> bool:

@@ -42,7 +42,9 @@ def is_constant(value: JSON) -> bool:
     """Whether a value can stand in a graph as it is."""
     if isinstance(value, str):
         return len(value) <= _LONGEST_TEXT
-    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if isinstance(value, int):
+        return abs(value) < 2**64
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _bounded(length: int) -> None:

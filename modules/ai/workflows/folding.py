@@ -36,7 +36,10 @@ def folded(
         specs = inputs_of(table.get(node.class_type) or {})
         inputs = {name: _arriving(value, known, specs.get(name)) for name, value in node.inputs.items()}
         node = result[node_id] = Node(class_type=node.class_type, inputs=inputs, title=node.title)
-        if node.class_type in WRITERS or any(link.node in written for _, link in node.links()):
+        links = [link for _, link in node.links()]
+        if node.class_type in WRITERS or (
+            any(link.node in written for link in links) and _gives_words(node, links, result, table)
+        ):
             written.add(node_id)
         if node_id not in keep:
             if node.class_type == SWITCH:
@@ -93,6 +96,16 @@ def _chosen(node: Node, written: Collection[str], *, enhance: bool) -> tuple[JSO
     if other is not None and by_model == [not enhance, enhance]:
         taken = other
     return (taken,) if isinstance(taken, Link) or is_constant(taken) else ()
+
+
+_WORDS = ("STRING", "CONDITIONING", "COMFY_MATCHTYPE_V3", "*", None)
+
+
+def _gives_words(node: Node, links: Collection[Link], graph: Graph, table: Table) -> bool:
+    """Whether a node gives on words as words, and no picture made of them."""
+    outputs = (table.get(node.class_type) or {}).get("output")
+    kinds = outputs if isinstance(outputs, list) else [_type(graph, link, table) for link in links]
+    return all(kind in _WORDS for kind in kinds)
 
 
 def _type(graph: Graph, link: Link, table: Table) -> JSON:

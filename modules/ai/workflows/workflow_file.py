@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -109,7 +110,21 @@ def _parts_of_picture(file: Path) -> list[JSON]:
 
 def _parsed(text: str) -> JSON:
     # ComfyUI writes NaN for what changes at every run
-    return json.loads(text, parse_constant=lambda _: None)
+    return json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_whole)
+
+
+_MOST_DIGITS = len(str(2**64))
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:  # no input takes it, and arithmetic with it fails
+        raise ValueError("a number is too long")
+    return int(digits)
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _parts(data: JSON, depth: int = 0) -> Iterator[JSON]:

@@ -104,7 +104,14 @@ async def test_a_file_is_read_first_and_one_that_is_no_model_is_refused(place: P
     assert "flujos/My Dream.json is the model my-dream: My Dream" in said
     assert place.files() == before | {"My Dream.json"}
     (given / "wrong.json").write_text(json.dumps({"1": {"class_type": "SaveImage", "inputs": {}}}))
-    for file, words in (("wrong.json", "wrong.json: "), ("none.json", "none.json: it is not a file")):
+    shutil.copy(ROOT / "flujos" / "z-image.json", given / ".hidden.json")
+    shutil.copy(ROOT / "flujos" / "z-image.json", given / "z-image.bak")
+    for file, words in (
+        ("wrong.json", "wrong.json: "),
+        ("none.json", "none.json: it is not a file"),
+        (".hidden.json", ".hidden.json: a name is needed that ends in .json, .png, .webp"),
+        ("z-image.bak", "z-image.bak: a name is needed that ends in .json, .png, .webp"),
+    ):
         code, said = await place.models("add", str(given / file))
         assert code == 1
         assert said.startswith(f"Nothing was added: {words}")
@@ -115,10 +122,16 @@ async def test_a_file_is_read_first_and_one_that_is_no_model_is_refused(place: P
 async def test_a_model_is_removed_and_not_lost(place: Place) -> None:
     code, said = await place.models("remove", "z-image")
     assert code == 0
-    assert said.splitlines() == [f"flujos/z-image{e} is now in flujos/removed/" for e in (".json", ".toml")]
+    endings = (".json", ".toml")
+    assert said.splitlines() == [f"flujos/z-image{e} is now flujos/removed/z-image{e}" for e in endings]
     assert not {"z-image.json", "z-image.toml"} & place.files()
     assert (place.flujos / "removed" / "z-image.json").exists()
     assert await place.models("remove", "z-image") == (1, "There is no model z-image in flujos/\n")
+    first = (place.flujos / "removed" / "z-image.json").read_bytes()
+    (place.flujos / "z-image.json").write_text("another one of that name")
+    code, said = await place.models("remove", "z-image")
+    assert said == "flujos/z-image.json is now flujos/removed/z-image-2.json\n"
+    assert (place.flujos / "removed" / "z-image.json").read_bytes() == first
     code, said = await place.models("remove")
     assert code == 2
     assert "add and remove need a model" in said

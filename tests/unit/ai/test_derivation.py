@@ -96,6 +96,98 @@ def titled(title: str, class_type: str, **inputs: Any) -> dict[str, Any]:
     return {**node(class_type, **inputs), "_meta": {"title": title}}
 
 
+def test_a_prompt_is_never_put_where_something_may_leave_it_out() -> None:
+    prompt = titled("Prompt", "PrimitiveStringMultiline", value="a cat")
+    style = titled("Style", "PrimitiveStringMultiline", value="oil painting of a castle")
+    ways = [
+        node("Any Switch (rgthree)", any_01=["9", 0], any_02=["10", 0]),
+        node("SomebodysTexts", text1=["9", 0], text2=["10", 0], select=1),
+        node("JsonExtractString", json_string=["10", 0], key="prompt"),
+        node(
+            "RegexExtract", string=["10", 0], regex_pattern="<p>(.*)</p>", mode="First Group", group_index=1
+        ),
+        node("StringSubstring", string=["10", 0], start=0, end=4),
+    ]
+    for way in ways:
+        card, _, notes = derived(painting(
+            n8=way, n9=style, n10=prompt, n2=node("CLIPTextEncode", text=["8", 0], clip=["1", 1])
+        ))  # fmt: skip
+        assert places(card, "prompt") == ["2.text"], way
+        assert "replace its whole text" in notes[0]
+    joined = node("StringConcatenate", string_a=["11", 0], string_b=["10", 0], delimiter="")
+    cut = node("StringSubstring", string=["9", 0], start=0, end=4)
+    card, _, _ = derived(painting(
+        n8=joined, n9=style, n10=prompt, n11=cut, n2=node("CLIPTextEncode", text=["8", 0], clip=["1", 1])
+    ))  # fmt: skip
+    assert places(card, "prompt") == ["10.value"]  # the author's own text may well be cut
+
+
+def test_a_second_prompt_of_a_guider_is_a_second_prompt() -> None:
+    def guided(cond2: list[Any], **more: Any) -> dict[str, Any]:
+        return painting(
+            n5=node("SamplerCustomAdvanced", noise=["20", 0], guider=["21", 0], sampler=["22", 0],
+                    sigmas=["23", 0], latent_image=["4", 0]),
+            n20=node("RandomNoise", noise_seed=5), n22=node("KSamplerSelect", sampler_name="euler"),
+            n21=node("DualCFGGuider", model=["1", 0], cond1=["2", 0], cond2=cond2, negative=["3", 0],
+                     cfg_conds=5.0, cfg_cond2_negative=2.0, style="regular"),
+            n23=node("BasicScheduler", model=["1", 0], scheduler="normal", steps=20, denoise=1.0), **more,
+        )  # fmt: skip
+
+    fox = node("CLIPTextEncode", text="a red fox", clip=["1", 1])
+    with pytest.raises(Underivable, match=r"node 24 .* each hold a prompt: write roles.prompt"):
+        derived(guided(["24", 0], n24=fox))
+    card, _, _ = derived(guided(["24", 0], n24=node("ReferenceLatent", conditioning=["3", 0])))
+    assert (places(card, "prompt"), places(card, "negative")) == (["2.text"], ["3.text"])
+
+
+def test_one_number_for_both_sides_offers_no_other_size() -> None:
+    number = node("SomebodysNumber", value=1024)
+    card, _, notes = derived(painting(
+        n8=number, n4=node("EmptyLatentImage", width=["8", 0], height=["8", 0], batch_size=1)
+    ))  # fmt: skip
+    assert ([str(size) for size in card.sizes], places(card, "width")) == (["1024×1024"], [])
+    assert "fits only one size" in notes[0]
+
+
+def test_a_number_that_is_more_than_a_seed_is_no_place_for_a_seed() -> None:
+    number = node("SomebodysNumber", value=20)
+    with pytest.raises(Underivable, match="its seed cannot be set"):
+        derived(painting(n8=number, n5=sampler(seed=["8", 0], denoise=["8", 0])))
+    card, _, _ = derived(painting(n8=number, n5=sampler(seed=["8", 0])))
+    assert places(card, "seed") == ["8.value"]
+
+
+def test_a_switch_between_pictures_stays_as_its_author_set_it() -> None:
+    card, graph, _ = derived(painting(
+        n8=node("TextGenerate", clip=["1", 1], prompt="a cat", max_length=256),
+        n2=node("CLIPTextEncode", text=["8", 0], clip=["1", 1]), n9=node("LoadImage", image="a.png"),
+        n10=node("ComfySwitchNode", switch=True, on_true=["6", 0], on_false=["9", 0]),
+        n7=node("SaveImage", images=["10", 0], filename_prefix="x"),
+    ))  # fmt: skip
+    assert (card.kind, graph["7"]["inputs"]["images"]) == ("imagine", ["6", 0])
+    words = node("ComfySwitchNode", switch=True, on_true=["2", 0], on_false=["11", 0])
+    card, graph, _ = derived(painting(
+        n8=node("TextGenerate", clip=["1", 1], prompt="a cat", max_length=256), n10=words,
+        n2=node("CLIPTextEncode", text=["8", 0], clip=["1", 1]), n5=sampler(positive=["10", 0]),
+        n11=node("CLIPTextEncode", text="a cat", clip=["1", 1]),
+    ))  # fmt: skip
+    assert (places(card, "prompt"), graph["5"]["inputs"]["positive"]) == (["11.text"], ["11", 0])
+
+
+def test_what_stays_of_several_texts_and_pictures_is_said() -> None:
+    told = titled("Background prompt", "CLIPTextEncode", text="a forest", clip=["1", 1])
+    both = node("ConditioningCombine", conditioning_1=["2", 0], conditioning_2=["9", 0])
+    card, _, notes = derived(painting(n9=told, n8=both, n5=sampler(positive=["8", 0])))
+    assert places(card, "prompt") == ["9.text"]
+    assert notes == ("node 2 (CLIPTextEncode): its text 'a hill' is the author's, and stays",)
+    card, _, notes = derived(painting(
+        n8=node("ImageScaleBy", image=["6", 0], scale_by=2.0, upscale_method="area"),
+        n9=node("SaveImage", images=["8", 0], filename_prefix="y"),
+    ))  # fmt: skip
+    assert places(card, "output") == ["9.images"]
+    assert notes == ("node 9 (SaveImage): of several pictures, this one is delivered",)
+
+
 def test_sizes_are_followed_through_primitives_and_arithmetic() -> None:
     card, graph, _ = derived(painting(
         n20=node("PrimitiveInt", value=1085), n21=node("PrimitiveInt", value=1920),

@@ -186,3 +186,9 @@ def test_texts_that_double_forty_times_are_not_computed() -> None:
         graph[str(n)] = node("StringConcatenate", string_a=before, string_b=before, delimiter="")
     graph["end"] = node("CLIPTextEncode", text=["39", 0])
     assert isinstance(fold(graph)["end"]["inputs"]["text"], list)
+
+
+def test_a_number_that_no_input_takes_stays_for_the_server_to_compute() -> None:
+    inputs = {"expression": "a ** 100", "values.a": 10}
+    assert outputs_of("ComfyMathExpression", inputs) is None
+    assert outputs_of("ComfyMathExpression", inputs | {"values.a": 1}) == (1.0, 1, True)

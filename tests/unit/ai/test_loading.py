@@ -15,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 
 from modules.ai.fusion.fuse import fusible
+from modules.ai.fusion.sources import scaling
+from modules.ai.models import loading
 from modules.ai.models.derivation import derive
 from modules.ai.models.loading import load_model, read_models
+from modules.ai.models.model_folder import marks
 from modules.ai.workflows.cards import Memory, read_card
 from modules.ai.workflows.graph import Link, read_graph, write_graph
 from modules.ai.workflows.node_table import bundled_table
@@ -223,12 +226,98 @@ def test_two_files_with_one_name_are_told(tmp_path: Path) -> None:
     assert faults == ["My Flux.json: its model would be called my-flux, as that of my-flux.json is"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither")
-def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.json")
-    (tmp_path / "zeros.json").symlink_to("/dev/zero")
-    (tmp_path / "folder.json").mkdir()
-    assert read_models(tmp_path) == ({}, ["pipe.json: it is not a file", "zeros.json: it is not a file"])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of them")
+@pytest.mark.parametrize("ending", ["json", "toml"])
+def test_what_is_no_file_is_told_and_the_other_models_go_on(tmp_path: Path, ending: str) -> None:
+    made = ["folder", "itself", "nothing", "pipe", "toolong", "zeros"]
+    for stem in made if ending == "toml" else ():
+        shutil.copy(FLUJOS / "flux.json", tmp_path / f"{stem}.json")
+    os.mkfifo(tmp_path / f"pipe.{ending}")
+    (tmp_path / f"folder.{ending}").mkdir()
+    (tmp_path / f"zeros.{ending}").symlink_to("/dev/zero")
+    (tmp_path / f"itself.{ending}").symlink_to(f"itself.{ending}")
+    (tmp_path / f"nothing.{ending}").symlink_to("gone")
+    (tmp_path / f"toolong.{ending}").symlink_to("x" * 300)
+    place(tmp_path)
+    models, faults = read_models(tmp_path)
+    assert list(models) == ["flux"]
+    assert faults == [f"{stem}.{ending}: it is not a file" for stem in made]
+    assert f"itself.{ending}" in (marks(tmp_path) or {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
+def test_a_file_whose_name_no_log_takes_is_told(tmp_path: Path) -> None:
+    place(tmp_path)
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.json", "wb"):
+        pass
+    models, faults = read_models(tmp_path)
+    assert (list(models), faults) == (["flux"], ["caf\\udce9.json: its name is not UTF-8"])
+
+
+@pytest.mark.parametrize(("node_id", "name"), [("15", "denoise"), ("16", "scale_by"), ("12", "width")])
+@pytest.mark.parametrize("number", ["9" * 400, "1e999", f"-{'9' * 400}"])
+def test_no_number_in_a_file_takes_the_other_models_away(
+    tmp_path: Path, node_id: str, name: str, number: str
+) -> None:
+    graph = {
+        "10": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
+        "11": node("CLIPTextEncode", text="a hill", clip=["10", 1]),
+        "12": node("SomebodysLatent", width=64, height=64, batch_size=1),
+        "13": node("LoadImage", image="a.png"),
+        "14": node("VAEEncode", pixels=["13", 0], vae=["10", 2]),
+        "15": node(
+            "KSampler", model=["10", 0], positive=["11", 0], negative=["11", 0], seed=1, steps=20, cfg=7,
+            latent_image=["12" if name == "width" else "14", 0], sampler_name="euler", scheduler="normal",
+            denoise=0.4,
+        ),
+        "16": node(
+            "ImageScaleBy", image=["17", 0], scale_by=1 if name == "width" else 2, upscale_method="area"
+        ),
+        "17": node("VAEDecode", samples=["15", 0], vae=["10", 2]),
+        "18": node("SaveImage", images=["16", 0], filename_prefix="x"),
+    }  # fmt: skip
+    graph[node_id]["inputs"][name] = 77777
+    (tmp_path / "big.json").write_text(json.dumps(graph).replace("77777", number))
+    place(tmp_path)
+    models, faults = read_models(tmp_path)
+    assert "flux" in models
+    assert all(fault.startswith("big.json: ") and "the bot itself" not in fault for fault in faults)
+
+
+@pytest.mark.parametrize("megapixels", ["1.0", -1, 0, 10**300, [1, 2, 3]])
+def test_a_picture_is_not_said_to_be_scaled_to_what_is_no_size(megapixels: Any) -> None:
+    graph = read_graph({
+        "1": node("LoadImage", image="a.png"),
+        "2": node("ImageScaleToTotalPixels", image=["1", 0], megapixels=megapixels),
+    })  # fmt: skip
+    assert scaling(graph, "1") is None
+
+
+@pytest.mark.parametrize("card", [f"steps = {'9' * 5000}", f"x = {'[' * 5000}"])
+def test_a_card_that_cannot_be_read_is_told(tmp_path: Path, card: str) -> None:
+    place(tmp_path, card=card)
+    models, faults = read_models(tmp_path)
+    assert (models, faults) == ({}, ["flux.toml: it is nested too deep or has a number too long"])
+
+
+def test_a_file_at_which_the_bot_itself_fails_takes_no_other_model_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(tmp_path)
+    place(tmp_path, "z-image")
+    ours = loading.derive
+
+    def failing(graph: Any, table: Any, written: Any, *, label: str) -> Any:
+        if label == "Flux":
+            raise KeyError("something that nobody thought of")
+        return ours(graph, table, written, label=label)
+
+    monkeypatch.setattr(loading, "derive", failing)
+    for card in tmp_path.glob("*.toml"):
+        card.unlink()
+    models, faults = read_models(tmp_path)
+    assert list(models) == ["z-image"]
+    assert faults == ["flux.json: the bot itself failed at reading it; its log says how"]
 
 
 def test_sentences_name_the_file_that_is_there(tmp_path: Path) -> None:
