@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from modules.ai.fusion.sources import LOADER, SCALER, SourceNeeded, scaling, without_source
 from modules.ai.models.drawing import Drawing, Underivable
 from modules.ai.models.sampling import denoise_of
+from modules.ai.workflows.cards import MOST_SOURCES
 from modules.ai.workflows.graph import Graph, Link, NodeInput, consumers, in_order, named, upstream
 from modules.ai.workflows.node_table import Table
 
@@ -115,7 +116,7 @@ def sources_of(drawing: Drawing, notes: list[str]) -> tuple[list[NodeInput], int
             name = drawing.node(node_id).inputs.get("image")
             notes.append(f"{drawing.named(node_id)}: its picture {name} is the author's, and stays")
     main.sort(key=lambda node_id: (_rank(drawing, node_id), _number(node_id)))
-    optional = [n for n in main if _can_go(drawing.graph, n, drawing.output.node)]
+    optional = [n for n in main[:MOST_SOURCES] if _can_go(drawing.graph, n, drawing.output.node)]
     needed = [n for n in main if n not in optional] or optional[:1]
     ordered = [*needed, *(n for n in optional if n not in needed)]
     return [NodeInput(node_id, "image") for node_id in ordered], len(needed)
