@@ -11,7 +11,7 @@ from modules.ai.models.pictures import is_upscaler, output_of, refuse_videos, so
 from modules.ai.models.prompts import negative_places, prompt_places
 from modules.ai.models.sampling import guided, samplers_of, seed_places, steps_of
 from modules.ai.models.sizes import batch_places, sizes_of
-from modules.ai.workflows.cards import BadCard, Role, written_kind, written_places
+from modules.ai.workflows.cards import MOST_SOURCES, BadCard, Role, written_kind, written_places
 from modules.ai.workflows.folding import SHOWING, folded
 from modules.ai.workflows.graph import Graph, Node, NodeInput
 from modules.ai.workflows.node_table import Table
@@ -101,6 +101,11 @@ class _Card:
         refuse_videos(self.drawing, self.notes)
         given, least = sources_of(self.drawing, self.notes)
         sources = self.roles.get("sources", given)
+        if len(sources) > MOST_SOURCES:
+            raise Underivable(
+                f"it starts from {len(sources)} pictures, and at most {MOST_SOURCES} can be given: "
+                f"write roles.sources"
+            )
         kind = self.fields["kind"] = self._kind or self._told_kind(given=bool(sources))
         if kind == "imagine" and "sizes" not in self._written:
             sizes = sizes_of(self.drawing, self._drawn, self.notes)

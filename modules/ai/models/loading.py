@@ -113,6 +113,8 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
             raise BadCard(mismatch)
     except (BadCard, Underivable) as fault:
         raise BadWorkflow(f"{blamed.name}: {fault}") from fault
+    except RecursionError as fault:
+        raise BadWorkflow(f"{file.name}: too many of its nodes stand one behind another") from fault
     used = only(graph, upstream(graph, [card.places("output")[0].node]))
     template = WorkflowTemplate(
         name=model_name(file.stem),

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from modules.ai.fusion.sources import LOADER, SCALER, SourceNeeded, scaling, without_source
 from modules.ai.models.drawing import Drawing, Underivable
 from modules.ai.models.sampling import denoise_of
-from modules.ai.workflows.graph import Graph, Link, NodeInput, consumers, named, upstream
+from modules.ai.workflows.cards import MOST_SOURCES
+from modules.ai.workflows.graph import Graph, Link, NodeInput, consumers, in_order, named, upstream
 from modules.ai.workflows.node_table import Table
 
 _SAVERS = ("SaveImage", "SaveImageAdvanced", "SaveImageWebsocket")
@@ -63,11 +64,13 @@ def _saves_other(class_type: str, table: Table) -> bool:
 def _last(graph: Graph, places: list[NodeInput], notes: list[str]) -> NodeInput:
     """The one that is made from all the others, if there is one: the others are steps on the way to it."""
     made = {place: _painted(graph, place) for place in places}
-    for place, node_id in made.items():
-        if set(made.values()) <= upstream(graph, [node_id]):
-            if len(set(made.values())) > 1:
-                notes.append(f"{named(graph, place.node)}: of several pictures, this one is delivered")
-            return place
+    painted = set(made.values())
+    last = next(node_id for node_id in reversed(in_order(graph)) if node_id in painted)
+    if painted <= upstream(graph, [last]):
+        kept = next(place for place, node_id in made.items() if node_id == last)
+        if len(painted) > 1:
+            notes.append(f"{named(graph, kept.node)}: of several pictures, this one is delivered")
+        return kept
     nodes = ", ".join(named(graph, place.node) for place in places[:3]) + (", …" if len(places) > 3 else "")
     raise Underivable(f"{len(places)} different pictures are made ({nodes}): write roles.output")
 
@@ -115,7 +118,7 @@ def sources_of(drawing: Drawing, notes: list[str]) -> tuple[list[NodeInput], int
             name = drawing.node(node_id).inputs.get("image")
             notes.append(f"{drawing.named(node_id)}: its picture {name} is the author's, and stays")
     main.sort(key=lambda node_id: (_rank(drawing, node_id), _number(node_id)))
-    optional = [n for n in main if _can_go(drawing.graph, n, drawing.output.node)]
+    optional = [n for n in main[:MOST_SOURCES] if _can_go(drawing.graph, n, drawing.output.node)]
     needed = [n for n in main if n not in optional] or optional[:1]
     ordered = [*needed, *(n for n in optional if n not in needed)]
     return [NodeInput(node_id, "image") for node_id in ordered], len(needed)

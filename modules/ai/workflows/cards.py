@@ -20,6 +20,8 @@ else:
 Role = Literal["prompt", "negative", "seed", "width", "height", "batch", "sources", "output"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
+MOST_SOURCES = 8
+
 T = TypeVar("T")
 
 
@@ -157,7 +159,11 @@ def _read_description(table: _Table) -> tuple[tuple[str, str], ...]:
 def _read_count(table: _Table, kind: Kind) -> tuple[int, int]:
     default = {"imagine": [0, 0], "edit": [1, 1], "upscale": [1, 1]}[kind]
     count = table.get("source_count", list, default)
-    if len(count) != 2 or not all(type(n) is int for n in count) or not 0 <= count[0] <= count[1] <= 8:
+    if (
+        len(count) != 2
+        or not all(type(n) is int for n in count)
+        or not 0 <= count[0] <= count[1] <= MOST_SOURCES
+    ):
         raise BadCard(f"source_count: [least, most] is needed, such as {default}")
     if (kind == "imagine") != (count[1] == 0):
         raise BadCard(f"source_count: {count} does not go with kind {kind!r}")

@@ -174,6 +174,18 @@ def test_a_switch_between_pictures_stays_as_its_author_set_it() -> None:
     assert (places(card, "prompt"), graph["5"]["inputs"]["positive"]) == (["11.text"], ["11", 0])
 
 
+def test_more_pictures_than_can_be_given_are_told() -> None:
+    loaders = {f"n2{number}": node("LoadImage", image="a.png") for number in range(1000, 1009)}
+    graph = painting(**loaders)
+    last = ["21000", 0]
+    for number in range(1001, 1009):
+        graph[f"3{number}"] = node("ImageBatch", image1=last, image2=[f"2{number}", 0])
+        last = [f"3{number}", 0]
+    graph["4"] = node("VAEEncode", pixels=last, vae=["1", 2])
+    with pytest.raises(Underivable, match=r"from 9 pictures, and at most 8 .* write roles\.sources"):
+        derived(graph)
+
+
 def test_what_stays_of_several_texts_and_pictures_is_said() -> None:
     told = titled("Background prompt", "CLIPTextEncode", text="a forest", clip=["1", 1])
     both = node("ConditioningCombine", conditioning_1=["2", 0], conditioning_2=["9", 0])

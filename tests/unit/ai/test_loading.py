@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,27 @@ def test_a_card_that_cannot_be_read_is_told(tmp_path: Path, card: str) -> None:
     place(tmp_path, card=card)
     models, faults = read_models(tmp_path)
     assert (models, faults) == ({}, ["flux.toml: it is nested too deep or has a number too long"])
+
+
+def test_a_graph_of_thousands_of_nodes_is_told_soon(tmp_path: Path) -> None:
+    graph = write_graph(SHIPPED["flux"].graph)
+    text = next(node_id for node_id, each in graph.items() if each["class_type"] == "CLIPTextEncode")
+    graph["t0"] = node("PrimitiveString", value="a hill")
+    for number in range(1, 3000):
+        graph[f"t{number}"] = node("SomebodysText", text=[f"t{number - 1}", 0])
+    graph[text]["inputs"]["text"] = ["t2999", 0]
+    (tmp_path / "chain.json").write_text(json.dumps(graph))
+    saves = write_graph(SHIPPED["flux"].graph)
+    picture = next(each["inputs"]["images"] for each in saves.values() if each["class_type"] == "SaveImage")
+    for number in range(2000):
+        saves[f"i{number}"] = node("ImageInvert", image=picture)
+        saves[f"s{number}"] = node("SaveImage", images=[f"i{number}", 0])
+    (tmp_path / "saves.json").write_text(json.dumps(saves))
+    began = time.process_time()
+    _, (chain, different) = read_models(tmp_path)
+    assert time.process_time() - began < 3
+    assert chain == "chain.json: too many of its nodes stand one behind another"
+    assert "2001 different pictures are made" in different
 
 
 def test_a_file_at_which_the_bot_itself_fails_takes_no_other_model_away(
