@@ -109,10 +109,10 @@ async def test_on_a_file_one_that_was_frozen_goes_on_when_it_wakes(tmp_path: Pat
         both.working.send(signal.SIGCONT)
         await both.all_delivered_once()
         assert "Standing by" not in both.working.said()
-        assert "This process works" not in both.waiting.said()
+        assert "This process uses the database now" not in both.waiting.said()
         began = time.monotonic()
         await both.working.kill()
-        await both.waiting.says("This process works")
+        await both.waiting.says("This process uses the database now")
         assert time.monotonic() - began < TAKE_OVER_SECONDS
 
 

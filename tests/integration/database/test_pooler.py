@@ -102,8 +102,8 @@ async def test_pgbouncer_is_spoken_to_in_tls_and_told_the_password(
 @pytest.mark.parametrize(
     ("rest", "told"),
     [
-        ("NAME?options=-c%20statement_timeout%3D5000", "does not take the parameter options"),
-        ("NAME?search_path=mine", "does not take the parameter search_path"),
+        ("NAME?options=-c%20statement_timeout%3D5000", "does not accept the parameter options"),
+        ("NAME?search_path=mine", "does not accept the parameter search_path"),
         ("not_there", "there is no such database"),
     ],
 )

@@ -99,7 +99,7 @@ async def test_of_processes_that_start_together_one_migrates(url: str) -> None:
     ended = await asyncio.gather(*(process.communicate() for process in starting))
     said = [error.decode() for _, error in ended]
     assert [process.returncode for process in starting] == [0, 0, 0], said
-    assert sum("Database schema brought" in text for text in said) == 1
+    assert sum("Database schema updated" in text for text in said) == 1
 
 
 FREEZE = """
