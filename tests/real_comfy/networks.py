@@ -476,9 +476,9 @@ def measure(
 
     runs = 1
 
-    def prepare(guider: Any, *args: Any) -> None:
+    def prepare(guider: Any, *args: Any, **how: Any) -> None:
         nonlocal runs
-        stock_prepare(guider, *args)
+        stock_prepare(guider, *args, **how)
         runs = len(guider.conds["positive"][0][fused_model.split._GROUPS])
 
     stock_prepare = fused_model.split.prepare
