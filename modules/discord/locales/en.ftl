@@ -320,10 +320,10 @@ help-model = **{ $label }**: { $description }
 
 ## The session channel
 
-session-topic = A private channel for one person's pictures. It closes after { $minutes ->
+session-topic = Private channel for the pictures of { $owner }. It closes after { $minutes ->
         [one] one minute
        *[other] { $minutes } minutes
-    } without activity. { $marker }
+    } without activity.
 session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in { COMMAND("history") }.
 
 ## Administrators

@@ -320,10 +320,10 @@ help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
 
-session-topic = Canal privado para las imágenes de una persona. Se cierra después de { $minutes ->
+session-topic = Canal privado para las imágenes de { $owner }. Se cierra después de { $minutes ->
         [one] un minuto
        *[other] { $minutes } minutos
-    } sin actividad. { $marker }
+    } sin actividad.
 session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en { COMMAND("history") }.
 
 ## Administradores

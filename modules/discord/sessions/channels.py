@@ -23,7 +23,6 @@ from modules.discord.sessions.rules import (
     closing_time,
     is_private_to,
     longest_idle,
-    marker,
     next_step,
     owner_of,
 )
@@ -237,7 +236,7 @@ class SessionChannels:
             guild.me: theirs,  # hiding everyone hides the bot too
         }
         topic = self.messages.text(
-            locale, "session-topic", marker=marker(user_id), minutes=max(1, round(self.idle / 60))
+            locale, "session-topic", owner=f"<@{user_id}>", minutes=max(1, round(self.idle / 60))
         )
         try:
             with priority(Priority.ACKNOWLEDGE):

@@ -17,19 +17,15 @@ GUILD_SIZE = 500
 """Channels that fit in one guild, categories included (Discord docs, Guild Resource)."""
 
 PREFIX = "art-"
-_MARKER = re.compile(r"fullet:(\d{1,20})\b")
+_OWNER = re.compile(r"(?:<@|fullet:)(\d{1,20})\b")
+"""A mention, as the topic has it now, or what it had before."""
 
 Step = Literal["keep", "warn", "close"]
 
 
-def marker(user_id: int) -> str:
-    """What a channel's topic holds to say whose it is."""
-    return f"fullet:{user_id}"
-
-
 def owner_of(name: str, topic: str | None) -> int | None:
     """Whose session a channel with this name and topic is, if it is one."""
-    match = _MARKER.search(topic or "")
+    match = _OWNER.search(topic or "")
     return int(match[1]) if match and name.startswith(PREFIX) else None
 
 

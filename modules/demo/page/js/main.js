@@ -7,6 +7,7 @@ import { markdownContext } from './context.js';
 import { h, icon } from './dom.js';
 import { helpWasSeen, noteOn, openHelp, simulatedGpus } from './help.js';
 import { nearest, setLocale, t } from './i18n.js';
+import { markdown } from './markdown.js';
 import { messageMenu } from './menu.js';
 import { MessageList } from './message_list.js';
 import { Modal } from './modal.js';
@@ -137,7 +138,7 @@ function drawTopbar() {
           h('span', null, store.channelName(channel)),
         )
       : '',
-    channel?.topic ? h('span.topic', { title: channel.topic }, channel.topic) : '',
+    channel?.topic ? h('span.topic', null, markdown(channel.topic, context, { block: false })) : '',
   );
 }
 

@@ -101,7 +101,6 @@ export class Sidebar {
         'data-channel': channel.id,
         'data-testid': 'channel',
         'aria-current': current ? 'page' : null,
-        title: channel.topic || null,
         class: `${current ? 'current' : ''}${mark ? ' unread' : ''}${store.fresh.has(channel.id) ? ' fresh' : ''}`,
         onclick: () => this.actions.openChannel(channel.id),
       },
