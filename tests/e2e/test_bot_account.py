@@ -270,7 +270,7 @@ async def test_the_notice_that_a_channel_closes_is_in_its_owners_language(tmp_pa
         await ana.command("imagine", stand.general, model="flux", prompt="un pozo")
         await result_for(ana, "un pozo")
         notice = await ana.wait_for_message(lambda m: "/historial" in m["content"])
-        assert notice["content"].startswith(f"<@{ana.id}> Este canal se cierra <t:")
+        assert notice["content"].startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
 
 
 async def test_a_role_with_priority_is_served_before_who_asked_earlier(tmp_path: Path) -> None:

@@ -133,9 +133,9 @@ status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] the GPU server failed. One that works will make it
+        [server] the GPU server failed. A working server will make the picture
         [server-none] the GPU server failed, and no other one can make it right now. It waits until one can
-        [lacks] that GPU server is missing something this model needs. Another one, which has it, will make it
+        [lacks] that GPU server is missing something this model needs. A server that has it will make the picture
         [lacks-none] the GPU server is missing something this model needs, and no other one has it right now. It waits until one does
         [size] the GPU ran out of memory. Trying again with fewer pictures at once
         [size-alone] the GPU ran out of memory. Trying again
@@ -299,7 +299,7 @@ settings-direct = Send my pictures by direct message
 
 ## /forget
 
-forget-ask = This erases your prompts, your settings and the pictures that the bot keeps for you. It cannot be undone. Messages in Discord stay, but your private channel is deleted.
+forget-ask = This erases your prompts, your settings and the pictures that the bot keeps for you. It cannot be undone. Your private channel is deleted with everything in it; messages elsewhere in Discord stay.
 forget-done = Everything is erased.
 forget-kept = Nothing was erased.
 forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with { COMMAND("cancel") }.
@@ -320,11 +320,11 @@ help-model = **{ $label }**: { $description }
 
 ## The session channel
 
-session-topic = Private channel for the pictures of { $owner }. It closes after { $minutes ->
+session-topic = Private channel for the pictures of { $owner }. It is deleted after { $minutes ->
         [one] one minute
        *[other] { $minutes } minutes
     } without activity.
-session-closing = { $owner } This channel closes { $when } unless you use it. Your pictures stay in { COMMAND("history") }.
+session-closing = { $owner } This channel and the pictures in it will be deleted { $when } unless you use it. { COMMAND("history") } will still list them.
 
 ## Administrators
 

@@ -63,7 +63,7 @@ command-admin-reload = recargar
 command-admin-pause = pausar
     .description = No empieza más imágenes; las que esperan conservan su lugar
 command-admin-resume = reanudar
-    .description = Vuelve a crear imágenes después de una pausa
+    .description = Reanuda la creación de imágenes después de una pausa
 command-admin-drain = vaciar
     .description = Deja que una GPU termine lo que está haciendo y no le da nada más
     .gpu = gpu
@@ -133,9 +133,9 @@ status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
 status-retrying = **#{ $number }**: { $why ->
-        [server] el servidor de GPU falló. La creará uno que funcione
+        [server] el servidor de GPU falló. La creará otro servidor que funcione
         [server-none] el servidor de GPU falló y ningún otro puede crearla en este momento. Espera hasta que uno pueda
-        [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará otro que lo tenga
+        [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará un servidor que lo tenga
         [lacks-none] al servidor de GPU le falta algo que este modelo necesita y ningún otro lo tiene en este momento. Espera hasta que uno lo tenga
         [size] la GPU se quedó sin memoria. Se intentará otra vez con menos imágenes a la vez
         [size-alone] la GPU se quedó sin memoria. Se intentará otra vez
@@ -299,7 +299,7 @@ settings-direct = Enviarme las imágenes por mensaje directo
 
 ## /forget
 
-forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot te guarda. No se puede deshacer. Los mensajes en Discord se quedan, pero tu canal privado se elimina.
+forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot te guarda. No se puede deshacer. Tu canal privado se elimina con todo lo que contiene; los demás mensajes en Discord se quedan.
 forget-done = Se borró todo.
 forget-kept = No se borró nada.
 forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con { COMMAND("cancel") }.
@@ -320,11 +320,11 @@ help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
 
-session-topic = Canal privado para las imágenes de { $owner }. Se cierra después de { $minutes ->
+session-topic = Canal privado para las imágenes de { $owner }. Se elimina después de { $minutes ->
         [one] un minuto
        *[other] { $minutes } minutos
     } sin actividad.
-session-closing = { $owner } Este canal se cierra { $when } si no lo usas. Tus imágenes seguirán en { COMMAND("history") }.
+session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when } si no lo usas. Seguirán en la lista de { COMMAND("history") }.
 
 ## Administradores
 

@@ -291,13 +291,13 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
 @pytest.mark.parametrize(
     ("error", "together", "served", "words"),
     [
-        (EngineStalled("x"), 2, True, "the GPU server failed. One that works will make it"),
+        (EngineStalled("x"), 2, True, "the GPU server failed. A working server will make the picture"),
         (EngineStalled("x"), 2, False, "no other one can make it right now. It waits until one can"),
         (
             ServerLacks("x"),
             0,
             True,
-            "is missing something this model needs. Another one, which has it, will make it",
+            "is missing something this model needs. A server that has it will make the picture",
         ),
         (ServerLacks("x"), 0, False, "and no other one has it right now. It waits until one does"),
         (OutOfMemory("x"), 4, True, "ran out of memory. Trying again with fewer pictures at once"),
@@ -335,7 +335,7 @@ def test_a_server_that_can_make_it_after_all_is_told() -> None:
         stand.served = True
         stand.messages.look_at_places()
         await stand.turns.give()
-        assert "One that works will make it" in stand.turns.said[-1]
+        assert "A working server will make the picture" in stand.turns.said[-1]
 
     run_virtual(scene(Stand()))
 
