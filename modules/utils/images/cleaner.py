@@ -42,7 +42,8 @@ class CleanPicture:
 class PictureCleaner:
     """Cleans pictures. Worker processes start with the first upload and end when they are idle. Pictures of
     more than ``keep_pixels`` are scaled down, uploads of more than ``keep_bytes`` become JPEGs. A worker has
-    ``seconds`` for one picture, and an address space of ``memory_mb``."""
+    ``seconds`` for one upload, three times as long for an engine's picture, which is lost otherwise, and an
+    address space of ``memory_mb``."""
 
     keep_pixels: int = 4096 * 4096
     keep_bytes: int = 8_000_000
@@ -66,7 +67,7 @@ class PictureCleaner:
         if media_type(data) is None:
             raise BadSourceImage("not-image")
         try:
-            answer, pixels = await self._ask({"do": "clean"}, data)
+            answer, pixels = await self._ask({"do": "clean"}, data, self.seconds)
         except asyncio.TimeoutError:
             raise BadSourceImage("took-too-long") from None
         except WorkerDied:
@@ -98,7 +99,7 @@ class PictureCleaner:
         room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
         wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room}
         try:
-            answer, pixels = await self._ask(wanted, picture.data)
+            answer, pixels = await self._ask(wanted, picture.data, 3 * self.seconds)
         except (asyncio.TimeoutError, WorkerDied) as error:
             raise NoOutput("the picture could not be encoded") from error
         if "problem" in answer:
@@ -113,18 +114,22 @@ class PictureCleaner:
         if self._ending:
             await asyncio.wait(set(self._ending))
 
-    async def _ask(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    async def _ask(
+        self, header: dict[str, Any], payload: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
         header |= {"keep_pixels": self.keep_pixels, "keep_bytes": self.keep_bytes}
         async with self._places:
             try:
-                return await self._ask_once(header, payload)
+                return await self._ask_once(header, payload, seconds)
             except WorkerDied as error:
                 log.warning("The picture worker died (%s); trying once more", error)
-                return await self._ask_once(header, payload)
+                return await self._ask_once(header, payload, seconds)
 
-    async def _ask_once(self, header: Mapping[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+    async def _ask_once(
+        self, header: Mapping[str, Any], payload: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
         async with self._worker() as worker:
-            return await worker.ask(header, payload, self.seconds)
+            return await worker.ask(header, payload, seconds)
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[ImageProcess]:
