@@ -464,7 +464,6 @@ error-not-your-job = That picture belongs to someone else.
 error-too-many-channels = This server has no room for another channel. Please ask an administrator to delete some.
 error-queue-closed = { $why ->
         [shutting-down] The bot is restarting. Please try again in a minute.
-        [paused] The bot is paused. Please try again later.
         [set-up] The bot is not set up yet: the ID of its server is missing.
         [wrong-guild] The bot is set up for another server.
         [store] The bot's database cannot be reached right now. Please try again in a minute.

@@ -134,9 +134,9 @@ status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
 status-retrying = **#{ $number }**: { $why ->
         [server] el servidor de GPU falló. La creará otro servidor que funcione
-        [server-none] el servidor de GPU falló y ningún otro puede crearla en este momento. Espera hasta que uno pueda
+        [server-none] el servidor de GPU falló y ningún otro puede crearla en este momento. La imagen esperará hasta que uno pueda
         [lacks] a ese servidor de GPU le falta algo que este modelo necesita. La creará un servidor que lo tenga
-        [lacks-none] al servidor de GPU le falta algo que este modelo necesita y ningún otro lo tiene en este momento. Espera hasta que uno lo tenga
+        [lacks-none] al servidor de GPU le falta algo que este modelo necesita y ningún otro lo tiene en este momento. La imagen esperará hasta que uno lo tenga
         [size] la GPU se quedó sin memoria. Se intentará otra vez con menos imágenes a la vez
         [size-alone] la GPU se quedó sin memoria. Se intentará otra vez
         [content] algo falló. Se intentará otra vez en un grupo más pequeño o por separado, para encontrar la causa
@@ -467,7 +467,6 @@ error-not-your-job = Esa imagen es de otra persona.
 error-too-many-channels = En este servidor no cabe otro canal. Pídele a un administrador que elimine alguno.
 error-queue-closed = { $why ->
         [shutting-down] El bot se está reiniciando. Inténtalo otra vez en un minuto.
-        [paused] El bot está en pausa. Inténtalo más tarde.
         [set-up] El bot aún no está configurado: falta el ID de su servidor.
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
