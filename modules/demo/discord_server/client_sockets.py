@@ -10,36 +10,20 @@ from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
+from modules.demo.discord_server.frame_writer import FrameWriter
 from modules.demo.discord_server.state.guilds import Channel, Guild
 from modules.demo.discord_server.state.people import Payload, User
 
 
-class Client:
-    """One open page or simulated user; frames go out in order through a single writer."""
+class Client(FrameWriter):
+    """One open page or simulated user."""
 
     def __init__(self, user: User, socket: web.WebSocketResponse) -> None:
+        super().__init__(socket)
         self.user = user
-        self.socket = socket
-        self._out: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def put(self, frame: str) -> None:
-        self._out.put_nowait(frame)
 
     def put_event(self, event: str, data: Any) -> None:
         self.put(f'{{"t":"{event}","d":{json.dumps(data)}}}')
-
-    def stop(self) -> None:
-        self._out.put_nowait(None)
-
-    async def write(self) -> None:
-        while True:
-            frame = await self._out.get()
-            if frame is None or self.socket.closed:
-                return
-            try:
-                await self.socket.send_str(frame)
-            except (ConnectionError, RuntimeError):
-                return
 
 
 FrameReader = Callable[[Client, str], None]

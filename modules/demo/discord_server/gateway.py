@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
+from modules.demo.discord_server.frame_writer import FrameWriter
 from modules.demo.discord_server.state.clock import ServerClock
 from modules.demo.discord_server.state.guilds import Channel, Guild
 from modules.demo.discord_server.state.people import Payload, User
@@ -69,35 +70,18 @@ class Session:
         return [frame for number, frame in self.sent if number > sequence]
 
 
-class Connection:
-    """One socket: frames go out in their order through a single writer."""
+class Connection(FrameWriter):
+    """One socket of the bot."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
-        self.socket = socket
+        super().__init__(socket)
         self.session: Session | None = None
         self.ended_by_client = False
         """Closed with 1000 or 1001: the session is over (Gateway, Initiating a Disconnect)."""
         self.received: deque[float] = deque(maxlen=EVENTS_PER_MINUTE)
-        self._out: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def put(self, frame: str) -> None:
-        self._out.put_nowait(frame)
 
     def put_op(self, op: int, data: Any) -> None:
         self.put(json.dumps({"op": op, "d": data, "s": None, "t": None}))
-
-    async def write(self) -> None:
-        while True:
-            frame = await self._out.get()
-            if frame is None or self.socket.closed:
-                return
-            try:
-                await self.socket.send_str(frame)
-            except (ConnectionError, RuntimeError):
-                return
-
-    def stop(self) -> None:
-        self._out.put_nowait(None)
 
 
 class Home(Protocol):
