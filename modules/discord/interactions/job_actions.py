@@ -147,7 +147,7 @@ class JobActions:
         messages, made = self.messages, job.request.maker
         if made.kind == "upscale" and message is not None:
             return short_form(messages, person.locale, "again", message)
-        offer = next((offer for offer in self.queue.offers if offer.name == made.model), None)
+        offer = self.queue.offers.named(made.model)
         return prompt_form(messages, person.locale, job, offer)
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
