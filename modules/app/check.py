@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -27,14 +27,26 @@ from modules.utils.settings.settings import Settings
 
 def report(env_file: Path, models: Path, *, as_json: bool) -> int:
     """Print what is found; returns the exit code. ``models`` is the folder of workflow files."""
-    given, found = inspect_settings(env_file, os.environ)
-    log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
+    given, found = read_quietly(env_file)
     faulty = {finding.what.partition(" ")[0] for finding in found if finding.level == "fault"}
     outside = asyncio.run(inspect(given, models, faulty=faulty))
     sections = [Section(title="Settings", findings=found), *outside]
     written = inspection.as_json(sections) if as_json else inspection.as_text(sections)
-    sys.stdout.buffer.write(log.Redactor(given.secrets())(written).encode() + b"\n")
+    print_redacted(given, [written])
     return 0 if inspection.sound(sections) else 1
+
+
+def read_quietly(env_file: Path) -> tuple[Settings, tuple[Finding, ...]]:
+    """The settings and their findings, for a command that prints its own words instead of a log."""
+    given, found = inspect_settings(env_file, os.environ)
+    log.configure(level="CRITICAL", secrets=given.secrets(), stream=sys.stderr)
+    return given, found
+
+
+def print_redacted(settings: Settings, lines: Iterable[str]) -> None:
+    """Print the lines without any secret of the settings."""
+    text = log.Redactor(settings.secrets())("\n".join(lines))
+    sys.stdout.buffer.write(text.encode() + b"\n")
 
 
 async def inspect(

@@ -15,16 +15,14 @@ import aiohttp
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.preflight import ServerReport, inspect
-from modules.ai.models.loading import LoadedModel, load_model, model_name, read_models
+from modules.ai.models.loading import LoadedModel, load_model, model_name, read_models, workflow_files
 from modules.ai.workflows.node_table import Table, bundled_table
 from modules.ai.workflows.reduced_table import reduced
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.ai.workflows.workflow_file import ENDINGS
-from modules.app.check import servers_of
+from modules.app.check import print_redacted, read_quietly, servers_of
 from modules.queue_manager.backports import gather_or_cancel
 from modules.queue_manager.errors import BadWorkflow, EngineUnavailable
-from modules.utils.monitoring import log
-from modules.utils.settings.inspection import inspect_settings
 from modules.utils.settings.settings import Settings
 
 LIBRARY = "library"
@@ -42,7 +40,7 @@ class Told:
 
 def listed(env_file: Path, folder: Path) -> int:
     """Print the models of the folder, then those of its library that are not in it; returns the exit code."""
-    settings = _settings(env_file)
+    settings, _ = read_quietly(env_file)
     offered, faults = read_models(folder)
     library, _ = read_models(folder / LIBRARY)
     more = {name: model for name, model in library.items() if name not in offered}
@@ -51,14 +49,14 @@ def listed(env_file: Path, folder: Path) -> int:
     for title, models in ((f"Offered, in {folder.name}/", offered), ("In the library", more)):
         lines += [title, *("  " + "\n      ".join(_about(model.template, told)) for model in models.values())]
     lines += [f"✗ {trouble}" for trouble in (*faults, *(each.trouble for each in told if each.trouble))]
-    _print(settings, [*lines, "~ marks an estimate that nobody has measured"])
+    print_redacted(settings, [*lines, "~ marks an estimate that nobody has measured"])
     return 1 if faults else 0
 
 
 def added(env_file: Path, folder: Path, wanted: str) -> int:
     """Put a workflow of the library, or a file, into the folder; print what it is and how to download its
     model files. Returns the exit code; ends the process with a sentence if the file cannot be used."""
-    settings, source = _settings(env_file), _source(folder, wanted)
+    settings, source = read_quietly(env_file)[0], _source(folder, wanted)
     try:
         if source.suffix.lower() not in ENDINGS or source.name.startswith("."):
             raise BadWorkflow(f"{source.name}: a name is needed that ends in {', '.join(ENDINGS)}")
@@ -74,7 +72,7 @@ def added(env_file: Path, folder: Path, wanted: str) -> int:
     template = model.template
     about = f"{folder.name}/{source.name} is the model {template.name}: {template.card.label}"
     told = asyncio.run(_ask_all(settings, [model]))
-    _print(settings, [about, *(f"• {note}" for note in model.notes), *_fetching(template, told)])
+    print_redacted(settings, [about, *(f"• {note}" for note in model.notes), *_fetching(template, told)])
     return 0
 
 
@@ -94,7 +92,8 @@ def removed(env_file: Path, folder: Path, name: str) -> int:
                 lines.append(f"{folder.name}/{file.name} is now {folder.name}/{REMOVED}/{stem}{file.suffix}")
     except OSError as fault:
         sys.exit(f"{folder} cannot be written to ({fault.strerror})")
-    _print(_settings(env_file), lines)
+    settings, _ = read_quietly(env_file)
+    print_redacted(settings, lines)
     return 0
 
 
@@ -105,18 +104,7 @@ def _free(folder: Path, stem: str) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _print(settings: Settings, lines: Iterable[str]) -> None:
-    text = log.Redactor(settings.secrets())("\n".join(lines))
-    sys.stdout.buffer.write(text.encode() + b"\n")
-
-
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def _settings(env_file: Path) -> Settings:
-    settings, _ = inspect_settings(env_file, os.environ)
-    log.configure(level="CRITICAL", secrets=settings.secrets(), stream=sys.stderr)
-    return settings
 
 
 def _source(folder: Path, wanted: str) -> Path:
@@ -125,8 +113,7 @@ def _source(folder: Path, wanted: str) -> Path:
 
 def _files_of(folder: Path, name: str) -> list[Path]:
     """The workflow files of the model of this name."""
-    files = (file for file in sorted(folder.glob("*")) if file.suffix.lower() in ENDINGS)
-    return [file for file in files if model_name(file.stem) == name]
+    return [file for file in workflow_files(folder) if model_name(file.stem) == name]
 
 
 def _put(source: Path, folder: Path) -> None:

@@ -44,7 +44,7 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
     models: dict[str, LoadedModel] = {}
     faults: list[str] = []
     files: dict[str, Path] = {}
-    for file in _workflow_files(folder):
+    for file in workflow_files(folder):
         name = model_name(file.stem)
         if (other := files.setdefault(name, file)) != file:
             faults.append(
@@ -67,7 +67,7 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
     return models, faults
 
 
-def _workflow_files(folder: Path) -> Iterator[Path]:
+def workflow_files(folder: Path) -> Iterator[Path]:
     """The workflow files of a folder by the names of their models; files with exactly that name first."""
     found = [file for file in folder.glob("*") if file.suffix.lower() in ENDINGS]
     found.sort(key=lambda file: (model_name(file.stem), model_name(file.stem) != file.stem, file.name))
