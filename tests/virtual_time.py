@@ -55,6 +55,22 @@ class VirtualClock:
         await asyncio.sleep(seconds)
 
 
+class SteppedClock:
+    """Time that stands still until the test, or a sleep, moves it."""
+
+    def __init__(self, time: float = 100.0) -> None:
+        self.time = time
+
+    def now(self) -> float:
+        return self.time
+
+    def unix(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
 def run_virtual(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end on a virtual loop."""
     loop = VirtualLoop()

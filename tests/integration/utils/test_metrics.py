@@ -32,23 +32,9 @@ from modules.queue_manager.status import EngineStatus, QueuePosition, QueueStatu
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.metrics import JobMetrics, jain
 from modules.utils.monitoring.status_history import StatusHistory
+from tests.virtual_time import SteppedClock
 
 SIZE = Size(width=64, height=64)
-
-
-class Wall:
-    """A clock that the test moves."""
-
-    time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def unix(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 def job(number: int, user: int, at: float = 1000.0) -> Job:
@@ -73,7 +59,7 @@ def engine() -> EngineStatus:
     )
 
 
-def metrics(clock: Wall) -> JobMetrics:
+def metrics(clock: SteppedClock) -> JobMetrics:
     return JobMetrics(
         clock=clock,
         queue=lambda: QueueStatus(
@@ -86,7 +72,7 @@ def metrics(clock: Wall) -> JobMetrics:
 
 
 async def test_figures_are_scraped_as_they_happened() -> None:
-    clock = Wall()
+    clock = SteppedClock(1000.0)
     figures = metrics(clock)
     first, second, third = job(1, 10), job(2, 20), job(3, 20)
     for each in (first, second, third):
@@ -137,7 +123,7 @@ async def test_the_view_of_the_moment_is_shown_from_the_first_on() -> None:
     health_server, problem = HealthServer(), ["no GPU answers"]
     working = View(
         unready=lambda: next(iter(problem), None),
-        metrics=metrics(Wall()).text,
+        metrics=metrics(SteppedClock(1000.0)).text,
         status=lambda: {"queue": {"waiting": 3}},
     )
     async with (
@@ -196,7 +182,7 @@ async def test_a_port_that_cannot_be_had_after_all_is_told(
 
 
 async def test_what_fairness_looks_back_on_is_not_kept_longer_though_nobody_asks() -> None:
-    clock = Wall()
+    clock = SteppedClock(1000.0)
     kept = metrics(clock)
     for number in range(1000):
         clock.time += 10
@@ -206,7 +192,7 @@ async def test_what_fairness_looks_back_on_is_not_kept_longer_though_nobody_asks
 
 
 async def test_servers_that_came_and_went_are_not_remembered_for_ever() -> None:
-    clock = Wall()
+    clock = SteppedClock(1000.0)
     kept = StatusHistory(
         clock=clock,
         queue=lambda: QueueStatus(

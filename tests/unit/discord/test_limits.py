@@ -12,23 +12,7 @@ from modules.discord.requests.banned_words import BannedWords, holds, skeleton
 from modules.discord.requests.limits import Cooldown, Limits, day_of
 from modules.queue_manager.errors import BannedWord, CoolingDown
 from modules.utils.settings.values import RoleLimit
-
-
-class SteppedClock:
-    """Time that stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.time = 100.0
-
-    def now(self) -> float:
-        return self.time
-
-    def unix(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
+from tests.virtual_time import SteppedClock
 
 RULES = Limits(
     jobs=2,
