@@ -1,6 +1,6 @@
 """Strangers whose pictures are made together by the whole bot, and the files that each of them is given.
 
-Two models hold what people connect: LoRA, guidance, negatives of one's own, an uploaded picture. What a file
+Two models hold what people connect: LoRA, guidance, own negatives, an uploaded picture. What a file
 must be is told by a ComfyUI of stock nodes, which runs the model's graph for one request after the other.
 """
 
