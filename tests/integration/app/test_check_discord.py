@@ -24,7 +24,7 @@ from modules.discord.message_inspection import CHANNEL, TOPIC, inspect_messages
 from modules.discord.transport.permissions import NEEDED
 from modules.queue_manager.backports import timeout
 from modules.utils.inspection import Finding, Section, as_text
-from tests.discord_stand import discord_server
+from tests.discord_stand import bot_on, discord_server
 from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[3]
@@ -104,8 +104,8 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_every_kind_of_message_holds_while_discord_keeps_its_limits(tmp_path: Path) -> None:
-    async with discord_server(default_world(2, bot=BOT)) as server:
+async def test_every_kind_of_message_holds_within_the_limits_while_the_bot_runs(tmp_path: Path) -> None:
+    async with discord_server(default_world(2, bot=BOT)) as server, bot_on(server, tmp_path):
         server.hub.limits = QuickLimits(server.clock, enabled=True)
         before = names(server)
         async with checking(server, tmp_path) as process:
