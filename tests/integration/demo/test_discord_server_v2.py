@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import discord
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from modules.demo.discord_server import DiscordServer, default_world
 from modules.demo.users import File, InvocationFailed, SimulatedUser
+from modules.discord.ui.message_parts import custom_ids_of, files_of
 from tests.discord_wiring import openapi_file, running, wired
 from tests.embedded_discord import Rest, gateway
 
@@ -163,6 +165,32 @@ async def test_a_malformed_layout_is_refused_with_the_place_of_its_fault(
         assert faults(answer.body["errors"]).get(place) == code, answer.body
         assert server.messages(server.channel("general").id) == []
         assert server.hub.files.hashes() == {}, "the files of a refused message are gone"
+
+
+@pytest.mark.parametrize(
+    ("body", "is_right"),
+    [
+        (v2(container(SHOWN_TEXT, section(button("a")), row(button("b")), accent_color=1)), True),
+        (v2(section({"type": 11, "media": {"url": "https://x.y/z"}}, "a", "b", "c"), {"type": 14}), True),
+        (v2(SHOWN_TEXT, content="x"), False),
+        (v2(section(button("a")), row(button("a"))), False),
+        (v2({**SHOWN_TEXT, "id": 3}, {**SHOWN_TEXT, "id": 3}), False),
+        (v2(container(*[section(button(str(n))) for n in range(13)]), SHOWN_TEXT), False),
+        (v2({"type": 10, "content": "y" * 3000}, {"type": 10, "content": "y" * 1001}), False),
+        (v2(container(container(SHOWN_TEXT))), False),
+        (v2(row(button("a"), {"type": 5, "custom_id": "b"})), False),
+        ({"components": [SHOWN_TEXT]}, False),
+    ],
+)
+async def test_an_independent_simulation_judges_layouts_alike(
+    rest: Rest, general: int, body: dict[str, Any], is_right: bool
+) -> None:
+    simcord = pytest.importorskip("simcord.components", reason="simcord needs Python 3.11")
+    answer = await rest("POST", f"/channels/{general}/messages", body)
+    assert (answer.status == 200) is is_right
+    state = {"flags": body.get("flags", 0), "content": body.get("content"), "embeds": []}
+    with nullcontext() if is_right else pytest.raises(simcord.ComponentValidationError):
+        simcord.validate_message_state(body["components"], **state)
 
 
 async def test_what_is_posted_comes_back_as_the_openapi_file_says(
@@ -348,6 +376,12 @@ async def test_discord_py_posts_edits_and_answers_layouts(
             files = [discord.File(io.BytesIO(PNG), "cat.png"), discord.File(io.BytesIO(b"n"), "notes.txt")]
             message = await channel.send(view=Layout(), files=files)
             assert message.flags.components_v2
+            for shown in (message, await client.http.get_message(channel.id, message.id)):
+                assert custom_ids_of(shown) == ["beside", "again", "choice"]
+                assert [(file.name, file.content_type) for file in files_of(shown)] == [
+                    ("cat.png", "image/png"),
+                    ("notes.txt", "text/plain"),
+                ]
             seen = await member.wait_for_message(lambda m: m["id"] == str(message.id))
             for name in ("beside", "choice"):
                 values = ["One"] if name == "choice" else None
