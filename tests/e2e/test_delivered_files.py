@@ -87,7 +87,7 @@ def decoded_otherwise(graph: Graph) -> None:
 
 
 SECOND, BOTH, ALL = {1}, {0, 1}, {0, 1, 2}
-EITHER: dict[str, tuple[Change, set[int]]] = {
+ROW_BY_ROW: dict[str, tuple[Change, set[int]]] = {
     "prompt": (taken_from_the_first("4", "text"), SECOND),
     "guidance of one": (writing("6#1", "guidance", 4.0), SECOND),
     "no guidance for one": (crossed_rows("fullet_10_positive"), BOTH),
@@ -98,6 +98,10 @@ EITHER: dict[str, tuple[Change, set[int]]] = {
     "pictures": (crossed_rows("fullet_pictures"), BOTH),
     "keys": (crossed_list("fullet_save", "keys"), BOTH),
     "another decoder": (decoded_otherwise, SECOND),
+    "shared step noise": (writing("10", "sampler", ["fullet_10_select", 0]), {1, 2}),
+}
+"""What is spoiled → how, and whose files it must show in, of three people."""
+WHOLE_RUN: dict[str, tuple[Change, set[int]]] = {
     "LoRA": (writing("2", "lora_name", "two.safetensors"), ALL),
     "LoRA's strength": (writing("2", "strength_model", 0.6), ALL),
     "model without the LoRA": (writing("3", "model", ["1", 0]), ALL),
@@ -107,18 +111,17 @@ EITHER: dict[str, tuple[Change, set[int]]] = {
     "steps": (writing("fullet_10_sigmas", "steps", 5), ALL),
     "scheduler": (writing("fullet_10_sigmas", "scheduler", "karras"), ALL),
     "denoise": (writing("fullet_10_sigmas", "denoise", 0.5), ALL),
-    "shared step noise": (writing("10", "sampler", ["fullet_10_select", 0]), {1, 2}),
 }
-"""What is spoiled → how, and whose files it must show in, of three people."""
 SPOILED: dict[str, dict[str, tuple[Change, set[int]]]] = {
     "words": {
-        **EITHER,
+        **ROW_BY_ROW,
+        **WHOLE_RUN,
         "negative": (taken_from_the_first("5", "text"), SECOND),
         "negatives": (crossed_rows("fullet_10_negative"), BOTH),
         "size": (writing("9", "width", 136), ALL),
     },
     "picture": {
-        **EITHER,
+        **ROW_BY_ROW,
         "source": (taken_from_the_first("7", "image"), SECOND),
         "sources": (crossed_rows("fullet_10_latent_image"), BOTH),
         "scaling of one": (writing("8#1", "upscale_method", "area"), SECOND),
