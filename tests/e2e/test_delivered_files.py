@@ -90,7 +90,7 @@ SECOND, BOTH, ALL = {1}, {0, 1}, {0, 1, 2}
 ROW_BY_ROW: dict[str, tuple[Change, set[int]]] = {
     "prompt": (taken_from_the_first("4", "text"), SECOND),
     "guidance of one": (writing("6#1", "guidance", 4.0), SECOND),
-    "no guidance for one": (crossed_rows("fullet_10_positive"), BOTH),
+    "texts": (crossed_rows("fullet_10_positive"), BOTH),
     "text without the LoRA": (writing("4#1", "clip", ["1", 1]), SECOND),
     "start noise": (crossed_list("fullet_10_noise", "seeds"), BOTH),
     "step noise": (crossed_list("fullet_10_sampler", "seeds"), BOTH),
