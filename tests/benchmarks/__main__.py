@@ -62,7 +62,8 @@ async def measured(subject: Subject, runs: int, seconds: float, *, keep_going: b
     """The figures of ``runs`` measurements, those that broke off without a number; None when all did."""
     found: list[Measurement] = []
     sustained = {"seconds": seconds} if subject.sustained else {}
-    for number in range(1 if subject.once else runs):
+    runs = 1 if subject.once else runs
+    for number in range(runs):
         began = time.monotonic()
         try:
             run = await subject.measure(number, **sustained)
