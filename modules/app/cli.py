@@ -34,6 +34,10 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     if command not in COMMANDS:
         sys.exit(f"There is no command {command!r}; the commands are {', '.join(COMMANDS)}")
     try:
+        if command in OPERATING and not {"-h", "--help"} & set(rest):
+            outcome = developer.rerun_if_packages_are_missing(root, arguments)
+            if outcome is not None:
+                return outcome
         return COMMANDS[command](root, rest)
     except KeyboardInterrupt:  # before the bot itself listens for it, such as while pip installs
         return INTERRUPTED
@@ -92,7 +96,7 @@ def _models(root: Path, arguments: Sequence[str]) -> int:
 
 
 def _demo(root: Path, arguments: Sequence[str]) -> int:
-    outcome = developer.rerun_demo(root, arguments)
+    outcome = developer.rerun_in_environment(root, ["demo", *arguments])
     if outcome is not None:
         return outcome
     from modules.app.demonstration import demonstrate
@@ -124,3 +128,5 @@ COMMANDS: Mapping[str, Command] = {
     "pictures": partial(developer.run_module, "tests.pictures"),
     "test-nodes": developer.test_nodes,
 }
+OPERATING = ("run", "check", "models")
+"""The commands that run with the calling Python where it has all packages."""
