@@ -73,8 +73,8 @@ def starts(python: Path) -> bool:
 
 
 def met(requirements: Path) -> bool:
-    """Whether this Python has all that the file pins, in these versions. Without that file it has: an image is
-    built with everything."""
+    """Whether this Python has all that the file pins, in these versions. An image, which is built with all of
+    it, has no such file."""
     if not requirements.exists():
         return True
     for line in requirements.read_text(encoding="utf-8").splitlines():

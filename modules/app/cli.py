@@ -57,6 +57,7 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 
 def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
+    parser.add_argument("--all", action="store_true", help="list all that is fine, too")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument(
         "--discord",
@@ -74,7 +75,7 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
 
         trial = check.try_discord(options.env_file, guild_id=options.guild, as_json=options.json)
         return until_signalled(trial)
-    return check.report(options.env_file, root / "flujos", as_json=options.json)
+    return check.report(options.env_file, root / "flujos", as_json=options.json, everything=options.all)
 
 
 def _models(root: Path, arguments: Sequence[str]) -> int:

@@ -76,8 +76,9 @@ async def inspect_discord(
         link = invite_link(application["id"])
         found.append(_ok(f"DISCORD_TOKEN works: the bot is {me['username']}"))
         found.append(_about_intent(application))
-        found.append(_ok(f"the invite link with exactly the permissions it needs: {link}"))
-        guilds = {int(guild["id"]): str(guild["name"]) for guild in await ask("/users/@me/guilds")}
+        guilds = await guilds_of(ask)
+        what = f"the invite link with exactly the permissions it needs: {link}"
+        found.append(_ok(what, routine=guild_id in guilds))
         found.append(_about_guild(guilds, guild_id, link))
         if guild_id in guilds:
             found += await _inspect_guild(
@@ -94,8 +95,13 @@ async def inspect_discord(
     return tuple(found)
 
 
-def _ok(what: str) -> Finding:
-    return Finding(level="ok", what=what)
+async def guilds_of(ask: Ask) -> dict[int, str]:
+    """The guilds that the bot is in, with their names. Raises as ``ask`` does."""
+    return {int(guild["id"]): str(guild["name"]) for guild in await ask("/users/@me/guilds")}
+
+
+def _ok(what: str, *, routine: bool = False) -> Finding:
+    return Finding(level="ok", what=what, routine=routine)
 
 
 def _hint(what: str, fix: str) -> Finding:
@@ -160,7 +166,7 @@ async def _inspect_guild(
         found.append(_about_gallery(channels, gallery, may_in))
     try:
         await ask(f"/applications/{application['id']}/guilds/{guild_id}/commands")
-        found.append(_ok("slash commands can be registered"))
+        found.append(_ok("slash commands can be registered", routine=True))
     except Refusal as refusal:
         if refusal.status != 403:
             raise
@@ -172,7 +178,7 @@ def _about_permissions(granted: discord.Permissions, link: str) -> Iterator[Find
     for name in (name for name, needed in NEEDED if needed):
         (shown,) = names(discord.Permissions(**{name: True}))
         if getattr(granted, name):
-            yield _ok(f"the bot has the permission {shown}")
+            yield _ok(f"the bot has the permission {shown}", routine=True)
         else:
             fix = f"give it to the bot's role in Server Settings → Roles, or invite it again with {link}"
             yield _fault(f"the bot lacks the permission {shown}", fix)

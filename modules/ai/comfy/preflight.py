@@ -84,6 +84,7 @@ async def inspect(
     versions = {name: _version(templates[name], what_runs) for name in limits}
     found = [
         *_about_server(client, stats, version, usable=usable),
+        *_about_all(client, stats, [templates[name].name for name in limits]),
         *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
         *_about_models(client, templates, limits, fused, cautious),
         *_about_memory(client, [templates[name] for name in limits], memory_gb),
@@ -223,11 +224,19 @@ def _needs(
 def _about_server(
     client: ComfyClient, stats: Mapping[str, JSON], version: str | None, *, usable: bool
 ) -> Iterable[Finding]:
-    comfyui = short(str(_system(stats, "comfyui_version")))[:40]
-    yield from findings.about_version(client.name, comfyui, vram_gb(stats))
+    yield from findings.about_version(client.name, _comfyui(stats), vram_gb(stats))
     http = client.http
     yield findings.about_way(client.name, encrypted=http.encrypted, key=http.has_key, private=http.private)
     yield findings.about_pack(client.name, version, usable=usable)
+
+
+def _about_all(client: ComfyClient, stats: Mapping[str, JSON], models: list[str]) -> Iterable[Finding]:
+    if models:
+        yield findings.about_all(client.name, _comfyui(stats), vram_gb(stats), models)
+
+
+def _comfyui(stats: Mapping[str, JSON]) -> str:
+    return short(str(_system(stats, "comfyui_version")))[:40]
 
 
 def _about_models(

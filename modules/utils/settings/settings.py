@@ -128,8 +128,13 @@ def read_file(path: Path) -> dict[str, str]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        misnamed = path.with_name(f"{path.name}.txt")  # by an editor, while Windows hides the ending
+        if misnamed.exists():
+            raise BadSettings(f"{path.name}: is called {misnamed.name}; rename it to {path.name}") from None
         return {}
     except OSError as error:
+        if path.is_dir():  # Docker makes one where the file that it shall mount is not there
+            raise BadSettings(f"{path.name}: is a folder; remove it and write the file") from None
         raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(_decoded(data, path.name))):
