@@ -1,4 +1,4 @@
-"""What the node pack uses of ComfyUI, written from scratch and as small as it can be: sampling, a model, the server.
+"""What the node pack uses of ComfyUI, written from scratch: sampling, a model, guiders, the server.
 
 `install` puts it where the pack imports ComfyUI from. It has ComfyUI's names and calls, and nothing of its
 code; the networks attend to a text in the ways that the pack tells apart.
