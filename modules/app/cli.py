@@ -54,7 +54,25 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.add_argument(
+        "--fusion",
+        nargs="*",
+        metavar=("URL", "MODEL"),
+        help="make pictures fused and alone on your servers (or on the one at URL) with each model of "
+        "flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures are "
+        "others is set to one by one on that server",
+    )
     options = parser.parse_args(arguments)
+    if options.fusion is not None:
+        from modules.app import fusion_check
+
+        return fusion_check.report(
+            options.env_file,
+            root / "flujos",
+            options.fusion,
+            sheets=root / "database" / "fusion-checks",
+            as_json=options.json,
+        )
     from modules.app import check
 
     return check.report(options.env_file, root / "flujos", as_json=options.json)
