@@ -47,6 +47,7 @@ def print_redacted(settings: Settings, lines: Iterable[str]) -> None:
     """Print the lines without any secret of the settings."""
     text = log.Redactor(settings.secrets())("\n".join(lines))
     sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 async def inspect(

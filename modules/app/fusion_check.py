@@ -13,7 +13,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from modules.utils.settings.values import server_urls
 FIRST_SEEDS = 2**40
 
 Say = Callable[[str], None]
+Show = Callable[[Iterable[str]], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,9 +88,14 @@ def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path,
     if url is None and not settings.comfy_urls:
         sys.exit("COMFY_URLS names no server: correct it, or give an address such as http://127.0.0.1:8188")
     chosen = templates if model is None else {model: templates[model]}
-    servers = asyncio.run(check_servers(settings, chosen, url, sheets=sheets, say=say))
-    lines = [_as_json(servers)] if as_json else [line for server in servers for line in _lines(server)]
-    print_redacted(settings, lines)
+
+    def show(lines: Iterable[str]) -> None:  # at once: a check takes minutes, and may be ended before its end
+        if not as_json:
+            print_redacted(settings, lines)
+
+    servers = asyncio.run(check_servers(settings, chosen, url, sheets=sheets, say=say, show=show))
+    if as_json:
+        print_redacted(settings, [_as_json(servers)])
     return 0 if all(server.sound for server in servers) else 1
 
 
@@ -118,8 +124,10 @@ async def check_servers(
     *,
     sheets: Path,
     say: Say,
+    show: Show,
 ) -> list[CheckedServer]:
-    """Check the models on the server at ``url`` (None: on all of the settings), one after another."""
+    """Check the models on the server at ``url`` (None: on all of the settings), one after another. ``say`` is
+    told what is being done, ``show`` what was found."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
 
         def client(address: str) -> ComfyClient:
@@ -129,7 +137,9 @@ async def check_servers(
         names = {each.name for each in used}
         asked = used if url is None else [client(url)]
         return [
-            await _checked_server(settings, each, templates, known=each.name in names, sheets=sheets, say=say)
+            await _checked_server(
+                settings, each, templates, known=each.name in names, sheets=sheets, say=say, show=show
+            )
             for each in asked
         ]
 
@@ -142,16 +152,19 @@ async def _checked_server(
     known: bool,
     sheets: Path,
     say: Say,
+    show: Show,
 ) -> CheckedServer:
     found: list[Checked] = []
     trouble: Finding | None = None
+    show([client.name])
+    if not known:
+        show([f"  {MARKS['hint']} COMFY_URLS does not have this address: the bot does not use it under it"])
     try:
         answer = await inspect(client, templates, max_batch=None)
         for name, template in templates.items():
             if name not in answer.fused:
-                found.append(
-                    Checked(model=name, alone=_why_not_fused(name, template, able=name in answer.limits))
-                )
+                found.append(Checked(model=name, alone=_why_alone(template, able=name in answer.limits)))
+                show(_about_model(found[-1]))
                 continue
             say(f"{client.name}: {name}")
             trial = await Trial(
@@ -165,12 +178,14 @@ async def _checked_server(
             not_kept = await _keep(settings, client.name, trial)
             sheet = await asyncio.to_thread(_write_sheet, sheets, client.name, trial)
             found.append(Checked(model=name, trial=trial, sheet=sheet, not_kept=not_kept))
+            show(_about_model(found[-1]))
     except EngineUnavailable as error:
         trouble = about_trouble(error)
+        show([f"  {MARKS['fault']} {trouble}"])
     return CheckedServer(name=client.name, models=tuple(found), trouble=trouble, known=known)
 
 
-def _why_not_fused(name: str, template: WorkflowTemplate, *, able: bool) -> str:
+def _why_alone(template: WorkflowTemplate, *, able: bool) -> str:
     if not able:
         return "this server cannot run it; bot.py check says why"
     return fusible(template) or "this server cannot fuse it; bot.py check says why"
@@ -205,20 +220,11 @@ def _write_sheet(folder: Path, server: str, trial: ModelTrial) -> str:
 # ── what is printed ─────────────────────────────────────────────────────────────────────────────
 
 
-def _lines(server: CheckedServer) -> Iterator[str]:
-    yield server.name
-    if not server.known:
-        yield f"  {MARKS['hint']} COMFY_URLS does not have this address, so the bot does not use it under it"
-    for model in server.models:
-        if model.trial is None:
-            yield f"  {MARKS['hint']} {model.model} runs one by one anyway: {model.alone}"
-            continue
-        yield from _about_model(model, model.trial)
-    if server.trouble is not None:
-        yield f"  {MARKS['fault']} {server.trouble}"
-
-
-def _about_model(model: Checked, trial: ModelTrial) -> Iterator[str]:
+def _about_model(model: Checked) -> Iterator[str]:
+    trial = model.trial
+    if trial is None:
+        yield f"  {MARKS['hint']} {model.model} runs one by one anyway: {model.alone}"
+        return
     verdicts = {
         True: f"{MARKS['ok']} {trial.model}: fused pictures are the ones that are made alone",
         False: f"{MARKS['fault']} {trial.model}: fused pictures are others than those made alone; from now "
