@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,6 @@ def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path,
 
     templates, _ = inspect_models(models)
     url, model = _understood(wanted, templates)
-    if url is None and not settings.comfy_urls:
-        sys.exit("COMFY_URLS names no server: correct it, or give an address such as http://127.0.0.1:8188")
     chosen = templates if model is None else {model: templates[model]}
 
     def show(lines: Iterable[str]) -> None:  # at once: a check takes minutes, and may be ended before its end
@@ -94,6 +92,8 @@ def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path,
             print_redacted(settings, lines)
 
     servers = asyncio.run(check_servers(settings, chosen, url, sheets=sheets, say=say, show=show))
+    if not servers:
+        sys.exit("no server was found: correct COMFY_URLS, or give an address such as http://127.0.0.1:8188")
     if as_json:
         print_redacted(settings, [_as_json(servers)])
     return 0 if all(server.sound for server in servers) else 1
@@ -134,8 +134,11 @@ async def check_servers(
             return ComfyClient(session=session, url=address, api_key=settings.comfy_api_key or None)
 
         used = [client(each) for each in await servers_of(settings)]
+        asked = used
+        if url is not None:
+            meant = replace(settings, comfy_urls=(url,), max_batch_size=(None,))
+            asked = [client(each) for each in await servers_of(meant)]
         names = {each.name for each in used}
-        asked = used if url is None else [client(url)]
         return [
             await _checked_server(
                 settings, each, templates, known=each.name in names, sheets=sheets, say=say, show=show

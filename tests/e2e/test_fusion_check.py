@@ -1,5 +1,5 @@
-"""``bot.py check --fusion`` before a server that mixes people's pictures without an error: it is found out, and
-the bot makes pictures one by one there until it is checked again."""
+"""``bot.py check --fusion`` before a server that mixes people's pictures without an error: it is found out,
+and the bot makes pictures one by one there until it is checked again."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class Place:
         async with AsyncExitStack() as stack:
             bot = await stack.enter_async_context(run_bot(self.env_file, root=self.home))
             await bot.says("Engine is idle")
-            ids = [self.discord.user(f"member-{n + 1}").id for n in range(ROWS)]
+            members = [self.discord.user(f"member-{n + 1}").id for n in range(ROWS)]
             users = [
-                await stack.enter_async_context(await SimulatedUser.connect(self.discord.url, id))
-                for id in ids
+                await stack.enter_async_context(await SimulatedUser.connect(self.discord.url, member))
+                for member in members
             ]
             admin = await stack.enter_async_context(await SimulatedUser.connect(self.discord.url))
             for user in users:
@@ -109,7 +109,9 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     world = default_world(ROWS + 1, bot=BotSpec(token=TOKEN))
     async with (
         DiscordServer(world, openapi=openapi_file()) as discord,
-        ComfyServer(profile=ServerProfile(cache_lru=100), timing=Timing(step=0.002), drawing="plain") as comfy,
+        ComfyServer(
+            profile=ServerProfile(cache_lru=100), timing=Timing(step=0.002), drawing="plain"
+        ) as comfy,
     ):
         values = {
             "DISCORD_TOKEN": TOKEN,

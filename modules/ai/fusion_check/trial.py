@@ -86,8 +86,8 @@ class ModelTrial:
 
     @property
     def gain(self) -> tuple[float, int]:
-        """How many times as many pictures a second the best fused batch gives, and its size; 0 and 0 if there
-        is none of several."""
+        """How many times as many pictures a second the best fused batch gives, and its size; 0 and 0 if no
+        batch of several was timed."""
         several = {rows: each for rows, each in self.batches.items() if rows > 1}
         if self.alone is None or not several:
             return 0.0, 0
