@@ -58,23 +58,38 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
         "--fusion",
         nargs="*",
         metavar=("URL", "MODEL"),
-        help="make pictures fused and alone on your servers (or on the one at URL) with each model of "
-        "flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures are "
+        help="instead, make pictures fused and alone on your servers (or on the one at URL) with each model "
+        "of flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures are "
         "others is set to one by one on that server",
     )
+    parser.add_argument(
+        "--discord",
+        action="store_true",
+        help="instead, send every kind of message in a temporary channel; the bot may be running",
+    )
+    parser.add_argument("--guild", type=int, metavar="ID", help="with --discord: try it in this server")
     options = parser.parse_args(arguments)
+    if options.guild is not None and not options.discord:
+        parser.error("--guild needs --discord")
+    if options.fusion is not None and options.discord:
+        parser.error("--fusion and --discord are two checks: run one after the other")
     if options.fusion is not None:
         from modules.app import fusion_check
+        from modules.app.serve import until_signalled
 
-        return fusion_check.report(
-            options.env_file,
-            root / "flujos",
-            options.fusion,
-            sheets=root / "database" / "fusion-checks",
-            as_json=options.json,
+        sheets = root / "database" / "fusion-checks"
+        return until_signalled(
+            fusion_check.report(
+                options.env_file, root / "flujos", options.fusion, sheets=sheets, as_json=options.json
+            )
         )
     from modules.app import check
 
+    if options.discord:
+        from modules.app.serve import until_signalled
+
+        trial = check.try_discord(options.env_file, guild_id=options.guild, as_json=options.json)
+        return until_signalled(trial)
     return check.report(options.env_file, root / "flujos", as_json=options.json)
 
 

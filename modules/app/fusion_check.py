@@ -11,6 +11,7 @@ import json
 import math
 import re
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from modules.ai.inspection import about_trouble, inspect_models
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.app.check import print_redacted, read_quietly, servers_of
 from modules.queue_manager.clock import LoopClock
-from modules.queue_manager.errors import EngineUnavailable, StartupError, StoreError
+from modules.queue_manager.errors import BadSettings, EngineUnavailable, StartupError, StoreError
 from modules.utils.database.engine import Database
 from modules.utils.inspection import MARKS, Finding
 from modules.utils.monitoring.log import Redactor
@@ -73,9 +74,10 @@ class CheckedServer:
         )
 
 
-def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path, as_json: bool) -> int:
+async def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path, as_json: bool) -> int:
     """Check what is ``wanted`` (an address, a model, both or neither) and print it; returns the exit code.
-    Contact sheets go into the folder ``sheets``."""
+    Contact sheets go into the folder ``sheets``. Being cancelled ends the run at the server, too; what was
+    found before stays. Raises `BadSettings` for what cannot be meant."""
     settings, _ = read_quietly(env_file)
     redacted = Redactor(settings.secrets())
 
@@ -91,9 +93,14 @@ def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path,
         if not as_json:
             print_redacted(settings, lines)
 
-    servers = asyncio.run(check_servers(settings, chosen, url, sheets=sheets, say=say, show=show))
+    try:
+        servers = await check_servers(settings, chosen, url, sheets=sheets, say=say, show=show)
+    except asyncio.CancelledError:
+        return 128 + signal.SIGINT  # as shells have it
     if not servers:
-        sys.exit("no server was found: correct COMFY_URLS, or give an address such as http://127.0.0.1:8188")
+        raise BadSettings(
+            "no server was found: correct COMFY_URLS, or give an address such as http://127.0.0.1:8188"
+        )
     if as_json:
         print_redacted(settings, [_as_json(servers)])
     return 0 if all(server.sound for server in servers) else 1
@@ -102,18 +109,18 @@ def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets: Path,
 def _understood(
     wanted: Sequence[str], models: Mapping[str, WorkflowTemplate]
 ) -> tuple[str | None, str | None]:
-    """The address and the model that are meant. Exits with a sentence for anything else."""
+    """The address and the model that are meant. Raises `BadSettings` for anything else."""
     urls = [each for each in wanted if "://" in each]
     names = [each for each in wanted if "://" not in each]
     if len(urls) > 1 or len(names) > 1:
-        sys.exit("--fusion takes at most one address and one model")
+        raise BadSettings("--fusion takes at most one address and one model")
     for name in names:
         if name not in models:
-            sys.exit(f"There is no model {name!r} in flujos/; there are {', '.join(models)}")
+            raise BadSettings(f"There is no model {name!r} in flujos/; there are {', '.join(models)}")
     try:
         (url,) = server_urls(urls[0]) if urls else (None,)
     except ValueError as fault:
-        sys.exit(f"The address {fault}")
+        raise BadSettings(f"The address {fault}") from fault
     return url, names[0] if names else None
 
 

@@ -11,7 +11,6 @@ from itertools import combinations
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.preflight import ServerReport
-from modules.ai.comfy.runs import ComfyRun
 from modules.ai.engines import ComfyEngine
 from modules.ai.fusion_check.difference import Difference, between, limit, worst
 from modules.ai.fusion_check.people import People, read_source
@@ -241,25 +240,30 @@ class Trial:
             for each in requests
         )
         batch = Batch(id=str(uuid.uuid4()), key=jobs[0].key, jobs=jobs, fused=fused)
-        run = await self._engine.submit(batch)
-        started = self.clock.now()
         try:
             async with timeout(LONGEST_RUN):
+                run = await self._engine.submit(batch)
+                started = self.clock.now()
                 async for event in run.events():
                     started = self.clock.now() if isinstance(event, RunStarted) else started
         except asyncio.TimeoutError as error:
-            await self._withdraw(run)
+            await self._withdraw(batch.id)
             raise EngineStalled(f"no end within {LONGEST_RUN:g} s") from error
         except asyncio.CancelledError:
-            await self._withdraw(run)
+            await self._withdraw(batch.id)
             raise
         seconds = self.clock.now() - started
         return Made(files=[(await run.fetch(n)).data for n in range(len(jobs))], seconds=seconds)
 
-    async def _withdraw(self, run: ComfyRun) -> None:
+    async def _withdraw(self, prompt_id: str) -> None:
+        """Leave nothing at the server; the prompt may not even have been answered."""
         with contextlib.suppress(GenerationError, asyncio.TimeoutError):
             async with timeout(WITHDRAWING):
-                await run.withdraw(interrupt=True)
+                state = (await self.client.look_up(prompt_id)).state
+                if state == "pending":
+                    await self.client.dequeue(prompt_id)
+                elif state == "running":
+                    await self.client.interrupt(prompt_id)
 
     async def _until_idle(self) -> None:
         waiting = 0

@@ -19,6 +19,8 @@ from modules.ai.inspection import inspect_models, inspect_server
 from modules.app import fusion_check
 from modules.app.fusion_check import CheckedServer, check_servers
 from modules.demo.comfy_server import ComfyServer, Timing
+from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import BadSettings
 from modules.queue_manager.jobs import FusionCheck
 from modules.utils.database.engine import Database
 from modules.utils.inspection import Section, as_text
@@ -152,6 +154,25 @@ async def test_it_waits_for_an_empty_queue_and_says_so(bench: Bench, monkeypatch
     assert (await checking).sound
 
 
+async def test_a_check_that_is_ended_leaves_nothing_at_the_server(bench: Bench) -> None:
+    bench.write("flux", stock_graph())
+    bench.comfy.faults.set(stall=True)
+    checking = asyncio.create_task(bench.check())
+    queue = bench.comfy.core.queue
+    async with timeout(30):
+        while queue.running is None:
+            await asyncio.sleep(0.01)
+        checking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+        bench.comfy.faults.set(stall=False)
+        while queue.remaining:
+            await asyncio.sleep(0.01)
+    (record,) = queue.history.values()
+    assert not record.success, "it was interrupted"
+    assert await bench.kept() == {}
+
+
 async def test_a_server_that_mixes_rows_is_found_out_and_remembered_until_the_next_check(
     bench: Bench,
 ) -> None:
@@ -215,9 +236,9 @@ async def test_an_address_that_the_bot_does_not_use_is_told(bench: Bench) -> Non
         (["dns+http://nobody.invalid:8188"], "no server was found"),
     ],
 )
-def test_what_cannot_be_meant_is_one_sentence(tmp_path: Path, wanted: list[str], words: str) -> None:
+async def test_what_cannot_be_meant_is_one_sentence(tmp_path: Path, wanted: list[str], words: str) -> None:
     (tmp_path / ".env").write_text("DISCORD_TOKEN=a.b.c\n")
     shipped = Path(__file__).parents[3] / "flujos"
-    with pytest.raises(SystemExit) as end:
-        fusion_check.report(tmp_path / ".env", shipped, wanted, sheets=tmp_path, as_json=False)
+    with pytest.raises(BadSettings) as end:
+        await fusion_check.report(tmp_path / ".env", shipped, wanted, sheets=tmp_path, as_json=False)
     assert words in str(end.value)
