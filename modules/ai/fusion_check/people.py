@@ -12,25 +12,32 @@ from PIL import Image, ImageDraw
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage
 
-PROMPTS = (
-    "a red fox",
-    "an old lighthouse on a cliff above the sea, heavy rain, oil painting with thick strokes",
-    "a glass of water",
+_SCENE = (
     "a market street at night after rain, paper lanterns in red and green, people with umbrellas, steam from "
     "food stalls, reflections on wet stone, a dog that waits under an awning, the sign of a tea house on the "
     "left, a bicycle against the wall, telephone wires against a dark blue sky, seen from the height of a "
-    "child, sharp in front and soft in the distance, in the style of a photograph on slide film",
+    "child, sharp in front and soft in the distance, in the style of a photograph on slide film"
+)
+_FAULTS = "text, watermark, frame, low contrast, too many fingers, noise in dark parts"
+
+COMPARED = ("a red fox", " ".join([_SCENE] * 9), "a glass of water", _SCENE)
+"""Prompts of the pictures that are compared. FLUX's text encoders pad to 512 tokens, so that among shorter
+prompts none is longer than the others: the second one has more words."""
+
+COMPARED_NEGATIVES = ("", "blurry", ", ".join([_FAULTS] * 50), _FAULTS)
+
+TIMED = (
+    "a red fox",
+    "an old lighthouse on a cliff above the sea, heavy rain, oil painting with thick strokes",
+    "a glass of water",
+    _SCENE,
     "a portrait of a violinist in a green coat, soft window light",
     "mountains",
     "a watercolour of two boats in a harbour at dawn, gulls, fog over the water",
     "a robot reads a newspaper on a park bench in autumn, leaves in the air, warm light, wide angle",
 )
-NEGATIVES = (
-    "",
-    "blurry",
-    "text, watermark, frame, low contrast, too many fingers, noise in dark parts",
-    "people",
-)
+"""Prompts of the pictures that are timed, as people write them."""
+
 SOURCE = Size(width=768, height=576)
 
 
@@ -44,7 +51,7 @@ class People:
 
     def requests(self, count: int, turn: int = 0) -> list[GenerationRequest]:
         """Of the first ``count`` people. In each ``turn`` they ask for something else, so that a server that
-        keeps results has to do all the work again."""
+        keeps results has to do all the work again. Turn 0 is for comparing, the others are for timing."""
         card, offer = self.template.card, self.template.offer()
         most = card.source_count[1]
         sources = max(card.source_count[0], 1) if most else 0
@@ -54,8 +61,8 @@ class People:
             seed = self.first_seed + 100 * turn + person
             request = GenerationRequest(
                 user_id=0, guild_id=0, channel_id=0, locale="en", kind=card.kind, model=self.template.name,
-                prompt=f"{PROMPTS[person]}{f', number {turn}' if turn else ''}",
-                negative=self._negative(person), size=size, seed=seed,
+                prompt=f"{TIMED[person]}, number {turn}" if turn else COMPARED[person],
+                negative=self._negative(0 if turn else person), size=size, seed=seed,
                 sources=tuple(SourceImage(key=f"check{seed}x{n}", size=SOURCE) for n in range(sources)),
             )  # fmt: skip
             found.append(request)
@@ -63,8 +70,8 @@ class People:
 
     def _negative(self, person: int) -> str:
         if self.template.card.negative == "own":
-            return NEGATIVES[person % len(NEGATIVES)]
-        return NEGATIVES[1] if self.template.card.negative == "shared" else ""
+            return COMPARED_NEGATIVES[person]
+        return _FAULTS if self.template.card.negative == "shared" else ""
 
 
 async def read_source(key: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from modules.ai.fusion_check.difference import APART, EXACT, Difference, between, limit, worst
-from modules.ai.fusion_check.people import PROMPTS, People
+from modules.ai.fusion_check.people import COMPARED, COMPARED_NEGATIVES, People
 from modules.ai.fusion_check.stock_batch import judged, stock_batch
 from modules.ai.fusion_check.trial import Comparison, ModelTrial
 from modules.ai.workflows.cards import read_card
@@ -75,9 +75,11 @@ def test_what_could_not_be_found_out_changes_nothing() -> None:
 
 def test_everybody_asks_for_something_else_each_time() -> None:
     people = People(template=SHIPPED["flux"], first_seed=7)
-    asked = [*people.requests(8), *people.requests(8, turn=1)]
-    assert len({each.prompt for each in asked}) == len({each.seed for each in asked}) == 16
-    assert len({len(prompt.split()) for prompt in PROMPTS[:2]}) == 2, "two prompts of unequal length"
+    asked = [*people.requests(4), *people.requests(8, turn=1), *people.requests(8, turn=2)]
+    assert len({each.prompt for each in asked}) == len({each.seed for each in asked}) == 20
+    for texts in (COMPARED, COMPARED_NEGATIVES):
+        assert any(len(text.split()) > 512 for text in texts), "longer than FLUX's encoders pad"
+        assert any(len(text.split()) < 5 for text in texts)
     edits = People(template=SHIPPED["flux_edit"], first_seed=7).requests(4)
     assert len({source.key for each in edits for source in each.sources}) == 4
     assert len({each.size for each in edits}) == 1, "they can share a run"
