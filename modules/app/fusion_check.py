@@ -250,7 +250,9 @@ def _about_model(model: Checked) -> Iterator[str]:
         asked += [f"{trial.negative} negative prompts"] if trial.negative != "none" else []
         asked += ["judged with euler, as its own sampler draws noise at each step"] if trial.euler else []
         yield f"      {', '.join(asked)}; seeds from {trial.first_seed}"
-    if trial.alone is not None:
+    if trial.error is not None and trial.same is False:
+        yield f"      it ended early: {trial.error}"
+    if trial.batches:
         yield f"      {_seconds(trial)}"
     if model.sheet:
         yield f"      contact sheet: {model.sheet}"

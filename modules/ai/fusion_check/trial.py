@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.preflight import ServerReport
@@ -17,7 +18,13 @@ from modules.ai.fusion_check.people import People, read_source
 from modules.ai.fusion_check.stock_batch import judged, stock_batch
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import timeout
-from modules.queue_manager.errors import EngineStalled, EngineUnavailable, GenerationError, OutOfMemory
+from modules.queue_manager.errors import (
+    EngineStalled,
+    EngineUnavailable,
+    FusionRefused,
+    GenerationError,
+    OutOfMemory,
+)
 from modules.queue_manager.jobs import (
     Batch,
     FusionCheck,
@@ -79,9 +86,9 @@ class ModelTrial:
     @property
     def same(self) -> bool | None:
         """Whether its pictures may be fused there; None if that was not found out."""
-        if self.error is not None or not self.comparisons:
-            return None
-        return all(comparison.same for comparison in self.comparisons)
+        if not all(comparison.same for comparison in self.comparisons):
+            return False
+        return True if self.comparisons and self.error is None else None
 
     @property
     def gain(self) -> tuple[float, int]:
@@ -151,8 +158,8 @@ class Trial:
         self._most = self.template.card.max_batch or max(TIMED)
 
     async def run(self) -> ModelTrial:
-        """Judge, then time. Raises `EngineUnavailable` if the server goes away."""
-        found = ModelTrial(
+        """Judge, then time. Raises `EngineUnavailable` if the server goes away before anything is found."""
+        self._found = ModelTrial(
             model=self.template.name,
             version=self.report.versions[self.template.id],
             euler=self._judged is not self.template,
@@ -161,43 +168,46 @@ class Trial:
             first_seed=self.first_seed,
         )
         try:
-            found = await self._compared(found)
-            return await self._timed(found) if found.comparisons else found
-        except EngineUnavailable:
-            raise
+            await self._compare()
+            await self._time()
         except GenerationError as error:
-            return replace(found, error=str(error))
+            if isinstance(error, EngineUnavailable) and not self._found.comparisons:
+                raise
+            self._note(error=str(error))
         finally:
             await self._engine.aclose()
+        return self._found
 
-    async def _compared(self, found: ModelTrial) -> ModelTrial:
+    def _note(self, **found: Any) -> None:
+        self._found = replace(self._found, **found)
+
+    async def _compare(self) -> None:
         sizes = [rows for rows in JUDGED if rows <= self._most]
         if not sizes:
-            return replace(found, error="its card allows one picture in a run")
+            raise FusionRefused("its card allows one picture in a run")
         requests = self._people.requests(max(sizes))
         self.say(f"{len(requests)} pictures alone")
         alone = [(await self._pictures(self._judged, [each], fused=False)).files[0] for each in requests]
         apart = [await asyncio.to_thread(between, *pair) for pair in combinations(alone, 2)]
         nearest = min(each.rms for each in apart)
-        columns = {"alone": alone}
+        self._note(columns={"alone": alone})
         for rows in sizes:
             try:
                 self.say(f"{rows} pictures fused")
                 fused = (await self._pictures(self._judged, requests[:rows], fused=True)).files
                 stock = await self._first_of_stock_batches(rows, requests[:rows])
             except OutOfMemory:
-                if not found.comparisons:
+                if not self._found.comparisons:
                     raise
-                found = replace(found, memory_ended=rows)
+                self._note(memory_ended=rows)
                 break
             far = await self._worst(fused, alone)
             yardstick = await self._worst(stock, alone) if stock else None
             comparison = Comparison(rows=rows, fused=far, stock=yardstick, allowed=limit(yardstick, nearest))
-            found = replace(found, comparisons=(*found.comparisons, comparison))
-            columns[f"fused {rows}"] = fused
+            columns = {**self._found.columns, f"fused {rows}": fused}
             if stock:
                 columns[f"stock batch {rows}"] = stock
-        return replace(found, columns=columns)
+            self._note(comparisons=(*self._found.comparisons, comparison), columns=columns)
 
     async def _first_of_stock_batches(self, rows: int, requests: Sequence[GenerationRequest]) -> list[bytes]:
         """The first picture of each person's stock batch; none if the model makes none."""
@@ -207,13 +217,14 @@ class Trial:
         self.say(f"{len(requests)} stock batches of {rows}")
         return [(await self._pictures(template, [each], fused=False)).files[0] for each in requests]
 
-    async def _timed(self, found: ModelTrial) -> ModelTrial:
+    async def _time(self) -> None:
         lone = self._people.requests(max(JUDGED), turn=1)
         self.say(f"{len(lone)} pictures alone, timed")
         runs = [await self._pictures(self.template, [each], fused=False) for each in lone]
-        found = replace(found, alone=sum(run.seconds for run in runs) / len(runs))
+        self._note(alone=sum(run.seconds for run in runs) / len(runs))
+        ended = self._found.memory_ended
         for rows in TIMED:
-            if rows > self._most or (found.memory_ended is not None and rows >= found.memory_ended):
+            if rows > self._most or (ended is not None and rows >= ended):
                 break
             self.say(f"{rows} {'picture' if rows == 1 else 'pictures'} fused, timed")
             try:
@@ -221,9 +232,9 @@ class Trial:
                     self.template, self._people.requests(rows, turn=1 + rows), fused=True
                 )
             except OutOfMemory:
-                return replace(found, memory_ended=rows)
-            found = replace(found, batches={**found.batches, rows: run.seconds / rows})
-        return found
+                self._note(memory_ended=rows)
+                break
+            self._note(batches={**self._found.batches, rows: run.seconds / rows})
 
     async def _worst(self, pictures: Sequence[bytes], alone: Sequence[bytes]) -> Difference:
         """How far each is from the same one made alone, at worst."""

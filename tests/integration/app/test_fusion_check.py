@@ -199,6 +199,21 @@ async def test_a_server_that_mixes_rows_is_found_out_and_remembered_until_the_ne
     assert f"✓ {client.name} fuses flux exactly, checked on {day(kept['flux'].checked_at)}, {gain}" in told
 
 
+@pytest.mark.parametrize("mixes", [True, False])
+async def test_a_check_that_fails_half_way_remembers_what_is_wrong_and_not_what_seemed_right(
+    bench: Bench, mixes: bool
+) -> None:
+    bench.write("flux", stock_graph())
+    bench.comfy.faults.set(mixes_rows=mixes, poison=", number 3")
+    server = await bench.check()
+    assert not server.sound
+    kept = await bench.kept()
+    assert ("flux" in kept) == mixes
+    assert not mixes or kept["flux"].why_alone is not None
+    text = "\n".join(bench.shown)
+    assert ("it ended early" if mixes else "could not be checked") in text
+
+
 async def test_a_model_that_is_not_fused_anyway_is_only_named(bench: Bench) -> None:
     graph = stock_graph()
     graph["8"]["inputs"]["sampler_name"] = "dpm_adaptive"
