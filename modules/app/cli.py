@@ -55,6 +55,29 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
     return until_signalled(live(env_file=options.env_file, models=root / "flujos"))
 
 
+def _setup(root: Path, arguments: Sequence[str]) -> int:
+    about = "Ask for what the bot needs, try each answer, write .env and check it. Flags answer in advance."
+    parser = _settings_options(root, "setup", about)
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="a file with the bot's token; - is standard input"
+    )
+    parser.add_argument("--guild", metavar="ID", help="the server (guild) where the bot works")
+    parser.add_argument("--comfy-urls", metavar="URLS", help="your ComfyUI servers, separated by commas")
+    parser.add_argument(
+        "--comfy-key-file", metavar="FILE", help="a file with the key of your ComfyUI servers"
+    )
+    parser.add_argument("--comfyui-folder", metavar="DIR", help="copy the node pack into this ComfyUI")
+    options = vars(parser.parse_args(arguments))
+    from modules.app.setup import Given, set_up
+    from modules.queue_manager.errors import BadSettings
+
+    env_file = options.pop("env_file")
+    try:
+        return set_up(root, env_file, Given(**options))
+    except BadSettings as error:
+        sys.exit(str(error))
+
+
 def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
     parser.add_argument("--all", action="store_true", help="list all that is fine, too")
@@ -140,6 +163,7 @@ def _settings_options(root: Path, command: str, about: str) -> ArgumentParser:
 
 COMMANDS: Mapping[str, Command] = {
     "run": _run,
+    "setup": _setup,
     "check": _check,
     "models": _models,
     "demo": _demo,
@@ -149,5 +173,5 @@ COMMANDS: Mapping[str, Command] = {
     "pictures": partial(developer.run_module, "tests.pictures"),
     "test-nodes": developer.test_nodes,
 }
-OPERATING = ("run", "check", "models")
+OPERATING = ("run", "setup", "check", "models")
 """The commands that run with the calling Python where it has all packages."""

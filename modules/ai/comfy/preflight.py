@@ -34,7 +34,8 @@ V = TypeVar("V")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
     """``limits`` maps the id of each model that can run to the most rows in one run; those in ``fused`` run
-    fused, the others one by one on stock nodes. ``pack``: the node pack is there. For models in ``cautious``
+    fused, the others one by one on stock nodes. ``pack``: a node pack that understands our graphs is there;
+    ``pack_version``: the version of any (None: there is none). For models in ``cautious``
     it is not known how many rows fit. ``versions`` names what the runs of each model depend on: template,
     node pack, server. ``spellings``: how the server spells files that the graphs write with other separators.
     ``missing_files``: as in `Capabilities`."""
@@ -43,6 +44,7 @@ class ServerReport:
     limits: Mapping[str, int]
     fused: frozenset[str]
     pack: bool
+    pack_version: str | None
     cautious: frozenset[str]
     versions: Mapping[str, str]
     spellings: Mapping[Choice, str]
@@ -116,6 +118,7 @@ async def inspect(
         limits=limits,
         fused=fused,
         pack=usable,
+        pack_version=version,
         cautious=cautious,
         versions=versions,
         spellings=spellings,

@@ -137,7 +137,7 @@ def read_file(path: Path) -> dict[str, str]:
             raise BadSettings(f"{path.name}: is a folder; remove it and write the file") from None
         raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}
-    for binding in parse_stream(io.StringIO(_decoded(data, path.name))):
+    for binding in parse_stream(io.StringIO(decoded(data, path.name))):
         if binding.error:
             text = binding.original.string
             line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
@@ -147,7 +147,8 @@ def read_file(path: Path) -> dict[str, str]:
     return found
 
 
-def _decoded(data: bytes, name: str) -> str:
+def decoded(data: bytes, name: str) -> str:
+    """The text of the file ``name``. Raises `BadSettings`."""
     # Windows' own editors and shells save UTF-8 with a mark, or UTF-16.
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:

@@ -106,7 +106,7 @@ def test_a_python_without_packages_uses_the_environment_that_the_demonstration_m
 def test_without_a_network_each_command_says_so_in_one_line(tmp_path: Path) -> None:
     checkout(tmp_path, "no-such-package==1\n")
     alone = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}
-    for command in ([], ["check"], ["models"]):
+    for command in ([], ["setup"], ["check"], ["models"]):
         answer = bot(*command, root=tmp_path, **alone)
         assert answer.returncode == developer.UNAVAILABLE
         assert answer.stderr == (
