@@ -210,8 +210,8 @@ def _install(python: Path, requirements: Path) -> None:
             "the packages cannot be downloaded, because pip does not reach its package index; "
             "check the network (or PIP_INDEX_URL), then run the same command again"
         )
-    sys.stderr.write(done.stderr)
     if done.returncode:
+        sys.stderr.write(done.stderr)
         raise BootstrapError(
             f"pip could not install {requirements.name} (see its output above); "
             "fix that, then run the same command again"

@@ -51,7 +51,8 @@ def _lines(sections: Sequence[Section], *, everything: bool) -> Iterator[str]:
             for finding in section.findings:
                 if finding.level == level:
                     yield f"{MARKS[finding.level]} {section.title}: {finding.what}"
-                    yield f"  → {finding.fix}"
+                    if finding.fix:
+                        yield f"  → {finding.fix}"
                     yield from _detail(finding, "    ")
     for section in sections:
         fine = [finding for finding in section.findings if finding.level == "ok"]

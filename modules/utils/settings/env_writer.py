@@ -61,6 +61,7 @@ def _line(name: str, value: str) -> str:
 
 def _put(path: Path, data: bytes) -> None:
     """In place, so that the file keeps its owner, and a link or a mounted file remains one."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         path.chmod(0o600)
         file.write(data)
