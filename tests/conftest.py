@@ -7,6 +7,9 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from _pytest.terminal import TerminalReporter
+
+from tests.progress import Progress, left_out
 
 with contextlib.suppress(ImportError):  # the environment of the node tests has no Hypothesis
     from hypothesis import settings
@@ -30,3 +33,19 @@ def _logging_as_it_was() -> Iterator[None]:
     root.setLevel(level)
     for name, own in levels.items():
         logging.getLogger(name).setLevel(own)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tell how far the run is; with -v pytest tells of every test, with -q it writes its dots."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and terminal.verbosity == 0 and not session.config.option.collectonly:
+        terminal.showfspath = False
+        session.config.pluginmanager.register(Progress(terminal, lambda: session.testscollected))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
+    """The last line but one says what was left out."""
+    yield
+    if line := left_out(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)

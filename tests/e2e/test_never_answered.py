@@ -18,8 +18,8 @@ from modules.demo.discord_server.interactions import NO_RESPONSE
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.invocation import Invocation
 from modules.demo.users import SimulatedUser
+from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import SqliteBooks, jobs
-from tests.chaos.process import BotProcess, Start, nursery, until
 from tests.chaos.stage import Stage, open_stage
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")

@@ -135,7 +135,8 @@ async def test_it_connects_to_the_servers_that_were_named_and_to_nobody_else(
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(AUDIT)
     told = tmp_path / "connections"
-    async with run_bot(stage.env_file, PYTHONPATH=str(tmp_path / "spy"), CONNECTIONS=str(told)) as bot:
+    spy = {"PYTHONPATH": str(tmp_path / "spy"), "CONNECTIONS": str(told)}
+    async with run_bot(stage.env_file, cold=True, **spy) as bot:
         await act(stage)
         assert await bot.end() == 0
     ports = {server.url.rpartition(":")[2] for server in (stage.discord, *stage.gpus)}

@@ -20,8 +20,9 @@ from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
+from tests.bot_process import BotProcess
 from tests.discord_wiring import openapi_file
-from tests.e2e.operated import KEY, TOKEN, Bot, Stage, person, result_of, run_bot, staged
+from tests.e2e.operated import KEY, TOKEN, Stage, person, result_of, run_bot, staged
 from tests.free_port import free_port
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -73,7 +74,7 @@ async def own_words(user: SimulatedUser, message: Payload) -> str:
 
 
 async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage) -> None:
-    async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
+    async with run_bot(stage.env_file, cold=True) as bot, person(stage) as (user, general):
         await bot.says("Serving FuLLet demo as FuLLet")
         await (await user.command("imagine", general, model="flux", prompt="first light")).reply()
         told = await user.wait_for_message(result_of("first light"), 30)
@@ -129,15 +130,15 @@ async def test_what_is_not_done_in_time_is_done_after_the_restart(stage: Stage) 
 
 
 @asynccontextmanager
-async def person_when_up(stage: Stage) -> AsyncIterator[tuple[Bot, SimulatedUser, str]]:
+async def person_when_up(stage: Stage) -> AsyncIterator[tuple[BotProcess, SimulatedUser, str]]:
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
         yield bot, user, general
 
 
 async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> None:
     stage.write(DISCORD_TOKEN="another.bots.token")
-    async with run_bot(stage.env_file) as bot, timeout(30):
-        assert await bot.process.wait() == 1
+    async with run_bot(stage.env_file) as bot:
+        assert await bot.ended() == 1
     assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not accept it; reset it")
     assert not any("Traceback" in line for line in bot.lines)
 
@@ -152,8 +153,8 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
 )
 async def test_a_wrong_address_of_the_database_is_one_line(stage: Stage, url: str, fix: str) -> None:
     stage.write(DATABASE_URL=url)
-    async with run_bot(stage.env_file) as bot, timeout(30):
-        assert await bot.process.wait() == 1
+    async with run_bot(stage.env_file) as bot:
+        assert await bot.ended() == 1
     assert [line for line in bot.lines if "DATABASE_URL" in line] == bot.lines[-1:]
     assert bot.lines[-1].startswith("DATABASE_URL: ")
     assert fix in bot.lines[-1]

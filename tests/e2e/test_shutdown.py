@@ -16,9 +16,9 @@ import pytest
 
 from modules.demo.comfy_server import Timing
 from modules.demo.users import SimulatedUser
+from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import SqliteBooks, jobs
 from tests.chaos.ledger import stale_status
-from tests.chaos.process import BotProcess, Start, nursery, until
 from tests.chaos.stage import Stage, open_stage
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and POSIX's signals")
