@@ -9,14 +9,20 @@ from collections.abc import Iterator
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.examples import examples
 from tests.progress import Progress, left_out
 
 with contextlib.suppress(ImportError):  # the environment of the node tests has no Hypothesis
     from hypothesis import settings
 
     # a slow moment of a busy machine is no fault of the example that was tried in it
-    settings.register_profile("fullet", deadline=None)
+    settings.register_profile("fullet", deadline=None, max_examples=examples(50))
     settings.load_profile("fullet")
+
+with contextlib.suppress(ImportError):  # nor has it Fluent
+    from tests.sentences_once import read_sentences_once
+
+    read_sentences_once()
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +36,10 @@ def _logging_as_it_was() -> Iterator[None]:
     level = root.level
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, own in levels.items():
-        logging.getLogger(name).setLevel(own)
+    for name, own in {"root": level, **levels}.items():
+        logger = logging.getLogger(name)
+        if logger.level != own:  # to set one takes as long as there are loggers
+            logger.setLevel(own)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -137,7 +137,7 @@ class Stand:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Return once something is so inside the bot or the server, of which no client hears."""
-        async with timeout(15):
+        async with timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 
@@ -245,12 +245,12 @@ async def session_of(person: SimulatedUser) -> str:
     return str(channel["id"])
 
 
-async def result_for(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
+async def result_for(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:
     """The message with the picture whose text holds ``words``."""
     return await person.wait_for_message(lambda m: has_picture(m) and words in m["content"], timeout)
 
 
-async def status_with(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
+async def status_with(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:
     """The message without a result whose text holds ``words``."""
     return await person.wait_for_message(
         lambda m: not has_picture(m) and not m["flags"] & 64 and words in m["content"], timeout

@@ -18,6 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from modules.discord.ui.translations import Translations
+from tests.sentences_once import read_sentences_once
+
 READ_AHEAD = (
     "aiosqlite",
     "alembic.command",
@@ -53,6 +56,8 @@ def main() -> None:
 
     for name in READ_AHEAD:
         importlib.import_module(name)
+    read_sentences_once()
+    Translations.load()
     gc.collect()
     gc.freeze()
     say({"ready": True})

@@ -45,7 +45,7 @@ def photo(width: int = 400, height: int = 300) -> Image.Image:
 
 async def told(user: SimulatedUser, channel: str, command: str, **options: Any) -> str:
     """The sentence that only this person sees."""
-    reply = await (await user.command(command, channel, **options)).reply(20)
+    reply = await (await user.command(command, channel, **options)).reply(60)
     assert is_ephemeral(reply)
     return str(reply["content"])
 

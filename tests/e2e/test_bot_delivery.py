@@ -238,7 +238,7 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             await stand.until(lambda: stand.engine.submitted and not stand.queue.active_jobs(ana.id))
             await stand.until(lambda: not buttons(server, channel, "cancel"))
             assert len(buttons(server, channel, "delete")) == 1
-            async with timeout(10):
+            async with timeout(60):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)
 

@@ -95,6 +95,6 @@ async def test_with_nowhere_to_tell_it_waits_for_the_next_command_also_after_a_r
             told = await status_with(ana, "could not be made")
             assert told["channel_id"] == await session_of(ana)
             assert "The GPU server had an error while making it." in told["content"]
-            async with timeout(10):
+            async with timeout(60):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)

@@ -102,9 +102,9 @@ async def test_of_many_steps_one_is_told_every_two_seconds(tmp_path: Path) -> No
             if data["id"] == posted
         ]
         assert len(sent) >= 3  # posted, and edited while it was made
-        # A request that was long on the way is nearer to the next one.
-        assert all((later - earlier).total_seconds() > 1.5 for earlier, later in pairwise(sent))
-        assert (sent[-1] - sent[0]).total_seconds() > 2.0 * (len(sent) - 1) - 0.5
+        # A request that was long on the way, on a busy machine, is nearer to the next one.
+        assert all((later - earlier).total_seconds() > 1.0 for earlier, later in pairwise(sent))
+        assert (sent[-1] - sent[0]).total_seconds() > 2.0 * (len(sent) - 1) - 1.0
 
 
 async def test_a_channel_that_refused_once_is_asked_no_more(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path
         await status_with(ana, "Making **#")
         engine.die()
         failed = "failed, and no other one can make it right now. It waits until one can; your place is kept."
-        await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")), 20)
+        await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")))
         assert not any("No GPU is online" in text for text in history_of(ana, "a raven"))
         engine.live()
         await result_for(ana, "a raven", timeout=40)
@@ -215,10 +215,12 @@ async def test_that_a_batch_is_made_again_because_of_one_of_it_is_told(tmp_path:
         await (await ana.command("imagine", stand.general, model="flux", prompt="a cursed ring")).reply()
         await (await ben.command("imagine", stand.general, model="flux", prompt="a raven")).reply()
         stand.queue.resume()
+        failed = "in a smaller group or alone, to find the cause; your place is kept."
+        await stand.until(engine.gpu.locked)
+        async with engine.gpu:  # until the message says so, what is made next does not begin
+            await ben.until(lambda: any(failed in text for text in history_of(ben, "a raven")))
         await result_for(ben, "a raven")
         assert [len(batch.jobs) for batch in engine.submitted] == [2, 1, 1]
-        failed = "in a smaller group or alone, to find the cause; your place is kept."
-        assert any(failed in text for text in history_of(ben, "a raven"))
 
 
 async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from modules.demo.comfy_server import ServerProfile, Timing, mark_of, read_mark,
 from modules.queue_manager.errors import EngineForgot, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Size, Variation
 from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
+from tests.examples import examples
 from tests.integration.comfy_rig import (
     BRISK,
     SLOW,
@@ -427,7 +428,7 @@ async def test_no_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 # ── any exported workflow, really run ───────────────────────────────────────────────────────────
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(exported(), st.lists(st.text(min_size=1, max_size=20), min_size=2, max_size=3, unique=True))
 def test_an_exported_workflow_gives_the_same_pictures_fused_and_alone(
     drawn: Exported, prompts: list[str]

@@ -14,6 +14,7 @@ from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusM
 from modules.discord.transport.message_client import PAGE_SIZE
 from modules.discord.ui.components import custom_id
 from modules.queue_manager.jobs import JobId
+from tests.examples import examples
 from tests.journal import a_job
 
 ACCEPTED_AT = 1_800_000_000.0
@@ -59,7 +60,7 @@ class Standing:
         raise AssertionError("nothing waits")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     before=st.integers(0, 250),
     since=st.integers(1, PAGES * PAGE_SIZE),

@@ -20,6 +20,7 @@ from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Delivered, Failed
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
+from tests.examples import examples
 from tests.fakes import SQUARE, FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -228,7 +229,7 @@ async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> N
         log.removeHandler(complaints)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenes, st.integers(0, 1000))
 def test_every_job_ends_once_whatever_happens(
     scene: list[tuple[float, tuple[str, int, str]]], seed: int
