@@ -117,7 +117,7 @@ def ask(prompt: str = "a lighthouse", seed: int = 1, **more: Any) -> GenerationR
 
 async def heard(run: ComfyRun) -> list[RunEvent]:
     """All events of a run, to its end."""
-    async with timeout(20):
+    async with timeout(60):
         return [event async for event in run.events()]
 
 

@@ -316,7 +316,7 @@ async def test_taking_back_what_has_ended_changes_nothing() -> None:
 
 @pytest.mark.parametrize("profile", [ServerProfile(), PLAIN])
 async def test_another_process_follows_a_run_that_still_runs(profile: ServerProfile) -> None:
-    async with comfy_rig(profile=profile, timing=SLOW) as rig:
+    async with comfy_rig(profile=profile, timing=Timing(step=0.5)) as rig:
         former = rig.engine()
         batch = rig.batch(ask("still running", 8))
         await until_begun(await former.submit(batch))
