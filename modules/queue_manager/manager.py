@@ -54,6 +54,7 @@ from modules.queue_manager.ports import (
     PictureDelivery,
     Queued,
 )
+from modules.queue_manager.prompt_text import is_blank
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
@@ -360,7 +361,7 @@ class QueueManager:
         offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
-        if offer.kind != "upscale" and not request.prompt.strip():
+        if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
         if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:
             raise BadPrompt(length=max(len(request.prompt), len(request.negative)), limit=MAX_PROMPT)

@@ -38,6 +38,7 @@ from modules.queue_manager.jobs import (
 )
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Clock, Failed, JobEvent
+from modules.queue_manager.prompt_text import is_blank
 from modules.utils.database.stores.history import History
 from modules.utils.database.stores.members import Members
 from modules.utils.images.cleaner import CleanPicture
@@ -136,7 +137,7 @@ class Submissions:
         return find_offer(self.queue.offers, image_request.kind, image_request.model)
 
     def _check(self, person: Requester, image_request: ImageRequest, offer: ModelOffer) -> None:
-        if image_request.negative.strip() and offer.negative == "none":
+        if not is_blank(image_request.negative) and offer.negative == "none":
             raise NegativeUnknown(model=offer.label)
         if offer.nsfw and not person.age_restricted:
             raise NotAllowedHere(model=offer.label)
@@ -207,7 +208,7 @@ def _requests(
             kind=image_request.kind,
             model=offer.name,
             prompt=image_request.prompt.strip(),
-            negative=image_request.negative.strip(),
+            negative="" if is_blank(image_request.negative) else image_request.negative.strip(),
             size=size,
             seed=seed,
             variation=image_request.variation,
