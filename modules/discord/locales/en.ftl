@@ -467,6 +467,7 @@ error-queue-closed = { $why ->
         [set-up] The bot is not set up yet: the ID of its server is missing.
         [wrong-guild] The bot is set up for another server.
         [store] The bot's database cannot be reached right now. Please try again in a minute.
+        [word-list] The list of banned words cannot be read, so no prompt is accepted. Please tell an administrator.
        *[other] No new requests are accepted right now. Please try again later.
     }
 error-generation = Something went wrong while making it. Please try again.

@@ -470,6 +470,7 @@ error-queue-closed = { $why ->
         [set-up] El bot aún no está configurado: falta el ID de su servidor.
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
+        [word-list] No se puede leer la lista de palabras prohibidas, así que no se acepta ningún prompt. Avisa a un administrador.
        *[other] No se aceptan peticiones nuevas en este momento. Inténtalo más tarde.
     }
 error-generation = Algo falló mientras se creaba. Inténtalo otra vez.

@@ -12,7 +12,7 @@ from logging import getLogger
 from pathlib import Path
 
 from modules.discord.requests.look_alikes import EITHER, letters_of
-from modules.queue_manager.errors import BannedWord
+from modules.queue_manager.errors import BannedWord, QueueClosed
 
 log = getLogger(__name__)
 
@@ -190,7 +190,7 @@ class BannedWords:
         self._banned = WordList(())
 
     async def check(self, *prompts: str) -> None:
-        """Raises `BannedWord`."""
+        """Raises `BannedWord`, or `QueueClosed` if the list cannot be read."""
         if self._path is None or not any(prompts):
             return
         try:
@@ -198,7 +198,7 @@ class BannedWords:
         except (OSError, UnicodeDecodeError) as error:
             log.warning("The list of banned words cannot be read, so every prompt is refused: %s", error)
             self._seen = None
-            raise BannedWord from error
+            raise QueueClosed("word-list") from error
         for prompt in prompts:
             if await asyncio.to_thread(banned.holds, prompt):
                 raise BannedWord

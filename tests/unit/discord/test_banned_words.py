@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modules.discord.requests.banned_words import BannedWords, WordList
-from modules.queue_manager.errors import BannedWord
+from modules.queue_manager.errors import BannedWord, QueueClosed
 
 BAD = WordList(["badword", "very bad"])
 WORDS = """ass,ill,kill,nude,god,hell,shell,tit,fag,anal,ano,coño,puta,perra,polla,pussy,niñez,as-hole,ak,
@@ -17,19 +17,20 @@ LISTED = WordList(WORDS.split(","))
 
 ENGLISH = """
 A fox as a knight, an old class portrait, grass and glass, a passing assassin in a cocktail dress. I'll
-paint what he'll and she'll see; we're sure it's well lit, and I'd say they'll like it. Henry III and Elizabeth II
-at hill no. 5, World War III, "I, Robot", a good book, good food, too loose to lose. He is as thin as a skill
-set: a pill, a mill, a title, titanic, a tidy analog analysis, an analyst, canal. No: a goddess, good light. Use
-a Ferrari 455, a Galaxy A55, an A380, f/1.8, 4K, 8k, 3D, 50mm, 1:1, (grass:1.2), [glass]. Vitamin A, B and C; plan
-A or plan B; U.S. Army, e.g. at 5 p.m. in L.A. A nun, a dude, a nudge. Hi! Ana! Hello, all!
+paint what he'll and she'll see; we're sure it's well lit, and I'd say they'll like it. Henry III and
+Elizabeth II at hill no. 5, World War III, "I, Robot", a good book, good food, too loose to lose. He is
+as thin as a skill set: a pill, a mill, a title, titanic, a tidy analog analysis, an analyst, canal. No:
+a goddess, good light. Use a Ferrari 455, a Galaxy A55, an A380, f/1.8, 4K, 8k, 3D, 50mm, 1:1,
+(grass:1.2), [glass]. Vitamin A, B and C; plan A or plan B; U.S. Army, e.g. at 5 p.m. in L.A. A nun, a
+dude, a nudge. Hi! Ana! Hello, all!
 """
 
 SPANISH = """
-Hace un año, un niño y una niña comieron un cono de helado de piña en la cabaña. Para pulir la perla, el perro
-de la pera oyó el canal. Él y ella, sí o no; ¡Hola, Ana! ¿Qué tal? El señor pequeño de la montaña sueña con la
-mañana, los años pasan, la polaina y el pollo, una disputa, un diputado, el título. Ilustración de una silla
-amarilla, llena de brillos; luz y sombra, a color, a lápiz, a carbón. Mil castillos, la villa, el kilo y la
-quilla. Uno a uno, y a ti. Una asa, casas, un as.
+Hace un año, un niño y una niña comieron un cono de helado de piña en la cabaña. Para pulir la perla, el
+perro de la pera oyó el canal. Él y ella, sí o no; ¡Hola, Ana! ¿Qué tal? El señor pequeño de la montaña
+sueña con la mañana, los años pasan, la polaina y el pollo, una disputa, un diputado, el título.
+Ilustración de una silla amarilla, llena de brillos; luz y sombra, a color, a lápiz, a carbón. Mil
+castillos, la villa, el kilo y la quilla. Uno a uno, y a ti. Una asa, casas, un as.
 """
 
 
@@ -141,8 +142,10 @@ async def test_the_list_is_read_again_when_it_changes(tmp_path: Path) -> None:
 
 
 async def test_a_list_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
-    with pytest.raises(BannedWord):
-        await BannedWords(tmp_path / "missing.txt").check("anything")
+    (tmp_path / "latin.txt").write_bytes("coño\n".encode("latin-1"))
+    for path in (tmp_path / "missing.txt", tmp_path, tmp_path / "latin.txt"):
+        with pytest.raises(QueueClosed, match="word-list"):
+            await BannedWords(path).check("anything")
 
 
 async def test_no_list_lets_everything_through() -> None:
