@@ -227,6 +227,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         message_client = MessageClient(http=client.http, buckets=buckets, clock=clock)
         channels = SessionChannels(
             guild=client.get_guild,
+            present=client.present,
             store=database.sessions,
             history=database.history,
             preferences=database.preferences,
@@ -354,7 +355,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
-        deferrals = Deferrals(requesters=requesters)
+        deferrals = Deferrals(requesters=requesters, until_home=client.until_home)
         requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
         reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(

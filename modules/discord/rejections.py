@@ -5,6 +5,10 @@ from __future__ import annotations
 from modules.queue_manager.errors import RequestRejected
 
 
+class GuildAway(RequestRejected, message_key="error-guild-away"):
+    """Discord has not sent the guild's channels: it has an outage, or the bot connected this moment."""
+
+
 class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
     """A negative prompt for a model that does not use negative prompts (fields: model)."""
 

@@ -458,6 +458,7 @@ error-cooling-down = Please wait { $seconds ->
        *[other] { $seconds } more seconds.
     }
 error-blocked = You cannot ask for pictures here: an administrator has blocked you.
+error-guild-away = Discord has an outage for this server right now. Please try again in a few minutes.
 error-banned-word = Your prompt contains a word that is not allowed here.
 error-unknown-job = That picture is no longer in the queue.
 error-not-your-job = That picture belongs to someone else.

@@ -461,6 +461,7 @@ error-cooling-down = Espera { $seconds ->
        *[other] { $seconds } segundos más.
     }
 error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
+error-guild-away = Discord tiene ahora mismo una avería en este servidor. Inténtalo de nuevo en unos minutos.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
 error-unknown-job = Esa imagen ya no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
