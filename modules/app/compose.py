@@ -55,7 +55,7 @@ from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Cooldown, Limits
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
-from modules.discord.requests.submission import Refunds, Submissions
+from modules.discord.requests.submission import Submissions
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.api_address import redirect
 from modules.discord.transport.attachments import AttachmentReader
@@ -335,7 +335,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         for part in (replies, status_messages):
             connection.push_async_callback(part.aclose)
         connection.push_async_callback(client.finish_answering)
-        for listener in (metrics, status_history, status_messages, replies, Refunds(database.members)):
+        for listener in (metrics, status_history, status_messages, replies):
             queue.subscribe(listener)
 
         limits = Limits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -145,6 +145,7 @@ class QueueManager:
             spawn=self._spawn,
         )
         self._reserved: dict[int, int] = {}
+        self._shut: Counter[int] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._made_here: set[JobId] = set()
         self._recovered = False
@@ -174,6 +175,18 @@ class QueueManager:
             self.dispatcher.expected -= 1
             self.dispatcher.schedule()
 
+    @contextmanager
+    def shut_for(self, user_id: int) -> Iterator[bool]:
+        """Inside, nothing is accepted from this person; gives whether they have no job that is active or being
+        accepted."""
+        idle = not self._queue.active_count(user_id) and user_id not in self._reserved
+        self._shut[user_id] += 1
+        try:
+            yield idle
+        finally:
+            self._shut[user_id] -= 1
+            self._shut += Counter()  # drops those at zero
+
     async def submit(
         self,
         requests: Sequence[GenerationRequest],
@@ -188,6 +201,8 @@ class QueueManager:
         """
         if self._closed is not None:
             raise QueueClosed(self._closed)
+        if self._shut[requests[0].user_id]:
+            raise QueueClosed("forgetting")
         for request in requests:
             self.check(request)
         keys = [batch_key(request, self._offer(request)) for request in requests]

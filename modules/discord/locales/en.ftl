@@ -469,6 +469,7 @@ error-queue-closed = { $why ->
         [wrong-guild] The bot is set up for another server.
         [store] The bot's database cannot be reached right now. Please try again in a minute.
         [word-list] The list of banned words cannot be read, so no prompt is accepted. Please tell an administrator.
+        [forgetting] Your data is being erased right now. Please try again in a moment.
        *[other] No new requests are accepted right now. Please try again later.
     }
 error-generation = Something went wrong while making it. Please try again.

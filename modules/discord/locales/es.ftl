@@ -472,6 +472,7 @@ error-queue-closed = { $why ->
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
         [word-list] No se puede leer la lista de palabras prohibidas, así que no se acepta ningún prompt. Avisa a un administrador.
+        [forgetting] Tus datos se están borrando ahora mismo. Inténtalo de nuevo en un momento.
        *[other] No se aceptan peticiones nuevas en este momento. Inténtalo más tarde.
     }
 error-generation = Algo falló mientras se creaba. Inténtalo otra vez.

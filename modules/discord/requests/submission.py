@@ -13,7 +13,7 @@ from logging import getLogger
 
 from modules.discord.rejections import NegativeUnknown, RestrictedPicture
 from modules.discord.requests.banned_words import BannedWords
-from modules.discord.requests.limits import Allowance, Cooldown, Limits, day_of
+from modules.discord.requests.limits import Allowance, Cooldown, Limits
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
@@ -37,10 +37,10 @@ from modules.queue_manager.jobs import (
     Variation,
 )
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Cancelled, Clock, Failed, JobEvent
+from modules.queue_manager.ports import Clock
 from modules.queue_manager.prompt_text import is_blank
 from modules.utils.database.stores.history import History
-from modules.utils.database.stores.members import Members
+from modules.utils.database.stores.members import Members, day_of
 from modules.utils.images.cleaner import CleanPicture
 
 log = getLogger(__name__)
@@ -162,18 +162,6 @@ class Submissions:
         placed = [replace(request, channel_id=channel.id) for request in requests]
         jobs = await self.queue.submit(placed, sources=sources, limit=allowance.jobs)
         return Accepted(jobs=jobs, channel_id=channel.id)
-
-
-class Refunds:
-    """A `JobListener`: failed and cancelled pictures do not count towards the daily limit."""
-
-    def __init__(self, members: Members) -> None:
-        self._members = members
-
-    async def on_event(self, event: JobEvent) -> None:
-        """Give back what failed or was cancelled."""
-        if isinstance(event, (Failed, Cancelled)):
-            await self._members.refund(event.job.request.user_id, day_of(event.job.queued_at), 1)
 
 
 def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> ModelOffer:

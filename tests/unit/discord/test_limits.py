@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.discord.requests.limits import Cooldown, Limits, day_of
+from modules.discord.requests.limits import Cooldown, Limits
 from modules.queue_manager.errors import CoolingDown
+from modules.utils.database.stores.members import day_of
 from modules.utils.settings.values import RoleLimit
 from tests.virtual_time import SteppedClock
 
