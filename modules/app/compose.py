@@ -382,6 +382,8 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             requests=requests,
             gallery=Gallery(
                 channel_id=settings.gallery_channel_id,
+                submissions=submissions,
+                facts=database.key_values,
                 channels=channels,
                 reader=reader,
                 message_client=message_client,

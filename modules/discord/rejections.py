@@ -37,6 +37,10 @@ class SharingNotSetUp(RequestRejected, message_key="shared-nowhere"):
     """No gallery is set up."""
 
 
+class AlreadyShared(RequestRejected, message_key="shared-already"):
+    """The picture is in the gallery (fields: link)."""
+
+
 class SharingRefused(RequestRejected, message_key="shared-refused"):
     """Discord does not let the picture into the gallery."""
 

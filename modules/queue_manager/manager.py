@@ -177,8 +177,7 @@ class QueueManager:
 
     @contextmanager
     def shut_for(self, user_id: int) -> Iterator[bool]:
-        """Inside, nothing is accepted from this person; gives whether they have no job that is active or being
-        accepted."""
+        """Inside, nothing is accepted from this person; gives whether they have no job, active or about to be."""
         idle = not self._queue.active_count(user_id) and user_id not in self._reserved
         self._shut[user_id] += 1
         try:

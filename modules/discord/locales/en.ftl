@@ -207,6 +207,7 @@ form-field-size = Size or shape
 form-field-model = Model
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
+shared-already = It is already in the gallery: { $link }
 shared-nowhere = Sharing is not set up here.
 shared-refused = The picture could not be posted in the gallery. Please ask an administrator to check the bot's permissions there.
 deleted = Deleted.

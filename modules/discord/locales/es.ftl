@@ -207,6 +207,7 @@ form-field-size = Tamaño o formato
 form-field-model = Modelo
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
+shared-already = Ya está en la galería: { $link }
 shared-nowhere = La opción de compartir no está configurada aquí.
 shared-refused = No se pudo publicar la imagen en la galería. Pídele a un administrador que revise los permisos del bot allí.
 deleted = Borrada.

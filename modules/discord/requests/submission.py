@@ -92,11 +92,7 @@ class Submissions:
 
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
-        closed = self.queue.status().closed_because
-        if closed is not None:
-            raise QueueClosed(closed)
-        if await self.members.is_blocked(person.user_id):
-            raise Blocked
+        await self._admit(person.user_id)
         offer = self._offer(person, image_request)
         allowance = self.limits.of(person.role_ids)
         requests, sources = _requests(person, image_request, offer, allowance)
@@ -125,6 +121,19 @@ class Submissions:
             if spent:
                 await self.members.refund(person.user_id, day, spent)
             raise
+
+    async def admit(self, user_id: int, *texts: str) -> None:
+        """Check what holds for everything that people ask for or show: the queue is open, they are not
+        blocked, no banned word is in ``texts``. Raises a `RequestRejected` or `StoreError`."""
+        await self._admit(user_id)
+        await self.banned.check(*texts)
+
+    async def _admit(self, user_id: int) -> None:
+        closed = self.queue.status().closed_because
+        if closed is not None:
+            raise QueueClosed(closed)
+        if await self.members.is_blocked(user_id):
+            raise Blocked
 
     def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
         """The model asked for, or the preferred one if it can do this at all."""
