@@ -67,7 +67,7 @@ def row(*buttons: dict[str, Any]) -> dict[str, Any]:
         ({"embeds": [{"title": "x"}] * 11}, ["embeds"], "BASE_TYPE_BAD_LENGTH"),
         (
             {"content": "x", "components": [row({"custom_id": "a"}, {"custom_id": "a"})]},
-            ["components"],
+            ["components", "0", "components", "1", "custom_id"],
             "COMPONENT_CUSTOM_ID_DUPLICATED",
         ),
         (
@@ -77,7 +77,7 @@ def row(*buttons: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             {"content": "x", "components": [row({"custom_id": "c" * 101})]},
-            ["components", "0", "1", "components", "0", "2", "custom_id"],
+            ["components", "0", "components", "0", "custom_id"],
             "BASE_TYPE_BAD_LENGTH",
         ),
         (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from modules.demo.discord_server.state.clock import snowflake_time
 from modules.demo.discord_server.state.files import Attachment, FileStore
@@ -17,6 +16,7 @@ from modules.demo.discord_server.state.permissions import (
     base_permissions,
     channel_permissions,
 )
+from modules.demo.discord_server.state.shown_components import shown_component, shown_embed
 from modules.demo.discord_server.state.world import CATEGORY, DM, MIB, TEXT
 
 MOST_CHANNELS = 500
@@ -143,10 +143,9 @@ class Message:
 
     def payload(self, files: FileStore, *, with_nonce: bool = False) -> Payload:
         """The message object; the nonce is told only in the answer and event of its creation."""
-        named = {attachment.filename: attachment for attachment in self.attachments}
-        used: set[str] = set()
-        embeds = [_resolve(embed, named, files, used) for embed in self.embeds]
-        components = [_resolve(component, named, files, used) for component in self.components]
+        used: set[int] = set()
+        embeds = [shown_embed(embed, self.attachments, files, used) for embed in self.embeds]
+        components = [shown_component(each, self.attachments, files, used) for each in self.components]
         shown: Payload = {
             "id": str(self.id),
             "channel_id": str(self.channel.id),
@@ -160,9 +159,7 @@ class Message:
             "mentions": [user.payload() for user in self.mentions],
             "mention_roles": [str(role) for role in self.mention_roles],
             "attachments": [
-                files.payload(attachment)
-                for attachment in self.attachments
-                if attachment.filename not in used
+                files.payload(attachment) for attachment in self.attachments if attachment.id not in used
             ],
             "embeds": embeds,
             "components": components,
@@ -335,21 +332,3 @@ def grantable(guild: Guild, user_id: int, category: Channel | None = None) -> in
 
 def is_category(channel: Channel | None) -> bool:
     return channel is not None and channel.kind == CATEGORY
-
-
-def _resolve(value: Any, named: Mapping[str, Attachment], files: FileStore, used: set[str]) -> Any:
-    """`attachment://name` becomes the file's address; the file leaves the attachments (Uploading Files)."""
-    if isinstance(value, Mapping):
-        resolved = {key: _resolve(item, named, files, used) for key, item in value.items()}
-        url = resolved.get("url")
-        if isinstance(url, str) and url.startswith("attachment://"):
-            attachment = named.get(url.removeprefix("attachment://"))
-            if attachment is not None:
-                used.add(attachment.filename)
-                resolved["url"] = resolved["proxy_url"] = files.url(attachment)
-                if attachment.width:
-                    resolved.update(width=attachment.width, height=attachment.height)
-        return resolved
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_resolve(item, named, files, used) for item in value]
-    return value
