@@ -177,7 +177,7 @@ class QueueManager:
 
     @contextmanager
     def shut_for(self, user_id: int) -> Iterator[bool]:
-        """Inside, nothing is accepted from this person; gives whether they have no job, nor are asking for one."""
+        """Inside, nothing is accepted from this person; gives whether they have no job and ask for none."""
         idle = not self._queue.active_count(user_id) and user_id not in self._reserved
         self._shut[user_id] += 1
         try:
