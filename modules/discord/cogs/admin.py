@@ -111,10 +111,17 @@ class Admin(commands.GroupCog, group_name="admin"):
             cause = ForAdministrators()
         elif isinstance(cause, commands.UserInputError):
             cause = UnknownJob()
+        elif isinstance(cause, discord.Forbidden):
+            log.warning("Discord does not let the bot do what an administrator asked for: %s", cause)
         elif not isinstance(cause, RequestRejected):
             log.error("a command failed", exc_info=cause)
         person = await self.who_typed(ctx)
-        await ctx.send(sentence(cause, self.messages, person.locale), allowed_mentions=mentions(None))
+        held = [ctx.bot_permissions, ctx.guild.me.guild_permissions]
+        try:
+            text = sentence(cause, self.messages, person.locale, held)
+            await ctx.send(text, allowed_mentions=mentions(None))
+        except discord.Forbidden as refused:
+            log.warning("a typed command could not be answered: %s", refused)
 
     async def who_typed(self, ctx: Context) -> Requester:
         """Who typed a ``!`` command in a guild. A message tells no locale: theirs, or that of the guild."""

@@ -483,7 +483,10 @@ error-execution-failed = The GPU server had an error while making it. Please try
 error-no-output = The GPU server sent no picture. Please try again.
 error-attempts-exhausted = Every attempt failed. Please try again later.
 error-store = The bot's database cannot be reached right now. Please try again in a minute.
-error-permissions = The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+error-permissions = { $permissions ->
+        [none] Discord does not let the bot do that here. Please ask an administrator to check the bot's permissions in this channel and in the category FuLLet.
+       *[other] The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+    }
 error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.

@@ -486,7 +486,10 @@ error-execution-failed = El servidor de GPU tuvo un error mientras la creaba. In
 error-no-output = El servidor de GPU no envió ninguna imagen. Inténtalo otra vez.
 error-attempts-exhausted = Fallaron todos los intentos. Inténtalo más tarde.
 error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
-error-permissions = El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+error-permissions = { $permissions ->
+        [none] Discord no deja que el bot haga eso aquí. Pídele a un administrador que revise los permisos del bot en este canal y en la categoría FuLLet.
+       *[other] El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+    }
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.
