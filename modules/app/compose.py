@@ -122,6 +122,7 @@ class Product:
     status_history: StatusHistory
     status_messages: LiveStatusMessages
     failures: FailureNotices
+    undelivered: UndeliveredPictures
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
@@ -146,7 +147,9 @@ class Product:
 
     async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
-        await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
+        await gather_or_cancel(
+            [self.status_messages.run(), self.sessions.run(guild_id), self.undelivered.run()]
+        )
 
     async def _register(self, guild_id: int) -> None:
         try:
@@ -259,15 +262,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
             offers=offers,
         )
-        undelivered = UndeliveredPictures(
-            history=database.history,
-            failures=failures,
-            channels=channels,
-            result_messages=result_messages,
-            offers=offers,
-            message_client=message_client,
-        )
-
         queue = QueueManager(
             offers=offers,
             store=database.jobs,
@@ -328,6 +322,15 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             served=availability.served,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
+        )
+        undelivered = UndeliveredPictures(
+            history=database.history,
+            failures=failures,
+            delivery=delivery,
+            channels=channels,
+            message_client=message_client,
+            take_down=status_messages.take_down,
+            clock=clock,
         )
         replies = RequestReplies(
             messages=messages, place=queue.place, hindrance=availability.hindrance, clock=clock
@@ -523,6 +526,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             status_history=status_history,
             status_messages=status_messages,
             failures=failures,
+            undelivered=undelivered,
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,

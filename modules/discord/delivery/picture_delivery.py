@@ -68,7 +68,7 @@ class ChannelDelivery:
         wanted = await self.preferences.get(job.request.user_id)
         receipt = await self._delivered_before(job) if job.maybe_posted else None
         receipt = receipt or await self._first_that_works(finished, wanted)
-        if receipt.where == "kept":
+        if receipt.where == "kept" and not job.maybe_posted:
             log.warning("job %s could not be delivered; its picture is kept", job.id, extra={"job": job.id})
         return receipt
 

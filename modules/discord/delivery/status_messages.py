@@ -236,7 +236,7 @@ class LiveStatusMessages:
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
-        if message.status.stage in ENDED and not message.changed:
+        if message.status.stage in ENDED - {"kept"} and not message.changed:
             await self.store.remove(message.status.job.id)
 
     async def _send(self, message: _Message) -> None:
@@ -380,6 +380,19 @@ class LiveStatusMessages:
             except StoreUnavailable as error:
                 log.info("the status message of job %s is delayed: %s", job_id, error)
                 await self.clock.sleep(self.interval)
+
+    async def take_down(self, job_id: JobId) -> None:
+        """Remove the message that says that a picture is kept: it was delivered."""
+        record = await self.store.get(job_id)
+        if record is None:
+            return
+        posted = Posted(channel_id=record.channel_id, message_id=record.message_id)
+        try:
+            if posted.message_id != NOWHERE_YET:
+                await self.message_client.delete(posted, level=Priority.STATUS)
+        except MessageError as error:
+            log.info("the status message of job %s stays: %s", job_id, error)
+        await self.store.remove(job_id)
 
     async def say_goodbye(self) -> None:
         """Tell everyone with a waiting job that its place is kept, and show how the others ended."""

@@ -163,6 +163,12 @@ class MessageClient:
         async with turn, self._request(channel_id, message_id):
             return await self._http.get_message(channel_id, message_id)  # type: ignore[return-value]
 
+    def forgive(self, *ids: int) -> None:
+        """Forget that these channels, or direct messages with these users, were refused; without ids, all."""
+        for refused in list(self._refused):
+            if not ids or refused in ids or refused in (self._direct.get(each) for each in ids):
+                del self._refused[refused]
+
     async def direct_channel(self, user_id: int) -> int | None:
         """The channel for direct messages with somebody; None if Discord refuses or is away."""
         if user_id not in self._direct:

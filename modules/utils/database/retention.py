@@ -82,10 +82,20 @@ class Janitor(Store):
         images_before = now - self.retention.image_days * DAY
         removals = (
             _removal(JobRow.id, JobRow.ended_at < history_before),
-            _removal(PictureRow.job_id, PictureRow.stored_at < images_before),
+            _removal(PictureRow.job_id, PictureRow.stored_at < images_before, PictureRow.kept.is_(False)),
             _removal(SourceRow.key, SourceRow.stored_at < images_before, not_(_NEEDED)),
             _removal_over(self.retention.image_disk_mb * 1e6),
         )
+        undelivered = await self.connections.rows(
+            select(JobRow.number).where(JobRow.state == "kept", JobRow.ended_at < history_before)
+        )
+        if undelivered:
+            numbers = ", ".join(f"#{row.number}" for row in undelivered)
+            log.warning(
+                "Pictures that could not be delivered in %d days are removed: %s",
+                self.retention.history_days,
+                numbers,
+            )
         removed = sum([await self._in_portions(remove) for remove in removals])
         before_yesterday = time.strftime("%Y-%m-%d", time.gmtime(now - 2 * DAY))
         await self.writer.execute(
@@ -131,10 +141,12 @@ def _removal(
 
 def _removal_over(limit: float) -> Callable[[Connection], int]:
     """Removes a portion of the oldest pictures and inputs, while all of them are larger than ``limit`` bytes;
-    inputs of active jobs stay."""
+    inputs of active jobs stay, and pictures that could not be delivered."""
     sizes = union_all(select(PictureRow.size), select(SourceRow.size)).subquery()
     oldest = union_all(
-        select(PictureRow.stored_at, PictureRow.size, PictureRow.job_id.label("key"), literal(True)),
+        select(PictureRow.stored_at, PictureRow.size, PictureRow.job_id.label("key"), literal(True)).where(
+            PictureRow.kept.is_(False)
+        ),
         select(SourceRow.stored_at, SourceRow.size, SourceRow.key, literal(False)).where(not_(_NEEDED)),
     )
 

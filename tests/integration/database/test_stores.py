@@ -348,6 +348,24 @@ async def test_inputs_that_are_kept_for_another_try_go_after_some_days(url: str,
         assert await database.jobs.source(sources[2].key)  # young
 
 
+async def test_an_undelivered_picture_is_removed_with_the_history_alone_and_not_in_silence(
+    database: Database, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The fixture's limits: 7 days for pictures, 30 for the history, 1 MB of disk."""
+    jobs = [a_job(number, user=number) for number in (1, 2)]
+    for job in jobs:
+        await database.jobs.accept([job], {})
+        await database.jobs.record(kept(job, b"x" * 900_000))
+    assert await database.history.kept_for() == [1, 2]
+    wall.at += 20 * DAY
+    await database.janitor.prune()
+    assert [len(await database.history.undelivered(user)) for user in (1, 2)] == [1, 1]
+    wall.at += 20 * DAY
+    await database.janitor.prune()
+    assert await database.history.kept_for() == []
+    assert "could not be delivered in 30 days are removed: #1, #2" in caplog.text
+
+
 async def test_over_the_disks_limit_the_oldest_pictures_go_first(database: Database, wall: Wall) -> None:
     jobs = [a_job(number, user=number) for number in range(1, 6)]
     for job in jobs:
