@@ -79,6 +79,7 @@ class ImageBot(commands.Bot):
         self._traffic = traffic
         self._answering: set[asyncio.Task[Any]] = set()
         self._guilds_changed = asyncio.Event()
+        self._connecting: asyncio.Task[Any] | None = None
 
     async def setup_hook(self) -> None:
         """Answer clicks on buttons of earlier processes. Called after the login, before the first event."""
@@ -149,8 +150,18 @@ class ImageBot(commands.Bot):
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
+    async def connect(self, *, reconnect: bool = True) -> None:
+        self._connecting = asyncio.current_task()
+        await super().connect(reconnect=reconnect)
+
     async def close(self) -> None:
-        """Finish answering, and disconnect. May be called twice."""
+        """Finish answering, and disconnect. May be called twice.
+
+        discord.py calls this, too, when the gateway ends the connection for good; then the others must first
+        be told to stop.
+        """
+        if asyncio.current_task() is self._connecting:
+            return
         await self.finish_answering()
         await super().close()
 

@@ -121,7 +121,7 @@ async def test_what_is_kept_goes_every_way_at_the_next_command(
 
         monkeypatch.setattr(stand.product.channels, "reopen", none)
         for prompt, repair in (
-            ("a ship", lambda channel: stand.server.faults.allow(channel)),
+            ("a ship", stand.server.faults.allow),
             ("a raft", lambda _: setattr(stand.server.user("hermit"), "accepts_dms", True)),
         ):
             await (await ana.command("imagine", stand.general, model="flux", prompt=prompt)).reply()
@@ -149,9 +149,8 @@ async def test_a_picture_that_discord_was_away_for_comes_when_it_is_back(
         stand.server.faults.refuse(0)
         result = await result_for(ana, "a whale", timeout=30)
         channel = int(result["channel_id"])
-        await stand.until(
-            lambda: len(stand.server.messages(channel)) == 1
-        )  # nothing says any more: it is kept
+        # nothing says any more that it is kept
+        await stand.until(lambda: len(stand.server.messages(channel)) == 1)
         async with timeout(10):
             while await stand.database.history.undelivered(ana.id):
                 await asyncio.sleep(0.01)
@@ -306,6 +305,28 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             async with timeout(10):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("says", ["**#1** is made and on its way to you.", "**#1** was cancelled."])
+async def test_a_status_message_without_a_button_whose_answer_was_lost_is_removed(
+    tmp_path: Path, says: str
+) -> None:
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a mill", seed=4)
+            await result_for(ana, "a mill")
+            await ended(stand, ana.id)
+            channel = int(await session_of(ana))
+            (job,) = stand.engine.submitted[0].jobs
+            await stand.until(lambda: len(server.messages(channel)) == 1)
+            await stand.product.message_client.post(
+                channel, OutgoingMessage(text=says), level=Priority.STATUS
+            )
+            await stand.database.status_messages.put(job.id, channel, 0)
+        async with bot_on(server, tmp_path) as stand:
+            await stand.until(lambda: len(server.messages(channel)) == 1)
+            assert len(buttons(server, channel, "delete")) == 1
 
 
 def buttons(server: DiscordServer, channel: int, what: str) -> list[str]:

@@ -182,7 +182,7 @@ class LiveStatusMessages:
         try:
             while message.changed and not self._leaving:
                 message.waits_for = step = _step(message)
-                if step[0] == "nothing":  # delivered before anything was shown
+                if step[0] == "nothing":
                     message.changed = False
                     break
                 wait = message.sent_at + self.interval - self.clock.now()
@@ -441,8 +441,10 @@ def _step(message: _Message) -> _Step:
     level = _urgency(message.status)
     if message.sought:
         return "find", level
+    if message.posted is None and message.status.stage in ("finishing", "delivered"):
+        return "nothing", level  # the picture itself comes at once
     if message.status.stage == "delivered":
-        return "nothing" if message.posted is None else "remove", level
+        return "remove", level
     return "post" if message.posted is None else "edit", level
 
 

@@ -201,6 +201,8 @@ class MessageClient:
             async with timeout(TIME_LIMIT):
                 yield
         except (discord.Forbidden, discord.NotFound) as error:
+            if isinstance(error, discord.Forbidden) and not error.code:  # a page that stands before Discord
+                raise DiscordAway(str(error)) from error
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
             if len(self._refused) > 10_000:

@@ -41,6 +41,12 @@ def custom_ids_of(message: AnyMessage) -> list[str]:
     return [str(custom_id) for custom_id in found if custom_id is not None]
 
 
+def text_of(message: AnyMessage) -> str:
+    """What the message says, in its content or in its layout."""
+    said = [_field(message, "content"), *(_field(part, "content") for part in components_of(message))]
+    return "\n".join(str(text) for text in said if text)
+
+
 def files_of(message: AnyMessage) -> list[ShownFile]:
     """The message's files: those that are attached, then those that its layout shows."""
     found = list(_field(message, "attachments") or ())
