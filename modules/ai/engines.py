@@ -78,6 +78,7 @@ class ComfyEngine:
             versions=report.versions,
             notes=report.notes,
             missing_files=report.missing_files,
+            varies=report.pack,
         )
 
     async def _learn_table(self, learn: LearnTable) -> None:

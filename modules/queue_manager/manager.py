@@ -29,6 +29,7 @@ from modules.queue_manager.errors import (
     UnknownJob,
     UnknownModel,
     UserLimitReached,
+    VariationUnavailable,
     WrongSourceCount,
 )
 from modules.queue_manager.event_publisher import EventPublisher
@@ -375,6 +376,9 @@ class QueueManager:
         offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
+        living = list(self.dispatcher.engines.living())
+        if request.variation is not None and living and not any(engine.varies for engine in living):
+            raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
         if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:

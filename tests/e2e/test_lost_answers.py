@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.discord_stand import result_for, whole_room
+from tests.discord_stand import make_engine, result_for, session_of, whole_room
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -31,6 +31,39 @@ async def test_an_acknowledgement_whose_answer_is_lost_counts(
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         assert len(stand.engine.submitted) == 2
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("what", ["the category", "the channel"])
+async def test_a_channel_whose_answer_is_lost_is_found(tmp_path: Path, what: str, cut: bool) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        if what == "the channel":
+            await (await ben.command("imagine", stand.general, model="flux", prompt="a hill")).reply()
+        stand.server.faults.lose_answers(1, of="/channels", cut=cut)
+        told = await (await ana.command("imagine", stand.general, model="flux", prompt="a lake")).reply()
+        assert "is queued" in told["content"]
+        await result_for(ana, "a lake")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        names = [channel.name for channel in stand.server.guild.channels.values()]
+        assert names.count("art-member-1") == 1
+        if cut or what == "the channel":
+            assert names.count("FuLLet") == 1
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_a_lost_answer_while_a_channel_is_replaced_sends_nobody_a_direct_message(
+    tmp_path: Path, cut: bool
+) -> None:
+    async with whole_room(tmp_path, engine=make_engine(0.6), rate_limits=False) as stand:
+        ana = await stand.person()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a lake")).reply()
+        channel = int(await session_of(ana))
+        stand.server.faults.lose_answers(1, of="/channels", cut=cut)
+        stand.server.delete_channel(channel)
+        result = await result_for(ana, "a lake")
+        assert int(result["channel_id"]) in stand.server.guild.channels
+        assert "Your old channel is gone" in result["content"]
 
 
 async def test_an_interaction_that_comes_twice_counts_once(

@@ -15,12 +15,12 @@ from discord.ext import commands
 from modules.discord.interactions.administration import Administration, Report
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer, sentence
-from modules.discord.rejections import ForAdministrators
+from modules.discord.rejections import ArgumentMissing, ArgumentWrong, ForAdministrators
 from modules.discord.requests.guild_guard import GuildGuard
 from modules.discord.requests.requester import Requester, Requesters
 from modules.discord.transport.message_client import mentions
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.errors import RequestRejected, UnknownJob
+from modules.queue_manager.errors import RequestRejected
 from modules.utils.database.stores.preferences import Preferences
 
 log = getLogger(__name__)
@@ -109,8 +109,10 @@ class Admin(commands.GroupCog, group_name="admin"):
         cause = error.original if isinstance(error, commands.CommandInvokeError) else error
         if isinstance(cause, commands.CheckFailure):
             cause = ForAdministrators()
+        elif isinstance(cause, commands.MissingRequiredArgument):
+            cause = ArgumentMissing(command=f"!{ctx.command}", argument=cause.param.name)
         elif isinstance(cause, commands.UserInputError):
-            cause = UnknownJob()
+            cause = ArgumentWrong(command=f"!{ctx.command}")
         elif isinstance(cause, discord.Forbidden):
             log.warning("Discord does not let the bot do what an administrator asked for: %s", cause)
         elif not isinstance(cause, RequestRejected):

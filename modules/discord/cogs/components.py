@@ -47,7 +47,7 @@ class Components(commands.Cog):
             await self._answer(interaction, lambda: self.router.form(interaction, match["about"] or ""))
 
     async def _answer(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
-        if interaction.guild_id is not None and not self.bot.guard.admits(interaction.guild_id):
+        if interaction.guild_id is not None and not await self.bot.admits(interaction):
             return
         self.bot.track()
         try:

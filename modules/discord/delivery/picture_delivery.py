@@ -17,6 +17,7 @@ from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     DISCORD_ERRORS,
+    NO_ANSWER,
     AlreadyDeleted,
     DiscordAway,
     MessageClient,
@@ -143,11 +144,18 @@ class ChannelDelivery:
 
     async def _another_channel(self, job: Job, *, nsfw: bool, avoid: int | None) -> int | None:
         request = job.request
+
+        async def reopened() -> int | None:
+            try:
+                return await self.channels.reopen(
+                    request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
+                )
+            except NO_ANSWER as error:
+                raise DiscordAway(str(error)) from error
+
         try:
-            return await self.channels.reopen(
-                request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
-            )
-        except (TooManyChannels, GuildAway, *DISCORD_ERRORS) as error:
+            return await self._patiently(job, reopened, self.clock.now() + PATIENCE)
+        except (TooManyChannels, GuildAway, DiscordAway, *DISCORD_ERRORS) as error:
             log.info("no new channel for job %s: %s", job.id, error)
             return None
 

@@ -85,12 +85,14 @@ _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 @dataclass(slots=True)
 class _Message:
     """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
-    a former process or by a request that was never answered, and must be searched for.
+    a former process or by a request that was never answered, and must be searched for. ``replaces``: the
+    message in whose place it is posted, so that it has a nonce of its own.
     ``waits_for``: the step for which its task waits, while another one can still take its place."""
 
     status: StatusText
     posted: Posted | None = None
     sought: bool = False
+    replaces: int | None = None
     shown: str = ""
     shown_preview: bytes | None = None
     preview: bytes | None = None
@@ -186,7 +188,7 @@ class LiveStatusMessages:
                     message.changed = False
                     break
                 wait = message.sent_at + self.interval - self.clock.now()
-                if wait > 0:
+                if wait > 0 and step[0] != "remove":
                     await self.clock.sleep(wait)
                 message.changed = False
                 await self._bring_up_to_date(message)
@@ -219,7 +221,7 @@ class LiveStatusMessages:
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
-                message.posted, message.changed = None, True
+                message.replaces, message.posted, message.changed = message.posted.message_id, None, True
             elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
                 message.status, message.changed = replace(message.status, with_prompt=False), True
             else:
@@ -246,7 +248,8 @@ class LiveStatusMessages:
             written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
             if self.clock.unix() - written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)
-                message.posted = posted = None
+                message.replaces, message.posted = posted.message_id, None
+                posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
             turn = self.message_client.turn_to_post(channel_id, level=level)
@@ -281,7 +284,7 @@ class LiveStatusMessages:
         message.sent_at = self.clock.now()
         message.sought = True
         try:
-            once = nonce(job_id, channel_id, "status")
+            once = nonce(job_id, channel_id, f"status after {message.replaces}")
             message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same

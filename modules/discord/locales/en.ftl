@@ -279,6 +279,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] failed
         [cancelled] cancelled
         [deleted] deleted
+        [closed] was in a channel that is closed
         [kept] saved for you
        *[other] in the queue
     }
@@ -329,6 +330,14 @@ session-closing = { $owner } This channel and the pictures in it will be deleted
 
 ## Administrators
 
+admin-argument-missing = { $command } needs { $argument ->
+        [user] a person: mention them, or write their ID.
+        [gpu] the name of a GPU, as the command gpus shows it.
+        [job] the number of a picture.
+        [message] a message: paste a link to it, or its ID.
+       *[other] something behind it: { $argument }.
+    }
+admin-argument-wrong = What stands behind { $command } means nothing here. Mention a person, or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
         [one] One slash command is now registered in this server.
@@ -439,6 +448,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-no-variations = No GPU can make variations right now: they need the node pack of this bot on the ComfyUI server. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
 error-restricted-picture = That picture can be used only in age-restricted channels.

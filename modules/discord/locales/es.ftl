@@ -279,6 +279,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] falló
         [cancelled] cancelada
         [deleted] borrada
+        [closed] estaba en un canal que se cerró
         [kept] guardada para ti
        *[other] en la cola
     }
@@ -329,6 +330,14 @@ session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when }
 
 ## Administradores
 
+admin-argument-missing = { $command } necesita { $argument ->
+        [user] una persona: menciónala o escribe su ID.
+        [gpu] el nombre de una GPU, tal como lo muestra el comando gpus.
+        [job] el número de una imagen.
+        [message] un mensaje: pega un enlace a él o su ID.
+       *[other] algo detrás: { $argument }.
+    }
+admin-argument-wrong = Lo que hay detrás de { $command } no significa nada aquí. Menciona a una persona o escribe su ID.
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
         [one] Ahora hay un comando registrado en este servidor.
@@ -442,6 +451,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-no-variations = Ninguna GPU puede hacer variaciones ahora mismo: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
 error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.

@@ -26,7 +26,10 @@ log = getLogger(__name__)
 TIME_LIMIT = 60.0
 """Seconds for one request, discord.py's own retries included."""
 
-DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+NO_ANSWER = (discord.DiscordServerError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a request by discord.py ends with that may have been carried out or not."""
+
+DISCORD_ERRORS = (discord.HTTPException, *NO_ANSWER)
 """What a request by discord.py can end with: a refusal, or no answer."""
 
 FORGIVEN_AFTER = 600.0

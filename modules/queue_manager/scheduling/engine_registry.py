@@ -63,7 +63,7 @@ class EngineRegistry:
         engine.limits.tell(
             capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
         )
-        engine.missing_files = capabilities.missing_files
+        engine.missing_files, engine.varies = capabilities.missing_files, capabilities.varies
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes
             for note in capabilities.notes:

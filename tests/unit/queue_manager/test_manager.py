@@ -25,8 +25,9 @@ from modules.queue_manager.errors import (
     UnknownJob,
     UnknownModel,
     UserLimitReached,
+    VariationUnavailable,
 )
-from modules.queue_manager.jobs import MAX_SEED, Job, Size
+from modules.queue_manager.jobs import MAX_SEED, Job, Size, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
@@ -254,6 +255,16 @@ def test_a_model_that_no_living_server_has_is_refused_and_with_none_alive_jobs_w
         assert set(house.box.pictures) == {lost.id, waiting.id}
 
     play(scene, engine={"limits": {"flux": 4}})
+
+
+def test_a_variation_is_refused_where_no_living_server_can_make_one() -> None:
+    async def scene(house: House) -> None:
+        varied = Variation(seed=7, strength=0.15)
+        with pytest.raises(VariationUnavailable):
+            await house.submit(variation=varied)
+        await house.ended(await house.submit())
+
+    play(scene, engine={"varies": False})
 
 
 def test_a_model_that_comes_to_a_server_that_is_never_idle_is_noticed() -> None:
