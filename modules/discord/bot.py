@@ -14,6 +14,7 @@ from discord.ext import commands
 from modules.discord.interactions.replies import ErrorReplies
 from modules.discord.rejections import GuildAway
 from modules.discord.requests.guild_guard import GuildGuard
+from modules.discord.transport import gateway_pauses
 from modules.discord.transport.rate_limiter import Traffic
 from modules.discord.ui.components import Component
 from modules.queue_manager.backports import timeout
@@ -165,6 +166,7 @@ class ImageBot(commands.Bot):
 
     async def connect(self, *, reconnect: bool = True) -> None:
         self._connecting = asyncio.current_task()
+        gateway_pauses.install()
         await super().connect(reconnect=reconnect)
 
     async def close(self) -> None:

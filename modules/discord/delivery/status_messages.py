@@ -86,13 +86,14 @@ _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 class _Message:
     """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
     a former process or by a request that was never answered, and must be searched for. ``replaces``: the
-    message in whose place it is posted, so that it has a nonce of its own.
-    ``waits_for``: the step for which its task waits, while another one can still take its place."""
+    message in whose place it is posted, so that it has a nonce of its own; ``written_at``: by the steady
+    clock. ``waits_for``: the step for which its task waits, while another one can still take its place."""
 
     status: StatusText
     posted: Posted | None = None
     sought: bool = False
     replaces: int | None = None
+    written_at: float | None = None
     shown: str = ""
     shown_preview: bytes | None = None
     preview: bytes | None = None
@@ -245,10 +246,12 @@ class LiveStatusMessages:
         """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
         if posted is not None:
-            written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
-            if self.clock.unix() - written_at > EDITABLE_FOR:
+            if message.written_at is None:  # by a former process; a wall clock that was set back is no help
+                written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
+                message.written_at = self.clock.now() - max(0.0, self.clock.unix() - written_at)
+            if self.clock.now() - message.written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)
-                message.replaces, message.posted = posted.message_id, None
+                message.replaces, message.posted, message.written_at = posted.message_id, None, None
                 posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
@@ -286,6 +289,7 @@ class LiveStatusMessages:
         try:
             once = nonce(job_id, channel_id, f"status after {message.replaces}")
             message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
+            message.written_at = message.sent_at
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same
             raise

@@ -36,6 +36,9 @@ SHRINK_PAGES, SHRINK_STEPS = 250, 400
 """A step frees a megabyte, so the writer waits for milliseconds at most; a round takes 400 steps."""
 
 DAY = 86_400.0
+JUMP = 14 * DAY
+"""So long nobody may ask for anything without the clock being doubted."""
+
 PATIENCE = 30.0
 """Seconds to wait for a database that is away; the next round comes anyway."""
 
@@ -54,6 +57,8 @@ class Janitor(Store):
     retention: Retention
     unix: Callable[[], float]
     _stored: int = field(default=0, init=False)
+    _offset: float | None = field(default=None, init=False)
+    _distrusted_until: float = field(default=float("-inf"), init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def note_stored(self, size: int) -> None:
@@ -68,12 +73,32 @@ class Janitor(Store):
         await held.wait()
         while True:
             try:
-                await self.prune()
+                if await self._trusts_the_clock():
+                    await self.prune()
             except StoreError as error:
                 log.warning("Old rows were not removed: %s", error)
             self._wake.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS)
+
+    async def _trusts_the_clock(self) -> bool:
+        """Not for a day after the wall clock has jumped ahead of the newest job, or of the time that passed:
+        a wrong date would make everything old."""
+        now, steady = self.unix(), time.monotonic()
+        if self._offset is None:
+            rows = await self.connections.rows(select(func.max(JobRow.queued_at).label("newest")))
+            ahead = 0.0 if rows[0].newest is None else now - rows[0].newest - JUMP
+        else:
+            ahead = now - steady - self._offset - DAY
+        self._offset = now - steady
+        if ahead > 0:
+            self._distrusted_until = steady + DAY
+            log.warning(
+                "The newest picture was asked for %.0f days ago; in case the clock is wrong, nothing is "
+                "removed for a day",
+                (ahead + JUMP) / DAY,
+            )
+        return steady >= self._distrusted_until
 
     async def prune(self) -> None:
         """Remove everything that is too old or too much."""

@@ -348,6 +348,27 @@ async def test_inputs_that_are_kept_for_another_try_go_after_some_days(url: str,
         assert await database.jobs.source(sources[2].key)  # young
 
 
+async def test_one_start_with_a_wrong_date_removes_nothing(
+    tmp_path: Path, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, job = f"sqlite:///{tmp_path}/bot.db", a_job(1, user=1)
+    wall.at = job.queued_at
+    async with Database.open(url, unix=wall) as database, database.lease.hold():
+        await live(database, job)
+    for ahead, left in ((3650, True), (10, True)):
+        caplog.clear()
+        wall.at = job.queued_at + ahead * DAY
+        async with Database.open(url, unix=wall, retention=Retention(history_days=5)) as database:
+            assert await database.janitor._trusts_the_clock() is (ahead == 10)
+            if ahead == 3650:
+                async with database.lease.hold(), timeout(15):
+                    while "in case the clock is wrong, nothing is removed" not in caplog.text:
+                        await asyncio.sleep(0.01)
+            assert (await database.history.job(job.id) is not None) is left
+            wall.at += 3 * DAY  # it jumps while the bot runs
+            assert not await database.janitor._trusts_the_clock()
+
+
 async def test_an_undelivered_picture_is_removed_with_the_history_alone_and_not_in_silence(
     database: Database, wall: Wall, caplog: pytest.LogCaptureFixture
 ) -> None:
