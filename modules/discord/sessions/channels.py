@@ -51,16 +51,17 @@ TIME_LIMIT = 30.0
 TOO_MANY_CHANNELS = 30013
 INVALID_FORM = 50035
 
-Made = TypeVar("Made")
+Made = TypeVar("Made", bound=discord.abc.GuildChannel)
 CATEGORY = "FuLLet"
 
-_OWNER_MAY = {
+OWNER_MAY = {
     "view_channel": True,
     "send_messages": True,
     "read_message_history": True,
     "attach_files": True,
     "embed_links": True,
 }
+"""What a private channel grants to its owner, and to the bot."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -238,7 +239,7 @@ class SessionChannels:
     async def _make(
         self, guild: discord.Guild, user_id: int, *, name: str, locale: str, nsfw: bool
     ) -> discord.TextChannel:
-        theirs = discord.PermissionOverwrite(**_OWNER_MAY)
+        theirs = discord.PermissionOverwrite(**OWNER_MAY)
         overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
             discord.Object(user_id, type=discord.Member): theirs,
@@ -256,7 +257,7 @@ class SessionChannels:
         while True:
             category = await self._category(guild)
             try:
-                channel = await self._made_for_certain(
+                return await self._made_for_certain(
                     lambda: guild.create_text_channel(
                         PREFIX + channel_name(name, str(user_id)),
                         category=category,  # noqa: B023 - it is called at once
@@ -273,28 +274,28 @@ class SessionChannels:
                 if error.code != INVALID_FORM or "parent_id" not in error.text:
                     raise
                 self._full.add(category.id)  # of channels that the bot cannot see
-            else:
-                for twin in made():
-                    if twin.id != channel.id:  # the answer to a first try was lost
-                        await self._delete(twin)
-                return channel
             finally:
                 self._reserved[category.id] -= 1
 
     async def _made_for_certain(
         self, make: Callable[[], Awaitable[Made]], made: Callable[[], list[Made]]
     ) -> Made:
-        """What ``make`` makes; ``made`` finds it where Discord's answer is lost, once it tells of it."""
+        """What ``make`` makes, once. ``made`` finds it where Discord's answer is lost, once it tells of it;
+        and what discord.py made before, if it tried again after a lost answer."""
         try:
             with priority(Priority.ACKNOWLEDGE):
                 async with timeout(TIME_LIMIT):
-                    return await make()
+                    result = await make()
         except NO_ANSWER:
             for _ in range(10):
                 await self.clock.sleep(0.2)
                 if found := made():
                     return found[0]
             raise
+        for twin in made():
+            if twin.id != result.id:
+                await self._delete(twin)
+        return result
 
     async def _category(self, guild: discord.Guild) -> discord.CategoryChannel:
         """A category with room, a place in it reserved until the channel is there."""

@@ -32,4 +32,4 @@ class GatewayPauses:
 
 def install() -> None:
     """Make every client of this process that connects from now on pause so."""
-    discord.client.ExponentialBackoff = GatewayPauses  # type: ignore[attr-defined]
+    discord.client.ExponentialBackoff = GatewayPauses  # type: ignore[attr-defined, assignment]
