@@ -11,7 +11,7 @@ from modules.queue_manager.backoff import Backoff
 
 LONGEST = 10.0
 CALM = 60.0
-"""Seconds without a try after which the pauses begin anew: the connection held."""
+"""Seconds without a try after which the pauses are short again: the connection held."""
 
 
 class GatewayPauses:
