@@ -60,9 +60,15 @@ class EngineRegistry:
         self.on_change(engine)
 
     def told(self, engine: EngineState, capabilities: Capabilities) -> None:
+        alone = set(engine.limits.notes())
         engine.limits.tell(
-            capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
+            capabilities.batch_limits,
+            cautious=capabilities.cautious,
+            versions=capabilities.versions,
+            checks=capabilities.checks,
         )
+        for note in set(engine.limits.notes()) - alone:
+            log.warning("%s", note, extra={"engine": engine.name})
         engine.missing_files, engine.varies = capabilities.missing_files, capabilities.varies
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes
