@@ -91,6 +91,7 @@ class ComfyEngine:
             versions=report.versions,
             notes=report.notes,
             missing_files=report.missing_files,
+            varies=report.pack,
             checks=report.valid(checks),
         )
 

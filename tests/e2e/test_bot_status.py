@@ -7,12 +7,14 @@ import re
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modules.demo.users import SimulatedUser
 from modules.discord.delivery.status_messages import INTERVAL
 from modules.discord.requests.limits import Limits
+from modules.discord.transport.message_client import Posted
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     bot_on,
@@ -267,6 +269,14 @@ async def test_a_message_older_than_an_hour_is_replaced(
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
         stand.queue.pause()
+        nonces: list[str | None] = []
+        post_now = stand.product.message_client.post_now
+
+        async def noted(*given: Any, nonce: str | None = None) -> Posted:
+            nonces.append(nonce)
+            return await post_now(*given, nonce=nonce)
+
+        monkeypatch.setattr(stand.product.message_client, "post_now", noted)
         await ana.command("imagine", stand.general, model="flux", prompt="a snail")
         old = await status_with(ana, "a snail")
         monkeypatch.setattr("modules.discord.delivery.status_messages.EDITABLE_FOR", -1.0)
@@ -275,3 +285,4 @@ async def test_a_message_older_than_an_hour_is_replaced(
         assert new["id"] != old["id"]
         await ana.until(lambda: ana.message(old["id"]) is None)
         await result_for(ana, "a snail")
+        assert len(set(nonces)) == len(nonces) >= 2  # a replaced message is no repeat of the first

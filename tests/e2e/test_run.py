@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from modules.demo.discord_server import DiscordServer
+from modules.demo.discord_server.state.faults import Block
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import Payload, SimulatedUser
 from modules.queue_manager.backports import timeout
@@ -224,3 +225,47 @@ async def test_a_process_that_waits_for_discord_is_alive_and_says_what_it_waits_
         status, why = await asked(stage.metrics_port, "/readyz")
         assert (status, why.partition(" (")[0]) == (503, "Discord cannot be reached")
         assert await bot.end() == 0
+
+
+@pytest.mark.parametrize("how", ["cloudflare", "global"])
+async def test_a_refused_login_waits_as_it_is_told(stage: Stage, how: Block) -> None:
+    stage.discord.faults.block(how, 12.0)
+    async with run_bot(stage.env_file) as bot:
+        await bot.says(r"again in \d+ s|Retrying in \d")
+        assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
+        before = stage.discord.counters["rest"]
+        await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+        assert before <= 2
+        assert await bot.end() == 0
+    assert not any("Traceback" in line for line in bot.lines)
+
+
+async def test_a_block_of_unknown_length_is_not_tried_again_soon(stage: Stage) -> None:
+    stage.discord.faults.block("denied", 600.0)
+    async with run_bot(stage.env_file) as bot:
+        await bot.says(r"Discord refuses this address for now .*; trying again in 900 s")
+        assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
+        status, why = await asked(stage.metrics_port, "/readyz")
+        assert (status, why.partition(" for now")[0]) == (503, "Discord refuses this address")
+        assert stage.discord.counters["rest"] == 1
+        assert await bot.end() == 0
+    assert not any("Traceback" in line for line in bot.lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (4004, "DISCORD_TOKEN: Discord does not accept it; reset it"),
+        (4013, "Discord has ended the connection for good (code 4013); look for a newer version"),
+    ],
+)
+async def test_a_connection_that_is_ended_for_good_is_one_line(stage: Stage, code: int, words: str) -> None:
+    stage.write(SHUTDOWN_GRACE_SECONDS="3")
+    async with person_when_up(stage) as (bot, user, general):
+        asked_for = await user.command("imagine", general, model="flux", prompt="a lake", count=2)
+        await asked_for.reply()
+        await stage.discord.gateway.drop(code=code, resumable=False)
+        async with timeout(30):
+            assert await bot.process.wait() == 1
+    assert bot.lines[-1].startswith(words)
+    assert not any("Traceback" in line or "Session is closed" in line for line in bot.lines)

@@ -157,6 +157,7 @@ class EngineState:
     next_batch: asyncio.Future[InFlightBatch] | None = None
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
+    varies: bool = True
     last_error: str | None = None
     pictures: int = 0
     busy_seconds: float = 0.0

@@ -116,6 +116,21 @@ def test_a_status_message_is_told_by_a_button_in_its_layout() -> None:
     assert str(found.message_id) == channel.messages[3]["id"]
 
 
+@pytest.mark.parametrize("laid_out", [False, True])
+def test_a_status_message_without_a_button_is_told_by_its_number(laid_out: bool) -> None:
+    job = a_job(7)
+    channel = Channel([job.queued_at + number for number in range(9)])
+    said = "**#7** is made and on its way to you."
+    for place, author, files in ((2, {}, []), (3, {"bot": True}, ["7-other.png"]), (4, {"bot": True}, [])):
+        parts = {"components": [{"type": 10, "content": said}]} if laid_out else {"content": said}
+        attachments = [{"filename": file} for file in files]
+        channel.messages[place].update(author=author, attachments=attachments, **parts)
+    search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
+    found = asyncio.run(search.find(job))
+    assert found is not None
+    assert str(found.message_id) == channel.messages[4]["id"]
+
+
 def test_what_is_not_there_ends_the_search_in_time() -> None:
     channel = Channel([ACCEPTED_AT + number for number in range(5000)])
     job_id = JobId("f" * 32)

@@ -25,8 +25,9 @@ from modules.queue_manager.errors import (
     UnknownJob,
     UnknownModel,
     UserLimitReached,
+    VariationUnavailable,
 )
-from modules.queue_manager.jobs import MAX_SEED, Job, Size
+from modules.queue_manager.jobs import MAX_SEED, Job, Size, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
@@ -196,6 +197,7 @@ def test_jobs_that_run_count_and_another_persons_do_not() -> None:
         ({"model": "sdxl"}, UnknownModel),
         ({"model": "flux_edit"}, UnknownModel),  # of another kind
         ({"prompt": " \n "}, BadPrompt),
+        ({"prompt": "\u200b \u3164\u2800\ufe0f\u00ad\U000e0041"}, BadPrompt),
         ({"prompt": "x" * 10_000}, BadPrompt),
         ({"seed": MAX_SEED + 1}, BadSeed),
         ({"seed": -1}, BadSeed),
@@ -253,6 +255,16 @@ def test_a_model_that_no_living_server_has_is_refused_and_with_none_alive_jobs_w
         assert set(house.box.pictures) == {lost.id, waiting.id}
 
     play(scene, engine={"limits": {"flux": 4}})
+
+
+def test_a_variation_is_refused_where_no_living_server_can_make_one() -> None:
+    async def scene(house: House) -> None:
+        varied = Variation(seed=7, strength=0.15)
+        with pytest.raises(VariationUnavailable):
+            await house.submit(variation=varied)
+        await house.ended(await house.submit())
+
+    play(scene, engine={"varies": False})
 
 
 def test_a_model_that_comes_to_a_server_that_is_never_idle_is_noticed() -> None:
