@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +110,24 @@ class ComfyHttp:
         """One request. Raises `EngineUnavailable` for a status not in ``accept``, for an answer that takes
         longer than ``seconds`` or is larger than ``most`` bytes, and as soon as no connection to the server
         can be made any more."""
-        asking = asyncio.ensure_future(self._answer(method, path, query, body, form, seconds, most, accept))
+        limits = self.limits
+        whole = aiohttp.ClientTimeout(total=seconds or limits.answer, sock_connect=limits.connect)
+        data: Any = form if body is None else json.dumps(body).encode()
+        headers = self.headers if body is None else {**self.headers, "Content-Type": "application/json"}
+        address = self.address(path).with_query(query) if query else self.address(path)
+
+        async def answer() -> Answer:
+            with foreign_errors(self.name):
+                async with self._session.request(
+                    method, address, data=data, headers=headers, timeout=whole, allow_redirects=False
+                ) as response:
+                    self._check_status(response, accept)
+                    return Answer(response.status, await self._read(response, most or limits.json_bytes))
+
+        return await self._while_reachable(answer())
+
+    async def _while_reachable(self, request: Coroutine[None, None, Answer]) -> Answer:
+        asking = asyncio.ensure_future(request)
         watching = asyncio.ensure_future(self.reachability.watch())
         try:
             await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,29 +136,6 @@ class ComfyHttp:
             for task in (asking, watching):
                 task.cancel()
             await asyncio.gather(asking, watching, return_exceptions=True)
-
-    async def _answer(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: JSON,
-        form: aiohttp.FormData | None,
-        seconds: float | None,
-        most: int | None,
-        accept: tuple[int, ...],
-    ) -> Answer:
-        limits = self.limits
-        whole = aiohttp.ClientTimeout(total=seconds or limits.answer, sock_connect=limits.connect)
-        data: Any = form if body is None else json.dumps(body).encode()
-        headers = self.headers if body is None else {**self.headers, "Content-Type": "application/json"}
-        address = self.address(path).with_query(query) if query else self.address(path)
-        with foreign_errors(self.name):
-            async with self._session.request(
-                method, address, data=data, headers=headers, timeout=whole, allow_redirects=False
-            ) as response:
-                self._check_status(response, accept)
-                return Answer(response.status, await self._read(response, most or limits.json_bytes))
 
     def _check_status(self, response: aiohttp.ClientResponse, accept: tuple[int, ...]) -> None:
         status = response.status

@@ -62,7 +62,11 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         self.engines = EngineRegistry(
-            clock=self.clock, on_change=self.seen, on_sick=self._absolve, remember=self.remember
+            clock=self.clock,
+            durations=self.durations,
+            on_change=self.seen,
+            on_sick=self._absolve,
+            remember=self.remember,
         )
         self._idle_engines = IdleEngines()
         self._warm: dict[str, str] = {}

@@ -8,8 +8,10 @@ that was: another batch size of the same model on the same engine, or the same m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 WEIGHT = 0.25
 """Share of the newest observation in an exponentially weighted mean."""
@@ -135,6 +137,23 @@ class _Learned:
     after: _Curve = field(default_factory=_Curve)
     longest: Longest = field(default_factory=Longest)
     steps: int = 1
+    runs: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> _Learned:
+        """What `DurationBook.written` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        told: dict[str, Any] = json.loads(text)
+        curves = {
+            name: _Curve({int(size): _Mean(**mean) for size, mean in told[name]["means"].items()})
+            for name in ("before", "step", "after")
+        }
+        return cls(
+            load=_Mean(**told["load"]),
+            longest=Longest(**told["longest"]),
+            steps=int(told["steps"]),
+            runs=int(told["runs"]),
+            **curves,
+        )
 
     def predict(self, batch_size: int, *, swap: bool = False) -> Duration:
         return Duration(
@@ -160,9 +179,8 @@ class DurationBook:
         self.version += 1
         book = self._learned.get((seen.engine, seen.model))
         if book is None:
-            book = self._learned[seen.engine, seen.model] = _Learned()
-            self._engines.setdefault(seen.model, []).append(seen.engine)
-            self._models.setdefault(seen.engine, []).append(seen.model)
+            book = self._add(seen.engine, seen.model, _Learned())
+        book.runs += 1
         book.steps = max(seen.steps, 1)
         book.longest.add(seen)
         size = seen.batch_size
@@ -185,6 +203,38 @@ class DurationBook:
             book.load.add(max(before - (book.before.at(size) or 0.0), 0.0))
         else:
             book.before.add(size, before)
+
+    def _add(self, engine: str, model: str, book: _Learned) -> _Learned:
+        self._learned[engine, model] = book
+        self._engines.setdefault(model, []).append(engine)
+        self._models.setdefault(engine, []).append(model)
+        return book
+
+    def written(self, engine: str, model: str) -> str | None:
+        """What a model's runs on an engine have taught, as text. None while that is much the same as what was
+        written before: it is told after 1, 2, 4, 8 and 16 runs, and after every 16 from then on."""
+        book = self._learned.get((engine, model))
+        if book is None or (book.runs & (book.runs - 1) and book.runs % 16):
+            return None
+        return json.dumps(asdict(book), separators=(",", ":"))
+
+    def recall(self, engine: str, model: str, text: str) -> None:
+        """Take over what a former process has `written`, unless this one knows better."""
+        if (engine, model) in self._learned:
+            return
+        try:
+            self._add(engine, model, _Learned.read(text))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # of another version, or nothing was written yet: it is learned anew
+        self.version += 1
+
+    def forget(self, engine: str, model: str) -> None:
+        """The model is another one than it was there."""
+        if self._learned.pop((engine, model), None) is not None:
+            self._engines[model].remove(engine)
+            self._models[engine].remove(model)
+            self._borrowed.clear()
+            self.version += 1
 
     def predict(self, engine: str, model: str, batch_size: int, *, swap: bool = False) -> Duration | None:
         """The expected parts of a run, or None while nothing is known of the model."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -63,7 +63,7 @@ class WorkerTimes:
     longest_pause: float = 60.0
     refresh: float = 60.0
     look: float = 0.5
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
 
 class GpuWorker:
@@ -340,28 +340,9 @@ class GpuWorker:
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self, in_flight: InFlightBatch) -> None:
-        withdrawn = False
         listening = asyncio.ensure_future(self._listen(in_flight))
         try:
-            while not listening.done():
-                unwanted = asyncio.ensure_future(in_flight.unwanted.wait())
-                await asyncio.wait(
-                    {listening, unwanted},
-                    timeout=self._times.look,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                unwanted.cancel()
-                if listening.done():
-                    break
-                if in_flight.unwanted.is_set():
-                    in_flight.unwanted.clear()
-                    if await self._withdraw(in_flight, interrupt=in_flight.abandoned):
-                        withdrawn = True
-                        break
-                elif self._is_silent(in_flight):
-                    self._stuck = self._stuck or in_flight.run
-                    raise EngineStalled(f"no sign of life for {self._silence(in_flight):.0f} s")
-            if withdrawn:
+            if await self._taken_back(in_flight, listening):
                 self._runs.returned(in_flight)
             else:
                 await listening
@@ -380,6 +361,25 @@ class GpuWorker:
                 self._doubt_run(doubted=False)
                 if self.engine.state == "busy":
                     self._become("idle")
+
+    async def _taken_back(self, in_flight: InFlightBatch, listening: asyncio.Future[None]) -> bool:
+        """Watch over the run until its events have ended; true if it was taken off the server before it
+        began. Raises `EngineStalled`."""
+        while not listening.done():
+            unwanted = asyncio.ensure_future(in_flight.unwanted.wait())
+            either: set[asyncio.Future[Any]] = {listening, unwanted}
+            await asyncio.wait(either, timeout=self._times.look, return_when=asyncio.FIRST_COMPLETED)
+            unwanted.cancel()
+            if listening.done():
+                break
+            if in_flight.unwanted.is_set():
+                in_flight.unwanted.clear()
+                if await self._withdraw(in_flight, interrupt=in_flight.abandoned):
+                    return True
+            elif self._is_silent(in_flight):
+                self._stuck = self._stuck or in_flight.run
+                raise EngineStalled(f"no sign of life for {self._silence(in_flight):.0f} s")
+        return False
 
     async def _listen(self, in_flight: InFlightBatch) -> None:
         assert in_flight.run is not None

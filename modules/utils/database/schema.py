@@ -15,7 +15,7 @@ from modules.queue_manager.errors import StartupError
 
 log = logging.getLogger(__name__)
 
-NEWEST = "0003"
+NEWEST = "0005"
 """The newest file in ``migrations/versions``; a test compares the two."""
 
 _LOCK_NUMBER = 0x66754C4C6574

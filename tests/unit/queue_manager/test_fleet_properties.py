@@ -18,8 +18,8 @@ from modules.queue_manager.errors import ModelUnavailable, UnknownJob, UserLimit
 from modules.queue_manager.jobs import Job, JobId, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Delivered, Failed
-from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.scheduling.patience import Patience
+from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import SQUARE, FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual

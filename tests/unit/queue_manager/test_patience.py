@@ -11,7 +11,8 @@ import pytest
 
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.ports import Requeued, RunEvent, RunProgress, RunStarted
-from tests.fakes import FakeEngine, FakeRun
+from modules.queue_manager.scheduling.estimates import DurationBook
+from tests.fakes import FakeEngine, FakeRun, MemoryStore
 from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
 
@@ -174,3 +175,45 @@ def test_a_silent_server_gets_nothing_new_until_it_is_heard_again() -> None:
         assert not [event for event in house.ear.events if isinstance(event, Requeued)]
 
     play(scene, engine={"limits": {"flux": 1}})
+
+
+def test_what_runs_took_is_known_after_a_restart_until_the_model_is_another_one() -> None:
+    store = MemoryStore()
+
+    async def life(version: str) -> tuple[float | None, float]:
+        """The expected time of a first job, and after how many seconds its standstill was noticed."""
+        house = House(store=store, engine_settings={"versions": {"flux": version}, "limits": {"flux": 1}})
+        await house.manager.recover()
+        await house.fleet.set_urls(["a"])
+        await asyncio.sleep(0.01)
+        house.engines["a"].load = 20.0
+        first = await house.submit(1, "first")
+        await asyncio.sleep(1.0)
+        place = house.manager.place(first.id)
+        assert place is not None
+        expected = None if place.expected_at is None else place.expected_at - house.clock.unix()
+        await asyncio.sleep(20.5)  # loaded, and one step done
+        noticed = await stalled_after(house, "a")
+        await house.ended(first)
+        for n in range(4):
+            await house.ended(await house.submit(n, f"p{n}"))
+        await house.fleet.aclose(60.0)
+        await house.manager.aclose()
+        return expected, noticed
+
+    expected, noticed = run_virtual(life("1"))
+    assert expected is None
+    assert noticed > 500.0
+    expected, noticed = run_virtual(life("1"))
+    assert expected is not None
+    assert noticed < 12.0
+    expected, noticed = run_virtual(life("2"))
+    assert expected is None
+    assert noticed > 500.0
+
+
+@pytest.mark.parametrize("written", ["", "{", "[]", "null", '{"load":{"value":1}}', '{"load":{"value":"x"}}'])
+def test_what_cannot_be_read_of_durations_is_learned_anew(written: str) -> None:
+    book = DurationBook()
+    book.recall("gpu", "flux", written)
+    assert book.predict("gpu", "flux", 1) is None

@@ -164,6 +164,7 @@ class JobJournal(Store):
                 proven=row.proven,
                 patience=row.patience,
                 why_alone=row.why_alone,
+                durations=row.durations,
             )
         return found
 
@@ -176,6 +177,7 @@ class JobJournal(Store):
             "proven": learned.proven,
             "patience": learned.patience,
             "why_alone": None if learned.why_alone is None else storable(learned.why_alone, 500),
+            "durations": learned.durations,
         }
         await self.writer.execute((_PUT_LEARNED, values))
 
