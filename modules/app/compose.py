@@ -146,7 +146,9 @@ class Product:
 
     async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
-        await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
+        await gather_or_cancel(
+            [self.status_messages.run(), self.sessions.run(guild_id), self.queue.stranded.watch()]
+        )
 
     async def _register(self, guild_id: int) -> None:
         try:
@@ -325,6 +327,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
+            stranded=availability.stranded,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
         )

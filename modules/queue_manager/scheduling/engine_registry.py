@@ -67,6 +67,7 @@ class EngineRegistry:
         )
         for model in outdated:
             self.durations.forget(engine.name, model)
+        engine.asked = True
         engine.missing_files = capabilities.missing_files
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes
