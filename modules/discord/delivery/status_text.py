@@ -27,8 +27,8 @@ SOON = 5.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusText:
     """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
-    ``served``: a server that is up can make it; ``stranded``: none can any more; ``together``: how many jobs were
-    in its last run, 0 if it had none; ``error``: why it failed, or is tried again."""
+    ``served``: a server that is up can make it; ``stranded``: none can any more; ``together``: how many jobs
+    were in its last run, 0 if it had none; ``error``: why it failed, or is tried again."""
 
     job: Job
     stage: Stage = "queued"

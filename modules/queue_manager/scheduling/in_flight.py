@@ -143,10 +143,10 @@ class EngineState:
     the `EngineRegistry` the rest.
 
     ``warm`` are the weights it has loaded, or will have after its batches; ``batches`` are at most two: one
-    runs, the other is queued at the server. It was ``asked`` once it has said what it can do. It is ``doubted`` while
-    it is asked whether it is still there, or its run is silent, and ``sick`` from the verdict on its
-    ``record`` until a run succeeds: meanwhile it gets one job at a time, to show that it works again. ``stir``
-    wakes its worker.
+    runs, the other is queued at the server. It was ``asked`` once it has said what it can do. It is
+    ``doubted`` while it is asked whether it is still there, or its run is silent, and ``sick`` from the
+    verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time, to show that it works
+    again. ``stir`` wakes its worker.
     """
 
     name: str

@@ -78,6 +78,7 @@ class House:
         async with timeout(within):
             while any(self.manager.job(job.id) for job in jobs):
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a job has left the queue a moment before its end is journaled and told
         await self.manager.settle(5.0)
 
     def batches(self, name: str = "a") -> list[list[str]]:
