@@ -290,7 +290,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 templates=model_folder.templates,
                 read_source=database.jobs.source,
                 clock=clock,
-                max_batch=addresses.batch_size(url),
+                max_batch=partial(addresses.batch_size, url),
                 picture_format=settings.output_format,
                 learn=model_folder.learn,
             )
@@ -302,6 +302,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         async def take(new: Settings) -> None:
             fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
+            fleet.ask_again()
 
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock

@@ -124,7 +124,7 @@ class GpuWorker:
         self._leave_off()
 
     def ask_again(self) -> None:
-        """Ask the engine soon what it can do: the models are others than they were."""
+        """Ask the engine soon what it can do, also one that is down: something has changed."""
         self._asked.set()
 
     def _become(self, state: EngineAvailability) -> None:
@@ -213,7 +213,10 @@ class GpuWorker:
 
     async def _recuperate(self) -> None:
         self._become("down")
-        await _wait(self._draining, self._backoff.pause())
+        either = [asyncio.ensure_future(event.wait()) for event in (self._draining, self._asked)]
+        await asyncio.wait(either, timeout=self._backoff.pause(), return_when=asyncio.FIRST_COMPLETED)
+        for waiting in either:
+            waiting.cancel()
         self._on_trial = self.engine.sick
 
     async def _take_up_orphans(self) -> None:
