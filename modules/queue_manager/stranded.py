@@ -49,10 +49,8 @@ class StrandedJobs:
 
     async def _look(self) -> None:
         now = self.clock.now()
-        models = {key.model for key in self.queue.batch_keys()}
-        self._until = {
-            model: self._until.get(model, now + PATIENCE) for model in models if not self._may_run(model)
-        }
+        stranded = [model for model in self.queue.models() if not self._may_run(model)]
+        self._until = {model: self._until.get(model, now + PATIENCE) for model in stranded}
         given_up = {model for model, until in self._until.items() if until <= now}
         for entry in [e for e in self.queue.entries() if e.waiting and e.job.key.model in given_up]:
             label = self.offers.by_id[entry.job.key.model].label
