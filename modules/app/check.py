@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +16,8 @@ from modules.ai.comfy.client import ComfyClient
 from modules.ai.inspection import inspect_models, inspect_server
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
+from modules.discord.message_inspection import inspect_messages
+from modules.discord.transport.api_address import redirect
 from modules.queue_manager.backports import gather_or_cancel
 from modules.queue_manager.clock import LoopClock
 from modules.utils import inspection
@@ -33,6 +37,43 @@ def report(env_file: Path, models: Path, *, as_json: bool) -> int:
     sections = [Section(title="Settings", findings=found), *outside]
     written = inspection.as_json(sections) if as_json else inspection.as_text(sections)
     print_redacted(given, [written])
+    return 0 if inspection.sound(sections) else 1
+
+
+async def try_discord(env_file: Path, *, guild_id: int | None, as_json: bool) -> int:
+    """Print what Discord does with each kind of message; returns the exit code. ``guild_id``: another guild
+    than that of the settings. Being cancelled ends it early."""
+    given, found = read_quietly(env_file)
+    if guild_id is not None:  # of which the settings say nothing more
+        given = replace(
+            given, allowed_guild_id=guild_id, gallery_channel_id=None, role_limits=(), priority_roles=()
+        )
+    needed = ("DISCORD_", "ALLOWED_GUILD_ID", env_file.name)
+    found = tuple(finding for finding in found if finding.what.startswith(needed))
+    sections = [Section(title="Settings", findings=found)]
+    about_messages: list[Finding] = []
+    interrupted = False
+    sys.stderr.write("Every kind of message is tried in a temporary channel; this takes half a minute.\n")
+    try:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            about_discord = await _inspect_discord(given, session, None)
+        sections.append(Section(title="Discord", findings=about_discord))
+        if given.discord_token and given.allowed_guild_id is not None:
+            at, gateway = given.discord_api_base, given.discord_gateway_url
+            await inspect_messages(
+                about_messages,
+                token=given.discord_token,
+                guild_id=given.allowed_guild_id,
+                extra_host=redirect(api_base=at, gateway_url=gateway) if at else None,
+            )
+    except asyncio.CancelledError:
+        interrupted = True
+        what = "interrupted, so the rest was not tried"
+        about_messages.append(Finding(level="hint", what=what, fix="run it again"))
+    sections.append(Section(title="Messages", findings=tuple(about_messages)))
+    print_redacted(given, [inspection.as_json(sections) if as_json else inspection.as_text(sections)])
+    if interrupted:
+        return 128 + signal.SIGINT  # as shells have it
     return 0 if inspection.sound(sections) else 1
 
 

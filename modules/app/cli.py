@@ -54,9 +54,22 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.add_argument(
+        "--discord",
+        action="store_true",
+        help="instead, send every kind of message in a temporary channel; the bot may be running",
+    )
+    parser.add_argument("--guild", type=int, metavar="ID", help="with --discord: try it in this server")
     options = parser.parse_args(arguments)
+    if options.guild is not None and not options.discord:
+        parser.error("--guild needs --discord")
     from modules.app import check
 
+    if options.discord:
+        from modules.app.serve import until_signalled
+
+        trial = check.try_discord(options.env_file, guild_id=options.guild, as_json=options.json)
+        return until_signalled(trial)
     return check.report(options.env_file, root / "flujos", as_json=options.json)
 
 

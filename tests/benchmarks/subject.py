@@ -39,12 +39,13 @@ class Figure:
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Figures that one measurement gives. ``measure`` is given the number of the run, its seed, and, if it
-    is ``sustained``, for how many ``seconds``."""
+    is ``sustained``, for how many ``seconds``. What is run ``once`` has samples enough in one run."""
 
     name: str
     figures: tuple[Figure, ...]
     measure: Callable[..., Awaitable[Measurement]]
     sustained: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.demo.discord_server.bodies.base import read_body
-from modules.demo.discord_server.bodies.components import check_custom_ids, walk, with_ids
+from modules.demo.discord_server.bodies.components import check_modal, with_ids
 from modules.demo.discord_server.bodies.interactions import (
     AUTOCOMPLETE,
     DEFERRED_MESSAGE,
@@ -47,6 +47,7 @@ from modules.demo.discord_server.state.messages import (
     create_message,
     delete_messages,
     edit_message,
+    ids_as_text,
     keep_message,
 )
 from modules.demo.discord_server.state.people import Payload, User
@@ -171,7 +172,10 @@ class Interactions:
             AUTOCOMPLETE: self._autocomplete,
             MODAL: self._modal,
         }
-        handlers[body.type](interaction, body.data or {}, uploads)
+        try:
+            handlers[body.type](interaction, body.data or {}, uploads)
+        except Refusal as refusal:
+            raise refusal.inside("data") from None
         interaction.acknowledged = True
         self.hub.acknowledge_seconds.append(self.hub.clock.now() - interaction.created_at)
         return interaction, body.type
@@ -306,8 +310,9 @@ class Interactions:
 
     def _modal(self, interaction: Interaction, data: Mapping[str, Any], _uploads: Sequence[Upload]) -> None:
         body = read_body(ModalData, data)
-        components = with_ids([component.model_dump(exclude_none=True) for component in body.components])
-        check_custom_ids(list(walk(components)))
+        components = [component.model_dump(exclude_none=True) for component in body.components]
+        check_modal(components)
+        components = with_ids(ids_as_text(components))
         modal = {"custom_id": body.custom_id, "title": body.title, "components": components}
         key = (interaction.user.id, body.custom_id)
         self.open_modals[key] = OpenModal(payload=modal, opener=interaction)

@@ -21,7 +21,7 @@ class OpenApiCheck:
     """Says what is wrong with a body by the file; fields that the file does not know are wrong.
 
     Habits of discord.py are let through, because Discord itself does: snowflakes as integers, `tts` on
-    edits, `nsfw` in commands, `flags` in embeds.
+    edits, `nsfw` in commands, `flags` in embeds, kept attachments as they came.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,6 +88,8 @@ UPDATE_CALLBACK = 7
 _ID_FIELDS = frozenset({"parent_id", "message_id", "channel_id", "guild_id", "recipient_id"})
 _ID_LISTS = frozenset({"users", "roles", "messages"})
 _OBJECTS_WITH_ID = frozenset({"attachments", "permission_overwrites"})
+_OF_KEPT_FILES = frozenset({"url", "proxy_url", "size", "width", "height", "content_type", "spoiler"})
+_OF_EMBEDS = frozenset({"flags"})
 
 
 def _without_habits(body: Any, method: str, template: str) -> Any:
@@ -118,20 +120,18 @@ def _with_text_ids(key: str, value: Any) -> Any:
     if key in _ID_LISTS and isinstance(value, list):
         return [str(each) if isinstance(each, int) else each for each in value]
     if key in _OBJECTS_WITH_ID and isinstance(value, list):
-        return [_with_text_id(each) for each in value]
+        return [_with_text_id(_without(_OF_KEPT_FILES, each)) for each in value]
     if key == "embeds" and isinstance(value, list):
-        return [_without_flags(each) for each in value]
+        return [_without(_OF_EMBEDS, each) for each in value]
     if key == "message_reference" and isinstance(value, Mapping):
         return {name: _with_text_ids(name, each) for name, each in value.items()}
     return value
 
 
-def _without_flags(embed: Any) -> Any:
-    return (
-        {key: value for key, value in embed.items() if key != "flags"}
-        if isinstance(embed, Mapping)
-        else embed
-    )
+def _without(names: frozenset[str], item: Any) -> Any:
+    if isinstance(item, Mapping):
+        return {key: value for key, value in item.items() if key not in names}
+    return item
 
 
 def _with_text_id(item: Any) -> Any:

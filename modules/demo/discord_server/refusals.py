@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,6 +64,12 @@ class Refusal(Exception):
         self.retry_after = retry_after
         super().__init__(f"{self.status} ({code}): {self.message} {tree or ''}".rstrip())
 
+    def inside(self, field: str) -> Refusal:
+        """The same about a body that is itself a field of the request."""
+        if self.tree is not None:
+            self.tree = {field: self.tree}
+        return self
+
     def body(self) -> dict[str, Any]:
         answer: dict[str, Any] = {"message": self.message, "code": self.code}
         if self.tree is not None:
@@ -80,18 +86,36 @@ def invalid_field(path: str, code: str, message: str) -> Refusal:
     return Refusal(50035, tree=tree)
 
 
-def invalid_body(error: ValidationError) -> Refusal:
-    """Pydantic's findings in Discord's shape."""
+def invalid_body(error: ValidationError, data: Any) -> Refusal:
+    """Pydantic's findings about ``data`` in Discord's shape."""
     tree: dict[str, Any] = {}
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        steps = [str(step) for step in fault["loc"] if not _is_type_tag(step)]
-        _set_error(tree, steps or ["_body"], _discord_code(fault["type"]), fault["msg"])
+    faults = error.errors(include_url=False, include_input=False)
+    for fault in faults:
+        depth = len(fault["loc"])
+        if fault["type"] == "too_short" and any(
+            len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in faults
+        ):
+            continue  # pydantic counts the items that are right; what is wrong with the others is told
+        steps = _place(fault["loc"], data, missing=fault["type"] == "missing")
+        code, message = _discord_code(fault["type"]), fault["msg"]
+        if code == "UNION_TYPE_CHOICES":
+            choices = fault.get("ctx", {}).get("expected_tags", "")
+            message = f'Value of field "type" must be one of ({choices},).'
+        _set_error(tree, steps or ["_body"], code, message)
     return Refusal(50035, tree=tree)
 
 
-def _is_type_tag(step: int | str) -> bool:
-    """Steps that pydantic adds for the member of a union ("function-plain[...]", "ButtonBody")."""
-    return isinstance(step, str) and (step.endswith(("]", "Body", "-int", "-str")) or step in {"int", "str"})
+def _place(location: Sequence[int | str], data: Any, *, missing: bool) -> list[str]:
+    """The steps that lead through ``data``; pydantic puts members of unions (17, "ButtonBody") between."""
+    steps: list[str] = []
+    for position, step in enumerate(location):
+        is_item = isinstance(data, list) and isinstance(step, int)
+        if is_item or (isinstance(data, Mapping) and step in data):
+            data = data[step]
+        elif not (missing and position == len(location) - 1):
+            continue
+        steps.append(str(step))
+    return steps
 
 
 def _set_error(tree: dict[str, Any], steps: list[str], code: str, message: str) -> None:
@@ -104,4 +128,9 @@ def _set_error(tree: dict[str, Any], steps: list[str], code: str, message: str) 
 def _discord_code(kind: str) -> str:
     if kind in {"string_too_long", "string_too_short", "too_long", "too_short"}:
         return "BASE_TYPE_BAD_LENGTH"
-    return {"missing": "BASE_TYPE_REQUIRED", "extra_forbidden": "UNKNOWN_FIELD"}.get(kind, kind.upper())
+    return {
+        "missing": "BASE_TYPE_REQUIRED",
+        "extra_forbidden": "UNKNOWN_FIELD",
+        "union_tag_invalid": "UNION_TYPE_CHOICES",
+        "union_tag_not_found": "UNION_TYPE_CHOICES",
+    }.get(kind, kind.upper())

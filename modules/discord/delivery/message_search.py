@@ -14,7 +14,8 @@ from weakref import WeakValueDictionary
 import discord
 
 from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, Posted
-from modules.discord.ui.components import TEMPLATE, buttons_of, custom_id
+from modules.discord.ui.components import TEMPLATE, custom_id
+from modules.discord.ui.message_parts import custom_ids_of, files_of
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
 
@@ -41,8 +42,8 @@ async def find_result(
 
 def shows(message: Mapping[str, Any], job_id: JobId) -> bool:
     """Whether this is the result of a job, by its file's name or its Delete button."""
-    files = [str(file.get("filename", "")) for file in message.get("attachments", ())]
-    return any(job_id in name for name in files) or custom_id("delete", job_id) in buttons_of(message)
+    named = any(job_id in file.name for file in files_of(message))
+    return named or custom_id("delete", job_id) in custom_ids_of(message)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +91,7 @@ class StatusMessageSearch:
 
 def _shown_progress(message: Mapping[str, Any]) -> str | None:
     """The job whose status message this is: it has a Cancel button, or Again without Delete."""
-    buttons = [match for match in map(TEMPLATE.fullmatch, buttons_of(message)) if match is not None]
+    buttons = [match for match in map(TEMPLATE.fullmatch, custom_ids_of(message)) if match is not None]
     about = {match["what"]: match["about"] for match in buttons}
     return about.get("cancel") or (about.get("again") if "delete" not in about else None)
 

@@ -15,9 +15,10 @@ from modules.discord.transport.message_client import FileUpload, MessageClient, 
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import job_row
 from modules.discord.ui.formatting import plain, quoted
+from modules.discord.ui.message_parts import files_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NotAllowedHere
-from modules.queue_manager.jobs import Job, ModelOffer, Size
+from modules.queue_manager.jobs import Job, ModelOffer
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,11 +43,11 @@ class Gallery:
         if restricted and not self.channels.is_age_restricted(job.request.guild_id, self.channel_id):
             raise NotAllowedHere(model=label_of(self.offers, job.request.model))
         message = interaction.message
-        if message is None or not message.attachments:
+        file = next(iter(files_of(message)), None) if message is not None else None
+        if file is None:
             raise NoPictureHere
-        file = message.attachments[0]
         data = await self.reader.read(file.url)
-        size = Size(width=file.width, height=file.height) if file.width and file.height else job.request.size
+        size = file.size or job.request.size
         locale = str(interaction.guild_locale) if interaction.guild_locale else None
         name = quoted(interaction.user.display_name, 80)
         outgoing = OutgoingMessage(
@@ -57,7 +58,7 @@ class Gallery:
                     "-# " + " · ".join(made_of(self.messages, locale, self.offers, job.request, size)),
                 ]
             ),
-            files=(FileUpload(name=file.filename, data=data, alt=plain(job.request.prompt, 1000)),),
+            files=(FileUpload(name=file.name, data=data, alt=plain(job.request.prompt, 1000)),),
             view=job_row(self.messages, locale, job.id, ("prompt",)),
         )
         try:

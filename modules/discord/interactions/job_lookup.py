@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ import discord
 from modules.discord.delivery.job_records import job_of
 from modules.discord.rejections import PictureForgotten
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
-from modules.discord.ui.components import buttons_of, jobs_named
+from modules.discord.ui.components import jobs_named
+from modules.discord.ui.message_parts import custom_ids_of
 from modules.queue_manager.errors import NoSourceImage
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.manager import QueueManager
@@ -52,7 +53,7 @@ class JobLookup:
         job_id = record.job_id if record is not None else None
         in_gallery = message.channel.id == self.gallery_channel_id
         if home is not None and message.author == home.me and in_gallery:
-            job_id = next(jobs_named(_custom_ids(message)), None)
+            job_id = next(jobs_named(custom_ids_of(message)), None)
         with suppress(PictureForgotten):
             return await self.job(job_id) if job_id is not None else None
         return None
@@ -67,7 +68,7 @@ class JobLookup:
             shown = await self.message_client.message(Posted(channel_id=gallery, message_id=message_id))
         except MessageError:
             return None
-        named = jobs_named(buttons_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
+        named = jobs_named(custom_ids_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
         job_id = next(named, None)
         return await self.history.job(job_id) if job_id is not None else None
 
@@ -75,10 +76,3 @@ class JobLookup:
         """The guild of a channel that a result went to, for a link there; 0: direct messages."""
         home = self.home()
         return home.id if home is not None and home.get_channel(channel_id) is not None else 0
-
-
-def _custom_ids(message: discord.Message) -> Iterator[str]:
-    """The ``custom_id`` of each button of a message."""
-    for row in message.components:
-        for item in getattr(row, "children", ()):
-            yield getattr(item, "custom_id", None) or ""

@@ -17,6 +17,7 @@ from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
+from modules.discord.ui.message_parts import files_of
 from modules.discord.ui.modals import short_form
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
@@ -99,5 +100,5 @@ class MessageMenus:
 
 
 def _check_picture(message: discord.Message) -> None:
-    if not any((file.content_type or "").startswith("image/") for file in message.attachments):
+    if not any(file.content_type.startswith("image/") for file in files_of(message)):
         raise NoPictureHere

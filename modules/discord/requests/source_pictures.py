@@ -8,6 +8,7 @@ import discord
 
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
+from modules.discord.ui.message_parts import files_of
 from modules.queue_manager.errors import BadSourceImage
 from modules.queue_manager.jobs import GenerationRequest, JobId
 from modules.utils.database.stores.history import History
@@ -35,8 +36,9 @@ class SourcePictures:
         stored = await self.history.picture(job_id)
         if stored is not None:
             return await self.cleaner.clean(stored.data)
-        if message is not None and message.attachments:
-            return await self.upload(message.attachments[0].url)
+        files = files_of(message) if message is not None else ()
+        if files:
+            return await self.upload(files[0].url)
         record = await self.history.job(job_id)
         if record is None or record.channel_id is None or record.message_id is None:
             raise BadSourceImage("gone")
@@ -48,10 +50,10 @@ class SourcePictures:
             message = await self.message_client.message(Posted(channel_id=channel_id, message_id=message_id))
         except MessageError as error:
             raise BadSourceImage("gone") from error
-        files = message.get("attachments", ())
+        files = files_of(message)
         if not files:
             raise BadSourceImage("gone")
-        return await self.upload(str(files[0]["url"]))
+        return await self.upload(files[0].url)
 
     async def sources(self, request: GenerationRequest) -> tuple[CleanPicture, ...]:
         """What an edit started from, as long as the database has it."""

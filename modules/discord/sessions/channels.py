@@ -49,13 +49,14 @@ TIME_LIMIT = 30.0
 TOO_MANY_CHANNELS = 30013
 CATEGORY = "FuLLet"
 
-_OWNER_MAY = {
+OWNER_MAY = {
     "view_channel": True,
     "send_messages": True,
     "read_message_history": True,
     "attach_files": True,
     "embed_links": True,
 }
+"""What a private channel grants to its owner, and to the bot."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -229,7 +230,7 @@ class SessionChannels:
         self, guild: discord.Guild, user_id: int, *, name: str, locale: str, nsfw: bool
     ) -> discord.TextChannel:
         category = await self._category(guild)
-        theirs = discord.PermissionOverwrite(**_OWNER_MAY)
+        theirs = discord.PermissionOverwrite(**OWNER_MAY)
         overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
             discord.Object(user_id, type=discord.Member): theirs,

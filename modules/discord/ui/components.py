@@ -7,7 +7,7 @@ it works after a restart, for as long as its message exists.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import discord
@@ -45,15 +45,6 @@ class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE)
 def custom_id(what: str, about: object = "") -> str:
     """The ``custom_id`` that comes back with the event ``component``."""
     return f"fullet:{what}:{about}" if about != "" else f"fullet:{what}"
-
-
-def buttons_of(message: Mapping[str, Any]) -> list[str]:
-    """The ``custom_id`` of each button on a message as Discord's API describes it."""
-    return [
-        str(item.get("custom_id", ""))
-        for row in message.get("components", ())
-        for item in row.get("components", ())
-    ]
 
 
 def jobs_named(custom_ids: Iterable[str]) -> Iterator[JobId]:

@@ -13,6 +13,7 @@ import discord
 from modules.discord.rejections import NotANumber
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.formatting import is_whole
+from modules.discord.ui.message_parts import components_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job, JobId, ModelOffer
 
@@ -82,12 +83,8 @@ def _field(
 
 def values_of(data: Mapping[str, Any]) -> dict[str, str]:
     """What was typed, by field, of a form's interaction data."""
-    values = {}
-    for part in data.get("components", ()):
-        for field in [part["component"]] if "component" in part else part.get("components", ()):
-            if "custom_id" in field:
-                values[str(field["custom_id"])] = str(field.get("value") or "")
-    return values
+    fields = (field for field in components_of(data) if "custom_id" in field)
+    return {str(field["custom_id"]): str(field.get("value") or "") for field in fields}
 
 
 def seed_of(text: str | None) -> int | None:

@@ -13,10 +13,10 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -32,6 +32,8 @@ from modules.utils.database.faults import said, sqlstate, store_faults
 from modules.utils.database.write_channel import FRESH_SECONDS, AsyncChannel, ThreadChannel, WriteChannel
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 CLOSING_SECONDS = 5.0
 
@@ -65,8 +67,8 @@ class Connections:
         # Right for any server; `look_for_pooler` finds out whether statements may be kept prepared.
         self._pooled = True
         self._make_engines()
-        self._opening: set[asyncio.Future[AsyncConnection]] = set()
         self._lent: set[AsyncConnection] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def dialect(self) -> str:
@@ -101,18 +103,13 @@ class Connections:
         with store_faults():
             if self.dialect != "sqlite":
                 return await (self._apart if apart else self._engine).connect()
-            # Shielded, because a cancelled one would leave a thread behind.
-            opening = asyncio.ensure_future(_started(self._engine))
-            self._opening.add(opening)
+            # Goes on if we are cancelled: a connection half opened would leave a thread behind.
+            opening = self._unhurried(_opened(self._engine))
             try:
                 return await asyncio.shield(opening)
             except asyncio.CancelledError:
-                with suppress(SQLAlchemyError):
-                    await asyncio.shield((await asyncio.shield(opening)).close())
+                self._unhurried(_close_opened(opening))
                 raise
-            finally:
-                if opening.done():
-                    self._opening.discard(opening)
 
     async def rows(self, query: Executable) -> Sequence[Any]:
         """All rows that ``query`` gives. Raises `StoreUnavailable`."""
@@ -150,13 +147,15 @@ class Connections:
                 else:
                     yield await connection.execution_options(isolation_level="AUTOCOMMIT")
             finally:
-                await asyncio.shield(self._take_back(connection))
+                self._lent.discard(connection)
+                await asyncio.shield(self._unhurried(connection.close()))
 
-    async def _take_back(self, connection: AsyncConnection) -> None:
-        try:
-            await connection.close()
-        finally:
-            self._lent.discard(connection)
+    def _unhurried(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Run in a task that nobody cancels, and that `aclose` waits for."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def write_channel(self) -> WriteChannel:
         """The writer's connection. It closes what it opens when ``discard`` is called."""
@@ -179,11 +178,8 @@ class Connections:
         """Wait for those who still read: nobody closes a connection that comes back after the pool's end."""
         with suppress(asyncio.TimeoutError):
             async with timeout(CLOSING_SECONDS):
-                while self._lent or not all(opening.done() for opening in self._opening):  # noqa: ASYNC110 - short, and once
+                while self._lent or self._tasks:  # noqa: ASYNC110 - short, and once
                     await asyncio.sleep(0.01)
-        for opening in list(self._opening):
-            if opening.done() and not opening.cancelled() and opening.exception() is None:
-                await opening.result().close()
 
     def _make_engines(self) -> None:
         if isinstance(self._address, SqliteAddress):
@@ -194,8 +190,13 @@ class Connections:
         self._apart = _postgres_engine(self._address, pooled=self._pooled, size=2, overflow=2)
 
 
-async def _started(engine: AsyncEngine) -> AsyncConnection:
+async def _opened(engine: AsyncEngine) -> AsyncConnection:
     return await engine.connect()
+
+
+async def _close_opened(opening: asyncio.Task[AsyncConnection]) -> None:
+    with suppress(SQLAlchemyError):
+        await (await opening).close()
 
 
 def _sqlite_engine(address: SqliteAddress) -> AsyncEngine:

@@ -32,6 +32,21 @@ async def test_a_connection_that_nobody_waits_for_is_closed(tmp_path: Path) -> N
     gc.collect()  # what was left behind would complain now
 
 
+@pytest.mark.parametrize("turns", [0, 3, 6, 9])
+async def test_readers_who_are_cancelled_over_and_over_leave_no_connection(
+    turns: int, tmp_path: Path
+) -> None:
+    connections = Connections(read_address(f"sqlite:///{tmp_path}/bot.db", root=tmp_path))
+    reading = [asyncio.ensure_future(connections.rows(text("SELECT 1"))) for _ in range(READERS + 2)]
+    await asyncio.sleep(0.001 * turns)
+    for _ in range(3):
+        for task in reading:
+            task.cancel()
+        await asyncio.sleep(0)
+    await connections.aclose()
+    gc.collect()  # what was left behind would complain now
+
+
 async def test_closing_waits_for_those_who_still_read(tmp_path: Path) -> None:
     connections = Connections(read_address(f"sqlite:///{tmp_path}/bot.db", root=tmp_path))
     began, read = asyncio.Event(), asyncio.Event()

@@ -80,6 +80,41 @@ def test_a_result_is_found_wherever_it_stands_since_acceptance(
     assert channel.asked <= since / PAGE_SIZE + 2
 
 
+def _laid_out(*, picture: str, control: str) -> dict[str, Any]:
+    """A message as Discord gives it whose file its layout shows: then it is not among the attachments."""
+    media = {"url": f"https://cdn.discordapp.com/attachments/1/2/{picture}?ex=1&is=2&hm=3", "width": 1}
+    parts = [
+        {"type": 12, "items": [{"media": media, "description": "x", "spoiler": False}]},
+        {
+            "type": 9,
+            "components": [{"type": 10, "content": "x"}],
+            "accessory": {"type": 2, "custom_id": control},
+        },
+    ]
+    return {"attachments": [], "components": [{"type": 17, "components": parts}]}
+
+
+@pytest.mark.parametrize("by", ["file", "button"])
+def test_a_result_is_found_however_deep_its_layout_nests_it(by: str) -> None:
+    job = a_job(1)
+    channel = Channel([ACCEPTED_AT + number for number in range(9)])
+    picture = f"1-{job.id}.png" if by == "file" else "other.png"
+    control = custom_id("delete" if by == "button" else "vary", job.id)
+    channel.messages[4].update(_laid_out(picture=picture, control=control))
+    found = asyncio.run(find_result(channel, CHANNEL, job.id, since=ACCEPTED_AT))  # type: ignore[arg-type]
+    assert str(found) == channel.messages[4]["id"]
+
+
+def test_a_status_message_is_told_by_a_button_in_its_layout() -> None:
+    job = a_job(1)
+    channel = Channel([job.queued_at + number for number in range(9)])
+    channel.messages[3].update(_laid_out(picture="preview.webp", control=custom_id("cancel", job.id)))
+    search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
+    found = asyncio.run(search.find(job))
+    assert found is not None
+    assert str(found.message_id) == channel.messages[3]["id"]
+
+
 def test_what_is_not_there_ends_the_search_in_time() -> None:
     channel = Channel([ACCEPTED_AT + number for number in range(5000)])
     job_id = JobId("f" * 32)

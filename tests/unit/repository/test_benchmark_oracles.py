@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.benchmarks.__main__ import measured
 from tests.benchmarks.oracles import (
     Gpu,
     Loss,
@@ -106,3 +107,18 @@ def test_a_run_without_a_number_leaves_its_figure_without_one() -> None:
 
 async def _never(run: int) -> Measurement:
     raise NotImplementedError
+
+
+@pytest.mark.parametrize(("once", "seeds"), [(False, [0, 1, 2]), (True, [0])])
+async def test_what_has_samples_enough_in_one_run_is_measured_once(once: bool, seeds: list[int]) -> None:
+    seen: list[int] = []
+
+    async def measure(run: int) -> Measurement:
+        seen.append(run)
+        return {"x": 1.0}
+
+    figure = Figure(name="x", unit="", about="")
+    subject = Subject(name="x", figures=(figure,), measure=measure, once=once)
+    found = await measured(subject, 3, 0.0, keep_going=False)
+    assert found is not None
+    assert (seen, found[0].value) == (seeds, 1.0)

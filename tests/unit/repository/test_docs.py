@@ -13,7 +13,7 @@ from modules.app import cli
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin
 from modules.discord.cogs.commands import Commands
-from modules.discord.sessions.channels import _OWNER_MAY
+from modules.discord.sessions.channels import OWNER_MAY
 from modules.discord.transport import attachments
 from modules.discord.transport.permissions import NEEDED, invite_link
 from modules.discord.ui.translations import Translations
@@ -59,7 +59,7 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
 def test_the_invite_grants_exactly_what_the_bot_uses(path: Path) -> None:
     links = re.findall(r"https://discord\.com/oauth2/authorize\S*", text(path))
     assert links == [invite_link("APPLICATION_ID")]
-    used = discord.Permissions(manage_channels=True, **_OWNER_MAY)
+    used = discord.Permissions(manage_channels=True, **OWNER_MAY)
     assert used == NEEDED
 
 

@@ -22,7 +22,7 @@ def read_body(model: type[BodyType], data: Any) -> BodyType:
     try:
         return model.model_validate(data if isinstance(data, Mapping) else {})
     except ValidationError as error:
-        raise invalid_body(error) from error
+        raise invalid_body(error, data) from error
 
 
 def _snowflake(value: Any) -> int:

@@ -1,23 +1,28 @@
-"""Buttons, selects, modal fields and layout (Discord docs, Component Reference)."""
+"""Buttons, selects, modal fields and layout (Discord docs, Component Reference).
+
+Lengths, counts and what may stand in what are those of OpenAPI's `…ComponentForMessageRequest` and
+`…ComponentForModalRequest`; a comment names what comes from elsewhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from modules.demo.discord_server.bodies.base import Body, CustomId, Snowflake, Url, text
 from modules.demo.discord_server.refusals import invalid_field
 
 ACTION_ROW, BUTTON, STRING_SELECT, TEXT_INPUT = 1, 2, 3, 4
 USER_SELECT, ROLE_SELECT, MENTIONABLE_SELECT, CHANNEL_SELECT = 5, 6, 7, 8
-LABEL, FILE_UPLOAD = 18, 19
+SECTION, TEXT_DISPLAY, THUMBNAIL, MEDIA_GALLERY, FILE, SEPARATOR = 9, 10, 11, 12, 13, 14
+CONTAINER, LABEL, FILE_UPLOAD, RADIO_GROUP, CHECKBOX_GROUP, CHECKBOX = 17, 18, 19, 21, 22, 23
 LINK_STYLE, PREMIUM_STYLE = 5, 6
 
 
 class _Component(Body):
-    id: Annotated[int, Field(ge=0)] | None = None
+    id: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
 
 
 class Emoji(Body):
@@ -42,8 +47,14 @@ class ButtonBody(_Component):
             raise ValueError("A link button has a url and no custom_id")
         if self.style < LINK_STYLE and (self.custom_id is None or self.url is not None):
             raise ValueError("A custom id is required, and a url is not allowed")
+        if self.style != PREMIUM_STYLE and self.sku_id is not None:
+            raise ValueError("Only a premium button has a sku_id")
         if self.style != PREMIUM_STYLE and not self.label and self.emoji is None:
             raise ValueError("A button needs a label or an emoji")
+        if self.style == PREMIUM_STYLE and self.sku_id is None:
+            raise ValueError("A premium button has a sku_id")
+        if self.style == PREMIUM_STYLE and (self.custom_id or self.label or self.url or self.emoji):
+            raise ValueError("A premium button has nothing but a sku_id")
         return self
 
 
@@ -132,10 +143,16 @@ class MediaItem(Body):
     url: Url
 
 
+class AttachedItem(Body):
+    """ "only supports attachment references" (Component Reference, File)."""
+
+    url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^attachment://.+")]
+
+
 class ThumbnailBody(_Component):
     type: Literal[11]
     media: MediaItem
-    description: Annotated[str, text(1024)] | None = None
+    description: Annotated[str, text(1024, 1)] | None = None
     spoiler: bool | None = None
 
 
@@ -158,7 +175,7 @@ class MediaGalleryBody(_Component):
 
 class FileBody(_Component):
     type: Literal[13]
-    file: MediaItem
+    file: AttachedItem
     spoiler: bool | None = None
 
 
@@ -192,12 +209,48 @@ class FileUploadBody(_Component):
     required: bool | None = None
 
 
+class GroupOption(Body):
+    label: Annotated[str, text(100, 1)]
+    value: Annotated[str, text(100, 1)]
+    description: Annotated[str, text(100)] | None = None
+    default: bool | None = None
+
+
+class RadioGroupBody(_Component):
+    type: Literal[21]
+    custom_id: CustomId
+    options: Annotated[tuple[GroupOption, ...], Field(min_length=2, max_length=10)]
+    required: bool | None = None
+
+
+class CheckboxGroupBody(_Component):
+    type: Literal[22]
+    custom_id: CustomId
+    options: Annotated[tuple[GroupOption, ...], Field(min_length=1, max_length=10)]
+    min_values: Annotated[int, Field(ge=0, le=10)] | None = None
+    max_values: Annotated[int, Field(ge=1, le=10)] | None = None
+    required: bool | None = None
+
+
+class CheckboxBody(_Component):
+    type: Literal[23]
+    custom_id: CustomId
+    default: bool | None = None
+
+
 class LabelBody(_Component):
     type: Literal[18]
     label: Annotated[str, text(45, 1)]
-    description: Annotated[str, text(100)] | None = None
+    description: Annotated[str, text(100, 1)] | None = None
     component: Annotated[
-        TextInputBody | StringSelectBody | EntitySelectBody | FileUploadBody, Field(discriminator="type")
+        TextInputBody
+        | StringSelectBody
+        | EntitySelectBody
+        | FileUploadBody
+        | RadioGroupBody
+        | CheckboxGroupBody
+        | CheckboxBody,
+        Field(discriminator="type"),
     ]
 
 
@@ -215,44 +268,101 @@ ModalComponent = Annotated[ModalRowBody | LabelBody | TextDisplayBody, Field(dis
 
 LONGEST_V2_TEXT = 4000
 MOST_COMPONENTS = 40
+"""Of one message, however deep (Component Reference)."""
 MOST_ROWS = 5
+"""Of a message without the flag (Component Reference, Legacy Message Component Behavior)."""
+
+Located = tuple[str, Mapping[str, Any]]
+"""A component, and where it stands in the body: "components.0.accessory"."""
+
+
+def located(components: Sequence[Mapping[str, Any]], path: str = "components") -> Iterator[Located]:
+    """Each component of a message or modal with its place, parents first."""
+    for position, component in enumerate(components):
+        yield from _located(component, f"{path}.{position}")
+
+
+def _located(component: Mapping[str, Any], path: str) -> Iterator[Located]:
+    yield path, component
+    yield from located(component.get("components") or (), f"{path}.components")
+    for key in ("component", "accessory"):
+        if component.get(key):
+            yield from _located(component[key], f"{path}.{key}")
 
 
 def walk(components: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Each component of a message or modal, parents first."""
-    for component in components:
-        yield component
-        yield from walk(component.get("components") or ())
-        for key in ("component", "accessory"):
+    return (component for _, component in located(components))
+
+
+def media_in(components: Sequence[Mapping[str, Any]]) -> Iterator[Located]:
+    """Each picture and file that components show: its media item and where it stands."""
+    for path, component in located(components):
+        for key in ("media", "file"):
             if component.get(key):
-                yield from walk([component[key]])
+                yield f"{path}.{key}", component[key]
+        for position, item in enumerate(component.get("items") or ()):
+            yield f"{path}.items.{position}.media", item["media"]
+
+
+def texts_in(components: Sequence[Mapping[str, Any]]) -> str:
+    """All text displays, one below the other."""
+    return "\n".join(c["content"] for c in walk(components) if c["type"] == TEXT_DISPLAY)
 
 
 def check_components(components: Sequence[Mapping[str, Any]], *, v2: bool) -> None:
-    """Rules over the whole: unique custom ids, five rows, or with V2 40 components and 4000 characters."""
+    """Rules over a message as a whole: five rows, or with V2 40 components and 4000 characters together.
+
+    Where the documentation gives no code, it is the one that bots report.
+    """
+    for position, component in enumerate(() if v2 else components):
+        if component["type"] != ACTION_ROW:
+            message = 'Value of field "type" must be one of (1,).'
+            raise invalid_field(f"components.{position}", "UNION_TYPE_CHOICES", message)
+    if not v2 and len(components) > MOST_ROWS:
+        raise invalid_field("components", "BASE_TYPE_BAD_LENGTH", "Must be 5 or fewer in length.")
     everything = list(walk(components))
-    if not v2:
-        if any(component["type"] != ACTION_ROW for component in components):
-            raise invalid_field("components.0.type", "BASE_TYPE_CHOICES", "Value must be one of {1}.")
-        if len(components) > MOST_ROWS:
-            raise invalid_field("components", "BASE_TYPE_BAD_LENGTH", "Must be 5 or fewer in length.")
-    elif len(everything) > MOST_COMPONENTS:
-        raise invalid_field("components", "BASE_TYPE_BAD_LENGTH", "Must be 40 or fewer in length.")
-    elif sum(len(c["content"]) for c in everything if "content" in c) > LONGEST_V2_TEXT:
-        raise invalid_field("components", "COMPONENT_MAX_TEXT_SIZE_EXCEEDED", "Text is over 4000 characters")
-    check_custom_ids(everything)
+    if v2 and len(everything) > MOST_COMPONENTS:
+        message = f"The message has {len(everything)} components, the limit is {MOST_COMPONENTS}"
+        raise invalid_field("components", "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", message)
+    length = sum(len(c["content"]) for c in everything if c["type"] == TEXT_DISPLAY)
+    if v2 and length > LONGEST_V2_TEXT:
+        message = f"The text has {length} characters, the limit is {LONGEST_V2_TEXT}"
+        raise invalid_field("components", "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", message)
+    check_unique(components)
 
 
-def check_custom_ids(everything: Sequence[Mapping[str, Any]]) -> None:
-    seen: set[str] = set()
-    for component in everything:
-        custom_id = component.get("custom_id")
-        if custom_id is not None and custom_id in seen:
-            raise invalid_field(
-                "components", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated"
-            )
-        if custom_id is not None:
-            seen.add(custom_id)
+def check_modal(components: Sequence[Mapping[str, Any]]) -> None:
+    """Rules over a modal: nothing is disabled, what is required takes at least one value (String Select)."""
+    for path, component in located(components):
+        if component.get("disabled"):
+            raise invalid_field(f"{path}.disabled", "BASE_TYPE_CHOICES", "Not allowed in a modal")
+        if component.get("min_values") == 0 and component.get("required", True):
+            message = "Must be 1 or more where a value is required"
+            raise invalid_field(f"{path}.min_values", "NUMBER_TYPE_MIN", message)
+    check_unique(components)
+
+
+def check_unique(components: Sequence[Mapping[str, Any]]) -> None:
+    """No `custom_id` and no `id` twice, an `id` of 0 being none (Anatomy of a Component); no option twice."""
+    for key, code in (("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED"), ("id", "COMPONENT_ID_DUPLICATED")):
+        seen: set[object] = set()
+        for path, component in located(components):
+            value = component.get(key)
+            if value and value in seen:
+                name = key.replace("_", " ")
+                raise invalid_field(f"{path}.{key}", code, f"Component {name} cannot be duplicated")
+            seen.add(value)
+    for path, component in located(components):
+        values: set[str] = set()
+        for position, option in enumerate(component.get("options") or ()):
+            if option["value"] in values:
+                raise invalid_field(
+                    f"{path}.options.{position}.value",
+                    "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED",
+                    "The specified option value is already used",
+                )
+            values.add(option["value"])
 
 
 def with_ids(components: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

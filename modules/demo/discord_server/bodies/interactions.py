@@ -32,6 +32,8 @@ class AutocompleteData(Body):
 
 
 class ModalData(Body):
+    """Up to five components (Receiving and Responding, Modal; the OpenAPI file allows 40)."""
+
     custom_id: CustomId
     title: Annotated[str, text(45, 1)]
     components: Annotated[tuple[ModalComponent, ...], Field(min_length=1, max_length=5)]

@@ -40,6 +40,14 @@ class AttachmentBody(Body):
     duration_secs: float | None = None
     waveform: str | None = None
     is_spoiler: bool | None = None
+    # discord.py sends a kept attachment as it came; Discord ignores the rest
+    url: str | None = None
+    proxy_url: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    content_type: str | None = None
+    spoiler: bool | None = None
 
 
 class MessageReference(Body):

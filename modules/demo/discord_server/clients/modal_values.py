@@ -7,7 +7,9 @@ from typing import Any
 
 from modules.demo.discord_server.bodies.components import (
     ACTION_ROW,
+    CHECKBOX,
     LABEL,
+    RADIO_GROUP,
     TEXT_INPUT,
     walk,
 )
@@ -28,7 +30,8 @@ def values_by_id(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def filled_row(
     hub: Hub, channel: Channel, row: Payload, values: Mapping[str, Any], resolved: Payload
 ) -> Payload:
-    """A modal's row or label with what the user put in (Receiving and Responding, Modal Submit Data)."""
+    """A modal's row, label or text with what the user put in: each component's Interaction Response Structure
+    (Component Reference)."""
     shown: Payload = {"type": row["type"], "id": row["id"]}
     if row["type"] == ACTION_ROW:
         shown["components"] = [_filled(hub, channel, c, values, resolved) for c in row["components"]]
@@ -42,9 +45,17 @@ def _filled(
 ) -> Payload:
     custom_id = component["custom_id"]
     shown: Payload = {"type": component["type"], "id": component["id"], "custom_id": custom_id}
+    if component["type"] == CHECKBOX:
+        shown["value"] = bool(values.get(custom_id, component.get("default", False)))
+        return shown
     if component["type"] != TEXT_INPUT:
-        chosen = [str(value) for value in values.get(custom_id) or []]
-        shown["values"] = selected(hub, channel, component, chosen, resolved)
+        given = values.get(custom_id, _defaults(component))
+        chosen = [str(value) for value in ([given] if isinstance(given, str) else given or [])]
+        chosen = selected(hub, channel, component, chosen, resolved)
+        if component["type"] == RADIO_GROUP:
+            shown["value"] = next(iter(chosen), None)
+        else:
+            shown["values"] = chosen
         return shown
     text = str(values.get(custom_id, component.get("value")) or "")
     required = component.get("required", True)
@@ -53,3 +64,9 @@ def _filled(
         raise InvalidInvocation(f"{component.get('label') or custom_id} is too short or too long")
     shown["value"] = text
     return shown
+
+
+def _defaults(component: Payload) -> list[str]:
+    """What is chosen in a select or group that nobody touched."""
+    options = [option["value"] for option in component.get("options") or () if option.get("default")]
+    return options or [str(default["id"]) for default in component.get("default_values") or ()]

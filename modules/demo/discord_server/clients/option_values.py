@@ -19,7 +19,9 @@ from modules.demo.discord_server.bodies.commands import (
 )
 from modules.demo.discord_server.bodies.components import (
     CHANNEL_SELECT,
+    CHECKBOX_GROUP,
     FILE_UPLOAD,
+    RADIO_GROUP,
     ROLE_SELECT,
     STRING_SELECT,
     USER_SELECT,
@@ -148,13 +150,14 @@ def resolve_entity(hub: Hub, channel: Channel, kind: int, entity_id: int, resolv
 def selected(
     hub: Hub, channel: Channel, component: Mapping[str, Any], values: list[str], resolved: Payload
 ) -> list[str]:
-    low, high = component.get("min_values", 1), component.get("max_values", 1)
+    kind = component["type"]
+    most = len(component["options"]) if kind == CHECKBOX_GROUP else 1
+    low, high = component.get("min_values", 1), component.get("max_values", most)
     if component.get("required") is False and not values:
         return values
     if not low <= len(values) <= high:
         raise InvalidInvocation(f"Choose {low} to {high}")
-    kind = component["type"]
-    if kind == STRING_SELECT:
+    if kind in (STRING_SELECT, RADIO_GROUP, CHECKBOX_GROUP):
         if not set(values) <= {option["value"] for option in component["options"]}:
             raise InvalidInvocation("This is not one of the choices")
         return values

@@ -31,7 +31,7 @@ def _replace(hub: Hub, call: Call) -> Reply:
     try:
         bodies = _BODIES.validate_python(call.data)
     except ValidationError as error:
-        raise invalid_body(error) from error
+        raise invalid_body(error, call.data) from error
     return Reply(data=hub.commands.replace(scope, bodies))
 
 

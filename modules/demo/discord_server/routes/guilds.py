@@ -48,7 +48,7 @@ def _move_channels(hub: Hub, call: Call) -> Reply:
     try:
         moves = _MOVES.validate_python(call.data)
     except ValidationError as error:
-        raise invalid_body(error) from error
+        raise invalid_body(error, call.data) from error
     _require(hub, guild, MANAGE_CHANNELS)
     for move in moves:
         channel = guild.channels.get(move.id)

@@ -6,8 +6,9 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from modules.demo.discord_server.pictures import content_type, picture_size
 from modules.demo.discord_server.refusals import Refusal
@@ -93,6 +94,12 @@ class FileStore:
         self._files[attachment.id] = changed
         return changed
 
+    def copied(self, attachment: Attachment, *, channel_id: int) -> Attachment:
+        """The same file once more, for another message."""
+        copy = replace(attachment, id=self._ids.make(), channel_id=channel_id, ephemeral=False)
+        self._files[copy.id] = copy
+        return copy
+
     def remove(self, attachment: Attachment) -> None:
         self._files.pop(attachment.id, None)
 
@@ -140,6 +147,17 @@ class FileStore:
     def _sign(self, attachment_id: int, expires: int, issued: int) -> str:
         text = f"{attachment_id}.{expires}.{issued}".encode()
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def named_by(url: str, attachments: Iterable[Attachment]) -> Attachment | None:
+    """The file that `attachment://name` means, or the address of one that the message has already."""
+    path = urlsplit(url).path
+    for attachment in attachments:
+        if url == f"attachment://{attachment.filename}":
+            return attachment
+        if path.startswith(f"/attachments/{attachment.channel_id}/{attachment.id}/"):
+            return attachment
+    return None
 
 
 def check_sizes(uploads: list[Upload], limit: int) -> None:

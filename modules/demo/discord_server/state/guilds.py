@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from modules.demo.discord_server.state.clock import snowflake_time
 from modules.demo.discord_server.state.files import Attachment, FileStore
@@ -17,6 +16,7 @@ from modules.demo.discord_server.state.permissions import (
     base_permissions,
     channel_permissions,
 )
+from modules.demo.discord_server.state.shown_components import shown_component, shown_embed
 from modules.demo.discord_server.state.world import CATEGORY, DM, MIB, TEXT
 
 MOST_CHANNELS = 500
@@ -25,11 +25,14 @@ FILE_LIMITS = {0: 10 * MIB, 1: 10 * MIB, 2: 50 * MIB, 3: 100 * MIB}
 """Bytes of one file by the guild's boost tier (Discord docs, Reference, Uploading Files)."""
 DEFAULT, REPLY, SLASH_COMMAND, CONTEXT_MENU = 0, 19, 20, 23
 """Message types (Discord docs, Message Resource, Message Types)."""
-SUPPRESS_EMBEDS, EPHEMERAL, LOADING, SUPPRESS_NOTIFICATIONS, COMPONENTS_V2 = (
+DEFAULT_REFERENCE, FORWARD = 0, 1
+"""Message reference types (Discord docs, Message Resource, Message Reference Types)."""
+SUPPRESS_EMBEDS, EPHEMERAL, LOADING, SUPPRESS_NOTIFICATIONS, HAS_SNAPSHOT, COMPONENTS_V2 = (
     1 << 2,
     1 << 6,
     1 << 7,
     1 << 12,
+    1 << 14,
     1 << 15,
 )
 """Message flags (Discord docs, Message Resource, Message Flags)."""
@@ -90,9 +93,25 @@ class Channel:
         return shown
 
 
+SNAPSHOT_FIELDS = (
+    "type",
+    "content",
+    "embeds",
+    "attachments",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "mentions",
+    "mention_roles",
+    "components",
+)
+"""What a forward shows of its message: not who wrote it (Message Resource, Message Snapshot Object)."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Message:
-    """One message. `ephemeral_to` is the only user who sees it, if it is ephemeral."""
+    """One message. `ephemeral_to` is the only user who sees it, if it is ephemeral; `forwarded` is the copy
+    of `reference` that a forward carries."""
 
     id: int
     channel: Channel
@@ -109,6 +128,7 @@ class Message:
     nonce: str | int | None = None
     edited_at: float | None = None
     reference: Message | None = None
+    forwarded: Message | None = None
     application_id: int | None = None
     interaction: Payload | None = None
     ephemeral_to: int | None = None
@@ -119,14 +139,13 @@ class Message:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.content or self.embeds or self.components or self.attachments)
+        return not (self.content or self.embeds or self.components or self.attachments or self.forwarded)
 
     def payload(self, files: FileStore, *, with_nonce: bool = False) -> Payload:
         """The message object; the nonce is told only in the answer and event of its creation."""
-        named = {attachment.filename: attachment for attachment in self.attachments}
-        used: set[str] = set()
-        embeds = [_resolve(embed, named, files, used) for embed in self.embeds]
-        components = [_resolve(component, named, files, used) for component in self.components]
+        used: set[int] = set()
+        embeds = [shown_embed(embed, self.attachments, files, used) for embed in self.embeds]
+        components = [shown_component(each, self.attachments, files, used) for each in self.components]
         shown: Payload = {
             "id": str(self.id),
             "channel_id": str(self.channel.id),
@@ -140,9 +159,7 @@ class Message:
             "mentions": [user.payload() for user in self.mentions],
             "mention_roles": [str(role) for role in self.mention_roles],
             "attachments": [
-                files.payload(attachment)
-                for attachment in self.attachments
-                if attachment.filename not in used
+                files.payload(attachment) for attachment in self.attachments if attachment.id not in used
             ],
             "embeds": embeds,
             "components": components,
@@ -151,10 +168,13 @@ class Message:
         }
         if self.reference is not None:
             shown["message_reference"] = {
-                "type": 0,
+                "type": DEFAULT_REFERENCE if self.forwarded is None else FORWARD,
                 "channel_id": str(self.reference.channel.id),
                 "message_id": str(self.reference.id),
             }
+        if self.forwarded is not None:
+            whole = self.forwarded.payload(files)
+            shown["message_snapshots"] = [{"message": {name: whole[name] for name in SNAPSHOT_FIELDS}}]
         if self.application_id is not None:
             shown["application_id"] = str(self.application_id)
         if self.interaction is not None:
@@ -312,21 +332,3 @@ def grantable(guild: Guild, user_id: int, category: Channel | None = None) -> in
 
 def is_category(channel: Channel | None) -> bool:
     return channel is not None and channel.kind == CATEGORY
-
-
-def _resolve(value: Any, named: Mapping[str, Attachment], files: FileStore, used: set[str]) -> Any:
-    """`attachment://name` becomes the file's address; the file leaves the attachments (Uploading Files)."""
-    if isinstance(value, Mapping):
-        resolved = {key: _resolve(item, named, files, used) for key, item in value.items()}
-        url = resolved.get("url")
-        if isinstance(url, str) and url.startswith("attachment://"):
-            attachment = named.get(url.removeprefix("attachment://"))
-            if attachment is not None:
-                used.add(attachment.filename)
-                resolved["url"] = resolved["proxy_url"] = files.url(attachment)
-                if attachment.width:
-                    resolved.update(width=attachment.width, height=attachment.height)
-        return resolved
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_resolve(item, named, files, used) for item in value]
-    return value

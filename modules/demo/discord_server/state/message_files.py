@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modules.demo.discord_server.bodies.components import walk
+from modules.demo.discord_server.bodies.components import media_in
 from modules.demo.discord_server.bodies.messages import (
     MOST_ATTACHMENTS,
     AttachmentBody,
@@ -13,8 +13,8 @@ from modules.demo.discord_server.bodies.messages import (
     WebhookMessage,
 )
 from modules.demo.discord_server.refusals import invalid_field
-from modules.demo.discord_server.state.files import Attachment, Upload, check_sizes
-from modules.demo.discord_server.state.guilds import Message
+from modules.demo.discord_server.state.files import Attachment, Upload, check_sizes, named_by
+from modules.demo.discord_server.state.guilds import COMPONENTS_V2, Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.world import MIB
 
@@ -68,18 +68,27 @@ def _kept(hub: Hub, attachment: Attachment, item: AttachmentBody) -> Attachment:
     return attachment
 
 
-def check_references(message: Message) -> None:
-    """A V2 file or picture must name an uploaded attachment (Component Reference, File)."""
-    names = {attachment.filename for attachment in message.attachments}
-    for component in walk(message.components):
-        media = [component.get("file"), component.get("media")]
-        media += [item["media"] for item in component.get("items") or ()]
-        for each in media:
-            url = (each or {}).get("url", "")
-            if url.startswith("attachment://") and url.removeprefix("attachment://") not in names:
-                raise invalid_field(
-                    "components", "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND", f"{url} not found"
-                )
+def check_references(message: Message, body: AnyMessageBody) -> None:
+    """Each `attachment://` names a file of the message, and with V2 each file is shown by a component.
+
+    "Attachments won't show by default - they must be exposed through components" (Component Reference):
+    Discord may take a file that no component shows, and nobody would ever see it, so it is refused here. A
+    kept file is found by its name only if the body repeats the name (community).
+    """
+    nameless = {item.id for item in body.attachments or () if item.filename is None}
+    unseen = {attachment.id: attachment.filename for attachment in message.attachments}
+    for path, media in media_in(message.components):
+        shown = named_by(media["url"], message.attachments)
+        if shown is not None and shown.id in nameless and media["url"].startswith("attachment://"):
+            shown = None
+        if shown is None and media["url"].startswith("attachment://"):
+            text = f"The referenced attachment {media['url']} was not found"
+            raise invalid_field(f"{path}.url", "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND", text)
+        if shown is not None:
+            unseen.pop(shown.id, None)
+    if message.flags & COMPONENTS_V2 and unseen:
+        text = f"No component shows {', '.join(unseen.values())}"
+        raise invalid_field("attachments", "MESSAGE_ATTACHMENT_NOT_SHOWN", text)
 
 
 def drop_files(hub: Hub, attachments: Iterable[Attachment]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modules.demo.discord_server.bodies.components import check_components, with_ids
+from modules.demo.discord_server.bodies.components import check_components, texts_in, with_ids
 from modules.demo.discord_server.bodies.embeds import check_embeds
 from modules.demo.discord_server.bodies.messages import (
     AllowedMentions,
@@ -15,11 +15,12 @@ from modules.demo.discord_server.bodies.messages import (
 )
 from modules.demo.discord_server.gateway import DIRECT_MESSAGES, GUILD_MESSAGES
 from modules.demo.discord_server.refusals import Refusal, invalid_field
-from modules.demo.discord_server.state.files import Upload
+from modules.demo.discord_server.state.files import Attachment, Upload
 from modules.demo.discord_server.state.guilds import (
     COMPONENTS_V2,
     DEFAULT,
     EPHEMERAL,
+    HAS_SNAPSHOT,
     LOADING,
     SUPPRESS_EMBEDS,
     SUPPRESS_NOTIFICATIONS,
@@ -53,6 +54,7 @@ class Origin:
     interaction: Payload | None = None
     ephemeral_to: int | None = None
     reference: Message | None = None
+    forwarded: Message | None = None
     flags: int = 0
 
 
@@ -71,26 +73,30 @@ def create_message(
     """Check the body, store the message and tell everyone who sees it."""
     message = Message(id=hub.ids.make(), channel=channel, author=author, kind=origin.kind)
     message.interaction, message.reference = origin.interaction, origin.reference
-    message.ephemeral_to = origin.ephemeral_to
+    message.forwarded, message.ephemeral_to = origin.forwarded, origin.ephemeral_to
     message.flags = origin.flags | ((body.flags or 0) & (SETTABLE_FLAGS | EPHEMERAL))
     if author.bot:
         message.application_id = hub.bot.id
     if isinstance(body, CreateMessage):
         message.nonce = body.nonce
-    _check_automod(channel, body.content or "")
     attachments = attachments_after(hub, message, body, list(uploads))
     try:
-        _fill(hub, message, body)
-        message.attachments = attachments
-        if message.is_empty and not message.flags & LOADING:
-            raise Refusal(50006)
-        check_references(message)
+        _fill(hub, message, body, attachments)
     except Refusal:
         drop_files(hub, attachments)
         raise
     keep_message(hub, message)
     announce(hub, message, "MESSAGE_CREATE")
     return message
+
+
+def forward_of(hub: Hub, source: Message, channel: Channel) -> Origin:
+    """What a forward of ``source`` into ``channel`` is: a copy of it as it stands now, with files of its own
+    (Message Resource, Message Reference Types, FORWARD). Of a forward, what it holds is forwarded."""
+    source = source.forwarded or source
+    files = [hub.files.copied(attachment, channel_id=channel.id) for attachment in source.attachments]
+    copy = replace(source, attachments=files, embeds=list(source.embeds), flags=source.flags & SETTABLE_FLAGS)
+    return Origin(reference=source, forwarded=copy, flags=HAS_SNAPSHOT)
 
 
 def keep_message(hub: Hub, message: Message) -> None:
@@ -107,18 +113,13 @@ def edit_message(
     hub: Hub, message: Message, body: EditMessage | WebhookMessage, uploads: Sequence[Upload] = ()
 ) -> None:
     """Apply an edit and tell of it. Filling a deferred answer is no edit: it shows no "(edited)"."""
-    _check_automod(message.channel, body.content or "")
     fills = bool(message.flags & LOADING)
     before = list(message.attachments)
     attachments = attachments_after(hub, message, body, list(uploads))
     snapshot = (message.content, message.embeds, message.components, message.flags)
     try:
-        _fill(hub, message, body)
-        message.attachments = attachments
         message.flags &= ~LOADING
-        if message.is_empty:
-            raise Refusal(50006)
-        check_references(message)
+        _fill(hub, message, body, attachments)
     except Refusal:
         message.content, message.embeds, message.components, message.flags = snapshot
         message.attachments = before
@@ -140,6 +141,7 @@ def delete_messages(hub: Hub, channel: Channel, messages: Sequence[Message], *, 
         channel.messages.pop(message.id, None)
         hub.ephemerals.pop(message.id, None)
         drop_files(hub, message.attachments)
+        drop_files(hub, message.forwarded.attachments if message.forwarded else ())
         gone = {"id": str(message.id), "channel_id": str(channel.id)}
         hub.clients.tell(viewers_of(hub, message), "MESSAGE_DELETE", gone)
         if message.ephemeral_to is None and not bulk:
@@ -188,37 +190,62 @@ def content_is_free(hub: Hub, message: Message) -> bool:
 
 
 def redacted(payload: Payload) -> Payload:
-    return {**payload, "content": "", "embeds": [], "attachments": [], "components": []}
+    """Without what MESSAGE_CONTENT gives, in the message and in what it forwards (Gateway, Message Content
+    Intent)."""
+    hidden: Payload = {**payload, "content": "", "embeds": [], "attachments": [], "components": []}
+    if "message_snapshots" in payload:
+        snapshots = payload["message_snapshots"]
+        hidden["message_snapshots"] = [{"message": redacted(each["message"])} for each in snapshots]
+    return hidden
 
 
-def _fill(hub: Hub, message: Message, body: AnyMessageBody) -> None:
-    """Put what the body sets into the message; what it leaves out stays."""
+def _fill(hub: Hub, message: Message, body: AnyMessageBody, attachments: list[Attachment]) -> None:
+    """Put what the body sets into the message, and check the whole; what it leaves out stays."""
     given = body.model_fields_set
-    if "flags" in given and isinstance(body, EditMessage):
-        keep = message.flags & ~SUPPRESS_EMBEDS
-        message.flags = keep | ((body.flags or 0) & (SUPPRESS_EMBEDS | COMPONENTS_V2))
-    elif "flags" in given:
-        message.flags |= (body.flags or 0) & (SUPPRESS_EMBEDS | COMPONENTS_V2)
+    message.attachments = attachments
+    if body.flags is not None:
+        if message.flags & ~body.flags & COMPONENTS_V2:
+            # "can't be removed from that message" (Component Reference); the code is what bots report.
+            text = "The components V2 flag cannot be removed from a message"
+            raise invalid_field("flags", "MESSAGE_CANNOT_REMOVE_COMPONENTS_V2_FLAG", text)
+        kept = message.flags & ~SUPPRESS_EMBEDS if isinstance(body, EditMessage) else message.flags
+        message.flags = kept | (body.flags & (SUPPRESS_EMBEDS | COMPONENTS_V2))
     if "embeds" in given:
         embeds = body.embeds or ()
         check_embeds(embeds)
         message.embeds = [{"type": "rich", **embed.model_dump(exclude_none=True)} for embed in embeds]
+    if "content" in given:
+        message.content = body.content or ""
     if "components" in given:
         components = [each.model_dump(exclude_none=True) for each in body.components or ()]
         check_components(components, v2=bool(message.flags & COMPONENTS_V2))
-        message.components = with_ids(_ids_as_text(components))
-    if "content" in given:
-        message.content = body.content or ""
+        message.components = with_ids(ids_as_text(components))
+    if message.flags & COMPONENTS_V2:
+        _check_legacy_fields(message, body)
+    if message.is_empty:
+        raise Refusal(50006)
+    check_references(message, body)
+    _check_automod(message)
+    if "content" in given or ("components" in given and message.flags & COMPONENTS_V2):
         _mention(hub, message, body)
-    if message.flags & COMPONENTS_V2 and (message.content or message.embeds):
-        raise invalid_field(
-            "content",
-            "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
-            "The 'content' and 'embeds' fields cannot be used with components V2.",
-        )
 
 
-def _ids_as_text(value: object) -> list[Payload]:
+def _check_legacy_fields(message: Message, body: AnyMessageBody) -> None:
+    """A message with components V2 has no content, embeds and stickers (Component Reference).
+
+    So an edit that adds the flag empties them, too.
+    """
+    stickers = isinstance(body, CreateMessage) and body.sticker_ids
+    for field, used in (("content", message.content), ("embeds", message.embeds), ("sticker_ids", stickers)):
+        if used:
+            raise invalid_field(
+                field,
+                "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
+                f"The '{field}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2",
+            )
+
+
+def ids_as_text(value: object) -> list[Payload]:
     """Snowflakes inside components (emoji, default values) as the strings that the API gives."""
 
     def convert(item: object, key: str = "") -> object:
@@ -245,7 +272,7 @@ def _mention(hub: Hub, message: Message, body: AnyMessageBody) -> None:
     guild = message.channel.guild
     granted = hub.permissions(message.author.id, message.channel)
     found = find_mentions(
-        message.content,
+        _text(message),
         allowed,
         may_mention_all=guild is not None and bool(granted & MENTION_EVERYONE),
         replied_to=message.reference.author.id if message.reference else None,
@@ -256,8 +283,13 @@ def _mention(hub: Hub, message: Message, body: AnyMessageBody) -> None:
     message.mention_everyone = found.everyone
 
 
-def _check_automod(channel: Channel, content: str) -> None:
+def _text(message: Message) -> str:
+    """What people read of a message; text displays mention as its content does (Text Display)."""
+    return f"{message.content}\n{texts_in(message.components)}"
+
+
+def _check_automod(message: Message) -> None:
     """200000 where a guild's AutoMod forbids a word (Opcodes and Status Codes)."""
-    words = channel.guild.automod_words if channel.guild else ()
-    if any(word in content.lower() for word in words):
+    guild, text = message.channel.guild, _text(message).lower()
+    if guild is not None and any(word in text for word in guild.automod_words):
         raise Refusal(200000)

@@ -1,0 +1,73 @@
+"""What a message or form holds, however deep its layout nests it: the ``custom_id`` of each control; files.
+
+Everything here reads Discord's JSON as well as discord.py's objects. A file that a layout shows is not among
+the message's attachments (Discord docs, Component Reference), so ask here instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from yarl import URL
+
+from modules.queue_manager.jobs import Size
+
+AnyMessage = discord.Message | Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownFile:
+    """A file of a message; ``size`` is that of a picture, in pixels, where Discord knows it."""
+
+    name: str
+    url: str
+    content_type: str = ""
+    size: Size | None = None
+
+
+def components_of(message: AnyMessage) -> Iterator[Any]:
+    """Each component of a message or of a form's data, parents first."""
+    for component in _field(message, "components") or ():
+        yield from _walk(component)
+
+
+def custom_ids_of(message: AnyMessage) -> list[str]:
+    """The ``custom_id`` of each button and menu, in the order in which they stand."""
+    found = (_field(component, "custom_id") for component in components_of(message))
+    return [str(custom_id) for custom_id in found if custom_id is not None]
+
+
+def files_of(message: AnyMessage) -> list[ShownFile]:
+    """The message's files: those that are attached, then those that its layout shows."""
+    found = list(_field(message, "attachments") or ())
+    for component in components_of(message):
+        found += [_field(item, "media") for item in _field(component, "items") or ()]
+        found += [_field(component, "media", "file")]
+    return [_file(media) for media in found if media is not None]
+
+
+def _walk(component: Any) -> Iterator[Any]:
+    yield component
+    children = _field(component, "components", "children") or ()
+    for child in (*children, _field(component, "component"), _field(component, "accessory")):
+        if child is not None:
+            yield from _walk(child)
+
+
+def _file(media: Any) -> ShownFile:
+    url, width, height = str(_field(media, "url") or ""), _field(media, "width"), _field(media, "height")
+    return ShownFile(
+        name=str(_field(media, "filename") or URL(url).name),
+        url=url,
+        content_type=str(_field(media, "content_type") or ""),
+        size=Size(width=width, height=height) if width and height else None,
+    )
+
+
+def _field(part: Any, *names: str) -> Any:
+    """The first of these fields that is set; discord.py calls some of them otherwise than Discord."""
+    values = (part.get(name) if isinstance(part, Mapping) else getattr(part, name, None) for name in names)
+    return next((value for value in values if value is not None), None)
