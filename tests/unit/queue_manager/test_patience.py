@@ -97,17 +97,16 @@ class NoisyEngine(FakeEngine):
         return run
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_no_healthy_run_is_given_up_however_noisy_its_server(seed: int) -> None:
+def test_no_healthy_run_is_given_up_however_noisy_its_server() -> None:
     """500 runs on three servers: steps of 0.2, 0.5 and 3 s."""
 
     async def whole() -> None:
         house = House(settings={"max_jobs_per_user": 9})
         for n, step in enumerate((0.2, 0.5, 3.0)):
-            noise = Noise(step=step, seed=10 * seed + n)
+            noise = Noise(step=step, seed=n)
             house.engines[f"{n}"] = NoisyEngine(f"{n}", house.clock, steps=8 * (n + 1), noises=noise)
         await house.fleet.set_urls([*house.engines])
-        drawn = random.Random(seed)
+        drawn = random.Random(0)
         number = 0
         while sum(len(engine.log) for engine in house.engines.values()) < 500:
             count = drawn.randint(1, 12)
