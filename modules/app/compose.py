@@ -293,6 +293,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 max_batch=partial(addresses.batch_size, url),
                 picture_format=settings.output_format,
                 learn=model_folder.learn,
+                read_checks=database.fusion_checks.of,
             )
 
         fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)

@@ -263,6 +263,22 @@ class Learned:
     durations: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusionCheck:
+    """What ``check --fusion`` last found about one model on one engine. It survives a restart.
+
+    ``version`` as that of `Learned`; ``checked_at`` in Unix seconds; ``gain``: how many times as many
+    pictures a second come of batches of ``rows`` as alone (0 and 0: not measured); ``why_alone`` why the
+    model is not fused there until it is checked again (None: it is).
+    """
+
+    version: str
+    checked_at: float
+    gain: float = 0.0
+    rows: int = 0
+    why_alone: str | None = None
+
+
 def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
     """The key under which ``request`` may share a run."""
     return BatchKey(

@@ -127,6 +127,12 @@ class ComfyClient:
                     return PromptState(state=state, graph=_part(item, 2), client_id=client_id)
         return None
 
+    async def queue_length(self) -> int:
+        """How many prompts run or wait at the server, anybody's."""
+        told = await self._object("/queue", most=self.http.limits.history_bytes)
+        lists = (told.get(name) for name in ("queue_running", "queue_pending"))
+        return sum(len(items) for items in lists if isinstance(items, list))
+
     async def dequeue(self, prompt_id: str) -> None:
         """Take a waiting prompt out of the queue; one that runs goes on."""
         await self.http.ask("POST", "/queue", body={"delete": [prompt_id]})

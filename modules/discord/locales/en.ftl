@@ -399,6 +399,11 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s each
     } · busy { $share }%
 admin-gpu-models = Models: { $models }
+admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
+        [-1] one by one: fused pictures differ
+        [0] exact
+       *[other] { $gain }× with { $rows }
+    })
 admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }
 admin-no-gpus = No GPU is configured.

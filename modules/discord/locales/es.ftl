@@ -402,6 +402,11 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s cada una
     } · ocupada { $share } %
 admin-gpu-models = Modelos: { $models }
+admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
+        [-1] de una en una: las imágenes en lote salen distintas
+        [0] exacto
+       *[other] { $gain }× con { $rows }
+    })
 admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }
 admin-no-gpus = No hay ninguna GPU configurada.

@@ -46,6 +46,11 @@ def moment(unix: float) -> str:
     return f"<t:{round(unix)}:R>"
 
 
+def date(unix: float) -> str:
+    """A day as every client writes it."""
+    return f"<t:{round(unix)}:d>"
+
+
 def bar(step: int, steps: int, width: int = 10) -> str:
     """How much is done, as a bar of ``width`` characters."""
     done = 0 if steps <= 0 else max(0, min(width, step * width // steps))
@@ -54,8 +59,16 @@ def bar(step: int, steps: int, width: int = 10) -> str:
 
 def seconds(value: float) -> float:
     """Seconds that a sentence shows as its language does, with one decimal below ten: ``0,8``, ``12``."""
-    decimals = 1 if value < 9.95 else 0
-    return FluentFloat(round(value, decimals), minimumFractionDigits=decimals, maximumFractionDigits=decimals)
+    return (
+        one_decimal(value)
+        if value < 9.95
+        else FluentFloat(round(value), minimumFractionDigits=0, maximumFractionDigits=0)
+    )
+
+
+def one_decimal(value: float) -> float:
+    """A number that a sentence shows as its language does, with one decimal: ``2,1``."""
+    return FluentFloat(round(value, 1), minimumFractionDigits=1, maximumFractionDigits=1)
 
 
 def nonce(job_id: JobId, channel_id: int, part: str) -> str:

@@ -62,12 +62,18 @@ class EngineRegistry:
         self.on_change(engine)
 
     def told(self, engine: EngineState, capabilities: Capabilities) -> None:
+        alone = set(engine.limits.notes())
         outdated = engine.limits.tell(
-            capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
+            capabilities.batch_limits,
+            cautious=capabilities.cautious,
+            versions=capabilities.versions,
+            checks=capabilities.checks,
         )
         for model in outdated:
             self.durations.forget(engine.name, model)
         engine.asked = True
+        for note in set(engine.limits.notes()) - alone:
+            log.warning("%s", note, extra={"engine": engine.name})
         engine.missing_files = capabilities.missing_files
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes

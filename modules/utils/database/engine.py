@@ -25,6 +25,7 @@ from modules.utils.database.lease import LENGTH_SECONDS, Lease, RowGround
 from modules.utils.database.retention import Janitor
 from modules.utils.database.rows import Retention
 from modules.utils.database.schema import bring_up_to_date
+from modules.utils.database.stores.fusion_checks import FusionChecks
 from modules.utils.database.stores.history import History
 from modules.utils.database.stores.jobs import JobJournal
 from modules.utils.database.stores.key_values import KeyValues
@@ -77,6 +78,7 @@ class Database:
         )
         self.members = Members(writer=self.writer, connections=connections, unix=unix)
         self.sessions = SessionStore(writer=self.writer, connections=connections)
+        self.fusion_checks = FusionChecks(writer=self.writer, connections=connections)
         self.key_values = KeyValues(writer=self.writer, connections=connections)
         self.status_messages = StatusMessages(writer=self.writer, connections=connections)
 

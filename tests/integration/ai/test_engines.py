@@ -15,8 +15,8 @@ from PIL import Image
 
 from modules.ai.comfy.runs import ComfyRun
 from modules.demo.comfy_server import ServerProfile, Timing, mark_of, read_mark, variation_seed
-from modules.queue_manager.errors import EngineForgot, EngineUnavailable, WorkflowRejected
-from modules.queue_manager.jobs import Size, Variation
+from modules.queue_manager.errors import EngineForgot, EngineUnavailable, StoreUnavailable, WorkflowRejected
+from modules.queue_manager.jobs import FusionCheck, Size, Variation
 from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
 from tests.integration.comfy_rig import (
     BRISK,
@@ -458,3 +458,28 @@ async def _fused_and_alone(drawn: Exported, prompts: list[str]) -> None:
                 assert is_of(picture, request)
             pixels.append([opened(picture).tobytes() for picture in found])
     assert pixels[0] == pixels[1]
+
+
+async def test_what_a_check_found_holds_until_the_next_check_or_what_it_found_out_about_has_changed() -> None:
+    known: dict[str, FusionCheck] | None = None
+
+    async def read_checks(server: str) -> dict[str, FusionCheck]:
+        assert server == f"127.0.0.1:{rig.server.port}"
+        if known is None:
+            raise StoreUnavailable("the database is away")
+        return known
+
+    async with comfy_rig() as rig:
+        engine = rig.engine(read_checks=read_checks)
+        with pytest.raises(EngineUnavailable, match="database"):
+            await engine.probe()  # it may hold that a model must not be fused
+        known = {}
+        version = (await engine.probe()).versions["flux"]
+        known = {
+            "flux": FusionCheck(version=version, checked_at=1.0, gain=2.0, rows=4),
+            "flux_edit": FusionCheck(version="of another workflow", checked_at=1.0, gain=2.0, rows=4),
+            "z-image": FusionCheck(version="of another", checked_at=1.0, why_alone="it differs"),
+        }
+        assert set((await engine.probe()).checks) == {"flux", "z-image"}
+        known = None
+        assert set((await engine.probe()).checks) == {"flux", "z-image"}

@@ -188,3 +188,19 @@ def test_the_demonstration_runs_where_it_was_called_so_that_out_means_a_folder_t
     monkeypatch.setattr(bootstrap, "hand_over", hand_over)
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--script", "--out", "pictures"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("comfyui", "paths"),
+    [("", ["tests/nodes"]), ("/srv/ComfyUI", ["tests/nodes", "tests/real_comfy/test_small.py"])],
+)
+def test_the_node_tests_run_on_a_real_comfyui_too_where_one_is_named(
+    comfyui: str, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Sequence[str]] = []
+    monkeypatch.setattr(bootstrap, "prepare", lambda *_, **__: Path("python"))
+    monkeypatch.setattr(bootstrap, "hand_over", lambda _, arguments, __: ran.append(arguments) or 0)
+    monkeypatch.setenv("REAL_COMFY_PATH", comfyui)
+    assert main(["test-nodes", "-x"]) == 0
+    assert ran == [["-m", "pytest", *paths, "-x"]]
+    assert all((ROOT / path).exists() for path in paths)

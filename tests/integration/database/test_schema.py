@@ -74,7 +74,8 @@ async def test_what_was_stored_before_the_sizes_were_is_kept(url: str) -> None:
         def as_before(connection: Any) -> None:
             for column in ("width", "height"):
                 connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
-            connection.execute(text("DROP TABLE learned"))
+            for table in ("learned", "fusion_checks"):
+                connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
         await database.writer.write(as_before)

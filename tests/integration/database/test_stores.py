@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
-from modules.queue_manager.jobs import Job, Size, SourceImage
+from modules.queue_manager.jobs import FusionCheck, Job, Size, SourceImage
 from modules.queue_manager.ports import RunReport
 from modules.utils.database.engine import Database
+from modules.utils.database.inspection import read_fusion_checks
 from modules.utils.database.retention import Janitor
 from modules.utils.database.rows import Retention, SessionRecord, StatusMessageRecord, UserPreferences
 from tests.journal import a_job, delivered, dispatched, failed, finished, kept
@@ -412,3 +413,24 @@ async def test_the_file_shrinks_when_pictures_go(tmp_path: Path, wall: Wall) -> 
         wall.at += 8 * DAY
         await database.janitor.prune()
     assert file.stat().st_size < 1_000_000
+
+
+async def test_the_last_fusion_check_of_each_model_is_kept_for_each_server(url: str) -> None:
+    passed = FusionCheck(version="1", checked_at=1_800_000_000.5, gain=2.1, rows=4)
+    failed = FusionCheck(version="2", checked_at=1_800_000_100.0, why_alone="its pictures differ")
+    async with Database.open(url) as database, database.lease.hold(), Database.open(url) as command:
+        await command.fusion_checks.put("gpu:1", "flux", passed)
+        await command.fusion_checks.put("gpu:1", "z-image", passed)
+        await command.fusion_checks.put("gpu:1", "flux", failed)
+        assert await database.fusion_checks.of("gpu:1") == {"flux": failed, "z-image": passed}
+        assert await database.fusion_checks.of("gpu:2") == {}
+    assert await read_fusion_checks(url) == {"gpu:1": {"flux": failed, "z-image": passed}}
+
+
+async def test_where_nothing_was_checked_nothing_is_known_and_nothing_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "none.db"
+    assert await read_fusion_checks(f"sqlite:///{file}") == {}
+    assert not file.exists()
+    sqlite3.connect(file).close()
+    assert await read_fusion_checks(f"sqlite:///{file}") == {}, "tables of an older version"
+    assert await read_fusion_checks("mysql://nonsense") == {}
