@@ -148,7 +148,12 @@ class Product:
     async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
         await gather_or_cancel(
-            [self.status_messages.run(), self.sessions.run(guild_id), self.undelivered.run()]
+            [
+                self.status_messages.run(),
+                self.sessions.run(guild_id),
+                self.undelivered.run(),
+                self.queue.stranded.watch(),
+            ]
         )
 
     async def _register(self, guild_id: int) -> None:
@@ -283,7 +288,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 templates=model_folder.templates,
                 read_source=database.jobs.source,
                 clock=clock,
-                max_batch=addresses.batch_size(url),
+                max_batch=partial(addresses.batch_size, url),
                 picture_format=settings.output_format,
                 learn=model_folder.learn,
                 read_checks=database.fusion_checks.of,
@@ -296,6 +301,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         async def take(new: Settings) -> None:
             fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
+            fleet.ask_again()
 
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
@@ -321,6 +327,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
+            stranded=availability.stranded,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
         )

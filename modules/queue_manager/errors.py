@@ -174,6 +174,10 @@ class NoOutput(GenerationError, message_key="error-no-output", blame="content"):
     """The run ended, and the picture was not where it should be."""
 
 
+class ModelGone(GenerationError, message_key="error-model-gone"):
+    """No server can run the model any more, and none got it in time (fields: model)."""
+
+
 class AttemptsExhausted(GenerationError, message_key="error-attempts-exhausted"):
     """Every attempt on every server failed (fields: attempts)."""
 

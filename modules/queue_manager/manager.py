@@ -63,6 +63,7 @@ from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times
 from modules.queue_manager.scheduling.fair_queue import FairQueue, QueueEntry
 from modules.queue_manager.status import QueuePosition, QueueStatus
+from modules.queue_manager.stranded import StrandedJobs
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,13 @@ class QueueManager:
             offers=self.offers,
             clock=clock,
             spawn=self._spawn,
+        )
+        self.stranded = StrandedJobs(
+            queue=self._queue,
+            dispatcher=self.dispatcher,
+            offers=self.offers,
+            retry=self._retry,
+            clock=clock,
         )
         self._reserved: dict[int, int] = {}
         self._shut: Counter[int] = Counter()

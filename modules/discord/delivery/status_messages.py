@@ -54,7 +54,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -107,9 +107,9 @@ class _Message:
 
 @dataclass(kw_only=True, eq=False)
 class LiveStatusMessages:
-    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` tell how a waiting job stands, and
-    whether a server that is up can make it; ``tell_elsewhere`` shows a failure where its status message
-    cannot."""
+    """Implements `JobListener`. ``place``, ``hindrance``, ``served`` and ``stranded`` tell how a waiting job
+    stands, whether a server that is up can make it, and until when it waits if none can any more;
+    ``tell_elsewhere`` shows a failure where its status message cannot."""
 
     message_client: MessageClient
     store: StatusMessageStore
@@ -119,6 +119,7 @@ class LiveStatusMessages:
     place: Callable[[JobId], QueuePosition | None]
     hindrance: Callable[[], Hindrance | None]
     served: Callable[[Job], bool]
+    stranded: Callable[[Job], Stranded | None]
     tell_elsewhere: Callable[[StatusText], Awaitable[None]]
     interval: float = INTERVAL
     _search: StatusMessageSearch = field(init=False)
@@ -171,7 +172,13 @@ class LiveStatusMessages:
 
     def _placed(self, status: StatusText) -> StatusText:
         job = status.job
-        return replace(status, place=self.place(job.id), hindrance=self.hindrance(), served=self.served(job))
+        return replace(
+            status,
+            place=self.place(job.id),
+            hindrance=self.hindrance(),
+            served=self.served(job),
+            stranded=self.stranded(job),
+        )
 
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
@@ -339,7 +346,8 @@ class LiveStatusMessages:
             self._all[job_id] = message  # to the end of the line
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
-            if other or worth_telling(old.place, placed.place, now=now):
+            stranded = (old.stranded is None) != (placed.stranded is None)
+            if other or stranded or worth_telling(old.place, placed.place, now=now):
                 message.status = placed
                 self._send_soon(message)
         for message in self._all.values():

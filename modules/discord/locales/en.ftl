@@ -129,6 +129,7 @@ status-expected = Expected { $when ->
        *[other] { $when }
     }.
 status-no-server = No GPU is online right now. Your place is kept.
+status-stranded = No GPU has { $model } any more. If none gets it, this request ends { $when }.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
@@ -496,6 +497,7 @@ error-fusion-refused = This picture cannot be made together with others. It will
 error-workflow-rejected = The GPU server did not accept this request. Please tell an administrator.
 error-execution-failed = The GPU server had an error while making it. Please try again; if it happens again, tell an administrator.
 error-no-output = The GPU server sent no picture. Please try again.
+error-model-gone = No GPU has { $model } any more. Please choose another model.
 error-attempts-exhausted = Every attempt failed. Please try again later.
 error-store = The bot's database cannot be reached right now. Please try again in a minute.
 error-permissions = { $permissions ->

@@ -129,6 +129,7 @@ status-expected = Estará lista { $when ->
        *[other] aproximadamente { $when }
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
+status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si ninguna la recupera, esta solicitud se cancelará { $when }.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
@@ -499,6 +500,7 @@ error-fusion-refused = Esta imagen no se puede crear junto con otras. Ahora se c
 error-workflow-rejected = El servidor de GPU no aceptó esta petición. Avisa a un administrador.
 error-execution-failed = El servidor de GPU tuvo un error mientras la creaba. Inténtalo otra vez; si vuelve a pasar, avisa a un administrador.
 error-no-output = El servidor de GPU no envió ninguna imagen. Inténtalo otra vez.
+error-model-gone = Ya no hay ninguna GPU que tenga { $model }. Elige otro modelo.
 error-attempts-exhausted = Fallaron todos los intentos. Inténtalo más tarde.
 error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
 error-permissions = { $permissions ->

@@ -112,7 +112,7 @@ async def test_a_dispatched_batch_comes_back_with_what_is_left_of_it(opener: Ope
 
 
 async def test_what_runs_have_taught_is_known_at_the_next_start(opener: Opener) -> None:
-    grown = Learned(version="1", rows=3, proven=3, patience=8)
+    grown = Learned(version="1", rows=3, proven=3, patience=8, durations='{"load":1.5}')
     alone = Learned(version="2", why_alone="its sampler is not one of ComfyUI's own \ud800")
     async with opener() as store:
         assert await store.learned() == {}

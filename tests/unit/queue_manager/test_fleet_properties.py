@@ -18,6 +18,7 @@ from modules.queue_manager.errors import ModelUnavailable, UnknownJob, UserLimit
 from modules.queue_manager.jobs import Job, JobId, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Delivered, Failed
+from modules.queue_manager.scheduling.patience import Patience
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
 from tests.examples import examples
@@ -100,7 +101,9 @@ class Play:
             make_engine=lambda url: self.engines[url],
             clock=self.clock,
             times=WorkerTimes(
-                stall_floor=6.0, stall_factor=3.0, stall_unknown=20.0, longest_pause=8.0, refresh=10.0
+                patience=Patience(unknown=20.0, before=6.0, step=6.0, after=6.0),
+                longest_pause=8.0,
+                refresh=10.0,
             ),
         )
 

@@ -31,6 +31,7 @@ from modules.queue_manager.jobs import MAX_SEED, Job, Size, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
+from modules.queue_manager.scheduling.patience import Patience
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import FakeEngine, Listener, MemoryStore, Postbox, offer, request
@@ -78,6 +79,7 @@ class House:
         async with timeout(within):
             while any(self.manager.job(job.id) for job in jobs):
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a job has left the queue a moment before its end is journaled and told
         await self.manager.settle(5.0)
 
     def batches(self, name: str = "a") -> list[list[str]]:
@@ -570,7 +572,7 @@ def test_a_stalled_engine_is_noticed_and_its_jobs_go_elsewhere() -> None:
         await house.ended(*jobs)
         assert len(house.box.pictures) == 16
 
-    play(scene, "a", "b", times=WorkerTimes(stall_floor=5.0, stall_factor=2.0))
+    play(scene, "a", "b", times=WorkerTimes(patience=Patience(step=5.0, usual=2.0)))
 
 
 def test_a_server_that_answers_but_stands_still_gets_nothing_more_until_it_moves() -> None:

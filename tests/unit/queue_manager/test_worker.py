@@ -219,3 +219,15 @@ def test_a_model_without_a_memory_block_fuses_from_the_third_run_on(fits: int, m
         max_jobs_per_user=9,
         engine={"cautious": frozenset({"flux"}), "fits": fits},
     )
+
+
+def test_a_server_that_is_down_is_asked_at_once_when_something_has_changed() -> None:
+    async def scene(house: House) -> None:
+        house.engines["a"].die()
+        await asyncio.sleep(300.0)  # the pauses have grown to a minute
+        house.engines["a"].live()
+        house.fleet.ask_again()
+        await asyncio.sleep(0.1)
+        assert [engine.state for engine in house.fleet.engines()] == ["idle"]
+
+    play(scene)
