@@ -35,7 +35,7 @@ class DeliveryLimiter:
 
 class ArrivalOrder:
     """Lets those who come to the same channel go on in the order in which they came. If one takes longer
-    than ``patience`` seconds, the others pass it: one picture that cannot be sent holds up no other for long."""
+    than ``patience`` seconds, the others pass it: a stuck picture holds up no other for long."""
 
     def __init__(self, *, patience: float) -> None:
         self._patience = patience
