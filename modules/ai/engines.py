@@ -49,7 +49,8 @@ ReadChecks = Callable[[str], Awaitable[Mapping[str, FusionCheck]]]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
-    """One server. ``max_batch`` None: as its memory and the cards say (``auto``). ``preview_every`` n: a
+    """One server. ``max_batch`` tells the operator's limit at each probe; None: as its memory and the cards
+    say (``auto``). ``preview_every`` n: a
     preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none. ``learn`` is given the
     server's name and its whole node table whenever the server came, or came back. ``read_checks`` is asked at
     each probe."""
@@ -58,7 +59,7 @@ class ComfyEngine:
     templates: Mapping[str, WorkflowTemplate]
     read_source: SourceReader
     clock: Clock
-    max_batch: int | None = None
+    max_batch: Callable[[], int | None] = lambda: None
     picture_format: PictureFormat = "png"
     preview_every: int = 1
     times: RunTimes = field(default_factory=RunTimes)
@@ -79,7 +80,7 @@ class ComfyEngine:
     async def probe(self) -> Capabilities:
         async with self._probing:
             # a copy, as models come and go meanwhile
-            report = await inspect(self.client, dict(self.templates), max_batch=self.max_batch)
+            report = await inspect(self.client, dict(self.templates), max_batch=self.max_batch())
             self._report = report
         await self._stream.connect()
         checks = await self._known_checks()
@@ -91,6 +92,7 @@ class ComfyEngine:
             versions=report.versions,
             notes=report.notes,
             missing_files=report.missing_files,
+            varies=report.pack,
             checks=report.valid(checks),
         )
 

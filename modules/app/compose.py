@@ -55,7 +55,7 @@ from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Cooldown, Limits
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
-from modules.discord.requests.submission import Refunds, Submissions
+from modules.discord.requests.submission import Submissions
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.api_address import redirect
 from modules.discord.transport.attachments import AttachmentReader
@@ -122,6 +122,7 @@ class Product:
     status_history: StatusHistory
     status_messages: LiveStatusMessages
     failures: FailureNotices
+    undelivered: UndeliveredPictures
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
@@ -146,7 +147,14 @@ class Product:
 
     async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
-        await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
+        await gather_or_cancel(
+            [
+                self.status_messages.run(),
+                self.sessions.run(guild_id),
+                self.undelivered.run(),
+                self.queue.stranded.watch(),
+            ]
+        )
 
     async def _register(self, guild_id: int) -> None:
         try:
@@ -227,6 +235,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         message_client = MessageClient(http=client.http, buckets=buckets, clock=clock)
         channels = SessionChannels(
             guild=client.get_guild,
+            present=client.present,
             store=database.sessions,
             history=database.history,
             preferences=database.preferences,
@@ -258,15 +267,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
             offers=offers,
         )
-        undelivered = UndeliveredPictures(
-            history=database.history,
-            failures=failures,
-            channels=channels,
-            result_messages=result_messages,
-            offers=offers,
-            message_client=message_client,
-        )
-
         queue = QueueManager(
             offers=offers,
             store=database.jobs,
@@ -288,7 +288,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 templates=model_folder.templates,
                 read_source=database.jobs.source,
                 clock=clock,
-                max_batch=addresses.batch_size(url),
+                max_batch=partial(addresses.batch_size, url),
                 picture_format=settings.output_format,
                 learn=model_folder.learn,
                 read_checks=database.fusion_checks.of,
@@ -301,6 +301,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         async def take(new: Settings) -> None:
             fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
+            fleet.ask_again()
 
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
@@ -326,8 +327,18 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
+            stranded=availability.stranded,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
+        )
+        undelivered = UndeliveredPictures(
+            history=database.history,
+            failures=failures,
+            delivery=delivery,
+            channels=channels,
+            message_client=message_client,
+            take_down=status_messages.take_down,
+            clock=clock,
         )
         replies = RequestReplies(
             messages=messages, place=queue.place, hindrance=availability.hindrance, clock=clock
@@ -335,7 +346,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         for part in (replies, status_messages):
             connection.push_async_callback(part.aclose)
         connection.push_async_callback(client.finish_answering)
-        for listener in (metrics, status_history, status_messages, replies, Refunds(database.members)):
+        for listener in (metrics, status_history, status_messages, replies):
             queue.subscribe(listener)
 
         limits = Limits(
@@ -355,7 +366,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
-        deferrals = Deferrals(requesters=requesters)
+        deferrals = Deferrals(requesters=requesters, until_home=client.until_home)
         requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
         reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
@@ -382,6 +393,8 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             requests=requests,
             gallery=Gallery(
                 channel_id=settings.gallery_channel_id,
+                submissions=submissions,
+                facts=database.key_values,
                 channels=channels,
                 reader=reader,
                 message_client=message_client,
@@ -521,6 +534,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             status_history=status_history,
             status_messages=status_messages,
             failures=failures,
+            undelivered=undelivered,
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,

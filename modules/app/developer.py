@@ -31,8 +31,8 @@ CHECKS = {
 
 def test(root: Path, arguments: Sequence[str]) -> int:
     """Run the tests."""
-    workers = min((os.cpu_count() or 1) + 1, 8)  # most tests wait for a clock or a socket most of the time
-    return run_module("pytest", root, ["-n", str(workers), *arguments])
+    workers = min((os.cpu_count() or 1) * 2, 8)  # many tests wait for a clock or a socket most of the time
+    return run_module("pytest", root, ["-n", str(workers), "--dist", "worksteal", *arguments])
 
 
 def run_module(name: str, root: Path, arguments: Sequence[str]) -> int:

@@ -252,7 +252,7 @@ class Learned:
     ``version`` names the template, node pack and server of those runs; ``rows`` is the most rows to try now
     (None: as many as the engine says); ``proven`` the most that ever succeeded; ``patience`` how many full
     batches must succeed before one row more is tried; ``why_alone`` why the model is not fused there (None:
-    it is).
+    it is); ``durations`` how long its runs took, as `DurationBook` writes it.
     """
 
     version: str = ""
@@ -260,6 +260,7 @@ class Learned:
     proven: int = 0
     patience: int = 1
     why_alone: str | None = None
+    durations: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

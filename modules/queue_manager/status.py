@@ -23,6 +23,15 @@ class QueuePosition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stranded:
+    """No server can run a job's ``model`` (its label). Unless one gets it by ``until`` (Unix seconds), the
+    job fails."""
+
+    model: str
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
     or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the

@@ -169,7 +169,7 @@ async def test_where_discord_shows_them_to_everybody_the_bot_still_answers_admin
         assert [choice["value"] for choice in offered] == ["gpu-1"]
 
 
-async def test_in_another_guild_nobody_is_answered_not_even_its_administrator(tmp_path: Path) -> None:
+async def test_in_another_guild_nothing_is_done_not_even_for_its_administrator(tmp_path: Path) -> None:
     async with (
         discord_server() as server,
         Rest(server) as rest,
@@ -186,9 +186,10 @@ async def test_in_another_guild_nobody_is_answered_not_even_its_administrator(tm
         with pytest.raises(asyncio.TimeoutError):
             await admin.autocomplete("imagine", stand.general, "model", timeout=0.3)
         await says(stand, admin, "!getid", "This server's ID")
-        assert [one.acknowledged_at for one in invoked] == [None, None, None]
+        for one in invoked:
+            assert "set up for another server" in (await one.reply())["content"]
         assert not stand.queue.status().paused
-        assert admin.commands
+        assert not stand.queue.active_jobs(admin.id)
 
 
 async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> None:
@@ -403,6 +404,35 @@ async def test_a_mistyped_id_leaves_nothing_takes_nothing_and_says_so(
         ]
         assert len(lines) == 1
         assert "not one of this bot's servers" in lines[0]
+
+
+async def test_whoever_uses_a_command_in_another_server_is_told_so(tmp_path: Path) -> None:
+    """The commands were registered there before."""
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a lake")
+            result = await result_for(ana, "a lake")
+        async with bot_on(server, tmp_path, guild_id=123456789012345678) as stand:
+            ana = await stand.person()
+            told = await (await ana.command("imagine", stand.general, model="flux", prompt="a sea")).reply()
+            assert told["content"] == "The bot is set up for another server."
+            await ana.history(result["channel_id"])
+            told = await (await ana.click(result, "Again")).reply()
+            assert told["content"] == "The bot is set up for another server."
+
+
+async def test_a_typed_command_names_the_argument_that_it_lacks(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        admin = await stand.person("admin")
+        for typed, words in (
+            ("!block", "!block needs a person"),
+            ("!drain", "!drain needs the name of a GPU"),
+            ("!find", "!find needs a message"),
+            ("!cancel", "!cancel needs the number of a picture"),
+            ("!unblock nobody-of-that-name", "What stands behind !unblock means nothing here"),
+        ):
+            assert words in await says(stand, admin, typed, words)
 
 
 async def test_set_up_mode_answers_getid_only(tmp_path: Path, world: WorldSpec) -> None:

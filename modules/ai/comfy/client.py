@@ -91,6 +91,10 @@ class ComfyClient:
         if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
             raise EngineUnavailable(f"{self.name} answered a prompt with something other than its id")
 
+    async def reach(self) -> None:
+        """Raise `Unreachable` if no connection to the server can be made."""
+        await self.http.reachability.check()
+
     async def look_up(self, prompt_id: str) -> PromptState:
         """Where a prompt stands, by the history, then the queue, then the history again: it may end between
         the two."""

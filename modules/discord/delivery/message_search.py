@@ -1,9 +1,10 @@
 """Finds the messages that a former process left in a channel: a result by its file's name or a button, a
-status message by its buttons. A channel's history does not hold nonces."""
+status message by its buttons or the job's number. A channel's history does not hold nonces."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ import discord
 
 from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, Posted
 from modules.discord.ui.components import TEMPLATE, custom_id
-from modules.discord.ui.message_parts import custom_ids_of, files_of
+from modules.discord.ui.message_parts import custom_ids_of, files_of, text_of
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
+
+_NUMBER = re.compile(r"\*\*(#\d+)\*\*")
 
 PAGES = 20
 """Most pages that are read forward from the moment since which the message may be there."""
@@ -48,7 +51,8 @@ def shows(message: Mapping[str, Any], job_id: JobId) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """The status messages (by job) that were posted after ``since``, as read at ``at``."""
+    """The status messages (by job, or by its number with a ``#``) that were posted after ``since``, as read
+    at ``at``."""
 
     at: float
     since: float
@@ -72,7 +76,7 @@ class StatusMessageSearch:
                 look = _Look(at=now, since=job.queued_at, found=await self._read(channel_id, job.queued_at))
                 fresh = {key: other for key, other in self._looks.items() if now - other.at <= LOOK_SECONDS}
                 self._looks = {**fresh, channel_id: look}
-        message_id = look.found.get(job.id)
+        message_id = look.found.get(job.id) or look.found.get(f"#{job.number}")
         return None if message_id is None else Posted(channel_id=channel_id, message_id=message_id)
 
     def forget(self, channel_id: int) -> None:
@@ -83,17 +87,21 @@ class StatusMessageSearch:
         found: dict[str, int] = {}
         async with aclosing(_messages(self._message_client, channel_id, since)) as messages:
             async for message in messages:
-                job_id = _shown_progress(message)
-                if job_id is not None:
-                    found.setdefault(job_id, int(message["id"]))
+                job = _shown_progress(message)
+                if job is not None:
+                    found.setdefault(job, int(message["id"]))
         return found
 
 
 def _shown_progress(message: Mapping[str, Any]) -> str | None:
-    """The job whose status message this is: it has a Cancel button, or Again without Delete."""
+    """The job whose status message this is: it has a Cancel button, or Again without Delete; or a bot says a
+    job's number in it, without a result."""
     buttons = [match for match in map(TEMPLATE.fullmatch, custom_ids_of(message)) if match is not None]
     about = {match["what"]: match["about"] for match in buttons}
-    return about.get("cancel") or (about.get("again") if "delete" not in about else None)
+    if "delete" in about or any(not file.name.startswith("preview") for file in files_of(message)):
+        return about.get("cancel")
+    named = _NUMBER.search(text_of(message)) if message.get("author", {}).get("bot") else None
+    return about.get("cancel") or about.get("again") or (named and named[1])
 
 
 async def _messages(

@@ -54,7 +54,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -85,12 +85,15 @@ _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 @dataclass(slots=True)
 class _Message:
     """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
-    a former process or by a request that was never answered, and must be searched for.
-    ``waits_for``: the step for which its task waits, while another one can still take its place."""
+    a former process or by a request that was never answered, and must be searched for. ``replaces``: the
+    message in whose place it is posted, so that it has a nonce of its own; ``written_at``: by the steady
+    clock. ``waits_for``: the step for which its task waits, while another one can still take its place."""
 
     status: StatusText
     posted: Posted | None = None
     sought: bool = False
+    replaces: int | None = None
+    written_at: float | None = None
     shown: str = ""
     shown_preview: bytes | None = None
     preview: bytes | None = None
@@ -104,9 +107,9 @@ class _Message:
 
 @dataclass(kw_only=True, eq=False)
 class LiveStatusMessages:
-    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` tell how a waiting job stands, and
-    whether a server that is up can make it; ``tell_elsewhere`` shows a failure where its status message
-    cannot."""
+    """Implements `JobListener`. ``place``, ``hindrance``, ``served`` and ``stranded`` tell how a waiting job
+    stands, whether a server that is up can make it, and until when it waits if none can any more;
+    ``tell_elsewhere`` shows a failure where its status message cannot."""
 
     message_client: MessageClient
     store: StatusMessageStore
@@ -116,6 +119,7 @@ class LiveStatusMessages:
     place: Callable[[JobId], QueuePosition | None]
     hindrance: Callable[[], Hindrance | None]
     served: Callable[[Job], bool]
+    stranded: Callable[[Job], Stranded | None]
     tell_elsewhere: Callable[[StatusText], Awaitable[None]]
     interval: float = INTERVAL
     _search: StatusMessageSearch = field(init=False)
@@ -168,7 +172,13 @@ class LiveStatusMessages:
 
     def _placed(self, status: StatusText) -> StatusText:
         job = status.job
-        return replace(status, place=self.place(job.id), hindrance=self.hindrance(), served=self.served(job))
+        return replace(
+            status,
+            place=self.place(job.id),
+            hindrance=self.hindrance(),
+            served=self.served(job),
+            stranded=self.stranded(job),
+        )
 
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
@@ -182,11 +192,11 @@ class LiveStatusMessages:
         try:
             while message.changed and not self._leaving:
                 message.waits_for = step = _step(message)
-                if step[0] == "nothing":  # delivered before anything was shown
+                if step[0] == "nothing":
                     message.changed = False
                     break
                 wait = message.sent_at + self.interval - self.clock.now()
-                if wait > 0:
+                if wait > 0 and step[0] != "remove":
                     await self.clock.sleep(wait)
                 message.changed = False
                 await self._bring_up_to_date(message)
@@ -219,7 +229,7 @@ class LiveStatusMessages:
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
-                message.posted, message.changed = None, True
+                message.replaces, message.posted, message.changed = message.posted.message_id, None, True
             elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
                 message.status, message.changed = replace(message.status, with_prompt=False), True
             else:
@@ -236,17 +246,20 @@ class LiveStatusMessages:
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
-        if message.status.stage in ENDED and not message.changed:
+        if message.status.stage in ENDED - {"kept"} and not message.changed:
             await self.store.remove(message.status.job.id)
 
     async def _send(self, message: _Message) -> None:
         """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
         if posted is not None:
-            written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
-            if self.clock.unix() - written_at > EDITABLE_FOR:
+            if message.written_at is None:  # by a former process; a wall clock that was set back is no help
+                written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
+                message.written_at = self.clock.now() - max(0.0, self.clock.unix() - written_at)
+            if self.clock.now() - message.written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)
-                message.posted = posted = None
+                message.replaces, message.posted, message.written_at = posted.message_id, None, None
+                posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
             turn = self.message_client.turn_to_post(channel_id, level=level)
@@ -281,8 +294,9 @@ class LiveStatusMessages:
         message.sent_at = self.clock.now()
         message.sought = True
         try:
-            once = nonce(job_id, channel_id, "status")
+            once = nonce(job_id, channel_id, f"status after {message.replaces}")
             message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
+            message.written_at = message.sent_at
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same
             raise
@@ -332,7 +346,8 @@ class LiveStatusMessages:
             self._all[job_id] = message  # to the end of the line
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
-            if other or worth_telling(old.place, placed.place, now=now):
+            stranded = (old.stranded is None) != (placed.stranded is None)
+            if other or stranded or worth_telling(old.place, placed.place, now=now):
                 message.status = placed
                 self._send_soon(message)
         for message in self._all.values():
@@ -381,6 +396,19 @@ class LiveStatusMessages:
                 log.info("the status message of job %s is delayed: %s", job_id, error)
                 await self.clock.sleep(self.interval)
 
+    async def take_down(self, job_id: JobId) -> None:
+        """Remove the message that says that a picture is kept: it was delivered."""
+        record = await self.store.get(job_id)
+        if record is None:
+            return
+        posted = Posted(channel_id=record.channel_id, message_id=record.message_id)
+        try:
+            if posted.message_id != NOWHERE_YET:
+                await self.message_client.delete(posted, level=Priority.STATUS)
+        except MessageError as error:
+            log.info("the status message of job %s stays: %s", job_id, error)
+        await self.store.remove(job_id)
+
     async def say_goodbye(self) -> None:
         """Tell everyone with a waiting job that its place is kept, and show how the others ended."""
         await self.aclose()
@@ -428,8 +456,10 @@ def _step(message: _Message) -> _Step:
     level = _urgency(message.status)
     if message.sought:
         return "find", level
+    if message.posted is None and message.status.stage in ("finishing", "delivered"):
+        return "nothing", level  # the picture itself comes at once
     if message.status.stage == "delivered":
-        return "nothing" if message.posted is None else "remove", level
+        return "remove", level
     return "post" if message.posted is None else "edit", level
 
 

@@ -129,6 +129,7 @@ status-expected = Expected { $when ->
        *[other] { $when }
     }.
 status-no-server = No GPU is online right now. Your place is kept.
+status-stranded = No GPU has { $model } any more. If none gets it, this request ends { $when }.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
@@ -149,7 +150,7 @@ status-cancelled = **#{ $number }** was cancelled.
 status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
 status-failed = { $owner } **#{ $number }** could not be made. { $why }
 status-delivered = **#{ $number }** is ready.
-status-kept = **#{ $number }** is ready but could not be sent. It is saved; use any command to get it.
+status-kept = **#{ $number }** is ready but could not be sent. It is saved and will be sent as soon as possible; any command of yours tries at once.
 ended-delivered = **#{ $number }** is ready: [open]({ $link })
 ended-delivered-in = **#{ $number }** is ready in { $channel }.
 ended-deleted = **#{ $number }** was made and later deleted.
@@ -207,6 +208,7 @@ form-field-size = Size or shape
 form-field-model = Model
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
+shared-already = It is already in the gallery: { $link }
 shared-nowhere = Sharing is not set up here.
 shared-refused = The picture could not be posted in the gallery. Please ask an administrator to check the bot's permissions there.
 deleted = Deleted.
@@ -278,6 +280,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] failed
         [cancelled] cancelled
         [deleted] deleted
+        [closed] was in a channel that is closed
         [kept] saved for you
        *[other] in the queue
     }
@@ -328,6 +331,14 @@ session-closing = { $owner } This channel and the pictures in it will be deleted
 
 ## Administrators
 
+admin-argument-missing = { $command } needs { $argument ->
+        [user] a person: mention them, or write their ID.
+        [gpu] the name of a GPU, as the command gpus shows it.
+        [job] the number of a picture.
+        [message] a message: paste a link to it, or its ID.
+       *[other] something behind it: { $argument }.
+    }
+admin-argument-wrong = What stands behind { $command } means nothing here. Mention a person, or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
         [one] One slash command is now registered in this server.
@@ -443,6 +454,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-no-variations = No GPU can make variations right now: they need the node pack of this bot on the ComfyUI server. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
 error-restricted-picture = That picture can be used only in age-restricted channels.
@@ -463,6 +475,7 @@ error-cooling-down = Please wait { $seconds ->
        *[other] { $seconds } more seconds.
     }
 error-blocked = You cannot ask for pictures here: an administrator has blocked you.
+error-guild-away = Discord has an outage for this server right now. Please try again in a few minutes.
 error-banned-word = Your prompt contains a word that is not allowed here.
 error-unknown-job = That picture is no longer in the queue.
 error-not-your-job = That picture belongs to someone else.
@@ -472,6 +485,8 @@ error-queue-closed = { $why ->
         [set-up] The bot is not set up yet: the ID of its server is missing.
         [wrong-guild] The bot is set up for another server.
         [store] The bot's database cannot be reached right now. Please try again in a minute.
+        [word-list] The list of banned words cannot be read, so no prompt is accepted. Please tell an administrator.
+        [forgetting] Your data is being erased right now. Please try again in a moment.
        *[other] No new requests are accepted right now. Please try again later.
     }
 error-generation = Something went wrong while making it. Please try again.
@@ -482,9 +497,13 @@ error-fusion-refused = This picture cannot be made together with others. It will
 error-workflow-rejected = The GPU server did not accept this request. Please tell an administrator.
 error-execution-failed = The GPU server had an error while making it. Please try again; if it happens again, tell an administrator.
 error-no-output = The GPU server sent no picture. Please try again.
+error-model-gone = No GPU has { $model } any more. Please choose another model.
 error-attempts-exhausted = Every attempt failed. Please try again later.
 error-store = The bot's database cannot be reached right now. Please try again in a minute.
-error-permissions = The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+error-permissions = { $permissions ->
+        [none] Discord does not let the bot do that here. Please ask an administrator to check the bot's permissions in this channel and in the category FuLLet.
+       *[other] The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+    }
 error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.

@@ -129,6 +129,7 @@ status-expected = Estará lista { $when ->
        *[other] aproximadamente { $when }
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
+status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si ninguna la recupera, esta solicitud se cancelará { $when }.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
@@ -149,7 +150,7 @@ status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
 status-failed = { $owner } No se pudo crear la **#{ $number }**. { $why }
 status-delivered = **#{ $number }** está lista.
-status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada; usa cualquier comando para recibirla.
+status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada y se enviará en cuanto se pueda; cualquier comando tuyo lo intenta enseguida.
 ended-delivered = **#{ $number }** está lista: [abrir]({ $link })
 ended-delivered-in = **#{ $number }** está lista en { $channel }.
 ended-deleted = **#{ $number }** se creó y después se borró.
@@ -207,6 +208,7 @@ form-field-size = Tamaño o formato
 form-field-model = Modelo
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
+shared-already = Ya está en la galería: { $link }
 shared-nowhere = La opción de compartir no está configurada aquí.
 shared-refused = No se pudo publicar la imagen en la galería. Pídele a un administrador que revise los permisos del bot allí.
 deleted = Borrada.
@@ -278,6 +280,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] falló
         [cancelled] cancelada
         [deleted] borrada
+        [closed] estaba en un canal que se cerró
         [kept] guardada para ti
        *[other] en la cola
     }
@@ -328,6 +331,14 @@ session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when }
 
 ## Administradores
 
+admin-argument-missing = { $command } necesita { $argument ->
+        [user] una persona: menciónala o escribe su ID.
+        [gpu] el nombre de una GPU, tal como lo muestra el comando gpus.
+        [job] el número de una imagen.
+        [message] un mensaje: pega un enlace a él o su ID.
+       *[other] algo detrás: { $argument }.
+    }
+admin-argument-wrong = Lo que hay detrás de { $command } no significa nada aquí. Menciona a una persona o escribe su ID.
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
         [one] Ahora hay un comando registrado en este servidor.
@@ -446,6 +457,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-no-variations = Ninguna GPU puede hacer variaciones ahora mismo: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
 error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.
@@ -466,6 +478,7 @@ error-cooling-down = Espera { $seconds ->
        *[other] { $seconds } segundos más.
     }
 error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
+error-guild-away = Discord tiene ahora mismo una avería en este servidor. Inténtalo de nuevo en unos minutos.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
 error-unknown-job = Esa imagen ya no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
@@ -475,6 +488,8 @@ error-queue-closed = { $why ->
         [set-up] El bot aún no está configurado: falta el ID de su servidor.
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
+        [word-list] No se puede leer la lista de palabras prohibidas, así que no se acepta ningún prompt. Avisa a un administrador.
+        [forgetting] Tus datos se están borrando ahora mismo. Inténtalo de nuevo en un momento.
        *[other] No se aceptan peticiones nuevas en este momento. Inténtalo más tarde.
     }
 error-generation = Algo falló mientras se creaba. Inténtalo otra vez.
@@ -485,9 +500,13 @@ error-fusion-refused = Esta imagen no se puede crear junto con otras. Ahora se c
 error-workflow-rejected = El servidor de GPU no aceptó esta petición. Avisa a un administrador.
 error-execution-failed = El servidor de GPU tuvo un error mientras la creaba. Inténtalo otra vez; si vuelve a pasar, avisa a un administrador.
 error-no-output = El servidor de GPU no envió ninguna imagen. Inténtalo otra vez.
+error-model-gone = Ya no hay ninguna GPU que tenga { $model }. Elige otro modelo.
 error-attempts-exhausted = Fallaron todos los intentos. Inténtalo más tarde.
 error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
-error-permissions = El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+error-permissions = { $permissions ->
+        [none] Discord no deja que el bot haga eso aquí. Pídele a un administrador que revise los permisos del bot en este canal y en la categoría FuLLet.
+       *[other] El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+    }
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from fluent.runtime.types import FluentFloat
@@ -12,16 +13,19 @@ from modules.queue_manager.jobs import JobId
 
 _MARKS = re.compile(r"([\\*_~`|\[<])")
 _LINE_MARKS = re.compile(r"^([>#+-])")
+_INVITATION = re.compile(r"((?:discord(?:app)?|dsc))(\.(?:gg|gift|me|io|li|com/invite)\b)", re.IGNORECASE)
 _FULL, _EMPTY = "▰", "▱"
 
 
 def quoted(prompt: str, limit: int = 300) -> str:
     """A prompt on one line, shortened, with nothing in it that Discord would render or ping.
 
-    A zero-width space after each ``@`` and in each ``://`` is a second lock, after allowed mentions.
+    A zero-width space after each ``@``, in each ``://`` and in each invitation is a second lock, after
+    allowed mentions.
     """
     escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", plain(prompt, limit)))
-    return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+    broken = escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+    return _INVITATION.sub("\\1\u200b\\2", broken)
 
 
 def plain(prompt: str, limit: int) -> str:
@@ -78,7 +82,10 @@ def nonce(job_id: JobId, channel_id: int, part: str) -> str:
 
 def channel_name(name: str, fallback: str) -> str:
     """A channel's name made of a person's: lower case, hyphens, at most 90 characters."""
-    words = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
+    folded = unicodedata.normalize("NFC", name).casefold().replace("i\u0307", "i")  # from a Turkish İ
+    seen = (letter for letter in folded if unicodedata.category(letter) != "Cf")
+    kept = (letter if letter.isalnum() or unicodedata.category(letter)[0] == "M" else " " for letter in seen)
+    words = "-".join("".join(kept).split())
     return words[:90].strip("-") or fallback
 
 

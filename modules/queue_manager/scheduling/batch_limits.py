@@ -46,15 +46,21 @@ class BatchLimits:
         cautious: Collection[str] = (),
         versions: Mapping[str, str] | None = None,
         checks: Mapping[str, FusionCheck] | None = None,
-    ) -> None:
+    ) -> list[str]:
         """Take over what the engine says in its probe. What was learned of the same version stays; models in
-        ``cautious`` begin with one row; ``checks`` as in `Capabilities`."""
+        ``cautious`` begin with one row; ``checks`` as in `Capabilities`. Returns the models of which what was
+        learned is out of date."""
         self.checks = dict(checks or {})
         self._told, self._cautious, self._versions = dict(limits), frozenset(cautious), dict(versions or {})
-        for model, learned in list(self._learned.items()):
-            if model in limits and learned.version != self._versions.get(model, ""):
-                del self._learned[model]
+        outdated = [
+            model
+            for model, learned in self._learned.items()
+            if model in limits and learned.version != self._versions.get(model, "")
+        ]
+        for model in outdated:
+            del self._learned[model]
         self._signature = None
+        return outdated
 
     @property
     def signature(self) -> tuple[tuple[str, int], ...]:
@@ -110,6 +116,10 @@ class BatchLimits:
     def run_alone(self, model: str, why: str) -> None:
         """The model's runs cannot be fused on this engine, until its version changes."""
         self._learn(model, replace(self._of(model), why_alone=why))
+
+    def took(self, model: str, durations: str) -> None:
+        """Remember how long the model's runs took."""
+        self._learn(model, replace(self._of(model), durations=durations))
 
     def _of(self, model: str) -> Learned:
         learned = self._learned.get(model)

@@ -19,7 +19,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
-from modules.utils.database.faults import StoreLocked, store_faults
+from modules.utils.database.faults import StoreLocked, sqlstate, store_faults
 from modules.utils.database.file_lock import FileGround
 from modules.utils.database.lease import LENGTH_SECONDS, Lease, RowGround
 from modules.utils.database.retention import Janitor
@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[3]
 """The repository's root, where ``database/`` lies."""
+
+NO_PRIVILEGE = "42501"
+"""PostgreSQL's code for a right that a user lacks (appendix A of its manual)."""
 
 KEEP_A_WHILE = Retention()
 GIVE_BACK_SECONDS = 2.0
@@ -188,6 +191,9 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
                 raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error}") from error
             log.warning("Waiting for %s: %s", address.shown, error)
         except DBAPIError as error:
+            if sqlstate(error) == NO_PRIVILEGE:
+                right = "give the bot's user the right to write there (GRANT CREATE, USAGE ON SCHEMA public)"
+                raise BadSettings(f"DATABASE_URL: {address.shown}: {error.orig}; {right}") from error
             raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error.orig}") from error
         else:
             return

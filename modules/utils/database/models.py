@@ -154,6 +154,7 @@ class LearnedRow(Base):
     proven: Mapped[int]
     patience: Mapped[int]
     why_alone: Mapped[str | None]
+    durations: Mapped[str] = mapped_column(Text, server_default="")
 
 
 class FusionCheckRow(Base):

@@ -18,6 +18,7 @@ from modules.demo.comfy_server import ServerProfile, Timing, mark_of, read_mark,
 from modules.queue_manager.errors import EngineForgot, EngineUnavailable, StoreUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import FusionCheck, Size, Variation
 from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
+from tests.examples import examples
 from tests.integration.comfy_rig import (
     BRISK,
     SLOW,
@@ -315,7 +316,7 @@ async def test_taking_back_what_has_ended_changes_nothing() -> None:
 
 @pytest.mark.parametrize("profile", [ServerProfile(), PLAIN])
 async def test_another_process_follows_a_run_that_still_runs(profile: ServerProfile) -> None:
-    async with comfy_rig(profile=profile, timing=SLOW) as rig:
+    async with comfy_rig(profile=profile, timing=Timing(step=0.5)) as rig:
         former = rig.engine()
         batch = rig.batch(ask("still running", 8))
         await until_begun(await former.submit(batch))
@@ -427,7 +428,7 @@ async def test_no_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 # ── any exported workflow, really run ───────────────────────────────────────────────────────────
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(exported(), st.lists(st.text(min_size=1, max_size=20), min_size=2, max_size=3, unique=True))
 def test_an_exported_workflow_gives_the_same_pictures_fused_and_alone(
     drawn: Exported, prompts: list[str]

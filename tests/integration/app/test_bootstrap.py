@@ -144,6 +144,7 @@ def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path
     assert [line.partition(":")[0] for line in answer.stderr.splitlines()] == ["DISCORD_TOKEN", "COMFY_URLS"]
 
 
+@pytest.mark.timeout(300)  # a real environment, made and installed into three times
 def test_the_environment_is_made_once_and_installed_into_when_requirements_change(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from modules.utils.inspection import Finding, Section, as_text, of_level
 from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
 from modules.utils.settings.inspection import inspect_settings
+from tests.bot_process import said_by
 from tests.postgres import Postgres
 from tests.postgres_relay import Authority, relaying
 
@@ -145,19 +146,18 @@ async def test_problems_come_first_with_their_fixes_and_routine_only_on_request(
 async def test_the_command_tells_machines_and_ends_accordingly(tmp_path: Path, permissions: int) -> None:
     world = default_world(2, bot=replace(NEEDED_ALONE, permissions=permissions))
     async with place(tmp_path, world=world) as here:
-        command = [sys.executable, str(ROOT / "bot.py"), "check", "--json", "--env-file", str(here.write())]
-        done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, env={"PATH": os.environ["PATH"]}, check=False
+        code, output, errors = await said_by(
+            "check", "--json", "--env-file", str(here.write()), folder=tmp_path
         )
-    told: dict[str, Any] = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(output)
     lacking = [check["what"] for check in told["checks"] if check["level"] == "fault"]
-    assert done.returncode == (0 if permissions else 1), done.stderr
+    assert code == (0 if permissions else 1), errors
     assert told["ok"] == bool(permissions)
     assert bool(lacking) != bool(permissions)
     assert {check["area"] for check in told["checks"]} == {
         "Settings", "Discord", "Database", "ComfyUI", "Models in flujos/",
     }  # fmt: skip
-    assert b"s3cr3t" not in done.stdout + done.stderr
+    assert "s3cr3t" not in output + errors
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────
@@ -174,8 +174,27 @@ async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_sam
         told = faults(sections)
         assert "COMFY_URLS is missing: write your ComfyUI's address" in told
         assert 'MAX_JOBS_PER_USER "many" is not a whole number from 1 to 1000' in told
-        assert "none cannot be read: correct the path" in told
+        assert "none cannot be read (No such file or directory): correct the path" in told
         assert "the bot has the permission Manage Channels" in as_text(sections, everything=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "is a folder: write the path of a text file"),
+        (lambda path: path.write_bytes("coño".encode("latin-1")), "is not UTF-8 text: save it as UTF-8"),
+        (lambda path: None, "cannot be read (No such file or directory): correct the path"),
+    ],
+)
+def test_a_list_of_banned_words_that_cannot_be_read_is_a_fault(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
+    path = tmp_path / "words.txt"
+    make(path)
+    environ = {"DISCORD_TOKEN": TOKEN, "COMFY_URLS": "http://gpu:1", "BANNED_WORDS_FILE": str(path)}
+    _, found = inspect_settings(tmp_path / ".env", environ)
+    told = faults([Section(title="Settings", findings=found)])
+    assert f"BANNED_WORDS_FILE {path} {words}" in told
 
 
 def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:

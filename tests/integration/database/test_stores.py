@@ -14,11 +14,12 @@ from sqlalchemy import text
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import FusionCheck, Job, Size, SourceImage
-from modules.queue_manager.ports import RunReport
+from modules.queue_manager.ports import Cancelled, RunReport
 from modules.utils.database.engine import Database
 from modules.utils.database.inspection import read_fusion_checks
 from modules.utils.database.retention import Janitor
 from modules.utils.database.rows import Retention, SessionRecord, StatusMessageRecord, UserPreferences
+from modules.utils.database.stores.members import day_of
 from tests.journal import a_job, delivered, dispatched, failed, finished, kept
 
 DAY = 86_400.0
@@ -261,6 +262,22 @@ async def test_blocks_last_until_lifted(database: Database, wall: Wall) -> None:
     assert await database.members.blocked() == []
 
 
+async def test_who_gets_no_picture_has_it_back_with_the_journals_turn(database: Database) -> None:
+    """Nothing else has to happen after the turn, and a turn that is written twice counts once."""
+    members, jobs = database.members, [a_job(number) for number in (1, 2, 3, 4)]
+    user, day = jobs[0].request.user_id, day_of(jobs[0].queued_at)
+    assert await members.spend(user, day, 4, 4)
+    await database.jobs.accept(jobs, {})
+    await database.jobs.record(failed(jobs[0]))
+    await database.jobs.record(failed(jobs[0]))
+    await asyncio.gather(
+        database.jobs.record(Cancelled(job=jobs[1], by=None)), database.jobs.record(delivered(jobs[2]))
+    )
+    await database.jobs.record(Cancelled(job=jobs[2], by=None))
+    assert not await members.spend(user, day, 3, 4)
+    assert await members.spend(user, day, 2, 4)
+
+
 async def test_a_days_pictures_are_spent_exactly_and_refunded(database: Database) -> None:
     members, day = database.members, "2027-01-15"
     spent = await asyncio.gather(*(members.spend(1, day, 1, 10) for _ in range(50)))
@@ -330,6 +347,45 @@ async def test_inputs_that_are_kept_for_another_try_go_after_some_days(url: str,
             await database.jobs.source(sources[0].key)
         assert await database.jobs.source(sources[1].key)  # of a job that lives
         assert await database.jobs.source(sources[2].key)  # young
+
+
+async def test_one_start_with_a_wrong_date_removes_nothing(
+    tmp_path: Path, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, job = f"sqlite:///{tmp_path}/bot.db", a_job(1, user=1)
+    wall.at = job.queued_at
+    async with Database.open(url, unix=wall) as database, database.lease.hold():
+        await live(database, job)
+    for ahead, left in ((3650, True), (10, True)):
+        caplog.clear()
+        wall.at = job.queued_at + ahead * DAY
+        async with Database.open(url, unix=wall, retention=Retention(history_days=5)) as database:
+            assert await database.janitor._trusts_the_clock() is (ahead == 10)
+            if ahead == 3650:
+                async with database.lease.hold(), timeout(15):
+                    while "in case the clock is wrong, nothing is removed" not in caplog.text:
+                        await asyncio.sleep(0.01)
+            assert (await database.history.job(job.id) is not None) is left
+            wall.at += 3 * DAY  # it jumps while the bot runs
+            assert not await database.janitor._trusts_the_clock()
+
+
+async def test_an_undelivered_picture_is_removed_with_the_history_alone_and_not_in_silence(
+    database: Database, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The fixture's limits: 7 days for pictures, 30 for the history, 1 MB of disk."""
+    jobs = [a_job(number, user=number) for number in (1, 2)]
+    for job in jobs:
+        await database.jobs.accept([job], {})
+        await database.jobs.record(kept(job, b"x" * 900_000))
+    assert await database.history.kept_for() == [1, 2]
+    wall.at += 20 * DAY
+    await database.janitor.prune()
+    assert [len(await database.history.undelivered(user)) for user in (1, 2)] == [1, 1]
+    wall.at += 20 * DAY
+    await database.janitor.prune()
+    assert await database.history.kept_for() == []
+    assert "could not be delivered in 30 days are removed: #1, #2" in caplog.text
 
 
 async def test_over_the_disks_limit_the_oldest_pictures_go_first(database: Database, wall: Wall) -> None:

@@ -31,6 +31,7 @@ from modules.demo.comfy_server import (
 )
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage
 from tests import workflow_graphs
+from tests.examples import examples
 from tests.fakes import request
 from tests.integration import embedded_comfy
 from tests.integration.embedded_comfy import (
@@ -56,7 +57,7 @@ def png(size: tuple[int, int], colour: tuple[int, int, int] = (200, 30, 30), **m
 # ── the mark ────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     prompt=st.text(max_size=200),
     seed=st.integers(0, 2**64 - 1),

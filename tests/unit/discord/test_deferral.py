@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from modules.discord.interactions.deferral import AT_ONCE, Deferrals
@@ -25,12 +26,17 @@ class Response:
 @dataclass
 class Interaction:
     response: Response = field(default_factory=lambda: Response(0.1))
+    id: int = field(default_factory=count().__next__)
+
+
+async def at_once() -> None:
+    """The guild is known."""
 
 
 def test_acknowledgements_that_hang_keep_nobody_else_waiting() -> None:
     async def whole() -> None:
         nobody: Any = None
-        deferrals = Deferrals(requesters=nobody)
+        deferrals = Deferrals(requesters=nobody, until_home=at_once)
 
         async def defer(interaction: Any) -> None:
             await deferrals.defer(interaction)

@@ -14,6 +14,7 @@ from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusM
 from modules.discord.transport.message_client import PAGE_SIZE
 from modules.discord.ui.components import custom_id
 from modules.queue_manager.jobs import JobId
+from tests.examples import examples
 from tests.journal import a_job
 
 ACCEPTED_AT = 1_800_000_000.0
@@ -59,7 +60,7 @@ class Standing:
         raise AssertionError("nothing waits")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     before=st.integers(0, 250),
     since=st.integers(1, PAGES * PAGE_SIZE),
@@ -113,6 +114,21 @@ def test_a_status_message_is_told_by_a_button_in_its_layout() -> None:
     found = asyncio.run(search.find(job))
     assert found is not None
     assert str(found.message_id) == channel.messages[3]["id"]
+
+
+@pytest.mark.parametrize("laid_out", [False, True])
+def test_a_status_message_without_a_button_is_told_by_its_number(laid_out: bool) -> None:
+    job = a_job(7)
+    channel = Channel([job.queued_at + number for number in range(9)])
+    said = "**#7** is made and on its way to you."
+    for place, author, files in ((2, {}, []), (3, {"bot": True}, ["7-other.png"]), (4, {"bot": True}, [])):
+        parts = {"components": [{"type": 10, "content": said}]} if laid_out else {"content": said}
+        attachments = [{"filename": file} for file in files]
+        channel.messages[place].update(author=author, attachments=attachments, **parts)
+    search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
+    found = asyncio.run(search.find(job))
+    assert found is not None
+    assert str(found.message_id) == channel.messages[4]["id"]
 
 
 def test_what_is_not_there_ends_the_search_in_time() -> None:

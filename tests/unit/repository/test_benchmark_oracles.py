@@ -18,7 +18,7 @@ from tests.benchmarks.oracles import (
     quantile,
     relative_error,
 )
-from tests.benchmarks.subject import Figure, Measurement, Subject, results
+from tests.benchmarks.subject import Figure, Measurement, Result, Subject, results
 
 PAIR = Gpu(batch=1.0, picture=1.0, limit=2)
 
@@ -101,6 +101,8 @@ def test_a_run_without_a_number_leaves_its_figure_without_one() -> None:
     )
     assert result.as_json()["value"] is None
     assert result.as_json()["ok"] is False
+    stated = Result(figure=Figure(name="x", unit="", about="x"), samples=(1.0,)).as_json()
+    assert (stated["information"], stated["ok"]) == (True, True)
 
 
 async def _never(run: int) -> Measurement:
