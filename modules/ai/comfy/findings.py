@@ -93,7 +93,7 @@ def _origin(class_type: str) -> str:
     if class_type in pack.CLASSES:
         return _COPY
     if class_type.endswith(_GGUF):
-        return "install ComfyUI-GGUF there and restart it"
+        return "install https://github.com/city96/ComfyUI-GGUF there and restart it"
     return "install the extension that brings it, or update ComfyUI, and restart it"
 
 

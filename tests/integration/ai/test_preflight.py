@@ -155,7 +155,10 @@ async def test_a_near_miss_is_suggested() -> None:
 async def test_missing_nodes_name_the_extension_that_brings_them() -> None:
     report = await report_of(ServerProfile(gguf=False, cache_lru=100))
     assert set(report.limits) == {"upscale"}
-    assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there and restart it" in told(report)
+    assert (
+        "lacks the node UnetLoaderGGUF: install https://github.com/city96/ComfyUI-GGUF there and restart it"
+        in told(report)
+    )
     assert len(report.notes) == 2
 
 

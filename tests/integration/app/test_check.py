@@ -566,7 +566,7 @@ async def test_a_missing_file_is_told_with_the_line_that_fetches_it(tmp_path: Pa
 async def test_missing_gguf_nodes_are_told(tmp_path: Path) -> None:
     async with place(tmp_path, profile=replace(GOOD, gguf=False)) as here:
         told = faults(await here.check())
-        assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there" in told
+        assert "lacks the node UnetLoaderGGUF: install https://github.com/city96/ComfyUI-GGUF" in told
 
 
 def test_faulty_files_are_told_and_what_was_derived_is_shown(tmp_path: Path) -> None:
