@@ -38,8 +38,9 @@ from modules.discord.transport.message_client import (
 from modules.discord.transport.permissions import NEEDED, names
 from modules.discord.transport.rate_limit_buckets import RateLimitBuckets
 from modules.discord.transport.rate_limiter import DiscordRateLimiter, Priority
-from modules.discord.ui.components import buttons_of, custom_id
+from modules.discord.ui.components import custom_id
 from modules.discord.ui.formatting import nonce
+from modules.discord.ui.message_parts import components_of, custom_ids_of, files_of
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import BadSourceImage
@@ -380,8 +381,8 @@ class _Trial:
         if sample.search == "status":
             return "by its buttons"
         message = await client.message(posted)
-        by_name = any(job.id in str(file.get("filename")) for file in message["attachments"])
-        by_button = custom_id("delete", job.id) in buttons_of(message)
+        by_name = any(job.id in file.name for file in files_of(message))
+        by_button = custom_id("delete", job.id) in custom_ids_of(message)
         ways = (("by its file's name", by_name), ("by its button", by_button))
         return " and ".join(way for way, works in ways if works)
 
@@ -450,13 +451,13 @@ def _differences(
     message: Mapping[str, Any], sent: OutgoingMessage, files: tuple[FileUpload, ...]
 ) -> Iterator[str]:
     """What Discord shows otherwise than it was sent."""
-    components = sent.view.to_components() if sent.view is not None else []
-    texts = _texts(components) if isinstance(sent.view, discord.ui.LayoutView) else [sent.text]
-    shown = [message["content"]] if message["content"] else _texts(message["components"])
+    drawn = {"components": sent.view.to_components() if sent.view is not None else []}
+    texts = _texts(drawn) if isinstance(sent.view, discord.ui.LayoutView) else [sent.text]
+    shown = [message["content"]] if message["content"] else _texts(message)
     if shown != texts:
         yield f"its text is {shown}"
-    buttons = buttons_of(message)
-    if buttons != buttons_of({"components": components}):
+    buttons = custom_ids_of(message)
+    if buttons != custom_ids_of(drawn):
         yield f"its buttons are {buttons}"
     there = _files_of(message)
     if set(there) != {file.name for file in files}:
@@ -469,20 +470,13 @@ def _differences(
         yield f"it pings {'everyone' if message['mention_everyone'] else pinged or 'nobody'}"
 
 
-def _parts(components: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Components and what is inside them."""
-    for component in components:
-        yield component
-        yield from _parts(component.get("components", ()))
-
-
-def _texts(components: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [str(part["content"]) for part in _parts(components) if "content" in part]
+def _texts(message: Mapping[str, Any]) -> list[str]:
+    return [str(part["content"]) for part in components_of(message) if "content" in part]
 
 
 def _files_of(message: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """A message's files by their names, those of a gallery among them: their ``url`` and ``description``."""
-    gallery = [item for part in _parts(message["components"]) for item in part.get("items", ())]
+    gallery = [item for part in components_of(message) for item in part.get("items", ())]
     shown = [{**item, "url": item["media"]["url"]} for item in gallery]
     by_name = {file["url"].partition("?")[0].rpartition("/")[2]: file for file in shown}
     return {**by_name, **{file["filename"]: file for file in message["attachments"]}}
