@@ -126,6 +126,12 @@ class Stand:
         """The channel where everybody is."""
         return self.server.channel("general").id
 
+    def typed(self, command: str) -> str:
+        """``!command`` as people write it; where the bot may not read messages, behind a mention of it."""
+        if self.server.hub.bot_spec.message_content_intent:
+            return command
+        return command.replace("!", f"<@{self.server.bot.id}> ", 1)
+
     async def person(self, name: str = "member-1", locale: str | None = None) -> SimulatedUser:
         """A person's client. They see the bot's commands when this returns."""
         user = await SimulatedUser.connect(self.server.url, self.server.user(name).id)
@@ -201,7 +207,11 @@ async def bot_on(
     }
     parts |= {name: value for name, value in options.items() if name in PARTS}
     composed = compose(
-        given, env_file=folder / ".env", models=models or folder, instead=Replacements(**parts)
+        given,
+        env_file=folder / ".env",
+        models=models or folder,
+        message_content=server.hub.bot_spec.message_content_intent,
+        instead=Replacements(**parts),
     )
     async with composed as product:
         work = asyncio.ensure_future(product.work())

@@ -55,7 +55,7 @@ from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Cooldown, Limits
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
-from modules.discord.requests.submission import Refunds, Submissions
+from modules.discord.requests.submission import Submissions
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.api_address import redirect
 from modules.discord.transport.attachments import AttachmentReader
@@ -227,6 +227,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         message_client = MessageClient(http=client.http, buckets=buckets, clock=clock)
         channels = SessionChannels(
             guild=client.get_guild,
+            present=client.present,
             store=database.sessions,
             history=database.history,
             preferences=database.preferences,
@@ -334,7 +335,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         for part in (replies, status_messages):
             connection.push_async_callback(part.aclose)
         connection.push_async_callback(client.finish_answering)
-        for listener in (metrics, status_history, status_messages, replies, Refunds(database.members)):
+        for listener in (metrics, status_history, status_messages, replies):
             queue.subscribe(listener)
 
         limits = Limits(
@@ -354,7 +355,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
-        deferrals = Deferrals(requesters=requesters)
+        deferrals = Deferrals(requesters=requesters, until_home=client.until_home)
         requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
         reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
@@ -381,6 +382,8 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             requests=requests,
             gallery=Gallery(
                 channel_id=settings.gallery_channel_id,
+                submissions=submissions,
+                facts=database.key_values,
                 channels=channels,
                 reader=reader,
                 message_client=message_client,

@@ -24,6 +24,7 @@ from modules.queue_manager.manager import QueueManager
 from modules.utils.database.lease import Lease
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.log import configure
+from modules.utils.settings.inspection import unreadable_list
 from modules.utils.settings.settings import Settings, read, read_file, unknown_names
 
 log = logging.getLogger("bot")
@@ -63,7 +64,7 @@ async def live(*, env_file: Path, models: Path) -> int:
     written = read_file(env_file)
     settings = read(os.environ, written)
     configure(level=settings.log_level, style=settings.log_format, secrets=settings.secrets())
-    for problem in unknown_names(written):
+    for problem in (*unknown_names(written), *unreadable_list(settings)):
         log.warning("%s", problem)
     health_server = HealthServer()
     async with AsyncExitStack() as stack:

@@ -293,10 +293,19 @@ class SimulatedUser:
                     filled[inner["custom_id"]] = values[name]
         return await self._invoke({"op": "modal", "custom_id": modal["custom_id"], "components": filled})
 
-    async def say(self, channel: int | str, content: str, *files: File) -> None:
+    async def say(
+        self, channel: int | str, content: str, *files: File, embeds: Sequence[Payload] = ()
+    ) -> None:
+        """``embeds``: what Discord makes of a link, or what another bot writes; an address
+        ``attachment://name`` stands for one of the files."""
         ids = [(await self.upload(file))["id"] for file in files]
         frame = {"op": "message", "channel_id": str(channel), "content": content, "attachments": ids}
-        await self._send(frame)
+        await self._send({**frame, "embeds": list(embeds)} if embeds else frame)
+
+    async def forward(self, message: Payload, channel: int | str) -> None:
+        """Put a message that this person sees into another channel."""
+        frame = {"op": "forward", "channel_id": message["channel_id"], "message_id": message["id"]}
+        await self._send({**frame, "to": str(channel)})
 
     async def delete(self, message: Payload) -> None:
         frame = {"op": "delete", "channel_id": message["channel_id"], "message_id": message["id"]}

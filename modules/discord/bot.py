@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from logging import getLogger
 from typing import Any
 
@@ -11,11 +12,16 @@ from discord import app_commands
 from discord.ext import commands
 
 from modules.discord.interactions.replies import ErrorReplies
+from modules.discord.rejections import GuildAway
 from modules.discord.requests.guild_guard import GuildGuard
 from modules.discord.transport.rate_limiter import Traffic
 from modules.discord.ui.components import Component
+from modules.queue_manager.backports import timeout
 
 log = getLogger(__name__)
+
+GUILD_PATIENCE = 30.0
+"""Seconds for which a guild is waited for that is there and not yet known."""
 
 LAST_WORDS = 5.0
 """Seconds for which closing waits for answers that are under way."""
@@ -72,6 +78,7 @@ class ImageBot(commands.Bot):
         self.guard, self.errors = GuildGuard(guild_id), errors
         self._traffic = traffic
         self._answering: set[asyncio.Task[Any]] = set()
+        self._guilds_changed = asyncio.Event()
 
     async def setup_hook(self) -> None:
         """Answer clicks on buttons of earlier processes. Called after the login, before the first event."""
@@ -81,10 +88,29 @@ class ImageBot(commands.Bot):
         """The allowed guild, once it is known to be there."""
         return self.get_guild(self.guard.allowed) if self.guard.allowed is not None else None
 
+    async def present(self, guild_id: int) -> discord.Guild | None:
+        """A guild of the bot's once its channels and roles are known: after each connection Discord may send
+        them late, and in an outage it takes them away. None if the bot is not in it. Raises `GuildAway`."""
+        try:
+            async with timeout(GUILD_PATIENCE):
+                while (guild := self.get_guild(guild_id)) is not None and guild.unavailable:
+                    await self._guilds_changed.wait()
+        except asyncio.TimeoutError:
+            raise GuildAway from None
+        return guild
+
+    async def until_home(self) -> None:
+        """Return once the allowed guild is `present`, or is not there at all. Raises `GuildAway`."""
+        if self.guard.allowed is not None:
+            await self.present(self.guard.allowed)
+
     def dispatch(self, event_name: str, /, *args: Any, **kwargs: Any) -> None:
         """Drop events of other guilds, and all events once the bot is closing."""
         if self.is_closed():  # discord.py's READY comes late, from a task of its own
             return
+        if event_name in _ABOUT_THE_BOT_ITSELF:
+            self._guilds_changed.set()
+            self._guilds_changed = asyncio.Event()
         guild_id = _guild_of(args[0] if args else None)
         foreign = guild_id is not None and not self.guard.admits(guild_id)
         heard = event_name in _ABOUT_THE_BOT_ITSELF or (
@@ -97,6 +123,8 @@ class ImageBot(commands.Bot):
     async def on_message(self, message: discord.Message, /) -> None:
         """Run the message if it is a ``!`` command."""
         self.track()
+        with suppress(GuildAway):
+            await self.until_home()  # without its roles, nobody is an administrator
         await super().on_message(message)
 
     async def on_command_error(self, context: commands.Context[Any], error: commands.CommandError, /) -> None:

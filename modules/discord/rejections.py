@@ -5,6 +5,10 @@ from __future__ import annotations
 from modules.queue_manager.errors import RequestRejected
 
 
+class GuildAway(RequestRejected, message_key="error-guild-away"):
+    """Discord has not sent the guild's channels: it has an outage, or the bot connected this moment."""
+
+
 class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
     """A negative prompt for a model that does not use negative prompts (fields: model)."""
 
@@ -31,6 +35,10 @@ class ForAdministrators(RequestRejected, message_key="admin-only"):
 
 class SharingNotSetUp(RequestRejected, message_key="shared-nowhere"):
     """No gallery is set up."""
+
+
+class AlreadyShared(RequestRejected, message_key="shared-already"):
+    """The picture is in the gallery (fields: link)."""
 
 
 class SharingRefused(RequestRejected, message_key="shared-refused"):

@@ -107,7 +107,8 @@ class TooManyChannels(RequestRejected, message_key="error-too-many-channels"):
 
 
 class QueueClosed(RequestRejected, message_key="error-queue-closed"):
-    """No job is accepted now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store."""
+    """No job is accepted now; ``why`` is one of shutting-down, standby, set-up, wrong-guild, store,
+    word-list, forgetting."""
 
     def __init__(self, why: str, /, **fields: str | int | float) -> None:
         super().__init__(why, why=why, **fields)

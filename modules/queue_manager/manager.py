@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -54,6 +54,7 @@ from modules.queue_manager.ports import (
     PictureDelivery,
     Queued,
 )
+from modules.queue_manager.prompt_text import is_blank
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
@@ -144,6 +145,7 @@ class QueueManager:
             spawn=self._spawn,
         )
         self._reserved: dict[int, int] = {}
+        self._shut: Counter[int] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._made_here: set[JobId] = set()
         self._recovered = False
@@ -173,6 +175,17 @@ class QueueManager:
             self.dispatcher.expected -= 1
             self.dispatcher.schedule()
 
+    @contextmanager
+    def shut_for(self, user_id: int) -> Iterator[bool]:
+        """Inside, nothing is accepted from this person; gives whether they have no job and ask for none."""
+        idle = not self._queue.active_count(user_id) and user_id not in self._reserved
+        self._shut[user_id] += 1
+        try:
+            yield idle
+        finally:
+            self._shut[user_id] -= 1
+            self._shut += Counter()  # drops those at zero
+
     async def submit(
         self,
         requests: Sequence[GenerationRequest],
@@ -187,6 +200,8 @@ class QueueManager:
         """
         if self._closed is not None:
             raise QueueClosed(self._closed)
+        if self._shut[requests[0].user_id]:
+            raise QueueClosed("forgetting")
         for request in requests:
             self.check(request)
         keys = [batch_key(request, self._offer(request)) for request in requests]
@@ -360,7 +375,7 @@ class QueueManager:
         offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
-        if offer.kind != "upscale" and not request.prompt.strip():
+        if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
         if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:
             raise BadPrompt(length=max(len(request.prompt), len(request.negative)), limit=MAX_PROMPT)

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from modules.demo.discord_server import BotSpec, WorldSpec, default_world
 from tests.postgres import postgres
 
 __all__ = ["postgres"]
+
+
+@pytest.fixture(params=[True, False], ids=["with intent", "without intent"])
+def world(request: pytest.FixtureRequest) -> WorldSpec:
+    """A guild of four people; in the second the portal's switch for message content is off."""
+    return default_world(4, bot=BotSpec(message_content_intent=request.param))

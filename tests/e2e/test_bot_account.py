@@ -157,6 +157,38 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         assert "you have no earlier one" in told
 
 
+async def test_nothing_is_accepted_while_everything_is_erased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord takes its time over the channel; a picture asked for meanwhile would have no row."""
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        await ana.command("imagine", stand.general, model="flux", prompt="a secret")
+        await result_for(ana, "a secret")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        asked = await (await ana.command("forget", stand.general)).reply()
+        closing, may_go = asyncio.Event(), asyncio.Event()
+        close = stand.product.channels.close
+
+        async def held_up(guild_id: int, user_id: int) -> bool:
+            closing.set()
+            await may_go.wait()
+            return await close(guild_id, user_id)
+
+        monkeypatch.setattr(stand.product.channels, "close", held_up)
+        await ana.click(asked, "Erase everything")
+        await closing.wait()
+        told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        assert "Your data is being erased right now." in told["content"]
+        told = await (await ben.command("imagine", stand.general, model="flux", prompt="a hat")).reply()
+        assert "is queued" in told["content"]
+        may_go.set()
+        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        assert "is queued" in told["content"]
+        await result_for(ana, "a mask")
+
+
 async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Path) -> None:
     many = tuple(
         offer(f"model-{n}", sizes=(SMALL,), default_size=SMALL, description=(("en", f"good at {n}"),))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from modules.demo.discord_server import GuildSpec
+from modules.demo.discord_server import GuildSpec, WorldSpec
 from modules.demo.discord_server.state.permissions import ATTACH_FILES, BOT_DEFAULT
 from modules.demo.users import InvocationFailed, SimulatedUser
 from modules.discord.inspection import asking_by, inspect_discord
@@ -29,7 +29,7 @@ from tests.embedded_discord import Rest
 
 async def says(stand: Stand, person: SimulatedUser, text: str, words: str) -> str:
     """What the bot answers to a message."""
-    await person.say(stand.general, text)
+    await person.say(stand.general, stand.typed(text))
     answer = await person.wait_for_message(
         lambda m: (
             m["author"]["id"] == str(stand.server.bot.id) and words in m["content"] and not m["flags"] & 64
@@ -38,8 +38,10 @@ async def says(stand: Stand, person: SimulatedUser, text: str, words: str) -> st
     return str(answer["content"])
 
 
-async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(tmp_path: Path) -> None:
-    async with discord_server() as server:
+async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(
+    tmp_path: Path, world: WorldSpec
+) -> None:
+    async with discord_server(world) as server:
         put = "rest PUT /applications/{application_id}/guilds/{guild_id}/commands"
         async with bot_on(server, tmp_path) as stand:
             admin = await stand.person("admin")
@@ -108,8 +110,8 @@ async def test_clearing_the_commands_touches_no_job(tmp_path: Path) -> None:
         assert await result_for(ana, "a harbour")
 
 
-async def test_prefix_commands_answer_administrators_only(tmp_path: Path) -> None:
-    async with whole_room(tmp_path) as stand:
+async def test_prefix_commands_answer_administrators_only(tmp_path: Path, world: WorldSpec) -> None:
+    async with whole_room(tmp_path, world) as stand:
         admin, ana = await stand.person("admin"), await stand.person("member-1")
         assert str(stand.server.guild.id) in await says(stand, admin, "!getid", "This server's ID")
         await says(stand, ana, "!clearall", "Only administrators")
@@ -305,19 +307,21 @@ async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) 
             assert "no longer remembers that picture" in told["content"]
 
 
-async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(tmp_path: Path) -> None:
+async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
+    tmp_path: Path, world: WorldSpec
+) -> None:
     async def reload() -> tuple[str, ...]:
         return ("Nothing changed, as .env has faults: COMFY_URLS: is missing",)
 
-    async with whole_room(tmp_path, reload=reload) as stand:
+    async with whole_room(tmp_path, world, reload=reload) as stand:
         admin = await stand.person("admin")
         lines = (await says(stand, admin, "!reload", "Reloaded")).splitlines()
         assert lines[0] == "Reloaded. GPUs: gpu-1."
         assert "Nothing changed, as .env has faults" in lines[1]
 
 
-async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> None:
-    async with whole_room(tmp_path, rate_limits=False) as stand:
+async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path, world: WorldSpec) -> None:
+    async with whole_room(tmp_path, world, rate_limits=False) as stand:
         admin, ana = await stand.person("admin"), await stand.person("member-1")
         await says(stand, admin, "!pause", "Paused")
         await (await ana.command("imagine", stand.general, model="flux", prompt="a shed", count=2)).reply()
@@ -330,7 +334,7 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path) -> N
         found = await says(stand, admin, f"!find {result['id']}", "**#2** by")
         assert f"<@{ana.id}>" in found
         assert "> a shed" in found
-        await admin.say(stand.general, "!status")
+        await admin.say(stand.general, stand.typed("!status"))
         report = await admin.wait_for_message(lambda m: m["embeds"])
         assert report["embeds"][0]["image"]["url"].partition("?")[0].endswith("/status.png")
         assert "gpu-1" in report["embeds"][0]["fields"][1]["value"]
@@ -401,11 +405,11 @@ async def test_a_mistyped_id_leaves_nothing_takes_nothing_and_says_so(
         assert "not one of this bot's servers" in lines[0]
 
 
-async def test_set_up_mode_answers_getid_only(tmp_path: Path) -> None:
-    async with discord_server() as server, bot_on(server, tmp_path, guild_id=None) as stand:
+async def test_set_up_mode_answers_getid_only(tmp_path: Path, world: WorldSpec) -> None:
+    async with discord_server(world) as server, bot_on(server, tmp_path, guild_id=None) as stand:
         admin = await SimulatedUser.connect(server.url, server.user("admin").id)
         stand.people.append(admin)
-        await admin.say(stand.general, "!sync")
+        await admin.say(stand.general, stand.typed("!sync"))
         assert str(server.guild.id) in await says(stand, admin, f"<@{server.bot.id}> getid", "server's ID")
         assert stand.queue.status().closed_because == "set-up"
         assert admin.commands == []

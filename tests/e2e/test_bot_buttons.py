@@ -6,11 +6,13 @@ import io
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from modules.demo.users import File, InvocationFailed
+from modules.demo.users import File, InvocationFailed, Payload
+from modules.utils.database.stores.key_values import SHARED
 from tests.discord_stand import (
     WIDE,
     bot_on,
@@ -68,11 +70,61 @@ async def test_every_button_does_what_it_says(tmp_path: Path) -> None:
             assert await result_for(ben, "a tower by the sea")
 
             stand.server.faults.forbid(int(gallery))
-            refused = await (await ana.click(first, "Share")).reply()
+            refused = await (await ana.click(larger, "Share")).reply()
             assert "The picture could not be posted in the gallery" in refused["content"]
 
             await (await ana.click(first, "Delete")).reply()
             assert ana.message(first["id"]) is None
+
+
+async def test_sharing_is_held_to_the_rules_that_hold_for_asking(tmp_path: Path) -> None:
+    """A picture is shared once, also over a restart; nobody who is blocked shares one, nor one whose words
+    are banned by now."""
+    words = tmp_path / "words.txt"
+    words.write_text("gremlin\n", encoding="utf-8")
+    async with discord_server(rate_limits=False) as server:
+        gallery = server.channel("gallery").id
+        options: dict[str, Any] = {"gallery_channel_id": gallery, "banned_words": words}
+
+        def shown() -> int:
+            return len(server.messages(gallery))
+
+        async with bot_on(server, tmp_path, **options) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a tower")
+            tower = await result_for(ana, "a tower")
+            await ana.command("imagine", stand.general, model="flux", prompt="an ogre")
+            ogre = await result_for(ana, "an ogre")
+            clicks = [await ana.click(tower, "Share") for _ in range(3)]
+            told = [(await click.reply())["content"] for click in clicks]
+            assert all("Shared in" in one or "already in the gallery" in one for one in told)
+            assert shown() == 1
+            words.write_text("ogre", encoding="utf-8")
+            told_ogre = await (await ana.click(ogre, "Share")).reply()
+            assert "a word that is not allowed here" in told_ogre["content"]
+        server.advance(3600)
+        async with bot_on(server, tmp_path, **options) as stand:
+            ana = await stand.person()
+            await ana.history(tower["channel_id"])
+            again = await (await ana.click(tower, "Share")).reply()
+            link = f"/channels/{server.guild.id}/{gallery}/{server.messages(gallery)[0].id}"
+            assert again["content"].endswith(link)
+            words.write_text("nothing", encoding="utf-8")
+            await stand.database.members.block(ana.id)
+            blocked = await (await ana.click(ogre, "Share")).reply()
+            assert "an administrator has blocked you" in blocked["content"]
+            await stand.database.members.unblock(ana.id)
+            assert shown() == 1
+            await (await ana.click(ogre, "Share")).reply()
+            assert shown() == 2
+            await stand.database.history.forget(ana.id)
+            await stand.database.janitor.prune()
+            assert await stand.database.key_values.get(SHARED + told_job(tower)) is None
+
+
+def told_job(message: Payload) -> str:
+    """The id of the job whose result this is."""
+    return message["attachments"][0]["filename"].partition("-")[2].partition(".")[0]
 
 
 async def test_the_buttons_of_an_upscaled_picture_act_on_what_made_it(tmp_path: Path) -> None:

@@ -7,9 +7,13 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from PIL import Image
 
+from modules.demo.discord_server import default_world
+from modules.demo.discord_server.state.world import BotSpec
 from modules.demo.users import File, SimulatedUser
 from tests.discord_stand import (
     OFFERS,
@@ -121,6 +125,44 @@ async def test_the_menu_on_a_message_edits_its_picture(tmp_path: Path) -> None:
         assert result["channel_id"] == await session_of(ben)
         words = await ben.context("Edit picture", stand.general, await _plain(ben, stand.general))
         assert "no picture in that message" in (await words.reply())["content"]
+
+
+@pytest.mark.parametrize("reads_messages", [True, False])
+async def test_the_first_picture_among_all_that_a_message_shows_is_edited(
+    tmp_path: Path, reads_messages: bool
+) -> None:
+    """Behind a video, in an embed, in a message that was forwarded; without the Message Content Intent, too,
+    for which only the interaction brings what others wrote."""
+    world = default_world(3, bot=BotSpec(message_content_intent=reads_messages))
+    video = File(filename="clip.mp4", data=b"not a picture")
+    async with whole_room(tmp_path, world, rate_limits=False) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        gallery = stand.server.channel("gallery").id
+
+        async def edits(said: dict[str, Any], prompt: str) -> None:
+            modal = await (await ben.context("Edit picture", said["channel_id"], said)).modal()
+            told = await (await ben.submit_modal(modal, prompt=prompt)).reply()
+            assert "queued" in told["content"]
+            await result_for(ben, prompt)
+            (source,) = stand.engine.submitted[-1].jobs[0].request.sources
+            assert source.size == SMALL
+            await stand.until(lambda: not stand.queue.active_jobs(ben.id))
+
+        await ana.say(stand.general, "both", video, photo())
+        both = await ben.wait_for_message(lambda m: m["content"] == "both")
+        await edits(both, "the second file")
+        await ana.forward(both, gallery)
+        forward = await ben.wait_for_message(lambda m: bool(m.get("message_snapshots")), channel=gallery)
+        await edits(forward, "a forward")
+        link = both["attachments"][1]["url"]
+        for number, shown in enumerate(("image", "thumbnail")):
+            await ana.say(stand.general, f"link {number}", embeds=[{"title": "x", shown: {"url": link}}])
+            embed = await ben.wait_for_message(lambda m: m["content"] == f"link {number}")  # noqa: B023
+            await edits(embed, f"an embed {number}")
+        await ana.say(stand.general, "film", video)
+        film = await ben.wait_for_message(lambda m: m["content"] == "film")
+        told = await (await ben.context("Edit picture", stand.general, film)).reply()
+        assert "no picture in that message" in told["content"]
 
 
 async def _plain(person: object, channel: int) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from modules.demo.discord_server import DiscordServer
+from modules.demo.discord_server import DiscordServer, WorldSpec
 from modules.demo.users import File, Payload, SimulatedUser
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
@@ -55,8 +55,8 @@ async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) 
         assert again["channel_id"] not in ben.channels
 
 
-async def test_somebody_elses_picture_is_made_again_from_new_words(tmp_path: Path) -> None:
-    async with whole_room(tmp_path) as stand:
+async def test_somebody_elses_picture_is_made_again_from_new_words(tmp_path: Path, world: WorldSpec) -> None:
+    async with whole_room(tmp_path, world) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
         await ana.say(stand.general, "look", File(filename="photo.png", data=painted("x", 0, SMALL)))
         said = await ben.wait_for_message(lambda m: m["content"] == "look")

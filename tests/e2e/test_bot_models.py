@@ -14,6 +14,7 @@ import aiohttp
 
 from modules.ai.inspection import inspect_models
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
+from modules.demo.discord_server import WorldSpec
 from modules.demo.users import SimulatedUser
 from tests.discord_stand import Stand, colour_of, make_engine, pixel, result_for, whole_room
 
@@ -60,18 +61,25 @@ class Live:
         return time.monotonic() - begun
 
     async def says(self, person: SimulatedUser, text: str, words: str) -> str:
+        text = self.stand.typed(text)
         await person.say(self.stand.general, text)
         answer = await person.wait_for_message(lambda m: words in m["content"] and m["content"] != text)
         return str(answer["content"])
 
 
 @contextlib.asynccontextmanager
-async def live(tmp_path: Path, *, timing: Timing = Timing()) -> AsyncIterator[Live]:  # noqa: B008 - frozen
+async def live(
+    tmp_path: Path,
+    world: WorldSpec | None = None,
+    *,
+    timing: Timing = Timing(),  # noqa: B008 - frozen
+) -> AsyncIterator[Live]:
     flujos = shutil.copytree(FLUJOS, tmp_path / "flujos", ignore=shutil.ignore_patterns("library"))
     profile = ServerProfile(cache_lru=100)
     async with ComfyServer(profile=profile, drawing="plain", timing=timing) as comfy:
         room = whole_room(
             tmp_path,
+            world,
             models=flujos,
             offers=None,
             make_engine=None,
@@ -146,8 +154,8 @@ async def test_administrators_are_told_which_files_are_missing_and_how_to_fetch_
             assert f"```sh\n{line}\n```" in told
 
 
-async def test_reload_tells_administrators_what_has_changed(tmp_path: Path) -> None:
-    async with live(tmp_path) as here:
+async def test_reload_tells_administrators_what_has_changed(tmp_path: Path, world: WorldSpec) -> None:
+    async with live(tmp_path, world) as here:
         admin = await here.stand.person("admin")
         shutil.copy(FLUJOS / "z-image.json", here.flujos / "dream.json")
         (here.flujos / "wrong.json").write_text("{}", encoding="utf-8")

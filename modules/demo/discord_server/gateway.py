@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
@@ -105,6 +106,8 @@ class Gateway:
         self.connections: set[Connection] = set()
         self.counters: Counter[str] = Counter()
         self.heartbeat_seconds = HEARTBEAT_SECONDS
+        self.guild_delay = 0.0
+        """Server seconds between READY and its GUILD_CREATEs, at each IDENTIFY."""
 
     @property
     def connected(self) -> bool:
@@ -232,7 +235,10 @@ class Gateway:
         return None
 
     def _say_hello(self, session: Session) -> None:
-        """READY with unavailable guilds, then a GUILD_CREATE for each."""
+        """READY with unavailable guilds, then, after `guild_delay`, a GUILD_CREATE for each.
+
+        Gateway Events, Ready; Guild Create: the guilds of READY are loaded lazily, after it.
+        """
         home = self._home
         guilds = [guild for guild in home.guilds.values() if guild.has_bot]
         ready = {
@@ -252,7 +258,16 @@ class Gateway:
         session.dispatch("READY", json.dumps(ready))
         if session.intents & GUILDS:
             for guild in guilds:
-                session.dispatch("GUILD_CREATE", json.dumps(self.guild_create(guild, session.intents)))
+                show = partial(self._show_guild, session, guild)
+                if self.guild_delay:
+                    home.clock.call_at(home.clock.now() + self.guild_delay, show)
+                else:
+                    show()
+
+    def _show_guild(self, session: Session, guild: Guild) -> None:
+        """The guild becomes available, unless the bot has left it meanwhile."""
+        if guild.has_bot:
+            session.dispatch("GUILD_CREATE", json.dumps(self.guild_create(guild, session.intents)))
 
     def guild_create(self, guild: Guild, intents: int, *, joined: bool = False) -> Payload:
         """Members beyond the bot come only with GUILD_PRESENCES (Gateway Events, Guild Create)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from aiohttp.multipart import parse_content_disposition
 from modules.demo.discord_server.bodies.base import Body, read_body
 from modules.demo.discord_server.buckets import OTHER, Limit
 from modules.demo.discord_server.refusals import Refusal, invalid_field
+from modules.demo.discord_server.state.faults import Block
 from modules.demo.discord_server.state.files import LARGEST_REQUEST, Upload
 from modules.demo.discord_server.state.hub import Hub
 
@@ -24,6 +26,10 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v10"
 INVALID = (401, 403, 429)
 """10,000 such answers in ten minutes bring a ban of the address (Rate Limits, Invalid Request Limit)."""
+_PAGE = (
+    "<!DOCTYPE html>\n<html><head><title>{about} | discord.com used Cloudflare to restrict access</title>"
+    "</head><body><h1>Error {code}</h1><p>error code: {code}</p></body></html>\n"
+)
 BodyType = TypeVar("BodyType", bound=Body)
 
 
@@ -137,6 +143,9 @@ class RestDoor:
         if hub.faults.refusing or hub.faults.hanging_up:
             await request.read()
             return 503, {"message": "Service Unavailable", "code": 0}
+        if hub.faults.blocked is not None:
+            await request.read()
+            return _blocked(*hub.faults.blocked, headers)
         if not route.is_interaction and request.headers.get("Authorization") != f"Bot {hub.bot_spec.token}":
             raise Refusal(0)
         body, uploads = await _read(request)
@@ -189,8 +198,26 @@ def _too_fast(retry_after: float, is_global: bool, headers: dict[str, str]) -> d
     return {"message": "You are being rate limited.", "retry_after": retry_after, "global": is_global}
 
 
+def _blocked(how: Block, seconds: float, headers: dict[str, str]) -> tuple[int, Any]:
+    """What a blocked address is answered: by Discord in JSON, by Cloudflare before it as a page.
+
+    Discord docs, Rate Limits, Global Rate Limit and Invalid Request Limit; the pages as bots report them
+    (Rapptz/discord.py #6027, discord/discord-api-docs #1771).
+    """
+    if how == "global":
+        headers.update({"X-RateLimit-Global": "true", "X-RateLimit-Scope": "global"})
+        return 429, _too_fast(seconds, True, headers)
+    if how == "denied":
+        return 403, _PAGE.format(code="1020", about="Access denied")
+    headers["Retry-After"] = str(math.ceil(seconds))
+    return 429, _PAGE.format(code="1015", about="You are being rate limited")
+
+
 def _respond(status: int, data: Any, headers: Mapping[str, str]) -> web.Response:
-    """discord.py reads JSON only under exactly `application/json`, and a 429 only with `Via`."""
+    """discord.py reads JSON only under exactly `application/json`, and a 429 only with `Via`, which a page of
+    Cloudflare's has not."""
+    if isinstance(data, str):
+        return web.Response(status=status, text=data, content_type="text/html", headers=headers)
     common = {"Via": "1.1 embedded-discord", **headers}
     if data is None:
         return web.Response(status=status, headers=common)

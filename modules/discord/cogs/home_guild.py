@@ -20,7 +20,7 @@ TIME_LIMIT = 30.0
 
 @dataclass(kw_only=True, eq=False)
 class HomeGuild(commands.Cog):
-    """``serving`` is set once the bot is known to be in the allowed guild."""
+    """``serving`` is set once the bot is known to be in the allowed guild, and that guild's channels are."""
 
     bot: ImageBot
     queue: QueueManager
@@ -40,8 +40,9 @@ class HomeGuild(commands.Cog):
         if guard.mode == "serving":
             if self.queue.status().closed_because in ("set-up", "wrong-guild"):
                 self.queue.open()
-            if not self.serving.is_set():
-                log.info("Serving %s as %s", self.bot.home(), self.bot.user)
+            home = self.bot.home()
+            if not self.serving.is_set() and home is not None and not home.unavailable:
+                log.info("Serving %s as %s", home, self.bot.user)
                 self.serving.set()
             for guild_id in leave:
                 await self._leave(guild_id)

@@ -40,7 +40,7 @@ class Sessions(commands.Cog):
         adopted = False
         while True:
             try:
-                guild = self.bot.get_guild(guild_id)
+                guild = await self.channels.present(guild_id)
                 if guild is not None and not adopted:
                     await self.channels.adopt(guild)
                     adopted = True

@@ -11,6 +11,7 @@ from logging import getLogger
 from modules.discord.delivery.result_message import is_nsfw
 from modules.discord.delivery.status_messages import NOWHERE_YET
 from modules.discord.delivery.status_text import StatusText, actions, render
+from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
@@ -88,7 +89,7 @@ class FailureNotices:
                 locale=request.locale,
                 age_restricted=nsfw,
             )
-        except (TooManyChannels, StoreError, *DISCORD_ERRORS) as error:
+        except (TooManyChannels, GuildAway, StoreError, *DISCORD_ERRORS) as error:
             log.info("no new channel to show the failure of job %s: %s", status.job.id, error)
         else:
             if another is not None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from modules.discord.delivery.message_search import find_result
 from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw, without_prompt
+from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
@@ -146,7 +147,7 @@ class ChannelDelivery:
             return await self.channels.reopen(
                 request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
             )
-        except (TooManyChannels, *DISCORD_ERRORS) as error:
+        except (TooManyChannels, GuildAway, *DISCORD_ERRORS) as error:
             log.info("no new channel for job %s: %s", job.id, error)
             return None
 

@@ -11,6 +11,7 @@ from modules.discord.delivery.job_records import job_of
 from modules.discord.delivery.message_search import find_result
 from modules.discord.delivery.picture_delivery import FILE_LIMIT
 from modules.discord.delivery.result_message import ResultMessages, is_nsfw
+from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import DISCORD_ERRORS, MessageClient, MessageError
 from modules.discord.transport.rate_limiter import Priority
@@ -58,7 +59,7 @@ class UndeliveredPictures:
             for record, picture in waiting:
                 await self._post(record, picture, channel.id, preferences)
             await self.failures.show(user_id, channel.id)
-        except (MessageError, TooManyChannels, *DISCORD_ERRORS) as error:
+        except (MessageError, TooManyChannels, GuildAway, *DISCORD_ERRORS) as error:
             log.info("undelivered pictures of %s cannot be shown yet: %s", user_id, error)
         finally:
             self._busy.discard(user_id)

@@ -7,6 +7,7 @@ share connections: a thousand at once would each begin with a handshake.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,9 +28,11 @@ STAND_BACK = 2.0
 
 @dataclass(kw_only=True, eq=False)
 class Deferrals:
-    """One for the whole bot, so that its limit holds for all acknowledgements together."""
+    """One for the whole bot, so that its limit holds for all acknowledgements together. ``until_home`` waits
+    for the channels and roles of the guild that is served."""
 
     requesters: Requesters
+    until_home: Callable[[], Awaitable[None]]
 
     def __post_init__(self) -> None:
         self._doors = asyncio.Semaphore(AT_ONCE)
@@ -39,7 +42,8 @@ class Deferrals:
 
     async def defer(self, interaction: discord.Interaction, *, update: bool = False) -> None:
         """Acknowledge: "thinking", for this person alone, or, for a click that changes the message it is
-        on (``update``), nothing visible. Raises what discord.py does, or asyncio.TimeoutError."""
+        on (``update``), nothing visible. Returns once the guild is known. Raises what discord.py does,
+        asyncio.TimeoutError or `GuildAway`."""
         self._pending += 1
         self._calm.clear()
         try:
@@ -55,6 +59,7 @@ class Deferrals:
         with suppress(asyncio.TimeoutError):
             async with timeout(STAND_BACK):
                 await self._calm.wait()
+        await self.until_home()
 
     async def begin(self, interaction: discord.Interaction, *, update: bool = False) -> Requester:
         """Acknowledge, and tell who asks. Raises `NotAMember` or what `defer` raises."""

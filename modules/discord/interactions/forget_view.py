@@ -47,10 +47,11 @@ class ForgetView:
             raise NotYourJob
         if decision != "yes":
             await answer(interaction, messages.text(person.locale, "forget-kept"))
-        elif self.queue.active_jobs(person.user_id):
-            await answer(interaction, messages.text(person.locale, "forget-busy"))
-        else:
-            await self.channels.close(person.guild_id, person.user_id)
-            await self.history.forget(person.user_id)
-            self.failures.forget(person.user_id)
-            await answer(interaction, messages.text(str(interaction.locale), "forget-done"))
+            return
+        with self.queue.shut_for(person.user_id) as idle:
+            if idle:
+                await self.channels.close(person.guild_id, person.user_id)
+                await self.history.forget(person.user_id)
+                self.failures.forget(person.user_id)
+        locale, said = (str(interaction.locale), "forget-done") if idle else (person.locale, "forget-busy")
+        await answer(interaction, messages.text(locale, said))

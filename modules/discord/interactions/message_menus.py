@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import discord
 
@@ -17,12 +17,15 @@ from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
-from modules.discord.ui.message_parts import files_of
+from modules.discord.ui.message_parts import pictures_of
 from modules.discord.ui.modals import short_form
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.history import History
+
+FORMS_OPEN = 1000
+"""Forms of which the picture's address is remembered."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -40,16 +43,21 @@ class MessageMenus:
     home: Callable[[], discord.Guild | None]
     messages: Translations
     offers: Sequence[ModelOffer]
+    _brought: dict[str, str] = field(init=False, default_factory=dict)
+    """Where the picture of each message is for which a form was opened. The interaction alone brings it: to
+    read other people's messages, the bot would need the Message Content Intent."""
 
     async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""
-        _check_picture(message)
+        self._brought[f"{message.channel.id}-{message.id}"] = _first_picture(message)
+        if len(self._brought) > FORMS_OPEN:
+            del self._brought[next(iter(self._brought))]
         person = await self.requesters.of(interaction)
         await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", message))
 
     async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for a picture like that of a message. Raises `NoPictureHere`."""
-        _check_picture(message)
+        _first_picture(message)
         person = await self.requesters.of(interaction)
         job = await self.jobs.of_message(message)
         if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
@@ -66,7 +74,12 @@ class MessageMenus:
         prompt = values.get("prompt", "")
         if kind == "edit":
             self._check_sees(interaction, channel_id)
-            picture = await self.pictures.of_message(channel_id, message_id)
+            brought = self._brought.get(target)
+            picture = (
+                await self.pictures.upload(brought)
+                if brought is not None
+                else await self.pictures.of_message(channel_id, message_id)
+            )
             record = await self.history.by_message(message_id)
             own = record is not None and record.request.user_id == interaction.user.id
             image_request = ImageRequest(
@@ -99,6 +112,9 @@ class MessageMenus:
             raise NoPictureHere
 
 
-def _check_picture(message: discord.Message) -> None:
-    if not any(file.content_type.startswith("image/") for file in files_of(message)):
+def _first_picture(message: discord.Message) -> str:
+    """The address of the message's first picture. Raises `NoPictureHere`."""
+    pictures = pictures_of(message)
+    if not pictures:
         raise NoPictureHere
+    return pictures[0].url

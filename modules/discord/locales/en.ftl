@@ -207,6 +207,7 @@ form-field-size = Size or shape
 form-field-model = Model
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
+shared-already = It is already in the gallery: { $link }
 shared-nowhere = Sharing is not set up here.
 shared-refused = The picture could not be posted in the gallery. Please ask an administrator to check the bot's permissions there.
 deleted = Deleted.
@@ -458,6 +459,7 @@ error-cooling-down = Please wait { $seconds ->
        *[other] { $seconds } more seconds.
     }
 error-blocked = You cannot ask for pictures here: an administrator has blocked you.
+error-guild-away = Discord has an outage for this server right now. Please try again in a few minutes.
 error-banned-word = Your prompt contains a word that is not allowed here.
 error-unknown-job = That picture is no longer in the queue.
 error-not-your-job = That picture belongs to someone else.
@@ -467,6 +469,8 @@ error-queue-closed = { $why ->
         [set-up] The bot is not set up yet: the ID of its server is missing.
         [wrong-guild] The bot is set up for another server.
         [store] The bot's database cannot be reached right now. Please try again in a minute.
+        [word-list] The list of banned words cannot be read, so no prompt is accepted. Please tell an administrator.
+        [forgetting] Your data is being erased right now. Please try again in a moment.
        *[other] No new requests are accepted right now. Please try again later.
     }
 error-generation = Something went wrong while making it. Please try again.

@@ -207,6 +207,7 @@ form-field-size = Tamaño o formato
 form-field-model = Modelo
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
+shared-already = Ya está en la galería: { $link }
 shared-nowhere = La opción de compartir no está configurada aquí.
 shared-refused = No se pudo publicar la imagen en la galería. Pídele a un administrador que revise los permisos del bot allí.
 deleted = Borrada.
@@ -461,6 +462,7 @@ error-cooling-down = Espera { $seconds ->
        *[other] { $seconds } segundos más.
     }
 error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
+error-guild-away = Discord tiene ahora mismo una avería en este servidor. Inténtalo de nuevo en unos minutos.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
 error-unknown-job = Esa imagen ya no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
@@ -470,6 +472,8 @@ error-queue-closed = { $why ->
         [set-up] El bot aún no está configurado: falta el ID de su servidor.
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
+        [word-list] No se puede leer la lista de palabras prohibidas, así que no se acepta ningún prompt. Avisa a un administrador.
+        [forgetting] Tus datos se están borrando ahora mismo. Inténtalo de nuevo en un momento.
        *[other] No se aceptan peticiones nuevas en este momento. Inténtalo más tarde.
     }
 error-generation = Algo falló mientras se creaba. Inténtalo otra vez.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from math import ceil
 
 from modules.queue_manager.errors import CoolingDown
@@ -74,8 +73,3 @@ class Cooldown:
     def undo(self, user_id: int) -> None:
         """The request was not taken: it does not count."""
         self._last.pop(user_id, None)
-
-
-def day_of(unix: float) -> str:
-    """The day (UTC, as YYYY-MM-DD) that a request of this time is counted in."""
-    return datetime.fromtimestamp(unix, timezone.utc).date().isoformat()

@@ -8,7 +8,7 @@ import discord
 
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
-from modules.discord.ui.message_parts import files_of
+from modules.discord.ui.message_parts import files_of, pictures_of
 from modules.queue_manager.errors import BadSourceImage
 from modules.queue_manager.jobs import GenerationRequest, JobId
 from modules.utils.database.stores.history import History
@@ -50,10 +50,10 @@ class SourcePictures:
             message = await self.message_client.message(Posted(channel_id=channel_id, message_id=message_id))
         except MessageError as error:
             raise BadSourceImage("gone") from error
-        files = files_of(message)
-        if not files:
+        pictures = pictures_of(message)
+        if not pictures:
             raise BadSourceImage("gone")
-        return await self.upload(files[0].url)
+        return await self.upload(pictures[0].url)
 
     async def sources(self, request: GenerationRequest) -> tuple[CleanPicture, ...]:
         """What an edit started from, as long as the database has it."""

@@ -13,7 +13,7 @@ from logging import getLogger
 
 from modules.discord.rejections import NegativeUnknown, RestrictedPicture
 from modules.discord.requests.banned_words import BannedWords
-from modules.discord.requests.limits import Allowance, Cooldown, Limits, day_of
+from modules.discord.requests.limits import Allowance, Cooldown, Limits
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
@@ -37,9 +37,10 @@ from modules.queue_manager.jobs import (
     Variation,
 )
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Cancelled, Clock, Failed, JobEvent
+from modules.queue_manager.ports import Clock
+from modules.queue_manager.prompt_text import is_blank
 from modules.utils.database.stores.history import History
-from modules.utils.database.stores.members import Members
+from modules.utils.database.stores.members import Members, day_of
 from modules.utils.images.cleaner import CleanPicture
 
 log = getLogger(__name__)
@@ -91,11 +92,7 @@ class Submissions:
 
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
-        closed = self.queue.status().closed_because
-        if closed is not None:
-            raise QueueClosed(closed)
-        if await self.members.is_blocked(person.user_id):
-            raise Blocked
+        await self._admit(person.user_id)
         offer = self._offer(person, image_request)
         allowance = self.limits.of(person.role_ids)
         requests, sources = _requests(person, image_request, offer, allowance)
@@ -125,6 +122,19 @@ class Submissions:
                 await self.members.refund(person.user_id, day, spent)
             raise
 
+    async def admit(self, user_id: int, *texts: str) -> None:
+        """Check what holds for everything that people ask for or show: the queue is open, they are not
+        blocked, no banned word is in ``texts``. Raises a `RequestRejected` or `StoreError`."""
+        await self._admit(user_id)
+        await self.banned.check(*texts)
+
+    async def _admit(self, user_id: int) -> None:
+        closed = self.queue.status().closed_because
+        if closed is not None:
+            raise QueueClosed(closed)
+        if await self.members.is_blocked(user_id):
+            raise Blocked
+
     def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
         """The model asked for, or the preferred one if it can do this at all."""
         preferred = person.preferences.model
@@ -136,7 +146,7 @@ class Submissions:
         return find_offer(self.queue.offers, image_request.kind, image_request.model)
 
     def _check(self, person: Requester, image_request: ImageRequest, offer: ModelOffer) -> None:
-        if image_request.negative.strip() and offer.negative == "none":
+        if not is_blank(image_request.negative) and offer.negative == "none":
             raise NegativeUnknown(model=offer.label)
         if offer.nsfw and not person.age_restricted:
             raise NotAllowedHere(model=offer.label)
@@ -161,18 +171,6 @@ class Submissions:
         placed = [replace(request, channel_id=channel.id) for request in requests]
         jobs = await self.queue.submit(placed, sources=sources, limit=allowance.jobs)
         return Accepted(jobs=jobs, channel_id=channel.id)
-
-
-class Refunds:
-    """A `JobListener`: failed and cancelled pictures do not count towards the daily limit."""
-
-    def __init__(self, members: Members) -> None:
-        self._members = members
-
-    async def on_event(self, event: JobEvent) -> None:
-        """Give back what failed or was cancelled."""
-        if isinstance(event, (Failed, Cancelled)):
-            await self._members.refund(event.job.request.user_id, day_of(event.job.queued_at), 1)
 
 
 def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> ModelOffer:
@@ -207,7 +205,7 @@ def _requests(
             kind=image_request.kind,
             model=offer.name,
             prompt=image_request.prompt.strip(),
-            negative=image_request.negative.strip(),
+            negative="" if is_blank(image_request.negative) else image_request.negative.strip(),
             size=size,
             seed=seed,
             variation=image_request.variation,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from logging import getLogger
 from weakref import WeakValueDictionary
@@ -61,9 +61,11 @@ OWNER_MAY = {
 
 @dataclass(kw_only=True, eq=False)
 class SessionChannels:
-    """``guild`` finds one of the bot's guilds; ``idle``, in seconds: see `rules.next_step`."""
+    """``guild`` finds one of the bot's guilds, ``present`` waits until its channels are known; ``idle``, in
+    seconds: see `rules.next_step`."""
 
     guild: Callable[[int], discord.Guild | None]
+    present: Callable[[int], Awaitable[discord.Guild | None]]
     store: SessionStore
     history: History
     preferences: Preferences
@@ -93,7 +95,7 @@ class SessionChannels:
         ``age_restricted``: the channel must be, too; ``avoid``: the id of a channel that does not work.
         Raises `TooManyChannels`, or discord.py's errors where the bot lacks a permission.
         """
-        guild = self.guild(guild_id)
+        guild = await self.present(guild_id)
         if guild is None:
             raise TooManyChannels("the guild is not known")
         async with self._owner_lock(guild_id, user_id):
@@ -128,7 +130,7 @@ class SessionChannels:
 
         Raises as `open` does.
         """
-        guild = self.guild(guild_id)
+        guild = await self.present(guild_id)
         member = await find_member(guild, user_id, Priority.DELIVER) if guild is not None else None
         if member is None:
             return None
@@ -169,7 +171,8 @@ class SessionChannels:
             await self.store.remove(record.guild_id, record.user_id)
 
     async def close(self, guild_id: int, user_id: int) -> bool:
-        """Delete the person's channel, if they have one."""
+        """Delete the person's channel, if they have one. Raises `GuildAway`."""
+        await self.present(guild_id)
         record = await self.store.get(guild_id, user_id)
         if record is None:
             return False
@@ -177,7 +180,8 @@ class SessionChannels:
         return True
 
     async def sweep(self, guild_id: int) -> None:
-        """Warn of and close the channels that nobody uses."""
+        """Warn of and close the channels that nobody uses. Raises `GuildAway`."""
+        await self.present(guild_id)
         records = await self.store.of_guild(guild_id)
         busy = await self.history.active_users()
         for record in records:

@@ -10,7 +10,14 @@ from yarl import URL
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSourceImage
 
-CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+CDN_HOSTS = frozenset(
+    {
+        "cdn.discordapp.com",
+        "media.discordapp.net",
+        "images-ext-1.discordapp.net",  # Discord's copies of what links lead to
+        "images-ext-2.discordapp.net",
+    }
+)
 TIME_LIMIT = 20.0
 BYTES_LIMIT = 25_000_000
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from mimetypes import guess_type
 from typing import Any
 
 import discord
@@ -49,6 +50,23 @@ def files_of(message: AnyMessage) -> list[ShownFile]:
     return [_file(media) for media in found if media is not None]
 
 
+def pictures_of(message: AnyMessage) -> list[ShownFile]:
+    """The message's pictures: its files, those of a message that it forwards, and what its embeds show."""
+    found = [file for file in files_of(message) if _is_picture(file)]
+    for snapshot in _field(message, "message_snapshots") or ():
+        found += pictures_of(_field(snapshot, "message") or snapshot)
+    for embed in _field(message, "embeds") or ():
+        shown = [_field(embed, name) for name in ("image", "thumbnail")]
+        # Discord's own copy: the picture itself may be anywhere
+        found += [_file(media, _field(media, "proxy_url")) for media in shown if _field(media, "url")]
+    return found
+
+
+def _is_picture(file: ShownFile) -> bool:
+    kind = file.content_type or guess_type(file.name)[0] or ""
+    return kind.startswith("image/")
+
+
 def _walk(component: Any) -> Iterator[Any]:
     yield component
     children = _field(component, "components", "children") or ()
@@ -57,8 +75,13 @@ def _walk(component: Any) -> Iterator[Any]:
             yield from _walk(child)
 
 
-def _file(media: Any) -> ShownFile:
-    url, width, height = str(_field(media, "url") or ""), _field(media, "width"), _field(media, "height")
+def _file(media: Any, copy: str | None = None) -> ShownFile:
+    """``copy``: where to read it instead."""
+    url, width, height = (
+        copy or str(_field(media, "url") or ""),
+        _field(media, "width"),
+        _field(media, "height"),
+    )
     return ShownFile(
         name=str(_field(media, "filename") or URL(url).name),
         url=url,

@@ -17,12 +17,14 @@ from modules.queue_manager.errors import StoreError
 from modules.utils.database.models import (
     JobRow,
     JobSourceRow,
+    KeyValueRow,
     PictureRow,
     QuotaRow,
     SourceRow,
     StatusMessageRow,
 )
 from modules.utils.database.rows import Retention
+from modules.utils.database.stores.key_values import SHARED
 from modules.utils.database.stores.store import Store
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,10 @@ class Janitor(Store):
         await self.writer.execute(
             delete(QuotaRow).where(QuotaRow.day < before_yesterday),
             delete(StatusMessageRow).where(StatusMessageRow.job_id.not_in(select(JobRow.id))),
+            delete(KeyValueRow).where(
+                KeyValueRow.key.startswith(SHARED),
+                func.substr(KeyValueRow.key, len(SHARED) + 1).not_in(select(JobRow.id)),
+            ),
             patience=PATIENCE,
         )
         if removed and self.connections.dialect == "sqlite":

@@ -13,9 +13,10 @@ import struct
 import sys
 import warnings
 import zlib
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
@@ -26,6 +27,12 @@ _ENCODERS: dict[str, dict[str, Any]] = {
     "webp": {"format": "WEBP", "quality": 90, "method": 2},
     "jpeg": {"format": "JPEG", "quality": 92, "subsampling": 0},
 }
+
+_PNG_SHOWN = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+"""The chunks that make a PNG's pixels."""
+
+PROFILE_LIMIT = 8 << 20
+"""Bytes of a colour profile that is used; those of displays have up to about 3 MB."""
 
 _LADDER = ((1.0, 90), (1.0, 75), (0.75, 80), (0.5, 80), (0.35, 75), (0.25, 70), (0.12, 60))
 """Scale and WebP quality, tried in turn until a picture fits."""
@@ -52,6 +59,7 @@ def main() -> None:
     limits = json.loads(sys.argv[1])
     _bind(limits["memory_mb"])
     warnings.simplefilter("ignore")
+    PngImagePlugin.MAX_TEXT_CHUNK = PROFILE_LIMIT  # holds for profiles too
     Image.MAX_IMAGE_PIXELS = None  # checked here, by our own limit, before anything is decoded
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     source, sink = sys.stdin.buffer, sys.stdout.buffer
@@ -89,12 +97,47 @@ def _answer(header: dict[str, Any], payload: bytes, max_pixels: int) -> tuple[di
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     """The first frame, not yet loaded; its size is within the limit."""
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        picture = Image.open(io.BytesIO(_without_notes(data)), formats=FORMATS)
     except UnidentifiedImageError:
         raise Refused("truncated" if data.startswith(_MAGIC) else "not-image") from None
     if picture.width * picture.height > max_pixels:
         raise Refused("too-many-pixels")
     return picture
+
+
+def _without_notes(data: bytes) -> bytes:
+    """A PNG without texts, and without a profile or EXIF that is damaged or too large: the decoder would
+    refuse the whole picture because of them. Other files as they are."""
+    if not data.startswith(_MAGIC[0]):
+        return data
+    return _MAGIC[0] + b"".join(whole for kind, whole, body in _chunks(data) if _is_needed(kind, whole, body))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """A PNG's chunks (ISO/IEC 15948): kind, all of it, its body. The last one may be cut short."""
+    at = len(_MAGIC[0])
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, data[at : at + 12 + length], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def _is_needed(kind: bytes, whole: bytes, body: bytes) -> bool:
+    if kind in _PNG_SHOWN:
+        return True
+    if kind not in (b"iCCP", b"eXIf") or whole[8 + len(body) :] != struct.pack(">I", zlib.crc32(kind + body)):
+        return False
+    return kind == b"eXIf" or _profile_fits(body)
+
+
+def _profile_fits(body: bytes) -> bool:
+    """Whether this is a profile of at most `PROFILE_LIMIT` bytes: a name, two zeros, deflated data."""
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(body[body.index(b"\0") + 2 :], PROFILE_LIMIT)
+    except (ValueError, zlib.error):
+        return False
+    return not unpacker.unconsumed_tail
 
 
 def _cleaned(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -124,25 +167,33 @@ def _encoded(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, An
 
 def _plain(picture: Image.Image, keep_pixels: int) -> Image.Image:
     """Nothing but 8-bit RGB pixels as a viewer shows them, on white where they are transparent."""
-    profile = picture.info.get("icc_profile")
-    orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    orientation = _orientation(picture)
     loaded = _loaded(picture, keep_pixels)
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    turn = _TURNS.get(orientation) if orientation is not None else None
     upright = loaded if turn is None else loaded.transpose(turn)
     if upright.mode in ("I;16", "I;16B", "I;16L", "I"):
         # 16-bit grey: the upper byte is what an 8-bit viewer shows.
         upright = upright.convert("I").point(lambda value: value / 256).convert("L")
+    alpha = None
     if "A" in upright.getbands() or "transparency" in upright.info:
-        layer = upright.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, "white")
-        upright = Image.alpha_composite(ground, layer).convert("RGB")
-    elif profile and upright.mode in ("RGB", "CMYK", "L"):
+        alpha = upright.convert("RGBA").getchannel("A")
+    if upright.mode not in ("RGB", "CMYK", "L"):
+        upright = upright.convert("L" if upright.mode in ("LA", "La", "1") else "RGB")
+    if profile := picture.info.get("icc_profile"):
         upright = _to_srgb(upright, profile)
     rgb = upright.convert("RGB")
     # A new object has none of what the decoder noted beside the pixels.
-    bare = Image.new("RGB", rgb.size)
-    bare.paste(rgb)
+    bare = Image.new("RGB", rgb.size, "white")
+    bare.paste(rgb, mask=alpha)
     return bare
+
+
+def _orientation(picture: Image.Image) -> int | None:
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 (what the decoder raises at damaged EXIF, which shows nothing)
+        return None
+    return found if isinstance(found, int) else None
 
 
 def _loaded(picture: Image.Image, keep_pixels: int) -> Image.Image:

@@ -70,15 +70,28 @@ def _about_each(
 
 
 def _about_values(settings: Settings) -> Iterator[Finding]:
-    words = settings.banned_words_file
-    if words and not os.access(words, os.R_OK):
-        what = f"BANNED_WORDS_FILE {words} cannot be read"
-        yield Finding(level="fault", what=what, fix="correct the path, or make the file readable")
+    yield from map(_fault, unreadable_list(settings))
     if settings.metrics_port and not is_loopback(settings.metrics_host):
         what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
         yield Finding(level="hint", what=what, fix="leave it empty unless a firewall protects it")
     if settings.metrics_port:
         yield from _about_port(settings.metrics_host, settings.metrics_port)
+
+
+def unreadable_list(settings: Settings) -> Iterator[str]:
+    """A sentence if the list of banned words is set and cannot be read: then no prompt is taken."""
+    path = settings.banned_words_file
+    if path and Path(path).is_dir():
+        yield f"BANNED_WORDS_FILE: {path} is a folder; write the path of a text file"
+        return
+    try:
+        if path:
+            Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        yield f"BANNED_WORDS_FILE: {path} is not UTF-8 text; save it as UTF-8"
+    except OSError as error:
+        why = f"{path} cannot be read ({error.strerror})"
+        yield f"BANNED_WORDS_FILE: {why}; correct the path, or make the file readable"
 
 
 def _about_port(host: str, port: int) -> Iterator[Finding]:

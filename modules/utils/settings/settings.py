@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ from modules.utils.settings import values
 from modules.utils.settings.values import RoleLimit
 
 Value = TypeVar("Value")
+
+_IN_DOUBLE_QUOTES = re.compile(r"""[^=]*=[^\S\n]*"((?:\\"|[^"])*)\"""")
 
 
 def _setting(read: Callable[[str], Value], default: Value, *, shown: bool = True) -> Value:
@@ -138,8 +141,15 @@ def read_file(path: Path) -> dict[str, str]:
             line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
             raise BadSettings(f"{path.name}: line {line} cannot be read; write NAME=value, quotes in pairs")
         if binding.key is not None:
-            found[binding.key] = binding.value or ""
+            found[binding.key] = _as_written(binding.original.string) or binding.value or ""
     return found
+
+
+def _as_written(line: str) -> str | None:
+    """What stands in double quotes, if anything does. A backslash means something only before a quote and
+    before another one: ``"C:\\new"`` is a folder, not a line break."""
+    found = _IN_DOUBLE_QUOTES.match(line)
+    return None if found is None else re.sub(r'(?<=.)\\([\\"])', r"\1", found[1])
 
 
 def _decoded(data: bytes, name: str) -> str:

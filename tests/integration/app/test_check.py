@@ -11,7 +11,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,8 +149,27 @@ async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_sam
         told = faults(sections)
         assert "COMFY_URLS is missing: write your ComfyUI's address" in told
         assert 'MAX_JOBS_PER_USER "many" is not a whole number from 1 to 1000' in told
-        assert "none cannot be read: correct the path" in told
+        assert "none cannot be read (No such file or directory): correct the path" in told
         assert "the bot has the permission Manage Channels" in as_text(sections)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.mkdir(), "is a folder: write the path of a text file"),
+        (lambda path: path.write_bytes("coño".encode("latin-1")), "is not UTF-8 text: save it as UTF-8"),
+        (lambda path: None, "cannot be read (No such file or directory): correct the path"),
+    ],
+)
+def test_a_list_of_banned_words_that_cannot_be_read_is_a_fault(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
+    path = tmp_path / "words.txt"
+    make(path)
+    environ = {"DISCORD_TOKEN": TOKEN, "COMFY_URLS": "http://gpu:1", "BANNED_WORDS_FILE": str(path)}
+    _, found = inspect_settings(tmp_path / ".env", environ)
+    told = faults([Section(title="Settings", findings=found)])
+    assert f"BANNED_WORDS_FILE {path} {words}" in told
 
 
 def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:

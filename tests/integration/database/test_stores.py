@@ -14,10 +14,11 @@ from sqlalchemy import text
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Job, Size, SourceImage
-from modules.queue_manager.ports import RunReport
+from modules.queue_manager.ports import Cancelled, RunReport
 from modules.utils.database.engine import Database
 from modules.utils.database.retention import Janitor
 from modules.utils.database.rows import Retention, SessionRecord, StatusMessageRecord, UserPreferences
+from modules.utils.database.stores.members import day_of
 from tests.journal import a_job, delivered, dispatched, failed, finished, kept
 
 DAY = 86_400.0
@@ -258,6 +259,22 @@ async def test_blocks_last_until_lifted(database: Database, wall: Wall) -> None:
     assert await database.members.unblock(7)
     assert not await database.members.unblock(7)
     assert await database.members.blocked() == []
+
+
+async def test_who_gets_no_picture_has_it_back_with_the_journals_turn(database: Database) -> None:
+    """Nothing else has to happen after the turn, and a turn that is written twice counts once."""
+    members, jobs = database.members, [a_job(number) for number in (1, 2, 3, 4)]
+    user, day = jobs[0].request.user_id, day_of(jobs[0].queued_at)
+    assert await members.spend(user, day, 4, 4)
+    await database.jobs.accept(jobs, {})
+    await database.jobs.record(failed(jobs[0]))
+    await database.jobs.record(failed(jobs[0]))
+    await asyncio.gather(
+        database.jobs.record(Cancelled(job=jobs[1], by=None)), database.jobs.record(delivered(jobs[2]))
+    )
+    await database.jobs.record(Cancelled(job=jobs[2], by=None))
+    assert not await members.spend(user, day, 3, 4)
+    assert await members.spend(user, day, 2, 4)
 
 
 async def test_a_days_pictures_are_spent_exactly_and_refunded(database: Database) -> None:

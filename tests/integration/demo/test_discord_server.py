@@ -21,6 +21,7 @@ from modules.demo.discord_server import (
     UserSpec,
     default_world,
 )
+from modules.demo.discord_server.state.faults import Block
 from modules.demo.discord_server.state.permissions import BOT_MODERATOR
 from modules.demo.users import File, InvocationFailed, SimulatedUser, is_ephemeral
 from tests.discord_wiring import openapi_file, running, wired
@@ -145,6 +146,9 @@ class TestBot(commands.Bot):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         self.heard.put_nowait(("guild_join", guild))
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        self.heard.put_nowait(("guild_available", guild))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         self.heard.put_nowait(("guild_remove", guild))
@@ -501,6 +505,32 @@ async def test_a_wrong_token_and_a_switched_off_intent_end_the_client() -> None:
             with pytest.raises(discord.PrivilegedIntentsRequired):
                 async with running(TestBot(server.guild.id), server.token):
                     pass
+
+
+@pytest.mark.parametrize(("how", "error"), [("cloudflare", 429), ("denied", 403)])
+async def test_a_blocked_address_ends_the_login_without_a_word_of_how_long(how: Block, error: int) -> None:
+    async with DiscordServer() as server:
+        server.faults.block(how, 1800)
+        with wired(server), pytest.raises(discord.HTTPException) as refused:
+            async with running(TestBot(server.guild.id), server.token):
+                pass
+        assert refused.value.status == error
+        assert server.counters["rest"] == 1
+
+
+async def test_a_guild_that_comes_late_is_known_but_empty_until_then() -> None:
+    async with DiscordServer() as server:
+        server.gateway.guild_delay = 60.0
+        bot = TestBot(server.guild.id)
+        with wired(server):
+            async with running(bot, server.token):
+                guild = bot.get_guild(server.guild.id)
+                assert guild is not None
+                assert (guild.unavailable, list(guild.channels)) == (True, [])
+                server.advance(60)
+                await bot.heard_of("guild_available")
+                assert not guild.unavailable
+                assert guild.get_channel(server.channel("general").id) is not None
 
 
 async def test_message_content_is_hidden_without_the_intent_but_not_in_mentions() -> None:

@@ -50,6 +50,34 @@ async def test_ready_names_unavailable_guilds_that_then_arrive(server: DiscordSe
         await socket.quiet()
 
 
+async def test_guilds_may_come_later_at_the_start_and_after_each_new_identify(server: DiscordServer) -> None:
+    server.gateway.guild_delay = 30.0
+    general = server.channel("general").id
+    for _ in range(2):
+        async with gateway(server) as socket, Rest(server) as rest:
+            await socket.identify(server.token, BASIC)
+            assert (await socket.until("READY"))["guilds"][0]["unavailable"] is True
+            await rest.say(general, "meanwhile")
+            assert (await socket.receive())["t"] == "MESSAGE_CREATE"
+            server.advance(29)
+            await socket.quiet()
+            server.advance(1)
+            guild = await socket.receive()
+            assert (guild["t"], guild["d"]["unavailable"]) == ("GUILD_CREATE", False)
+            await server.gateway.drop(resumable=False)
+
+
+async def test_a_guild_that_the_bot_has_left_meanwhile_does_not_come(server: DiscordServer) -> None:
+    server.gateway.guild_delay = 30.0
+    async with gateway(server) as socket:
+        await socket.identify(server.token, BASIC)
+        await socket.until("READY")
+        server.kick_bot(server.guild)
+        assert (await socket.receive())["t"] == "GUILD_DELETE"
+        server.advance(30)
+        await socket.quiet()
+
+
 @pytest.mark.parametrize(
     ("op", "data", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modules.demo.discord_server import DiscordServer, default_world
+from modules.demo.discord_server import BotSpec, DiscordServer, default_world
 from modules.demo.users import File, InvocationFailed, SimulatedUser
 from tests.embedded_discord import GatewaySocket, Rest, gateway
 
@@ -200,6 +201,71 @@ async def test_history_uploads_and_their_limits(server: DiscordServer, member: S
     assert refused.value.status == 413
     await member.say(general, "")
     await member.until(lambda: any("50006" in error for error in member.errors))
+
+
+PIXELS = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+async def test_a_message_carries_files_of_several_kinds_in_their_order(
+    server: DiscordServer, member: SimulatedUser
+) -> None:
+    files = [("film.mp4", b"film"), ("cat.png", PIXELS), ("notes.txt", b"words")]
+    await member.say(server.channel("general").id, "", *(File(filename=n, data=d) for n, d in files))
+    said = await member.wait_for_message(lambda m: m["attachments"])
+    kinds = [(each["filename"], each["content_type"]) for each in said["attachments"]]
+    assert kinds == [("film.mp4", "video/mp4"), ("cat.png", "image/png"), ("notes.txt", "text/plain")]
+    assert [each.get("width") for each in said["attachments"]] == [None, 1, None]
+
+
+async def test_a_picture_may_stand_in_an_embed_alone(server: DiscordServer, member: SimulatedUser) -> None:
+    embed = {"title": "seen elsewhere", "image": {"url": "attachment://cat.png"}}
+    await member.say(server.channel("general").id, "", File(filename="cat.png", data=PIXELS), embeds=[embed])
+    said = await member.wait_for_message(lambda m: m["embeds"])
+    assert said["attachments"] == []
+    assert await member.download(said["embeds"][0]["image"]["proxy_url"]) == PIXELS
+
+
+async def test_a_forward_shows_what_was_written_without_its_author_and_outlives_it(
+    server: DiscordServer, member: SimulatedUser
+) -> None:
+    general, gallery = server.channel("general").id, server.channel("gallery").id
+    await member.say(general, "look", File(filename="cat.png", data=PIXELS))
+    first = await member.wait_for_message(lambda m: m["content"] == "look")
+    await member.forward(first, gallery)
+    forward = await member.wait_for_message(lambda m: m["channel_id"] == str(gallery))
+    await member.delete(first)
+    await member.until(lambda: not member.messages(general))
+    assert (forward["content"], forward["attachments"]) == ("", [])
+    assert forward["flags"] & 1 << 14
+    reference = {"type": 1, "channel_id": str(general), "message_id": first["id"]}
+    assert forward["message_reference"] == reference
+    (snapshot,) = forward["message_snapshots"]
+    assert snapshot["message"]["content"] == "look"
+    assert "author" not in snapshot["message"]
+    assert await member.download(snapshot["message"]["attachments"][0]["url"]) == PIXELS
+    await member.forward(forward, general)
+    again = await member.wait_for_message(lambda m: m["channel_id"] == str(general))
+    assert again["message_snapshots"][0]["message"]["content"] == "look"
+
+
+async def test_without_the_intent_a_bot_sees_of_others_messages_that_they_are_there_and_no_more() -> None:
+    world = default_world(2, bot=BotSpec(message_content_intent=False))
+    async with DiscordServer(world) as server, gateway(server) as socket, Rest(server) as rest:
+        general = server.channel("general").id
+        await socket.identify(server.token, 1 | 1 << 9)
+        async with await SimulatedUser.connect(server.url) as person:
+            await person.say(general, "mine", File(filename="a.png", data=PIXELS), embeds=[{"title": "t"}])
+            first = await person.wait_for_message(lambda m: m["content"] == "mine")
+            heard = [await socket.until("MESSAGE_CREATE")]
+            await person.forward(first, general)
+            heard.append(await socket.until("MESSAGE_CREATE"))
+        heard += [(await rest("GET", f"/channels/{general}/messages/{m['id']}")).body for m in heard]
+        heard += [each["message"] for m in heard for each in m.get("message_snapshots", ())]
+        assert len(heard) == 6
+        for message in heard:
+            assert [message[name] for name in ("content", "attachments", "embeds")] == ["", [], []]
 
 
 async def test_people_delete_what_is_theirs_and_what_only_they_see(

@@ -21,6 +21,7 @@ from modules.demo.discord_server import (
 )
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.state import permissions as p
+from modules.demo.discord_server.state.faults import Block
 from modules.demo.discord_server.state.messages import create_message
 from modules.demo.discord_server.state.world import DEFAULT_CHANNELS
 from tests.discord_wiring import openapi_file
@@ -216,6 +217,41 @@ async def test_faults_on_demand(rest: Rest, server: DiscordServer, general: int)
     server.faults.write_limited_channels.add(general)
     limited = await rest("PATCH", f"/channels/{general}", {"topic": "x"})
     assert (limited.status, limited.code) == (429, 20028)
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "words"),
+    [("cloudflare", 429, "1015"), ("global", 429, "You are being rate limited."), ("denied", 403, "1020")],
+)
+async def test_a_blocked_address_is_refused_at_the_login_already(
+    rest: Rest, server: DiscordServer, how: Block, status: int, words: str
+) -> None:
+    server.faults.block(how, 1800)
+    answer = await rest("GET", "/users/@me")
+    assert answer.status == status
+    assert words in str(answer.body)
+    assert (answer.headers["Content-Type"] == "application/json") == (how == "global")
+    assert ("Via" in answer.headers) == (how == "global"), "discord.py waits only where it is"
+    if how == "global":
+        assert answer.body["global"] is True
+        assert answer.body["retry_after"] == pytest.approx(1800, abs=5)
+    if status == 429:
+        assert float(answer.headers["Retry-After"]) == pytest.approx(1800, abs=5)
+    server.advance(1801)
+    assert (await rest("GET", "/users/@me")).status == 200
+
+
+async def test_the_bot_forwards_what_it_can_read(rest: Rest, server: DiscordServer, general: int) -> None:
+    first = (await rest.say(general, "look")).body
+    reference = {"type": 1, "message_id": first["id"], "channel_id": str(general)}
+    gallery = server.channel("gallery").id
+    forward = (await rest("POST", f"/channels/{gallery}/messages", {"message_reference": reference})).body
+    assert forward["message_reference"] == {**reference, "type": 1}
+    assert [each["message"]["content"] for each in forward["message_snapshots"]] == ["look"]
+    reference["message_id"] = "1"
+    assert (
+        await rest("POST", f"/channels/{gallery}/messages", {"message_reference": reference})
+    ).code == 10008
 
 
 async def test_channels_are_named_as_discord_names_them_and_counted(

@@ -27,10 +27,14 @@ class Interaction:
     response: Response = field(default_factory=lambda: Response(0.1))
 
 
+async def at_once() -> None:
+    """The guild is known."""
+
+
 def test_acknowledgements_that_hang_keep_nobody_else_waiting() -> None:
     async def whole() -> None:
         nobody: Any = None
-        deferrals = Deferrals(requesters=nobody)
+        deferrals = Deferrals(requesters=nobody, until_home=at_once)
 
         async def defer(interaction: Any) -> None:
             await deferrals.defer(interaction)

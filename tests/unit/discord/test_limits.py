@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.discord.requests.banned_words import BannedWords, holds, skeleton
-from modules.discord.requests.limits import Cooldown, Limits, day_of
-from modules.queue_manager.errors import BannedWord, CoolingDown
+from modules.discord.requests.limits import Cooldown, Limits
+from modules.queue_manager.errors import CoolingDown
+from modules.utils.database.stores.members import day_of
 from modules.utils.settings.values import RoleLimit
 from tests.virtual_time import SteppedClock
 
@@ -77,54 +75,3 @@ def test_a_request_that_was_not_taken_does_not_count() -> None:
 def test_a_day_begins_at_midnight_utc() -> None:
     assert day_of(1_700_006_399) == "2023-11-14"
     assert day_of(1_700_006_400) == "2023-11-15"
-
-
-BAD = frozenset({skeleton("badword"), skeleton("very bad")})
-
-
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        "a badword here",
-        "a BADWORD",
-        "b a d w o r d",
-        "b.a.d.w.o.r.d",
-        "a b a d w o r d",
-        "b4dw0rd!",
-        "bаdwоrd",  # Cyrillic а and о
-        "ｂａｄｗｏｒｄ",  # full width
-        "bádwórd",
-        "baaadwoooord",
-        "bad\u200bword",
-        "something very, bad",
-    ],
-)
-def test_look_alikes_are_found(prompt: str) -> None:
-    assert holds(prompt, BAD)
-
-
-@pytest.mark.parametrize("prompt", ["a bad word", "badwords", "abadword", "bad, very", "", "🦊🦊", "плохо"])
-def test_other_words_pass(prompt: str) -> None:
-    assert not holds(prompt, BAD)
-
-
-async def test_the_list_is_read_again_when_it_changes(tmp_path: Path) -> None:
-    file = tmp_path / "words.txt"
-    file.write_text("# comment\nfoo # another\n\n", encoding="utf-8")
-    words = BannedWords(file)
-    await words.check("comment another")
-    with pytest.raises(BannedWord):
-        await words.check("fine", "f00")
-    file.write_text("bar and more", encoding="utf-8")
-    await words.check("foo")
-    with pytest.raises(BannedWord):
-        await words.check("Bar And MORE")
-
-
-async def test_a_list_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
-    with pytest.raises(BannedWord):
-        await BannedWords(tmp_path / "missing.txt").check("anything")
-
-
-async def test_no_list_lets_everything_through() -> None:
-    await BannedWords(None).check("badword")

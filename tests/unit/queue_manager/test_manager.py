@@ -196,6 +196,7 @@ def test_jobs_that_run_count_and_another_persons_do_not() -> None:
         ({"model": "sdxl"}, UnknownModel),
         ({"model": "flux_edit"}, UnknownModel),  # of another kind
         ({"prompt": " \n "}, BadPrompt),
+        ({"prompt": "\u200b \u3164\u2800\ufe0f\u00ad\U000e0041"}, BadPrompt),
         ({"prompt": "x" * 10_000}, BadPrompt),
         ({"seed": MAX_SEED + 1}, BadSeed),
         ({"seed": -1}, BadSeed),

@@ -122,6 +122,26 @@ def test_batch_sizes_fit_the_addresses() -> None:
     assert settings.read({}, {**two, "MAX_BATCH_SIZE": "2, Auto"}).max_batch_size == (2, None)
     assert settings.read({}, {**two, "MAX_BATCH_SIZE": "3"}).max_batch_size == (3,)
     assert "3 sizes for 2 addresses" in faults({**two, "MAX_BATCH_SIZE": "1,2,3"})[0]
+    assert "3 sizes for 1 addresses" in faults({**NEEDED, "MAX_BATCH_SIZE": "1,2,3"})[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (r'"C:\bot\new\words.txt"', r"C:\bot\new\words.txt"),
+        (r'"C:\\bot\\new\\words.txt" # escaped', r"C:\bot\new\words.txt"),
+        (r'"\\server\table\words.txt"', r"\\server\table\words.txt"),
+        (r"'C:\bot\new\words.txt'", r"C:\bot\new\words.txt"),
+        (r"C:\bot\new\words.txt", r"C:\bot\new\words.txt"),
+        (r'"say \"no\".txt"', 'say "no".txt'),
+        ('"words.txt"', "words.txt"),
+        ('""', ""),
+    ],
+)
+def test_backslashes_in_a_path_stay(tmp_path: Path, written: str, meant: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"BANNED_WORDS_FILE={written}\n")
+    assert settings.read_file(path) == {"BANNED_WORDS_FILE": meant}
 
 
 def test_role_limits_are_read() -> None:

@@ -96,7 +96,10 @@ def _told_of(node: str) -> InstantNode:
 
 def _inpainted(inputs: Inputs) -> tuple[Conditioning, Conditioning, Latent]:
     (latent,) = _vae_encode(inputs)
-    positive, negative = (with_reference(inputs[side], latent) for side in ("positive", "negative"))
+    positive, negative = (
+        with_reference(replace(side, made=f"{side.made} > masked by {inputs['mask']}"), latent)
+        for side in (inputs["positive"], inputs["negative"])
+    )
     return positive, negative, latent
 
 
@@ -300,11 +303,12 @@ def _image_scale_by(inputs: Inputs) -> tuple[Images]:
     return (Images(rows=tuple(scaled(row, size, inputs["upscale_method"]) for row in images.rows)),)
 
 
-def _padded(inputs: Inputs) -> tuple[Images, None]:
+def _padded(inputs: Inputs) -> tuple[Images, str]:
     images: Images = inputs["image"]
     width, height = images.size
     size = (width + inputs["left"] + inputs["right"], height + inputs["top"] + inputs["bottom"])
-    return Images(rows=tuple(scaled(row, size, told("pad", inputs)) for row in images.rows)), None
+    way = told("pad", inputs)
+    return Images(rows=tuple(scaled(row, size, way) for row in images.rows)), way
 
 
 def _scale_to_pixels(inputs: Inputs) -> tuple[Images]:

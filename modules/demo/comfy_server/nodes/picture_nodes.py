@@ -19,13 +19,14 @@ from modules.demo.comfy_server.nodes.instant_nodes import Inputs
 from modules.demo.comfy_server.nodes.node_cache import Result
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal
 from modules.demo.comfy_server.nodes.sampling import TimedNode
-from modules.demo.comfy_server.nodes.values import Images, Photo, photo_of
+from modules.demo.comfy_server.nodes.values import Images, Photo, identity, photo_of
 from modules.demo.comfy_server.nodes.workbench import Workbench
 from modules.demo.comfy_server.run import Interrupted, Run
 
 
 async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
-    return Result(outputs=(Images(rows=(_photo(bench, inputs["image"]),)), None))
+    photo, mask = _photo(bench, inputs["image"])
+    return Result(outputs=(Images(rows=(photo,)), mask))
 
 
 async def _save(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -119,13 +120,16 @@ def with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
     return png[:header] + chunks + png[header:]
 
 
-def _photo(bench: Workbench, name: str) -> Photo:
+def _photo(bench: Workbench, name: str) -> tuple[Photo, str]:
+    """The picture, and in words the mask that its transparency is."""
     data = bench.files.read(*annotated(name))
     if data is None:
         raise NodeFailure(f"[Errno 2] No such file or directory: 'input/{name}'", "FileNotFoundError")
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return photo_of(ImageOps.exif_transpose(image))
+            upright = ImageOps.exif_transpose(image)
+            alpha = upright.getchannel("A") if "A" in upright.getbands() else None
+            return photo_of(upright), "none" if alpha is None else identity(photo_of(alpha))
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise NodeFailure(
             f"cannot identify image file 'input/{name}'", "PIL.UnidentifiedImageError"

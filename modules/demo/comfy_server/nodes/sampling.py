@@ -192,10 +192,11 @@ def _seed(task: SamplerTask, index: int) -> int:
 
 
 def _making(task: SamplerTask, index: int) -> str:
-    """All that makes row ``index``, beside its prompt, its seed and its size."""
+    """All that makes row ``index``, beside its prompt and its seed."""
     start = task.latent.rows[index]
     return repr(
         (
+            task.latent.size,
             task.guider.row(index),
             task.sampler.name,
             task.sigmas.made,

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from modules.demo.comfy_server.drawing.marks import mark_of, mark_of_making, stamp
+from modules.demo.comfy_server.drawing.marks import NoMark, mark_of, mark_of_making, read_mark, stamp
 from modules.demo.comfy_server.drawing.pictures import picture_of
 
 
@@ -77,15 +77,20 @@ def identity(recipe: Recipe) -> str:
 
 
 def render(recipe: Recipe) -> Image.Image:
-    """The picture itself. Takes tens of milliseconds: to be called in a thread."""
+    """The picture itself, marked unless it is an uploaded one as it came. Takes tens of milliseconds: to be
+    called in a thread."""
+    image = _drawn(recipe)
+    if isinstance(recipe, Scaled) and min(recipe.size) >= 40:
+        stamp(image, *marks_in(recipe))
+    return image
+
+
+def _drawn(recipe: Recipe) -> Image.Image:
     if isinstance(recipe, Scaled):
-        image = render(recipe.base).resize(recipe.size, Image.Resampling.BILINEAR)
-        if isinstance(recipe.base, Painting) and min(recipe.size) >= 40:
-            stamp(image, *marks_in(recipe))
-        return image
+        return _drawn(recipe.base).resize(recipe.size, Image.Resampling.BILINEAR)
     if isinstance(recipe, Photo):
         return Image.frombytes("RGB", recipe.size, recipe.pixels)
-    source = side_by_side([render(source) for source in recipe.sources]) if recipe.sources else None
+    source = side_by_side([_drawn(source) for source in recipe.sources]) if recipe.sources else None
     return picture_of(recipe.prompt, recipe.seed, recipe.size, source, making=recipe.making)
 
 
@@ -120,12 +125,17 @@ def encode(image: Image.Image, kind: str, quality: int = 90) -> bytes:
 
 
 def marks_in(recipe: Recipe) -> tuple[int, int]:
-    """The marks that the picture will carry (0 for an uploaded one)."""
+    """The marks that the picture will carry; of an uploaded one, whose it was says its own mark, if any."""
     base = recipe.base if isinstance(recipe, Scaled) else recipe
-    if not isinstance(base, Painting):
-        return 0, 0
-    making = identity(recipe) if isinstance(recipe, Scaled) else base.making
-    return mark_of(base.prompt, base.seed), mark_of_making(making)
+    making = mark_of_making(
+        base.making if recipe is base and isinstance(base, Painting) else identity(recipe)
+    )
+    if isinstance(base, Painting):
+        return mark_of(base.prompt, base.seed), making
+    try:
+        return read_mark(_drawn(base)), making
+    except NoMark:
+        return 0, making
 
 
 def mixed_seed(*parts: str | float) -> int:
@@ -171,7 +181,7 @@ class Conditioning:
     def row(self, index: int) -> str:
         """What row ``index`` holds, in words."""
         if self.apart:
-            return self.apart[index % len(self.apart)].row(0)
+            return self.apart[index % len(self.apart)].row(0) + self.made
         seen = [identity(batch[index % len(batch)]) for batch in self.references]
         return repr((self.prompts[index % len(self.prompts)], self.made, seen))
 

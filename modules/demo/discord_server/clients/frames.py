@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from modules.demo.discord_server.bodies.base import read_body
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.client_sockets import Client
 from modules.demo.discord_server.clients import invocations
@@ -15,7 +16,7 @@ from modules.demo.discord_server.refusals import Refusal
 from modules.demo.discord_server.state.files import Upload
 from modules.demo.discord_server.state.guilds import Channel, Message
 from modules.demo.discord_server.state.hub import Hub
-from modules.demo.discord_server.state.messages import create_message, delete_messages
+from modules.demo.discord_server.state.messages import create_message, delete_messages, forward_of
 from modules.demo.discord_server.state.permissions import MANAGE_MESSAGES, READ_MESSAGE_HISTORY, SEND_MESSAGES
 from modules.demo.discord_server.state.world import DM, TEXT
 
@@ -86,13 +87,28 @@ def _modal(interactions: Interactions, client: Client, frame: Frame) -> None:
     invocations.submit_modal(interactions, client.user, frame)
 
 
-def _say(hub: Hub, client: Client, frame: Frame) -> None:
+def _writable(hub: Hub, client: Client, frame: Frame) -> Channel:
     channel = _channel(hub, client, frame)
     if channel.kind not in (TEXT, DM) or not hub.permissions(client.user.id, channel) & SEND_MESSAGES:
         raise InvalidInvocation("You may not write here")
-    body = CreateMessage(content=frame.get("content") or None)
+    return channel
+
+
+def _say(hub: Hub, client: Client, frame: Frame) -> None:
+    """`embeds`: what a link unfurls to, or what another bot writes."""
+    channel = _writable(hub, client, frame)
+    body = read_body(
+        CreateMessage, {"content": frame.get("content") or None, "embeds": frame.get("embeds") or []}
+    )
     create_message(hub, channel, client.user, body, uploads=_files(hub, frame.get("attachments") or []))
     hub.counters["messages by users"] += 1
+
+
+def _forward(hub: Hub, client: Client, frame: Frame) -> None:
+    """Put a message that the person sees into the channel `to`."""
+    source = _message(hub, client, frame)
+    channel = _writable(hub, client, {"channel_id": frame["to"]})
+    create_message(hub, channel, client.user, CreateMessage(), origin=forward_of(hub, source, channel))
 
 
 def _files(hub: Hub, ids: Sequence[str]) -> list[Upload]:
@@ -149,6 +165,7 @@ _INVOCATIONS: dict[str, Callable[[Interactions, Client, Frame], None]] = {
 }
 _FRAMES: dict[str, Callable[[Hub, Client, Frame], None]] = {
     "message": _say,
+    "forward": _forward,
     "delete": _delete,
     "history": _history,
     "locale": _locale,

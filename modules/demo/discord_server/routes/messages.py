@@ -6,7 +6,7 @@ from modules.demo.discord_server.bodies.messages import BulkDelete, CreateMessag
 from modules.demo.discord_server.buckets import MESSAGES, OLD_EDITS
 from modules.demo.discord_server.refusals import Refusal, invalid_field
 from modules.demo.discord_server.rest import Call, Reply, Route
-from modules.demo.discord_server.state.guilds import DEFAULT, REPLY, Channel, Message
+from modules.demo.discord_server.state.guilds import DEFAULT, FORWARD, REPLY, Channel, Message
 from modules.demo.discord_server.state.hub import Hub
 from modules.demo.discord_server.state.messages import (
     Origin,
@@ -14,6 +14,7 @@ from modules.demo.discord_server.state.messages import (
     create_message,
     delete_messages,
     edit_message,
+    forward_of,
     redacted,
 )
 from modules.demo.discord_server.state.nonces import remember_nonce, remembered_nonce
@@ -77,6 +78,10 @@ def _reply_origin(hub: Hub, channel: Channel, body: CreateMessage) -> Origin:
     reference = body.message_reference
     if reference is None:
         return Origin(kind=DEFAULT)
+    if reference.type == FORWARD:
+        place = hub.channel(reference.channel_id or channel.id)
+        hub.require(place, READ_MESSAGE_HISTORY)
+        return forward_of(hub, _find(hub, place, reference.message_id), channel)
     hub.require(channel, READ_MESSAGE_HISTORY)
     source = channel.messages.get(reference.message_id)
     if source is None and reference.fail_if_not_exists is not False:

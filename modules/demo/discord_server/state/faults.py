@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from modules.demo.discord_server.state.clock import ServerClock
+
+Block = Literal["cloudflare", "global", "denied"]
+"""How a blocked address is answered: Cloudflare's 429 page with 1015 for too many requests, the API's own
+global 429 with the seconds to wait, Cloudflare's 403 page."""
 
 
 class Faults:
@@ -13,6 +19,8 @@ class Faults:
         self._refuse_until = 0.0
         self._hang_up_until = 0.0
         self._slow_until = 0.0
+        self._block: Block = "cloudflare"
+        self._block_until = 0.0
         self._delay = 0.0
         self._lost_answers = 0
         self.forbidden_channels: set[int] = set()
@@ -25,6 +33,10 @@ class Faults:
     def hang_up(self, seconds: float) -> None:
         """Every REST call ends without an answer, and nothing is done; 0 ends it."""
         self._hang_up_until = self._clock.now() + seconds
+
+    def block(self, how: Block, seconds: float) -> None:
+        """The bot's address is blocked: every REST call is answered so, the login too; 0 ends it."""
+        self._block, self._block_until = how, self._clock.now() + seconds
 
     def slow(self, delay: float, seconds: float) -> None:
         """Every REST call takes `delay` real seconds longer."""
@@ -49,6 +61,12 @@ class Faults:
     @property
     def hanging_up(self) -> bool:
         return self._clock.now() < self._hang_up_until
+
+    @property
+    def blocked(self) -> tuple[Block, float] | None:
+        """How the address is blocked, and for how many more seconds."""
+        left = self._block_until - self._clock.now()
+        return (self._block, left) if left > 0 else None
 
     @property
     def delay(self) -> float:

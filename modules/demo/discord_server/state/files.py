@@ -94,6 +94,12 @@ class FileStore:
         self._files[attachment.id] = changed
         return changed
 
+    def copied(self, attachment: Attachment, *, channel_id: int) -> Attachment:
+        """The same file once more, for another message."""
+        copy = replace(attachment, id=self._ids.make(), channel_id=channel_id, ephemeral=False)
+        self._files[copy.id] = copy
+        return copy
+
     def remove(self, attachment: Attachment) -> None:
         self._files.pop(attachment.id, None)
 

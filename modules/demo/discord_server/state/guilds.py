@@ -25,11 +25,14 @@ FILE_LIMITS = {0: 10 * MIB, 1: 10 * MIB, 2: 50 * MIB, 3: 100 * MIB}
 """Bytes of one file by the guild's boost tier (Discord docs, Reference, Uploading Files)."""
 DEFAULT, REPLY, SLASH_COMMAND, CONTEXT_MENU = 0, 19, 20, 23
 """Message types (Discord docs, Message Resource, Message Types)."""
-SUPPRESS_EMBEDS, EPHEMERAL, LOADING, SUPPRESS_NOTIFICATIONS, COMPONENTS_V2 = (
+DEFAULT_REFERENCE, FORWARD = 0, 1
+"""Message reference types (Discord docs, Message Resource, Message Reference Types)."""
+SUPPRESS_EMBEDS, EPHEMERAL, LOADING, SUPPRESS_NOTIFICATIONS, HAS_SNAPSHOT, COMPONENTS_V2 = (
     1 << 2,
     1 << 6,
     1 << 7,
     1 << 12,
+    1 << 14,
     1 << 15,
 )
 """Message flags (Discord docs, Message Resource, Message Flags)."""
@@ -90,9 +93,25 @@ class Channel:
         return shown
 
 
+SNAPSHOT_FIELDS = (
+    "type",
+    "content",
+    "embeds",
+    "attachments",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "mentions",
+    "mention_roles",
+    "components",
+)
+"""What a forward shows of its message: not who wrote it (Message Resource, Message Snapshot Object)."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Message:
-    """One message. `ephemeral_to` is the only user who sees it, if it is ephemeral."""
+    """One message. `ephemeral_to` is the only user who sees it, if it is ephemeral; `forwarded` is the copy
+    of `reference` that a forward carries."""
 
     id: int
     channel: Channel
@@ -109,6 +128,7 @@ class Message:
     nonce: str | int | None = None
     edited_at: float | None = None
     reference: Message | None = None
+    forwarded: Message | None = None
     application_id: int | None = None
     interaction: Payload | None = None
     ephemeral_to: int | None = None
@@ -119,7 +139,7 @@ class Message:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.content or self.embeds or self.components or self.attachments)
+        return not (self.content or self.embeds or self.components or self.attachments or self.forwarded)
 
     def payload(self, files: FileStore, *, with_nonce: bool = False) -> Payload:
         """The message object; the nonce is told only in the answer and event of its creation."""
@@ -148,10 +168,13 @@ class Message:
         }
         if self.reference is not None:
             shown["message_reference"] = {
-                "type": 0,
+                "type": DEFAULT_REFERENCE if self.forwarded is None else FORWARD,
                 "channel_id": str(self.reference.channel.id),
                 "message_id": str(self.reference.id),
             }
+        if self.forwarded is not None:
+            whole = self.forwarded.payload(files)
+            shown["message_snapshots"] = [{"message": {name: whole[name] for name in SNAPSHOT_FIELDS}}]
         if self.application_id is not None:
             shown["application_id"] = str(self.application_id)
         if self.interaction is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modules.demo.discord_server.bodies.components import check_components, texts_in, with_ids
 from modules.demo.discord_server.bodies.embeds import check_embeds
@@ -20,6 +20,7 @@ from modules.demo.discord_server.state.guilds import (
     COMPONENTS_V2,
     DEFAULT,
     EPHEMERAL,
+    HAS_SNAPSHOT,
     LOADING,
     SUPPRESS_EMBEDS,
     SUPPRESS_NOTIFICATIONS,
@@ -53,6 +54,7 @@ class Origin:
     interaction: Payload | None = None
     ephemeral_to: int | None = None
     reference: Message | None = None
+    forwarded: Message | None = None
     flags: int = 0
 
 
@@ -71,7 +73,7 @@ def create_message(
     """Check the body, store the message and tell everyone who sees it."""
     message = Message(id=hub.ids.make(), channel=channel, author=author, kind=origin.kind)
     message.interaction, message.reference = origin.interaction, origin.reference
-    message.ephemeral_to = origin.ephemeral_to
+    message.forwarded, message.ephemeral_to = origin.forwarded, origin.ephemeral_to
     message.flags = origin.flags | ((body.flags or 0) & (SETTABLE_FLAGS | EPHEMERAL))
     if author.bot:
         message.application_id = hub.bot.id
@@ -86,6 +88,15 @@ def create_message(
     keep_message(hub, message)
     announce(hub, message, "MESSAGE_CREATE")
     return message
+
+
+def forward_of(hub: Hub, source: Message, channel: Channel) -> Origin:
+    """What a forward of ``source`` into ``channel`` is: a copy of it as it stands now, with files of its own
+    (Message Resource, Message Reference Types, FORWARD). Of a forward, what it holds is forwarded."""
+    source = source.forwarded or source
+    files = [hub.files.copied(attachment, channel_id=channel.id) for attachment in source.attachments]
+    copy = replace(source, attachments=files, embeds=list(source.embeds), flags=source.flags & SETTABLE_FLAGS)
+    return Origin(reference=source, forwarded=copy, flags=HAS_SNAPSHOT)
 
 
 def keep_message(hub: Hub, message: Message) -> None:
@@ -130,6 +141,7 @@ def delete_messages(hub: Hub, channel: Channel, messages: Sequence[Message], *, 
         channel.messages.pop(message.id, None)
         hub.ephemerals.pop(message.id, None)
         drop_files(hub, message.attachments)
+        drop_files(hub, message.forwarded.attachments if message.forwarded else ())
         gone = {"id": str(message.id), "channel_id": str(channel.id)}
         hub.clients.tell(viewers_of(hub, message), "MESSAGE_DELETE", gone)
         if message.ephemeral_to is None and not bulk:
@@ -178,7 +190,13 @@ def content_is_free(hub: Hub, message: Message) -> bool:
 
 
 def redacted(payload: Payload) -> Payload:
-    return {**payload, "content": "", "embeds": [], "attachments": [], "components": []}
+    """Without what MESSAGE_CONTENT gives, in the message and in what it forwards (Gateway, Message Content
+    Intent)."""
+    hidden: Payload = {**payload, "content": "", "embeds": [], "attachments": [], "components": []}
+    if "message_snapshots" in payload:
+        snapshots = payload["message_snapshots"]
+        hidden["message_snapshots"] = [{"message": redacted(each["message"])} for each in snapshots]
+    return hidden
 
 
 def _fill(hub: Hub, message: Message, body: AnyMessageBody, attachments: list[Attachment]) -> None:

@@ -35,6 +35,7 @@ from modules.utils.database.codec import (
 )
 from modules.utils.database.models import JobRow, JobSourceRow, LearnedRow, SourceRow, StatusMessageRow
 from modules.utils.database.statements import insert_new, upsert
+from modules.utils.database.stores.members import refund_of
 from modules.utils.database.stores.pictures import PictureShelf
 from modules.utils.database.stores.store import Store
 from modules.utils.database.writer import Rows
@@ -129,7 +130,7 @@ class JobJournal(Store):
         change = [Rows(rank=3, statement=_TURN, parameters=values)]
         posted: tuple[Job, Picture] | None = None
         if isinstance(turn, (Failed, Cancelled)):
-            change.append(_to_be_told(turn.job))
+            change += [refund_of(turn.job), _to_be_told(turn.job)]
         elif isinstance(turn, Delivered) and turn.picture is not None:
             if turn.receipt.where == "kept":
                 change.append(self.shelf.keeping(turn.job, turn.picture))

@@ -8,6 +8,10 @@ from modules.utils.database.models import KeyValueRow
 from modules.utils.database.statements import upsert
 from modules.utils.database.stores.store import Store
 
+SHARED = "shared:"
+"""Begins the names, each of which ends with a job's id, of what is in the gallery; the text is the message's
+id. They go when the job goes."""
+
 _PUT = upsert(KeyValueRow)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from math import inf
 
 from sqlalchemy import delete, select, text
 
+from modules.queue_manager.jobs import Job
 from modules.utils.database.codec import storable
 from modules.utils.database.models import BlockRow
 from modules.utils.database.statements import upsert
 from modules.utils.database.stores.store import Store
+from modules.utils.database.writer import Rows
 
 _BLOCK = upsert(BlockRow)
 _BEGIN_DAY = text("INSERT INTO quotas (user_id, day, used) VALUES (:user_id, :day, 0) ON CONFLICT DO NOTHING")
@@ -23,6 +26,24 @@ _REFUND = text(
     "UPDATE quotas SET used = CASE WHEN used > :count THEN used - :count ELSE 0 END"
     " WHERE user_id = :user_id AND day = :day"
 )
+
+
+_REFUND_UNENDED = text(
+    "UPDATE quotas SET used = CASE WHEN used > 0 THEN used - 1 ELSE 0 END WHERE user_id = :user_id"
+    " AND day = :day AND EXISTS (SELECT 1 FROM jobs WHERE id = :job_id AND ended_at IS NULL)"
+)
+
+
+def day_of(unix: float) -> str:
+    """The day (UTC, as YYYY-MM-DD) that a request of this time is counted in."""
+    return datetime.fromtimestamp(unix, timezone.utc).date().isoformat()
+
+
+def refund_of(job: Job) -> Rows:
+    """Gives its picture back to the owner of a job that ends without one, in the transaction that ends it:
+    once, also if that is repeated. Goes before the end itself."""
+    values = {"user_id": job.request.user_id, "day": day_of(job.queued_at), "job_id": job.id}
+    return Rows(rank=2, statement=_REFUND_UNENDED, parameters=[values])
 
 
 @dataclass(kw_only=True)
