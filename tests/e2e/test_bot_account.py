@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -105,16 +105,30 @@ async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
 
-        async def choose(menu: str, *values: str) -> None:
-            menus = await (await ana.command("settings", stand.general)).reply()
-            before = menus["content"]
-            await (await ana.click(menus, f"fullet:setting:{menu}", values=list(values))).acknowledged()
-            await ana.until(lambda: (ana.message(menus["id"]) or menus)["content"] != before)
+        page = await (await ana.command("settings", stand.general)).reply()
 
-        await choose("aspect", "wide")
-        await choose("model", "z-image")
-        await choose("switches", "previews")
-        await choose("locale", "es")
+        def shown() -> str:
+            return text_of(ana.message(page["id"]) or page)
+
+        async def choose(name: str, *values: str, says: str) -> None:
+            chosen = list(values) or None
+            now = ana.message(page["id"]) or page
+            await (await ana.click(now, f"fullet:setting:{name}", values=chosen)).acknowledged()
+            await ana.until(lambda: says in shown())
+
+        lines = shown().splitlines()
+        assert lines[:4] == [
+            "### Your settings", "**Model** · No preference", "**Shape** · Default shape",
+            "**Language** · Same as Discord",
+        ]  # fmt: skip
+        assert "**Mention me when a picture is ready** · on" in lines
+        await choose("aspect", "wide", says="**Shape** · Wide")
+        assert "Saved." in shown()
+        await choose("model", "z-image", says="**Model** · Z-Image")
+        await choose("notify:off", says="**Mention me when a picture is ready** · off")
+        await choose("direct:on", says="by direct message** · on")
+        await choose("direct:off", says="by direct message** · off")
+        await choose("locale", "es", says="**Idioma** · Español")
         offered = await ana.autocomplete("imagine", stand.general, "model")
         assert offered[0]["value"] == "z-image"
         await ana.command("imagine", stand.general, model="flux", prompt="a road")
@@ -210,7 +224,8 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         found = await ana.autocomplete("settings", stand.general, "model", model="good at 58")
         assert [choice["value"] for choice in found] == ["model-58"]
         menus = await (await ana.command("settings", stand.general, model="model-58")).reply()
-        assert menus["content"] == "**Saved.**"
+        assert "Saved." in text_of(menus)
+        assert "**Model** · Model-58" in text_of(menus)
         select = ana.find_component(menus, "fullet:setting:model")
         assert select is not None
         assert [option["value"] for option in select["options"] if option.get("default")] == ["model-58"]

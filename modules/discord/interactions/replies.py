@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import getLogger
+from typing import Any
 
 import aiohttp
 import discord
@@ -29,22 +30,32 @@ async def answer(
     interaction: discord.Interaction,
     text: str = "",
     *,
-    view: discord.ui.View | None = None,
+    view: discord.ui.View | discord.ui.LayoutView | None = None,
     embeds: Sequence[discord.Embed] = (),
     files: Sequence[discord.File] = (),
 ) -> None:
-    """Answer so that only this person sees it, deferred or not. Nobody is pinged."""
+    """Answer so that only this person sees it, deferred or not. Nobody is pinged. A layout has no text beside
+    it."""
     text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
     nobody = mentions(None)
     if interaction.response.is_done():
+        content = None if isinstance(view, discord.ui.LayoutView) else text
         await interaction.edit_original_response(
-            content=text, view=view, embeds=embeds, attachments=files, allowed_mentions=nobody
+            content=content, view=view, embeds=embeds, attachments=files, allowed_mentions=nobody
         )
         return
-    buttons = discord.utils.MISSING if view is None else view
+    controls: Any = discord.utils.MISSING if view is None else view
     await interaction.response.send_message(
-        text, ephemeral=True, view=buttons, embeds=embeds, files=files, allowed_mentions=nobody
+        text or None, ephemeral=True, view=controls, embeds=embeds, files=files, allowed_mentions=nobody
     )
+
+
+async def answer_apart(interaction: discord.Interaction, text: str) -> None:
+    """The same as a message of its own where a click has changed nothing: what it was on stays as it is."""
+    if interaction.response.type is discord.InteractionResponseType.deferred_message_update:
+        await interaction.followup.send(text, ephemeral=True, allowed_mentions=mentions(None))
+    else:
+        await answer(interaction, text)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,7 +79,7 @@ class ErrorReplies:
         if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
             log.error("an interaction failed", exc_info=cause)
         try:
-            await answer(interaction, sentence(cause, self.messages, locale))
+            await answer_apart(interaction, sentence(cause, self.messages, locale))
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
             log.warning("an error could not be shown: %s", failure)
 

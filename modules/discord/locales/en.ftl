@@ -197,6 +197,8 @@ button-older = Older
 button-newer = Newer
 button-forget = Erase everything
 button-keep = Keep everything
+button-turn-on = Turn on
+button-turn-off = Turn off
 form-edit = Edit picture
 form-prompt = Change and make again
 form-again = Make again
@@ -290,13 +292,15 @@ history-act = #{ $number } { $prompt }
 settings-title = Your settings
 settings-saved = Saved.
 settings-model = Model
+settings-model-auto = No preference
 settings-aspect = Shape
 settings-locale = Language
 settings-locale-auto = Same as Discord
-settings-switches = More options
 settings-previews = Show the picture while it is being made
 settings-notify = Mention me when a picture is ready
 settings-direct = Send my pictures by direct message
+settings-on = on
+settings-off = off
 
 ## /forget
 

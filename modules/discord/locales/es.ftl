@@ -196,6 +196,8 @@ button-cancel = Cancelar
 button-older = Más antiguas
 button-newer = Más recientes
 button-forget = Borrar todo
+button-turn-on = Activar
+button-turn-off = Desactivar
 button-keep = Conservar todo
 form-edit = Editar imagen
 form-prompt = Cambiar y crear otra vez
@@ -290,13 +292,15 @@ history-act = #{ $number } { $prompt }
 settings-title = Tus ajustes
 settings-saved = Guardado.
 settings-model = Modelo
+settings-model-auto = Sin preferencia
 settings-aspect = Formato
 settings-locale = Idioma
 settings-locale-auto = El mismo que en Discord
-settings-switches = Más opciones
 settings-previews = Mostrar la imagen mientras se crea
 settings-notify = Mencionarme cuando una imagen esté lista
 settings-direct = Enviarme las imágenes por mensaje directo
+settings-on = sí
+settings-off = no
 
 ## /forget
 

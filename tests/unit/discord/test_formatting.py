@@ -294,7 +294,9 @@ def test_choices_change_their_setting_alone() -> None:
     assert changed(before, "switches", ["direct"]) == UserPreferences(
         model="flux", locale="es", previews=False, notify=False, direct_message=True
     )
-    assert changed(before, "unknown", ["x"]) == before
+    assert changed(before, "notify:off", []) == UserPreferences(model="flux", locale="es", notify=False)
+    assert changed(before, "direct:on", []).direct_message
+    assert changed(before, "locale:on", []) == changed(before, "unknown", ["x"]) == before
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
