@@ -425,6 +425,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
         )
         cancel_menu = CancelMenu(queue=queue, deferrals=deferrals, messages=messages)
+        queue_view = QueueView(
+            queue=queue, availability=availability, deferrals=deferrals, messages=messages, clock=clock
+        )
         choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
         registration = CommandSync(
             client=client, tree=client.tree, messages=messages, facts=database.key_values
@@ -475,7 +478,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 history=database.history,
                 requesters=requesters,
                 deferrals=deferrals,
-                queue_view=QueueView(queue=queue, availability=availability, messages=messages, clock=clock),
+                queue_view=queue_view,
                 cancel_menu=cancel_menu,
                 message_menus=message_menus,
                 choices=choices,
@@ -499,6 +502,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                     settings=settings_view,
                     forget=forget_view,
                     cancel=cancel_menu,
+                    queue=queue_view,
                 ),
                 errors=errors,
                 undelivered=undelivered,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser, text_of
+from modules.demo.users import SimulatedUser, components_of, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -247,12 +247,28 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
         await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
-        mine = (await (await ana.command("queue", stand.general)).reply())["content"]
+        page = await (await ana.command("queue", stand.general)).reply()
+        mine = text_of(page)
         assert "2 waiting, 0 being made, for one person." in mine
         assert "**#2**" in mine
-        theirs = (await (await ben.command("queue", stand.general)).reply())["content"]
+        theirs = text_of(await (await ben.command("queue", stand.general)).reply())
         assert "No tienes nada en la cola." in theirs
         assert "mine" not in theirs
+        cancels = [c["custom_id"] for c in components_of(page) if c.get("label") == "Cancel"]
+        assert len(cancels) == 2
+        await (await ana.click(page, cancels[1])).acknowledged()
+        await ana.until(lambda: "Cancelled: #2." in text_of(ana.message(page["id"]) or page))
+        now = ana.message(page["id"]) or page
+        assert "1 waiting, 0 being made, for one person." in text_of(now)
+        assert ana.find_component(now, cancels[1]) is None
+        stand.queue.resume()
+        await result_for(ana, "mine")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await (await ana.click(now, cancels[0])).acknowledged()
+        await ana.until(lambda: "nothing left to cancel" in text_of(ana.message(page["id"]) or page))
+        await (await ana.click(ana.message(page["id"]) or page, "Refresh")).acknowledged()
+        await ana.until(lambda: "nothing left" not in text_of(ana.message(page["id"]) or page))
+        assert "You have nothing in the queue." in text_of(ana.message(page["id"]) or page)
         guide = (await (await ben.command("help", stand.general)).reply())["content"]
         assert "/imaginar" in guide
         assert "bueno" in guide
@@ -267,12 +283,12 @@ async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> N
         for _ in range(3):
             asked = await ana.command("imagine", stand.general, model="flux", prompt="*long* " * 30, count=10)
             await asked.reply()
-        lines = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        lines = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         assert lines[1].startswith("30 waiting")
-        mine = [re.fullmatch(r"\*\*#(\d+)\*\*: [^,]*\. (.*…)", line) for line in lines[3:]]
-        assert [line and int(line[1]) for line in mine] == list(range(2, 2 + len(mine)))
-        assert len({line and line[2] for line in mine}) == 1  # the last one is whole too
-        assert len(mine) > 10
+        mine = [re.fullmatch(r"\*\*#(\d+)\*\*: (first in line|.* ahead of it)[.,].*", line) for line in lines]
+        assert [int(found[1]) for found in mine if found] == list(range(2, 12))
+        assert len({line for line in lines if line.endswith("…")}) == 1  # the last one is whole too
+        assert re.match(r"-# 20 more pictures of yours wait; .*cancel.* lists them\.", lines[-1])
 
 
 async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(
@@ -290,9 +306,7 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
         monkeypatch.setattr(stand.product.delivery, "deliver", held_up)
 
         async def counts(person: SimulatedUser) -> str:
-            return str(
-                (await (await person.command("queue", stand.general)).reply())["content"]
-            ).splitlines()[1]
+            return str(text_of(await (await person.command("queue", stand.general)).reply())).splitlines()[1]
 
         async with engine.gpu:  # somebody else's work is before the bot's at that server
             await (await ana.command("imagine", stand.general, model="flux", prompt="a fir")).reply()

@@ -107,7 +107,7 @@ class Commands(commands.Cog):
     @app_commands.command()
     async def queue(self, interaction: discord.Interaction) -> None:
         """How many wait, and where you stand."""
-        await answer(interaction, self.queue_view.text(await self.deferrals.begin(interaction)))
+        await self.queue_view.show(interaction)
 
     @app_commands.command()
     async def cancel(self, interaction: discord.Interaction) -> None:

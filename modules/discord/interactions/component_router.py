@@ -13,6 +13,7 @@ from modules.discord.interactions.forget_view import ForgetView
 from modules.discord.interactions.history_view import HistoryView
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.message_menus import MessageMenus
+from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.settings_view import SettingsView
 from modules.discord.ui.modals import values_of
 from modules.queue_manager.errors import NotYourJob
@@ -29,6 +30,7 @@ class ComponentRouter:
     settings: SettingsView
     forget: ForgetView
     cancel: CancelMenu
+    queue: QueueView
 
     async def component(self, interaction: discord.Interaction, what: str, about: str) -> None:
         """A button or menu was used. Raises a `RequestRejected`."""
@@ -45,6 +47,8 @@ class ComponentRouter:
         elif what == "withdraw":
             _check_owner(interaction, about)
             await self.cancel.chosen(interaction, values)
+        elif what == "queue":
+            await self.queue.clicked(interaction, JobId(about) if about else None)
         elif what == "setting":
             await self.settings.chosen(interaction, about, values)
         elif what == "forget":

@@ -197,6 +197,7 @@ button-older = Older
 button-newer = Newer
 button-forget = Erase everything
 button-keep = Keep everything
+button-refresh = Refresh
 button-turn-on = Turn on
 button-turn-off = Turn off
 form-edit = Edit picture
@@ -268,6 +269,10 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] , expected { $when }.
     }
 queue-none-mine = You have nothing in the queue.
+queue-more-mine = { $count ->
+        [one] One more picture of yours waits
+       *[other] { $count } more pictures of yours wait
+    }; { COMMAND("cancel") } lists them.
 
 ## /history
 

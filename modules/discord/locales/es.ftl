@@ -196,6 +196,7 @@ button-cancel = Cancelar
 button-older = Más antiguas
 button-newer = Más recientes
 button-forget = Borrar todo
+button-refresh = Actualizar
 button-turn-on = Activar
 button-turn-off = Desactivar
 button-keep = Conservar todo
@@ -268,6 +269,10 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] ; estará lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
+queue-more-mine = { $count ->
+        [one] Tienes una imagen más en espera
+       *[other] Tienes { $count } imágenes más en espera
+    }; { COMMAND("cancel") } las muestra.
 
 ## /history
 
