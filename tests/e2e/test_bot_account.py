@@ -269,8 +269,10 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         await (await ana.click(ana.message(page["id"]) or page, "Refresh")).acknowledged()
         await ana.until(lambda: "nothing left" not in text_of(ana.message(page["id"]) or page))
         assert "You have nothing in the queue." in text_of(ana.message(page["id"]) or page)
-        guide = (await (await ben.command("help", stand.general)).reply())["content"]
+        guide = text_of(await (await ben.command("help", stand.general)).reply())
         assert "/imaginar" in guide
+        assert "- **Variar**: la misma imagen con pequeños cambios" in guide
+        assert "Compartir" not in guide  # there is no gallery
         assert "bueno" in guide
 
 

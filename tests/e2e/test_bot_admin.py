@@ -12,7 +12,7 @@ import pytest
 
 from modules.demo.discord_server import GuildSpec, WorldSpec
 from modules.demo.discord_server.state.permissions import ATTACH_FILES, BOT_DEFAULT
-from modules.demo.users import InvocationFailed, SimulatedUser
+from modules.demo.users import InvocationFailed, SimulatedUser, text_of
 from modules.discord.inspection import asking_by, inspect_discord
 from modules.utils.inspection import Section
 from tests.discord_stand import (
@@ -76,10 +76,10 @@ async def mentions_its_commands(stand: Stand) -> None:
     ids = {command["name"]: command["id"] for command in ana.commands}
     guide = ""
     while "</" not in guide:  # the bot answers before it has looked at its commands
-        guide = (await (await ana.command("help", stand.general)).reply())["content"]
+        guide = text_of(await (await ana.command("help", stand.general)).reply())
     for name in ("imagine", "edit", "queue", "cancel", "history", "settings", "forget"):
         assert f"</{name}:{ids[name]}>" in guide
-    theirs = (await (await ben.command("help", stand.general)).reply())["content"]
+    theirs = text_of(await (await ben.command("help", stand.general)).reply())
     assert "**/imaginar** crea" in theirs  # Discord would show a mention as /imagine
     stand.queue.pause()
     await (await ana.command("imagine", stand.general, model="flux", prompt="a quay")).reply()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.demo.discord_server import default_world
+from modules.demo.users import text_of
 from modules.discord.requests.limits import Limits
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
@@ -49,7 +50,7 @@ async def test_a_restricted_model_works_in_age_restricted_channels_only(tmp_path
             select = ana.find_component(menus, "fullet:setting:model")
             assert select is not None
             assert ("bold" in [option["value"] for option in select["options"]]) is offered
-            told = (await (await ana.command("help", place)).reply())["content"]
+            told = text_of(await (await ana.command("help", place)).reply())
             assert ("**Bold**" in told) is offered
         await ana.command("imagine", restricted, model="bold", prompt="a statue")
         assert (await result_for(ana, "a statue"))["channel_id"] == channel

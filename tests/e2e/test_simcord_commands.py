@@ -257,4 +257,4 @@ async def test_the_queue_is_told_and_help_speaks(tmp_path: Path) -> None:
         for name in ("queue", "help", "settings", "history"):
             asked = await ana.slash(on.general, name)
             assert asked.ephemeral, name
-            assert asked.response.content or asked.response.embeds, name
+            assert asked.response.content or asked.response.components, name

@@ -316,16 +316,28 @@ forget-busy = Some of your pictures are still in the queue. Wait for them, or ca
 
 ## /help
 
+help-title = What this bot can do
 help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
 help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
-help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures, **{ COMMAND("history") }** shows what you have made.
+help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
+help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
 help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
-help-buttons = The buttons under a picture keep working, even after days.
+help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture* or *Make again*.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
     } in the queue at once.
-help-models = **Models**
+help-buttons = Buttons and menu of a picture
+help-button-again = the same prompt with a new seed
+help-button-vary = the same picture with small changes
+help-button-edit = say what should be different
+help-button-prompt = change the prompt, the model, the shape or the seed
+help-button-upscale = the same picture, larger
+help-button-share = show it to everyone in the gallery
+help-button-delete = remove the picture
+help-button-cancel = stop a picture that is not ready yet
+help-buttons-last = They keep working, even after days.
+help-models = Models
 help-model = **{ $label }**: { $description }
 
 ## The session channel

@@ -316,16 +316,28 @@ forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o canc
 
 ## /help
 
+help-title = Qué puede hacer este bot
 help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar.
 help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
-help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes, **{ COMMAND("history") }** muestra lo que has creado.
+help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
+help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
 help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
-help-buttons = Los botones debajo de una imagen siguen funcionando, incluso días después.
+help-menus = Haz clic derecho en cualquier imagen (en el móvil, mantenla pulsada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
     } en la cola a la vez.
-help-models = **Modelos**
+help-buttons = Botones y menú de una imagen
+help-button-again = el mismo prompt con otra semilla
+help-button-vary = la misma imagen con pequeños cambios
+help-button-edit = di qué debe ser distinto
+help-button-prompt = cambia el prompt, el modelo, el formato o la semilla
+help-button-upscale = la misma imagen, más grande
+help-button-share = muéstrala a todos en la galería
+help-button-delete = elimina la imagen
+help-button-cancel = detén una imagen que todavía no está lista
+help-buttons-last = Siguen funcionando, incluso días después.
+help-models = Modelos
 help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
