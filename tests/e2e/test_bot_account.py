@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser, components_of, text_of
+from modules.demo.users import Invocation, Payload, SimulatedUser, components_of, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -22,9 +22,11 @@ from tests.discord_stand import (
     SMALL,
     Stand,
     bot_on,
+    colour_of,
     discord_server,
     make_engine,
     painted,
+    pixel,
     result_for,
     session_of,
     status_with,
@@ -33,11 +35,15 @@ from tests.discord_stand import (
 from tests.fakes import offer, request
 
 
-async def remembered(stand: Stand, user_id: int, count: int, words: str = "part") -> list[JobId]:
+async def remembered(
+    stand: Stand, user_id: int, count: int, words: str = "part", model: str = "flux"
+) -> list[JobId]:
     """Write ``count`` delivered jobs of a person into the journal, as if they had been made."""
     ids = []
     for number in await stand.database.jobs.next_numbers(count):
-        asked = replace(request(user_id, f"{words} {number}", size=SMALL), guild_id=stand.server.guild.id)
+        asked = replace(
+            request(user_id, f"{words} {number}", model=model, size=SMALL), guild_id=stand.server.guild.id
+        )
         job = Job(
             id=JobId(uuid.uuid4().hex),
             number=number,
@@ -55,49 +61,117 @@ async def remembered(stand: Stand, user_id: int, count: int, words: str = "part"
     return ids
 
 
+async def history_of(stand: Stand, person: SimulatedUser) -> Payload:
+    return await (await person.command("history", stand.general)).reply()
+
+
+async def changed(person: SimulatedUser, page: Payload, click: Invocation) -> Payload:
+    """The page once it is another one."""
+    await click.acknowledged()
+    await person.until(lambda: (person.message(page["id"]) or page)["components"] != page["components"])
+    return person.message(page["id"]) or page
+
+
+def numbers_on(page: Payload) -> list[int]:
+    return [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text_of(page), re.MULTILINE)]
+
+
 async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
-        empty = await (await ana.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in empty["content"]
-        ids = await remembered(stand, ana.id, 12)
-        page = await (await ana.command("history", stand.general)).reply()
-        assert page["content"].count("[open](") == 10
-        assert "part 12" in page["content"]
-        assert "· Flux ·" in page["content"]
-        await (await ana.click(page, "Older")).acknowledged()
-        await ana.until(lambda: (ana.message(page["id"]) or page)["content"].count("[open](") == 2)
-        older = ana.message(page["id"])
-        assert older is not None
-        await (await ana.click(older, "Newer")).acknowledged()
-        await ana.until(lambda: (ana.message(page["id"]) or older)["content"] == page["content"])
-        picked = await ana.click(page, "Choose a picture to work with", values=[ids[2]])
+        assert "not made any pictures yet" in text_of(await history_of(stand, ana))
+        ids = await remembered(stand, ana.id, 10)
+        page = await history_of(stand, ana)
+        assert numbers_on(page) == list(range(10, 2, -1))
+        assert "part 10" in text_of(page)
+        assert "· Flux ·" in text_of(page)
+        older = await changed(ana, page, await ana.click(page, "Older"))
+        assert numbers_on(older) == [2, 1]
+        newest = await changed(ana, older, await ana.click(older, "Newer"))
+        assert numbers_on(newest) == numbers_on(page)
+        picked = await ana.click(newest, "Choose a picture to work with", values=[ids[2]])
         shown = await picked.reply()
-        assert shown["content"] == "#3 part 3"
-        again = await ana.click(shown, "Again")
-        assert "queued" in (await again.reply())["content"]
+        assert text_of(shown).splitlines()[:2] == ["**#3**", "> part 3"]
+        await ana.click(shown, "Again")
         await result_for(ana, "part 3")
-        others = await (await ben.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in others["content"]
+        assert "not made any pictures yet" in text_of(await history_of(stand, ben))
+
+
+async def test_history_shows_the_pictures_that_are_still_there(tmp_path: Path) -> None:
+    """One request finds them all; their first addresses would have expired."""
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        for words in ("a heron", "a stork", "a crane"):
+            await ana.command("imagine", stand.general, model="flux", prompt=words)
+            await result_for(ana, words)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        stork = await result_for(ana, "a stork")
+        await stand.bot.http.delete_message(int(stork["channel_id"]), int(stork["id"]))
+        before = dict(stand.server.counters)
+        page = await history_of(stand, ana)
+        read = {name: count - before.get(name, 0) for name, count in stand.server.counters.items()}
+        assert sum(count for name, count in read.items() if "GET /channels" in name) == 1
+        thumbnails = {c["description"]: c["media"]["url"] for c in components_of(page) if c["type"] == 11}
+        assert list(thumbnails) == ["a crane", "a heron"]
+        heron = next(
+            b.jobs[0].request for b in stand.engine.submitted if b.jobs[0].request.prompt == "a heron"
+        )
+        data = await ana.download(thumbnails["a heron"])
+        assert pixel(data) == colour_of("a heron", heron.seed)
+        lines = text_of(page).splitlines()
+        assert re.fullmatch(r"\*\*#2\*\* .* · deleted", lines[lines.index("> a stork") - 1])
+        pick = ana.find_component(page, "Choose a picture to work with")
+        assert pick is not None
+        chosen = {option["label"]: option["value"] for option in pick["options"]}
+        shown = await (await ana.click(page, pick["custom_id"], values=[chosen["#1 a heron"]])).reply()
+        (large,) = [c for c in components_of(shown) if c["type"] == 12]
+        assert large["items"][0]["description"] == "a heron"
+        stand.server.delete_channel(int(await session_of(ana)))
+        page = await history_of(stand, ana)
+        assert numbers_on(page) == [3, 2, 1]
+        assert not [c for c in components_of(page) if c["type"] == 11]
+
+
+async def test_history_is_searched_by_model_and_by_word(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await remembered(stand, ana.id, 9, "a grey lynx")
+        await remembered(stand, ana.id, 1, "un ÑANDÚ")
+        await remembered(stand, ana.id, 2, "a road", model="z-image")
+        page = await history_of(stand, ana)
+        filters = ana.find_component(page, "Show one model only")
+        assert filters is not None
+        assert [option["label"] for option in filters["options"]] == ["All models", "Flux", "Z-Image"]
+        values = {option["label"]: option["value"] for option in filters["options"]}
+        page = await changed(
+            ana, page, await ana.click(page, filters["custom_id"], values=[values["Z-Image"]])
+        )
+        assert numbers_on(page) == [12, 11]
+        form = await (await ana.click(page, "Search…")).modal()
+        page = await changed(ana, page, await ana.submit_modal(form, word="lynx"))
+        assert "You have no such picture." in text_of(page)
+        filters = ana.find_component(page, "Show one model only")
+        assert filters is not None
+        page = await changed(ana, page, await ana.click(page, filters["custom_id"], values=["all"]))
+        assert numbers_on(page) == list(range(9, 1, -1))
+        assert "With “lynx” in the prompt" in text_of(page)
+        page = await changed(ana, page, await ana.click(page, "Older"))
+        assert numbers_on(page) == [1]
+        form = await (await ana.click(page, "Search…")).modal()
+        assert [c["value"] for c in components_of(form) if "custom_id" in c] == ["lynx"]
+        page = await changed(ana, page, await ana.submit_modal(form, word="ñandú"))
+        assert numbers_on(page) == [10]
 
 
 async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None:
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()
         await remembered(stand, ana.id, 21, "*long* " * 30)
-        answer = await (await ana.command("history", stand.general)).reply()
-        seen: list[int] = []
-        while True:
-            page = ana.message(answer["id"]) or answer
-            text = page["content"]
-            numbers = [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text, re.MULTILINE)]
-            links = re.findall(r"\[open\]\(https://\S+/\d+\)$", text, re.MULTILINE)
-            assert len(links) == len(numbers) > 0
-            seen += numbers
-            if ana.find_component(page, "Older") is None:
-                break
-            await (await ana.click(page, "Older")).acknowledged()
-            await ana.until(lambda text=text: (ana.message(answer["id"]) or answer)["content"] != text)
+        page = await history_of(stand, ana)
+        seen = numbers_on(page)
+        while ana.find_component(page, "Older") is not None:
+            page = await changed(ana, page, await ana.click(page, "Older"))
+            seen += numbers_on(page)
         assert seen == list(range(21, 0, -1))
 
 
@@ -165,7 +239,7 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         assert channel not in ana.channels
         assert await ana.autocomplete("imagine", stand.general, "prompt") == []
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
-        told = (await (await ana.command("history", stand.general)).reply())["content"]
+        told = text_of(await history_of(stand, ana))
         assert "not made any pictures yet" in told
         told = (await (await ana.command("edit", stand.general, prompt="blue")).reply())["content"]
         assert "you have no earlier one" in told

@@ -39,13 +39,15 @@ class ComponentRouter:
         if self.actions.knows(what):
             await self.actions.press(interaction, what, JobId(about))
         elif what == "page":
-            owner, _, before = about.partition(":")
-            _check_owner(interaction, owner)
-            await self.history.turn_page(interaction, int(before))
+            await self.history.turn_page(interaction, _owned(interaction, about))
+        elif what == "filter" and values:
+            await self.history.filter(interaction, _owned(interaction, about), values[0])
+        elif what == "search":
+            await self.history.ask_word(interaction, _owned(interaction, about))
         elif what == "pick" and values:
             await self.history.pick(interaction, JobId(values[0]))
         elif what == "withdraw":
-            _check_owner(interaction, about)
+            _owned(interaction, about)
             await self.cancel.chosen(interaction, values)
         elif what == "queue":
             await self.queue.clicked(interaction, JobId(about) if about else None)
@@ -58,7 +60,9 @@ class ComponentRouter:
         """A form came back. Raises a `RequestRejected`."""
         kind, _, target = about.partition(":")
         values = values_of(interaction.data or {})
-        if "-" in target:
+        if kind == "search":
+            await self.history.search(interaction, _owned(interaction, target), values.get("word", ""))
+        elif "-" in target:
             await self.message_menus.answered(interaction, kind, target, values)
         elif kind == "edit":
             await self.actions.edited(interaction, JobId(target), values)
@@ -66,6 +70,9 @@ class ComponentRouter:
             await self.actions.reworded(interaction, JobId(target), values)
 
 
-def _check_owner(interaction: discord.Interaction, owner: str) -> None:
+def _owned(interaction: discord.Interaction, about: str) -> str:
+    """What a control is about, behind the id of the person for whom it is. Raises `NotYourJob`."""
+    owner, _, rest = about.partition(":")
     if owner != str(interaction.user.id):
         raise NotYourJob
+    return rest

@@ -195,6 +195,7 @@ button-delete = Delete
 button-cancel = Cancel
 button-older = Older
 button-newer = Newer
+button-search = Search…
 button-forget = Erase everything
 button-keep = Keep everything
 button-refresh = Refresh
@@ -208,6 +209,8 @@ form-field-negative = What should not be in the picture
 form-field-seed = Seed (leave empty for a new one)
 form-field-size = Size or shape
 form-field-model = Model
+form-search = Search your pictures
+form-field-word = A word of the prompt
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
 shared-already = It is already in the gallery: { $link }
@@ -290,7 +293,10 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] in the queue
     }
 history-pick = Choose a picture to work with
-history-act = #{ $number } { $prompt }
+history-model = Show one model only
+history-all-models = All models
+history-word = With “{ $word }” in the prompt
+history-none-found = You have no such picture.
 
 ## /settings
 

@@ -194,6 +194,7 @@ button-share = Compartir
 button-delete = Borrar
 button-cancel = Cancelar
 button-older = Más antiguas
+button-search = Buscar…
 button-newer = Más recientes
 button-forget = Borrar todo
 button-refresh = Actualizar
@@ -208,6 +209,8 @@ form-field-negative = Lo que no debe aparecer
 form-field-seed = Semilla (déjala vacía para una nueva)
 form-field-size = Tamaño o formato
 form-field-model = Modelo
+form-search = Busca entre tus imágenes
+form-field-word = Una palabra del prompt
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-already = Ya está en la galería: { $link }
@@ -290,7 +293,10 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] en la cola
     }
 history-pick = Elige una imagen para trabajar con ella
-history-act = #{ $number } { $prompt }
+history-model = Muestra un solo modelo
+history-all-models = Todos los modelos
+history-word = Con «{ $word }» en el prompt
+history-none-found = No tienes ninguna imagen así.
 
 ## /settings
 

@@ -51,6 +51,13 @@ def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer
     return form
 
 
+def search_form(messages: Translations, locale: str, about: str, word: str) -> discord.ui.Modal:
+    """Asks for a word to look for; ``about`` comes back with it."""
+    form = _form(messages, locale, "search", about)
+    form.add_item(_field(messages, locale, "word", word, required=False))
+    return form
+
+
 def _form(messages: Translations, locale: str, kind: str, about: str) -> discord.ui.Modal:
     title = messages.text(locale, f"form-{kind}")[:45]
     return discord.ui.Modal(title=title, timeout=OPEN_FOR, custom_id=custom_id("form", f"{kind}:{about}"))
