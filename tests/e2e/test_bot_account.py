@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -59,26 +59,26 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         empty = await (await ana.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in empty["content"]
+        assert "not made any pictures yet" in text_of(empty)
         ids = await remembered(stand, ana.id, 12)
         page = await (await ana.command("history", stand.general)).reply()
-        assert page["content"].count("[open](") == 10
-        assert "part 12" in page["content"]
-        assert "· Flux ·" in page["content"]
+        assert text_of(page).count("[open](") == 10
+        assert "part 12" in text_of(page)
+        assert "· Flux ·" in text_of(page)
         await (await ana.click(page, "Older")).acknowledged()
-        await ana.until(lambda: (ana.message(page["id"]) or page)["content"].count("[open](") == 2)
+        await ana.until(lambda: text_of(ana.message(page["id"]) or page).count("[open](") == 2)
         older = ana.message(page["id"])
         assert older is not None
         await (await ana.click(older, "Newer")).acknowledged()
-        await ana.until(lambda: (ana.message(page["id"]) or older)["content"] == page["content"])
+        await ana.until(lambda: text_of(ana.message(page["id"]) or older) == text_of(page))
         picked = await ana.click(page, "Choose a picture to work with", values=[ids[2]])
         shown = await picked.reply()
-        assert shown["content"] == "#3 part 3"
+        assert text_of(shown) == "#3 part 3"
         again = await ana.click(shown, "Again")
-        assert "queued" in (await again.reply())["content"]
+        assert "queued" in text_of(await again.reply())
         await result_for(ana, "part 3")
         others = await (await ben.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in others["content"]
+        assert "not made any pictures yet" in text_of(others)
 
 
 async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None
         seen: list[int] = []
         while True:
             page = ana.message(answer["id"]) or answer
-            text = page["content"]
+            text = text_of(page)
             numbers = [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text, re.MULTILINE)]
             links = re.findall(r"\[open\]\(https://\S+/\d+\)$", text, re.MULTILINE)
             assert len(links) == len(numbers) > 0
@@ -97,7 +97,7 @@ async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None
             if ana.find_component(page, "Older") is None:
                 break
             await (await ana.click(page, "Older")).acknowledged()
-            await ana.until(lambda text=text: (ana.message(answer["id"]) or answer)["content"] != text)
+            await ana.until(lambda text=text: text_of(ana.message(answer["id"]) or answer) != text)
         assert seen == list(range(21, 0, -1))
 
 
@@ -107,9 +107,9 @@ async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
 
         async def choose(menu: str, *values: str) -> None:
             menus = await (await ana.command("settings", stand.general)).reply()
-            before = menus["content"]
+            before = text_of(menus)
             await (await ana.click(menus, f"fullet:setting:{menu}", values=list(values))).acknowledged()
-            await ana.until(lambda: (ana.message(menus["id"]) or menus)["content"] != before)
+            await ana.until(lambda: text_of(ana.message(menus["id"]) or menus) != before)
 
         await choose("aspect", "wide")
         await choose("model", "z-image")
@@ -119,11 +119,11 @@ async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
         assert offered[0]["value"] == "z-image"
         await ana.command("imagine", stand.general, model="flux", prompt="a road")
         result = await result_for(ana, "a road")
-        assert "128×64" in result["content"]
-        assert "semilla" in result["content"]
+        assert "128×64" in text_of(result)
+        assert "semilla" in text_of(result)
         assert result["mentions"] == []
         refused = await ana.command("imagine", stand.general, model="nothing", prompt="x")
-        assert "No hay ningún modelo" in (await refused.reply())["content"]
+        assert "No hay ningún modelo" in text_of(await refused.reply())
 
 
 async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
@@ -137,23 +137,23 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         waits = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
-        await ana.until(lambda: "still in the queue" in (ana.message(asked["id"]) or asked)["content"])
+        await ana.until(lambda: "still in the queue" in text_of(ana.message(asked["id"]) or asked))
         await (await ana.click(waits, "Cancel")).reply()
         await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep everything")).acknowledged()
-        await ana.until(lambda: (ana.message(asked["id"]) or asked)["content"] == "Nothing was erased.")
+        await ana.until(lambda: text_of(ana.message(asked["id"]) or asked) == "Nothing was erased.")
         assert await ana.autocomplete("imagine", stand.general, "prompt")
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "z-image"
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
-        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        await ana.until(lambda: "erased" in text_of(ana.message(asked["id"]) or asked).split("?")[0][:25])
         assert channel not in ana.channels
         assert await ana.autocomplete("imagine", stand.general, "prompt") == []
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
-        told = (await (await ana.command("history", stand.general)).reply())["content"]
+        told = text_of(await (await ana.command("history", stand.general)).reply())
         assert "not made any pictures yet" in told
-        told = (await (await ana.command("edit", stand.general, prompt="blue")).reply())["content"]
+        told = text_of(await (await ana.command("edit", stand.general, prompt="blue")).reply())
         assert "you have no earlier one" in told
 
 
@@ -179,13 +179,13 @@ async def test_nothing_is_accepted_while_everything_is_erased(
         await ana.click(asked, "Erase everything")
         await closing.wait()
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
-        assert "Your data is being erased right now." in told["content"]
+        assert "Your data is being erased right now." in text_of(told)
         told = await (await ben.command("imagine", stand.general, model="flux", prompt="a hat")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         may_go.set()
-        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        await ana.until(lambda: "erased" in text_of(ana.message(asked["id"]) or asked).split("?")[0][:25])
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         await result_for(ana, "a mask")
 
 
@@ -210,14 +210,14 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         found = await ana.autocomplete("settings", stand.general, "model", model="good at 58")
         assert [choice["value"] for choice in found] == ["model-58"]
         menus = await (await ana.command("settings", stand.general, model="model-58")).reply()
-        assert menus["content"] == "**Saved.**"
+        assert text_of(menus) == "**Saved.**"
         select = ana.find_component(menus, "fullet:setting:model")
         assert select is not None
         assert [option["value"] for option in select["options"] if option.get("default")] == ["model-58"]
         everything = await ana.autocomplete("imagine", stand.general, "model")
         assert everything[0]["value"] == "model-58"
         told = await (await ana.command("settings", stand.general, model="none such")).reply()
-        assert "There is no model called none such." in told["content"]
+        assert "There is no model called none such." in text_of(told)
         shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="flux")
         assert {choice["value"] for choice in shapes} == {
             "square", "wide", "tall", "64x64", "128x64", "48x96",
@@ -232,13 +232,13 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
         await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
-        mine = (await (await ana.command("queue", stand.general)).reply())["content"]
+        mine = text_of(await (await ana.command("queue", stand.general)).reply())
         assert "2 waiting, 0 being made, for one person." in mine
         assert "**#2**" in mine
-        theirs = (await (await ben.command("queue", stand.general)).reply())["content"]
+        theirs = text_of(await (await ben.command("queue", stand.general)).reply())
         assert "No tienes nada en la cola." in theirs
         assert "mine" not in theirs
-        guide = (await (await ben.command("help", stand.general)).reply())["content"]
+        guide = text_of(await (await ben.command("help", stand.general)).reply())
         assert "/imaginar" in guide
         assert "bueno" in guide
 
@@ -252,7 +252,7 @@ async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> N
         for _ in range(3):
             asked = await ana.command("imagine", stand.general, model="flux", prompt="*long* " * 30, count=10)
             await asked.reply()
-        lines = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        lines = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         assert lines[1].startswith("30 waiting")
         mine = [re.fullmatch(r"\*\*#(\d+)\*\*: [^,]*\. (.*…)", line) for line in lines[3:]]
         assert [line and int(line[1]) for line in mine] == list(range(2, 2 + len(mine)))
@@ -275,9 +275,7 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
         monkeypatch.setattr(stand.product.delivery, "deliver", held_up)
 
         async def counts(person: SimulatedUser) -> str:
-            return str(
-                (await (await person.command("queue", stand.general)).reply())["content"]
-            ).splitlines()[1]
+            return str(text_of(await (await person.command("queue", stand.general)).reply())).splitlines()[1]
 
         async with engine.gpu:  # somebody else's work is before the bot's at that server
             await (await ana.command("imagine", stand.general, model="flux", prompt="a fir")).reply()
@@ -301,8 +299,8 @@ async def test_the_notice_that_a_channel_closes_is_in_its_owners_language(tmp_pa
         ana = await stand.person(locale="es-ES")
         await ana.command("imagine", stand.general, model="flux", prompt="un pozo")
         await result_for(ana, "un pozo")
-        notice = await ana.wait_for_message(lambda m: "/historial" in m["content"])
-        assert notice["content"].startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
+        notice = await ana.wait_for_message(lambda m: "/historial" in text_of(m))
+        assert text_of(notice).startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
 
 
 async def test_a_role_with_priority_is_served_before_who_asked_earlier(tmp_path: Path) -> None:
@@ -338,22 +336,21 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
         async with bot_on(server, tmp_path, engine=engine, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="cursed")
-            await ana.wait_for_message(lambda m: "could not be made" in m["content"])
+            await ana.wait_for_message(lambda m: "could not be made" in text_of(m))
             await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
             await result_for(ana, "fine")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
-            assert (
-                "You have used today's 2 pictures; the count resets at midnight (UTC)."
-                in (await refused.reply())["content"]
+            assert "You have used today's 2 pictures; the count resets at midnight (UTC)." in text_of(
+                await refused.reply()
             )
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
             answer = await allowed.reply()
-            assert "4 pictures are queued" in answer["content"]
+            assert "4 pictures are queued" in text_of(answer)
             await (await ben.click(answer, "Cancel #4")).reply()  # what is taken back is refunded too
             again = await ben.command("imagine", stand.general, model="flux", prompt="many")
-            assert "is queued" in (await again.reply())["content"]
+            assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit
             refused = await admin.command("imagine", stand.general, model="flux", prompt="many", count=3)
-            assert "You may have 2 pictures in the queue at once" in (await refused.reply())["content"]
+            assert "You may have 2 pictures in the queue at once" in text_of(await refused.reply())

@@ -36,6 +36,8 @@ class ComponentRouter:
         values = [str(value) for value in data.get("values", ())]
         if self.actions.knows(what):
             await self.actions.press(interaction, what, JobId(about))
+        elif what == "more" and values and self.actions.knows(values[0]):
+            await self.actions.press(interaction, values[0], JobId(about))
         elif what == "page":
             owner, _, before = about.partition(":")
             _check_owner(interaction, owner)

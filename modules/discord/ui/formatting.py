@@ -24,6 +24,12 @@ def quoted(prompt: str, limit: int = 300) -> str:
     return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
 
 
+def code_block(prompt: str, limit: int = 3000) -> str:
+    """A prompt to copy, as it was written; cut if it is longer than ``limit`` characters."""
+    shown = prompt if len(prompt) <= limit else prompt[: limit - 1] + "…"
+    return "```\n" + shown.replace("```", "`\u200b``") + "\n```"
+
+
 def plain(prompt: str, limit: int) -> str:
     """A prompt on one line, shortened, for places where nothing is rendered (buttons, alt text)."""
     line = " ".join(prompt.split())

@@ -14,7 +14,7 @@ from typing import Any
 import discord
 from yarl import URL
 
-from modules.queue_manager.jobs import Size
+from modules.queue_manager.jobs import JobId, Size
 
 AnyMessage = discord.Message | Mapping[str, Any]
 
@@ -48,6 +48,11 @@ def files_of(message: AnyMessage) -> list[ShownFile]:
         found += [_field(item, "media") for item in _field(component, "items") or ()]
         found += [_field(component, "media", "file")]
     return [_file(media) for media in found if media is not None]
+
+
+def file_of(message: AnyMessage, job_id: JobId) -> ShownFile | None:
+    """The picture of a job in its result, or in a copy of that."""
+    return next((file for file in files_of(message) if job_id in file.name), None)
 
 
 def pictures_of(message: AnyMessage) -> list[ShownFile]:
