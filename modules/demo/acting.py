@@ -20,6 +20,7 @@ SUBJECTS = (
 )  # fmt: skip
 
 _SEED = re.compile(r"seed `(\d+)`")
+_LINK = re.compile(r"<#\d+>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ class Person:
         try:
             invocation = await self._user.command(command, channel, **options)
             reply = await invocation.reply(timeout=30)
-            if not reply.get("components"):  # what is taken can be cancelled, by a button
+            if _LINK.search(text_of(reply)) is None:  # what is taken is shown in a channel
                 return replace(asked, refused=_first_line(text_of(reply)))
             return await self._received(asked, prompt, _number_in(text_of(reply)), started)
         except (InvocationFailed, asyncio.TimeoutError) as error:
@@ -138,11 +139,11 @@ class Person:
             return replace(asked, problem=f"no picture; the last word was: {self._last_word(number)}")
         seconds = time.monotonic() - started
         data = await self._user.download(files_of(message)[0]["url"])
-        found = re.search(r" for (\d+)", text_of(message).splitlines()[-1])
+        found = re.search(r"together with (\d+|one)", text_of(message))
         return replace(
             asked,
             seconds=seconds,
-            batch=int(found[1]) if found else 1,
+            batch=1 if found is None else 2 if found[1] == "one" else 1 + int(found[1]),
             picture=data,
             problem=await asyncio.to_thread(fault_of, data, prompt, text_of(message), signed=self._signed),
         )

@@ -21,6 +21,7 @@ from tests.discord_stand import (
     OFFERS,
     SMALL,
     Stand,
+    answered_by_status,
     bot_on,
     discord_server,
     make_engine,
@@ -134,11 +135,12 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         channel = await session_of(ana)
         stand.queue.pause()
-        waits = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        waits = await status_with(ana, "a mask")
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
         await ana.until(lambda: "still in the queue" in text_of(ana.message(asked["id"]) or asked))
-        await (await ana.click(waits, "Cancel")).reply()
+        await answered_by_status(await ana.click(waits, "Cancel"))
         await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep everything")).acknowledged()
@@ -346,9 +348,9 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             )
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
-            answer = await allowed.reply()
-            assert "4 pictures are queued" in text_of(answer)
-            await (await ben.click(answer, "Cancel #4")).reply()  # what is taken back is refunded too
+            assert "4 pictures are queued" in text_of(await allowed.reply())
+            status = await status_with(ben, "**#4**")
+            await answered_by_status(await ben.click(status, "Cancel"))  # what is taken back is refunded too
             again = await ben.command("imagine", stand.general, model="flux", prompt="many")
             assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit

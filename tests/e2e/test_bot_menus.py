@@ -12,9 +12,11 @@ from tests.discord_stand import (
     OFFERS,
     SMALL,
     WIDE,
+    answered_by_status,
     bot_on,
     colour_of,
     discord_server,
+    more,
     painted,
     pixel,
     result_for,
@@ -48,7 +50,7 @@ async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) 
             "size": "64×64",
             "model": "Z-Image",
         }
-        await (await ana.submit_modal(form, seed="6")).reply()
+        await answered_by_status(await ana.submit_modal(form, seed="6"))
         again = await result_for(ana, "seed `6`")
         data = await ana.download(files_of(again)[0]["url"])
         assert pixel(data) == colour_of("a barn", 6)
@@ -141,7 +143,7 @@ async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) ->
         async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="a crest", seed=5)
-            await (await ana.click(await result_for(ana, "a crest"), "Upscale")).reply()
+            await answered_by_status(await more(ana, await result_for(ana, "a crest"), "upscale"))
             await (await ana.click(await result_for(ana, "128×128"), "Share")).reply()
             copy = await ben.wait_for_message(
                 lambda m: "upscaled ×2 · 128×128" in text_of(m), channel=gallery

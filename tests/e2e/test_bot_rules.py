@@ -14,10 +14,12 @@ from tests.discord_stand import (
     OFFERS,
     SMALL,
     PaintingEngine,
+    answered_by_status,
     bot_on,
     discord_server,
     has_picture,
     make_engine,
+    more,
     result_for,
     session_of,
     status_with,
@@ -98,7 +100,7 @@ async def test_what_comes_of_a_restricted_picture_goes_where_that_one_may(tmp_pa
             await ana.command("imagine", restricted, model="bold", prompt="a bust", seed=1)
             bust = await result_for(ana, "a bust")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-            await (await ana.click(bust, "Upscale")).reply()
+            await answered_by_status(await more(ana, bust, "upscale"))
             larger = await result_for(ana, "128×128")
             modal = await (await ana.click(bust, "Edit")).modal()
             await ana.submit_modal(modal, prompt="in bronze")
@@ -111,14 +113,14 @@ async def test_what_comes_of_a_restricted_picture_goes_where_that_one_may(tmp_pa
         async with bot_on(server, tmp_path, engine=bold_engine(), **options) as stand:
             ana = await stand.person()
             await ana.history(bust["channel_id"])
-            await (await ana.click(gold, "Again")).reply()
+            await answered_by_status(await ana.click(gold, "Again"))
             await stand.until(lambda: stand.engine.submitted)
             again = await result_for(ana, f"seed `{stand.engine.submitted[0].jobs[0].request.seed}`")
             modal = await (await ana.context("Edit picture", bust["channel_id"], gold)).modal()
             await ana.submit_modal(modal, prompt="in wax")
             wax = await result_for(ana, "in wax")
-            modal = await (await ana.click(gold, "Prompt…")).modal()
-            await (await ana.submit_modal(modal, prompt="in iron")).reply()
+            modal = await (await more(ana, gold, "prompt")).modal()
+            await answered_by_status(await ana.submit_modal(modal, prompt="in iron"))
             iron = await result_for(ana, "in iron")
             for made in (larger, bronze, gold, again, wax, iron):
                 assert made["channel_id"] == bust["channel_id"], text_of(made)

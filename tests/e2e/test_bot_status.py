@@ -209,7 +209,7 @@ async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path
 async def test_that_a_batch_is_made_again_because_of_one_of_it_is_told(tmp_path: Path) -> None:
     engine = make_engine(0.3)
     engine.poison = "cursed"
-    async with whole_room(tmp_path, engine=engine) as stand:
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         ben.keep_events = True
         stand.queue.pause()
