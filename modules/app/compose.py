@@ -49,7 +49,6 @@ from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.replies import ErrorReplies
-from modules.discord.interactions.request_replies import RequestReplies
 from modules.discord.interactions.settings_view import SettingsView
 from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Cooldown, Limits
@@ -329,13 +328,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
         )
-        replies = RequestReplies(
-            messages=messages, place=queue.place, hindrance=availability.hindrance, clock=clock
-        )
-        for part in (replies, status_messages):
-            connection.push_async_callback(part.aclose)
+        connection.push_async_callback(status_messages.aclose)
         connection.push_async_callback(client.finish_answering)
-        for listener in (metrics, status_history, status_messages, replies):
+        for listener in (metrics, status_history, status_messages):
             queue.subscribe(listener)
 
         limits = Limits(
@@ -356,7 +351,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
         deferrals = Deferrals(requesters=requesters, until_home=client.until_home)
-        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
+        requests = ImageRequests(
+            queue=queue, submissions=submissions, requesters=requesters, messages=messages
+        )
         reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
@@ -390,6 +387,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 messages=messages,
                 offers=offers,
             ),
+            result_messages=result_messages,
             message_client=message_client,
             messages=messages,
         )

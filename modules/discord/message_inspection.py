@@ -379,11 +379,11 @@ class _Trial:
         if message_id != posted.message_id:
             raise _Otherwise("the search finds another message")
         if sample.search == "status":
-            return "by its buttons"
+            return "by its mark"
         message = await client.message(posted)
         by_name = any(job.id in file.name for file in files_of(message))
-        by_button = custom_id("delete", job.id) in custom_ids_of(message)
-        ways = (("by its file's name", by_name), ("by its button", by_button))
+        by_menu = custom_id("more", job.id) in custom_ids_of(message)
+        ways = (("by its file's name", by_name), ("by its menu", by_menu))
         return " and ".join(way for way, works in ways if works)
 
     async def _try_sizes(self) -> None:

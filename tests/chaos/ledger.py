@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.books import Books, Row, jobs, order_violations
 from tests.chaos.crowd import Heard
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, said
 
 
 @dataclass(kw_only=True)
@@ -58,11 +58,11 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
     """See the module."""
     rows, results = jobs(books), stage.results()
     failures = stage.buttons("again")
-    known = {row.id for row in rows}
+    known = {row.number for row in rows}
     ledger = Ledger(kills=kills, met=met, asked=heard.asked, accepted=len(rows), delivered=0, told=0)
     ledger.unheard = len(known - heard.queued)
     ledger.lost = [
-        f"{job_id}: said to be accepted, and not in the journal" for job_id in heard.queued - known
+        f"#{number}: said to be accepted, and not in the journal" for number in heard.queued - known
     ]
     for row in rows:
         posted = len(results.get(row.id, ()))
@@ -84,7 +84,7 @@ def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
     ended = {row.id: row for row in rows if row.ended}
     offered = stage.buttons("cancel")
     return [
-        f"{_name(ended[job_id])}: still shown as {messages[0].content.splitlines()[0]!r} ({len(messages)}×)"
+        f"{_name(ended[job_id])}: still shown as {said(messages[0]).splitlines()[0]!r} ({len(messages)}×)"
         for job_id, messages in offered.items()
         if job_id in ended
     ]
@@ -95,8 +95,8 @@ def _was_told(row: Row, heard: Heard, *, told: bool) -> bool:
 
 
 def _last_word(stage: Stage, row: Row) -> str:
-    said = [message.content for message in stage.everything() if f"#{row.number}**" in message.content]
-    return f"the last word was {said[-1]!r}" if said else "nothing was said"
+    about = [text for text in map(said, stage.everything()) if f"#{row.number}**" in text]
+    return f"the last word was {about[-1]!r}" if about else "nothing was said"
 
 
 def _name(row: Row) -> str:

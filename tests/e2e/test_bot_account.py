@@ -21,6 +21,7 @@ from tests.discord_stand import (
     OFFERS,
     SMALL,
     Stand,
+    answered_by_status,
     bot_on,
     colour_of,
     discord_server,
@@ -207,11 +208,11 @@ async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
         assert offered[0]["value"] == "z-image"
         await ana.command("imagine", stand.general, model="flux", prompt="a road")
         result = await result_for(ana, "a road")
-        assert "128×64" in result["content"]
-        assert "semilla" in result["content"]
+        assert "128×64" in text_of(result)
+        assert "semilla" in text_of(result)
         assert result["mentions"] == []
         refused = await ana.command("imagine", stand.general, model="nothing", prompt="x")
-        assert "No hay ningún modelo" in (await refused.reply())["content"]
+        assert "No hay ningún modelo" in text_of(await refused.reply())
 
 
 async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
@@ -222,26 +223,27 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         channel = await session_of(ana)
         stand.queue.pause()
-        waits = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        waits = await status_with(ana, "a mask")
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
-        await ana.until(lambda: "still in the queue" in (ana.message(asked["id"]) or asked)["content"])
-        await (await ana.click(waits, "Cancel")).reply()
+        await ana.until(lambda: "still in the queue" in text_of(ana.message(asked["id"]) or asked))
+        await answered_by_status(await ana.click(waits, "Cancel"))
         await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep everything")).acknowledged()
-        await ana.until(lambda: (ana.message(asked["id"]) or asked)["content"] == "Nothing was erased.")
+        await ana.until(lambda: text_of(ana.message(asked["id"]) or asked) == "Nothing was erased.")
         assert await ana.autocomplete("imagine", stand.general, "prompt")
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "z-image"
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
-        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        await ana.until(lambda: "erased" in text_of(ana.message(asked["id"]) or asked).split("?")[0][:25])
         assert channel not in ana.channels
         assert await ana.autocomplete("imagine", stand.general, "prompt") == []
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
         told = text_of(await history_of(stand, ana))
         assert "not made any pictures yet" in told
-        told = (await (await ana.command("edit", stand.general, prompt="blue")).reply())["content"]
+        told = text_of(await (await ana.command("edit", stand.general, prompt="blue")).reply())
         assert "you have no earlier one" in told
 
 
@@ -267,13 +269,13 @@ async def test_nothing_is_accepted_while_everything_is_erased(
         await ana.click(asked, "Erase everything")
         await closing.wait()
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
-        assert "Your data is being erased right now." in told["content"]
+        assert "Your data is being erased right now." in text_of(told)
         told = await (await ben.command("imagine", stand.general, model="flux", prompt="a hat")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         may_go.set()
-        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        await ana.until(lambda: "erased" in text_of(ana.message(asked["id"]) or asked).split("?")[0][:25])
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         await result_for(ana, "a mask")
 
 
@@ -306,7 +308,7 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         everything = await ana.autocomplete("imagine", stand.general, "model")
         assert everything[0]["value"] == "model-58"
         told = await (await ana.command("settings", stand.general, model="none such")).reply()
-        assert "There is no model called none such." in told["content"]
+        assert "There is no model called none such." in text_of(told)
         shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="flux")
         assert {choice["value"] for choice in shapes} == {
             "square", "wide", "tall", "64x64", "128x64", "48x96",
@@ -406,8 +408,8 @@ async def test_the_notice_that_a_channel_closes_is_in_its_owners_language(tmp_pa
         ana = await stand.person(locale="es-ES")
         await ana.command("imagine", stand.general, model="flux", prompt="un pozo")
         await result_for(ana, "un pozo")
-        notice = await ana.wait_for_message(lambda m: "/historial" in m["content"])
-        assert notice["content"].startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
+        notice = await ana.wait_for_message(lambda m: "/historial" in text_of(m))
+        assert text_of(notice).startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
 
 
 async def test_a_role_with_priority_is_served_before_who_asked_earlier(tmp_path: Path) -> None:
@@ -443,22 +445,21 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
         async with bot_on(server, tmp_path, engine=engine, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="cursed")
-            await ana.wait_for_message(lambda m: "could not be made" in m["content"])
+            await ana.wait_for_message(lambda m: "could not be made" in text_of(m))
             await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
             await result_for(ana, "fine")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
-            assert (
-                "You have used today's 2 pictures; the count resets at midnight (UTC)."
-                in (await refused.reply())["content"]
+            assert "You have used today's 2 pictures; the count resets at midnight (UTC)." in text_of(
+                await refused.reply()
             )
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
-            answer = await allowed.reply()
-            assert "4 pictures are queued" in answer["content"]
-            await (await ben.click(answer, "Cancel #4")).reply()  # what is taken back is refunded too
+            assert "4 pictures are queued" in text_of(await allowed.reply())
+            status = await status_with(ben, "**#4**")
+            await answered_by_status(await ben.click(status, "Cancel"))  # what is taken back is refunded too
             again = await ben.command("imagine", stand.general, model="flux", prompt="many")
-            assert "is queued" in (await again.reply())["content"]
+            assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit
             refused = await admin.command("imagine", stand.general, model="flux", prompt="many", count=3)
-            assert "You may have 2 pictures in the queue at once" in (await refused.reply())["content"]
+            assert "You may have 2 pictures in the queue at once" in text_of(await refused.reply())

@@ -17,6 +17,7 @@ from modules.discord.inspection import asking_by, inspect_discord
 from modules.utils.inspection import Section
 from tests.discord_stand import (
     Stand,
+    answered_by_status,
     bot_on,
     discord_server,
     make_engine,
@@ -32,10 +33,10 @@ async def says(stand: Stand, person: SimulatedUser, text: str, words: str) -> st
     await person.say(stand.general, stand.typed(text))
     answer = await person.wait_for_message(
         lambda m: (
-            m["author"]["id"] == str(stand.server.bot.id) and words in m["content"] and not m["flags"] & 64
+            m["author"]["id"] == str(stand.server.bot.id) and words in text_of(m) and not m["flags"] & 64
         )
     )
-    return str(answer["content"])
+    return str(text_of(answer))
 
 
 async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(
@@ -86,7 +87,7 @@ async def mentions_its_commands(stand: Stand) -> None:
     asked = await (await ana.command("forget", stand.general)).reply()
     await (await ana.click(asked, "Erase everything")).acknowledged()
     refusal = f"cancel them with </cancel:{ids['cancel']}>."
-    await ana.until(lambda: refusal in (ana.message(asked["id"]) or asked)["content"])
+    await ana.until(lambda: refusal in text_of(ana.message(asked["id"]) or asked))
 
 
 async def test_commands_are_mentioned_by_their_ids_also_after_a_restart(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ async def test_where_discord_shows_them_to_everybody_the_bot_still_answers_admin
         for name, options in SUBCOMMANDS.items():
             given = {**options, **({"user": str(admin.id)} if "user" in options else {})}
             told = await (await ana.command(f"admin {name}", stand.general, **given)).reply()
-            assert told["content"] == "Only administrators can do this.", name
+            assert text_of(told) == "Only administrators can do this.", name
             assert not told["embeds"]
         assert await ana.autocomplete("admin drain", stand.general, "gpu") == []
         assert (stand.queue.status(), stand.fleet.engines()) == before
@@ -198,7 +199,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         async def answer(command: str, **options: object) -> dict[str, object]:
             return await (await admin.command(f"admin {command}", stand.general, **options)).reply()
 
-        assert "Paused" in str((await answer("pause"))["content"])
+        assert "Paused" in str(text_of(await answer("pause")))
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         await stand.until(lambda: stand.queue.active_jobs(ana.id))
         status = await answer("status")
@@ -206,28 +207,28 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "1 waiting, 0 being made" in embed["fields"][0]["value"]
         assert "gpu-1" in embed["fields"][1]["value"]
         assert embed["image"]["url"]
-        assert "Cancelled **#1**" in str((await answer("cancel", job="#1"))["content"])
+        assert "Cancelled **#1**" in str(text_of(await answer("cancel", job="#1")))
         await status_with(ana, "**#1** was cancelled by an administrator.")
-        assert "The queue is running again" in str((await answer("resume"))["content"])
+        assert "The queue is running again" in str(text_of(await answer("resume")))
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         result = await result_for(ana, "a garden")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-        found = str((await answer("find", message=result["id"]))["content"])
+        found = str(text_of(await answer("find", message=result["id"])))
         assert f"by <@{ana.id}>" in found
         assert "a garden" in found
-        assert "gpu-1" in str((await answer("gpus"))["content"])
-        assert "2 at once" in str((await answer("limits"))["content"])
-        assert "is blocked" in str((await answer("block", user=str(ana.id)))["content"])
+        assert "gpu-1" in str(text_of(await answer("gpus")))
+        assert "2 at once" in str(text_of(await answer("limits")))
+        assert "is blocked" in str(text_of(await answer("block", user=str(ana.id))))
         refused = await ana.command("imagine", stand.general, model="flux", prompt="more")
-        assert "You cannot ask for pictures here" in (await refused.reply())["content"]
-        assert f"<@{ana.id}>" in str((await answer("limits"))["content"])
+        assert "You cannot ask for pictures here" in text_of(await refused.reply())
+        assert f"<@{ana.id}>" in str(text_of(await answer("limits")))
         await answer("unblock", user=str(ana.id))
         allowed = await ana.command("imagine", stand.general, model="flux", prompt="more")
-        assert "queued" in (await allowed.reply())["content"]
+        assert "queued" in text_of(await allowed.reply())
         assert "There is no GPU with that name. The GPUs are: gpu-1." in str(
-            (await answer("drain", gpu="gpu-9"))["content"]
+            text_of(await answer("drain", gpu="gpu-9"))
         )
-        assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
+        assert "gpu-1 finishes" in str(text_of(await answer("drain", gpu="gpu-1")))
 
 
 async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_path: Path) -> None:
@@ -237,8 +238,7 @@ async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_pa
         await (await ana.command("imagine", stand.general, model="flux", prompt="una torre")).reply()
         status = await status_with(ana, "una torre")
         await admin.history(status["channel_id"])
-        told = await (await admin.click(status, "Cancelar")).reply()
-        assert told["content"] == "Cancelled: #1."
+        await answered_by_status(await admin.click(status, "Cancelar"))
         await status_with(ana, "Un administrador canceló **#1**.")
         assert stand.queue.active_jobs(ana.id) == ()
 
@@ -254,7 +254,7 @@ async def test_the_server_is_set_up_by_slash_commands_too(tmp_path: Path) -> Non
         ):
             assert admin.commands
             told = await (await admin.command(f"admin {command}", stand.general)).reply()
-            assert words in told["content"]
+            assert words in text_of(told)
         await admin.until(lambda: not admin.commands)
 
 
@@ -295,16 +295,16 @@ async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) 
             admin, ana = await stand.person("admin"), await stand.person("member-1")
             await ana.command("imagine", stand.general, model="flux", prompt="a dome", seed=4)
             await (await ana.click(await result_for(ana, "a dome"), "Share")).reply()
-            copy = await admin.wait_for_message(lambda m: "a dome" in m["content"], channel=gallery)
+            copy = await admin.wait_for_message(lambda m: "a dome" in text_of(m), channel=gallery)
             link = f"https://discord.com/channels/{server.guild.id}/{gallery}/{copy['id']}"
             for message in (copy["id"], link):
                 told = await (await admin.command("admin find", stand.general, message=message)).reply()
-                assert told["content"].startswith(f"**#1** by <@{ana.id}>, ")
-                assert told["content"].endswith("Flux, 64×64, seed `4`\n> a dome")
+                assert text_of(told).startswith(f"**#1** by <@{ana.id}>, ")
+                assert text_of(told).endswith("Flux, 64×64, seed `4`\n> a dome")
             await admin.say(gallery, "no picture of the bot's")
-            said = await admin.wait_for_message(lambda m: "no picture" in m["content"])
+            said = await admin.wait_for_message(lambda m: "no picture" in text_of(m))
             told = await (await admin.command("admin find", stand.general, message=said["id"])).reply()
-            assert "no longer remembers that picture" in told["content"]
+            assert "no longer remembers that picture" in text_of(told)
 
 
 async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(

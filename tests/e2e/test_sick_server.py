@@ -18,7 +18,7 @@ from PIL import Image
 from modules.demo.comfy_server import ComfyServer, Timing, mark_of, read_mark
 from modules.demo.comfy_server.failure_texts import LACKS_OF_MEMORY
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import Payload, SimulatedUser
+from modules.demo.users import Payload, SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
 from tests.bare_cards import bot_without_memory
 from tests.e2e.operated import TOKEN, Bot, Stage, result_of, run_bot, staged
@@ -61,10 +61,10 @@ class Crowd:
         for number, prompt in enumerate(prompts):
             user = self.people[number % len(self.people)]
             found = await user.wait_for_message(
-                lambda m, prompt=prompt: result_of(prompt)(m) and m["attachments"], 60
+                lambda m, prompt=prompt: result_of(prompt)(m) and files_of(m), 60
             )
-            data = await user.download(found["attachments"][0]["url"])
-            (seed,) = re.findall(r"seed `(\d+)`", found["content"])
+            data = await user.download(files_of(found)[0]["url"])
+            (seed,) = re.findall(r"seed `(\d+)`", text_of(found))
             with Image.open(io.BytesIO(data)) as image:
                 assert read_mark(image.convert("RGB")) == mark_of(prompt, int(seed))
 
@@ -77,7 +77,7 @@ class Crowd:
             return message["id"] not in before and bool(message["author"].get("bot"))
 
         await admin.say(self.general, command)
-        return str((await admin.wait_for_message(answer, 20, channel=self.general))["content"])
+        return str(text_of(await admin.wait_for_message(answer, 20, channel=self.general)))
 
     async def figures(self) -> dict[str, float]:
         """Prometheus' figures by name and labels."""

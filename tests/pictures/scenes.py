@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, files_of, text_of
 from tests.pictures.camera import Camera
 
 PATIENCE_MS = 90_000
@@ -129,7 +129,7 @@ async def _ahead(scene: Set) -> None:
             await (await other.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
             if prompt != scene.words.theirs[-1]:
                 await other.wait_for_message(
-                    lambda message, prompt=prompt: prompt in message["content"] and _has_result(message),
+                    lambda message, prompt=prompt: prompt in text_of(message) and _has_result(message),
                     timeout=PATIENCE_MS / 1000,
                 )
 
@@ -217,7 +217,7 @@ async def _phone(page: Page, words: Words, camera: Camera) -> None:
 
 
 def _has_result(message: Mapping[str, Any]) -> bool:
-    return any(not file["filename"].startswith("preview") for file in message["attachments"])
+    return any(not file["filename"].startswith("preview") for file in files_of(message))
 
 
 def _result(page: Page, words: Words, prompt: str) -> Locator:

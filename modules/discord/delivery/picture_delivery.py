@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from logging import getLogger
 from math import inf
 from typing import TypeVar
 
 from modules.discord.delivery.message_search import find_result
-from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw, without_prompt
+from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw
 from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
@@ -103,17 +104,15 @@ class ChannelDelivery:
                 await self.clock.sleep(pauses.pause())
 
     async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:
-        limit = to.limit
-        outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
+        make = partial(self.result_messages.of, finished, where=to.where, wanted=wanted)
         try:
-            return await self._send(finished.job, to, outgoing, "result")
+            return await self._send(finished.job, to, await make(limit=to.limit), "result")
         except TooLarge:
-            limit = FILE_LIMIT // 2
-            outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
+            outgoing = await make(limit=FILE_LIMIT // 2)
         except Refused as error:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
-            outgoing = without_prompt(outgoing)
+            outgoing = await make(limit=to.limit, with_prompt=False)
         return await self._send(finished.job, to, outgoing, "second")
 
     async def _send(self, job: Job, to: _Destination, outgoing: OutgoingMessage, part: str) -> Receipt:

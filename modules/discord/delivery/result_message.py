@@ -1,25 +1,31 @@
-"""How a finished picture is presented to its owner: its words, its file, its buttons."""
+"""How a finished picture is presented to its owner: its file, its words, its controls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from logging import getLogger
-from typing import Literal
+from typing import Any, Literal
+
+import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import Action, job_row
+from modules.discord.ui.components import Action, job_buttons, more_menu
 from modules.discord.ui.formatting import plain, quoted, seconds
+from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, small, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import GenerationRequest, Job, ModelOffer, Picture, Size
 from modules.queue_manager.ports import Finished, RunReport
-from modules.utils.database.rows import UserPreferences
+from modules.utils.database.rows import JobRecord, UserPreferences
 from modules.utils.images.cleaner import OutputFormat, PictureCleaner
 from modules.utils.images.media_types import EXTENSIONS
 from modules.utils.images.metadata import OwnMetadata
 
 log = getLogger(__name__)
+
+FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
+"""What has a button under a picture; the rest is in a menu."""
 
 Where = Literal["channel", "new-channel", "direct-message"]
 
@@ -37,7 +43,13 @@ class ResultMessages:
     gallery: bool = False
 
     async def of(
-        self, finished: Finished, *, where: Where, limit: int, wanted: UserPreferences
+        self,
+        finished: Finished,
+        *,
+        where: Where,
+        limit: int,
+        wanted: UserPreferences,
+        with_prompt: bool = True,
     ) -> OutgoingMessage:
         """The message; ``limit``: bytes that a file may have there."""
         job, locale = finished.job, finished.job.request.locale
@@ -60,24 +72,64 @@ class ResultMessages:
         else:
             if picture.size != finished.picture.size or picture.media_type != f"image/{self.output_format}":
                 remarks.append(self.messages.text(locale, "result-reencoded"))
-        buttons = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, job.request))
+        files = (_file(job, picture, with_prompt=with_prompt),) if picture is not None else ()
+        facts = made_of(self.messages, locale, self.offers, job.request, (picture or finished.picture).size)
+        facts += self._made_in(finished.report, locale)
+        said = self.messages.text(locale, "status-delivered", number=str(job.number))
         return OutgoingMessage(
-            text=self._text(finished, (picture or finished.picture).size, wanted.notify, remarks),
-            files=(_file(job, picture),) if picture is not None else None,
-            view=job_row(self.messages, locale, job.id, buttons),
+            files=files or None,
+            view=layout(
+                text(f"{said} <@{job.request.user_id}>" if wanted.notify else said),
+                self._frame(job, files, facts, remarks, with_prompt=with_prompt),
+            ),
             mention=job.request.user_id if wanted.notify else None,
         )
 
-    def _text(self, finished: Finished, size: Size, mention: bool, remarks: Sequence[str]) -> str:
-        job, request, locale = finished.job, finished.job.request, finished.job.request.locale
-        number = self.messages.text(locale, "result-number", number=str(job.number))
-        lines = [f"{number} <@{request.user_id}>" if mention else number]
-        if request.prompt.strip():
-            lines.append(self.messages.text(locale, "prompt-line", prompt=quoted(request.prompt)))
-        facts = made_of(self.messages, locale, self.offers, request, size)
-        facts += self._times(finished.report, job.queued_at, locale)
-        lines.append("-# " + " · ".join(facts))
-        lines += [f"-# {remark}" for remark in remarks]
+    def _frame(
+        self,
+        job: Job,
+        files: Sequence[FileUpload],
+        facts: Sequence[str],
+        remarks: Sequence[str],
+        *,
+        with_prompt: bool,
+    ) -> discord.ui.Container[Any]:
+        request = job.request
+        prompt = request.prompt if with_prompt else ""
+        shown = [(attached(file.name), file.alt) for file in files]
+        said = self.messages.text(request.locale, "prompt-line", prompt=quoted(prompt))
+        actions = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, request))
+        first = [action for action in actions if action in FIRST]
+        others = [action for action in actions if action not in FIRST]
+        return container(
+            gallery(shown) if shown else None,
+            text(said) if prompt.strip() else None,
+            small(" · ".join(facts)),
+            *[small(remark) for remark in remarks],
+            job_buttons(self.messages, request.locale, job.id, first),
+            more_menu(self.messages, request.locale, job.id, others),
+            accent=accent_of(request.model),
+        )
+
+    def _made_in(self, report: RunReport, locale: str) -> list[str]:
+        """How long the run took, and with how many others the picture shared it."""
+        facts = [self.messages.text(locale, "result-seconds", seconds=seconds(report.gpu_seconds))]
+        if report.batch_size > 1:
+            facts.append(self.messages.text(locale, "result-together", others=report.batch_size - 1))
+        return facts
+
+    def details(self, record: JobRecord, locale: str) -> str:
+        """What else there is to know about a picture, for its owner."""
+        request, messages, made = record.request, self.messages, record.request.maker
+        facts = made_of(messages, locale, self.offers, request, record.size or request.size)
+        lines = [messages.text(locale, "result-number", number=str(record.number)), *facts]
+        if made.variation is not None:
+            lines.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
+        if record.report is not None:
+            lines += self._times(record.report, record.queued_at, locale)
+        if made.negative.strip():
+            lines.append(messages.text(locale, "details-negative", negative=quoted(made.negative)))
+        lines.append(messages.text(locale, "details-metadata", there=int(self.with_metadata)))
         return "\n".join(lines)
 
     def _times(self, report: RunReport, queued_at: float, locale: str) -> list[str]:
@@ -117,13 +169,9 @@ def made_of(
     request: GenerationRequest,
     size: Size,
 ) -> list[str]:
-    """A picture's models, its ``size`` and its seeds."""
-    made = request.maker
-    model = made_by(messages, locale, offers, request)
-    facts = [messages.text(locale, "result-line", model=model, size=str(size), seed=str(made.seed))]
-    if made.variation is not None:
-        facts.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
-    return facts
+    """A picture's models, its ``size`` and its seed."""
+    model, seed = made_by(messages, locale, offers, request), str(request.maker.seed)
+    return [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
 
 
 def made_by(
@@ -141,13 +189,6 @@ def made_by(
     return made
 
 
-def without_prompt(outgoing: OutgoingMessage) -> OutgoingMessage:
-    """The same message without its owner's prompt, for a server whose AutoMod refused that."""
-    lines = [line for line in outgoing.text.splitlines() if not line.startswith("> ")]
-    files = outgoing.files and tuple(replace(file, alt="") for file in outgoing.files)
-    return replace(outgoing, text="\n".join(lines), files=files)
-
-
 def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     made, models = job.request.maker, job.request.models
     offer = _named(offers, made.model)
@@ -162,18 +203,18 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     )
 
 
-def _file(job: Job, picture: Picture) -> FileUpload:
+def _file(job: Job, picture: Picture, *, with_prompt: bool) -> FileUpload:
     ending = EXTENSIONS.get(picture.media_type, "png")
     return FileUpload(
         name=f"{job.number}-{job.id}.{ending}",  # the id, by which a posted picture is found after a crash
         data=picture.data,
-        alt=plain(job.request.prompt, 1000),
+        alt=plain(job.request.prompt, 1000) if with_prompt else "",
         size=picture.size,
     )
 
 
 def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -> tuple[Action, ...]:
-    """The buttons under a picture; none for what no model offers."""
+    """What can be done with a picture; nothing that no model offers."""
     kinds = {offer.kind for offer in offers}
     actions: list[Action] = ["again", "vary"]
     if "edit" in kinds:
@@ -183,4 +224,4 @@ def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -
         actions.append("upscale")
     if gallery and not nsfw:
         actions.append("share")
-    return (*actions, "delete")
+    return (*actions, "delete", "details")

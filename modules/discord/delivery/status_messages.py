@@ -1,5 +1,7 @@
 """Keeps one status message per job up to date: its place, its steps, its preview, its end. Each edit, at most
-one every two seconds, shows the newest state; one that is out of date before its turn comes is never sent."""
+one every two seconds, shows the newest state; one that is out of date before its turn comes is never sent.
+
+An edit notifies nobody, so a failure that an edit shows is told by a short new message, too."""
 
 from __future__ import annotations
 
@@ -19,7 +21,6 @@ from modules.discord.delivery.status_text import (
     ENDED,
     Hindrance,
     StatusText,
-    actions,
     cancelled_stage,
     is_soon,
     render,
@@ -37,8 +38,8 @@ from modules.discord.transport.message_client import (
     Refused,
 )
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_row
-from modules.discord.ui.formatting import nonce, plain
+from modules.discord.ui.formatting import message_link, nonce
+from modules.discord.ui.layout import layout, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import gather_or_cancel, timeout
 from modules.queue_manager.errors import StoreError, StoreUnavailable
@@ -86,16 +87,20 @@ _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 class _Message:
     """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
     a former process or by a request that was never answered, and must be searched for.
+    ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when it may be sent again,
+    if that is later. ``owes_mention``: an edit shows a failure of which its owner wants to be told.
     ``waits_for``: the step for which its task waits, while another one can still take its place."""
 
     status: StatusText
     posted: Posted | None = None
     sought: bool = False
-    shown: str = ""
+    shown: list[dict[str, Any]] | None = None
     shown_preview: bytes | None = None
     preview: bytes | None = None
     wants_preview: bool = False
     sent_at: float = float("-inf")
+    not_before: float = float("-inf")
+    owes_mention: bool = False
     changed: bool = False
     unreachable: bool = False
     task: asyncio.Task[None] | None = None
@@ -136,6 +141,9 @@ class LiveStatusMessages:
             self._all[event.job.id] = message
         if isinstance(event, Progressed) and event.preview is not None:
             message.preview = event.preview
+        # Most pictures come at once: what is only on its way is said if it takes longer.
+        pause = 1.5 * self.interval if isinstance(event, Finished) else 0.0
+        message.not_before = self.clock.now() + pause
         message.status = self._after(replace(message.status, job=event.job), event)
         self._send_soon(message)
 
@@ -185,9 +193,11 @@ class LiveStatusMessages:
                 if step[0] == "nothing":  # delivered before anything was shown
                     message.changed = False
                     break
-                wait = message.sent_at + self.interval - self.clock.now()
-                if wait > 0:
-                    await self.clock.sleep(wait)
+                may_go = message.not_before
+                if step[0] != "remove":
+                    may_go = max(may_go, message.sent_at + self.interval)
+                if may_go > self.clock.now():
+                    await self.clock.sleep(may_go - self.clock.now())
                 message.changed = False
                 await self._bring_up_to_date(message)
         finally:
@@ -198,6 +208,10 @@ class LiveStatusMessages:
 
     async def _bring_up_to_date(self, message: _Message) -> None:
         """Show how the job stands, a failure elsewhere if the message cannot be reached."""
+        if message.status.stage == "failed":
+            with suppress(StoreError):  # then they are told
+                chosen = await self.preferences.get(message.status.job.request.user_id)
+                message.status = replace(message.status, mention=chosen.notify)
         if not message.unreachable:
             await self._show(message)
         if message.unreachable and message.status.stage == "failed":
@@ -215,7 +229,7 @@ class LiveStatusMessages:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
             log.info("the status message of job %s is delayed: %s", message.status.job.id, error)
-            message.sent_at = self.clock.now() + self.interval
+            message.not_before = self.clock.now() + 2 * self.interval
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
@@ -236,6 +250,9 @@ class LiveStatusMessages:
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
+        if message.owes_mention and message.posted is not None:
+            await self._mention(message.status, message.posted)
+            message.owes_mention = False
         if message.status.stage in ENDED and not message.changed:
             await self.store.remove(message.status.job.id)
 
@@ -256,18 +273,54 @@ class LiveStatusMessages:
             message.changed, message.waits_for = False, None  # what comes later is for the next time
             await (self._post(message) if posted is None else self._edit(message, posted))
 
-    def _look(self, message: _Message) -> tuple[str, bytes | None]:
-        """What the message should show: its text and its preview."""
-        status = message.status
-        preview = message.preview if message.wants_preview and status.stage not in ENDED else None
-        return render(self.messages, status, now=self.clock.unix()), preview
+    def _look(self, message: _Message) -> tuple[list[dict[str, Any]], bytes | None]:
+        """What the message should show: its layout and its preview."""
+        preview = self._preview(message)
+        shown: list[dict[str, Any]] = self._rendered(message.status, preview).to_components()  # type: ignore[no-untyped-call]
+        return shown, preview
+
+    def _preview(self, message: _Message) -> bytes | None:
+        wanted = message.wants_preview and message.status.stage not in ENDED
+        return message.preview if wanted else None
+
+    def _rendered(
+        self, status: StatusText, preview: bytes | None, *, mention: bool = False
+    ) -> discord.ui.LayoutView:
+        file = None if preview is None else _file_name(preview)
+        return render(self.messages, status, now=self.clock.unix(), preview=file, mention=mention)
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
-        text, preview = self._look(message)
-        outgoing = self._outgoing(message.status, text, preview, message.shown_preview)
+        status, (shown, preview) = message.status, self._look(message)
+        files: tuple[FileUpload, ...] | None = None
+        if preview is not None and preview is not message.shown_preview:
+            files = (FileUpload(name=_file_name(preview), data=preview),)
+        elif preview is None and (message.shown is None or message.shown_preview is not None):
+            files = ()
         message.sent_at = self.clock.now()
+        outgoing = OutgoingMessage(files=files, view=self._rendered(status, preview))
         await self.message_client.edit_now(posted, outgoing)
-        message.shown, message.shown_preview = text, preview
+        message.shown, message.shown_preview = shown, preview
+        message.owes_mention = status.stage == "failed" and status.mention
+
+    async def _mention(self, status: StatusText, where: Posted) -> None:
+        """Tell the owner of a failure that an edit shows."""
+        request, channel_id = status.job.request, where.channel_id
+        link = message_link(request.guild_id, channel_id, where.message_id)
+        said = self.messages.text(
+            request.locale,
+            "failed-see",
+            owner=f"<@{request.user_id}>",
+            number=str(status.job.number),
+            link=link,
+        )
+        outgoing = OutgoingMessage(view=layout(text(said)), mention=request.user_id)
+        once = nonce(status.job.id, channel_id, "failed, see there")
+        try:
+            await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+        except DiscordAway:
+            raise
+        except MessageError as error:
+            log.info("the owner of job %s was not mentioned: %s", status.job.id, error)
 
     async def _post(self, message: _Message) -> None:
         """Post it so that a later process finds it: it is noted before it is there."""
@@ -276,8 +329,14 @@ class LiveStatusMessages:
         if message.status.stage == "delivered":
             await self.store.remove(job_id)
             return
-        text, preview = self._look(message)
-        outgoing = self._outgoing(message.status, text, preview, None)
+        shown, preview = self._look(message)
+        status = message.status
+        mention = status.stage == "failed" and status.mention
+        outgoing = OutgoingMessage(
+            files=None if preview is None else (FileUpload(name=_file_name(preview), data=preview),),
+            view=self._rendered(status, preview, mention=mention),
+            mention=status.job.request.user_id if mention else None,
+        )
         message.sent_at = self.clock.now()
         message.sought = True
         try:
@@ -286,7 +345,7 @@ class LiveStatusMessages:
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same
             raise
-        message.shown, message.shown_preview = text, preview
+        message.shown, message.shown_preview = shown, preview
         await self.store.put(job_id, channel_id, message.posted.message_id)
         message.sought = False
 
@@ -294,27 +353,9 @@ class LiveStatusMessages:
         job = message.status.job
         message.posted = await self._search.find(job)
         if message.posted is not None:
-            # Noted before it is edited: it may lose the button by which it was found.
+            # Noted before it is edited: an older message loses the button by which it was found.
             await self.store.put(job.id, message.posted.channel_id, message.posted.message_id)
         message.sought = False
-
-    def _outgoing(
-        self, status: StatusText, text: str, preview: bytes | None, shown: bytes | None
-    ) -> OutgoingMessage:
-        locale = status.job.request.locale
-        files: tuple[FileUpload, ...] | None = None
-        if preview is not None and preview is not shown:
-            alt = plain(status.job.request.prompt, 1000) if status.with_prompt else ""
-            ending = EXTENSIONS.get(media_type(preview) or "", "jpg")
-            files = (FileUpload(name=f"preview.{ending}", data=preview, alt=alt),)
-        elif preview is None and shown is not None:
-            files = ()
-        return OutgoingMessage(
-            text=text,
-            files=files,
-            view=job_row(self.messages, locale, status.job.id, actions(status)),
-            mention=status.job.request.user_id if status.stage == "failed" else None,
-        )
 
     async def run(self) -> None:
         while True:
@@ -402,7 +443,7 @@ class LiveStatusMessages:
             await self._bring_up_to_date(message)
             return
         status = replace(message.status, stage="restarting")
-        outgoing = self._outgoing(status, render(self.messages, status), None, message.shown_preview)
+        outgoing = OutgoingMessage(files=(), view=self._rendered(status, None))
         try:
             if message.sought:
                 await self._find(message)
@@ -412,6 +453,10 @@ class LiveStatusMessages:
                 await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
             log.info("the status message of job %s was not updated: %s", status.job.id, error)
+
+
+def _file_name(preview: bytes) -> str:
+    return f"preview.{EXTENSIONS.get(media_type(preview) or '', 'jpg')}"
 
 
 def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:

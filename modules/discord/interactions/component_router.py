@@ -38,6 +38,8 @@ class ComponentRouter:
         values = [str(value) for value in data.get("values", ())]
         if self.actions.knows(what):
             await self.actions.press(interaction, what, JobId(about))
+        elif what == "more" and values and self.actions.knows(values[0]):
+            await self.actions.press(interaction, values[0], JobId(about))
         elif what == "page":
             await self.history.turn_page(interaction, _owned(interaction, about))
         elif what == "filter" and values:

@@ -1,4 +1,5 @@
-"""What the buttons under a picture do. Each names a job; only its owner may use it, with few exceptions."""
+"""What the buttons and the menu under a picture do. Each names a job; only its owner may use it, with few
+exceptions."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 import discord
 
 from modules.discord.delivery.outcome_text import remembered
-from modules.discord.delivery.result_message import is_nsfw
+from modules.discord.delivery.result_message import ResultMessages, is_nsfw
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
@@ -22,6 +23,7 @@ from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
+from modules.discord.ui.components import job_button, rows
 from modules.discord.ui.modals import prompt_form, seed_of, short_form
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
@@ -45,6 +47,7 @@ class JobActions:
     deferrals: Deferrals
     requests: ImageRequests
     gallery: Gallery
+    result_messages: ResultMessages
     message_client: MessageClient
     messages: Translations
 
@@ -57,17 +60,19 @@ class JobActions:
             "prompt": self._prompt,
             "share": self._share,
             "delete": self._delete,
+            "erase": self._erase,
+            "details": self._details,
             "cancel": self._cancel,
         }
 
     def knows(self, what: str) -> bool:
-        """Whether a button of this name is about a job."""
+        """Whether a button or choice of this name is about a job."""
         return what in self._by_name
 
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
-        """Do what the button says. Raises a `RequestRejected`."""
+        """Do what the button or the choice says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await self.deferrals.defer(interaction)
+            await self.deferrals.defer(interaction, update=what == "erase")
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
@@ -157,16 +162,30 @@ class JobActions:
         await answer(interaction, text)
 
     async def _delete(self, interaction: discord.Interaction, job: Job) -> None:
-        message = interaction.message
-        if message is not None:
+        person = await self.requesters.of(interaction)
+        question = self.messages.text(person.locale, "delete-ask", number=str(job.number))
+        view = rows([job_button(self.messages, person.locale, job.id, "erase")])
+        await answer(interaction, question, view=view)
+
+    async def _erase(self, interaction: discord.Interaction, job: Job) -> None:
+        """The question of Delete was answered with yes."""
+        record = await self.history.job(job.id)
+        if record is not None and record.channel_id is not None and record.message_id is not None:
             try:
-                where = Posted(channel_id=message.channel.id, message_id=message.id)
+                where = Posted(channel_id=record.channel_id, message_id=record.message_id)
                 await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
             except MessageError as error:
                 raise NoPictureHere(str(error)) from error
         await self.history.delete_picture(job.id)
         person = await self.requesters.of(interaction)
         await answer(interaction, self.messages.text(person.locale, "deleted"))
+
+    async def _details(self, interaction: discord.Interaction, job: Job) -> None:
+        record = await self.history.job(job.id)
+        if record is None:
+            raise PictureForgotten
+        person = await self.requesters.of(interaction)
+        await answer(interaction, self.result_messages.details(record, person.locale))
 
     async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
         person = await self.requesters.of(interaction)
@@ -178,6 +197,9 @@ class JobActions:
                 interaction, remembered(self.messages, person.locale, job, record, self.jobs.guild_of)
             )
         else:
+            if interaction.message is not None and not interaction.message.flags.ephemeral:
+                await interaction.delete_original_response()  # the status message says so
+                return
             numbers = f"#{job.number}"
             text = self.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
             await answer(interaction, text)

@@ -90,31 +90,12 @@ command-admin-find = find
 ## Answers to a request
 
 queued = { $count ->
-        [one] Picture { $numbers } is queued.
-       *[other] { $count } pictures are queued: { $numbers }.
-    } { $ahead ->
-        [taken] { $count ->
-            [one] A GPU has already taken it.
-           *[other] A GPU has already taken the first one.
-        }
-        [0] { $count ->
-            [one] It is first in line.
-           *[other] They are first in line.
-        }
-        [one] One picture is ahead of yours.
-       *[other] { $ahead } pictures are ahead of yours.
+        [one] Picture { $numbers } is queued. Follow it in { $channel }.
+       *[other] { $count } pictures are queued: { $numbers }. Follow them in { $channel }.
+    }{ $direct ->
+        [0] {""}
+       *[other] {" "}You get the result by direct message.
     }
-queued-expected = { $count ->
-        [one] Expected
-       *[other] The first one is expected
-    } { $when ->
-        [soon] any moment now
-       *[other] { $when }
-    }.
-queued-paused = The queue is paused right now; your place is kept.
-queued-no-server = No GPU is online right now; your place is kept, and work starts when one is back.
-queued-where = It will appear in { $channel }.
-queued-where-direct = You will get it by direct message.
 
 ## A job's status message
 
@@ -122,7 +103,7 @@ status-queued = { $ahead ->
         [taken] **#{ $number }** starts soon: a GPU has already taken it.
         [0] **#{ $number }** is first in line ({ $waiting } waiting in total).
         [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
-       *[other] **#{ $number }** is waiting: { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
+       *[other] **#{ $number }** is waiting: at most { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
 status-expected = Expected { $when ->
         [soon] any moment now
@@ -147,13 +128,13 @@ status-finishing = **#{ $number }** is ready; sending it.
 status-restarting = **#{ $number }**: the bot is restarting; your place is kept.
 status-cancelled = **#{ $number }** was cancelled.
 status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
-status-failed = { $owner } **#{ $number }** could not be made. { $why }
+status-failed = **#{ $number }** could not be made. { $why }
 status-delivered = **#{ $number }** is ready.
 status-kept = **#{ $number }** is ready but could not be sent. It is saved; use any command to get it.
 ended-delivered = **#{ $number }** is ready: [open]({ $link })
 ended-delivered-in = **#{ $number }** is ready in { $channel }.
 ended-deleted = **#{ $number }** was made and later deleted.
-ended-failed = **#{ $number }** could not be made. { $why }
+failed-see = { $owner } **#{ $number }** could not be made: [what happened]({ $link })
 prompt-line = > { $prompt }
 
 ## The result
@@ -162,6 +143,14 @@ result-line = { $model } · { $size } · seed `{ $seed }`
 made-upscaled = { $made }, upscaled ×{ $factor }
 made-edited = { $made }, edited with { $model }
 result-variation = variation `{ $seed }`
+result-seconds = { $seconds ->
+        [0] under 0.1 s
+       *[other] { $seconds } s
+    }
+result-together = made together with { $others ->
+        [one] one other
+       *[other] { $others } others
+    }
 result-waited = { $seconds ->
         [0] no wait
        *[other] waited { $seconds } s
@@ -176,6 +165,11 @@ result-gpu = GPU { $seconds ->
 result-gpu-alone = GPU { $seconds ->
         [0] under 0.1 s
        *[other] { $seconds } s
+    }
+details-negative = What should not be in the picture: { $negative }
+details-metadata = { $there ->
+        [0] The file holds nothing but the picture.
+       *[other] The file holds your prompt, the seed and the model.
     }
 result-number = **#{ $number }**
 result-reencoded = Made smaller to fit this server's file size limit.
@@ -192,7 +186,10 @@ button-prompt = Prompt…
 button-upscale = Upscale
 button-share = Share
 button-delete = Delete
+button-details = Details
+button-erase = Yes, delete it
 button-cancel = Cancel
+more = More…
 button-older = Older
 button-newer = Newer
 button-search = Search…
@@ -216,6 +213,7 @@ shared-done = Shared in { $channel }.
 shared-already = It is already in the gallery: { $link }
 shared-nowhere = Sharing is not set up here.
 shared-refused = The picture could not be posted in the gallery. Please ask an administrator to check the bot's permissions there.
+delete-ask = Delete **#{ $number }** for good?
 deleted = Deleted.
 cancelled-mine = { $count ->
         [0] There was nothing left to cancel.

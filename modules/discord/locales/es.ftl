@@ -90,31 +90,12 @@ command-admin-find = buscar
 ## Respuestas a una petición
 
 queued = { $count ->
-        [one] La imagen { $numbers } está en la cola.
-       *[other] { $count } imágenes están en la cola: { $numbers }.
-    } { $ahead ->
-        [taken] { $count ->
-            [one] Ya la tomó una GPU.
-           *[other] Una GPU ya tomó la primera.
-        }
-        [0] { $count ->
-            [one] Es la primera de la cola.
-           *[other] Son las primeras de la cola.
-        }
-        [one] Hay una imagen delante.
-       *[other] Hay { $ahead } imágenes delante.
+        [one] La imagen { $numbers } está en la cola. Síguela en { $channel }.
+       *[other] { $count } imágenes están en la cola: { $numbers }. Síguelas en { $channel }.
+    }{ $direct ->
+        [0] {""}
+       *[other] {" "}El resultado te llegará por mensaje directo.
     }
-queued-expected = { $count ->
-        [one] Estará lista
-       *[other] La primera estará lista
-    } { $when ->
-        [soon] de un momento a otro
-       *[other] aproximadamente { $when }
-    }.
-queued-paused = La cola está en pausa; conservas tu lugar.
-queued-no-server = No hay ninguna GPU en línea en este momento; conservas tu lugar y se empezará en cuanto haya una.
-queued-where = Aparecerá en { $channel }.
-queued-where-direct = Te llegará por mensaje directo.
 
 ## El mensaje de estado de un trabajo
 
@@ -122,7 +103,7 @@ status-queued = { $ahead ->
         [taken] **#{ $number }** empezará pronto: ya la tomó una GPU.
         [0] **#{ $number }** es la primera de la cola ({ $waiting } en espera en total).
         [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
-       *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
+       *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante como máximo ({ $waiting } en espera en total).
     }
 status-expected = Estará lista { $when ->
         [soon] de un momento a otro
@@ -147,13 +128,13 @@ status-finishing = **#{ $number }** está lista, enviándola.
 status-restarting = **#{ $number }**: el bot se está reiniciando; conservas tu lugar.
 status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
-status-failed = { $owner } No se pudo crear la **#{ $number }**. { $why }
+status-failed = No se pudo crear la **#{ $number }**. { $why }
 status-delivered = **#{ $number }** está lista.
 status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada; usa cualquier comando para recibirla.
 ended-delivered = **#{ $number }** está lista: [abrir]({ $link })
 ended-delivered-in = **#{ $number }** está lista en { $channel }.
 ended-deleted = **#{ $number }** se creó y después se borró.
-ended-failed = No se pudo crear la **#{ $number }**. { $why }
+failed-see = { $owner } No se pudo crear la **#{ $number }**: [qué pasó]({ $link })
 prompt-line = > { $prompt }
 
 ## El resultado
@@ -162,6 +143,14 @@ result-line = { $model } · { $size } · semilla `{ $seed }`
 made-upscaled = { $made }, ampliación ×{ $factor }
 made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
+result-seconds = { $seconds ->
+        [0] menos de 0,1 s
+       *[other] { $seconds } s
+    }
+result-together = creada junto con { $others ->
+        [one] otra
+       *[other] otras { $others }
+    }
 result-waited = { $seconds ->
         [0] sin espera
        *[other] { $seconds } s de espera
@@ -176,6 +165,11 @@ result-gpu = GPU { $seconds ->
 result-gpu-alone = GPU { $seconds ->
         [0] menos de 0,1 s
        *[other] { $seconds } s
+    }
+details-negative = Lo que no debe aparecer: { $negative }
+details-metadata = { $there ->
+        [0] El archivo no contiene nada más que la imagen.
+       *[other] El archivo contiene tu prompt, la semilla y el modelo.
     }
 result-number = **#{ $number }**
 result-reencoded = Reducida para no superar el límite de tamaño de archivo de este servidor.
@@ -192,7 +186,10 @@ button-prompt = Prompt…
 button-upscale = Ampliar
 button-share = Compartir
 button-delete = Borrar
+button-details = Detalles
+button-erase = Sí, borrarla
 button-cancel = Cancelar
+more = Más…
 button-older = Más antiguas
 button-search = Buscar…
 button-newer = Más recientes
@@ -216,6 +213,7 @@ shared-done = Compartida en { $channel }.
 shared-already = Ya está en la galería: { $link }
 shared-nowhere = La opción de compartir no está configurada aquí.
 shared-refused = No se pudo publicar la imagen en la galería. Pídele a un administrador que revise los permisos del bot allí.
+delete-ask = ¿Borrar la **#{ $number }** para siempre?
 deleted = Borrada.
 cancelled-mine = { $count ->
         [0] Ya no quedaba nada que cancelar.

@@ -85,10 +85,10 @@ class FileUpload:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
     """A message to send. Only ``mention`` (a user's id) is pinged, whatever the text says. ``files`` None: an
-    edited message keeps its files. A `LayoutView` (Components V2) holds its text itself; ``text`` is not
-    sent then."""
+    edited message keeps its files. A `LayoutView` (Components V2) holds its text itself; there is no ``text``
+    beside it."""
 
-    text: str
+    text: str = ""
     files: tuple[FileUpload, ...] | None = None
     view: discord.ui.View | discord.ui.LayoutView | None = None
     mention: int | None = None
@@ -230,8 +230,8 @@ def mentions(user_id: int | None) -> discord.AllowedMentions:
 @contextmanager
 def _parameters(outgoing: OutgoingMessage, nonce: str | None) -> Iterator[MultipartParameters]:
     options: dict[str, Any] = {"view": outgoing.view, "allowed_mentions": mentions(outgoing.mention)}
-    if not isinstance(outgoing.view, discord.ui.LayoutView):
-        options["content"] = outgoing.text
+    # A layout stands alone: an edit takes the text of a message that had no layout before.
+    options["content"] = None if isinstance(outgoing.view, discord.ui.LayoutView) else outgoing.text
     with ExitStack() as closing:
         if outgoing.files is not None:
             options["attachments"] = [_file(upload, closing) for upload in outgoing.files]

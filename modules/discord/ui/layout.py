@@ -49,9 +49,12 @@ def first_parts(parts: Iterable[Part], limit: int) -> list[Part]:
     return fitting
 
 
-def container(*parts: Part | None, accent: discord.Colour | None = None) -> discord.ui.Container[Any]:
-    """A frame around parts; ``accent`` colours its edge, which must not mean anything by itself."""
-    return discord.ui.Container(*[part for part in parts if part is not None], accent_colour=accent)
+def container(
+    *parts: Part | None, accent: discord.Colour | None = None, mark: int | None = None
+) -> discord.ui.Container[Any]:
+    """A frame around parts; ``accent`` colours its edge, which must not mean anything by itself. ``mark``: a
+    number of 31 bits, not small, that nobody sees and by which the message is found."""
+    return discord.ui.Container(*[part for part in parts if part is not None], accent_colour=accent, id=mark)
 
 
 def text(markdown: str) -> discord.ui.TextDisplay[Any]:

@@ -266,7 +266,7 @@ def test_a_place_is_told_when_it_changes_and_a_countdown_when_it_was_wrong() -> 
     old = QueuePosition(running=False, ahead=3, waiting=9, expected_at=1100.0)
     near = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1110.0)
     far = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1200.0)
-    ahead = QueuePosition(running=False, ahead=2, waiting=9, expected_at=1100.0)
+    ahead = QueuePosition(running=False, ahead=1, waiting=9, expected_at=1100.0)
     assert not worth_telling(old, near, now=1000)
     assert worth_telling(old, far, now=1000)
     assert worth_telling(old, ahead, now=1000)

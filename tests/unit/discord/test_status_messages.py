@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+import discord
 import pytest
 from discord.utils import time_snowflake
 
 from modules.ai.comfy.errors import ServerLacks
+from modules.demo.users import text_of
 from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_text import worth_telling
 from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.transport.rate_limiter import Line, Priority
 from modules.discord.ui.translations import Translations
@@ -26,15 +29,17 @@ from modules.queue_manager.errors import (
     OutOfMemory,
     StoreUnavailable,
 )
-from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.jobs import Job, JobId, Picture, Size
 from modules.queue_manager.ports import (
     Cancelled,
     Delivered,
     Failed,
+    Finished,
     Progressed,
     Queued,
     Receipt,
     Requeued,
+    RunReport,
     Started,
 )
 from modules.queue_manager.status import QueuePosition
@@ -54,6 +59,7 @@ class Turns:
     wanted: list[tuple[str, Priority]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     files: list[Any] = field(default_factory=list)
+    pinged: list[int | None] = field(default_factory=list)
     deleted: int = 0
 
     @asynccontextmanager
@@ -76,11 +82,19 @@ class Turns:
     async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
         self._say(note)
 
+    async def post(
+        self, channel_id: int, note: OutgoingMessage, *, level: Priority, nonce: str | None = None
+    ) -> Posted:
+        async with self.turn_to_post(channel_id, level=level):
+            return await self.post_now(channel_id, note, nonce=nonce)
+
     async def delete(self, where: Posted, *, level: Priority) -> None:
         self.deleted += 1
 
     def _say(self, note: OutgoingMessage) -> None:
-        self.said.append(note.text)
+        assert isinstance(note.view, discord.ui.LayoutView)
+        self.said.append(text_of({"components": note.view.to_components()}))
+        self.pinged.append(note.mention)
         self.files.append(note.files)
 
     async def give(self) -> None:
@@ -224,11 +238,77 @@ def test_a_failure_does_not_wait_where_the_status_of_its_job_waited(posted: bool
         await asyncio.sleep(3)
         assert stand.turns.line.first is Priority.DELIVER
         await stand.turns.give()
+        if posted:  # an edit notifies nobody
+            assert f"<@{stand.job.request.user_id}>" not in stand.turns.said[-1]
+            await stand.turns.give()
         assert stand.turns.line.first is None
 
     stand = play(scene)
     assert f"<@{stand.job.request.user_id}>" in stand.turns.said[-1]
+    assert stand.turns.pinged[-1] == stand.job.request.user_id
+    assert ("/channels/" in stand.turns.said[-1]) is posted  # where it is told
     assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+@pytest.mark.parametrize("posted", [False, True])
+def test_who_wants_no_mention_is_told_of_a_failure_without_one(posted: bool) -> None:
+    async def scene(stand: Stand) -> None:
+        stand.choices.chosen = UserPreferences(notify=False)
+        await stand.queued()
+        if posted:
+            await stand.turns.give()
+        await stand.messages.on_event(Failed(job=stand.job, error=GenerationError("lost")))
+        await stand.turns.give()
+        assert stand.turns.line.first is None
+
+    stand = play(scene)
+    assert "could not be made" in stand.turns.said[-1]
+    assert "<@" not in stand.turns.said[-1]
+    assert set(stand.turns.pinged) == {None}
+
+
+def test_a_picture_that_comes_at_once_is_not_said_to_be_on_its_way() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
+        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
+        await stand.messages.on_event(Finished(job=stand.job, picture=picture, report=report))
+        await asyncio.sleep(1)
+        await stand.delivered()
+
+    stand = play(scene)
+    assert len(stand.turns.said) == 1
+    assert stand.turns.deleted == 1
+
+
+def test_a_picture_that_is_long_on_its_way_is_said_to_be() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
+        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
+        await stand.messages.on_event(Finished(job=stand.job, picture=picture, report=report))
+        await asyncio.sleep(3)
+        await stand.turns.give()
+
+    assert "is ready; sending it" in play(scene).turns.said[-1]
+
+
+def test_a_place_that_only_counts_down_is_told_when_half_of_it_is_gone() -> None:
+    def at(ahead: int, expected_at: float | None) -> QueuePosition:
+        return QueuePosition(running=False, ahead=ahead, waiting=ahead + 1, expected_at=expected_at)
+
+    def told(old: QueuePosition, new: QueuePosition) -> bool:
+        return worth_telling(old, new, now=0.0)
+
+    assert not told(at(8, 100.0), at(5, 101.0))
+    assert told(at(8, 100.0), at(4, 101.0))
+    assert told(at(8, 100.0), at(7, 130.0))
+    assert told(at(8, 100.0), at(9, 100.0))
+    assert told(at(1, 100.0), at(0, 100.0))
+    assert told(at(8, None), at(7, None))
+    assert not told(at(0, 100.0), at(0, 100.0))
 
 
 def test_the_final_state_comes_true_though_it_came_while_another_was_being_sent() -> None:

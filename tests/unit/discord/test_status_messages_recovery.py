@@ -108,7 +108,7 @@ class Channel:
         yield
 
     async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
-        self.messages[where.message_id] = {"id": str(where.message_id), "text": note.text}
+        self.messages[where.message_id] = {"id": str(where.message_id), "text": str(note.view)}
 
     async def delete(self, where: Posted, **_: object) -> None:
         self.messages.pop(where.message_id, None)
