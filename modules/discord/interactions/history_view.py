@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import discord
 
-from modules.discord.delivery.result_message import is_nsfw, label_of, made_by, made_of, result_actions
+from modules.discord.delivery.result_message import FIRST, is_nsfw, label_of, made_by, made_of, result_actions
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
-from modules.discord.ui.components import button, job_button, menu
+from modules.discord.ui.components import button, job_buttons, menu, more_menu
 from modules.discord.ui.formatting import message_link, moment, plain, quoted
 from modules.discord.ui.layout import (
     Part,
@@ -233,11 +233,7 @@ class HistoryView:
         size = record.size if record is not None and record.size is not None else request.size
         shares = picture is not None and self.jobs.gallery_channel_id is not None
         nsfw = is_nsfw(self.offers, request)
-        buttons = [
-            job_button(messages, locale, job_id, action)
-            for action in result_actions(self.offers, gallery=shares, nsfw=nsfw)
-            if action != "delete"
-        ]
+        actions = result_actions(self.offers, gallery=shares, nsfw=nsfw)
         facts = made_of(messages, locale, self.offers, request, size)
         await answer(
             interaction,
@@ -247,7 +243,8 @@ class HistoryView:
                     gallery([(picture.url, plain(request.prompt, 1000))]) if picture is not None else None,
                     text(messages.text(locale, "prompt-line", prompt=quoted(request.prompt, 200))),
                     small(" · ".join(facts)),
-                    *[row(*buttons[start : start + 5]) for start in range(0, len(buttons), 5)],
+                    job_buttons(messages, locale, job_id, [a for a in actions if a in FIRST]),
+                    more_menu(messages, locale, job_id, [a for a in actions if a not in FIRST]),
                     accent=accent_of(request.model),
                 )
             ),

@@ -339,6 +339,7 @@ help-button-prompt = change the prompt, the model, the shape or the seed
 help-button-upscale = the same picture, larger
 help-button-share = show it to everyone in the gallery
 help-button-delete = remove the picture
+help-button-details = how and when it was made
 help-button-cancel = stop a picture that is not ready yet
 help-buttons-last = They keep working, even after days.
 help-models = Models

@@ -339,6 +339,7 @@ help-button-prompt = cambia el prompt, el modelo, el formato o la semilla
 help-button-upscale = la misma imagen, más grande
 help-button-share = muéstrala a todos en la galería
 help-button-delete = elimina la imagen
+help-button-details = cómo y cuándo se creó
 help-button-cancel = detén una imagen que todavía no está lista
 help-buttons-last = Siguen funcionando, incluso días después.
 help-models = Modelos
