@@ -47,6 +47,7 @@ from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
+from modules.discord.interactions.prompt_forms import PromptForms
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.replies import ErrorReplies
 from modules.discord.interactions.settings_view import SettingsView
@@ -369,11 +370,13 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             home=client.home,
             gallery_channel_id=settings.gallery_channel_id,
         )
+        forms = PromptForms(history=database.history, reader=reader, messages=messages, offers=offers)
         actions = JobActions(
             queue=queue,
             history=database.history,
             jobs=jobs,
             pictures=pictures,
+            forms=forms,
             requesters=requesters,
             deferrals=deferrals,
             requests=requests,
@@ -401,7 +404,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             requests=requests,
             channels=channels,
             home=client.home,
-            messages=messages,
             offers=offers,
         )
         history_view = HistoryView(
@@ -502,6 +504,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                     cancel=cancel_menu,
                     queue=queue_view,
                 ),
+                forms=forms,
                 errors=errors,
                 undelivered=undelivered,
                 requesters=requesters,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
@@ -24,6 +24,10 @@ TEXT_LIMIT = 2000
 
 TOKEN_GONE = (10062, 10015, 50027)
 """Unknown interaction, unknown webhook, bad webhook token: the interaction can no longer be answered."""
+
+
+GiveBack = Callable[[str, str], tuple[discord.ui.LayoutView, Sequence[discord.File]]]
+"""From a language and what is said in it to an answer that holds more."""
 
 
 async def answer(
@@ -65,8 +69,10 @@ class ErrorReplies:
     messages: Translations
     preferences: Preferences
 
-    async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Say what went wrong; log it unless it is a refusal."""
+    async def tell(
+        self, interaction: discord.Interaction, error: Exception, *, give_back: GiveBack | None = None
+    ) -> None:
+        """Say what went wrong; log it unless it is a refusal. ``give_back`` adds what somebody typed."""
         locale = str(interaction.locale)
         try:
             locale = (await self.preferences.get(interaction.user.id)).locale or locale
@@ -78,8 +84,13 @@ class ErrorReplies:
             return
         if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
             log.error("an interaction failed", exc_info=cause)
+        said = sentence(cause, self.messages, locale)
         try:
-            await answer_apart(interaction, sentence(cause, self.messages, locale))
+            if give_back is None:
+                await answer_apart(interaction, said)
+            else:
+                view, files = give_back(locale, said)
+                await answer(interaction, view=view, files=files)
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
             log.warning("an error could not be shown: %s", failure)
 

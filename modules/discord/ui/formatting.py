@@ -12,6 +12,9 @@ from modules.queue_manager.jobs import JobId
 
 _MARKS = re.compile(r"([\\*_~`|\[<])")
 _LINE_MARKS = re.compile(r"^([>#+-])")
+BROKEN_FENCE = "`\u200b``"
+"""Stands in a code block for what would end it."""
+
 _FULL, _EMPTY = "▰", "▱"
 
 
@@ -27,7 +30,7 @@ def quoted(prompt: str, limit: int = 300) -> str:
 def code_block(prompt: str, limit: int = 3000) -> str:
     """A prompt to copy, as it was written; cut if it is longer than ``limit`` characters."""
     shown = prompt if len(prompt) <= limit else prompt[: limit - 1] + "…"
-    return "```\n" + shown.replace("```", "`\u200b``") + "\n```"
+    return "```\n" + shown.replace("```", BROKEN_FENCE) + "\n```"
 
 
 def plain(prompt: str, limit: int) -> str:

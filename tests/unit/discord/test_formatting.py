@@ -29,7 +29,7 @@ from modules.discord.transport.api_address import redirect
 from modules.discord.ui.aspect_ratios import choose_size, shape_of, sizes_by_shape
 from modules.discord.ui.components import TEMPLATE, custom_id
 from modules.discord.ui.formatting import bar, channel_name, fitting, message_ids, nonce, plain, quoted
-from modules.discord.ui.modals import seed_of, values_of
+from modules.discord.ui.modals import seed_of, uploads_of, values_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSettings, BadSize, UnknownModel
 from modules.queue_manager.jobs import JobId, Size
@@ -276,7 +276,16 @@ def test_a_place_is_told_when_it_changes_and_a_countdown_when_it_was_wrong() -> 
 def test_what_a_form_holds_is_read_in_both_of_discords_shapes() -> None:
     row = {"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a"}]}
     label = {"type": 18, "component": {"type": 4, "custom_id": "seed", "value": None}}
-    assert values_of({"components": [row, label]}) == {"prompt": "a", "seed": ""}
+    menu = {"type": 18, "component": {"type": 3, "custom_id": "model", "values": ["flux"]}}
+    empty = {"type": 18, "component": {"type": 3, "custom_id": "size", "values": []}}
+    files = {"type": 18, "component": {"type": 19, "custom_id": "pictures", "values": ["7", "5"]}}
+    data = {
+        "components": [row, label, menu, empty, files],
+        "resolved": {"attachments": {"5": {"url": "https://five"}, "7": {"url": "https://seven"}}},
+    }
+    assert values_of(data) == {"prompt": "a", "seed": "", "model": "flux", "size": ""}
+    assert uploads_of(data) == ["https://seven", "https://five"]
+    assert uploads_of({"components": [row]}) == []
 
 
 def test_a_seed_in_a_form_is_a_number_or_nothing() -> None:
