@@ -1,4 +1,4 @@
-"""What /queue shows: how much waits, and one's own pictures, each with its Cancel."""
+"""What /queue shows: how much waits, and a person's own pictures, each with its Cancel."""
 
 from __future__ import annotations
 

@@ -35,7 +35,6 @@ async def answer(
     text: str = "",
     *,
     view: discord.ui.View | discord.ui.LayoutView | None = None,
-    embeds: Sequence[discord.Embed] = (),
     files: Sequence[discord.File] = (),
 ) -> None:
     """Answer so that only this person sees it, deferred or not. Nobody is pinged. A layout has no text beside
@@ -45,12 +44,12 @@ async def answer(
     if interaction.response.is_done():
         content = None if isinstance(view, discord.ui.LayoutView) else text
         await interaction.edit_original_response(
-            content=content, view=view, embeds=embeds, attachments=files, allowed_mentions=nobody
+            content=content, view=view, attachments=files, allowed_mentions=nobody
         )
         return
     controls: Any = discord.utils.MISSING if view is None else view
     await interaction.response.send_message(
-        text or None, ephemeral=True, view=controls, embeds=embeds, files=files, allowed_mentions=nobody
+        text or None, ephemeral=True, view=controls, files=files, allowed_mentions=nobody
     )
 
 

@@ -391,8 +391,6 @@ admin-status-expected = The last picture in line is expected { $when ->
         [soon] any moment now
        *[other] { $when }
     }.
-admin-status-gpus = GPUs
-admin-status-chart = How busy each GPU has been since the bot started, in the order above
 admin-status-discord = Discord
 admin-status-requests = { $requests ->
         [one] { $requests } request
@@ -428,7 +426,10 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s each
-    } · busy { $share }%
+    }
+admin-gpu-share = { $bar } busy { $share }%
+admin-gpu-busy = Busy: since the bot started.
+admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors, to you alone.
 admin-gpu-models = Models: { $models }
 admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }

@@ -391,8 +391,6 @@ admin-status-expected = La última de la cola estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
-admin-status-gpus = GPU
-admin-status-chart = Cuánto ha trabajado cada GPU desde que se inició el bot, en el orden de arriba
 admin-status-discord = Discord
 admin-status-requests = { $requests ->
         [one] { $requests } petición
@@ -431,7 +429,10 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s cada una
-    } · ocupada { $share } %
+    }
+admin-gpu-share = { $bar } ocupada { $share } %
+admin-gpu-busy = Ocupada: desde que se inició el bot.
+admin-gpu-private = { COMMAND("admin gpus") } muestra direcciones y errores, solo a ti.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }

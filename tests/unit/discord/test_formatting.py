@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 
 import pytest
 from discord import Object, PermissionOverwrite, Role
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 
 from modules.discord.delivery.status_text import worth_telling
 from modules.discord.interactions.autocomplete import Choices
-from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
 from modules.discord.requests.guild_guard import GuildGuard
@@ -306,12 +304,3 @@ def test_choices_change_their_setting_alone() -> None:
     assert changed(before, "notify:off", []) == UserPreferences(model="flux", locale="es", notify=False)
     assert changed(before, "direct:on", []).direct_message
     assert changed(before, "locale:on", []) == changed(before, "unknown", ["x"]) == before
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_a_chart_is_a_png_with_a_bar_for_each(shares: list[float]) -> None:
-    chart = bar_chart(shares)
-    assert chart.startswith(b"\x89PNG\r\n\x1a\n")
-    length = int.from_bytes(chart[33:37], "big")
-    rows = zlib.decompress(chart[41 : 41 + length])
-    assert len(rows) % (1 + 3 * 400) == 0
