@@ -281,6 +281,13 @@ async def result_for(person: SimulatedUser, words: str, timeout: float = 15.0) -
     return await person.wait_for_message(lambda m: has_picture(m) and words in text_of(m), timeout)
 
 
+async def set_for(person: SimulatedUser, words: str, count: int, timeout: float = 15.0) -> dict[str, Any]:
+    """The message with so many pictures whose text holds ``words``."""
+    return await person.wait_for_message(
+        lambda m: has_picture(m) and len(files_of(m)) == count and words in text_of(m), timeout
+    )
+
+
 async def status_with(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
     """The message without a result whose text holds ``words``."""
     return await person.wait_for_message(

@@ -32,6 +32,7 @@ from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
@@ -243,7 +244,14 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,
         )
+        result_sets = ResultSets(
+            message_client=message_client,
+            result_messages=result_messages,
+            history=database.history,
+            clock=clock,
+        )
         delivery = ChannelDelivery(
+            sets=result_sets,
             message_client=message_client,
             channels=channels,
             preferences=database.preferences,
@@ -388,6 +396,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 offers=offers,
             ),
             result_messages=result_messages,
+            result_sets=result_sets,
             message_client=message_client,
             messages=messages,
         )

@@ -349,8 +349,8 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
             assert "4 pictures are queued" in text_of(await allowed.reply())
-            status = await status_with(ben, "**#4**")
-            await answered_by_status(await ben.click(status, "Cancel"))  # what is taken back is refunded too
+            status = await status_with(ben, "0 of 4 ready")
+            await answered_by_status(await ben.click(status, "Cancel all"))  # what is taken back is refunded
             again = await ben.command("imagine", stand.general, model="flux", prompt="many")
             assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit

@@ -235,7 +235,7 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             author, place = server.user("member-1"), server.hub.channels[channel]
             for number in range(250):
                 create_message(server.hub, place, author, CreateMessage(content=f"and {number}"))
-            await stand.database.status_messages.put(job.id, channel, 0)
+            await stand.database.status_messages.put([job.id], channel, 0)
         server.advance(3600)
         async with bot_on(server, tmp_path) as stand:
             await stand.until(lambda: stand.engine.submitted and not stand.queue.active_jobs(ana.id))

@@ -251,7 +251,7 @@ async def test_a_message_left_at_half_by_a_crash_is_brought_up_to_date(tmp_path:
             job_id = stand.engine.submitted[0].jobs[0].id
             channel = stand.bot.get_partial_messageable(int(result["channel_id"]))
             left = await channel.send("#1 is being made: 45 %")
-            await stand.database.status_messages.put(job_id, channel.id, left.id)
+            await stand.database.status_messages.put([job_id], channel.id, left.id)
         async with bot_on(server, tmp_path) as stand:
             for _ in range(500):
                 if left.id not in server.hub.channels[channel.id].messages:

@@ -125,7 +125,7 @@ async def test_an_older_status_is_cancelled_by_its_button_and_shown_in_the_new_w
             stand.queue.pause()
             ana = await stand.person()
             # The former process did not learn that it was posted: it is found by its button.
-            await stand.database.status_messages.put(job.id, channel, 0)
+            await stand.database.status_messages.put([job.id], channel, 0)
             await stand.product.status_messages.recall()
             await stand.product.status_messages.repair(stand.queue.job, stand.database.history.job)
             await ana.history(channel)
@@ -148,6 +148,7 @@ async def test_an_older_answer_with_a_cancel_still_tells_what_became_of_the_pict
     async with discord_server(rate_limits=False) as server, bot_on(server, tmp_path) as stand:
         ana = await stand.person()
         job, channel = await made(stand, ana, "a quay")
+        await stand.until(lambda: len(server.messages(channel)) == 1)  # the status has gone
         (result,) = server.messages(channel)
         older = posted(
             server,

@@ -57,7 +57,7 @@ class FailureNotices:
         )
         self._waiting.setdefault(job.request.user_id, {})[job.id] = status
         with suppress(StoreError):
-            await self.store.put(job.id, job.request.channel_id, NOWHERE_YET)
+            await self.store.put([job.id], job.request.channel_id, NOWHERE_YET)
 
     def waits_for(self, user_id: int) -> bool:
         return user_id in self._waiting
@@ -67,7 +67,7 @@ class FailureNotices:
         for job_id, status in self._waiting.pop(user_id, {}).items():
             if await self._post(channel_id, status):
                 with suppress(StoreError):
-                    await self.store.remove(job_id)
+                    await self.store.remove([job_id])
             else:
                 self._waiting.setdefault(user_id, {})[job_id] = status
 
@@ -100,7 +100,7 @@ class FailureNotices:
     async def _post(self, channel_id: int, status: StatusText) -> bool:
         job = status.job
         outgoing = OutgoingMessage(
-            view=render(self.messages, status, mention=status.mention),
+            view=render(self.messages, [status], mention=status.mention),
             mention=job.request.user_id if status.mention else None,
         )
         once = nonce(job.id, channel_id, "failed" if status.with_prompt else "failed, in short")

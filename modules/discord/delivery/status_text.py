@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,6 +23,12 @@ Stage = Literal["queued", "started", "retrying", "finishing", "restarting"] | En
 ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 Hindrance = Literal["paused", "no-server"]
+
+_TELLING: tuple[Stage, ...] = (
+    "started", "retrying", "queued", "restarting", "finishing",
+    "failed", "kept", "cancelled-by-other", "cancelled", "delivered",
+)  # fmt: skip
+"""The stages, the one first that tells most of jobs that are shown together."""
 
 SOON = 5.0
 """Seconds before its end at which a countdown becomes "any moment now": it never runs into the past."""
@@ -48,16 +55,24 @@ class StatusText:
     mention: bool = True
 
 
+def lead(statuses: Iterable[StatusText]) -> StatusText:
+    """Of jobs that are shown together, the one that tells most: one that is being made, else one that is to
+    be made; when all have ended, one that failed, else one that was not delivered."""
+    return min(statuses, key=lambda status: (_TELLING.index(status.stage), status.job.number))
+
+
 def render(
     messages: Translations,
-    status: StatusText,
+    statuses: Sequence[StatusText],
     *,
     now: float = 0.0,
     preview: str | None = None,
     mention: bool = False,
 ) -> discord.ui.LayoutView:
-    """The message at ``now`` (Unix seconds), which matters only where there is a countdown. ``preview``: the
-    name of the file with the picture so far; ``mention``: the message begins with its owner's name."""
+    """The message about a job, or those of a set, at ``now`` (Unix seconds), which matters only where there
+    is a countdown. ``preview``: the name of the file with the picture so far; ``mention``: the message begins
+    with its owner's name."""
+    status = lead(statuses)
     request = status.job.request
     buttons, facts = actions(status), _facts(messages, status, now)
     prompt, alt = "", ""
@@ -68,15 +83,36 @@ def render(
         else:
             prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
     frame = container(
-        text(_headline(messages, status)),
+        text("\n".join(_headlines(messages, statuses))),
         gallery([(attached(preview), alt)]) if preview is not None else None,
         text(prompt) if prompt else None,
         text("\n".join(facts)) if facts else None,
         job_buttons(messages, request.locale, status.job.id, buttons) if buttons else None,
         accent=accent_of(request.model),
-        mark=status_mark(status.job.id),
+        mark=status_mark(status.job.group),
     )
     return layout(text(f"<@{request.user_id}>") if mention else None, frame)
+
+
+def _headlines(messages: Translations, statuses: Sequence[StatusText]) -> Iterator[str]:
+    """How a job stands; of a set also how many are ready, and each that has ended otherwise."""
+    first = lead(statuses)
+    together = first.job.request.set
+    if together is not None and first.stage not in ENDED:
+        others = sum(status.stage != "delivered" for status in statuses)
+        ready = together.count - others
+        numbers = sorted(status.job.number for status in statuses)
+        yield messages.text(
+            first.job.request.locale,
+            "status-set",
+            numbers=f"#{numbers[0]}–#{numbers[-1]}" if len(numbers) > 1 else f"#{numbers[0]}",
+            ready=ready,
+            count=together.count,
+        )
+    if first.stage not in ENDED:
+        yield _headline(messages, first)
+    told = [status for status in statuses if status.stage in ENDED and status.stage != "delivered"]
+    yield from (_headline(messages, status) for status in told)
 
 
 def _facts(messages: Translations, status: StatusText, now: float) -> list[str]:
@@ -150,7 +186,9 @@ def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-othe
 def actions(status: StatusText) -> tuple[Action, ...]:
     if status.stage == "failed":
         return ("again", "prompt")
-    return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
+    if status.stage in ENDED or status.stage == "finishing":
+        return ()
+    return ("cancel",) if status.job.request.set is None else ("cancelall",)
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:

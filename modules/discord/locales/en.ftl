@@ -105,6 +105,7 @@ status-queued = { $ahead ->
         [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
        *[other] **#{ $number }** is waiting: at most { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
+status-set = **{ $numbers }** · { $ready } of { $count } ready
 status-expected = Expected { $when ->
         [soon] any moment now
        *[other] { $when }
@@ -189,7 +190,10 @@ button-delete = Delete
 button-details = Details
 button-erase = Yes, delete it
 button-cancel = Cancel
+button-cancelall = Cancel all
 more = More…
+which = Which picture the buttons are about
+which-option = #{ $number } · seed { $seed }
 button-older = Older
 button-newer = Newer
 button-forget = Erase everything

@@ -105,6 +105,7 @@ status-queued = { $ahead ->
         [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
        *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante como máximo ({ $waiting } en espera en total).
     }
+status-set = **{ $numbers }** · { $ready } de { $count } listas
 status-expected = Estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
@@ -189,7 +190,10 @@ button-delete = Borrar
 button-details = Detalles
 button-erase = Sí, borrarla
 button-cancel = Cancelar
+button-cancelall = Cancelar todas
 more = Más…
+which = A qué imagen se refieren los botones
+which-option = #{ $number } · semilla { $seed }
 button-older = Más antiguas
 button-newer = Más recientes
 button-forget = Borrar todo

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 
 from fluent.runtime.types import FluentFloat
 
-from modules.queue_manager.jobs import JobId
-
 _MARKS = re.compile(r"([\\*_~`|\[<])")
 _LINE_MARKS = re.compile(r"^([>#+-])")
 _FULL, _EMPTY = "▰", "▱"
@@ -64,7 +62,7 @@ def seconds(value: float) -> float:
     return FluentFloat(round(value, decimals), minimumFractionDigits=decimals, maximumFractionDigits=decimals)
 
 
-def nonce(job_id: JobId, channel_id: int, part: str) -> str:
+def nonce(job_id: str, channel_id: int, part: str) -> str:
     """Makes Discord create a message only once: at most 25 characters, different for each destination."""
     return hashlib.sha256(f"{job_id}:{channel_id}:{part}".encode()).hexdigest()[:24]
 

@@ -45,8 +45,13 @@ class History(Store):
         return await self._first(JobRow.number == number)
 
     async def by_message(self, message_id: int) -> JobRecord | None:
-        """The job whose result this message carries."""
-        return await self._first(JobRow.message_id == message_id)
+        """The job whose result this message carries; of a set's, the one whose picture is the first."""
+        found = await self.of_message(message_id)
+        return found[0] if found else None
+
+    async def of_message(self, message_id: int) -> list[JobRecord]:
+        """The jobs whose results this message carries, in the order of their numbers."""
+        return (await self._find(JobRow.message_id == message_id, limit=25))[::-1]
 
     async def of_user(self, user_id: int, *, before: int | None = None, limit: int = 25) -> list[JobRecord]:
         """The person's pictures, the newest first; ``before``: only lower numbers (for the next page)."""
