@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -110,13 +110,13 @@ class Notes:
 
     noted: dict[JobId, int] = field(default_factory=dict)
 
-    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+    async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
         await asyncio.sleep(0.01)
-        self.noted[job_id] = message_id
+        self.noted |= dict.fromkeys(job_ids, message_id)
 
-    async def remove(self, job_id: JobId) -> None:
+    async def remove(self, job_ids: Collection[JobId]) -> None:
         await asyncio.sleep(0.01)
-        self.noted.pop(job_id, None)
+        self.noted = {job_id: where for job_id, where in self.noted.items() if job_id not in job_ids}
 
 
 @dataclass
