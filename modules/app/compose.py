@@ -122,6 +122,7 @@ class Product:
     status_history: StatusHistory
     status_messages: LiveStatusMessages
     failures: FailureNotices
+    undelivered: UndeliveredPictures
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
@@ -146,7 +147,14 @@ class Product:
 
     async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
-        await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
+        await gather_or_cancel(
+            [
+                self.status_messages.run(),
+                self.sessions.run(guild_id),
+                self.undelivered.run(),
+                self.queue.stranded.watch(),
+            ]
+        )
 
     async def _register(self, guild_id: int) -> None:
         try:
@@ -266,15 +274,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
             offers=offers,
         )
-        undelivered = UndeliveredPictures(
-            history=database.history,
-            failures=failures,
-            channels=channels,
-            result_messages=result_messages,
-            offers=offers,
-            message_client=message_client,
-        )
-
         queue = QueueManager(
             offers=offers,
             store=database.jobs,
@@ -296,9 +295,10 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 templates=model_folder.templates,
                 read_source=database.jobs.source,
                 clock=clock,
-                max_batch=addresses.batch_size(url),
+                max_batch=partial(addresses.batch_size, url),
                 picture_format=settings.output_format,
                 learn=model_folder.learn,
+                read_checks=database.fusion_checks.of,
             )
 
         fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)
@@ -308,6 +308,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         async def take(new: Settings) -> None:
             fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
+            fleet.ask_again()
 
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
@@ -333,8 +334,18 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
+            stranded=availability.stranded,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
+        )
+        undelivered = UndeliveredPictures(
+            history=database.history,
+            failures=failures,
+            delivery=delivery,
+            channels=channels,
+            message_client=message_client,
+            take_down=status_messages.take_down,
+            clock=clock,
         )
         connection.push_async_callback(status_messages.aclose)
         connection.push_async_callback(client.finish_answering)
@@ -530,6 +541,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             status_history=status_history,
             status_messages=status_messages,
             failures=failures,
+            undelivered=undelivered,
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,

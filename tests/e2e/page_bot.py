@@ -48,7 +48,7 @@ class Question(discord.ui.Modal, title="Change this picture"):
 
 
 class Form(discord.ui.Modal, title="A form"):
-    """What a modal may hold besides text: a choice and a file, each under its label."""
+    """What a modal may hold besides text: choices of each kind and files, each under its label."""
 
     model = discord.ui.Label(
         text="Model",
@@ -60,36 +60,69 @@ class Form(discord.ui.Modal, title="A form"):
             ]
         ),
     )
-    reference = discord.ui.Label(text="Reference", component=discord.ui.FileUpload(required=False))
+    reference = discord.ui.Label(
+        text="Reference", component=discord.ui.FileUpload(required=False, max_values=3)
+    )
+    shape = discord.ui.Label(
+        text="Shape",
+        description="Of the picture",
+        component=discord.ui.RadioGroup(
+            options=[
+                discord.RadioGroupOption(label="Wide", description="Like a film"),
+                discord.RadioGroupOption(label="Tall"),
+            ]
+        ),
+    )
+    extras = discord.ui.Label(
+        text="Extras",
+        component=discord.ui.CheckboxGroup(
+            required=False,
+            min_values=0,
+            max_values=2,
+            options=[discord.CheckboxGroupOption(label=name) for name in ("Grain", "Frame", "Title")],
+        ),
+    )
+    hidden = discord.ui.Label(text="Only for me", component=discord.ui.Checkbox(default=True))
 
     async def on_submit(self, interaction: discord.Interaction) -> None:
         chosen, files = self.model.component, self.reference.component
         assert isinstance(chosen, discord.ui.Select)
         assert isinstance(files, discord.ui.FileUpload)
         names = [file.filename for file in files.values]
-        await interaction.response.send_message(f"Form: {chosen.values[0]} {names}", ephemeral=True)
+        shape, extras, hidden = (label.component for label in (self.shape, self.extras, self.hidden))
+        more = f"{shape.value} {sorted(extras.values)} {hidden.value}"  # type: ignore[attr-defined]
+        await interaction.response.send_message(f"Form: {chosen.values[0]} {names} {more}", ephemeral=True)
 
 
 class Layout(discord.ui.LayoutView):
     """A message of layout components alone (flag 1 << 15)."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: int) -> None:
         super().__init__(timeout=None)
         gallery = discord.ui.MediaGallery[Layout]()
-        gallery.add_item(media="attachment://wall.png", description="A wall")
-        section = discord.ui.Section[Layout](
-            "Beside a **button**",
-            accessory=discord.ui.Button(label="Aside", custom_id="aside", disabled=True),
-        )
+        for number in range(1, pictures + 1):
+            gallery.add_item(media=f"attachment://wall{number}.png", description=f"Wall {number}")
+        again = discord.ui.Button[Layout](label="Aside", custom_id="aside")
+        again.callback = self.pressed  # type: ignore[method-assign]
         self.add_item(
             discord.ui.Container(
-                discord.ui.TextDisplay("## Laid out"),
-                discord.ui.Separator(),
-                section,
+                discord.ui.TextDisplay("## Laid out\n-# small print with `seed 7`"),
+                discord.ui.Separator(spacing=discord.SeparatorSpacing.large),
+                discord.ui.Section[Layout](
+                    "Beside a **picture**", accessory=discord.ui.Thumbnail("attachment://wall1.png")
+                ),
+                discord.ui.Section[Layout]("Beside a **button**", accessory=again),
                 gallery,
+                discord.ui.File("attachment://notes.txt"),
                 accent_color=0x23784C,
             )
         )
+        self.add_item(discord.ui.Container(discord.ui.TextDisplay("The end of the film"), spoiler=True))
+
+    async def pressed(self, interaction: discord.Interaction) -> None:
+        view = discord.ui.LayoutView()
+        view.add_item(discord.ui.TextDisplay("Pressed **aside**"))
+        await interaction.response.send_message(view=view, ephemeral=True)
 
 
 class Panel(discord.ui.View):
@@ -199,9 +232,14 @@ class PageBot(discord.Client):
             await interaction.response.send_modal(Form())
 
         @self.tree.command(description="Show a layout")
-        async def layout(interaction: discord.Interaction) -> None:
-            wall = discord.File(io.BytesIO(png("navy")), "wall.png")
-            await interaction.response.send_message(view=Layout(), file=wall)
+        async def layout(interaction: discord.Interaction, pictures: app_commands.Range[int, 1, 9]) -> None:
+            colors = ("navy", "teal", "olive", "maroon", "purple", "green", "gray", "black", "orange")
+            files = [
+                discord.File(io.BytesIO(png(color)), f"wall{number}.png")
+                for number, color in enumerate(colors[:pictures], 1)
+            ]
+            files.append(discord.File(io.BytesIO(b"notes"), "notes.txt"))
+            await interaction.response.send_message(view=Layout(pictures), files=files)
 
         house = app_commands.Group(name="house", description="House rules")
 

@@ -82,6 +82,19 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
         assert "not made any pictures yet" in text_of(others)
 
 
+async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a road")
+        result = await result_for(ana, "a road")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        stand.server.delete_channel(int(result["channel_id"]))
+        await stand.until(lambda: stand.bot.get_channel(int(result["channel_id"])) is None)
+        page = text_of(await (await ana.command("history", stand.general)).reply())
+        assert "was in a channel that is closed" in page
+        assert "/channels/" not in page
+
+
 async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None:
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()

@@ -218,22 +218,71 @@ async def test_a_form_takes_choices_and_files(member: Client) -> None:
     await expect(modal).to_contain_text("Which one paints")
     await modal.get_by_role("button", name="FLUX").click()
     await page.get_by_role("option", name="Z-Image").click()
-    await modal.locator("input[type=file]").set_input_files(
-        FilePayload(name="mine.png", mimeType="image/png", buffer=png())
+    for names in (("mine.png", "yours.png"), ("third.png", "fourth.png")):
+        await modal.locator("input[type=file]").set_input_files(
+            [FilePayload(name=name, mimeType="image/png", buffer=png()) for name in names]
+        )
+    await expect(modal.get_by_test_id("modal-chosen-file")).to_have_text(
+        ["mine.png", "yours.png", "third.png"]
     )
+    await modal.get_by_role("button", name="Remove yours.png").click()
     await modal.get_by_test_id("modal-submit").click()
-    await expect(last(page)).to_contain_text("Form: z-image ['mine.png']")
+    shape = modal.get_by_role("radiogroup", name="Shape")
+    await expect(shape).to_have_accessible_description("Of the picture This field is required.")
+    await expect(shape.get_by_role("radio").first).to_be_focused()
+    await page.keyboard.press("ArrowDown")
+    await expect(shape.get_by_role("radio", name="Tall")).to_be_checked()
+    extras = modal.get_by_role("group", name="Extras").get_by_role("checkbox")
+    for number in range(3):
+        await extras.nth(number).check()
+    await modal.get_by_test_id("modal-submit").click()
+    await expect(modal).to_contain_text("Choose 0 to 2")
+    await modal.get_by_role("checkbox", name="Title").uncheck()
+    await modal.get_by_role("checkbox", name="Only for me").uncheck()
+    await modal.get_by_test_id("modal-submit").click()
+    chosen = "Form: z-image ['mine.png', 'third.png'] Tall ['Frame', 'Grain'] False"
+    await expect(last(page)).to_contain_text(chosen)
 
 
-async def test_layout_components_are_laid_out(member: Client) -> None:
+async def test_layout_components_are_laid_out_and_lead_from_picture_to_picture(
+    place: QueuePosition, member: Client
+) -> None:
     page = member.page
     await start(page, "layout")
+    await page.keyboard.type("5")
     await page.keyboard.press("Enter")
     laid = page.get_by_test_id("message").filter(has_text="Laid out").last
     await expect(laid.get_by_role("heading", name="Laid out")).to_be_visible()
-    await expect(laid.get_by_role("button", name="Aside")).to_be_disabled()
-    await expect(laid.get_by_role("img", name="A wall")).to_be_visible()
-    await expect(laid.get_by_test_id("picture")).to_have_count(1)
+    await expect(laid.locator("small")).to_have_text("small print with seed 7")
+    await expect(laid.get_by_test_id("container").first).to_have_css("border-left-color", "rgb(35, 120, 76)")
+    await expect(laid.get_by_test_id("file").get_by_role("link", name="notes.txt")).to_be_visible()
+    await expect(laid.get_by_test_id("thumbnail")).to_have_css("width", "85px")
+    boxes = await laid.get_by_test_id("picture").evaluate_all(
+        "(all) => all.map((one) => [one.offsetTop, Math.round(one.offsetWidth / 10)])"
+    )
+    assert [width for _, width in boxes] == [26, 26, 17, 17, 17]
+    assert len({top for top, _ in boxes}) == 2, "two above three"
+    assert await laid.get_by_role("img", name=re.compile("Wall")).count() == 5
+
+    await laid.get_by_test_id("picture").first.press("Enter")
+    shown = page.get_by_test_id("lightbox-picture")
+    await expect(shown).to_have_attribute("alt", "Wall 1")
+    await page.keyboard.press("ArrowLeft")
+    await expect(shown).to_have_attribute("alt", "Wall 5")
+    await page.get_by_role("button", name="Next picture").click()
+    await expect(page.get_by_test_id("lightbox-count")).to_have_text("1 of 5")
+    await page.keyboard.press("Escape")
+    await expect(laid.get_by_test_id("picture").first).to_be_focused()
+
+    assert await laid.get_by_test_id("container").last.evaluate("(node) => node.inert")
+    await laid.get_by_role("button", name="Spoiler: show").click()
+    assert not await laid.get_by_test_id("container").last.evaluate("(node) => node.inert")
+    await laid.get_by_role("button", name="Aside").click()
+    await expect(last(page)).to_contain_text("Pressed aside")
+    await last(page).get_by_test_id("dismiss").click()
+    async with place.page_of("member-2", viewport=PHONE, phone=True) as other:
+        await expect(other.page.get_by_test_id("gallery").last).to_be_visible()
+        assert await _sticking_out(other.page) == []
 
 
 async def test_subcommands_take_people_and_yes_or_no(member: Client) -> None:
@@ -418,15 +467,19 @@ async def test_a_newcomer_on_a_phone_is_helped_and_nothing_sticks_out(place: Que
             await page.get_by_test_id(f"add-{name}").tap()
         # what is not being written now is one line, so that a keyboard leaves room for what is
         assert await page.get_by_test_id("field-prompt").evaluate("(field) => field.offsetHeight") < 45
-        wide = await page.evaluate(
-            """() => [...document.querySelectorAll('body *')]
-              .filter((node) => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 1
-                && !node.closest('.sidebar, .hint-options'))
-              .map((node) => node.className)"""
-        )
-        assert wide == []
+        assert await _sticking_out(page) == []
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         await page.reload()
         await expect(page.get_by_test_id("text")).to_be_visible()
         await expect(page.get_by_test_id("help")).to_have_count(0)
         assert client.troubles == []
+
+
+async def _sticking_out(page: Page) -> Any:
+    """What is wider than the window."""
+    return await page.evaluate(
+        """() => [...document.querySelectorAll('body *')]
+          .filter((node) => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 1
+            && !node.closest('.sidebar, .hint-options'))
+          .map((node) => node.className)"""
+    )

@@ -19,6 +19,7 @@ from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     DISCORD_ERRORS,
+    NO_ANSWER,
     AlreadyDeleted,
     DiscordAway,
     MessageClient,
@@ -70,7 +71,7 @@ class ChannelDelivery:
         wanted = await self.preferences.get(job.request.user_id)
         receipt = await self._delivered_before(job) if job.maybe_posted else None
         receipt = receipt or await self._first_that_works(finished, wanted)
-        if receipt.where == "kept":
+        if receipt.where == "kept" and not job.maybe_posted:
             log.warning("job %s could not be delivered; its picture is kept", job.id, extra={"job": job.id})
         return receipt
 
@@ -165,11 +166,18 @@ class ChannelDelivery:
 
     async def _another_channel(self, job: Job, *, nsfw: bool, avoid: int | None) -> int | None:
         request = job.request
+
+        async def reopened() -> int | None:
+            try:
+                return await self.channels.reopen(
+                    request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
+                )
+            except NO_ANSWER as error:
+                raise DiscordAway(str(error)) from error
+
         try:
-            return await self.channels.reopen(
-                request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
-            )
-        except (TooManyChannels, GuildAway, *DISCORD_ERRORS) as error:
+            return await self._patiently(job, reopened, self.clock.now() + PATIENCE)
+        except (TooManyChannels, GuildAway, DiscordAway, *DISCORD_ERRORS) as error:
             log.info("no new channel for job %s: %s", job.id, error)
             return None
 

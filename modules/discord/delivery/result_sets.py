@@ -251,7 +251,7 @@ class ResultSets:
         known.forget()
 
     async def _read(self, known: _SetMessage, where: Posted) -> None:
-        """What the message shows right now, whoever put it there."""
+        """What the message shows right now."""
         message = await self.message_client.message(where)
         files = {JobId(match[1]): file for file in files_of(message) if (match := _FILE.match(file.name))}
         known.pictures = {job_id: await self._picture(job_id, file) for job_id, file in files.items()}

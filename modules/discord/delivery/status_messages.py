@@ -56,7 +56,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -89,15 +89,19 @@ class _Message:
     """A status message, what it shows, and what it should show. ``missing``: jobs that it is about, too, of
     which nothing is known yet. ``sought``: it may have been posted, by a former process or by a request that
     was never answered, and must be searched for. ``noted``: the jobs with which the store knows it.
-    ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when it may be sent again,
-    if that is later. ``owes_mention``: an edit shows a failure of which its owner wants to be told.
-    ``waits_for``: the step for which its task waits, while another one can still take its place."""
+    ``replaces``: the message in whose place it is posted, so that it has a nonce of its own; ``written_at``:
+    by the steady clock. ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when
+    it may be sent again, if that is later. ``owes_mention``: an edit shows a failure of which its owner wants
+    to be told. ``waits_for``: the step for which its task waits, while another one can still take its
+    place."""
 
     statuses: dict[JobId, StatusText]
     missing: set[JobId] = field(default_factory=set)
     posted: Posted | None = None
     sought: bool = False
     noted: set[JobId] = field(default_factory=set)
+    replaces: int | None = None
+    written_at: float | None = None
     shown: list[dict[str, Any]] | None = None
     shown_preview: bytes | None = None
     preview: bytes | None = None
@@ -128,9 +132,9 @@ class _Message:
 
 @dataclass(kw_only=True, eq=False)
 class LiveStatusMessages:
-    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` tell how a waiting job stands, and
-    whether a server that is up can make it; ``tell_elsewhere`` shows a failure where its status message
-    cannot."""
+    """Implements `JobListener`. ``place``, ``hindrance``, ``served`` and ``stranded`` tell how a waiting job
+    stands, whether a server that is up can make it, and until when it waits if none can any more;
+    ``tell_elsewhere`` shows a failure where its status message cannot."""
 
     message_client: MessageClient
     store: StatusMessageStore
@@ -140,6 +144,7 @@ class LiveStatusMessages:
     place: Callable[[JobId], QueuePosition | None]
     hindrance: Callable[[], Hindrance | None]
     served: Callable[[Job], bool]
+    stranded: Callable[[Job], Stranded | None]
     tell_elsewhere: Callable[[StatusText], Awaitable[None]]
     interval: float = INTERVAL
     _search: StatusMessageSearch = field(init=False)
@@ -211,7 +216,13 @@ class LiveStatusMessages:
 
     def _placed(self, status: StatusText) -> StatusText:
         job = status.job
-        return replace(status, place=self.place(job.id), hindrance=self.hindrance(), served=self.served(job))
+        return replace(
+            status,
+            place=self.place(job.id),
+            hindrance=self.hindrance(),
+            served=self.served(job),
+            stranded=self.stranded(job),
+        )
 
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
@@ -270,7 +281,7 @@ class LiveStatusMessages:
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
-                message.posted, message.changed = None, True
+                message.replaces, message.posted, message.changed = message.posted.message_id, None, True
             elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
                 for status in message.statuses.values():
                     message.put(replace(status, with_prompt=False))
@@ -294,7 +305,7 @@ class LiveStatusMessages:
         if message.owes_mention and message.posted is not None:
             await self._mention(message.status, message.posted)
             message.owes_mention = False
-        if message.ended and not message.changed:
+        if message.ended and message.status.stage != "kept" and not message.changed:
             await self._forget(message)
 
     async def _note(self, message: _Message, message_id: int) -> None:
@@ -310,10 +321,13 @@ class LiveStatusMessages:
         """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
         if posted is not None:
-            written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
-            if self.clock.unix() - written_at > EDITABLE_FOR:
+            if message.written_at is None:  # by a former process; a wall clock that was set back is no help
+                written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
+                message.written_at = self.clock.now() - max(0.0, self.clock.unix() - written_at)
+            if self.clock.now() - message.written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)
-                message.posted = posted = None
+                message.replaces, message.posted, message.written_at = posted.message_id, None, None
+                posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
             turn = self.message_client.turn_to_post(channel_id, level=level)
@@ -391,8 +405,9 @@ class LiveStatusMessages:
         message.sent_at = self.clock.now()
         message.sought = True
         try:
-            once = nonce(group, channel_id, "status")
+            once = nonce(group, channel_id, f"status after {message.replaces}")
             message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
+            message.written_at = message.sent_at
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same
             raise
@@ -424,7 +439,8 @@ class LiveStatusMessages:
             self._all[group] = message  # to the end of the line
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
-            if other or worth_telling(old.place, placed.place, now=now):
+            stranded = (old.stranded is None) != (placed.stranded is None)
+            if other or stranded or worth_telling(old.place, placed.place, now=now):
                 message.put(placed)
                 self._send_soon(message)
         for message in self._all.values():
@@ -481,6 +497,24 @@ class LiveStatusMessages:
                 log.info("the status message of job %s is delayed: %s", job_id, error)
                 await self.clock.sleep(self.interval)
 
+    async def take_down(self, job_id: JobId) -> None:
+        """Remove the message that says that a picture is kept: it was delivered."""
+        for message in self._all.values():
+            if job_id in message.statuses:  # others of its set are still to come
+                message.put(replace(message.statuses[job_id], stage="delivered"))
+                self._send_soon(message)
+                return
+        record = await self.store.get(job_id)
+        if record is None:
+            return
+        posted = Posted(channel_id=record.channel_id, message_id=record.message_id)
+        try:
+            if posted.message_id != NOWHERE_YET:
+                await self.message_client.delete(posted, level=Priority.STATUS)
+        except MessageError as error:
+            log.info("the status message of job %s stays: %s", job_id, error)
+        await self.store.remove([job_id])
+
     async def say_goodbye(self) -> None:
         """Tell everyone with a waiting job that its place is kept, and show how the others ended."""
         await self.aclose()
@@ -536,8 +570,10 @@ def _step(message: _Message) -> _Step:
         return "nothing", level
     if message.sought:
         return "find", level
+    if message.posted is None and message.status.stage in ("finishing", "delivered"):
+        return "nothing", level  # the picture itself comes at once
     if message.status.stage == "delivered":
-        return "nothing" if message.posted is None else "remove", level
+        return "remove", level
     return "post" if message.posted is None else "edit", level
 
 

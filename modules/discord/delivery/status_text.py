@@ -15,7 +15,7 @@ from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Cancelled
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 
 Ending = Literal["delivered", "kept", "failed", "cancelled", "cancelled-by-other"]
 Stage = Literal["queued", "started", "retrying", "finishing", "restarting"] | Ending
@@ -37,14 +37,16 @@ SOON = 5.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusText:
     """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
-    ``served``: a server that is up can make it; ``together``: how many jobs were in its last run, 0 if it had
-    none; ``error``: why it failed, or is tried again; ``mention``: its owner wants a word of a failure."""
+    ``served``: a server that is up can make it; ``stranded``: none can any more; ``together``: how many jobs
+    were in its last run, 0 if it had none; ``error``: why it failed, or is tried again; ``mention``: its
+    owner wants a word of a failure."""
 
     job: Job
     stage: Stage = "queued"
     place: QueuePosition | None = None
     hindrance: Hindrance | None = None
     served: bool = True
+    stranded: Stranded | None = None
     together: int = 0
     started_at: float | None = None
     step: int = 0
@@ -124,6 +126,8 @@ def _facts(messages: Translations, status: StatusText, now: float) -> list[str]:
     in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
     if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
         facts.append(messages.text(locale, f"status-{status.hindrance}"))
+    if stage in ("queued", "retrying") and (gone := status.stranded) is not None:
+        facts.append(messages.text(locale, "status-stranded", model=gone.model, when=moment(gone.until)))
     if (expected := _expected_at(status)) is not None:
         facts.append(messages.text(locale, "status-expected", when=countdown(expected, now)))
     return facts

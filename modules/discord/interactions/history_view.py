@@ -13,7 +13,7 @@ from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.replies import TEXT_LIMIT, answer
 from modules.discord.requests.requester import Requester
 from modules.discord.ui.components import button, job_row, menu, rows
-from modules.discord.ui.formatting import message_link, moment, plain, quoted
+from modules.discord.ui.formatting import moment, plain, quoted
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NotYourJob
 from modules.queue_manager.jobs import JobId, ModelOffer
@@ -47,7 +47,7 @@ class HistoryView:
         records = await self.history.of_user(person.user_id, before=before or None, limit=PAGE + 1)
         lines = [f"**{messages.text(locale, 'history-title')}**"]
         for record in records[:PAGE]:
-            line = self._line(locale, record)
+            line = self._line(locale, record, await self.jobs.link(record))
             if len("\n".join([*lines, line])) > TEXT_LIMIT:
                 break
             lines.append(line)
@@ -70,11 +70,8 @@ class HistoryView:
             items.append(button(messages.text(locale, "button-older"), "page", older))
         await answer(interaction, "\n".join(lines), view=rows(items) if items else None)
 
-    def _line(self, locale: str, record: JobRecord) -> str:
-        link = ""
-        if record.channel_id is not None and record.message_id is not None:
-            guild_id = self.jobs.guild_of(record.channel_id)
-            link = message_link(guild_id, record.channel_id, record.message_id)
+    def _line(self, locale: str, record: JobRecord, link: str | None) -> str:
+        gone = "deleted" if record.message_id is None else "closed"
         line = self.messages.text(
             locale,
             "history-line",
@@ -82,8 +79,8 @@ class HistoryView:
             when=moment(record.queued_at),
             model=made_by(self.messages, locale, self.offers, record.request),
             size="none" if record.size is None else str(record.size),
-            state=record.state if link or record.state != "delivered" else "deleted",
-            link=link,
+            state=record.state if link or record.state != "delivered" else gone,
+            link=link or "",
         )
         prompt = quoted(record.request.prompt, 80)
         return f"{line}\n{self.messages.text(locale, 'prompt-line', prompt=prompt)}"

@@ -27,7 +27,10 @@ log = getLogger(__name__)
 TIME_LIMIT = 60.0
 """Seconds for one request, discord.py's own retries included."""
 
-DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+NO_ANSWER = (discord.DiscordServerError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a request by discord.py ends with that may have been carried out or not."""
+
+DISCORD_ERRORS = (discord.HTTPException, *NO_ANSWER)
 """What a request by discord.py can end with: a refusal, or no answer."""
 
 FORGIVEN_AFTER = 600.0
@@ -180,6 +183,12 @@ class MessageClient:
         async with turn, self._request(channel_id, message_id):
             return await self._http.get_message(channel_id, message_id)  # type: ignore[return-value]
 
+    def forgive(self, *ids: int) -> None:
+        """Forget that these channels, or direct messages with these users, were refused; without ids, all."""
+        for refused in list(self._refused):
+            if not ids or refused in ids or refused in (self._direct.get(each) for each in ids):
+                del self._refused[refused]
+
     async def direct_channel(self, user_id: int) -> int | None:
         """The channel for direct messages with somebody; None if Discord refuses or is away."""
         if user_id not in self._direct:
@@ -212,6 +221,8 @@ class MessageClient:
             async with timeout(TIME_LIMIT):
                 yield
         except (discord.Forbidden, discord.NotFound) as error:
+            if isinstance(error, discord.Forbidden) and not error.code:  # a page that stands before Discord
+                raise DiscordAway(str(error)) from error
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
             if len(self._refused) > 10_000:

@@ -20,6 +20,7 @@ from modules.queue_manager.ports import Cancelled, JobStore, Requeued
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
 from modules.utils.database.rows import Retention
+from tests.examples import examples
 from tests.fakes import MemoryStore, offer, request
 from tests.journal import a_batch, a_job, delivered, dispatched, failed, finished, kept
 
@@ -111,7 +112,7 @@ async def test_a_dispatched_batch_comes_back_with_what_is_left_of_it(opener: Ope
 
 
 async def test_what_runs_have_taught_is_known_at_the_next_start(opener: Opener) -> None:
-    grown = Learned(version="1", rows=3, proven=3, patience=8)
+    grown = Learned(version="1", rows=3, proven=3, patience=8, durations='{"load":1.5}')
     alone = Learned(version="2", why_alone="its sampler is not one of ComfyUI's own \ud800")
     async with opener() as store:
         assert await store.learned() == {}
@@ -355,7 +356,7 @@ _WITH_ORIGINS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(70), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_WITH_ORIGINS)
 def test_requests_and_keys_survive_their_text(wanted: object) -> None:
     assert request_from_text(request_to_text(wanted)) == wanted  # type: ignore[arg-type]

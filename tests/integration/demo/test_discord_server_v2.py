@@ -319,7 +319,11 @@ class Layout(discord.ui.LayoutView):
         else:
             view = discord.ui.LayoutView()
             view.add_item(discord.ui.TextDisplay(f"you used {interaction.data['custom_id']}"))
-            await interaction.response.send_message(view=view, ephemeral=True)
+            if interaction.data["custom_id"] == "choice":
+                await interaction.response.defer(ephemeral=True, thinking=True)
+                await interaction.edit_original_response(view=view)
+            else:
+                await interaction.response.send_message(view=view, ephemeral=True)
             followed = await interaction.followup.send(view=view, wait=True, ephemeral=True)
             changed = discord.ui.LayoutView()
             changed.add_item(discord.ui.TextDisplay("edited by webhook"))
@@ -388,6 +392,7 @@ async def test_discord_py_posts_edits_and_answers_layouts(
                 invocation = await member.click(seen, name, values=values)
                 reply = await invocation.reply()
                 assert reply["components"][0]["content"] == f"you used {name}"
+                assert reply["flags"] == V2 | 1 << 6
                 edited = await member.wait_for_message(lambda m: "edited by webhook" in json.dumps(m))
                 await member.delete(edited)
             await member.click(seen, "again")

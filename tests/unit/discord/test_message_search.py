@@ -17,6 +17,7 @@ from modules.discord.transport.message_client import PAGE_SIZE
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import JobId, PictureSet
+from tests.examples import examples
 from tests.fakes import request
 from tests.journal import a_job
 
@@ -63,7 +64,7 @@ class Standing:
         raise AssertionError("nothing waits")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     before=st.integers(0, 250),
     since=st.integers(1, PAGES * PAGE_SIZE),

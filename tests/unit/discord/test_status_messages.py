@@ -42,7 +42,7 @@ from modules.queue_manager.ports import (
     RunReport,
     Started,
 )
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import UserPreferences
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
@@ -140,6 +140,7 @@ class Stand:
         self.turns, self.notes, self.choices = Turns(), Notes(), Choices()
         self.told: list[Any] = []
         self.served = True
+        self.stranded: Stranded | None = None
         self.place: QueuePosition | None = None
         self.messages = LiveStatusMessages(
             message_client=self.turns,  # type: ignore[arg-type]
@@ -150,6 +151,7 @@ class Stand:
             place=lambda _: self.place,
             hindrance=lambda: None,
             served=lambda _: self.served,
+            stranded=lambda _: self.stranded,
             tell_elsewhere=self._tell,
         )
         self.job: Job = a_job(1)
@@ -416,6 +418,23 @@ def test_a_server_that_can_make_it_after_all_is_told() -> None:
         stand.messages.look_at_places()
         await stand.turns.give()
         assert "A working server will make the picture" in stand.turns.said[-1]
+
+    run_virtual(scene(Stand()))
+
+
+def test_a_job_whose_model_is_gone_is_told_until_when_it_waits() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        stand.stranded = Stranded(model="Flux", until=1_900_000_000.0)
+        stand.messages.look_at_places()
+        await stand.turns.give()
+        assert "No GPU has Flux any more" in stand.turns.said[-1]
+        assert "this request ends <t:1900000000:R>" in stand.turns.said[-1]
+        stand.stranded = None
+        stand.messages.look_at_places()
+        await stand.turns.give()
+        assert "any more" not in stand.turns.said[-1]
 
     run_virtual(scene(Stand()))
 

@@ -51,6 +51,7 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
             "place",
             "hindrance",
             "served",
+            "stranded",
             "tell_elsewhere",
         )
     )
@@ -121,7 +122,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     fault: Exception, gap: int, state: Any, left: list[int]
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
-    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "tell_elsewhere"))
+    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "stranded", "tell_elsewhere"))
     messages = LiveStatusMessages(
         store=shelf,  # type: ignore[arg-type]
         message_client=channel,  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import { h, icon, safeUrl } from './dom.js';
 import { markdown } from './markdown.js';
-import { fileLink, picture } from './media.js';
+import { fileLink, gallery, picture, spoilerBox } from './media.js';
 import { selectMenu } from './select.js';
 
 const BUTTON_STYLES = { 1: 'primary', 2: 'secondary', 3: 'success', 4: 'danger', 5: 'link', 6: 'secondary' };
@@ -43,21 +43,20 @@ const RENDER = {
       data.accessory && components([data.accessory], env),
     ),
   10: (data, env) => h('div.text-display.markdown', null, markdown(data.content, env.context)),
-  11: (data, env) => picture(fromMedia(data, env), { spoiler: data.spoiler, maxWidth: 96, maxHeight: 96 }),
+  11: (data, env) =>
+    h('div.thumbnail', null, picture(fromMedia(data, env), { spoiler: data.spoiler, testid: 'thumbnail', cell: true })),
   12: (data, env) =>
-    h(
-      'div.gallery',
-      { 'data-count': Math.min(data.items?.length ?? 0, 4) },
-      (data.items ?? []).map((one) => picture(fromMedia(one, env), { spoiler: one.spoiler })),
-    ),
-  13: (data, env) =>
-    fileLink({
-      ...fromMedia({ media: data.file }, env),
-      filename: data.name ?? data.file?.url?.split('/').pop(),
-      size: data.size,
-    }),
+    gallery((data.items ?? []).map((one) => ({ media: fromMedia(one, env), spoiler: one.spoiler }))),
+  13: (data, env) => {
+    const media = fromMedia({ media: data.file }, env);
+    const node = fileLink({ ...media, filename: data.name ?? media.filename, size: data.size });
+    return data.spoiler ? spoilerBox(node) : node;
+  },
   14: (data) =>
-    h('hr.separator', { class: `${data.spacing === 2 ? 'large' : ''} ${data.divider === false ? 'invisible' : ''}` }),
+    h(data.divider === false ? 'div.separator' : 'hr.separator', {
+      class: `${data.spacing === 2 ? 'large' : ''} ${data.divider === false ? 'invisible' : ''}`,
+      'data-testid': 'separator',
+    }),
   17: (data, env) => container(data, env),
   18: (data, env) =>
     h(
@@ -79,14 +78,19 @@ function unknown(data, env) {
 
 function fromMedia({ media, description }, env) {
   const name = /^attachment:\/\/(.+)$/.exec(media?.url ?? '')?.[1];
-  return { ...media, ...(name ? env.attachment(name) : null), ...(description ? { description } : null) };
+  const filename = decodeURIComponent(/([^/?]*)(?:\?|$)/.exec(media?.url ?? '')?.[1] ?? '');
+  return { filename, ...media, ...(name ? env.attachment(name) : null), ...(description ? { description } : null) };
 }
 
 function container(data, env) {
-  const node = h('div.container', null, components(data.components, env));
-  if (Number.isInteger(data.accent_color))
-    node.style.setProperty('--embed-color', `#${data.accent_color.toString(16).padStart(6, '0')}`);
-  return node;
+  const accent = Number.isInteger(data.accent_color);
+  const node = h(
+    'div.container',
+    { class: accent ? 'accented' : '', 'data-testid': 'container' },
+    components(data.components, env),
+  );
+  if (accent) node.style.setProperty('--embed-color', `#${data.accent_color.toString(16).padStart(6, '0')}`);
+  return data.spoiler ? spoilerBox(node) : node;
 }
 
 function button(data, env) {

@@ -16,13 +16,44 @@ export function attachments(files) {
     'div.attachments',
     { 'data-testid': 'attachments' },
     pictures.length > 0 &&
-      h(
-        'div.gallery',
-        { 'data-count': Math.min(pictures.length, 4) },
-        pictures.map((file) => picture(file, { spoiler: /^SPOILER_/.test(file.filename ?? '') })),
-      ),
+      gallery(pictures.map((media) => ({ media, spoiler: /^SPOILER_/.test(media.filename ?? '') }))),
     others.map(fileLink),
   );
+}
+
+/** 1 to 10 pictures, laid out as Discord does; `items`: [{media, spoiler?}]. Opened, one leads to the next. */
+export function gallery(items) {
+  const group = [];
+  const only = items.length === 1;
+  return h(
+    'div.gallery',
+    { 'data-count': items.length, 'data-testid': 'gallery' },
+    items.map(({ media, spoiler }) => picture(media, { spoiler, group, cell: !only })),
+  );
+}
+
+/** What hides itself behind a click: a container or a file that is marked as a spoiler. */
+export function spoilerBox(node) {
+  const box = h(
+    'div.spoiler-box',
+    null,
+    node,
+    h(
+      'button.spoiler-veil',
+      {
+        type: 'button',
+        'data-testid': 'spoiler-veil',
+        onclick: (event) => {
+          node.inert = false;
+          event.currentTarget.remove();
+          box.className = 'spoiler-box shown';
+        },
+      },
+      h('span', null, t('spoiler.show')),
+    ),
+  );
+  node.inert = true;
+  return box;
 }
 
 export function fileLink(file) {
@@ -46,24 +77,33 @@ export function fileLink(file) {
   );
 }
 
-/** `media`: {url, description?, width?, height?, filename?}. The button keeps its place while the picture loads. */
-export function picture(media, { spoiler = false, testid = 'picture', maxWidth = 520, maxHeight = 420 } = {}) {
+/**
+ * `media`: {url, description?, width?, height?, filename?}. The button keeps its place while the picture loads. A
+ * `cell` is as large as its place in a gallery; `group` gathers the pictures that are opened together.
+ */
+export function picture(
+  media,
+  { spoiler = false, testid = 'picture', maxWidth = 520, maxHeight = 420, cell = false, group = [] } = {},
+) {
   const url = mediaUrl(media.url ?? media.proxy_url);
   if (!url) return null;
   const alt = media.description ?? '';
+  const label = t('image.open', { alt: alt || media.filename || t('image.none') });
   const image = h('img', { src: url, alt, loading: 'lazy', decoding: 'async', title: alt || null });
   const button = h(
     'button.picture',
     {
       type: 'button',
-      class: spoiler ? 'picture-spoiler' : '',
-      'aria-label': t('image.open', { alt: alt || media.filename || t('image.none') }),
+      class: `${spoiler ? 'picture-spoiler' : ''}${cell ? ' cell' : ''}`,
+      'aria-label': spoiler ? t('spoiler.show') : label,
       'data-testid': testid,
     },
     image,
     alt && h('span.picture-alt', { 'aria-hidden': 'true' }, t('image.alt')),
   );
-  if (media.width && media.height) {
+  if (cell) {
+    // its size is the gallery's
+  } else if (media.width && media.height) {
     const scale = Math.min(1, maxWidth / media.width, maxHeight / media.height);
     button.style.setProperty('width', `${Math.max(48, Math.round(media.width * scale))}px`);
     image.width = media.width;
@@ -77,9 +117,18 @@ export function picture(media, { spoiler = false, testid = 'picture', maxWidth =
     },
     { once: true },
   );
+  group.push({ button, url, alt, name: media.filename });
   button.addEventListener('click', () => {
-    if (button.classList.contains('picture-spoiler')) button.classList.remove('picture-spoiler');
-    else openLightbox({ url, alt, name: media.filename });
+    if (button.classList.contains('picture-spoiler')) {
+      button.classList.remove('picture-spoiler');
+      button.setAttribute('aria-label', label);
+      return;
+    }
+    const shown = group.filter((one) => !one.button.classList.contains('picture-spoiler'));
+    openLightbox(
+      shown,
+      shown.findIndex((one) => one.button === button),
+    );
   });
   return button;
 }

@@ -2,6 +2,7 @@
 
 import { h, icon } from './dom.js';
 import { localized, t } from './i18n.js';
+import { filesOf, textOf } from './message_parts.js';
 import { popup, roving } from './popup.js';
 import { toast } from './toasts.js';
 
@@ -42,7 +43,8 @@ export function messageMenu({ anchor, at, message, store, actions }) {
   const userCommands = store.commands.filter((command) => command.type === 2);
   const ephemeral = Boolean((message.flags ?? 0) & 64);
   const mayDelete = !ephemeral && (message.author?.id === store.me?.id || store.guild?.administrator);
-  const file = (message.attachments ?? [])[0];
+  const file = filesOf(message)[0];
+  const text = textOf(message);
   const link = `${location.origin}/#/${message.channel_id}/${message.id}`;
   showMenu(
     anchor,
@@ -62,11 +64,11 @@ export function messageMenu({ anchor, at, message, store, actions }) {
         run: () => actions.userCommand(command, message),
       })),
       (commands.length > 0 || userCommands.length > 0) && 'rule',
-      message.content && {
+      text && {
         label: t('menu.copytext'),
         icon: 'copy',
         testid: 'copy-text',
-        run: () => copy(message.content),
+        run: () => copy(text),
       },
       !ephemeral && { label: t('menu.copylink'), icon: 'copy', testid: 'copy-link', run: () => copy(link) },
       file && { label: t('menu.copyimage'), icon: 'copy', testid: 'copy-image', run: () => copy(file.url) },

@@ -7,6 +7,7 @@ import { embed } from './embeds.js';
 import { CATALOGUES, currentLocale, t } from './i18n.js';
 import { markdown } from './markdown.js';
 import { attachments } from './media.js';
+import { textOf } from './message_parts.js';
 import { EPHEMERAL, LOADING, displayName } from './store.js';
 
 const GROUP_MS = 7 * 60 * 1000;
@@ -59,7 +60,7 @@ export class MessageView {
         message.interaction_metadata,
         message.interaction,
         message.local,
-        this.#origin()?.content,
+        textOf(this.#origin()),
         this.env.store.interactions.names.get(message.interaction_metadata?.id),
         locale,
       ],
@@ -96,8 +97,17 @@ export class MessageView {
         message.embeds.map((one) => embed(one, this.env.context)),
       ),
     );
-    this.#part('components', message.components?.length && [message.components, this.#busy(), locale], () =>
-      h('div.components', null, components(message.components, this.#componentEnv())),
+    const edited = v2(message) && message.edited_timestamp;
+    this.#part(
+      'components',
+      message.components?.length && [message.components, this.#busy(), locale, this.#names(message), edited],
+      () =>
+        h(
+          'div.components',
+          null,
+          components(message.components, this.#componentEnv()),
+          edited && editedMark(message),
+        ),
     );
     this.#part('failed', this.env.failedComponents.has(message.id) && [locale], () =>
       h(
@@ -126,7 +136,7 @@ export class MessageView {
 
   /** Names shown in the text may become known, or a channel open, after the text was drawn. */
   #names(message) {
-    const text = JSON.stringify([message.content, message.embeds]);
+    const text = JSON.stringify([message.content, message.embeds, message.components]);
     return [...text.matchAll(/<(?:@!?|#)(\d+)>/g)].map(
       ([, id]) => this.env.context.user(id) ?? this.env.context.channel(id),
     );
@@ -275,7 +285,7 @@ function replyHeader(message, origin, actions) {
     return message.referenced_message === null
       ? h('div.message-header', null, icon('reply', 15), h('em', null, t('message.deletedref')))
       : h('div.message-header.nothing');
-  const text = (origin.content || '…').replace(/\s+/g, ' ').slice(0, 120);
+  const text = (textOf(origin) || '…').replace(/\s+/g, ' ').slice(0, 120);
   return h(
     'button.message-header.reply',
     {
@@ -309,9 +319,10 @@ function content(message, thinking, { context, store }) {
       t('message.thinking', { name: message.author?.bot ? displayName(message.author) : displayName(store.bot()) }),
     );
   const node = h('div.content.markdown', { 'data-testid': 'content' }, markdown(message.content, context));
-  if (message.edited_timestamp)
-    node.append(' ', h('span.edited', { title: message.edited_timestamp }, t('message.edited')));
+  if (message.edited_timestamp) node.append(' ', editedMark(message));
   return node;
 }
+
+const editedMark = (message) => h('span.edited', { title: message.edited_timestamp }, t('message.edited'));
 
 const dots = () => h('span.dots', { 'aria-hidden': 'true' }, h('i'), h('i'), h('i'));

@@ -1,4 +1,4 @@
-// A form that the bot asks for: text inputs, selects and file uploads, checked here, kept open with its words until the bot took it.
+// A form that the bot asks for: texts, choices and files under their labels, checked here, kept open with its words until the bot took it.
 
 import { h, icon } from './dom.js';
 import { t } from './i18n.js';
@@ -7,6 +7,7 @@ import { openSelect } from './select.js';
 import { Upload } from './uploads.js';
 
 const SHORT = 1;
+const CHECKBOX = 23;
 
 export class Modal {
   /** `env`: {store, context, request, nonce, submit(modal, components) → nonce|null}. */
@@ -64,7 +65,7 @@ export class Modal {
     this.dialog.addEventListener('close', () => this.dialog.remove());
     document.body.append(this.dialog);
     this.dialog.showModal();
-    (this.fields[0]?.control ?? this.submitButton).focus();
+    (this.fields[0]?.first ?? this.submitButton).focus();
   }
 
   close() {
@@ -103,30 +104,73 @@ export class Modal {
   }
 
   #field(data, label, description, parent) {
-    const build =
-      { 4: () => this.#text(data), 19: () => this.#file(data), 3: () => this.#select(data, data.options ?? []) }[
-        data.type
-      ] ?? (() => this.#select(data, this.#entities(data.type)));
-    const field = { data, parent, ...build() };
     const id = `modal-${this.fields.length}`;
-    field.control.id = id;
+    const build =
+      {
+        3: () => this.#select(data, data.options ?? []),
+        4: () => this.#text(data),
+        19: () => this.#file(data),
+        21: () => this.#group(data, 'radio', id),
+        22: () => this.#group(data, 'checkbox', id),
+        23: () => this.#checkbox(data),
+      }[data.type] ?? (() => this.#select(data, this.#entities(data.type)));
+    const field = { data, parent, ...build() };
+    const { control } = field;
+    field.first = control.querySelector('input') ?? control;
+    control.id = id;
     field.note = h('span.field-note', { id: `${id}-note`, role: 'alert' });
-    field.control.setAttribute('aria-describedby', `${id}-note`);
-    if (field.control.tagName === 'BUTTON') field.control.setAttribute('aria-labelledby', `${id}-label ${id}`); // what it is, and what is chosen
+    control.setAttribute('aria-describedby', `${description ? `${id}-about ` : ''}${id}-note`);
+    if (control.tagName === 'BUTTON') control.setAttribute('aria-labelledby', `${id}-label ${id}`); // what it is, and what is chosen
+    else control.setAttribute('aria-labelledby', `${id}-label`);
     this.fields.push(field);
     return h(
-      'div.field',
+      `div.field${data.type === CHECKBOX ? '.field-check' : ''}`,
       { 'data-testid': `modal-field-${data.custom_id}` },
       h(
-        'label.field-label',
-        { for: id, id: `${id}-label` },
+        control.tagName === 'DIV' ? 'span.field-label' : 'label.field-label',
+        { for: control.tagName === 'DIV' ? null : id, id: `${id}-label` },
         label,
         required(data) ? h('span.field-star', { 'aria-hidden': 'true' }, ' *') : null,
       ),
-      description && h('small.field-description', null, description),
-      field.node ?? field.control,
+      description && h('small.field-description', { id: `${id}-about` }, description),
+      field.node ?? control,
       field.note,
     );
+  }
+
+  /** One or several of a list, each with its own words. */
+  #group(data, type, id) {
+    const inputs = (data.options ?? []).map((option) =>
+      h('input', { type, name: id, value: option.value, checked: Boolean(option.default) }),
+    );
+    const control = h(
+      'div.choices',
+      { role: type === 'radio' ? 'radiogroup' : 'group', 'data-testid': `modal-input-${data.custom_id}` },
+      (data.options ?? []).map((option, i) =>
+        h(
+          'label.choice',
+          null,
+          inputs[i],
+          h('span', null, option.label, option.description && h('small', null, option.description)),
+        ),
+      ),
+    );
+    const values = () => inputs.filter((input) => input.checked).map((input) => input.value);
+    const most = type === 'radio' ? 1 : (data.max_values ?? inputs.length);
+    return {
+      control,
+      problem: () => wrongCount(data, values().length, most),
+      read: () => (type === 'radio' ? { value: values()[0] ?? null } : { values: values() }),
+    };
+  }
+
+  #checkbox(data) {
+    const control = h('input', {
+      type: 'checkbox',
+      checked: Boolean(data.default),
+      'data-testid': `modal-input-${data.custom_id}`,
+    });
+    return { control, problem: () => null, read: () => ({ value: control.checked }) };
   }
 
   #text(data) {
@@ -152,7 +196,8 @@ export class Modal {
   }
 
   #select(data, options) {
-    let values = options.filter((option) => option.default).map((option) => option.value);
+    const chosen = new Set((data.default_values ?? []).map((one) => one.id));
+    let values = options.filter((one) => one.default || chosen.has(one.value)).map((one) => one.value);
     const words = () =>
       options
         .filter((option) => values.includes(option.value))
@@ -178,7 +223,7 @@ export class Modal {
     );
     return {
       control,
-      problem: () => (required(data) && values.length < (data.min_values ?? 1) ? t('modal.required') : null),
+      problem: () => wrongCount(data, values.length, data.max_values ?? 1),
       read: () => ({ values }),
     };
   }
@@ -201,42 +246,64 @@ export class Modal {
   }
 
   #file(data) {
+    const most = data.max_values ?? 1;
     let uploads = [];
-    const names = h('span.select-text', null, t('composer.choose'));
+    const list = h('ul.file-list');
     const draw = () => {
-      names.textContent =
-        uploads
-          .map((one) => (one.state === 'failed' ? t('composer.uploadfailed', { why: one.error }) : one.file.name))
-          .join(', ') || t('composer.choose');
+      list.replaceChildren(...uploads.map((one) => this.#fileLine(one, () => remove(one))));
+      control.disabled = uploads.length >= most;
+    };
+    const remove = (upload) => {
+      upload.drop();
+      uploads = uploads.filter((one) => one !== upload);
+      draw();
+      control.focus();
     };
     const input = h('input', {
       type: 'file',
-      multiple: (data.max_values ?? 1) > 1,
+      multiple: most > 1,
       hidden: true,
       'data-testid': `modal-file-${data.custom_id}`,
       onchange: () => {
-        uploads = [...input.files]
-          .slice(0, data.max_values ?? 1)
-          .map((file) => new Upload(file, this.env.store.me.id, draw));
+        const added = [...input.files].slice(0, most - uploads.length);
+        uploads.push(...added.map((file) => new Upload(file, this.env.store.me.id, draw)));
+        input.value = '';
         draw();
       },
     });
     const control = h(
       'button.select',
       { type: 'button', 'data-testid': `modal-input-${data.custom_id}`, onclick: () => input.click() },
-      names,
+      h('span.select-text', null, most > 1 ? t('modal.files', { n: most }) : t('composer.choose')),
       icon('file', 16),
     );
     return {
       control,
-      node: h('div', null, control, input),
+      node: h('div', null, control, input, list),
       wait: () => Promise.all(uploads.map((one) => one.done)),
-      problem: () =>
-        uploads.some((one) => one.state === 'failed') || (required(data) && uploads.length < (data.min_values ?? 1))
-          ? t('modal.required')
-          : null,
-      read: () => ({ values: uploads.filter((one) => one.result).map((one) => one.result.id) }),
+      problem: () => {
+        const failed = uploads.find((one) => one.state === 'failed');
+        return failed
+          ? t('composer.uploadfailed', { why: failed.error })
+          : wrongCount(data, uploads.length, most);
+      },
+      read: () => ({ values: uploads.map((one) => one.result.id) }),
     };
+  }
+
+  #fileLine(upload, remove) {
+    return h(
+      'li.file-line',
+      { 'data-testid': 'modal-chosen-file', 'data-state': upload.state },
+      upload.previewUrl ? h('img', { src: upload.previewUrl, alt: '' }) : icon('file', 20),
+      h('span', null, upload.file.name),
+      upload.state === 'uploading' && h('span.spinner'),
+      h(
+        'button.icon-button',
+        { type: 'button', 'aria-label': t('composer.remove', { name: upload.file.name }), onclick: remove },
+        icon('close', 14),
+      ),
+    );
   }
 
   // ── sending ────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +318,7 @@ export class Modal {
       if (problem) first ??= field;
     }
     if (first) {
-      first.control.focus();
+      first.first.focus();
       return;
     }
     this.#say('');
@@ -268,7 +335,14 @@ export class Modal {
   }
 }
 
-const required = (data) => data.required !== false;
+const required = (data) => data.required !== false && data.type !== CHECKBOX;
+
+/** What is wrong with so many choices, in words. */
+function wrongCount(data, count, most) {
+  const min = data.min_values ?? 1;
+  if (!count) return required(data) ? t('modal.required') : null;
+  return count < min || count > most ? t('select.pick', { min, max: most }) : null;
+}
 
 /** A field's value as Discord sends it: inside its row or label. */
 function wrapped({ data, parent, read }) {

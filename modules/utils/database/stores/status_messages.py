@@ -27,6 +27,12 @@ class StatusMessages(Store):
         """Nothing shows the jobs' progress any more."""
         await self.writer.execute(delete(StatusMessageRow).where(StatusMessageRow.job_id.in_(job_ids)))
 
+    async def get(self, job_id: JobId) -> StatusMessageRecord | None:
+        """The message that shows the job, or is about to."""
+        query = select(StatusMessageRow.__table__).where(StatusMessageRow.job_id == job_id)
+        rows = await self.connections.rows(query)
+        return StatusMessageRecord(**rows[0]._mapping) if rows else None
+
     async def all(self) -> list[StatusMessageRecord]:
         """All of them. Waits out a database that is away."""
         rows = await self.connections.rows_at_last(select(StatusMessageRow.__table__))
