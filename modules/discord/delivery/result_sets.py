@@ -66,12 +66,16 @@ class _SetMessage:
         """Its message is not there any more, or stays as it is."""
         self.posted, self.pictures, self.chosen = None, {}, None
 
+    def about(self, where: Posted) -> _SetMessage:
+        """This, or nothing known yet if ``where`` is another message with pictures of the set."""
+        return self if self.posted is None or self.posted == where else _SetMessage(done=self.done)
+
     def shown(self, taken: Mapping[JobId, ResultPicture], posted: Posted) -> None:
         """The message is there with its own pictures and those of ``taken``."""
         there = {**self.pictures, **taken}
         self.posted = posted
         self.pictures = {job_id: replace(picture, file=None) for job_id, picture in there.items()}
-        self.done |= {job_id: (posted, picture.size) for job_id, picture in taken.items()}
+        self.done.update({job_id: (posted, picture.size) for job_id, picture in taken.items()})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,21 +138,21 @@ class ResultSets:
         """From now on the message's controls are about this picture of it."""
         known = self._known(job)
         async with known.lock:
-            await self._read(known, where)
-            if job.id in known.pictures:
-                known.chosen = job.id
-                await self._show(known, where, notify=notify)
+            message = await self._read(known.about(where), where)
+            if job.id in message.pictures:
+                message.chosen = job.id
+                await self._show(message, where, notify=notify)
 
     async def remove(self, where: Posted, job: Job, *, notify: bool) -> None:
         """Take this picture out of the message; without another one there, delete that."""
         known = self._known(job)
         async with known.lock:
-            await self._read(known, where)
-            known.pictures.pop(job.id, None)
-            if known.pictures:
-                await self._show(known, where, notify=notify)
+            message = await self._read(known.about(where), where)
+            message.pictures.pop(job.id, None)
+            if message.pictures:
+                await self._show(message, where, notify=notify)
             else:
-                known.forget()
+                message.forget()
                 await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
 
     def _known(self, job: Job) -> _SetMessage:
@@ -183,7 +187,9 @@ class ResultSets:
             known.unsure.add(new.job.id)  # so that it is repeated and not added to another message
             raise
         known.unsure.discard(new.job.id)
-        known.forget()
+        if known.posted is not None:  # another message was begun, where an edit may be unanswered, too
+            known.done[new.job.id] = (posted, picture.size)
+            return
         known.chosen = new.job.id
         known.shown({new.job.id: picture}, posted)
 
@@ -250,13 +256,15 @@ class ResultSets:
                     return
         known.forget()
 
-    async def _read(self, known: _SetMessage, where: Posted) -> None:
-        """What the message shows right now."""
+    async def _read(self, known: _SetMessage, where: Posted) -> _SetMessage:
+        """What the message shows right now, also of what was not answered."""
         message = await self.message_client.message(where)
         files = {JobId(match[1]): file for file in files_of(message) if (match := _FILE.match(file.name))}
-        known.pictures = {job_id: await self._picture(job_id, file) for job_id, file in files.items()}
-        known.posted = replace(where, files=tuple(files.values()))
+        pictures = {job_id: await self._picture(job_id, file) for job_id, file in files.items()}
+        known.forget()
+        known.shown(pictures, replace(where, files=tuple(files.values())))
         known.chosen = next((one for one in jobs_named(custom_ids_of(message)) if one in files), None)
+        return known
 
     async def _picture(self, job_id: JobId, file: ShownFile) -> ResultPicture:
         record = await self.history.job(job_id)
@@ -269,9 +277,9 @@ class ResultSets:
 def _taken(known: _SetMessage, job: Job) -> dict[JobId, ResultPicture]:
     """The job's picture, and those that wait with it, as many as fit into the message and the request."""
     taken = {job.id: known.waiting[job.id]}
-    room = REQUEST_LIMIT - _bytes(taken[job.id])
+    room, settled = REQUEST_LIMIT - _bytes(taken[job.id]), {job.id, *known.done, *known.unsure}
     for job_id, picture in known.waiting.items():
-        if job_id in taken or job_id in known.done or len(known.pictures) + len(taken) >= GALLERY_LIMIT:
+        if job_id in settled or len(known.pictures) + len(taken) >= GALLERY_LIMIT:
             continue
         room -= _bytes(picture)
         if room < 0:

@@ -162,16 +162,18 @@ class LiveStatusMessages:
         left = self._left.pop(job.id, None)
         if message.posted is None:
             message.posted = left
-        if isinstance(event, Progressed) and event.preview is not None:
-            message.preview = event.preview
         # Most pictures come at once: what is only on its way is said if it takes longer.
         pause = 1.5 * self.interval if isinstance(event, Finished) else 0.0
         message.not_before = self.clock.now() + pause
         before = message.statuses.get(job.id) or StatusText(job=job)
+        told_of = message.status.job.id
         message.put(self._after(replace(before, job=job), event))
-        waiting = message.status
-        if waiting.stage in ("queued", "retrying") and waiting.job.id != job.id:
-            message.put(self._placed(waiting))
+        if message.status.job.id != told_of:
+            message.preview = None
+        if isinstance(event, Progressed) and event.preview is not None and message.status.job.id == job.id:
+            message.preview = event.preview
+        if message.status.stage in ("queued", "retrying") and message.status.job.id != job.id:
+            message.put(self._placed(message.status))
         self._send_soon(message)
 
     def _taken_up(self, job: Job) -> _Message:

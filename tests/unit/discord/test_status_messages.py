@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -29,7 +29,7 @@ from modules.queue_manager.errors import (
     OutOfMemory,
     StoreUnavailable,
 )
-from modules.queue_manager.jobs import Job, JobId, Picture, Size
+from modules.queue_manager.jobs import Job, JobId, Picture, PictureSet, Size
 from modules.queue_manager.ports import (
     Cancelled,
     Delivered,
@@ -44,6 +44,7 @@ from modules.queue_manager.ports import (
 )
 from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import UserPreferences
+from tests.fakes import request
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -170,6 +171,12 @@ class Stand:
         receipt = Receipt(where="channel", channel_id=1, message_id=2)
         await self.messages.on_event(Delivered(job=self.job, receipt=receipt))
         await asyncio.sleep(0.1)
+
+
+def set_of(count: int) -> list[Job]:
+    """Jobs that were asked for at once."""
+    together = replace(request(1), set=PictureSet(id="5" * 32, count=count))
+    return [a_job(number, together) for number in range(1, count + 1)]
 
 
 def play(scene: Callable[[Stand], Any]) -> Stand:
@@ -311,6 +318,60 @@ def test_a_place_that_only_counts_down_is_told_when_half_of_it_is_gone() -> None
     assert told(at(1, 100.0), at(0, 100.0))
     assert told(at(8, None), at(7, None))
     assert not told(at(0, 100.0), at(0, 100.0))
+
+
+def test_of_a_set_the_message_tells_of_the_picture_that_is_made_and_shows_its_preview() -> None:
+    async def scene(stand: Stand) -> None:
+        first, second = jobs = set_of(2)
+        for job in jobs:
+            await stand.messages.on_event(Queued(job=job))
+        await stand.turns.give()
+        for job in jobs:
+            await stand.messages.on_event(Started(job=job, engine="a", batch_size=2))
+        await stand.messages.on_event(Progressed(job=first, step=4, steps=9, preview=b"\xff\xd81"))
+        await stand.messages.on_event(Progressed(job=second, step=4, steps=9, preview=b"\xff\xd82"))
+        await stand.turns.give()
+        assert [file.data for file in stand.turns.files[-1]] == [b"\xff\xd81"]
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await stand.messages.on_event(Delivered(job=first, receipt=receipt))
+        await stand.turns.give()
+        assert "1 of 2 ready" in stand.turns.said[-1]
+        assert "Making **#2**" in stand.turns.said[-1]
+        assert stand.turns.files[-1] == ()
+        assert set(stand.notes.noted) == {first.id, second.id}
+        await stand.messages.on_event(Delivered(job=second, receipt=receipt))
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert "**#1–#2** · 0 of 2 ready" in stand.turns.said[0]
+    assert stand.turns.deleted == 1
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+def test_a_set_that_a_former_process_began_goes_on_until_all_of_it_is_known() -> None:
+    async def scene(stand: Stand) -> None:
+        first, second = set_of(2)
+        now = datetime.fromtimestamp(stand.turns.clock.unix(), tz=timezone.utc)
+        where = Posted(channel_id=1000, message_id=time_snowflake(now))
+        stand.messages._left = {first.id: where, second.id: where}
+        stand.notes.noted = {first.id: where.message_id, second.id: where.message_id}
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await stand.messages.on_event(Delivered(job=first, receipt=receipt))
+        await asyncio.sleep(3)
+        assert stand.turns.deleted == 0  # the second one is still to come
+
+        async def none(_: JobId) -> None:
+            raise AssertionError("it is in the queue")
+
+        await stand.messages.repair(lambda _: second, none)
+        await stand.turns.give()
+        assert "1 of 2 ready" in stand.turns.said[-1]
+        await stand.messages.on_event(Delivered(job=second, receipt=receipt))
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert stand.turns.deleted == 1
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
 
 
 def test_the_final_state_comes_true_though_it_came_while_another_was_being_sent() -> None:
