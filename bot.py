@@ -1,7 +1,8 @@
 """FuLLet, a Discord bot that makes pictures on your own ComfyUI servers.
 
     python bot.py            run the bot, in this environment, with the settings in .env
-    python bot.py check      check the whole set-up and say how to fix what is wrong
+    python bot.py check      check the whole set-up and say how to fix what is wrong; with --fusion,
+                             whether your servers' fused pictures are exact, and what fusing gains
     python bot.py models     list the models, what they need and where they run; add or remove one
     python3 bot.py demo      see it work, without a token or a GPU (makes .venv first)
     python3 bot.py test      run the tests (makes .venv first)

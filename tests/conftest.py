@@ -7,13 +7,22 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from _pytest.terminal import TerminalReporter
+
+from tests.examples import examples
+from tests.progress import Progress, left_out
 
 with contextlib.suppress(ImportError):  # the environment of the node tests has no Hypothesis
     from hypothesis import settings
 
     # a slow moment of a busy machine is no fault of the example that was tried in it
-    settings.register_profile("fullet", deadline=None)
+    settings.register_profile("fullet", deadline=None, max_examples=examples(50))
     settings.load_profile("fullet")
+
+with contextlib.suppress(ImportError):  # nor has it Fluent
+    from tests.sentences_once import read_sentences_once
+
+    read_sentences_once()
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +36,23 @@ def _logging_as_it_was() -> Iterator[None]:
     level = root.level
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, own in levels.items():
-        logging.getLogger(name).setLevel(own)
+    for name, own in {"root": level, **levels}.items():
+        logger = logging.getLogger(name)
+        if logger.level != own:  # to set one takes as long as there are loggers
+            logger.setLevel(own)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Tell how far the run is; with -v pytest tells of every test, with -q it writes its dots."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and terminal.verbosity == 0 and not session.config.option.collectonly:
+        terminal.showfspath = False
+        session.config.pluginmanager.register(Progress(terminal, lambda: session.testscollected))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
+    """The last line but one says what was left out."""
+    yield
+    if line := left_out(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)

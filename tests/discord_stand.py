@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from PIL import Image
 
 from modules.app.compose import Product, Replacements, compose
-from modules.demo.discord_server import DiscordServer, WorldSpec, default_world
+from modules.demo.discord_server import DiscordServer, WorldSpec, default_world, interactions
 from modules.demo.users import Invocation, Payload, SimulatedUser, components_of, files_of, text_of
 from modules.discord.bot import ImageBot
 from modules.discord.requests.limits import Limits
@@ -144,7 +145,7 @@ class Stand:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Return once something is so inside the bot or the server, of which no client hears."""
-        async with timeout(15):
+        async with timeout(60):
             while not condition():
                 await asyncio.sleep(0.01)
 
@@ -160,7 +161,8 @@ async def discord_server(world: WorldSpec | None = None, **options: Any) -> Asyn
     """An embedded Discord to which discord.py is pointed; at the end nothing wrong was sent to it."""
     server = DiscordServer(world or default_world(4), openapi=openapi_file(), **options)
     async with server:
-        with wired(server):
+        # a bot that shares its thread with Discord and the people may be late on a busy machine
+        with wired(server), mock.patch.object(interactions, "RESPONSE_SECONDS", 30.0):
             yield server
         assert server.violations == []
 
@@ -287,12 +289,19 @@ async def answered_by_status(asked: Invocation) -> None:
     await asked._screen.until(lambda: asked.message_id is not None and asked.message is None)
 
 
-async def result_for(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
+async def result_for(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:
     """The message with the picture whose text holds ``words``."""
     return await person.wait_for_message(lambda m: has_picture(m) and words in text_of(m), timeout)
 
 
-async def status_with(person: SimulatedUser, words: str, timeout: float = 15.0) -> dict[str, Any]:
+async def set_for(person: SimulatedUser, words: str, count: int, timeout: float = 15.0) -> dict[str, Any]:
+    """The message with so many pictures whose text holds ``words``."""
+    return await person.wait_for_message(
+        lambda m: has_picture(m) and len(files_of(m)) == count and words in text_of(m), timeout
+    )
+
+
+async def status_with(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:
     """The message without a result whose text holds ``words``."""
     return await person.wait_for_message(
         lambda m: not has_picture(m) and not m["flags"] & 64 and words in text_of(m), timeout

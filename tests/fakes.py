@@ -322,6 +322,7 @@ class FakeEngine:
     full: bool = False
     refuses: str = ""
     breaks: str = ""
+    varies: bool = True
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     fetch_seconds: float = 0.02
@@ -371,7 +372,9 @@ class FakeEngine:
         if self.hiccups > 0:
             self.hiccups -= 1
             raise EngineUnavailable("no answer")
-        return Capabilities(batch_limits=self.limits, cautious=self.cautious, versions=self.versions)
+        return Capabilities(
+            batch_limits=self.limits, cautious=self.cautious, versions=self.versions, varies=self.varies
+        )
 
     async def submit(self, batch: Batch) -> FakeRun:
         await asyncio.sleep(self.submit_seconds)

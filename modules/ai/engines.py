@@ -22,9 +22,14 @@ from modules.ai.fusion.sources import SourceNeeded
 from modules.ai.workflows.graph import JSON, write_graph
 from modules.ai.workflows.node_table import respelled
 from modules.ai.workflows.templates import WorkflowTemplate
-from modules.queue_manager.backports import gather_or_cancel
-from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
-from modules.queue_manager.jobs import Batch
+from modules.queue_manager.backports import gather_or_cancel, timeout
+from modules.queue_manager.errors import (
+    EngineUnauthorized,
+    EngineUnavailable,
+    StoreUnavailable,
+    WorkflowRejected,
+)
+from modules.queue_manager.jobs import Batch, FusionCheck
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
 from modules.utils.images.media_types import EXTENSIONS, media_type
 
@@ -32,33 +37,41 @@ logger = logging.getLogger(__name__)
 
 _UPLOAD_FOLDER = "fullet"
 _MOST_PREVIEWS = 10
+_READING_SECONDS = 5.0
 _PLAIN_NO = (EngineUnauthorized, ServerLacks, Unreachable)
 
 LearnTable = Callable[[str, Mapping[str, JSON]], Awaitable[None]]
 """Takes a server's name and its answer to ``GET /object_info``."""
 
+ReadChecks = Callable[[str], Awaitable[Mapping[str, FusionCheck]]]
+"""What ``check --fusion`` found on the server of this name, by model. Raises `StoreUnavailable`."""
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
-    """One server. ``max_batch`` None: as its memory and the cards say (``auto``). ``preview_every`` n: a
+    """One server. ``max_batch`` tells the operator's limit at each probe; None: as its memory and the cards
+    say (``auto``). ``preview_every`` n: a
     preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none. ``learn`` is given the
-    server's name and its whole node table whenever the server came, or came back."""
+    server's name and its whole node table whenever the server came, or came back. ``read_checks`` is asked at
+    each probe."""
 
     client: ComfyClient
     templates: Mapping[str, WorkflowTemplate]
     read_source: SourceReader
     clock: Clock
-    max_batch: int | None = None
+    max_batch: Callable[[], int | None] = lambda: None
     picture_format: PictureFormat = "png"
     preview_every: int = 1
     times: RunTimes = field(default_factory=RunTimes)
     learn: LearnTable | None = None
+    read_checks: ReadChecks | None = None
 
     def __post_init__(self) -> None:
         self._stream = EventStream(client=self.client, clock=self.clock)
         self._report: ServerReport | None = None
         self._probing = asyncio.Lock()
         self._learning: asyncio.Task[None] | None = None
+        self._checks: Mapping[str, FusionCheck] | None = None
 
     @property
     def name(self) -> str:
@@ -67,9 +80,10 @@ class ComfyEngine:
     async def probe(self) -> Capabilities:
         async with self._probing:
             # a copy, as models come and go meanwhile
-            report = await inspect(self.client, dict(self.templates), max_batch=self.max_batch)
+            report = await inspect(self.client, dict(self.templates), max_batch=self.max_batch())
             self._report = report
         await self._stream.connect()
+        checks = await self._known_checks()
         if self.learn is not None and self._learning is None:
             self._learning = asyncio.create_task(self._learn_table(self.learn))
         return Capabilities(
@@ -78,7 +92,21 @@ class ComfyEngine:
             versions=report.versions,
             notes=report.notes,
             missing_files=report.missing_files,
+            varies=report.pack,
+            checks=report.valid(checks),
         )
+
+    async def _known_checks(self) -> Mapping[str, FusionCheck]:
+        """What was found last. While the database is away, what was read before holds."""
+        if self.read_checks is None:
+            return {}
+        try:
+            async with timeout(_READING_SECONDS):
+                self._checks = await self.read_checks(self.name)
+        except (StoreUnavailable, asyncio.TimeoutError) as trouble:
+            if self._checks is None:  # it may hold that a model must not be fused
+                raise EngineUnavailable("the database does not say what was checked there") from trouble
+        return self._checks
 
     async def _learn_table(self, learn: LearnTable) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from modules.ai.comfy import findings
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.errors import ServerSilent, Unreachable, Untrusted
 from modules.ai.comfy.preflight import inspect
@@ -12,6 +13,7 @@ from modules.ai.fusion.fuse import fusible
 from modules.ai.models.loading import LoadedModel, read_models
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable
+from modules.queue_manager.jobs import FusionCheck
 from modules.utils.inspection import Finding
 
 
@@ -48,13 +50,25 @@ def _derived(model: LoadedModel) -> Iterator[str]:
 
 
 async def inspect_server(
-    client: ComfyClient, templates: Mapping[str, WorkflowTemplate], *, max_batch: int | None
+    client: ComfyClient,
+    templates: Mapping[str, WorkflowTemplate],
+    *,
+    max_batch: int | None,
+    checks: Mapping[str, FusionCheck],
 ) -> tuple[Finding, ...]:
-    """What one server can run, or why it cannot be asked. ``max_batch`` as for `inspect`."""
+    """What one server can run, or why it cannot be asked. ``max_batch`` as for `inspect`; ``checks``: what
+    ``check --fusion`` found there, by the names of models."""
     try:
-        return (await inspect(client, templates, max_batch=max_batch)).findings
+        report = await inspect(client, templates, max_batch=max_batch)
     except EngineUnavailable as error:
-        return (Finding(level="fault", what=str(error), fix=_how_to_fix(error)),)
+        return (about_trouble(error),)
+    checked = report.valid(checks).items()
+    return (*report.findings, *(findings.about_check(client.name, name, check) for name, check in checked))
+
+
+def about_trouble(error: EngineUnavailable) -> Finding:
+    """Why a server cannot be asked."""
+    return Finding(level="fault", what=str(error), fix=_how_to_fix(error))
 
 
 def _how_to_fix(error: EngineUnavailable) -> str:

@@ -21,7 +21,7 @@ from modules.discord.transport.api_address import redirect
 from modules.queue_manager.backports import gather_or_cancel
 from modules.queue_manager.clock import LoopClock
 from modules.utils import inspection
-from modules.utils.database.inspection import inspect_database
+from modules.utils.database.inspection import inspect_database, read_fusion_checks
 from modules.utils.inspection import Finding, Section
 from modules.utils.monitoring import log
 from modules.utils.settings.inspection import inspect_settings
@@ -88,6 +88,7 @@ def print_redacted(settings: Settings, lines: Iterable[str]) -> None:
     """Print the lines without any secret of the settings."""
     text = log.Redactor(settings.secrets())("\n".join(lines))
     sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 async def inspect(
@@ -101,7 +102,7 @@ async def inspect(
             [
                 _inspect_discord(settings, session, ask),
                 _inspect_database(settings, faulty),
-                _inspect_servers(settings, session, templates),
+                _inspect_servers(settings, session, templates, faulty),
             ]
         )
     titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
@@ -135,7 +136,10 @@ def _skipped(name: str) -> tuple[Finding, ...]:
 
 
 async def _inspect_servers(
-    settings: Settings, session: aiohttp.ClientSession, templates: Mapping[str, WorkflowTemplate]
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    templates: Mapping[str, WorkflowTemplate],
+    faulty: Collection[str],
 ) -> tuple[Finding, ...]:
     if not settings.comfy_urls:
         return _skipped("COMFY_URLS")
@@ -144,9 +148,11 @@ async def _inspect_servers(
         what = f"no server was found under {', '.join(settings.comfy_urls)}"
         return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None
+    checks = {} if "DATABASE_URL" in faulty else await read_fusion_checks(settings.database_url)
+    clients = [ComfyClient(session=session, url=url, api_key=key) for url in servers]
     found = await gather_or_cancel(
-        inspect_server(ComfyClient(session=session, url=url, api_key=key), templates, max_batch=max_batch)
-        for url, max_batch in servers.items()
+        inspect_server(client, templates, max_batch=max_batch, checks=checks.get(client.name, {}))
+        for client, max_batch in zip(clients, servers.values(), strict=True)
     )
     return tuple(finding for each in found for finding in each)
 

@@ -55,6 +55,14 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument(
+        "--fusion",
+        nargs="*",
+        metavar=("URL", "MODEL"),
+        help="instead, make pictures fused and alone on your servers (or on the one at URL) with each model "
+        "of flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures are "
+        "others is set to one by one on that server",
+    )
+    parser.add_argument(
         "--discord",
         action="store_true",
         help="instead, send every kind of message in a temporary channel; the bot may be running",
@@ -63,6 +71,18 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.guild is not None and not options.discord:
         parser.error("--guild needs --discord")
+    if options.fusion is not None and options.discord:
+        parser.error("--fusion and --discord are two checks: run one after the other")
+    if options.fusion is not None:
+        from modules.app import fusion_check
+        from modules.app.serve import until_signalled
+
+        sheets = root / "database" / "fusion-checks"
+        return until_signalled(
+            fusion_check.report(
+                options.env_file, root / "flujos", options.fusion, sheets=sheets, as_json=options.json
+            )
+        )
     from modules.app import check
 
     if options.discord:

@@ -32,6 +32,7 @@ from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
@@ -122,6 +123,7 @@ class Product:
     status_history: StatusHistory
     status_messages: LiveStatusMessages
     failures: FailureNotices
+    undelivered: UndeliveredPictures
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
@@ -146,7 +148,14 @@ class Product:
 
     async def _take_up_and_keep(self, guild_id: int) -> None:
         await self.take_up()
-        await gather_or_cancel([self.status_messages.run(), self.sessions.run(guild_id)])
+        await gather_or_cancel(
+            [
+                self.status_messages.run(),
+                self.sessions.run(guild_id),
+                self.undelivered.run(),
+                self.queue.stranded.watch(),
+            ]
+        )
 
     async def _register(self, guild_id: int) -> None:
         try:
@@ -244,7 +253,14 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,
         )
+        result_sets = ResultSets(
+            message_client=message_client,
+            result_messages=result_messages,
+            history=database.history,
+            clock=clock,
+        )
         delivery = ChannelDelivery(
+            sets=result_sets,
             message_client=message_client,
             channels=channels,
             preferences=database.preferences,
@@ -259,15 +275,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
             offers=offers,
         )
-        undelivered = UndeliveredPictures(
-            history=database.history,
-            failures=failures,
-            channels=channels,
-            result_messages=result_messages,
-            offers=offers,
-            message_client=message_client,
-        )
-
         queue = QueueManager(
             offers=offers,
             store=database.jobs,
@@ -289,9 +296,10 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 templates=model_folder.templates,
                 read_source=database.jobs.source,
                 clock=clock,
-                max_batch=addresses.batch_size(url),
+                max_batch=partial(addresses.batch_size, url),
                 picture_format=settings.output_format,
                 learn=model_folder.learn,
+                read_checks=database.fusion_checks.of,
             )
 
         fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)
@@ -301,6 +309,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         async def take(new: Settings) -> None:
             fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
+            fleet.ask_again()
 
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
@@ -326,8 +335,18 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
+            stranded=availability.stranded,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
+        )
+        undelivered = UndeliveredPictures(
+            history=database.history,
+            failures=failures,
+            delivery=delivery,
+            channels=channels,
+            message_client=message_client,
+            take_down=status_messages.take_down,
+            clock=clock,
         )
         connection.push_async_callback(status_messages.aclose)
         connection.push_async_callback(client.finish_answering)
@@ -391,6 +410,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 offers=offers,
             ),
             result_messages=result_messages,
+            result_sets=result_sets,
             message_client=message_client,
             messages=messages,
         )
@@ -528,6 +548,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             status_history=status_history,
             status_messages=status_messages,
             failures=failures,
+            undelivered=undelivered,
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,

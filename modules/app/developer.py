@@ -31,8 +31,8 @@ CHECKS = {
 
 def test(root: Path, arguments: Sequence[str]) -> int:
     """Run the tests."""
-    workers = min((os.cpu_count() or 1) + 1, 8)  # most tests wait for a clock or a socket most of the time
-    return run_module("pytest", root, ["-n", str(workers), *arguments])
+    workers = min((os.cpu_count() or 1) * 2, 8)  # many tests wait for a clock or a socket most of the time
+    return run_module("pytest", root, ["-n", str(workers), "--dist", "worksteal", *arguments])
 
 
 def run_module(name: str, root: Path, arguments: Sequence[str]) -> int:
@@ -41,9 +41,10 @@ def run_module(name: str, root: Path, arguments: Sequence[str]) -> int:
 
 
 def test_nodes(root: Path, arguments: Sequence[str]) -> int:
-    """Run the tests of the node pack."""
+    """Run the tests of the node pack, with a few on a real ComfyUI if REAL_COMFY_PATH names one."""
     python = _environment(root, "requirements-nodes.txt", ".venv-nodes")
-    return bootstrap.hand_over(python, ["-m", "pytest", "tests/nodes", *arguments], root)
+    real = ["tests/real_comfy/test_small.py"] if os.environ.get("REAL_COMFY_PATH") else []
+    return bootstrap.hand_over(python, ["-m", "pytest", "tests/nodes", *real, *arguments], root)
 
 
 def lint(root: Path, arguments: Sequence[str]) -> int:

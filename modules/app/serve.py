@@ -29,6 +29,22 @@ from modules.utils.settings.settings import Settings, read, read_file, unknown_n
 
 log = logging.getLogger("bot")
 
+AUTHENTICATION_FAILED = 4004
+"""The gateway's close code for a token that is not valid (Discord docs, Opcodes and Status Codes)."""
+
+REFUSED = "Discord does not accept it; reset it in the developer portal: Bot → Reset Token"
+
+REFUSED_SECONDS = 900.0
+"""To wait after a refusal that does not say for how long: trying on would make a ban longer."""
+
+
+class DiscordRefuses(ConnectionError):
+    """Discord takes nothing from this address for a while."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Discord refuses this address for now (too many requests, or a block)")
+        self.seconds = seconds
+
 
 def until_signalled(work: Coroutine[None, None, int]) -> int:
     """Run ``work`` to its end, or until SIGTERM or Ctrl-C cancels it; a second one shortens the shutdown.
@@ -96,7 +112,7 @@ async def keep_serving(
         except (ConnectionError, StoreUnavailable) as error:
             if isinstance(error, StoreUnavailable):
                 patience = float("inf")  # as above
-            pause = backoff.pause()
+            pause = error.seconds if isinstance(error, DiscordRefuses) else backoff.pause()
             log.warning("%s; trying again in %.0f s", error, pause)
             with health_server.showing(View(unready=partial(str, error))):
                 await asyncio.sleep(pause)
@@ -149,17 +165,32 @@ async def serve(
 
 
 async def _stay_connected(bot: ImageBot, token: str) -> int:
-    """Stay in Discord until the bot closes itself. Raises ConnectionError if Discord cannot be reached."""
+    """Stay in Discord until the bot closes itself. Raises ConnectionError if Discord cannot be reached, and
+    `StartupError` if it will not have the bot."""
     try:
         await bot.login(token)
     except discord.LoginFailure:
-        raise BadSettings(
-            "DISCORD_TOKEN: Discord does not accept it; reset it in the developer portal: Bot → Reset Token"
-        ) from None
+        raise BadSettings(f"DISCORD_TOKEN: {REFUSED}") from None
     except (OSError, aiohttp.ClientError, discord.DiscordServerError) as error:
         raise ConnectionError(f"Discord cannot be reached ({error})") from error
-    await bot.connect()
+    except discord.HTTPException as error:
+        if error.status not in (403, 429):
+            raise
+        raise DiscordRefuses(_told_to_wait(error)) from error
+    try:
+        await bot.connect()
+    except discord.ConnectionClosed as error:
+        if error.code == AUTHENTICATION_FAILED:
+            raise BadSettings(f"DISCORD_TOKEN: {REFUSED}") from error
+        why = f"Discord has ended the connection for good (code {error.code})"
+        raise StartupError(f"{why}; look for a newer version of this bot") from error
     return 0
+
+
+def _told_to_wait(error: discord.HTTPException) -> float:
+    """Seconds that Discord, or Cloudflare before it, wants to hear nothing from this address."""
+    told = error.response.headers.get("Retry-After", "")
+    return float(told) if told.isdigit() and int(told) else REFUSED_SECONDS
 
 
 async def _until_lost(lease: Lease, queue: QueueManager) -> int:

@@ -177,7 +177,7 @@ class SimulatedUser:
         channel = self._channel_of.get(str(message_id))
         return self._messages[channel].get(str(message_id)) if channel else None
 
-    async def until(self, condition: Callable[[], T | None], timeout: float = 10.0) -> T:
+    async def until(self, condition: Callable[[], T | None], timeout: float = 30.0) -> T:
         """The condition's value as soon as it is true; it is asked again after each event."""
         value = condition()
         if value:
@@ -197,7 +197,7 @@ class SimulatedUser:
     async def wait_for_message(
         self,
         predicate: Callable[[Payload], Any],
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         *,
         channel: int | str | None = None,
     ) -> Payload:
@@ -210,7 +210,7 @@ class SimulatedUser:
 
         return await self.until(find, timeout)
 
-    async def wait_for_channel(self, predicate: Callable[[Payload], Any], timeout: float = 10.0) -> Payload:
+    async def wait_for_channel(self, predicate: Callable[[Payload], Any], timeout: float = 30.0) -> Payload:
         """The first visible channel of which the predicate is true."""
         return await self.until(
             lambda: next((c for c in self.channels.values() if predicate(c)), None), timeout
@@ -222,7 +222,7 @@ class SimulatedUser:
         *,
         before: int | str | None = None,
         limit: int = 50,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
     ) -> list[Payload]:
         """Stored messages, oldest first; they count as seen from then on."""
         seen = len(self._histories)
@@ -259,7 +259,7 @@ class SimulatedUser:
         return await self._invoke({**frame, "options": [], "target_id": target_id})
 
     async def autocomplete(
-        self, name: str, channel: int | str, focused: str, *, timeout: float = 5.0, **typed: Any
+        self, name: str, channel: int | str, focused: str, *, timeout: float = 30.0, **typed: Any
     ) -> list[Payload]:
         """The choices offered for the option `focused`, given what is typed so far."""
         root, *path = name.split()

@@ -14,9 +14,11 @@ from discord.ext import commands
 from modules.discord.interactions.replies import ErrorReplies
 from modules.discord.rejections import GuildAway
 from modules.discord.requests.guild_guard import GuildGuard
+from modules.discord.transport import gateway_pauses
 from modules.discord.transport.rate_limiter import Traffic
 from modules.discord.ui.components import Component
 from modules.queue_manager.backports import timeout
+from modules.queue_manager.errors import QueueClosed
 
 log = getLogger(__name__)
 
@@ -29,6 +31,9 @@ LAST_WORDS = 5.0
 _ABOUT_THE_BOT_ITSELF = frozenset({"guild_join", "guild_remove", "guild_available", "guild_unavailable"})
 """Events of other guilds that the guard itself needs."""
 
+_ANSWERED_ANYWHERE = frozenset({"command", "command_completion", "command_error", "component", "interaction"})
+"""What people of other guilds do, who are told that the bot does not serve them."""
+
 
 class GuardedTree(app_commands.CommandTree["ImageBot"]):
     """Takes slash commands from the allowed guild only; answers errors with a sentence."""
@@ -36,7 +41,7 @@ class GuardedTree(app_commands.CommandTree["ImageBot"]):
     async def interaction_check(self, interaction: discord.Interaction[ImageBot], /) -> bool:
         """Ask the guard before anything else."""
         self.client.track()
-        return self.client.guard.admits(interaction.guild_id)
+        return await self.client.admits(interaction)
 
     async def on_error(
         self, interaction: discord.Interaction[ImageBot], error: app_commands.AppCommandError, /
@@ -79,6 +84,7 @@ class ImageBot(commands.Bot):
         self._traffic = traffic
         self._answering: set[asyncio.Task[Any]] = set()
         self._guilds_changed = asyncio.Event()
+        self._connecting: asyncio.Task[Any] | None = None
 
     async def setup_hook(self) -> None:
         """Answer clicks on buttons of earlier processes. Called after the login, before the first event."""
@@ -87,6 +93,15 @@ class ImageBot(commands.Bot):
     def home(self) -> discord.Guild | None:
         """The allowed guild, once it is known to be there."""
         return self.get_guild(self.guard.allowed) if self.guard.allowed is not None else None
+
+    async def admits(self, interaction: discord.Interaction) -> bool:
+        """Whether the guild that it comes from is the allowed one; if not, its sender is told so."""
+        if self.guard.admits(interaction.guild_id):
+            return True
+        if interaction.type is not discord.InteractionType.autocomplete:
+            why = "set-up" if self.guard.mode == "set-up" else "wrong-guild"
+            await self.errors.tell(interaction, QueueClosed(why))
+        return False
 
     async def present(self, guild_id: int) -> discord.Guild | None:
         """A guild of the bot's once its channels and roles are known: after each connection Discord may send
@@ -116,7 +131,7 @@ class ImageBot(commands.Bot):
         heard = event_name in _ABOUT_THE_BOT_ITSELF or (
             event_name.startswith("message") and self.guard.hears_set_up(guild_id)
         )
-        if foreign and not heard and event_name not in ("command", "command_completion", "command_error"):
+        if foreign and not heard and event_name not in _ANSWERED_ANYWHERE:
             return
         super().dispatch(event_name, *args, **kwargs)
 
@@ -149,8 +164,19 @@ class ImageBot(commands.Bot):
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
+    async def connect(self, *, reconnect: bool = True) -> None:
+        self._connecting = asyncio.current_task()
+        gateway_pauses.install()
+        await super().connect(reconnect=reconnect)
+
     async def close(self) -> None:
-        """Finish answering, and disconnect. May be called twice."""
+        """Finish answering, and disconnect. May be called twice.
+
+        discord.py calls this, too, when the gateway ends the connection for good; then the others must first
+        be told to stop.
+        """
+        if asyncio.current_task() is self._connecting:
+            return
         await self.finish_answering()
         await super().close()
 

@@ -33,6 +33,14 @@ class ForAdministrators(RequestRejected, message_key="admin-only"):
     """Only administrators may use the command."""
 
 
+class ArgumentMissing(RequestRejected, message_key="admin-argument-missing"):
+    """A typed command lacks an argument (fields: command, argument)."""
+
+
+class ArgumentWrong(RequestRejected, message_key="admin-argument-wrong"):
+    """An argument of a typed command means nothing (fields: command)."""
+
+
 class SharingNotSetUp(RequestRejected, message_key="shared-nowhere"):
     """No gallery is set up."""
 

@@ -67,7 +67,7 @@ async def sample_messages(
         pinged = shown.stage == "failed"
         return OutgoingMessage(
             files=files,
-            view=render(messages, shown, now=now, preview=preview, mention=pinged),
+            view=render(messages, [shown], now=now, preview=preview, mention=pinged),
             mention=bot_id if pinged else None,
         )
 

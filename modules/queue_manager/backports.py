@@ -16,6 +16,9 @@ __all__ = ["gather_or_cancel", "timeout"]
 
 T = TypeVar("T")
 
+CANCEL_AGAIN = 5.0
+"""Seconds after which a task that goes on is cancelled again."""
+
 
 async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results in order. If one fails, or the caller is cancelled, all are cancelled before this returns.
@@ -27,6 +30,9 @@ async def gather_or_cancel(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list
     try:
         return await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
+        while left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            # A driver of a database may lose a cancellation, or make another error of it.
+            await asyncio.wait(left, timeout=CANCEL_AGAIN)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from modules.queue_manager.backoff import Backoff
-from modules.queue_manager.delivery_limiter import DeliveryLimiter
+from modules.queue_manager.delivery_limiter import ArrivalOrder, DeliveryLimiter
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreUnavailable
 from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import Job
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 DELIVERIES = 8
 """How often delivering may fail for an unknown reason before the job fails."""
+
+OVERTAKEN_AFTER = 5.0
+"""Seconds for which a picture waits for an earlier one of its channel."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -39,6 +42,7 @@ class Deliveries:
     def __post_init__(self) -> None:
         pictures = self.pictures_at_once
         self._limiter = DeliveryLimiter(pictures=pictures, per_person=max(1, pictures // 8))
+        self._order = ArrivalOrder(patience=OVERTAKEN_AFTER)
         self.seconds = 0.0
         """Mean time from the end of a run to the delivery."""
 
@@ -46,7 +50,10 @@ class Deliveries:
         """Fetch and deliver the picture of the run's job ``index``."""
         assert in_flight.run is not None
         ended = self.clock.now()
-        async with self._limiter.place(job.request.user_id):
+        async with (
+            self._order.of(job.request.channel_id) as turn,
+            self._limiter.place(job.request.user_id),
+        ):
             try:
                 picture = await in_flight.run.fetch(index)
             except GenerationError as error:
@@ -54,6 +61,7 @@ class Deliveries:
                 await self.retry.fetch_failed(job, error, in_flight)
                 return
             self.dispatcher.engines.came_through(in_flight.engine, job)
+            await turn()
             await self._deliver(Finished(job=job, picture=picture, report=report))
         self.seconds += 0.2 * (self.clock.now() - ended - self.seconds)
 

@@ -7,9 +7,11 @@ delivery is behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakValueDictionary
+
+from modules.queue_manager.backports import timeout
 
 
 class DeliveryLimiter:
@@ -29,3 +31,31 @@ class DeliveryLimiter:
             own = self._persons[user_id] = asyncio.Semaphore(self._per_person)
         async with own, self._places:
             yield
+
+
+class ArrivalOrder:
+    """Lets those who come to the same channel go on in the order in which they came. Whoever takes longer
+    than ``patience`` seconds is overtaken: one picture that cannot be sent holds up no other for long."""
+
+    def __init__(self, *, patience: float) -> None:
+        self._patience = patience
+        self._last: dict[int, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def of(self, channel_id: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Gives what to await before going on; inside, those who came later wait."""
+        before, mine = self._last.get(channel_id), asyncio.Event()
+        self._last[channel_id] = mine
+
+        async def turn() -> None:
+            if before is not None:
+                with suppress(asyncio.TimeoutError):
+                    async with timeout(self._patience):
+                        await before.wait()
+
+        try:
+            yield turn
+        finally:
+            mine.set()
+            if self._last[channel_id] is mine:
+                del self._last[channel_id]

@@ -70,6 +70,10 @@ class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
     """There is a card, but no living server has what it needs (fields: model)."""
 
 
+class VariationUnavailable(RequestRejected, message_key="error-no-variations"):
+    """No living server can make a variation of a picture: that needs the node pack."""
+
+
 class NotAllowedHere(RequestRejected, message_key="error-not-allowed-here"):
     """The model's card says nsfw and the channel is not age-restricted (fields: model)."""
 
@@ -168,6 +172,10 @@ class ExecutionFailed(GenerationError, message_key="error-execution-failed", bla
 
 class NoOutput(GenerationError, message_key="error-no-output", blame="content"):
     """The run ended, and the picture was not where it should be."""
+
+
+class ModelGone(GenerationError, message_key="error-model-gone"):
+    """No server can run the model any more, and none got it in time (fields: model)."""
 
 
 class AttemptsExhausted(GenerationError, message_key="error-attempts-exhausted"):

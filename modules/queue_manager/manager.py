@@ -29,6 +29,7 @@ from modules.queue_manager.errors import (
     UnknownJob,
     UnknownModel,
     UserLimitReached,
+    VariationUnavailable,
     WrongSourceCount,
 )
 from modules.queue_manager.event_publisher import EventPublisher
@@ -62,6 +63,7 @@ from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times
 from modules.queue_manager.scheduling.fair_queue import FairQueue, QueueEntry
 from modules.queue_manager.status import QueuePosition, QueueStatus
+from modules.queue_manager.stranded import StrandedJobs
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +145,13 @@ class QueueManager:
             offers=self.offers,
             clock=clock,
             spawn=self._spawn,
+        )
+        self.stranded = StrandedJobs(
+            queue=self._queue,
+            dispatcher=self.dispatcher,
+            offers=self.offers,
+            retry=self._retry,
+            clock=clock,
         )
         self._reserved: dict[int, int] = {}
         self._shut: Counter[int] = Counter()
@@ -375,6 +384,9 @@ class QueueManager:
         offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
+        living = list(self.dispatcher.engines.living())
+        if request.variation is not None and living and not any(engine.varies for engine in living):
+            raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
         if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.jobs import Batch, Job, Learned, Picture, Size
+from modules.queue_manager.jobs import Batch, FusionCheck, Job, Learned, Picture, Size
 
 
 class Clock(Protocol):
@@ -31,7 +31,8 @@ class Capabilities:
     ``cautious`` begin with one row, because it is not known how many fit. ``versions`` names, for each model,
     what its runs depend on (template, node pack, server); what was learned holds for that version. ``notes``
     are sentences for the operator: what is missing and how to fix it. ``missing_files``: the model files that
-    the server lacks, each with the command that fetches it (empty: not known from where).
+    the server lacks, each with the command that fetches it (empty: not known from where). ``varies``: it can
+    make a variation of a picture. ``checks``: what ``check --fusion`` found, by model.
     """
 
     batch_limits: Mapping[str, int]
@@ -39,6 +40,8 @@ class Capabilities:
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
+    varies: bool = True
+    checks: Mapping[str, FusionCheck] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,9 +80,6 @@ class RunTracker:
         """The run succeeded: learn from it, and deliver while the engine goes on."""
         assert in_flight.started_at is not None
         assert in_flight.ended_at is not None
-        seen = in_flight.observed()
-        if seen is not None:
-            self.durations.learn(seen)
         self.dispatcher.engines.run_ended(in_flight, in_flight.ended_at - in_flight.started_at)
         for job in in_flight.aboard:
             self.queue.mark(job.id, "arriving")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modules.queue_manager.jobs import JobId
+from modules.queue_manager.jobs import FusionCheck, JobId
 
 EngineAvailability = Literal["starting", "idle", "busy", "down", "draining"]
 
@@ -23,10 +23,19 @@ class QueuePosition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stranded:
+    """No server can run a job's ``model`` (its label). Unless one gets it by ``until`` (Unix seconds), the
+    job fails."""
+
+    model: str
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
     or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the
-    operator; ``missing_files``: as in `Capabilities`."""
+    operator; ``missing_files`` and ``checks``: as in `Capabilities`."""
 
     name: str
     state: EngineAvailability
@@ -38,6 +47,7 @@ class EngineStatus:
     models: tuple[str, ...]
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, FusionCheck] = field(default_factory=dict)
     last_error: str | None = None
 
 

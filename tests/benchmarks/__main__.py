@@ -29,17 +29,17 @@ def main(arguments: Sequence[str]) -> int:
     subjects = _chosen(options.only)
     if not subjects:
         sys.exit(f"Nothing is called {', '.join(options.only)}; --list shows what there is")
-    measured: list[Result] = []
+    all_found: list[Result] = []
     failed = False
     for subject in subjects:
-        found = asyncio.run(_measure(subject, options.runs, options.seconds, keep_going=not options.debug))
+        found = asyncio.run(measured(subject, options.runs, options.seconds, keep_going=not options.debug))
         failed |= found is None
-        measured += found or results(subject, [{}])
-        _write(measured, whole=not options.only)
+        all_found += found or results(subject, [{}])
+        _write(all_found, whole=not options.only)
     print()
-    print(table(measured))
+    print(table(all_found))
     print(f"\nWritten to {OUT}")
-    return 1 if failed or any(result.figure.holds(result.value) is False for result in measured) else 0
+    return 1 if failed or any(result.figure.holds(result.value) is False for result in all_found) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,10 +58,11 @@ def _chosen(only: Sequence[str]) -> list[Subject]:
     return [s for s in SUBJECTS if {s.name, *(f.name for f in s.figures)} & set(only)]
 
 
-async def _measure(subject: Subject, runs: int, seconds: float, *, keep_going: bool) -> list[Result] | None:
+async def measured(subject: Subject, runs: int, seconds: float, *, keep_going: bool) -> list[Result] | None:
     """The figures of ``runs`` measurements, those that broke off without a number; None when all did."""
     found: list[Measurement] = []
     sustained = {"seconds": seconds} if subject.sustained else {}
+    runs = 1 if subject.once else runs
     for number in range(runs):
         began = time.monotonic()
         try:

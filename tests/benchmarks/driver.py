@@ -51,7 +51,7 @@ class _Driver:
             templates={model: _template(model)},
             read_source=_no_source,
             clock=LoopClock(),
-            max_batch=16,
+            max_batch=lambda: 16,
         )
 
     async def run(self, sizes: Sequence[int]) -> float:

@@ -40,7 +40,7 @@ async def _refused(stand: Rig, between: Relay) -> Fix:
 
 
 async def _dead_socket(stand: Rig, between: Relay) -> Fix:
-    between.deafen()
+    await between.vanish()
     return between.open
 
 
@@ -122,10 +122,15 @@ async def _until_back(stand: Rig, between: Relay, fix: Fix) -> float:
     return float("inf")
 
 
-def _figures(kind: str, about: str) -> tuple[Figure, ...]:
+def _figures(kind: str, about: str, detection: float) -> tuple[Figure, ...]:
     name = f"failover_{kind}"
     return (
-        Figure(name=f"{name}_detection", unit="s", about=f"{about}: until the bot gives its batch up"),
+        Figure(
+            name=f"{name}_detection",
+            unit="s",
+            about=f"{about}: until the bot gives its batch up",
+            target=detection,
+        ),
         Figure(
             name=f"{name}_p95_delay",
             unit="s",
@@ -157,8 +162,8 @@ SUBJECT = Subject(
             target=USERS,
             better="at least",
         ),
-        *_figures("refused", "server killed, connections refused"),
-        *_figures("dead_socket", "network gone without a word"),
-        *_figures("stall", "server answers, sampler stands still"),
+        *_figures("refused", "server killed, connections refused", 5.0),
+        *_figures("dead_socket", "host gone without a word, packets dropped", 7.0),
+        *_figures("stall", "server answers, sampler stands still", 12.0),
     ),
 )

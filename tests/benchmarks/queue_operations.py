@@ -18,12 +18,19 @@ from tests.fakes import offer, request
 MODELS = ("flux", "z-image")
 BATCH = 4
 OPERATIONS = 4000
+KEYS = (1_000, 5_000)
 
 
 async def measure(run: int) -> Measurement:
     small = await in_fresh_process(_rate, 1_000, 100, run)
     large = await in_fresh_process(_rate, 100_000, 10_000, run)
+    keyed = {
+        f"queue_{keys}_keys_{name}": value
+        for keys in KEYS
+        for name, value in (await in_fresh_process(_with_keys, keys, run)).items()
+    }
     return {
+        **keyed,
         "queue_operations_per_second": large,
         "queue_operation_growth": small / large,
         "queue_bytes_per_job": await in_fresh_process(_bytes_per_job, 100_000, 10_000),
@@ -53,6 +60,37 @@ async def _operations(waiting: int, users: int, seed: int) -> float:
     return OPERATIONS / (time.process_time() - began)
 
 
+def _with_keys(keys: int, seed: int) -> dict[str, float]:
+    return asyncio.run(_keyed_operations(keys, seed))
+
+
+async def _keyed_operations(keys: int, seed: int) -> dict[str, float]:
+    """The same while four jobs wait for each of so many batch keys, and the slowest taking."""
+    queue, slot = _queue(negative="shared"), _learned_slot()
+    queue.dispatcher.engines.add(slot)
+    drawn, users = random.Random(seed), keys
+    wanted = [f"no {n}" for n in range(keys)] * BATCH
+    drawn.shuffle(wanted)
+    for number, negative in enumerate(wanted):
+        model = MODELS[number % 2]
+        await queue.submit([request(user=number % users + 1, prompt="p", model=model, negative=negative)])
+    gc.collect()
+    gc.freeze()  # the pauses of the garbage collector are the process's, whatever the queue does
+    slowest, began = 0.0, time.process_time()
+    for number in range(OPERATIONS):
+        user, model = drawn.randrange(users) + 1, drawn.choice(MODELS)
+        asked = request(user=user, prompt="p", model=model, negative=f"no {drawn.randrange(keys)}")
+        (job,) = await queue.submit([asked])
+        assert queue.place(job.id) is not None
+        if number % BATCH == BATCH - 1:
+            slot.batches.clear()
+            taking = time.process_time()
+            await queue.dispatcher.take(slot)
+            slowest = max(slowest, time.process_time() - taking)
+    rate = OPERATIONS / (time.process_time() - began)
+    return {"operations_per_second": rate, "slowest_take": 1000 * slowest}
+
+
 def _bytes_per_job(waiting: int, users: int) -> float:
     return asyncio.run(_weight(waiting, users))
 
@@ -71,9 +109,9 @@ async def _weight(waiting: int, users: int) -> float:
     return size / waiting
 
 
-def _queue() -> QueueManager:
+def _queue(**more: object) -> QueueManager:
     return QueueManager(
-        offers=[offer(name) for name in MODELS],
+        offers=[offer(name, **more) for name in MODELS],
         store=NoJournal(),
         clock=LoopClock(),
         delivery=Doorstep(lambda _: None),
@@ -99,6 +137,25 @@ SUBJECT = Subject(
             about="submit (with place and estimate) + take, 100,000 jobs of 10,000 users waiting",
             target=10_000,
             better="at least",
+        ),
+        *(
+            figure
+            for keys in KEYS
+            for figure in (
+                Figure(
+                    name=f"queue_{keys}_keys_operations_per_second",
+                    unit="1/s",
+                    about=f"the same with jobs of {keys:,} batch keys waiting, four of each",
+                    target=10_000,
+                    better="at least",
+                ),
+                Figure(
+                    name=f"queue_{keys}_keys_slowest_take",
+                    unit="ms",
+                    about=f"the slowest taking of a batch with {keys:,} batch keys",
+                    target=5,
+                ),
+            )
         ),
         Figure(
             name="queue_operation_growth",

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     gpu_busy,
     journal,
     makespan,
+    privacy,
     queue_operations,
     sick_gpu,
     simulated_fleet,
@@ -38,4 +39,5 @@ SUBJECTS = (
     queue_operations.SUBJECT,
     workflow_files.SUBJECT,
     simulated_fleet.SUBJECT,
+    privacy.SUBJECT,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -13,12 +14,15 @@ PROBE = b"GET /system_stats"
 
 
 class Relay:
-    """Forwards bytes. `refuse`: nobody listens any more; `deafen`: nothing passes, and no connection ends."""
+    """Forwards bytes. `refuse`: nobody listens any more; `vanish`: nothing passes and no connection ends, as
+    if the host had lost its power; `freeze`: the same, but connections are still accepted."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname or "", parts.port or 0)
+        self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
+        self._in_the_way: list[socket.socket] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._passing = asyncio.Event()
         self._passing.set()
@@ -32,19 +36,46 @@ class Relay:
     async def open(self) -> None:
         """Let everything pass (again)."""
         self._passing.set()
+        self._make_way()
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=100)
+            self.port = self._listener.getsockname()[1]
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+            self._listener.listen(100)
+            self._server = await asyncio.start_server(self._serve, sock=self._listener.dup())
 
     async def refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._make_way()
+        self._stop_accepting()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         for writer in list(self._writers):
             writer.transport.abort()
 
-    def deafen(self) -> None:
+    async def vanish(self) -> None:
+        self.freeze()
+        self._stop_accepting()
+        assert self._listener is not None
+        self._listener.listen(0)
+        # Linux drops the packets of whoever connects while the queue of connections to accept is full.
+        self._in_the_way = [socket.socket() for _ in range(3)]
+        for connection in self._in_the_way:
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                connection.connect(("127.0.0.1", self.port))
+
+    def freeze(self) -> None:
         self._passing.clear()
+
+    def _make_way(self) -> None:
+        while self._in_the_way:
+            self._in_the_way.pop().close()
+
+    def _stop_accepting(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

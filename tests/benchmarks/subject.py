@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One number. Without a ``target`` it is only stated."""
+    """One number. Without a ``target`` it is only information."""
 
     name: str
     unit: str
@@ -39,12 +39,13 @@ class Figure:
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Figures that one measurement gives. ``measure`` is given the number of the run, its seed, and, if it
-    is ``sustained``, for how many ``seconds``."""
+    is ``sustained``, for how many ``seconds``. What is run ``once`` has samples enough in one run."""
 
     name: str
     figures: tuple[Figure, ...]
     measure: Callable[..., Awaitable[Measurement]]
     sustained: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,8 @@ class Result:
             "value": _number(self.value),
             "unit": self.figure.unit,
             "target": self.figure.target,
-            "ok": self.figure.holds(self.value),
+            "ok": self.figure.holds(self.value) is not False,
+            "information": self.figure.target is None,
             "better": self.figure.better,
             "min": _number(min(self.samples)),
             "max": _number(max(self.samples)),

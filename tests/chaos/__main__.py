@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.bot_process import nursery, start_bot
 from tests.chaos.books import PostgresBooks, SqliteBooks
-from tests.chaos.process import nursery, start_bot
 from tests.chaos.run import Plan, run
 from tests.postgres import running_postgres
 

@@ -29,8 +29,8 @@ class Heard:
 
     queued: set[int] = field(default_factory=set)
     """Numbers of the jobs of which their owner was told that they are accepted."""
-    cancelled: set[str] = field(default_factory=set)
-    """Jobs whose owner asked that they end."""
+    cancelled: set[int] = field(default_factory=set)
+    """Numbers of the jobs whose owner asked that they end."""
     refused: int = 0
     unanswered: int = 0
     asked: int = 0
@@ -88,18 +88,18 @@ class Requester:
             self._heard.refused += 1
             await asyncio.sleep(0.3)
 
-    async def _cancel(self, status: dict[str, Any], job_id: str) -> None:
-        self._heard.cancelled.add(job_id)
-        await (await self._user.click(status, f"fullet:cancel:{job_id}")).acknowledged(TIME_LIMIT)
+    async def _cancel(self, status: dict[str, Any], button: str) -> None:
+        for first, last in re.findall(r"#(\d+)(?:–#(\d+))?", text_of(status)):
+            self._heard.cancelled.update(range(int(first), int(last or first) + 1))
+        await (await self._user.click(status, button)).acknowledged(TIME_LIMIT)
 
 
 def _cancels(user: SimulatedUser) -> Iterator[tuple[dict[str, Any], str]]:
-    """The messages that let one cancel a job, each with that job."""
+    """The messages that let one cancel something, each with the button."""
     for message in user.all_messages():
         for component in components_of(message):
-            what, _, job_id = str(component.get("custom_id", "")).rpartition(":")
-            if what == "fullet:cancel":
-                yield message, job_id
+            if str(component.get("custom_id", "")).startswith("fullet:cancel"):
+                yield message, component["custom_id"]
 
 
 def _photo(seed: int) -> bytes:

@@ -57,7 +57,7 @@ class Ledger:
 def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> Ledger:
     """See the module."""
     rows, results = jobs(books), stage.results()
-    failures = stage.buttons("again")
+    failures = stage.failures()
     known = {row.number for row in rows}
     ledger = Ledger(kills=kills, met=met, asked=heard.asked, accepted=len(rows), delivered=0, told=0)
     ledger.unheard = len(known - heard.queued)
@@ -70,7 +70,7 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
             ledger.duplicated.append(f"{_name(row)}: posted {posted} times")
         if posted:
             ledger.delivered += 1
-        elif _was_told(row, heard, told=row.id in failures):
+        elif _was_told(row, heard, told=row.number in failures):
             ledger.told += 1
         else:
             ledger.lost.append(f"{_name(row)}: neither delivered nor told; {_last_word(stage, row)}")
@@ -82,7 +82,7 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
 def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
     """Messages that say of a job that has ended that it goes on."""
     ended = {row.id: row for row in rows if row.ended}
-    offered = stage.buttons("cancel")
+    offered = {**stage.buttons("cancel"), **stage.buttons("cancelall")}
     return [
         f"{_name(ended[job_id])}: still shown as {said(messages[0]).splitlines()[0]!r} ({len(messages)}×)"
         for job_id, messages in offered.items()
@@ -91,7 +91,7 @@ def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
 
 
 def _was_told(row: Row, heard: Heard, *, told: bool) -> bool:
-    return (row.state == "failed" and told) or (row.state == "cancelled" and row.id in heard.cancelled)
+    return (row.state == "failed" and told) or (row.state == "cancelled" and row.number in heard.cancelled)
 
 
 def _last_word(stage: Stage, row: Row) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from modules.queue_manager.backports import timeout
+from tests.bot_process import BotProcess, Start
 from tests.chaos.books import Books, jobs
 from tests.chaos.crowd import Heard, crowd
 from tests.chaos.ledger import Ledger, count
-from tests.chaos.process import BotProcess, Start
 from tests.chaos.stage import Stage, open_stage
 
 Trouble = Literal["none", "database", "disk", "discord"]

@@ -75,6 +75,11 @@ class Stage:
                     found[job_id].append(message)
         return found
 
+    def failures(self) -> frozenset[int]:
+        """The numbers of the jobs of which a message with a way on says that they failed."""
+        told = [said(message) for messages in self.buttons("again").values() for message in messages]
+        return frozenset(int(number) for text in told for number in re.findall(r"#(\d+)\*\*", text))
+
 
 def said(message: Message) -> str:
     """What it says."""

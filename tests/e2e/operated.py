@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import re
-import signal
-import sys
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
@@ -18,72 +13,30 @@ from modules.demo.comfy_server.nodes.workbench import Drawing
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, WorldSpec, default_world
 from modules.demo.users import Payload, SimulatedUser, text_of
-from modules.queue_manager.backports import timeout
+from tests.bot_process import ROOT, BotProcess, born, started
 from tests.discord_wiring import openapi_file
 from tests.free_port import free_port
-from tests.interrupts import HEARING_INTERRUPTS
 
-ROOT = Path(__file__).parents[2]
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
 KEY = "painter:hunter2-hunter2"
 SLOW = Timing(step=0.3, row=0.05)
 
-
-@dataclass
-class Bot:
-    """A running ``python bot.py`` and what it has said."""
-
-    process: asyncio.subprocess.Process
-    lines: list[str] = field(default_factory=list)
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.lines.append(line.decode().rstrip())
-            self._changed.set()
-
-    async def says(self, pattern: str) -> str:
-        """The first line that matches, said already or to come."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            async with timeout(30):
-                while True:
-                    for line in self.lines:
-                        if re.search(pattern, line):
-                            return line
-                    self._changed.clear()
-                    await self._changed.wait()
-        raise AssertionError(f"{pattern!r} was not said:\n" + "\n".join(self.lines))
-
-    async def end(self, number: int = signal.SIGTERM) -> int:
-        """The exit code after a signal."""
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        async with timeout(30):
-            return await self.process.wait()
+_numbers = itertools.count()
 
 
 @asynccontextmanager
-async def run_bot(env_file: Path, *, root: Path = ROOT, **environ: str) -> AsyncIterator[Bot]:
-    """``python bot.py`` of the folder ``root`` with these settings."""
-    audioop = "ignore:'audioop' is deprecated:DeprecationWarning"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-W", audioop, str(root / "bot.py"), "--env-file", str(env_file),
-        cwd=env_file.parent,
-        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        preexec_fn=HEARING_INTERRUPTS,
-    )  # fmt: skip
-    bot = Bot(process)
-    reading = asyncio.create_task(bot.read())
+async def run_bot(
+    env_file: Path, *, root: Path = ROOT, cold: bool = False, **environ: str
+) -> AsyncIterator[BotProcess]:
+    """``python bot.py`` of the folder ``root`` with these settings; ``cold``: it reads its modules itself."""
+    start = started if cold else born
+    log = env_file.parent / f"log-{next(_numbers)}"
+    command = ("--env-file", str(env_file))
+    bot = await start(*command, folder=env_file.parent, log=log, root=root, **environ)
     try:
         yield bot
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reading
+        await bot.kill()
 
 
 @dataclass

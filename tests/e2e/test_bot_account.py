@@ -164,6 +164,19 @@ async def test_history_is_searched_by_model_and_by_word(tmp_path: Path) -> None:
         assert numbers_on(page) == [10]
 
 
+async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a road")
+        result = await result_for(ana, "a road")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        stand.server.delete_channel(int(result["channel_id"]))
+        await stand.until(lambda: stand.bot.get_channel(int(result["channel_id"])) is None)
+        page = text_of(await (await ana.command("history", stand.general)).reply())
+        assert "was in a channel that is closed" in page
+        assert "/channels/" not in page
+
+
 async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None:
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()
@@ -456,8 +469,8 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
             assert "4 pictures are queued" in text_of(await allowed.reply())
-            status = await status_with(ben, "**#4**")
-            await answered_by_status(await ben.click(status, "Cancel"))  # what is taken back is refunded too
+            status = await status_with(ben, "0 of 4 ready")
+            await answered_by_status(await ben.click(status, "Cancel all"))  # what is taken back is refunded
             again = await ben.command("imagine", stand.general, model="flux", prompt="many")
             assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit

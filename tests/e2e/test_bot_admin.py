@@ -454,6 +454,35 @@ async def test_a_mistyped_id_leaves_nothing_takes_nothing_and_says_so(
         assert "not one of this bot's servers" in lines[0]
 
 
+async def test_whoever_uses_a_command_in_another_server_is_told_so(tmp_path: Path) -> None:
+    """The commands were registered there before."""
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a lake")
+            result = await result_for(ana, "a lake")
+        async with bot_on(server, tmp_path, guild_id=123456789012345678) as stand:
+            ana = await stand.person()
+            told = await (await ana.command("imagine", stand.general, model="flux", prompt="a sea")).reply()
+            assert text_of(told) == "The bot is set up for another server."
+            await ana.history(result["channel_id"])
+            told = await (await ana.click(result, "Again")).reply()
+            assert text_of(told) == "The bot is set up for another server."
+
+
+async def test_a_typed_command_names_the_argument_that_it_lacks(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        admin = await stand.person("admin")
+        for typed, words in (
+            ("!block", "!block needs a person"),
+            ("!drain", "!drain needs the name of a GPU"),
+            ("!find", "!find needs a message"),
+            ("!cancel", "!cancel needs the number of a picture"),
+            ("!unblock nobody-of-that-name", "What stands behind !unblock means nothing here"),
+        ):
+            assert words in await says(stand, admin, typed, words)
+
+
 async def test_set_up_mode_answers_getid_only(tmp_path: Path, world: WorldSpec) -> None:
     async with discord_server(world) as server, bot_on(server, tmp_path, guild_id=None) as stand:
         admin = await SimulatedUser.connect(server.url, server.user("admin").id)

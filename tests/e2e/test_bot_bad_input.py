@@ -15,7 +15,8 @@ from modules.demo.comfy_server import Timing, mark_of, read_mark
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import File, InvocationFailed, Payload, SimulatedUser, files_of, is_ephemeral, text_of
 from modules.utils.images.metadata import chunk
-from tests.e2e.operated import TOKEN, Bot, Stage, person, result_of, run_bot, staged
+from tests.bot_process import BotProcess
+from tests.e2e.operated import TOKEN, Stage, person, result_of, run_bot, staged
 
 PLACE = b"SECRET-PLACE"
 
@@ -44,7 +45,7 @@ def photo(width: int = 400, height: int = 300) -> Image.Image:
 
 async def told(user: SimulatedUser, channel: str, command: str, **options: Any) -> str:
     """The sentence that only this person sees."""
-    reply = await (await user.command(command, channel, **options)).reply(20)
+    reply = await (await user.command(command, channel, **options)).reply(60)
     assert is_ephemeral(reply)
     return str(text_of(reply))
 
@@ -53,7 +54,7 @@ async def picture_of(user: SimulatedUser, message: Payload) -> Image.Image:
     return Image.open(io.BytesIO(await user.download(files_of(message)[0]["url"])))
 
 
-def quiet(bot: Bot) -> bool:
+def quiet(bot: BotProcess) -> bool:
     """Whether the operator was bothered with nothing."""
     return not any("Traceback" in line or "ERROR" in line or "WARNING" in line for line in bot.lines)
 

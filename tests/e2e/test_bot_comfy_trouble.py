@@ -11,7 +11,8 @@ import pytest
 
 from modules.demo.comfy_server import Timing
 from modules.demo.users import text_of
-from tests.e2e.operated import KEY, Bot, Stage, person, result_of, run_bot, staged
+from tests.bot_process import BotProcess
+from tests.e2e.operated import KEY, Stage, person, result_of, run_bot, staged
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield made
 
 
-def complaints(bot: Bot) -> list[str]:
+def complaints(bot: BotProcess) -> list[str]:
     return [line for line in bot.lines if "WARNING" in line or "ERROR" in line or "Traceback" in line]
 
 
@@ -42,8 +43,7 @@ async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_serv
     else:
         await gpu.stop()
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
-        line = await bot.says(words)
-        assert f"127.0.0.1:{gpu.port}" in line
+        assert f"127.0.0.1:{gpu.port}" in (await bot.says(f".*{words}.*"))[0]
         for prompt, locale in (("a wolf", "en-US"), ("un lobo", "es-ES")):
             await user.set_locale(locale)
             said = await (await user.command("imagine", general, model="flux", prompt=prompt)).reply()

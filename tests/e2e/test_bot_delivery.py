@@ -92,7 +92,75 @@ async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_p
         await ana.command("imagine", stand.general, model="flux", prompt="a raft", seed=2)
         assert "a ship" in text_of(await result_for(ana, "seed `1`"))
         assert await result_for(ana, "seed `2`")
-        assert await stand.database.history.undelivered(ana.id) == []
+        async with timeout(10):
+            while await stand.database.history.undelivered(ana.id):
+                await asyncio.sleep(0.01)
+
+
+async def test_what_is_kept_comes_by_itself_once_the_permissions_are_back(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, hermit_world(), engine=make_engine(0.6), rate_limits=False) as stand:
+        ana = await stand.person("hermit")
+        permissions = stand.server.hub.bot_spec.permissions
+        for prompt in ("a ship", "a raft"):
+            await (await ana.command("imagine", stand.general, model="flux", prompt=prompt)).reply()
+        first = await session_of(ana)
+        stand.server.set_bot_permissions(1 << 10)
+        stand.server.delete_channel(int(first))
+        await ended(stand, ana.id)
+        stand.server.set_bot_permissions(permissions)
+        for prompt in ("a ship", "a raft"):
+            assert (await result_for(ana, prompt))["channel_id"] != first
+        async with timeout(10):
+            while await stand.database.history.undelivered(ana.id):  # noted right after it is posted
+                await asyncio.sleep(0.01)
+
+
+async def test_what_is_kept_goes_every_way_at_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the repair of a channel nothing tells, nor that somebody takes direct messages now."""
+    async with whole_room(tmp_path, hermit_world(), engine=make_engine(0.3), rate_limits=False) as stand:
+        ana = await stand.person("hermit")
+
+        async def none(*_: object, **__: object) -> None:
+            """No other channel can be had."""
+
+        monkeypatch.setattr(stand.product.channels, "reopen", none)
+        for prompt, repair in (
+            ("a ship", stand.server.faults.allow),
+            ("a raft", lambda _: setattr(stand.server.user("hermit"), "accepts_dms", True)),
+        ):
+            await (await ana.command("imagine", stand.general, model="flux", prompt=prompt)).reply()
+            channel = int(await session_of(ana))
+            stand.server.faults.forbid(channel)
+            await ended(stand, ana.id)
+            assert await stand.database.history.undelivered(ana.id)
+            repair(channel)
+            await ana.command("queue", stand.general)
+            assert ((await result_for(ana, prompt))["channel_id"] == str(channel)) is (prompt == "a ship")
+
+
+async def test_a_picture_that_discord_was_away_for_comes_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.discord.delivery.picture_delivery.PATIENCE", 0.5)
+    monkeypatch.setattr("modules.discord.delivery.undelivered.FIRST_PAUSE", 0.2)
+    async with whole_room(tmp_path, engine=make_engine(0.4), rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a whale")
+        await status_with(ana, "Making **#")
+        stand.server.faults.refuse(600)
+        await ended(stand, ana.id)
+        assert await stand.database.history.undelivered(ana.id)
+        stand.server.faults.refuse(0)
+        result = await result_for(ana, "a whale", timeout=30)
+        channel = int(result["channel_id"])
+        # nothing says any more that it is kept
+        await stand.until(lambda: len(stand.server.messages(channel)) == 1)
+        async with timeout(10):
+            while await stand.database.history.undelivered(ana.id):
+                await asyncio.sleep(0.01)
+        assert await stand.database.status_messages.all() == []
 
 
 async def test_an_answer_stands_though_what_is_kept_cannot_be_looked_up(
@@ -235,15 +303,37 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             author, place = server.user("member-1"), server.hub.channels[channel]
             for number in range(250):
                 create_message(server.hub, place, author, CreateMessage(content=f"and {number}"))
-            await stand.database.status_messages.put(job.id, channel, 0)
+            await stand.database.status_messages.put([job.id], channel, 0)
         server.advance(3600)
         async with bot_on(server, tmp_path) as stand:
             await stand.until(lambda: stand.engine.submitted and not stand.queue.active_jobs(ana.id))
             await stand.until(lambda: not buttons(server, channel, "cancel"))
             assert len(buttons(server, channel, "more")) == 1
-            async with timeout(10):
+            async with timeout(60):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("says", ["**#1** is made and on its way to you.", "**#1** was cancelled."])
+async def test_a_status_message_without_a_button_whose_answer_was_lost_is_removed(
+    tmp_path: Path, says: str
+) -> None:
+    async with discord_server(rate_limits=False) as server:
+        async with bot_on(server, tmp_path) as stand:
+            ana = await stand.person()
+            await ana.command("imagine", stand.general, model="flux", prompt="a mill", seed=4)
+            await result_for(ana, "a mill")
+            await ended(stand, ana.id)
+            channel = int(await session_of(ana))
+            (job,) = stand.engine.submitted[0].jobs
+            await stand.until(lambda: len(server.messages(channel)) == 1)
+            await stand.product.message_client.post(
+                channel, OutgoingMessage(text=says), level=Priority.STATUS
+            )
+            await stand.database.status_messages.put(job.id, channel, 0)
+        async with bot_on(server, tmp_path) as stand:
+            await stand.until(lambda: len(server.messages(channel)) == 1)
+            assert len(buttons(server, channel, "more")) == 1
 
 
 def buttons(server: DiscordServer, channel: int, what: str) -> list[str]:

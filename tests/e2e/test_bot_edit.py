@@ -59,7 +59,7 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
         ana = await stand.person()
         for sentence, file in broken.items():
             asked = await ana.command("edit", stand.general, prompt="blue", image=file)
-            assert sentence in text_of(await asked.reply(20))
+            assert sentence in text_of(await asked.reply(60))
         asked = await ana.command("edit", stand.general, prompt="blue")
         assert "you have no earlier one" in text_of(await asked.reply())
         assert stand.queue.status().waiting == 0

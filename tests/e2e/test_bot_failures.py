@@ -86,15 +86,15 @@ async def test_with_nowhere_to_tell_it_waits_for_the_next_command_also_after_a_r
             server.set_bot_permissions(SEES_CHANNELS)
             server.delete_channel(gone)
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-            await stand.until(lambda: stand.product.failures.waits_for(ana.id))
+            await stand.until(lambda: ana.id in stand.product.failures.waiting())
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person("hermit")
-            await stand.until(lambda: stand.product.failures.waits_for(ana.id))
+            await stand.until(lambda: ana.id in stand.product.failures.waiting())
             server.set_bot_permissions(permissions)
             await ana.command("queue", stand.general)
             told = await status_with(ana, "could not be made")
             assert told["channel_id"] == await session_of(ana)
             assert "The GPU server had an error while making it." in text_of(told)
-            async with timeout(10):
+            async with timeout(60):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)

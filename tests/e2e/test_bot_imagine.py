@@ -13,12 +13,12 @@ from modules.demo.users import files_of, is_ephemeral, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.ports import Finished, Receipt
 from tests.discord_stand import (
-    answered_by_status,
     colour_of,
     make_engine,
     pixel,
     result_for,
     session_of,
+    set_for,
     status_with,
     whole_room,
 )
@@ -53,9 +53,9 @@ async def test_each_of_several_people_gets_their_own_picture(tmp_path: Path) -> 
                 "imagine", stand.general, model="flux", prompt=f"castle {n}", seed=n, count=2
             )
         for n, person in enumerate(people):
-            for seed in (n, n + 1):
-                result = await result_for(person, f"seed `{seed}`")
-                data = await person.download(files_of(result)[0]["url"])
+            result = await set_for(person, f"castle {n}", 2)
+            for file, seed in zip(files_of(result), (n, n + 1), strict=True):
+                data = await person.download(file["url"])
                 assert pixel(data) == colour_of(f"castle {n}", seed)
             texts = [text_of(m) for m in person.messages(await session_of(person))]
             assert not any(f"castle {other}" in text for other in range(3) if other != n for text in texts)
@@ -139,8 +139,13 @@ async def test_over_the_limit_is_refused_and_cancelling_makes_room(tmp_path: Pat
         other = await ben.command("imagine", stand.general, model="flux", prompt="mine")
         assert await ben.autocomplete("imagine", stand.general, "prompt", prompt="one") == []
         assert "queued" in text_of(await other.reply())
-        status = await status_with(ana, "**#1**")
-        await answered_by_status(await ana.click(status, "Cancel"))
+        await status_with(ana, "0 of 2 ready")
+        menu = await (await ana.command("cancel", stand.general)).reply()
+        select = ana.find_component(menu, "Which pictures do you want to cancel?")
+        assert select is not None
+        first = [option["value"] for option in select["options"] if option["label"].startswith("#1 ")]
+        await (await ana.click(menu, select["custom_id"], values=first)).acknowledged()
+        await status_with(ana, "**#1** was cancelled.")
         both = await ana.command("imagine", stand.general, model="flux", prompt="three", count=2)
         assert "you already have one" in text_of(await both.reply())  # all or nothing
         again = await ana.command("imagine", stand.general, model="flux", prompt="three")

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from modules.demo.discord_server import default_world
 from modules.demo.users import text_of
 from modules.discord.requests.limits import Limits
@@ -198,6 +200,25 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
         assert "this permission: Manage Channels" in text_of(await asked.reply())
         assert stand.queue.active_jobs(ana.id) == ()
+
+
+async def test_of_several_missing_permissions_each_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with whole_room(tmp_path) as stand:
+        ana, admin = await stand.person(), await stand.person("admin")
+        everything = stand.server.hub.bot_spec.permissions
+        stand.server.set_bot_permissions(everything & ~(1 << 15))
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
+        assert text_of(await asked.reply()).endswith("this permission: Attach Files.")
+        await admin.say(stand.general, stand.typed("!status"))
+        told = await admin.wait_for_message(lambda m: "this permission: Attach Files." in text_of(m))
+        assert told["channel_id"] == str(stand.general)
+        stand.server.set_bot_permissions(everything & ~(1 << 15 | 1 << 16))
+        asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
+        told = await asked.reply()
+        assert text_of(told).endswith("this permission: Attach Files, Read Message History.")
+        assert "Traceback" not in caplog.text
 
 
 async def test_what_the_servers_filter_refuses_is_sent_without_the_prompt(tmp_path: Path) -> None:

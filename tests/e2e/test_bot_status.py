@@ -7,12 +7,14 @@ import re
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modules.demo.users import SimulatedUser, files_of, text_of
 from modules.discord.delivery.status_messages import INTERVAL
 from modules.discord.requests.limits import Limits
+from modules.discord.transport.message_client import Posted
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     answered_by_status,
@@ -102,9 +104,9 @@ async def test_of_many_steps_one_is_told_every_two_seconds(tmp_path: Path) -> No
             if data["id"] == posted
         ]
         assert len(sent) >= 3  # posted, and edited while it was made
-        # A request that was long on the way is nearer to the next one.
-        assert all((later - earlier).total_seconds() > 1.5 for earlier, later in pairwise(sent))
-        assert (sent[-1] - sent[0]).total_seconds() > 2.0 * (len(sent) - 1) - 0.5
+        # A request that was long on the way, on a busy machine, is nearer to the next one.
+        assert all((later - earlier).total_seconds() > 1.0 for earlier, later in pairwise(sent))
+        assert (sent[-1] - sent[0]).total_seconds() > 2.0 * (len(sent) - 1) - 1.0
 
 
 async def test_a_channel_that_refused_once_is_asked_no_more(tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path
         await status_with(ana, "Making **#")
         engine.die()
         failed = "failed, and no other one can make it right now. It waits until one can; your place is kept."
-        await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")), 20)
+        await ana.until(lambda: any(failed in text for text in history_of(ana, "a raven")))
         assert not any("No GPU is online" in text for text in history_of(ana, "a raven"))
         engine.live()
         await result_for(ana, "a raven", timeout=40)
@@ -217,10 +219,12 @@ async def test_that_a_batch_is_made_again_because_of_one_of_it_is_told(tmp_path:
         await (await ana.command("imagine", stand.general, model="flux", prompt="a cursed ring")).reply()
         await (await ben.command("imagine", stand.general, model="flux", prompt="a raven")).reply()
         stand.queue.resume()
+        failed = "in a smaller group or alone, to find the cause; your place is kept."
+        await stand.until(engine.gpu.locked)
+        async with engine.gpu:  # until the message says so, what is made next does not begin
+            await ben.until(lambda: any(failed in text for text in history_of(ben, "a raven")))
         await result_for(ben, "a raven")
         assert [len(batch.jobs) for batch in engine.submitted] == [2, 1, 1]
-        failed = "in a smaller group or alone, to find the cause; your place is kept."
-        assert any(failed in text for text in history_of(ben, "a raven"))
 
 
 async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path: Path) -> None:
@@ -252,7 +256,7 @@ async def test_a_message_left_at_half_by_a_crash_is_brought_up_to_date(tmp_path:
             job_id = stand.engine.submitted[0].jobs[0].id
             channel = stand.bot.get_partial_messageable(int(result["channel_id"]))
             left = await channel.send("#1 is being made: 45 %")
-            await stand.database.status_messages.put(job_id, channel.id, left.id)
+            await stand.database.status_messages.put([job_id], channel.id, left.id)
         async with bot_on(server, tmp_path) as stand:
             for _ in range(500):
                 if left.id not in server.hub.channels[channel.id].messages:
@@ -267,6 +271,14 @@ async def test_a_message_older_than_an_hour_is_replaced(
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
         stand.queue.pause()
+        nonces: list[str | None] = []
+        post_now = stand.product.message_client.post_now
+
+        async def noted(*given: Any, nonce: str | None = None) -> Posted:
+            nonces.append(nonce)
+            return await post_now(*given, nonce=nonce)
+
+        monkeypatch.setattr(stand.product.message_client, "post_now", noted)
         await ana.command("imagine", stand.general, model="flux", prompt="a snail")
         old = await status_with(ana, "a snail")
         monkeypatch.setattr("modules.discord.delivery.status_messages.EDITABLE_FOR", -1.0)
@@ -275,3 +287,4 @@ async def test_a_message_older_than_an_hour_is_replaced(
         assert new["id"] != old["id"]
         await ana.until(lambda: ana.message(old["id"]) is None)
         await result_for(ana, "a snail")
+        assert len(set(nonces)) == len(nonces) >= 2  # a replaced message is no repeat of the first

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.bot_process import nursery
 from tests.chaos.books import Books, PostgresBooks, SqliteBooks
 from tests.chaos.ledger import Ledger
-from tests.chaos.process import nursery
 from tests.chaos.run import Plan, run
 from tests.postgres import Postgres
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 from pathlib import Path
 
 import aiohttp
@@ -15,23 +14,18 @@ from modules.demo.acting import fault_of
 from modules.demo.comfy_server.drawing.marks import mark_of, stamp
 from modules.demo.discord_server import DiscordServer, default_world
 from modules.demo.script import wrong_requests
-from tests.e2e.demo_command import demo_command
-
-ROOT = Path(__file__).parents[2]
+from tests.bot_process import ROOT, born
 
 
 async def demo(tmp_path: Path, *flags: str) -> tuple[int, str]:
     """Exit code and output of a demonstration whose temporary folder is ``tmp_path``."""
-    process = await asyncio.create_subprocess_exec(
-        *demo_command(*flags),
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8", "DATABASE_URL": "nonsense://"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    log = tmp_path.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    shown = await born("demo", *flags, folder=ROOT, log=log, TMPDIR=str(tmp_path), DATABASE_URL="nonsense://")
+    try:
+        return await shown.ended(100), shown.said()
+    finally:
+        await shown.kill()
 
 
 async def test_every_job_of_the_script_ends_as_it_should(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,12 +17,11 @@ from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.stage import read_options
 from modules.demo.users import SimulatedUser, text_of
-from modules.queue_manager.backports import timeout
+from tests.bot_process import ROOT, BotProcess, born, environment
 from tests.discord_wiring import openapi_file
 from tests.e2e.demo_command import demo_command
 from tests.interrupts import HEARING_INTERRUPTS
 
-ROOT = Path(__file__).parents[2]
 KEY = "painter:hunter2-hunter2"
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
 
@@ -38,49 +36,25 @@ if "SIMULATED_DISCORD" in os.environ:
 """
 
 
-class Demo:
-    """A running demonstration and what it has printed."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.output = ""
-
-    async def says(self, pattern: str) -> re.Match[str]:
-        """What of its output matches, once it does."""
-        assert self.process.stdout is not None
-        async with timeout(40):
-            while (found := re.search(pattern, self.output)) is None:
-                line = await self.process.stdout.readline()
-                assert line, f"{pattern!r} was not said:\n{self.output}"
-                self.output += line.decode()
-        return found
-
-    async def end(self, number: int | None = None) -> int:
-        """The exit code, after a signal if one is given."""
-        assert self.process.stdout is not None
-        if number is not None:
-            self.process.send_signal(number)
-        async with timeout(30):
-            self.output += (await self.process.stdout.read()).decode()
-            return await self.process.wait()
-
-
 @asynccontextmanager
-async def demo(temporary: Path, *flags: str, **environ: str) -> AsyncIterator[Demo]:
-    process = await asyncio.create_subprocess_exec(
-        *demo_command("--no-browser", *flags, before=DISCORD_AS_NAMED),
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", "TMPDIR": str(temporary), **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        preexec_fn=HEARING_INTERRUPTS,
-    )  # fmt: skip
+async def demo(temporary: Path, *flags: str, **environ: str) -> AsyncIterator[BotProcess]:
+    """A running demonstration."""
+    log, environ = temporary.with_suffix(".log"), {"TMPDIR": str(temporary), **environ}
+    flags = ("--no-browser", *flags)
+    if "SIMULATED_DISCORD" in environ:
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *demo_command(*flags, before=DISCORD_AS_NAMED),
+                cwd=ROOT, env=environment(**environ), stdout=output, stderr=output,
+                preexec_fn=HEARING_INTERRUPTS,
+            )  # fmt: skip
+        shown = BotProcess(process.pid, log, process.wait)
+    else:
+        shown = await born("demo", *flags, folder=ROOT, log=log, **environ)
     try:
-        yield Demo(process)
+        yield shown
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await shown.kill()
 
 
 def left_in(folder: Path) -> list[str]:
@@ -124,7 +98,7 @@ async def test_stopped_in_the_middle_of_a_picture_it_leaves_nothing_behind(tmp_p
             assert await shown.end(number) == 0
             with pytest.raises(aiohttp.ClientConnectionError):
                 await session.get(f"{page}/client/info")
-    assert "Traceback" not in shown.output
+    assert "Traceback" not in shown.said()
     assert left_in(tmp_path) == []
     assert left_in(ROOT / "database") == before
 
@@ -161,7 +135,7 @@ async def test_the_real_discord_before_simulated_gpus(tmp_path: Path) -> None:
             if os.name != "nt":
                 assert await shown.end(signal.SIGINT) == 0
         assert discord.violations == []
-    assert TOKEN not in shown.output
+    assert TOKEN not in shown.said()
     assert left_in(tmp_path) == []
 
 
@@ -176,9 +150,9 @@ async def test_a_real_side_that_lacks_a_setting_is_one_line(
     tmp_path: Path, flags: tuple[str, ...], line: str
 ) -> None:
     async with demo(tmp_path, *flags, DISCORD_TOKEN="") as shown:
-        assert await shown.end() == 1
-    assert shown.output.startswith(line)
-    assert shown.output.count("\n") == 1
+        assert await shown.ended() == 1
+    assert shown.said().startswith(line)
+    assert shown.said().count("\n") == 1
     assert left_in(tmp_path) == []
 
 

@@ -18,8 +18,8 @@ from modules.demo.discord_server.interactions import NO_RESPONSE
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.invocation import Invocation
 from modules.demo.users import SimulatedUser, text_of
+from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import SqliteBooks, jobs
-from tests.chaos.process import BotProcess, Start, nursery, until
 from tests.chaos.stage import Stage, open_stage
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")
@@ -62,9 +62,9 @@ class Moment:
         reply = await (await self.ask(prompt)).reply()
         assert "#" in text_of(reply)
         await self.ana.wait_for_message(
-            lambda message: f"> {prompt}" in text_of(message) and "seed `" in text_of(message), 15
+            lambda message: f"> {prompt}" in text_of(message) and "seed `" in text_of(message), 30
         )
-        await until(lambda: {row.state for row in jobs(self.books)} == {"delivered"}, 5)
+        await until(lambda: {row.state for row in jobs(self.books)} == {"delivered"}, 30)
 
     async def nothing_was_lost_or_made_up(self) -> None:
         """What is asked now is made, and nothing speaks of what was not answered."""
@@ -102,7 +102,7 @@ async def test_a_request_that_was_never_acknowledged_is_not_made_up(
         with monkeypatch.context() as patch:
             patch.setattr(now.stage.discord.interactions, "answer", refuse)
             invocation = await now.ask(LOST)
-            await until(lambda: now.answers() > answered, 5)
+            await until(lambda: now.answers() > answered, 30)
             await asyncio.sleep(0.5)  # time enough to take it all the same
             await now.born_again()
         assert await invocation.failure() == NO_RESPONSE

@@ -3,6 +3,8 @@ say, and a bot that comes back finds them and brings them up to date."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +123,11 @@ async def test_an_older_status_is_cancelled_by_its_button_and_shown_in_the_new_w
         old = posted(
             server, channel, {**body, "attachments": [{"id": 0, "filename": "preview.png"}]}, preview
         )
+        # The former process did not learn that it was posted: it is found by its button.
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+            database.execute("UPDATE status_messages SET message_id = 0")
         async with bot_on(server, tmp_path, engine=make_engine(30)) as stand:
-            stand.queue.pause()
             ana = await stand.person()
-            # The former process did not learn that it was posted: it is found by its button.
-            await stand.database.status_messages.put(job.id, channel, 0)
-            await stand.product.status_messages.recall()
-            await stand.product.status_messages.repair(stand.queue.job, stand.database.history.job)
             await ana.history(channel)
             shown = await ana.until(lambda: _laid_out(ana, old))
             assert "a snail" in text_of(shown)
@@ -135,7 +135,7 @@ async def test_an_older_status_is_cancelled_by_its_button_and_shown_in_the_new_w
             assert files_of(shown) == []
             await answered_by_status(await ana.click(shown, "Cancel"))
             await ana.until(lambda: "**#1** was cancelled." in text_of(ana.message(old["id"]) or old))
-            assert len(server.messages(channel)) == 1
+            assert [str(message.id) for message in server.messages(channel)] == [old["id"]]
 
 
 def _laid_out(person: SimulatedUser, message: Payload) -> Payload | None:
@@ -148,6 +148,7 @@ async def test_an_older_answer_with_a_cancel_still_tells_what_became_of_the_pict
     async with discord_server(rate_limits=False) as server, bot_on(server, tmp_path) as stand:
         ana = await stand.person()
         job, channel = await made(stand, ana, "a quay")
+        await stand.until(lambda: len(server.messages(channel)) == 1)  # the status has gone
         (result,) = server.messages(channel)
         older = posted(
             server,

@@ -17,7 +17,7 @@ import pytest
 
 from modules.demo.comfy_server import Timing
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from modules.queue_manager.backports import timeout
 from tests.e2e.chromium import launched
 from tests.e2e.operated import KEY, TOKEN, Stage, result_of, run_bot, staged
@@ -76,7 +76,7 @@ def asked_of_discord(figures: dict[str, float]) -> float:
 
 async def settled(stage: Stage) -> dict[str, float]:
     """The figures once the last job is accounted for."""
-    async with timeout(30):
+    async with timeout(60):
         while True:
             figures = read(await fetch(stage, "/metrics"))
             ended = sum(
@@ -135,7 +135,8 @@ async def test_it_connects_to_the_servers_that_were_named_and_to_nobody_else(
     (tmp_path / "spy").mkdir()
     (tmp_path / "spy" / "sitecustomize.py").write_text(AUDIT)
     told = tmp_path / "connections"
-    async with run_bot(stage.env_file, PYTHONPATH=str(tmp_path / "spy"), CONNECTIONS=str(told)) as bot:
+    spy = {"PYTHONPATH": str(tmp_path / "spy"), "CONNECTIONS": str(told)}
+    async with run_bot(stage.env_file, cold=True, **spy) as bot:
         await act(stage)
         assert await bot.end() == 0
     ports = {server.url.rpartition(":")[2] for server in (stage.discord, *stage.gpus)}
@@ -161,7 +162,7 @@ async def test_figures_and_lines_tell_what_happened_and_no_secret(
         figures = await settled(stage)
         status = json.loads(await fetch(stage, "/status.json"))
         assert await fetch(stage, "/readyz") == "ready\n"
-        async with timeout(10):  # a request may be on its way
+        async with timeout(60):  # a request may be on its way
             while asked_of_discord(figures) != stage.discord.counters["rest"]:
                 figures = read(await fetch(stage, "/metrics"))
         assert await bot.end() == 0
@@ -233,7 +234,7 @@ async def test_what_discord_refuses_for_coming_too_fast_is_counted(stage: Stage)
             async with other.post(url, json={"content": "me too"}) as answer:
                 left = answer.headers["X-RateLimit-Remaining"]
         await admin.say(general, "!getid")
-        await admin.wait_for_message(lambda message: "This server's ID" in message["content"], 15)
+        await admin.wait_for_message(lambda message: "This server's ID" in text_of(message))
         figures = read(await fetch(stage, "/metrics"))
     assert figures['fullet_discord_requests_total{status="429"}'] == stage.discord.counters["429"] > 0
 

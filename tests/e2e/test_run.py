@@ -17,11 +17,13 @@ import pytest
 from PIL import Image
 
 from modules.demo.discord_server import DiscordServer
+from modules.demo.discord_server.state.faults import Block
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import Payload, SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
+from tests.bot_process import BotProcess
 from tests.discord_wiring import openapi_file
-from tests.e2e.operated import KEY, TOKEN, Bot, Stage, person, result_of, run_bot, staged
+from tests.e2e.operated import KEY, TOKEN, Stage, person, result_of, run_bot, staged
 from tests.free_port import free_port
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -53,14 +55,14 @@ async def asked(port: int, path: str) -> tuple[int, str]:
 
 async def until_told(port: int, path: str, wanted: tuple[int, str]) -> None:
     """Return once this is the answer."""
-    async with timeout(30):
+    async with timeout(60):
         while await asked(port, path) != wanted:
             await asyncio.sleep(0.05)
 
 
 async def scraped(stage: Stage, wanted: str) -> str:
     """The metrics once they hold a line, which comes a moment after what it tells of."""
-    async with timeout(15):
+    async with timeout(60):
         while wanted not in (figures := await scrape(stage, "/metrics")).splitlines():
             await asyncio.sleep(0.02)
     return figures
@@ -73,10 +75,10 @@ async def own_words(user: SimulatedUser, message: Payload) -> str:
 
 
 async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage) -> None:
-    async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
+    async with run_bot(stage.env_file, cold=True) as bot, person(stage) as (user, general):
         await bot.says("Serving FuLLet demo as FuLLet")
         await (await user.command("imagine", general, model="flux", prompt="first light")).reply()
-        told = await user.wait_for_message(result_of("first light"), 30)
+        told = await user.wait_for_message(result_of("first light"), 60)
         assert "first light" in await own_words(user, told)
         figures = await scraped(stage, 'fullet_jobs_total{outcome="delivered"} 1.0')
         assert 'fullet_discord_requests_total{status="200"}' in figures
@@ -92,7 +94,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         await (await user.command("imagine", general, model="flux", prompt="last light")).reply()
         await scraped(stage, "fullet_wait_seconds_count 2.0")
         assert await bot.end() == 0
-        await user.wait_for_message(result_of("last light"), 5)
+        await user.wait_for_message(result_of("last light"))
         assert not any("Traceback" in line or "ERROR" in line for line in bot.lines), "\n".join(bot.lines)
         for secret in (TOKEN, KEY, "hunter2", "first light", "last light"):
             assert not any(secret in line for line in bot.lines)
@@ -104,13 +106,13 @@ async def test_a_drained_gpu_comes_back_when_the_addresses_are_read_again(stage:
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
         await bot.says("Engine is idle")
         await (await user.command("admin drain", general, gpu=name)).reply()
-        async with timeout(15):
+        async with timeout(60):
             while f'engine="{name}"' in await scrape(stage, "/metrics"):
                 await asyncio.sleep(0.02)
         answer = await (await user.command("admin reload", general)).reply()
         assert text_of(answer) == f"Reloaded. GPUs: {name}."
         await (await user.command("imagine", general, model="flux", prompt="again")).reply()
-        told = await user.wait_for_message(result_of("again"), 30)
+        told = await user.wait_for_message(result_of("again"), 60)
         assert await own_words(user, told) == ""
 
 
@@ -120,24 +122,24 @@ async def test_what_is_not_done_in_time_is_done_after_the_restart(stage: Stage) 
         await (await user.command("imagine", general, model="flux", prompt="a long night")).reply()
         await scraped(stage, "fullet_wait_seconds_count 1.0")
         assert await bot.end(signal.SIGINT) == 0
-        told = await user.wait_for_message(lambda message: "your place is kept" in text_of(message), 5)
+        told = await user.wait_for_message(lambda message: "your place is kept" in text_of(message))
         assert "#1" in text_of(told)
         async with run_bot(stage.env_file):
-            await user.wait_for_message(result_of("a long night"), 30)
+            await user.wait_for_message(result_of("a long night"), 60)
         pictures = [m for c in user.channels for m in user.messages(c) if result_of("a long night")(m)]
         assert len(pictures) == 1
 
 
 @asynccontextmanager
-async def person_when_up(stage: Stage) -> AsyncIterator[tuple[Bot, SimulatedUser, str]]:
+async def person_when_up(stage: Stage) -> AsyncIterator[tuple[BotProcess, SimulatedUser, str]]:
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
         yield bot, user, general
 
 
 async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> None:
     stage.write(DISCORD_TOKEN="another.bots.token")
-    async with run_bot(stage.env_file) as bot, timeout(30):
-        assert await bot.process.wait() == 1
+    async with run_bot(stage.env_file) as bot:
+        assert await bot.ended() == 1
     assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not accept it; reset it")
     assert not any("Traceback" in line for line in bot.lines)
 
@@ -152,8 +154,8 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
 )
 async def test_a_wrong_address_of_the_database_is_one_line(stage: Stage, url: str, fix: str) -> None:
     stage.write(DATABASE_URL=url)
-    async with run_bot(stage.env_file) as bot, timeout(30):
-        assert await bot.process.wait() == 1
+    async with run_bot(stage.env_file) as bot:
+        assert await bot.ended() == 1
     assert [line for line in bot.lines if "DATABASE_URL" in line] == bot.lines[-1:]
     assert bot.lines[-1].startswith("DATABASE_URL: ")
     assert fix in bot.lines[-1]
@@ -223,3 +225,47 @@ async def test_a_process_that_waits_for_discord_is_alive_and_says_what_it_waits_
         status, why = await asked(stage.metrics_port, "/readyz")
         assert (status, why.partition(" (")[0]) == (503, "Discord cannot be reached")
         assert await bot.end() == 0
+
+
+@pytest.mark.parametrize("how", ["cloudflare", "global"])
+async def test_a_refused_login_waits_as_it_is_told(stage: Stage, how: Block) -> None:
+    stage.discord.faults.block(how, 12.0)
+    async with run_bot(stage.env_file) as bot:
+        await bot.says(r"again in \d+ s|Retrying in \d")
+        assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
+        before = stage.discord.counters["rest"]
+        await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
+        assert before <= 2
+        assert await bot.end() == 0
+    assert not any("Traceback" in line for line in bot.lines)
+
+
+async def test_a_block_of_unknown_length_is_not_tried_again_soon(stage: Stage) -> None:
+    stage.discord.faults.block("denied", 600.0)
+    async with run_bot(stage.env_file) as bot:
+        await bot.says(r"Discord refuses this address for now .*; trying again in 900 s")
+        assert await asked(stage.metrics_port, "/healthz") == (200, "ok\n")
+        status, why = await asked(stage.metrics_port, "/readyz")
+        assert (status, why.partition(" for now")[0]) == (503, "Discord refuses this address")
+        assert stage.discord.counters["rest"] == 1
+        assert await bot.end() == 0
+    assert not any("Traceback" in line for line in bot.lines)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (4004, "DISCORD_TOKEN: Discord does not accept it; reset it"),
+        (4013, "Discord has ended the connection for good (code 4013); look for a newer version"),
+    ],
+)
+async def test_a_connection_that_is_ended_for_good_is_one_line(stage: Stage, code: int, words: str) -> None:
+    stage.write(SHUTDOWN_GRACE_SECONDS="3")
+    async with person_when_up(stage) as (bot, user, general):
+        asked_for = await user.command("imagine", general, model="flux", prompt="a lake", count=2)
+        await asked_for.reply()
+        await stage.discord.gateway.drop(code=code, resumable=False)
+        async with timeout(30):
+            assert await bot.process.wait() == 1
+    assert bot.lines[-1].startswith(words)
+    assert not any("Traceback" in line or "Session is closed" in line for line in bot.lines)

@@ -16,9 +16,9 @@ import pytest
 
 from modules.demo.comfy_server import Timing
 from modules.demo.users import SimulatedUser, text_of
+from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import SqliteBooks, jobs
 from tests.chaos.ledger import stale_status
-from tests.chaos.process import BotProcess, Start, nursery, until
 from tests.chaos.stage import Stage, open_stage
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and POSIX's signals")
@@ -45,7 +45,7 @@ class Evening:
     async def shows(self, *words: str) -> dict[str, Any]:
         """A message that says all this."""
         return await self.ana.wait_for_message(
-            lambda message: all(word in text_of(message) for word in words), 15
+            lambda message: all(word in text_of(message) for word in words), 30
         )
 
     def states(self) -> list[str]:
@@ -84,11 +84,11 @@ async def test_what_runs_is_finished_and_what_waits_keeps_its_place(tmp_path: Pa
 
         bot = await now.start(now.stage.env_file)
         await now.ana.until(
-            lambda: "place is kept" not in text_of(now.ana.message(waiting["id"]) or {"content": ""}), 15
+            lambda: "place is kept" not in text_of(now.ana.message(waiting["id"]) or {"content": ""}), 30
         )
         await now.shows("> waiting", "seed `")
-        await until(lambda: now.states() == ["delivered", "delivered"], 5)
-        await until(lambda: not stale_status(now.stage, jobs(now.books)), 10)
+        await until(lambda: now.states() == ["delivered", "delivered"], 30)
+        await until(lambda: not stale_status(now.stage, jobs(now.books)), 30)
         bot.send(signal.SIGINT)
         assert await bot.ended() == 0
         assert sorted(len(posted) for posted in now.stage.results().values()) == [1, 1]

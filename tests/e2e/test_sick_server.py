@@ -21,7 +21,8 @@ from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.users import SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
 from tests.bare_cards import bot_without_memory
-from tests.e2e.operated import TOKEN, Bot, Stage, result_of, run_bot, staged
+from tests.bot_process import BotProcess
+from tests.e2e.operated import TOKEN, Stage, result_of, run_bot, staged
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
@@ -122,7 +123,7 @@ async def gathered(stage: Stage) -> AsyncIterator[Crowd]:
         yield crowd
 
 
-async def both_are_there(bot: Bot, stage: Stage) -> None:
+async def both_are_there(bot: BotProcess, stage: Stage) -> None:
     for gpu in stage.gpus:
         await bot.says(rf"Engine is idle.*{gpu.port}")
 
@@ -289,7 +290,9 @@ async def test_a_small_paging_file_is_the_servers_trouble(stage: Stage) -> None:
     prompts = named(PEOPLE)
     async with run_bot(stage.env_file) as bot, gathered(stage) as crowd:
         await both_are_there(bot, stage)
+        await crowd.told("!pause")  # so that there is something to fuse, however slowly they ask
         await crowd.ask(prompts)
+        await crowd.told("!resume")
         await crowd.get(prompts)
         assert failed(await crowd.ended(len(prompts))) == 0
     assert max(span.rows for span in stage.gpus[1].sampler_log) > 1

@@ -67,7 +67,7 @@ class Scene:
 
     async def result(self, words: str) -> discord.Message:
         """The message with a picture whose text holds ``words``."""
-        async with timeout(15):
+        async with timeout(60):
             while True:
                 for name, channel in self.guild.channels.items():
                     for message in channel.history() if name.startswith("art-") else ():

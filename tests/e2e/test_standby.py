@@ -17,8 +17,8 @@ import pytest
 from modules.demo.comfy_server import Timing
 from modules.demo.users import SimulatedUser
 from modules.utils.database.lease import LENGTH_SECONDS
+from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import Books, PostgresBooks, SqliteBooks, jobs
-from tests.chaos.process import BotProcess, Start, nursery, until
 from tests.chaos.stage import Stage, open_stage
 from tests.postgres import Postgres
 from tests.postgres_relay import Relay

@@ -53,20 +53,20 @@ class Rig:
     api_key: str | None = None
     engines: list[ComfyEngine] = field(default_factory=list)
 
-    def client(self) -> ComfyClient:
-        """A client of the server."""
+    def client(self, url: str | None = None) -> ComfyClient:
+        """A client of the server, at its own address or at ``url``."""
         return ComfyClient(
-            session=self.session, url=self.server.url, api_key=self.api_key, limits=self.limits
+            session=self.session, url=url or self.server.url, api_key=self.api_key, limits=self.limits
         )
 
-    def engine(self, **more: Any) -> ComfyEngine:
+    def engine(self, url: str | None = None, **more: Any) -> ComfyEngine:
         """A new engine, as another process would have it."""
 
         async def read_source(key: str) -> bytes:
             return self.sources[key]
 
         parts: dict[str, Any] = {"templates": self.templates, "times": BRISK, **more}
-        engine = ComfyEngine(client=self.client(), read_source=read_source, clock=LoopClock(), **parts)
+        engine = ComfyEngine(client=self.client(url), read_source=read_source, clock=LoopClock(), **parts)
         self.engines.append(engine)
         return engine
 
@@ -117,7 +117,7 @@ def ask(prompt: str = "a lighthouse", seed: int = 1, **more: Any) -> GenerationR
 
 async def heard(run: ComfyRun) -> list[RunEvent]:
     """All events of a run, to its end."""
-    async with timeout(20):
+    async with timeout(60):
         return [event async for event in run.events()]
 
 

@@ -20,7 +20,8 @@ from typing import Any
 from unittest.mock import patch
 
 COMFYUI, PACK, *ONLY = sys.argv[1:]  # and, to run no others, the names of networks
-sys.argv = [sys.argv[0], "--cpu"]
+ON_GPU = "--gpu" in ONLY  # gain.py alone asks for it; all else is measured on a CPU
+sys.argv = [sys.argv[0], "--highvram" if ON_GPU else "--cpu"]
 sys.path[0] = COMFYUI  # not this folder, whose comfy.py is another one
 os.chdir(COMFYUI)
 
@@ -182,7 +183,7 @@ if hasattr(base, "Krea2"):  # what older versions of ComfyUI do not have
     from comfy.ldm.anima.model import LLMAdapter
     from comfy_kitchen.backends.eager import rope
 
-    for name in ("apply_rope_split_half", "rms_rope", "rms_rope_split_half"):
+    for name in ("apply_rope_split_half", "rms_rope", "rms_rope_split_half") if not ON_GPU else ():
         setattr(comfy_kitchen, name, getattr(rope, name))  # what a CPU gets anyway, but for float64 too
 
     NETWORKS += (
@@ -323,8 +324,8 @@ def _smaller_adapter() -> Any:
     return patch.object(comfy.ldm.anima.model, "LLMAdapter", small)
 
 
-def build(network: Network, dtype: torch.dtype) -> Any:
-    """A MODEL with seeded random weights, of the same values in every dtype."""
+def build(network: Network, dtype: torch.dtype, device: str = "cpu") -> Any:
+    """A MODEL with seeded random weights, made on the device; on one, of the same values in every dtype."""
     config = network.config.__new__(network.config)
     config.unet_config = {**network.unet, "dtype": dtype}
     config.latent_format = network.config.latent_format()
@@ -332,21 +333,21 @@ def build(network: Network, dtype: torch.dtype) -> Any:
     config.manual_cast_dtype = config.custom_operations = config.quant_config = None
     config.layer_quant_config = None
     config.optimizations, config.memory_usage_factor = {"fp8": False}, 1.0
-    cpu = torch.device("cpu")
+    place = torch.device(device)
     with _smaller_adapter() if network.name == "Anima" else nullcontext():
-        model = network.model(config, device=cpu)
-    generator = torch.Generator().manual_seed(3)
+        model = network.model(config, device=place)
+    generator = torch.Generator(place).manual_seed(3)
     tables = [  # SD3's positions come with its weights
         (name, buffer) for name, buffer in model.diffusion_model.named_buffers() if name == "pos_embed"
     ]
     for name, weights in sorted([*model.diffusion_model.named_parameters(), *tables]):
-        drawn = torch.randn(weights.shape, generator=generator)
+        drawn = torch.randn(weights.shape, generator=generator, device=place)
         if weights.ndim >= 2:
             weights.copy_(drawn / weights[0].numel() ** 0.5)
         else:
             weights.copy_(0.05 * drawn if name.endswith(network.around_zero) else 1 + 0.1 * drawn)
     model.diffusion_model.to(dtype)
-    return comfy.model_patcher.ModelPatcher(model, cpu, cpu)
+    return comfy.model_patcher.ModelPatcher(model, place, place)
 
 
 def encoded(network: Network, length: int, seed: int, size: tuple[int, int] | None = None) -> Text:

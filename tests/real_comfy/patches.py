@@ -87,6 +87,7 @@ class Case:
     on: tuple[str, ...] = EVERYWHERE
     node: str = ""  # a module of comfy_extras and a class there
     inputs: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Callable[[Any], Any]] = field(default_factory=dict)  # inputs that are made of the model
     make: Callable[[Any], Any] | None = None  # instead of a node: patches a model
     guider: str = ""  # as node, instead of CFGGuider
     ways: tuple[str, ...] = ()  # these only
@@ -191,6 +192,11 @@ def with_lora(model: Any) -> Any:
     return comfy.sd.load_lora_for_models(model, None, lora(), 0.5, 0)[0]
 
 
+def with_lora_on_another(model: Any) -> Any:
+    """The same network with other weights, to be merged."""
+    return comfy.sd.load_lora_for_models(model, None, lora(), -0.8, 0)[0]
+
+
 _TIMES = {"start_percent": 0.0, "end_percent": 1.0}
 _CACHE = {"reuse_threshold": 0.12, **_TIMES, "verbose": False}
 _LAYERS = {"double_layers": "0", "single_layers": "0", **_TIMES}
@@ -203,6 +209,7 @@ _ROPE = {"scale_x": 1.5, "shift_x": 1.0, "scale_y": 0.7, "shift_y": 2.0, "scale_
 _TEMPORAL = {
     "self_structural": 1.1, "self_temporal": 1.1, "cross_structural": 0.9, "cross_temporal": 1.0,
 }  # fmt: skip
+_OTHER = {"model2": with_lora_on_another}
 _ADVANCED = "model_advanced"
 
 EXACT = (
@@ -222,9 +229,18 @@ EXACT = (
     Case(name="FreeU_V2", node="freelunch.FreeU_V2", on=UNET,
          inputs={"b1": 1.3, "b2": 1.4, "s1": 0.9, "s2": 0.2}),
     Case(name="LoraLoader", make=with_lora, on=UNET),
+    Case(name="LoraModelLoader", node="train.LoraModelLoader", on=UNET,
+         inputs={"strength_model": 0.5}, made={"lora": lambda _: lora()}),
     Case(name="ModelAttentionBackend", node=f"{_ADVANCED}.ModelAttentionBackend",
          inputs={"attention": "pytorch attention"}),
     Case(name="ModelComputeDtype", node=f"{_ADVANCED}.ModelComputeDtype", inputs={"dtype": "fp32"}),
+    Case(name="ModelMergeAdd", node="model_merging.ModelAdd", on=UNET, made=_OTHER),
+    Case(name="ModelMergeBlocks", node="model_merging.ModelMergeBlocks", on=UNET, made=_OTHER,
+         inputs={"input": 0.7, "middle": 0.4, "out": 0.2}),
+    Case(name="ModelMergeSimple", node="model_merging.ModelMergeSimple", on=UNET, made=_OTHER,
+         inputs={"ratio": 0.6}),
+    Case(name="ModelMergeSubtract", node="model_merging.ModelSubtract", on=UNET, made=_OTHER,
+         inputs={"multiplier": 0.3}),
     Case(name="ModelNoiseScale", node=f"{_ADVANCED}.ModelNoiseScale", on=("Z-Image",),
          inputs={"noise_scale": 7.5}),
     Case(name="ModelSamplingAuraFlow",
@@ -325,7 +341,7 @@ def patched(case: Case, name: str, model: Any = None) -> Any:
     if not case.node:
         return model
     node = node_class(case)
-    inputs = dict(case.inputs)
+    inputs = {**case.inputs, **{each: make(model) for each, make in case.made.items()}}
     if case.name == "PerpNeg":
         inputs["empty_conditioning"] = [list(encoded(network_of(name), 7, 999))]
     if hasattr(node, "execute"):
@@ -485,6 +501,7 @@ def main() -> None:
                     tell(kind, case)
         tell_ids()
     tell_trusted()
+    tell_merges()
 
 
 def tell(kind: str, case: Case) -> None:
@@ -555,6 +572,19 @@ def tell_trusted() -> None:
         set_torch_compile_wrapper(compiled, backend="inductor")
         told["families"][name] = [fused_model._family(each)[0] for each in (model, compiled)]
     print(json.dumps(told), flush=True)
+
+
+def tell_merges() -> None:
+    """The nodes that do what ModelMergeBlocks does, with other names for the blocks."""
+    merging, specific = (
+        import_module(f"comfy_extras.nodes_model_merging{suffix}") for suffix in ("", "_model_specific")
+    )
+    same = [
+        name
+        for name, node in specific.NODE_CLASS_MAPPINGS.items()
+        if getattr(node, node.FUNCTION) is merging.ModelMergeBlocks.merge
+    ]
+    print(json.dumps({"merges": same}), flush=True)
 
 
 if __name__ == "__main__":

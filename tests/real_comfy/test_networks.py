@@ -63,10 +63,11 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no Com
 Measurements = list[dict[str, Any]]
 
 
-def printed_by(script: Path) -> Measurements:
+def printed_by(script: Path, **environment: str) -> Measurements:
     """What a script prints that runs inside ComfyUI, without its server: one object a line."""
     command = [PYTHON, str(script), os.path.abspath(FOLDER), str(PACK)]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    told = {**os.environ, **environment}
+    ran = subprocess.run(command, env=told, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from modules.ai.fusion.row_safety import KNOWN
 from tests.real_comfy.conftest import Record
 from tests.real_comfy.report import patches_table
 from tests.real_comfy.test_networks import FOLDER, PACK, TARGET, USUAL, Measurements, printed_by
 
 SCRIPT = Path(__file__).with_name("patches.py")
 EVERY_WAY = {"plain", "repeat", "split", "key_mask", "masked_layout", "bucket", "own_mask"}
+MERGES = ("ModelMergeAdd", "ModelMergeBlocks", "ModelMergeSimple", "ModelMergeSubtract")
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no ComfyUI")
 
@@ -143,3 +145,8 @@ def test_every_entry_of_the_list_was_measured(measured: Measurements) -> None:
     guiders = {"BasicGuider": "Guider_Basic", "DualCFGGuider": "Guider_DualCFG"}
     nodes |= {node.replace(told, made) for node in nodes for told, made in guiders.items()}
     assert listed - nodes == set()
+
+
+def test_the_merges_for_one_architecture_do_what_model_merge_blocks_does(printed: Measurements) -> None:
+    (told,) = (row["merges"] for row in printed if "merges" in row)
+    assert {name for name in KNOWN if name.startswith("ModelMerge")} <= {*told, *MERGES}

@@ -91,6 +91,10 @@ class ComfyClient:
         if not isinstance(told, dict) or told.get("prompt_id") != prompt_id:
             raise EngineUnavailable(f"{self.name} answered a prompt with something other than its id")
 
+    async def reach(self) -> None:
+        """Raise `Unreachable` if no connection to the server can be made."""
+        await self.http.reachability.check()
+
     async def look_up(self, prompt_id: str) -> PromptState:
         """Where a prompt stands, by the history, then the queue, then the history again: it may end between
         the two."""
@@ -122,6 +126,12 @@ class ComfyClient:
                     client_id = extra.get("client_id") if isinstance(extra, dict) else None
                     return PromptState(state=state, graph=_part(item, 2), client_id=client_id)
         return None
+
+    async def queue_length(self) -> int:
+        """How many prompts run or wait at the server, anybody's."""
+        told = await self._object("/queue", most=self.http.limits.history_bytes)
+        lists = (told.get(name) for name in ("queue_running", "queue_pending"))
+        return sum(len(items) for items in lists if isinstance(items, list))
 
     async def dequeue(self, prompt_id: str) -> None:
         """Take a waiting prompt out of the queue; one that runs goes on."""

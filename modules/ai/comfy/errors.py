@@ -38,7 +38,7 @@ class ServerSilent(EngineUnavailable):
 
 
 class Unreachable(EngineUnavailable):
-    """Nothing listens at the address, so the server got no request."""
+    """No connection to the address can be made (any more): the server got no request, or is gone since."""
 
 
 class Untrusted(Unreachable):
@@ -55,6 +55,8 @@ def foreign_errors(server: str) -> Iterator[None]:
     name."""
     try:
         yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise Unreachable(f"{server} cannot be reached (no connection in time)") from error
     except (TimeoutError, asyncio.TimeoutError) as error:
         raise ServerSilent(f"{server} did not answer in time") from error
     except aiohttp.ClientConnectorDNSError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from modules.ai import node_pack as pack
 from modules.ai.workflows.graph import JSON
 from modules.ai.workflows.node_table import Lack
 from modules.ai.workflows.suggestions import did_you_mean
+from modules.queue_manager.jobs import FusionCheck
 from modules.utils.inspection import Finding
 
 OLDEST_COMFYUI = (0, 18)
@@ -135,3 +137,18 @@ def about_model(server: str, name: str, limit: int, why_alone: str | None, *, un
             f"{server} can run {name}, one at a time to begin with, up to {limit} once they are known to fit"
         )
     return Finding(level="ok", what=what)
+
+
+def about_check(server: str, name: str, check: FusionCheck) -> Finding:
+    """What ``check --fusion`` found about a model."""
+    if check.why_alone is not None:
+        what = f"{server} makes pictures of {name} one by one: {check.why_alone}"
+        return Finding(level="hint", what=what, fix=f"run bot.py check --fusion {name} again after a change")
+    gain = f", {check.gain:.1f}× with {check.rows}" if check.rows else ""
+    what = f"{server} fuses {name} exactly, checked on {day(check.checked_at)}{gain}"
+    return Finding(level="ok", what=what)
+
+
+def day(unix: float) -> str:
+    """The date of a moment, by this machine's calendar."""
+    return datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d")

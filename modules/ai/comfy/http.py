@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from modules.ai.comfy.errors import foreign_errors, short
+from modules.ai.comfy.reachability import Reachability
 from modules.ai.workflows.graph import JSON
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable, WorkflowRejected
@@ -66,6 +67,9 @@ class ComfyHttp:
         self.private = is_private(host)
         """Whether the server is on this machine or in a private network, as far as its name tells."""
         self.limits = limits
+        self.reachability = Reachability(
+            name=self.name, host=host, port=self._base.port or 80, limit=limits.connect
+        )
         self.headers = {
             "ngrok-skip-browser-warning": "1",
             "User-Agent": "FuLLet",
@@ -103,19 +107,35 @@ class ComfyHttp:
         most: int | None = None,
         accept: tuple[int, ...] = (200,),
     ) -> Answer:
-        """One request. Raises `EngineUnavailable` for a status not in ``accept``, and for an answer that
-        takes longer than ``seconds`` or is larger than ``most`` bytes."""
+        """One request. Raises `EngineUnavailable` for a status not in ``accept``, for an answer that takes
+        longer than ``seconds`` or is larger than ``most`` bytes, and as soon as no connection to the server
+        can be made any more."""
         limits = self.limits
         whole = aiohttp.ClientTimeout(total=seconds or limits.answer, sock_connect=limits.connect)
         data: Any = form if body is None else json.dumps(body).encode()
         headers = self.headers if body is None else {**self.headers, "Content-Type": "application/json"}
         address = self.address(path).with_query(query) if query else self.address(path)
-        with foreign_errors(self.name):
-            async with self._session.request(
-                method, address, data=data, headers=headers, timeout=whole, allow_redirects=False
-            ) as response:
-                self._check_status(response, accept)
-                return Answer(response.status, await self._read(response, most or limits.json_bytes))
+
+        async def answer() -> Answer:
+            with foreign_errors(self.name):
+                async with self._session.request(
+                    method, address, data=data, headers=headers, timeout=whole, allow_redirects=False
+                ) as response:
+                    self._check_status(response, accept)
+                    return Answer(response.status, await self._read(response, most or limits.json_bytes))
+
+        return await self._while_reachable(answer())
+
+    async def _while_reachable(self, request: Coroutine[None, None, Answer]) -> Answer:
+        asking = asyncio.ensure_future(request)
+        watching = asyncio.ensure_future(self.reachability.watch())
+        try:
+            await asyncio.wait({asking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else await watching
+        finally:
+            for task in (asking, watching):
+                task.cancel()
+            await asyncio.gather(asking, watching, return_exceptions=True)
 
     def _check_status(self, response: aiohttp.ClientResponse, accept: tuple[int, ...]) -> None:
         status = response.status

@@ -17,6 +17,7 @@ from modules.ai.workflows.graph import JSON, Graph
 from modules.ai.workflows.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel
+from modules.queue_manager.jobs import FusionCheck
 from modules.utils.inspection import Finding
 
 GIB = 2**30
@@ -51,6 +52,16 @@ class ServerReport:
     def notes(self) -> tuple[str, ...]:
         """What the operator should fix."""
         return tuple(str(finding) for finding in self.findings if finding.level != "ok")
+
+    def valid(self, checks: Mapping[str, FusionCheck]) -> Mapping[str, FusionCheck]:
+        """The checks, given by the names of models, that hold now, by their ids: those that failed, and those
+        of what runs now."""
+        found = {model: checks.get(model.partition("@")[0]) for model in self.limits}
+        return {
+            model: check
+            for model, check in found.items()
+            if check is not None and (check.why_alone is not None or check.version == self.versions[model])
+        }
 
 
 async def inspect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerSilent, failure, interruption
@@ -28,7 +28,6 @@ from modules.ai.comfy.socket import EventStream, Inbox
 from modules.ai.fusion.output_locations import FusedGraph, KeptPicture, SavedFile
 from modules.ai.workflows.graph import JSON
 from modules.queue_manager.backoff import Backoff
-from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import EngineForgot, EngineUnauthorized, EngineUnavailable
 from modules.queue_manager.jobs import Batch, Picture
 from modules.queue_manager.ports import Clock, RunEvent, RunPreview, RunStarted
@@ -39,13 +38,15 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTimes:
     """Seconds. Without a socket the server is asked every ``first_poll``, growing to ``longest_poll``; with
-    one, after ``silence`` without a message. A server that refuses is given up after ``refused``, one that
-    does not answer after ``silent``. After a submission that may have failed, the server's answer that it
-    has no such prompt counts only after ``doubt``."""
+    one, after ``silence`` without a message, growing to ``longest_silence``. A server that refuses is given
+    up after ``refused``. One that takes connections and does not answer is not given up while it may be busy
+    with the run; it is after ``silent`` when pictures are fetched. After a submission that may have failed,
+    the server's answer that it has no such prompt counts only after ``doubt``."""
 
     first_poll: float = 0.1
     longest_poll: float = 1.0
-    silence: float = 10.0
+    silence: float = 1.5
+    longest_silence: float = 10.0
     refused: float = 3.0
     silent: float = 30.0
     doubt: float = 2.0
@@ -71,7 +72,9 @@ class ComfyRun:
         self._titles = self.fused.titles()
         self._progress = SamplingProgress(self.fused.samplers, self.steps)
         self._outputs: Mapping[str, JSON] = {}
-        self._poll = self.times.first_poll
+        self._polls = Backoff(first=self.times.first_poll, longest=self.times.longest_poll)
+        self._silences = Backoff(first=self.times.silence, longest=self.times.longest_silence)
+        self._hearing: asyncio.Future[ComfyEvent] | None = None
         self._begun = False
         self._succeeded = False
         self._ended = False
@@ -86,6 +89,8 @@ class ComfyRun:
                     yield found
         finally:
             self.stream.leave(self.batch.id)
+            if self._hearing is not None:
+                self._hearing.cancel()
 
     async def fetch(self, index: int) -> Picture:
         place = self.fused.places[index]
@@ -111,22 +116,45 @@ class ComfyRun:
 
     async def _next(self) -> list[RunEvent]:
         """What happens next, from the socket, or from asking the server if the socket is silent."""
-        try:
+        if self._hearing is None and not self.inbox.empty():
+            event = self.inbox.get_nowait()
+        else:
+            hearing = self._hearing = self._hearing or asyncio.ensure_future(self.inbox.get())
             listening = self.stream.up and self.told
-            async with timeout(self.times.silence if listening else self._poll):
-                event = await self.inbox.get()
-        except (TimeoutError, asyncio.TimeoutError):
-            self._poll = min(self._poll * 1.5, self.times.longest_poll)
-            return await self._ask()
+            await asyncio.wait({hearing}, timeout=(self._silences if listening else self._polls).pause())
+            if not hearing.done():
+                return await self._ask_until(hearing)
+            event, self._hearing = hearing.result(), None
+        self._silences.reset()
         if isinstance(event, SocketChanged):
-            self._poll = self.times.first_poll
+            self._polls.reset()
             return await self._ask()
         if isinstance(event, ExecutionEnded) and not self._succeeded:
             return await self._ask()
         return self._heard(event)
 
+    async def _ask_until(self, heard: asyncio.Future[ComfyEvent]) -> list[RunEvent]:
+        """Ask the server, but only until the socket says something."""
+        asking = asyncio.ensure_future(self._ask())
+        try:
+            either: set[asyncio.Future[Any]] = {asking, heard}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else []
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
     async def _ask(self) -> list[RunEvent]:
-        return self._read_state(await self._patiently(lambda: self.client.look_up(self.batch.id)))
+        standing = await self._patiently(self._standing)
+        return [] if standing is None else self._read_state(standing)
+
+    async def _standing(self) -> PromptState | None:
+        """Where the run stands; None if the server takes connections but does not answer: it may be busy."""
+        await self.client.reach()
+        try:
+            return await self.client.look_up(self.batch.id)
+        except ServerSilent:
+            return None
 
     def _heard(self, event: ComfyEvent) -> list[RunEvent]:
         if isinstance(event, ExecutionFailedAt):

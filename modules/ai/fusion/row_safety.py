@@ -105,6 +105,7 @@ KNOWN = _LOADERS | _WEIGHTS | _SAMPLER_CHOICES | _PATCHES | GUIDERS.keys()
 template runs one by one, unless the card vouches for the class (``rowwise``)."""
 
 _ONLY = {
+    "LoraModelLoader": ("bypass", False),
     "ModelAttentionBackend": ("attention", "pytorch attention"),
     "SamplerEulerCFGpp": ("version", "regular"),
     "SamplerLCM": ("noise_clip_std", 0),

@@ -37,6 +37,9 @@ STOCK_SAMPLERS = frozenset({
 })  # fmt: skip
 """ComfyUI's samplers that are exact for each row; samplers from other packs may not be."""
 
+_STEP_NOISE = ("ancestral", "sde", "ddpm", "lcm", "sa_solver", "seeds_")
+"""What is in the names of the samplers that add noise at each step."""
+
 Seed = int | list[int | float]
 """An entry of RandomNoiseBatch's seeds: a seed, or [seed, variation seed, strength]."""
 
@@ -58,6 +61,11 @@ def seed_place(graph: Graph, node_id: str) -> NodeInput | None:
             f"{named(graph, node_id)}: its noise comes from a {noise.class_type}, not from RandomNoise"
         )
     return NodeInput(_link(graph, node_id, "noise").node, "noise_seed")
+
+
+def draws_step_noise(sampler_name: JSON | Link) -> bool:
+    """Whether one of ComfyUI's samplers adds noise at each step."""
+    return isinstance(sampler_name, str) and any(part in sampler_name for part in _STEP_NOISE)
 
 
 def draws_noise(graph: Graph, node_id: str) -> bool:

@@ -27,7 +27,8 @@ class Faults:
     ``oom_models`` narrows it to models whose file name contains one of them. ``lone_only`` are parts of
     the file names of models that run no batches, lone pictures only. ``poison`` raises in the text
     encoder if a prompt contains it, ``poison_in_sampler`` in the sampler. ``refused`` are the classes of
-    nodes, and the samplers' names, that the node pack refuses to run: stock nodes run them.
+    nodes, and the samplers' names, that the node pack refuses to run: stock nodes run them. ``mixes_rows``
+    lets the rows of a fused run change each other, which no error tells.
 
     Answers: ``no_socket`` refuses the WebSocket, which closes the open ones. ``html`` answers every
     request with a proxy's page under this status. ``unauthorized`` answers 401. ``status`` answers every
@@ -52,6 +53,7 @@ class Faults:
     poison: str | None = None
     poison_in_sampler: str | None = None
     refused: tuple[str, ...] = ()
+    mixes_rows: bool = False
     foreign_outputs: bool = False
     forget_history: bool = False
     silent: bool = False

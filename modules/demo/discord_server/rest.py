@@ -162,8 +162,9 @@ class RestDoor:
         reply = route.handler(
             hub, Call(params=params, query=request.query, data=body, uploads=tuple(uploads))
         )
-        creates = route.method == "POST" and route.template.endswith("/messages")
-        if creates and hub.faults.take_lost_answer():
+        if hub.faults.take_lost_answer(route.method, route.template):
+            if hub.faults.cuts and request.transport is not None:
+                request.transport.close()
             return 502, {"message": "Bad Gateway", "code": 0}
         return reply.status if reply.data is not None else 204, reply.data
 

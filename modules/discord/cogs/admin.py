@@ -15,13 +15,13 @@ from discord.ext import commands
 from modules.discord.interactions.administration import Administration
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer, sentence
-from modules.discord.rejections import ForAdministrators
+from modules.discord.rejections import ArgumentMissing, ArgumentWrong, ForAdministrators
 from modules.discord.requests.guild_guard import GuildGuard
 from modules.discord.requests.requester import Requester, Requesters
 from modules.discord.transport.message_client import mentions
 from modules.discord.transport.permissions import for_administrators_only
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.errors import RequestRejected, UnknownJob
+from modules.queue_manager.errors import RequestRejected
 from modules.utils.database.stores.preferences import Preferences
 
 log = getLogger(__name__)
@@ -110,12 +110,21 @@ class Admin(commands.GroupCog, group_name="admin"):
         cause = error.original if isinstance(error, commands.CommandInvokeError) else error
         if isinstance(cause, commands.CheckFailure):
             cause = ForAdministrators()
+        elif isinstance(cause, commands.MissingRequiredArgument):
+            cause = ArgumentMissing(command=f"!{ctx.command}", argument=cause.param.name)
         elif isinstance(cause, commands.UserInputError):
-            cause = UnknownJob()
+            cause = ArgumentWrong(command=f"!{ctx.command}")
+        elif isinstance(cause, discord.Forbidden):
+            log.warning("Discord does not let the bot do what an administrator asked for: %s", cause)
         elif not isinstance(cause, RequestRejected):
             log.error("a command failed", exc_info=cause)
         person = await self.who_typed(ctx)
-        await ctx.send(sentence(cause, self.messages, person.locale), allowed_mentions=mentions(None))
+        held = [ctx.bot_permissions, ctx.guild.me.guild_permissions]
+        try:
+            text = sentence(cause, self.messages, person.locale, held)
+            await ctx.send(text, allowed_mentions=mentions(None))
+        except discord.Forbidden as refused:
+            log.warning("a typed command could not be answered: %s", refused)
 
     async def who_typed(self, ctx: Context) -> Requester:
         """Who typed a ``!`` command in a guild. A message tells no locale: theirs, or that of the guild."""

@@ -58,7 +58,7 @@ class Components(commands.Cog):
         work: Callable[[], Awaitable[None]],
         give_back: GiveBack | None = None,
     ) -> None:
-        if interaction.guild_id is not None and not self.bot.guard.admits(interaction.guild_id):
+        if interaction.guild_id is not None and not await self.bot.admits(interaction):
             return
         self.bot.track()
         try:
@@ -73,17 +73,22 @@ class Components(commands.Cog):
         self.bot.track()
         await self._show_undelivered(interaction)
 
+    @commands.Cog.listener("on_ready")
+    @commands.Cog.listener("on_resumed")
+    @commands.Cog.listener("on_guild_available")
+    @commands.Cog.listener("on_guild_update")
+    @commands.Cog.listener("on_guild_channel_update")
+    @commands.Cog.listener("on_guild_role_update")
+    @commands.Cog.listener("on_member_update")
+    async def on_change(self, *_: object) -> None:
+        """What was refused may work now. Of members, Discord tells only the bot itself."""
+        self.undelivered.note_change()
+
     async def _show_undelivered(self, interaction: discord.Interaction) -> None:
         """Post the pictures that could not be posted before."""
         try:
             if await self.undelivered.waits_for(interaction.user.id):
                 person = await self.requesters.of(interaction)
-                await self.undelivered.show(
-                    person.guild_id,
-                    person.user_id,
-                    name=person.name,
-                    locale=person.locale,
-                    preferences=person.preferences,
-                )
+                await self.undelivered.show_now(person.guild_id, person.user_id)
         except (RequestRejected, StoreError) as error:
             log.info("undelivered pictures of %s still wait: %s", interaction.user.id, error)

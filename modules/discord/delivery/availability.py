@@ -5,6 +5,7 @@ from __future__ import annotations
 from modules.discord.delivery.status_text import Hindrance
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.status import Stranded
 from modules.queue_manager.workers.fleet import Fleet
 
 
@@ -19,6 +20,10 @@ class Availability:
         if all(engine.state in ("down", "draining") for engine in self._fleet.engines()):
             return "no-server"
         return None
+
+    def stranded(self, job: Job) -> Stranded | None:
+        """Until when it waits for a server to get its model, if none has it."""
+        return self._queue.stranded.of(job)
 
     def served(self, job: Job) -> bool:
         """Whether a server that is up can make it."""

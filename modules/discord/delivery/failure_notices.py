@@ -1,9 +1,9 @@
 """Shows a failure whose status message is gone: in the person's channel, in a new one, by direct message, or
-at their next command."""
+later (see `undelivered`)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from logging import getLogger
@@ -45,31 +45,40 @@ class FailureNotices:
     _waiting: dict[int, dict[JobId, StatusText]] = field(init=False, default_factory=dict)
 
     async def tell(self, status: StatusText) -> None:
-        """Show a failed job's owner why it failed, at their next command if nothing else works."""
-        async for channel_id, shown in self._destinations(status):
-            if await self._post(channel_id, shown):
-                return
+        """Show a failed job's owner why it failed, later if nothing works now."""
+        if await self._told(status):
+            return
         job = status.job
         log.warning(
-            "could not tell its owner that job %s failed; they are told at their next command",
+            "could not tell its owner that job %s failed; they are told later",
             job.id,
             extra={"job": job.id},
         )
         self._waiting.setdefault(job.request.user_id, {})[job.id] = status
         with suppress(StoreError):
-            await self.store.put(job.id, job.request.channel_id, NOWHERE_YET)
+            await self.store.put([job.id], job.request.channel_id, NOWHERE_YET)
 
-    def waits_for(self, user_id: int) -> bool:
-        return user_id in self._waiting
+    def waiting(self) -> Collection[int]:
+        """The people for whom something waits."""
+        return self._waiting.keys()
 
-    async def show(self, user_id: int, channel_id: int) -> None:
-        """Show in this channel what waits for them; what cannot be shown there either waits on."""
-        for job_id, status in self._waiting.pop(user_id, {}).items():
-            if await self._post(channel_id, status):
-                with suppress(StoreError):
-                    await self.store.remove(job_id)
-            else:
-                self._waiting.setdefault(user_id, {})[job_id] = status
+    async def try_again(self, user_id: int) -> None:
+        """Show what waits for them; what cannot be shown waits on."""
+        for job_id, status in list(self._waiting.get(user_id, {}).items()):
+            if not await self._told(status):
+                return
+            waiting = self._waiting.get(user_id, {})
+            waiting.pop(job_id, None)
+            if not waiting:
+                self._waiting.pop(user_id, None)
+            with suppress(StoreError):
+                await self.store.remove([job_id])
+
+    async def _told(self, status: StatusText) -> bool:
+        async for channel_id, shown in self._destinations(status):
+            if await self._post(channel_id, shown):
+                return True
+        return False
 
     def forget(self, user_id: int) -> None:
         self._waiting.pop(user_id, None)
@@ -100,7 +109,7 @@ class FailureNotices:
     async def _post(self, channel_id: int, status: StatusText) -> bool:
         job = status.job
         outgoing = OutgoingMessage(
-            view=render(self.messages, status, mention=status.mention),
+            view=render(self.messages, [status], mention=status.mention),
             mention=job.request.user_id if status.mention else None,
         )
         once = nonce(job.id, channel_id, "failed" if status.with_prompt else "failed, in short")

@@ -77,7 +77,7 @@ class StatusMessageSearch:
                 look = _Look(at=now, since=job.queued_at, found=await self._read(channel_id, job.queued_at))
                 fresh = {key: other for key, other in self._looks.items() if now - other.at <= LOOK_SECONDS}
                 self._looks = {**fresh, channel_id: look}
-        message_id = look.found.get(status_mark(job.id))
+        message_id = look.found.get(status_mark(job.group))
         return None if message_id is None else Posted(channel_id=channel_id, message_id=message_id)
 
     def forget(self, channel_id: int) -> None:
@@ -102,7 +102,7 @@ def _marks(message: Mapping[str, Any]) -> Iterator[int]:
     about = {match["what"]: match["about"] for match in buttons}
     job_id = about.get("cancel") or (about.get("again") if about.keys().isdisjoint(_RESULT) else None)
     if job_id is not None:
-        yield status_mark(JobId(job_id))
+        yield status_mark(job_id)
 
 
 async def _messages(

@@ -13,16 +13,17 @@ from typing import TypeVar
 
 from modules.discord.delivery.message_search import find_result
 from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     DISCORD_ERRORS,
+    NO_ANSWER,
     AlreadyDeleted,
     DiscordAway,
     MessageClient,
     MessageError,
-    OutgoingMessage,
     Refused,
     TooLarge,
 )
@@ -61,6 +62,7 @@ class ChannelDelivery:
     channels: SessionChannels
     preferences: Preferences
     result_messages: ResultMessages
+    sets: ResultSets
     offers: Sequence[ModelOffer]
     clock: Clock
 
@@ -69,7 +71,7 @@ class ChannelDelivery:
         wanted = await self.preferences.get(job.request.user_id)
         receipt = await self._delivered_before(job) if job.maybe_posted else None
         receipt = receipt or await self._first_that_works(finished, wanted)
-        if receipt.where == "kept":
+        if receipt.where == "kept" and not job.maybe_posted:
             log.warning("job %s could not be delivered; its picture is kept", job.id, extra={"job": job.id})
         return receipt
 
@@ -104,21 +106,43 @@ class ChannelDelivery:
                 await self.clock.sleep(pauses.pause())
 
     async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:
-        make = partial(self.result_messages.of, finished, where=to.where, wanted=wanted)
+        send = partial(self._send, finished, to, wanted)
         try:
-            return await self._send(finished.job, to, await make(limit=to.limit), "result")
+            return await send("result", limit=to.limit)
         except TooLarge:
-            outgoing = await make(limit=FILE_LIMIT // 2)
+            return await send("second", limit=FILE_LIMIT // 2)
         except Refused as error:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
-            outgoing = await make(limit=to.limit, with_prompt=False)
-        return await self._send(finished.job, to, outgoing, "second")
+            return await send("second", limit=to.limit, with_prompt=False)
 
-    async def _send(self, job: Job, to: _Destination, outgoing: OutgoingMessage, part: str) -> Receipt:
-        channel_id, size = to.channel_id, outgoing.picture_size
-        once = nonce(job.id, channel_id, part)
-        posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+    async def _send(
+        self,
+        finished: Finished,
+        to: _Destination,
+        wanted: UserPreferences,
+        part: str,
+        *,
+        limit: int,
+        with_prompt: bool = True,
+    ) -> Receipt:
+        job, channel_id, size = finished.job, to.channel_id, None
+        if job.request.set is not None:
+            posted, size = await self.sets.add(
+                finished,
+                channel_id,
+                limit=limit,
+                part=part,
+                notify=wanted.notify,
+                remark=self.result_messages.remark(job, to.where, wanted),
+                with_prompt=with_prompt,
+            )
+        else:
+            outgoing = await self.result_messages.of(
+                finished, where=to.where, limit=limit, wanted=wanted, with_prompt=with_prompt
+            )
+            once, size = nonce(job.id, channel_id, part), outgoing.picture_size
+            posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
         return Receipt(where=to.where, channel_id=channel_id, message_id=posted.message_id, size=size)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:
@@ -142,11 +166,18 @@ class ChannelDelivery:
 
     async def _another_channel(self, job: Job, *, nsfw: bool, avoid: int | None) -> int | None:
         request = job.request
+
+        async def reopened() -> int | None:
+            try:
+                return await self.channels.reopen(
+                    request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
+                )
+            except NO_ANSWER as error:
+                raise DiscordAway(str(error)) from error
+
         try:
-            return await self.channels.reopen(
-                request.guild_id, request.user_id, avoid=avoid, locale=request.locale, age_restricted=nsfw
-            )
-        except (TooManyChannels, GuildAway, *DISCORD_ERRORS) as error:
+            return await self._patiently(job, reopened, self.clock.now() + PATIENCE)
+        except (TooManyChannels, GuildAway, DiscordAway, *DISCORD_ERRORS) as error:
             log.info("no new channel for job %s: %s", job.id, error)
             return None
 

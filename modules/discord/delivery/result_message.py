@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Any, Literal
 
 import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import Action, job_buttons, more_menu
+from modules.discord.ui.components import Action, job_buttons, menu, more_menu
 from modules.discord.ui.formatting import plain, quoted, seconds
-from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, small, text
+from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
+from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
-from modules.queue_manager.jobs import GenerationRequest, Job, ModelOffer, Picture, Size
+from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture, Size
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import JobRecord, UserPreferences
 from modules.utils.images.cleaner import OutputFormat, PictureCleaner
@@ -30,10 +31,23 @@ FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
 Where = Literal["channel", "new-channel", "direct-message"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultPicture:
+    """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
+    there is none. ``remark`` tells what became of it."""
+
+    job: Job
+    report: RunReport | None
+    size: Size
+    name: str | None
+    file: FileUpload | None = None
+    remark: str | None = None
+
+
 @dataclass(kw_only=True, eq=False)
 class ResultMessages:
-    """Makes the message that carries a picture. ``with_metadata``: the file holds its owner's own prompt,
-    seed and model; ``gallery``: pictures can be shared."""
+    """Makes the message that carries pictures. ``with_metadata``: a file holds its owner's own prompt, seed
+    and model; ``gallery``: pictures can be shared."""
 
     cleaner: PictureCleaner
     messages: Translations
@@ -51,14 +65,20 @@ class ResultMessages:
         wanted: UserPreferences,
         with_prompt: bool = True,
     ) -> OutgoingMessage:
-        """The message; ``limit``: bytes that a file may have there."""
+        """The message with one picture; ``limit``: bytes that a file may have there."""
+        picture = await self.picture(finished, limit=limit)
+        remark = self.remark(finished.job, where, wanted)
+        return self.message(
+            [picture],
+            picture.job.id,
+            notify=wanted.notify,
+            remarks=[remark] if remark is not None else [],
+            with_prompt=with_prompt,
+        )
+
+    async def picture(self, finished: Finished, *, limit: int) -> ResultPicture:
+        """The picture as it is sent."""
         job, locale = finished.job, finished.job.request.locale
-        remarks = []
-        if where == "new-channel":
-            remarks.append(self.messages.text(locale, "result-moved"))
-        elif where == "direct-message" and not wanted.direct_message:
-            remarks.append(self.messages.text(locale, "result-direct"))
-        picture: Picture | None = None
         try:
             picture = await self.cleaner.present(
                 finished.picture,
@@ -68,51 +88,102 @@ class ResultMessages:
             )
         except NoOutput as error:
             log.warning("job %s: %s", job.id, error, extra={"job": job.id})
-            remarks.append(self.messages.error(locale, error))
-        else:
-            if picture.size != finished.picture.size or picture.media_type != f"image/{self.output_format}":
-                remarks.append(self.messages.text(locale, "result-reencoded"))
-        files = (_file(job, picture, with_prompt=with_prompt),) if picture is not None else ()
-        facts = made_of(self.messages, locale, self.offers, job.request, (picture or finished.picture).size)
-        facts += self._made_in(finished.report, locale)
-        said = self.messages.text(locale, "status-delivered", number=str(job.number))
-        return OutgoingMessage(
-            files=files or None,
-            view=layout(
-                text(f"{said} <@{job.request.user_id}>" if wanted.notify else said),
-                self._frame(job, files, facts, remarks, with_prompt=with_prompt),
-            ),
-            mention=job.request.user_id if wanted.notify else None,
+            told = self.messages.error(locale, error)
+            return ResultPicture(
+                job=job, report=finished.report, size=finished.picture.size, name=None, remark=told
+            )
+        changed = picture.size != finished.picture.size or picture.media_type != f"image/{self.output_format}"
+        file = _file(job, picture)
+        return ResultPicture(
+            job=job,
+            report=finished.report,
+            size=picture.size,
+            name=file.name,
+            file=file,
+            remark=self.messages.text(locale, "result-reencoded") if changed else None,
         )
 
-    def _frame(
+    def remark(self, job: Job, where: Where, wanted: UserPreferences) -> str | None:
+        """Why the picture is there and not in its owner's channel."""
+        if where == "new-channel":
+            return self.messages.text(job.request.locale, "result-moved")
+        if where == "direct-message" and not wanted.direct_message:
+            return self.messages.text(job.request.locale, "result-direct")
+        return None
+
+    def message(
         self,
-        job: Job,
-        files: Sequence[FileUpload],
-        facts: Sequence[str],
-        remarks: Sequence[str],
+        pictures: Sequence[ResultPicture],
+        chosen: JobId,
         *,
-        with_prompt: bool,
-    ) -> discord.ui.Container[Any]:
-        request = job.request
-        prompt = request.prompt if with_prompt else ""
-        shown = [(attached(file.name), file.alt) for file in files]
-        said = self.messages.text(request.locale, "prompt-line", prompt=quoted(prompt))
+        notify: bool,
+        kept: tuple[ShownFile, ...] = (),
+        remarks: Sequence[str] = (),
+        with_prompt: bool = True,
+    ) -> OutgoingMessage:
+        """The message with these pictures, one or those of a set so far; its controls are about the job
+        ``chosen``. ``kept``: the files of an edited message that stay."""
+        picture = next(one for one in pictures if one.job.id == chosen)
+        job, request = picture.job, picture.job.request
+        locale, prompt = request.locale, request.prompt if with_prompt else ""
+        files = [replace(one.file, alt=one.file.alt if with_prompt else "") for one in pictures if one.file]
+        alt = plain(prompt, 1000)
+        shown = [(attached(one.name), alt) for one in pictures if one.name is not None]
         actions = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, request))
-        first = [action for action in actions if action in FIRST]
-        others = [action for action in actions if action not in FIRST]
-        return container(
+        facts = made_of(self.messages, locale, self.offers, request, picture.size)
+        if len(pictures) > 1:
+            facts.insert(0, f"#{job.number}")
+        facts += self._made_in(picture.report, locale)
+        said = self.messages.text(locale, "prompt-line", prompt=quoted(prompt))
+        told = [*([picture.remark] if picture.remark is not None else []), *remarks]
+        frame = container(
             gallery(shown) if shown else None,
             text(said) if prompt.strip() else None,
             small(" · ".join(facts)),
-            *[small(remark) for remark in remarks],
-            job_buttons(self.messages, request.locale, job.id, first),
-            more_menu(self.messages, request.locale, job.id, others),
+            *[small(remark) for remark in told],
+            self._choice(pictures, job) if len(pictures) > 1 else None,
+            job_buttons(self.messages, locale, job.id, [action for action in actions if action in FIRST]),
+            more_menu(self.messages, locale, job.id, [one for one in actions if one not in FIRST]),
             accent=accent_of(request.model),
         )
+        headline = self._headline(pictures, request)
+        return OutgoingMessage(
+            files=tuple(files) if files or kept else None,
+            kept=kept,
+            view=layout(text(f"{headline} <@{request.user_id}>" if notify else headline), frame),
+            mention=request.user_id if notify else None,
+        )
 
-    def _made_in(self, report: RunReport, locale: str) -> list[str]:
+    def _headline(self, pictures: Sequence[ResultPicture], request: GenerationRequest) -> str:
+        numbers = [one.job.number for one in pictures]
+        if request.set is None:
+            return self.messages.text(request.locale, "status-delivered", number=str(numbers[0]))
+        return self.messages.text(
+            request.locale,
+            "status-set",
+            numbers=", ".join(f"#{number}" for number in numbers),
+            ready=len(numbers),
+            count=request.set.count,
+        )
+
+    def _choice(self, pictures: Sequence[ResultPicture], chosen: Job) -> discord.ui.ActionRow[Any]:
+        locale = chosen.request.locale
+        options = [
+            discord.SelectOption(
+                label=self.messages.text(
+                    locale, "which-option", number=str(one.job.number), seed=str(one.job.request.maker.seed)
+                ),
+                value=one.job.id,
+                default=one.job.id == chosen.id,
+            )
+            for one in pictures
+        ]
+        return row(menu("which", chosen.id, self.messages.text(locale, "which"), options))
+
+    def _made_in(self, report: RunReport | None, locale: str) -> list[str]:
         """How long the run took, and with how many others the picture shared it."""
+        if report is None:
+            return []
         facts = [self.messages.text(locale, "result-seconds", seconds=seconds(report.gpu_seconds))]
         if report.batch_size > 1:
             facts.append(self.messages.text(locale, "result-together", others=report.batch_size - 1))
@@ -203,12 +274,12 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     )
 
 
-def _file(job: Job, picture: Picture, *, with_prompt: bool) -> FileUpload:
+def _file(job: Job, picture: Picture) -> FileUpload:
     ending = EXTENSIONS.get(picture.media_type, "png")
     return FileUpload(
         name=f"{job.number}-{job.id}.{ending}",  # the id, by which a posted picture is found after a crash
         data=picture.data,
-        alt=plain(job.request.prompt, 1000) if with_prompt else "",
+        alt=plain(job.request.prompt, 1000),
         size=picture.size,
     )
 

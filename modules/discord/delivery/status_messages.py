@@ -1,5 +1,5 @@
-"""Keeps one status message per job up to date: its place, its steps, its preview, its end. Each edit, at most
-one every two seconds, shows the newest state; one that is out of date before its turn comes is never sent.
+"""Keeps one status message per job, or per set of jobs, up to date: place, steps, preview, end. Each edit, at
+most one every two seconds, shows the newest state; one that is out of date before its turn is never sent.
 
 An edit notifies nobody, so a failure that an edit shows is told by a short new message, too."""
 
@@ -23,6 +23,7 @@ from modules.discord.delivery.status_text import (
     StatusText,
     cancelled_stage,
     is_soon,
+    lead,
     render,
     worth_telling,
 )
@@ -55,7 +56,7 @@ from modules.queue_manager.ports import (
     Requeued,
     Started,
 )
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -85,15 +86,22 @@ _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 
 @dataclass(slots=True)
 class _Message:
-    """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
-    a former process or by a request that was never answered, and must be searched for.
-    ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when it may be sent again,
-    if that is later. ``owes_mention``: an edit shows a failure of which its owner wants to be told.
-    ``waits_for``: the step for which its task waits, while another one can still take its place."""
+    """A status message, what it shows, and what it should show. ``missing``: jobs that it is about, too, of
+    which nothing is known yet. ``sought``: it may have been posted, by a former process or by a request that
+    was never answered, and must be searched for. ``noted``: the jobs with which the store knows it.
+    ``replaces``: the message in whose place it is posted, so that it has a nonce of its own; ``written_at``:
+    by the steady clock. ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when
+    it may be sent again, if that is later. ``owes_mention``: an edit shows a failure of which its owner wants
+    to be told. ``waits_for``: the step for which its task waits, while another one can still take its
+    place."""
 
-    status: StatusText
+    statuses: dict[JobId, StatusText]
+    missing: set[JobId] = field(default_factory=set)
     posted: Posted | None = None
     sought: bool = False
+    noted: set[JobId] = field(default_factory=set)
+    replaces: int | None = None
+    written_at: float | None = None
     shown: list[dict[str, Any]] | None = None
     shown_preview: bytes | None = None
     preview: bytes | None = None
@@ -106,12 +114,27 @@ class _Message:
     task: asyncio.Task[None] | None = None
     waits_for: _Step | None = None
 
+    @property
+    def status(self) -> StatusText:
+        """The job that tells most."""
+        return lead(self.statuses.values())
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to its jobs."""
+        return self.status.stage in ENDED and not self.missing
+
+    def put(self, status: StatusText) -> None:
+        """That is how a job stands now."""
+        self.statuses[status.job.id] = status
+        self.missing.discard(status.job.id)
+
 
 @dataclass(kw_only=True, eq=False)
 class LiveStatusMessages:
-    """Implements `JobListener`. ``place``, ``hindrance`` and ``served`` tell how a waiting job stands, and
-    whether a server that is up can make it; ``tell_elsewhere`` shows a failure where its status message
-    cannot."""
+    """Implements `JobListener`. ``place``, ``hindrance``, ``served`` and ``stranded`` tell how a waiting job
+    stands, whether a server that is up can make it, and until when it waits if none can any more;
+    ``tell_elsewhere`` shows a failure where its status message cannot."""
 
     message_client: MessageClient
     store: StatusMessageStore
@@ -121,10 +144,11 @@ class LiveStatusMessages:
     place: Callable[[JobId], QueuePosition | None]
     hindrance: Callable[[], Hindrance | None]
     served: Callable[[Job], bool]
+    stranded: Callable[[Job], Stranded | None]
     tell_elsewhere: Callable[[StatusText], Awaitable[None]]
     interval: float = INTERVAL
     _search: StatusMessageSearch = field(init=False)
-    _all: dict[JobId, _Message] = field(init=False, default_factory=dict)
+    _all: dict[str, _Message] = field(init=False, default_factory=dict)
     _left: dict[JobId, Posted | None] = field(init=False, default_factory=dict)
     _leaving: bool = field(init=False, default=False)
 
@@ -133,19 +157,37 @@ class LiveStatusMessages:
 
     async def on_event(self, event: JobEvent) -> None:
         """Note it; each message has its own task, which sends."""
-        message = self._all.get(event.job.id)
-        if message is None:
-            sought = event.job.id in self._left and self._left[event.job.id] is None
-            left = self._left.pop(event.job.id, None)
-            message = _Message(status=StatusText(job=event.job), posted=left, sought=sought)
-            self._all[event.job.id] = message
-        if isinstance(event, Progressed) and event.preview is not None:
-            message.preview = event.preview
+        job = event.job
+        message = self._all.get(job.group) or self._taken_up(job)
+        left = self._left.pop(job.id, None)
+        if message.posted is None:
+            message.posted = left
         # Most pictures come at once: what is only on its way is said if it takes longer.
         pause = 1.5 * self.interval if isinstance(event, Finished) else 0.0
         message.not_before = self.clock.now() + pause
-        message.status = self._after(replace(message.status, job=event.job), event)
+        before = message.statuses.get(job.id) or StatusText(job=job)
+        told_of = message.status.job.id
+        message.put(self._after(replace(before, job=job), event))
+        if message.status.job.id != told_of:
+            message.preview = None
+        if isinstance(event, Progressed) and event.preview is not None and message.status.job.id == job.id:
+            message.preview = event.preview
+        if message.status.stage in ("queued", "retrying") and message.status.job.id != job.id:
+            message.put(self._placed(message.status))
         self._send_soon(message)
+
+    def _taken_up(self, job: Job) -> _Message:
+        """The message about a job of which this process had not heard, with what a former one left."""
+        left, sought = self._left.get(job.id), job.id in self._left and self._left[job.id] is None
+        missing = {other for other, place in self._left.items() if place == left and left is not None}
+        message = self._all[job.group] = _Message(
+            statuses={job.id: StatusText(job=job)},
+            missing=missing - {job.id},
+            posted=left,
+            sought=sought,
+            noted={job.id, *missing} if left is not None else set(),
+        )
+        return message
 
     def _after(self, status: StatusText, event: JobEvent) -> StatusText:
         if isinstance(event, Started):
@@ -176,7 +218,13 @@ class LiveStatusMessages:
 
     def _placed(self, status: StatusText) -> StatusText:
         job = status.job
-        return replace(status, place=self.place(job.id), hindrance=self.hindrance(), served=self.served(job))
+        return replace(
+            status,
+            place=self.place(job.id),
+            hindrance=self.hindrance(),
+            served=self.served(job),
+            stranded=self.stranded(job),
+        )
 
     def _send_soon(self, message: _Message) -> None:
         message.changed = True
@@ -190,7 +238,7 @@ class LiveStatusMessages:
         try:
             while message.changed and not self._leaving:
                 message.waits_for = step = _step(message)
-                if step[0] == "nothing":  # delivered before anything was shown
+                if step[0] == "nothing":  # delivered before anything was shown, or not all is known yet
                     message.changed = False
                     break
                 may_go = message.not_before
@@ -203,19 +251,21 @@ class LiveStatusMessages:
         finally:
             if message.task is asyncio.current_task():  # else another task has taken over
                 message.task = message.waits_for = None
-                if message.status.stage in ENDED and not message.changed:
-                    self._all.pop(message.status.job.id, None)
+                if message.ended and not message.changed:
+                    self._all.pop(message.status.job.group, None)
 
     async def _bring_up_to_date(self, message: _Message) -> None:
         """Show how the job stands, a failure elsewhere if the message cannot be reached."""
         if message.status.stage == "failed":
             with suppress(StoreError):  # then they are told
                 chosen = await self.preferences.get(message.status.job.request.user_id)
-                message.status = replace(message.status, mention=chosen.notify)
+                message.put(replace(message.status, mention=chosen.notify))
         if not message.unreachable:
             await self._show(message)
         if message.unreachable and message.status.stage == "failed":
-            await self.tell_elsewhere(message.status)
+            failed = [status for status in message.statuses.values() if status.stage == "failed"]
+            for status in failed:
+                await self.tell_elsewhere(replace(status, mention=message.status.mention))
 
     async def _show(self, message: _Message) -> None:
         try:
@@ -224,7 +274,7 @@ class LiveStatusMessages:
             if message.status.stage == "delivered":
                 if message.posted is not None:
                     await self.message_client.delete(message.posted, level=Priority.STATUS)
-                await self.store.remove(message.status.job.id)
+                await self._forget(message)
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
@@ -233,16 +283,18 @@ class LiveStatusMessages:
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
-                message.posted, message.changed = None, True
+                message.replaces, message.posted, message.changed = message.posted.message_id, None, True
             elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
-                message.status, message.changed = replace(message.status, with_prompt=False), True
+                for status in message.statuses.values():
+                    message.put(replace(status, with_prompt=False))
+                message.changed = True
             else:
                 log.warning("Discord refused the status message of job %s: %s", message.status.job.id, error)
         except MessageError as error:
             log.info("the status message of job %s cannot be shown: %s", message.status.job.id, error)
             message.unreachable = True
             with suppress(StoreError):  # the next process will find out as this one did
-                await self.store.remove(message.status.job.id)
+                await self._forget(message)
 
     async def _update(self, message: _Message) -> None:
         if message.preview is not None and message.status.stage not in ENDED:
@@ -250,20 +302,34 @@ class LiveStatusMessages:
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
+        if message.posted is not None and not message.noted >= message.statuses.keys():
+            await self._note(message, message.posted.message_id)
         if message.owes_mention and message.posted is not None:
             await self._mention(message.status, message.posted)
             message.owes_mention = False
-        if message.status.stage in ENDED and not message.changed:
-            await self.store.remove(message.status.job.id)
+        if message.ended and message.status.stage != "kept" and not message.changed:
+            await self._forget(message)
+
+    async def _note(self, message: _Message, message_id: int) -> None:
+        job_ids = set(message.statuses)
+        await self.store.put(job_ids, message.status.job.request.channel_id, message_id)
+        message.noted = job_ids
+
+    async def _forget(self, message: _Message) -> None:
+        await self.store.remove({*message.statuses, *message.noted})
+        message.noted = set()
 
     async def _send(self, message: _Message) -> None:
         """Post or edit the message: wait for its turn, and show what is known then."""
         posted = message.posted
         if posted is not None:
-            written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
-            if self.clock.unix() - written_at > EDITABLE_FOR:
+            if message.written_at is None:  # by a former process; a wall clock that was set back is no help
+                written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
+                message.written_at = self.clock.now() - max(0.0, self.clock.unix() - written_at)
+            if self.clock.now() - message.written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)
-                message.posted = posted = None
+                message.replaces, message.posted, message.written_at = posted.message_id, None, None
+                posted = None
         level, channel_id = _urgency(message.status), message.status.job.request.channel_id
         if posted is None:
             turn = self.message_client.turn_to_post(channel_id, level=level)
@@ -276,7 +342,7 @@ class LiveStatusMessages:
     def _look(self, message: _Message) -> tuple[list[dict[str, Any]], bytes | None]:
         """What the message should show: its layout and its preview."""
         preview = self._preview(message)
-        shown: list[dict[str, Any]] = self._rendered(message.status, preview).to_components()  # type: ignore[no-untyped-call]
+        shown: list[dict[str, Any]] = self._rendered(message, preview).to_components()  # type: ignore[no-untyped-call]
         return shown, preview
 
     def _preview(self, message: _Message) -> bytes | None:
@@ -284,10 +350,11 @@ class LiveStatusMessages:
         return message.preview if wanted else None
 
     def _rendered(
-        self, status: StatusText, preview: bytes | None, *, mention: bool = False
+        self, message: _Message, preview: bytes | None, *, mention: bool = False
     ) -> discord.ui.LayoutView:
+        statuses = sorted(message.statuses.values(), key=lambda status: status.job.number)
         file = None if preview is None else _file_name(preview)
-        return render(self.messages, status, now=self.clock.unix(), preview=file, mention=mention)
+        return render(self.messages, statuses, now=self.clock.unix(), preview=file, mention=mention)
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
         status, (shown, preview) = message.status, self._look(message)
@@ -297,7 +364,7 @@ class LiveStatusMessages:
         elif preview is None and (message.shown is None or message.shown_preview is not None):
             files = ()
         message.sent_at = self.clock.now()
-        outgoing = OutgoingMessage(files=files, view=self._rendered(status, preview))
+        outgoing = OutgoingMessage(files=files, view=self._rendered(message, preview))
         await self.message_client.edit_now(posted, outgoing)
         message.shown, message.shown_preview = shown, preview
         message.owes_mention = status.stage == "failed" and status.mention
@@ -324,29 +391,30 @@ class LiveStatusMessages:
 
     async def _post(self, message: _Message) -> None:
         """Post it so that a later process finds it: it is noted before it is there."""
-        job_id, channel_id = message.status.job.id, message.status.job.request.channel_id
-        await self.store.put(job_id, channel_id, NOWHERE_YET)
+        group, channel_id = message.status.job.group, message.status.job.request.channel_id
+        await self._note(message, NOWHERE_YET)
         if message.status.stage == "delivered":
-            await self.store.remove(job_id)
+            await self._forget(message)
             return
         shown, preview = self._look(message)
         status = message.status
         mention = status.stage == "failed" and status.mention
         outgoing = OutgoingMessage(
             files=None if preview is None else (FileUpload(name=_file_name(preview), data=preview),),
-            view=self._rendered(status, preview, mention=mention),
+            view=self._rendered(message, preview, mention=mention),
             mention=status.job.request.user_id if mention else None,
         )
         message.sent_at = self.clock.now()
         message.sought = True
         try:
-            once = nonce(job_id, channel_id, "status")
+            once = nonce(group, channel_id, f"status after {message.replaces}")
             message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
+            message.written_at = message.sent_at
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same
             raise
         message.shown, message.shown_preview = shown, preview
-        await self.store.put(job_id, channel_id, message.posted.message_id)
+        await self._note(message, message.posted.message_id)
         message.sought = False
 
     async def _find(self, message: _Message) -> None:
@@ -354,7 +422,7 @@ class LiveStatusMessages:
         message.posted = await self._search.find(job)
         if message.posted is not None:
             # Noted before it is edited: an older message loses the button by which it was found.
-            await self.store.put(job.id, message.posted.channel_id, message.posted.message_id)
+            await self._note(message, message.posted.message_id)
         message.sought = False
 
     async def run(self) -> None:
@@ -366,15 +434,16 @@ class LiveStatusMessages:
         """Compare some of the waiting messages with the queue; the others come next time."""
         now = self.clock.unix()
         waiting = (
-            job_id for job_id, message in self._all.items() if message.status.stage in ("queued", "retrying")
+            group for group, message in self._all.items() if message.status.stage in ("queued", "retrying")
         )
-        for job_id in list(islice(waiting, PLACES_AT_ONCE)):
-            message = self._all.pop(job_id)
-            self._all[job_id] = message  # to the end of the line
+        for group in list(islice(waiting, PLACES_AT_ONCE)):
+            message = self._all.pop(group)
+            self._all[group] = message  # to the end of the line
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
-            if other or worth_telling(old.place, placed.place, now=now):
-                message.status = placed
+            stranded = (old.stranded is None) != (placed.stranded is None)
+            if other or stranded or worth_telling(old.place, placed.place, now=now):
+                message.put(placed)
                 self._send_soon(message)
         for message in self._all.values():
             if is_soon(message.status, now) and self._look(message)[0] != message.shown:
@@ -404,12 +473,20 @@ class LiveStatusMessages:
             status = StatusText(job=job) if job is not None else _ended_status(record)
             if status is None and record is not None:
                 continue  # its end is being written: the event is about to come
-            del self._left[job_id]
             if status is None:
-                await self.store.remove(job_id)
+                del self._left[job_id]
+                for other in self._all.values():
+                    if job_id in other.missing:
+                        other.missing.discard(job_id)
+                        self._send_soon(other)
+                await self.store.remove([job_id])
                 continue
             shown = self._placed(status) if job is not None else status
-            message = self._all[job_id] = _Message(status=shown, posted=posted, sought=posted is None)
+            message = self._all.get(status.job.group) or self._taken_up(status.job)
+            del self._left[job_id]
+            message.posted = message.posted or posted
+            message.sought = message.posted is None
+            message.put(shown)
             self._send_soon(message)
 
     async def _ended(
@@ -421,6 +498,24 @@ class LiveStatusMessages:
             except StoreUnavailable as error:
                 log.info("the status message of job %s is delayed: %s", job_id, error)
                 await self.clock.sleep(self.interval)
+
+    async def take_down(self, job_id: JobId) -> None:
+        """Remove the message that says that a picture is kept: it was delivered."""
+        for message in self._all.values():
+            if job_id in message.statuses:  # others of its set are still to come
+                message.put(replace(message.statuses[job_id], stage="delivered"))
+                self._send_soon(message)
+                return
+        record = await self.store.get(job_id)
+        if record is None:
+            return
+        posted = Posted(channel_id=record.channel_id, message_id=record.message_id)
+        try:
+            if posted.message_id != NOWHERE_YET:
+                await self.message_client.delete(posted, level=Priority.STATUS)
+        except MessageError as error:
+            log.info("the status message of job %s stays: %s", job_id, error)
+        await self.store.remove([job_id])
 
     async def say_goodbye(self) -> None:
         """Tell everyone with a waiting job that its place is kept, and show how the others ended."""
@@ -439,11 +534,13 @@ class LiveStatusMessages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _part(self, message: _Message) -> None:
-        if message.status.stage in ENDED:
+        if message.ended:
             await self._bring_up_to_date(message)
             return
-        status = replace(message.status, stage="restarting")
-        outgoing = OutgoingMessage(files=(), view=self._rendered(status, None))
+        for status in message.statuses.values():
+            if status.stage not in ENDED:
+                message.put(replace(status, stage="restarting"))
+        outgoing = OutgoingMessage(files=(), view=self._rendered(message, None))
         try:
             if message.sought:
                 await self._find(message)
@@ -452,7 +549,7 @@ class LiveStatusMessages:
             async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
                 await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
-            log.info("the status message of job %s was not updated: %s", status.job.id, error)
+            log.info("the status message of job %s was not updated: %s", message.status.job.id, error)
 
 
 def _file_name(preview: bytes) -> str:
@@ -471,10 +568,14 @@ def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled
 
 def _step(message: _Message) -> _Step:
     level = _urgency(message.status)
+    if message.missing and message.status.stage in ENDED:
+        return "nothing", level
     if message.sought:
         return "find", level
+    if message.posted is None and message.status.stage in ("finishing", "delivered"):
+        return "nothing", level  # the picture itself comes at once
     if message.status.stage == "delivered":
-        return "nothing" if message.posted is None else "remove", level
+        return "remove", level
     return "post" if message.posted is None else "edit", level
 
 

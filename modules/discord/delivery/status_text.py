@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,7 +15,7 @@ from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Cancelled
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 
 Ending = Literal["delivered", "kept", "failed", "cancelled", "cancelled-by-other"]
 Stage = Literal["queued", "started", "retrying", "finishing", "restarting"] | Ending
@@ -23,6 +24,12 @@ ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 Hindrance = Literal["paused", "no-server"]
 
+_TELLING: tuple[Stage, ...] = (
+    "started", "retrying", "queued", "restarting", "finishing",
+    "failed", "kept", "cancelled-by-other", "cancelled", "delivered",
+)  # fmt: skip
+"""The stages, the one first that tells most of jobs that are shown together."""
+
 SOON = 5.0
 """Seconds before its end at which a countdown becomes "any moment now": it never runs into the past."""
 
@@ -30,14 +37,16 @@ SOON = 5.0
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusText:
     """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
-    ``served``: a server that is up can make it; ``together``: how many jobs were in its last run, 0 if it had
-    none; ``error``: why it failed, or is tried again; ``mention``: its owner wants a word of a failure."""
+    ``served``: a server that is up can make it; ``stranded``: none can any more; ``together``: how many jobs
+    were in its last run, 0 if it had none; ``error``: why it failed, or is tried again; ``mention``: its
+    owner wants a word of a failure."""
 
     job: Job
     stage: Stage = "queued"
     place: QueuePosition | None = None
     hindrance: Hindrance | None = None
     served: bool = True
+    stranded: Stranded | None = None
     together: int = 0
     started_at: float | None = None
     step: int = 0
@@ -48,16 +57,24 @@ class StatusText:
     mention: bool = True
 
 
+def lead(statuses: Iterable[StatusText]) -> StatusText:
+    """Of jobs that are shown together, the one that tells most: one that is being made, else one that is to
+    be made; when all have ended, one that failed, else one that was not delivered."""
+    return min(statuses, key=lambda status: (_TELLING.index(status.stage), status.job.number))
+
+
 def render(
     messages: Translations,
-    status: StatusText,
+    statuses: Sequence[StatusText],
     *,
     now: float = 0.0,
     preview: str | None = None,
     mention: bool = False,
 ) -> discord.ui.LayoutView:
-    """The message at ``now`` (Unix seconds), which matters only where there is a countdown. ``preview``: the
-    name of the file with the picture so far; ``mention``: the message begins with its owner's name."""
+    """The message about a job, or those of a set, at ``now`` (Unix seconds), which matters only where there
+    is a countdown. ``preview``: the name of the file with the picture so far; ``mention``: the message begins
+    with its owner's name."""
+    status = lead(statuses)
     request = status.job.request
     buttons, facts = actions(status), _facts(messages, status, now)
     prompt, alt = "", ""
@@ -68,15 +85,36 @@ def render(
         else:
             prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
     frame = container(
-        text(_headline(messages, status)),
+        text("\n".join(_headlines(messages, statuses))),
         gallery([(attached(preview), alt)]) if preview is not None else None,
         text(prompt) if prompt else None,
         text("\n".join(facts)) if facts else None,
         job_buttons(messages, request.locale, status.job.id, buttons) if buttons else None,
         accent=accent_of(request.model),
-        mark=status_mark(status.job.id),
+        mark=status_mark(status.job.group),
     )
     return layout(text(f"<@{request.user_id}>") if mention else None, frame)
+
+
+def _headlines(messages: Translations, statuses: Sequence[StatusText]) -> Iterator[str]:
+    """How a job stands; of a set also how many are ready, and each that has ended otherwise."""
+    first = lead(statuses)
+    together = first.job.request.set
+    if together is not None and first.stage not in ENDED:
+        others = sum(status.stage != "delivered" for status in statuses)
+        ready = together.count - others
+        numbers = sorted(status.job.number for status in statuses)
+        yield messages.text(
+            first.job.request.locale,
+            "status-set",
+            numbers=f"#{numbers[0]}–#{numbers[-1]}" if len(numbers) > 1 else f"#{numbers[0]}",
+            ready=ready,
+            count=together.count,
+        )
+    if first.stage not in ENDED:
+        yield _headline(messages, first)
+    told = [status for status in statuses if status.stage in ENDED and status.stage != "delivered"]
+    yield from (_headline(messages, status) for status in told)
 
 
 def _facts(messages: Translations, status: StatusText, now: float) -> list[str]:
@@ -88,6 +126,8 @@ def _facts(messages: Translations, status: StatusText, now: float) -> list[str]:
     in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
     if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
         facts.append(messages.text(locale, f"status-{status.hindrance}"))
+    if stage in ("queued", "retrying") and (gone := status.stranded) is not None:
+        facts.append(messages.text(locale, "status-stranded", model=gone.model, when=moment(gone.until)))
     if (expected := _expected_at(status)) is not None:
         facts.append(messages.text(locale, "status-expected", when=countdown(expected, now)))
     return facts
@@ -150,7 +190,9 @@ def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-othe
 def actions(status: StatusText) -> tuple[Action, ...]:
     if status.stage == "failed":
         return ("again", "prompt")
-    return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
+    if status.stage in ENDED or status.stage == "finishing":
+        return ()
+    return ("cancel",) if status.job.request.set is None else ("cancelall",)
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:

@@ -19,11 +19,22 @@ from modules.discord.requests.limits import Limits
 from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import CommandSync
 from modules.discord.transport.rate_limiter import Traffic
-from modules.discord.ui.formatting import bar, fitting, is_whole, message_ids, moment, quoted, seconds
+from modules.discord.ui.formatting import (
+    bar,
+    date,
+    fitting,
+    is_whole,
+    message_ids,
+    moment,
+    one_decimal,
+    quoted,
+    seconds,
+)
 from modules.discord.ui.layout import Part, container, layout, separator, small, text
 from modules.discord.ui.translations import FALLBACK, Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
+from modules.queue_manager.jobs import FusionCheck
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.offers import ModelChange
 from modules.queue_manager.ports import Clock
@@ -224,7 +235,11 @@ class Administration:
             locale, "admin-gpu-share", bar=bar(round(100 * share), 100), share=round(100 * share)
         )
         if engine.models:
-            labels = [offer.label for offer in self.queue.offers if offer.id in engine.models]
+            labels = [
+                self._checked(offer.label, engine.checks.get(offer.id), locale)
+                for offer in self.queue.offers
+                if offer.id in engine.models
+            ]
             yield "-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels))
         if person.overheard:
             return
@@ -241,6 +256,19 @@ class Administration:
     def _called(self, person: Requester, n: int) -> str:
         """What the answer calls the GPU at this place: its address, or a number where others read too."""
         return f"GPU-{n + 1}" if person.overheard else self.fleet.engines()[n].name
+
+    def _checked(self, label: str, check: FusionCheck | None, locale: str) -> str:
+        """A model, and what ``check --fusion`` found."""
+        if check is None:
+            return label
+        return self._text(
+            locale,
+            "admin-gpu-checked",
+            model=label,
+            when=date(check.checked_at),
+            gain=one_decimal(check.gain),
+            rows=check.rows if check.why_alone is None else -1,
+        )
 
     def _busy_share(self, engine: EngineStatus) -> float:
         return min(1.0, engine.busy_seconds / max(1.0, self.clock.unix() - self._started_at))

@@ -40,6 +40,8 @@ class ComponentRouter:
             await self.actions.press(interaction, what, JobId(about))
         elif what == "more" and values and self.actions.knows(values[0]):
             await self.actions.press(interaction, values[0], JobId(about))
+        elif what == "which" and values:
+            await self.actions.choose(interaction, JobId(values[0]))
         elif what in ("page", "filter", "search", "pick"):
             await self._history(interaction, what, about, values)
         elif what == "withdraw":

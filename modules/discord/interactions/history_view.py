@@ -15,7 +15,7 @@ from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
 from modules.discord.ui.components import button, job_buttons, menu, more_menu
-from modules.discord.ui.formatting import message_link, moment, plain, quoted
+from modules.discord.ui.formatting import moment, plain, quoted
 from modules.discord.ui.layout import (
     Part,
     accent_of,
@@ -126,7 +126,8 @@ class HistoryView:
             person.user_id, before=query.before or None, limit=PAGE + 1, fits=query.fits
         )
         shown, more = records[:PAGE], len(records) > PAGE
-        pictures = await self.jobs.pictures(shown)
+        links = {record.job_id: await self.jobs.link(record) for record in shown}
+        pictures = await self.jobs.pictures([record for record in shown if links[record.job_id]])
         models = await self.history.models_used(person.user_id)
         title = [f"### {messages.text(locale, 'history-title')}"]
         if query.word:
@@ -139,7 +140,10 @@ class HistoryView:
             view=layout(
                 container(
                     text("\n".join(title)),
-                    *[self._line(locale, record, pictures.get(record.job_id)) for record in shown],
+                    *[
+                        self._line(locale, record, links[record.job_id], pictures.get(record.job_id))
+                        for record in shown
+                    ],
                     separator() if shown else None,
                     self._pick_menu(person, shown) if shown else None,
                     self._filter_menu(person, query, models) if query.model or len(models) > 1 else None,
@@ -148,11 +152,11 @@ class HistoryView:
             ),
         )
 
-    def _line(self, locale: str, record: JobRecord, picture: ShownFile | None) -> Part:
-        """A picture whose message is gone has no thumbnail, and the line says so."""
-        state = record.state
+    def _line(self, locale: str, record: JobRecord, link: str | None, picture: ShownFile | None) -> Part:
+        """A picture that cannot be seen any more has no thumbnail, and the line says why."""
+        state: str = record.state
         if state == "delivered" and picture is None:
-            state = "deleted"
+            state = "closed" if link is None and record.message_id is not None else "deleted"
         line = self.messages.text(
             locale,
             "history-line",
@@ -161,7 +165,7 @@ class HistoryView:
             model=made_by(self.messages, locale, self.offers, record.request),
             size="none" if record.size is None else str(record.size),
             state=state,
-            link=self._link(record),
+            link=link or "",
         )
         said = (
             f"{line}\n{self.messages.text(locale, 'prompt-line', prompt=quoted(record.request.prompt, 80))}"
@@ -169,11 +173,6 @@ class HistoryView:
         if picture is None:
             return text(said)
         return section(said, thumbnail(picture.url, plain(record.request.prompt, 1000)))
-
-    def _link(self, record: JobRecord) -> str:
-        if record.channel_id is None or record.message_id is None:
-            return ""
-        return message_link(self.jobs.guild_of(record.channel_id), record.channel_id, record.message_id)
 
     def _pick_menu(self, person: Requester, shown: Sequence[JobRecord]) -> Part:
         options = [
@@ -228,7 +227,8 @@ class HistoryView:
         request, locale = job.request, person.locale
         if request.user_id != person.user_id:
             raise NotYourJob
-        found = await self.jobs.pictures([record]) if record is not None else {}
+        there = record is not None and await self.jobs.link(record)
+        found = await self.jobs.pictures([record]) if record is not None and there else {}
         picture = found.get(job_id)
         size = record.size if record is not None and record.size is not None else request.size
         shares = picture is not None and self.jobs.gallery_channel_id is not None

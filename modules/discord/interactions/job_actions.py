@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import discord
 
 from modules.discord.delivery.outcome_text import remembered
 from modules.discord.delivery.result_message import ResultMessages, is_nsfw
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
@@ -50,6 +52,7 @@ class JobActions:
     requests: ImageRequests
     gallery: Gallery
     result_messages: ResultMessages
+    result_sets: ResultSets
     message_client: MessageClient
     messages: Translations
 
@@ -65,6 +68,7 @@ class JobActions:
             "erase": self._erase,
             "details": self._details,
             "cancel": self._cancel,
+            "cancelall": self._cancel_set,
         }
 
     def knows(self, what: str) -> bool:
@@ -79,10 +83,25 @@ class JobActions:
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
 
+    async def choose(self, interaction: discord.Interaction, job_id: JobId) -> None:
+        """Of several pictures in a message, its controls are about this one from now on."""
+        await self.deferrals.defer(interaction)
+        job, message = await self.jobs.job(job_id), interaction.message
+        self._check_owner(interaction, "which", job)
+        if message is None:
+            raise NoPictureHere
+        person = await self.requesters.of(interaction)
+        where = Posted(channel_id=message.channel.id, message_id=message.id)
+        try:
+            await self.result_sets.choose(where, job, notify=person.preferences.notify)
+        except MessageError as error:
+            raise NoPictureHere(str(error)) from error
+        await interaction.delete_original_response()
+
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
         others_may = (what == "prompt" and shared) or (
-            what == "cancel" and interaction.permissions.administrator
+            what in ("cancel", "cancelall") and interaction.permissions.administrator
         )
         if interaction.user.id != job.request.user_id and not others_may:
             raise NotYourJob
@@ -173,15 +192,17 @@ class JobActions:
 
     async def _erase(self, interaction: discord.Interaction, job: Job) -> None:
         """The question of Delete was answered with yes."""
-        record = await self.history.job(job.id)
+        person, record = await self.requesters.of(interaction), await self.history.job(job.id)
         if record is not None and record.channel_id is not None and record.message_id is not None:
             try:
                 where = Posted(channel_id=record.channel_id, message_id=record.message_id)
-                await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                if job.request.set is None:
+                    await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                else:
+                    await self.result_sets.remove(where, job, notify=person.preferences.notify)
             except MessageError as error:
                 raise NoPictureHere(str(error)) from error
         await self.history.delete_picture(job.id)
-        person = await self.requesters.of(interaction)
         await answer(interaction, self.messages.text(person.locale, "deleted"))
 
     async def _details(self, interaction: discord.Interaction, job: Job) -> None:
@@ -192,20 +213,29 @@ class JobActions:
         await answer(interaction, self.result_messages.details(record, person.locale))
 
     async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
+        await self._cancel_each(interaction, job, [job])
+
+    async def _cancel_set(self, interaction: discord.Interaction, job: Job) -> None:
+        active = self.queue.active_jobs(job.request.user_id)
+        await self._cancel_each(interaction, job, [one for one in active if one.group == job.group])
+
+    async def _cancel_each(self, interaction: discord.Interaction, about: Job, jobs: Sequence[Job]) -> None:
         person = await self.requesters.of(interaction)
-        try:
-            await self.queue.cancel(job.id, by=person.user_id)
-        except UnknownJob:  # too late: it has ended, or is being delivered
-            record = await self.history.job(job.id)
-            await answer(
-                interaction, remembered(self.messages, person.locale, job, record, self.jobs.guild_of)
-            )
+        numbers = []
+        for job in jobs:
+            with suppress(UnknownJob):  # too late: it has ended, or is being delivered
+                await self.queue.cancel(job.id, by=person.user_id)
+                numbers.append(f"#{job.number}")
+        if not numbers:
+            record = await self.history.job(about.id)
+            told = remembered(self.messages, person.locale, about, record, self.jobs.guild_of)
+            await answer(interaction, told)
+        elif interaction.message is not None and not interaction.message.flags.ephemeral:
+            await interaction.delete_original_response()  # the status message says so
         else:
-            if interaction.message is not None and not interaction.message.flags.ephemeral:
-                await interaction.delete_original_response()  # the status message says so
-                return
-            numbers = f"#{job.number}"
-            text = self.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
+            text = self.messages.text(
+                person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
+            )
             await answer(interaction, text)
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────

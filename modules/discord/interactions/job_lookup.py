@@ -12,6 +12,7 @@ from modules.discord.delivery.job_records import job_of
 from modules.discord.rejections import PictureForgotten
 from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, MessageError, Posted
 from modules.discord.ui.components import jobs_named
+from modules.discord.ui.formatting import message_link
 from modules.discord.ui.message_parts import ShownFile, custom_ids_of, file_of
 from modules.queue_manager.errors import NoSourceImage
 from modules.queue_manager.jobs import Job, JobId
@@ -94,6 +95,18 @@ class JobLookup:
                     read_to = min(int(message["id"]) for message in page) if len(page) == PAGE_SIZE else 0
                     left = {message_id for message_id in left if message_id < read_to}
         return found
+
+    async def link(self, record: JobRecord) -> str | None:
+        """Where a result can be seen; None if its channel is closed, or it never was anywhere."""
+        home, channel_id, message_id = self.home(), record.channel_id, record.message_id
+        if home is None or channel_id is None or message_id is None:
+            return None
+        if home.get_channel(channel_id) is not None:
+            return message_link(home.id, channel_id, message_id)
+        if channel_id == record.request.channel_id:
+            return None
+        direct = await self.message_client.direct_channel(record.request.user_id)
+        return message_link(0, channel_id, message_id) if channel_id == direct else None
 
     def guild_of(self, channel_id: int) -> int:
         """The guild of a channel that a result went to, for a link there; 0: direct messages."""

@@ -13,6 +13,7 @@ import discord
 from discord import app_commands
 
 from modules.discord.transport.message_client import mentions
+from modules.discord.transport.permissions import NEEDED, names
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BotError, RequestRejected, StoreError
 from modules.utils.database.stores.preferences import Preferences
@@ -21,6 +22,8 @@ log = getLogger(__name__)
 
 TEXT_LIMIT = 2000
 """Characters of a message."""
+
+ALREADY_ACKNOWLEDGED = 40060
 
 TOKEN_GONE = (10062, 10015, 50027)
 """Unknown interaction, unknown webhook, bad webhook token: the interaction can no longer be answered."""
@@ -78,12 +81,20 @@ class ErrorReplies:
         except StoreError as failure:
             log.info("could not look up a person's language: %s", failure)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        if _came_twice(cause):
+            log.info("an interaction came twice: %s", cause)
+            return
         if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
             log.warning("an interaction could not be answered in time: %s", cause)
             return
-        if not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
+        if isinstance(cause, discord.Forbidden):
+            log.warning("Discord does not let the bot do what somebody asked for: %s", cause)
+        elif not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
             log.error("an interaction failed", exc_info=cause)
-        said = sentence(cause, self.messages, locale)
+        held = [interaction.app_permissions]
+        if interaction.guild is not None and interaction.guild.me is not None:
+            held.insert(0, interaction.guild.me.guild_permissions)
+        said = sentence(cause, self.messages, locale, held)
         try:
             if give_back is None:
                 await answer_apart(interaction, said)
@@ -94,12 +105,24 @@ class ErrorReplies:
             log.warning("an error could not be shown: %s", failure)
 
 
-def sentence(error: Exception, messages: Translations, locale: str | None) -> str:
-    """What to say about an error."""
+def sentence(
+    error: Exception,
+    messages: Translations,
+    locale: str | None,
+    held: Sequence[discord.Permissions] = (),
+) -> str:
+    """What to say about an error. ``held``: the bot's permissions in the guild, and where it was asked."""
     if isinstance(error, BotError):
         return messages.error(locale, error)
     if isinstance(error, app_commands.CheckFailure):
         return messages.text(locale, "admin-only")
     if isinstance(error, discord.Forbidden):
-        return messages.text(locale, "error-permissions", permissions="Manage Channels")
+        missing = next((lacks for each in held if (lacks := NEEDED & ~each)), discord.Permissions())
+        return messages.text(locale, "error-permissions", permissions=", ".join(names(missing)) or "none")
     return messages.text(locale, BotError.message_key)
+
+
+def _came_twice(error: Exception) -> bool:
+    """Discord sent an interaction again, which was answered the first time."""
+    code = error.code if isinstance(error, discord.HTTPException) else None
+    return isinstance(error, discord.InteractionResponded) or code == ALREADY_ACKNOWLEDGED

@@ -105,11 +105,13 @@ status-queued = { $ahead ->
         [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
        *[other] **#{ $number }** is waiting: at most { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
+status-set = **{ $numbers }** · { $ready } of { $count } ready
 status-expected = Expected { $when ->
         [soon] any moment now
        *[other] { $when }
     }.
 status-no-server = No GPU is online right now. Your place is kept.
+status-stranded = No GPU has { $model } any more. If none gets it, this request ends { $when }.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
@@ -130,7 +132,7 @@ status-cancelled = **#{ $number }** was cancelled.
 status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
 status-failed = **#{ $number }** could not be made. { $why }
 status-delivered = **#{ $number }** is ready.
-status-kept = **#{ $number }** is ready but could not be sent. It is saved; use any command to get it.
+status-kept = **#{ $number }** is ready but could not be sent. It is saved and will be sent as soon as possible; any command of yours tries at once.
 ended-delivered = **#{ $number }** is ready: [open]({ $link })
 ended-delivered-in = **#{ $number }** is ready in { $channel }.
 ended-deleted = **#{ $number }** was made and later deleted.
@@ -189,7 +191,10 @@ button-delete = Delete
 button-details = Details
 button-erase = Yes, delete it
 button-cancel = Cancel
+button-cancelall = Cancel all
 more = More…
+which = Which picture the buttons are about
+which-option = #{ $number } · seed { $seed }
 button-older = Older
 button-newer = Newer
 button-search = Search…
@@ -292,6 +297,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] failed
         [cancelled] cancelled
         [deleted] deleted
+        [closed] was in a channel that is closed
         [kept] saved for you
        *[other] in the queue
     }
@@ -360,6 +366,14 @@ session-closing = { $owner } This channel and the pictures in it will be deleted
 
 ## Administrators
 
+admin-argument-missing = { $command } needs { $argument ->
+        [user] a person: mention them, or write their ID.
+        [gpu] the name of a GPU, as the command gpus shows it.
+        [job] the number of a picture.
+        [message] a message: paste a link to it, or its ID.
+       *[other] something behind it: { $argument }.
+    }
+admin-argument-wrong = What stands behind { $command } means nothing here. Mention a person, or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
         [one] One slash command is now registered in this server.
@@ -431,6 +445,11 @@ admin-gpu-share = { $bar } busy { $share }%
 admin-gpu-busy = Busy: since the bot started.
 admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors, to you alone.
 admin-gpu-models = Models: { $models }
+admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
+        [-1] one by one: fused pictures differ
+        [0] exact
+       *[other] { $gain }× with { $rows }
+    })
 admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }
 admin-no-gpus = No GPU is configured.
@@ -471,6 +490,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-no-variations = No GPU can make variations right now: they need the node pack of this bot on the ComfyUI server. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
 error-restricted-picture = That picture can be used only in age-restricted channels.
@@ -513,9 +533,13 @@ error-fusion-refused = This picture cannot be made together with others. It will
 error-workflow-rejected = The GPU server did not accept this request. Please tell an administrator.
 error-execution-failed = The GPU server had an error while making it. Please try again; if it happens again, tell an administrator.
 error-no-output = The GPU server sent no picture. Please try again.
+error-model-gone = No GPU has { $model } any more. Please choose another model.
 error-attempts-exhausted = Every attempt failed. Please try again later.
 error-store = The bot's database cannot be reached right now. Please try again in a minute.
-error-permissions = The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+error-permissions = { $permissions ->
+        [none] Discord does not let the bot do that here. Please ask an administrator to check the bot's permissions in this channel and in the category FuLLet.
+       *[other] The bot is not allowed to do that here. Please ask an administrator to give it this permission: { $permissions }.
+    }
 error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.

@@ -105,11 +105,13 @@ status-queued = { $ahead ->
         [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
        *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante como máximo ({ $waiting } en espera en total).
     }
+status-set = **{ $numbers }** · { $ready } de { $count } listas
 status-expected = Estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
+status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si ninguna la recupera, esta solicitud se cancelará { $when }.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
@@ -130,7 +132,7 @@ status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
 status-failed = No se pudo crear la **#{ $number }**. { $why }
 status-delivered = **#{ $number }** está lista.
-status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada; usa cualquier comando para recibirla.
+status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada y se enviará en cuanto se pueda; cualquier comando tuyo lo intenta enseguida.
 ended-delivered = **#{ $number }** está lista: [abrir]({ $link })
 ended-delivered-in = **#{ $number }** está lista en { $channel }.
 ended-deleted = **#{ $number }** se creó y después se borró.
@@ -189,7 +191,10 @@ button-delete = Borrar
 button-details = Detalles
 button-erase = Sí, borrarla
 button-cancel = Cancelar
+button-cancelall = Cancelar todas
 more = Más…
+which = A qué imagen se refieren los botones
+which-option = #{ $number } · semilla { $seed }
 button-older = Más antiguas
 button-search = Buscar…
 button-newer = Más recientes
@@ -292,6 +297,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] falló
         [cancelled] cancelada
         [deleted] borrada
+        [closed] estaba en un canal que se cerró
         [kept] guardada para ti
        *[other] en la cola
     }
@@ -360,6 +366,14 @@ session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when }
 
 ## Administradores
 
+admin-argument-missing = { $command } necesita { $argument ->
+        [user] una persona: menciónala o escribe su ID.
+        [gpu] el nombre de una GPU, tal como lo muestra el comando gpus.
+        [job] el número de una imagen.
+        [message] un mensaje: pega un enlace a él o su ID.
+       *[other] algo detrás: { $argument }.
+    }
+admin-argument-wrong = Lo que hay detrás de { $command } no significa nada aquí. Menciona a una persona o escribe su ID.
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
         [one] Ahora hay un comando registrado en este servidor.
@@ -434,6 +448,11 @@ admin-gpu-share = { $bar } ocupada { $share } %
 admin-gpu-busy = Ocupada: desde que se inició el bot.
 admin-gpu-private = { COMMAND("admin gpus") } muestra direcciones y errores, solo a ti.
 admin-gpu-models = Modelos: { $models }
+admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
+        [-1] de una en una: las imágenes en lote salen distintas
+        [0] exacto
+       *[other] { $gain }× con { $rows }
+    })
 admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }
 admin-no-gpus = No hay ninguna GPU configurada.
@@ -474,6 +493,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-no-variations = Ninguna GPU puede hacer variaciones ahora mismo: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
 error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.
@@ -516,9 +536,13 @@ error-fusion-refused = Esta imagen no se puede crear junto con otras. Ahora se c
 error-workflow-rejected = El servidor de GPU no aceptó esta petición. Avisa a un administrador.
 error-execution-failed = El servidor de GPU tuvo un error mientras la creaba. Inténtalo otra vez; si vuelve a pasar, avisa a un administrador.
 error-no-output = El servidor de GPU no envió ninguna imagen. Inténtalo otra vez.
+error-model-gone = Ya no hay ninguna GPU que tenga { $model }. Elige otro modelo.
 error-attempts-exhausted = Fallaron todos los intentos. Inténtalo más tarde.
 error-store = No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
-error-permissions = El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+error-permissions = { $permissions ->
+        [none] Discord no deja que el bot haga eso aquí. Pídele a un administrador que revise los permisos del bot en este canal y en la categoría FuLLet.
+       *[other] El bot no puede hacer eso aquí. Pídele a un administrador que le dé este permiso: { $permissions }.
+    }
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 
 from modules.queue_manager.errors import CoolingDown
 from modules.queue_manager.ports import Clock
@@ -58,10 +58,13 @@ class Cooldown:
         """
         if self.seconds <= 0:
             return
-        now = self.clock.unix()
-        last = max(self._last.get(user_id, float("-inf")), last_asked_at or float("-inf"))
-        if now - last < self.seconds:
-            raise CoolingDown(seconds=ceil(self.seconds - (now - last)))
+        now, since = self.clock.now(), inf
+        if user_id in self._last:
+            since = now - self._last[user_id]
+        elif last_asked_at is not None:
+            since = self.clock.unix() - last_asked_at
+        if 0 <= since < self.seconds:  # before 0, the wall clock was set back
+            raise CoolingDown(seconds=ceil(self.seconds - since))
         if len(self._last) > 10_000:
             self._last = {user: at for user, at in self._last.items() if now - at < self.seconds}
         self._last[user_id] = now

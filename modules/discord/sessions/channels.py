@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from logging import getLogger
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import discord
@@ -28,6 +29,7 @@ from modules.discord.sessions.rules import (
 )
 from modules.discord.transport.message_client import (
     DISCORD_ERRORS,
+    NO_ANSWER,
     MessageClient,
     MessageError,
     OutgoingMessage,
@@ -47,6 +49,9 @@ log = getLogger(__name__)
 
 TIME_LIMIT = 30.0
 TOO_MANY_CHANNELS = 30013
+INVALID_FORM = 50035
+
+Made = TypeVar("Made", bound=discord.abc.GuildChannel)
 CATEGORY = "FuLLet"
 
 OWNER_MAY = {
@@ -79,6 +84,7 @@ class SessionChannels:
         self._category_locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._owner_locks: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
         self._reserved: defaultdict[int, int] = defaultdict(int)
+        self._full: set[int] = set()
 
     async def open(
         self,
@@ -233,7 +239,6 @@ class SessionChannels:
     async def _make(
         self, guild: discord.Guild, user_id: int, *, name: str, locale: str, nsfw: bool
     ) -> discord.TextChannel:
-        category = await self._category(guild)
         theirs = discord.PermissionOverwrite(**OWNER_MAY)
         overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
@@ -243,23 +248,54 @@ class SessionChannels:
         topic = self.messages.text(
             locale, "session-topic", owner=f"<@{user_id}>", minutes=max(1, round(self.idle / 60))
         )
-        try:
-            with priority(Priority.ACKNOWLEDGE):
-                async with timeout(TIME_LIMIT):
-                    return await guild.create_text_channel(
+        before = {channel.id for channel in guild.text_channels}
+
+        def made() -> list[discord.TextChannel]:
+            theirs = (c for c in guild.text_channels if owner_of(c.name, c.topic) == user_id)
+            return [channel for channel in theirs if channel.id not in before]
+
+        while True:
+            category = await self._category(guild)
+            try:
+                return await self._made_for_certain(
+                    lambda: guild.create_text_channel(
                         PREFIX + channel_name(name, str(user_id)),
-                        category=category,
+                        category=category,  # noqa: B023 - it is called at once
                         topic=topic,
                         nsfw=nsfw or discord.utils.MISSING,
                         overwrites=overwrites,
                         reason="a person's first use",
-                    )
-        except discord.HTTPException as error:
-            if error.code == TOO_MANY_CHANNELS:
-                raise TooManyChannels from error
+                    ),
+                    made,
+                )
+            except discord.HTTPException as error:
+                if error.code == TOO_MANY_CHANNELS:
+                    raise TooManyChannels from error
+                if error.code != INVALID_FORM or "parent_id" not in error.text:
+                    raise
+                self._full.add(category.id)  # of channels that the bot cannot see
+            finally:
+                self._reserved[category.id] -= 1
+
+    async def _made_for_certain(
+        self, make: Callable[[], Awaitable[Made]], made: Callable[[], list[Made]]
+    ) -> Made:
+        """What ``make`` makes, once. ``made`` finds it where Discord's answer is lost, once it tells of it;
+        and what discord.py made before, if it tried again after a lost answer."""
+        try:
+            with priority(Priority.ACKNOWLEDGE):
+                async with timeout(TIME_LIMIT):
+                    result = await make()
+        except NO_ANSWER:
+            for _ in range(10):
+                await self.clock.sleep(0.2)
+                if found := made():
+                    return found[0]
             raise
-        finally:
-            self._reserved[category.id] -= 1
+        for twin in made():
+            if twin.id != result.id:
+                await self._delete(twin)
+        return result
 
     async def _category(self, guild: discord.Guild) -> discord.CategoryChannel:
         """A category with room, a place in it reserved until the channel is there."""
@@ -268,7 +304,8 @@ class SessionChannels:
                 await self._make_room(guild)
             ours = [category for category in guild.categories if category.name.startswith(CATEGORY)]
             for category in ours:
-                if len(category.channels) + self._reserved[category.id] < CATEGORY_SIZE:
+                taken = len(category.channels) + self._reserved[category.id]
+                if taken < CATEGORY_SIZE and category.id not in self._full:
                     break
             else:
                 category = await self._make_category(guild, len(ours) + 1)
@@ -277,9 +314,11 @@ class SessionChannels:
 
     async def _make_category(self, guild: discord.Guild, number: int) -> discord.CategoryChannel:
         name = CATEGORY if number == 1 else f"{CATEGORY} {number}"
-        with priority(Priority.ACKNOWLEDGE):
-            async with timeout(TIME_LIMIT):
-                return await guild.create_category(name, reason="private channels of this bot")
+        before = {category.id for category in guild.categories}
+        return await self._made_for_certain(
+            lambda: guild.create_category(name, reason="private channels of this bot"),
+            lambda: [one for one in guild.categories if one.name == name and one.id not in before],
+        )
 
     async def _make_room(self, guild: discord.Guild) -> None:
         records = await self.store.of_guild(guild.id)
@@ -321,15 +360,18 @@ class SessionChannels:
         await self.store.remove(record.guild_id, record.user_id)
         guild = self.guild(record.guild_id)
         channel = guild.get_channel(record.channel_id) if guild is not None else None
-        if channel is None:
-            return
+        if channel is not None:
+            await self._delete(channel)
+
+    @staticmethod
+    async def _delete(channel: discord.abc.GuildChannel) -> None:
         try:
             async with timeout(TIME_LIMIT):
                 await channel.delete(reason="unused private channel")
         except discord.NotFound:
             return
         except DISCORD_ERRORS as error:
-            log.warning("channel %s cannot be deleted: %s", record.channel_id, error)
+            log.warning("channel %s cannot be deleted: %s", channel.id, error)
 
     @staticmethod
     def _used(guild_id: int, user_id: int, channel_id: int, at: float) -> SessionRecord:

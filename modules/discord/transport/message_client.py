@@ -7,7 +7,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from logging import getLogger
 from typing import Any
 
@@ -17,6 +17,7 @@ from discord.http import HTTPClient, MultipartParameters, Route, handle_message_
 
 from modules.discord.transport.rate_limit_buckets import RateLimitBuckets
 from modules.discord.transport.rate_limiter import Priority, priority
+from modules.discord.ui.message_parts import ShownFile, files_of
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.jobs import Size
 from modules.queue_manager.ports import Clock
@@ -26,7 +27,10 @@ log = getLogger(__name__)
 TIME_LIMIT = 60.0
 """Seconds for one request, discord.py's own retries included."""
 
-DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+NO_ANSWER = (discord.DiscordServerError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a request by discord.py ends with that may have been carried out or not."""
+
+DISCORD_ERRORS = (discord.HTTPException, *NO_ANSWER)
 """What a request by discord.py can end with: a refusal, or no answer."""
 
 FORGIVEN_AFTER = 600.0
@@ -85,13 +89,14 @@ class FileUpload:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
     """A message to send. Only ``mention`` (a user's id) is pinged, whatever the text says. ``files`` None: an
-    edited message keeps its files. A `LayoutView` (Components V2) holds its text itself; there is no ``text``
-    beside it."""
+    edited message keeps its files; otherwise it keeps those of ``kept``, and these are added. A `LayoutView`
+    (Components V2) holds its text itself; there is no ``text`` beside it."""
 
     text: str = ""
     files: tuple[FileUpload, ...] | None = None
     view: discord.ui.View | discord.ui.LayoutView | None = None
     mention: int | None = None
+    kept: tuple[ShownFile, ...] = ()
 
     @property
     def picture_size(self) -> Size | None:
@@ -100,8 +105,21 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posted:
+    """Where a message is. ``files``: those that it has, if this is the answer to a request."""
+
     channel_id: int
     message_id: int
+    files: tuple[ShownFile, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A file that an edit keeps. Its name is repeated, since the layout refers to it by that."""
+
+    file: ShownFile
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": self.file.id, "filename": self.file.name}
 
 
 class MessageClient:
@@ -136,12 +154,13 @@ class MessageClient:
         if int(data["channel_id"]) != channel_id:
             # Nonces are unique per author, not per channel: what came back is another message.
             raise Refused(0, "the nonce belongs to another channel")
-        return Posted(channel_id=channel_id, message_id=int(data["id"]))
+        return Posted(channel_id=channel_id, message_id=int(data["id"]), files=tuple(files_of(data)))
 
-    async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> None:
+    async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> Posted:
         with _parameters(outgoing, None) as params:
             async with self._request(where.channel_id, where.message_id):
-                await self._http.edit_message(where.channel_id, where.message_id, params=params)
+                data = await self._http.edit_message(where.channel_id, where.message_id, params=params)
+        return replace(where, files=tuple(files_of(data)))
 
     async def delete(self, where: Posted, *, level: Priority) -> None:
         """Delete a message of ours, if it is still there."""
@@ -168,6 +187,12 @@ class MessageClient:
         turn = self._turn("GET", _MESSAGE, Priority.ACKNOWLEDGE, channel_id=channel_id, message_id=message_id)
         async with turn, self._request(channel_id, message_id):
             return await self._http.get_message(channel_id, message_id)  # type: ignore[return-value]
+
+    def forgive(self, *ids: int) -> None:
+        """Forget that these channels, or direct messages with these users, were refused; without ids, all."""
+        for refused in list(self._refused):
+            if not ids or refused in ids or refused in (self._direct.get(each) for each in ids):
+                del self._refused[refused]
 
     async def direct_channel(self, user_id: int) -> int | None:
         """The channel for direct messages with somebody; None if Discord refuses or is away."""
@@ -201,6 +226,8 @@ class MessageClient:
             async with timeout(TIME_LIMIT):
                 yield
         except (discord.Forbidden, discord.NotFound) as error:
+            if isinstance(error, discord.Forbidden) and not error.code:  # a page that stands before Discord
+                raise DiscordAway(str(error)) from error
             if error.code == UNKNOWN_MESSAGE:
                 raise (AlreadyDeleted if message_id is None else Unreachable)(str(error)) from error
             if len(self._refused) > 10_000:
@@ -234,7 +261,8 @@ def _parameters(outgoing: OutgoingMessage, nonce: str | None) -> Iterator[Multip
     options["content"] = None if isinstance(outgoing.view, discord.ui.LayoutView) else outgoing.text
     with ExitStack() as closing:
         if outgoing.files is not None:
-            options["attachments"] = [_file(upload, closing) for upload in outgoing.files]
+            new = [_file(upload, closing) for upload in outgoing.files]
+            options["attachments"] = [*new, *map(_Kept, outgoing.kept)]
         with handle_message_parameters(nonce=nonce, **options) as params:
             yield params
 

@@ -18,7 +18,7 @@ from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import JobId
 
 Action = Literal[
-    "again", "vary", "edit", "prompt", "upscale", "share", "delete", "details", "erase", "cancel"
+    "again", "vary", "edit", "prompt", "upscale", "share", "delete", "details", "erase", "cancel", "cancelall"
 ]
 
 TEMPLATE = re.compile(r"fullet:(?P<what>[a-z]+)(?::(?P<about>[0-9a-z:-]+))?")
@@ -28,6 +28,7 @@ _STYLES: dict[str, discord.ButtonStyle] = {
     "delete": discord.ButtonStyle.danger,
     "erase": discord.ButtonStyle.danger,
     "cancel": discord.ButtonStyle.danger,
+    "cancelall": discord.ButtonStyle.danger,
 }
 
 
@@ -136,7 +137,7 @@ def more_menu(
     return row(menu("more", job_id, messages.text(locale, "more"), options))
 
 
-def status_mark(job_id: JobId) -> int:
-    """The number of the container of a job's status message, by which it is found whatever else it carries.
-    Numbers of components have 31 bits, and Discord itself gives small ones (docs, Component Reference)."""
-    return zlib.crc32(job_id.encode()) & 0x3FFFFFFF | 1 << 30
+def status_mark(group: str) -> int:
+    """The number of the container of the status message of a `Job.group`, by which it is found whatever else
+    it carries. Such numbers have 31 bits, and Discord itself gives small ones (docs, Component Reference)."""
+    return zlib.crc32(group.encode()) & 0x3FFFFFFF | 1 << 30

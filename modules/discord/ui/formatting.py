@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from fluent.runtime.types import FluentFloat
 
-from modules.queue_manager.jobs import JobId
-
 _MARKS = re.compile(r"([\\*_~`|\[<])")
 _LINE_MARKS = re.compile(r"^([>#+-])")
+_INVITATION = re.compile(r"((?:discord(?:app)?|dsc))(\.(?:gg|gift|me|io|li|com/invite)\b)", re.IGNORECASE)
 BROKEN_FENCE = "`\u200b``"
 """Stands in a code block for what would end it."""
 
@@ -21,10 +21,12 @@ _FULL, _EMPTY = "▰", "▱"
 def quoted(prompt: str, limit: int = 300) -> str:
     """A prompt on one line, shortened, with nothing in it that Discord would render or ping.
 
-    A zero-width space after each ``@`` and in each ``://`` is a second lock, after allowed mentions.
+    A zero-width space after each ``@``, in each ``://`` and in each invitation is a second lock, after
+    allowed mentions.
     """
     escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", plain(prompt, limit)))
-    return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+    broken = escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
+    return _INVITATION.sub("\\1\u200b\\2", broken)
 
 
 def code_block(prompt: str, limit: int = 3000) -> str:
@@ -55,6 +57,11 @@ def moment(unix: float) -> str:
     return f"<t:{round(unix)}:R>"
 
 
+def date(unix: float) -> str:
+    """A day as every client writes it."""
+    return f"<t:{round(unix)}:d>"
+
+
 def bar(step: int, steps: int, width: int = 10) -> str:
     """How much is done, as a bar of ``width`` characters."""
     done = 0 if steps <= 0 else max(0, min(width, step * width // steps))
@@ -63,18 +70,29 @@ def bar(step: int, steps: int, width: int = 10) -> str:
 
 def seconds(value: float) -> float:
     """Seconds that a sentence shows as its language does, with one decimal below ten: ``0,8``, ``12``."""
-    decimals = 1 if value < 9.95 else 0
-    return FluentFloat(round(value, decimals), minimumFractionDigits=decimals, maximumFractionDigits=decimals)
+    return (
+        one_decimal(value)
+        if value < 9.95
+        else FluentFloat(round(value), minimumFractionDigits=0, maximumFractionDigits=0)
+    )
 
 
-def nonce(job_id: JobId, channel_id: int, part: str) -> str:
+def one_decimal(value: float) -> float:
+    """A number that a sentence shows as its language does, with one decimal: ``2,1``."""
+    return FluentFloat(round(value, 1), minimumFractionDigits=1, maximumFractionDigits=1)
+
+
+def nonce(job_id: str, channel_id: int, part: str) -> str:
     """Makes Discord create a message only once: at most 25 characters, different for each destination."""
     return hashlib.sha256(f"{job_id}:{channel_id}:{part}".encode()).hexdigest()[:24]
 
 
 def channel_name(name: str, fallback: str) -> str:
     """A channel's name made of a person's: lower case, hyphens, at most 90 characters."""
-    words = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")
+    folded = unicodedata.normalize("NFC", name).casefold().replace("i\u0307", "i")  # from a Turkish İ
+    seen = (letter for letter in folded if unicodedata.category(letter) != "Cf")
+    kept = (letter if letter.isalnum() or unicodedata.category(letter)[0] == "M" else " " for letter in seen)
+    words = "-".join("".join(kept).split())
     return words[:90].strip("-") or fallback
 
 

@@ -21,10 +21,12 @@ AnyMessage = discord.Message | Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownFile:
-    """A file of a message; ``size`` is that of a picture, in pixels, where Discord knows it."""
+    """A file of a message; ``id`` is that of the attachment, ``size`` that of a picture, in pixels, where
+    Discord knows them."""
 
     name: str
     url: str
+    id: str = ""
     content_type: str = ""
     size: Size | None = None
 
@@ -90,6 +92,7 @@ def _file(media: Any, copy: str | None = None) -> ShownFile:
     return ShownFile(
         name=str(_field(media, "filename") or URL(url).name),
         url=url,
+        id=str(_field(media, "attachment_id", "id") or ""),
         content_type=str(_field(media, "content_type") or ""),
         size=Size(width=width, height=height) if width and height else None,
     )

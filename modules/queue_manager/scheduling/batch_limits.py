@@ -1,8 +1,8 @@
 """How many rows of each model one engine can take, learned from its runs.
 
 An unknown limit grows from one row as runs succeed. Running out of memory halves it, but not below a smaller
-size that has succeeded; after each time, a larger size is tried more rarely. A model that cannot be fused
-takes one row.
+size that has succeeded; after each time, a larger size is tried more rarely. A model that cannot be fused, or
+failed ``check --fusion``, takes one row.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from modules.queue_manager.jobs import Learned
+from modules.queue_manager.jobs import FusionCheck, Learned
 
 PATIENCE = 8
 """Full batches that must succeed after running out of memory before one more row is tried; doubles each
@@ -33,6 +33,7 @@ class BatchLimits:
         self._learned: dict[str, Learned] = dict(known or {})
         self._on_learned = on_learned
         self._told: Mapping[str, int] = {}
+        self.checks: Mapping[str, FusionCheck] = {}
         self._cautious: Collection[str] = ()
         self._versions: Mapping[str, str] = {}
         self._successes: dict[str, int] = {}
@@ -44,14 +45,22 @@ class BatchLimits:
         *,
         cautious: Collection[str] = (),
         versions: Mapping[str, str] | None = None,
-    ) -> None:
+        checks: Mapping[str, FusionCheck] | None = None,
+    ) -> list[str]:
         """Take over what the engine says in its probe. What was learned of the same version stays; models in
-        ``cautious`` begin with one row."""
+        ``cautious`` begin with one row; ``checks`` as in `Capabilities`. Returns the models of which what was
+        learned is out of date."""
+        self.checks = dict(checks or {})
         self._told, self._cautious, self._versions = dict(limits), frozenset(cautious), dict(versions or {})
-        for model, learned in list(self._learned.items()):
-            if model in limits and learned.version != self._versions.get(model, ""):
-                del self._learned[model]
+        outdated = [
+            model
+            for model, learned in self._learned.items()
+            if model in limits and learned.version != self._versions.get(model, "")
+        ]
+        for model in outdated:
+            del self._learned[model]
         self._signature = None
+        return outdated
 
     @property
     def signature(self) -> tuple[tuple[str, int], ...]:
@@ -66,18 +75,19 @@ class BatchLimits:
     def of(self, model: str) -> int:
         """The most rows of ``model`` in one run; 0: it cannot run it."""
         told, learned = self._told.get(model, 0), self._of(model)
-        if learned.why_alone is not None:
+        if self.why_alone(model) is not None:
             return min(told, 1)
         return told if learned.rows is None else min(told, learned.rows)
 
     def why_alone(self, model: str) -> str | None:
         """Why the model is not fused on this engine; None if it is."""
-        return self._of(model).why_alone
+        check = self.checks.get(model)
+        return self._of(model).why_alone or (check.why_alone if check is not None else None)
 
     def notes(self) -> tuple[str, ...]:
         """Sentences for the operator about what was learned."""
-        models = [model for model in self.models() if self._of(model).why_alone is not None]
-        return tuple(f"{model} runs one by one here: {self._of(model).why_alone}" for model in models)
+        reasons = {model: self.why_alone(model) for model in self.models()}
+        return tuple(f"{model} runs one by one here: {why}" for model, why in reasons.items() if why)
 
     def out_of_memory(self, model: str, rows: int) -> int:
         """A run of ``rows`` did not fit. Returns the new limit, at least one: other programs may free
@@ -106,6 +116,10 @@ class BatchLimits:
     def run_alone(self, model: str, why: str) -> None:
         """The model's runs cannot be fused on this engine, until its version changes."""
         self._learn(model, replace(self._of(model), why_alone=why))
+
+    def took(self, model: str, durations: str) -> None:
+        """Remember how long the model's runs took."""
+        self._learn(model, replace(self._of(model), durations=durations))
 
     def _of(self, model: str) -> Learned:
         learned = self._learned.get(model)

@@ -62,7 +62,11 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         self.engines = EngineRegistry(
-            clock=self.clock, on_change=self.seen, on_sick=self._absolve, remember=self.remember
+            clock=self.clock,
+            durations=self.durations,
+            on_change=self.seen,
+            on_sick=self._absolve,
+            remember=self.remember,
         )
         self._idle_engines = IdleEngines()
         self._warm: dict[str, str] = {}
@@ -249,9 +253,8 @@ class Dispatcher:
         return True
 
     def _head_weights(self) -> str | None:
-        heads = [entry for key in self.queue.batch_keys() if (entry := self.queue.head(key))]
-        first = min(heads, key=lambda entry: entry.order, default=None)
-        return None if first is None else self.weights(first.job.key)
+        first = next(self.queue.in_order(), None)
+        return None if first is None else self.weights(first.key)
 
     def _send(self, engine: EngineState, jobs: list[Job], now: float) -> None:
         key = jobs[0].key
@@ -321,15 +324,14 @@ class Dispatcher:
         return jobs
 
     def _candidates(self, engine: EngineState) -> list[Candidate]:
-        found = []
-        for key in self.queue.batch_keys():
-            if engine.limits.of(key.model) <= 0:
-                continue
-            for job in self.queue.first(key, 1, accept=self._acceptor(engine)):
-                entry = self.queue.entry(job.id)
-                assert entry is not None
-                found.append(Candidate(key=key, weights=self.weights(key), order=entry.order))
-        return found
+        """The first job of each model: of keys with equal weights, no other one can be chosen."""
+        accept = self._acceptor(engine)
+        models = (model for model in self.queue.models() if engine.limits.of(model) > 0)
+        first = [entry for model in models if (entry := self.queue.first_for(model, accept=accept))]
+        return [
+            Candidate(key=entry.job.key, weights=self.weights(entry.job.key), order=entry.order)
+            for entry in first
+        ]
 
     def _acceptor(self, engine: EngineState) -> Callable[[Job], bool] | None:
         if not self._avoid and not self._grouped:
@@ -354,11 +356,8 @@ class Dispatcher:
 
     def _others_wait(self, engine: EngineState) -> bool:
         """Whether a waiting job could run on ``engine`` and has not failed there."""
-        waiting = sum(
-            self.queue.waiting_count(key)
-            for key in self.queue.batch_keys()
-            if engine.limits.of(key.model) > 0
-        )
+        able = (model for model in self.queue.models() if engine.limits.of(model) > 0)
+        waiting = sum(self.queue.waiting_for(model) for model in able)
         failed = sum(
             engine.name in names and (entry := self.queue.entry(job_id)) is not None and entry.waiting
             for job_id, names in self._avoid.items()

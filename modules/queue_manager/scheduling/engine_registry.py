@@ -14,6 +14,7 @@ from modules.queue_manager.errors import EngineSick, GenerationError
 from modules.queue_manager.jobs import Job, Learned
 from modules.queue_manager.ports import Capabilities, Clock
 from modules.queue_manager.scheduling.batch_limits import ALONE_AFTER, BatchLimits
+from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.failure_record import SICK_AFTER
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
 from modules.queue_manager.status import EngineAvailability
@@ -30,6 +31,7 @@ class EngineRegistry:
     become sick, ``remember`` with what outlives the process."""
 
     clock: Clock
+    durations: DurationBook
     on_change: Callable[[EngineState], None]
     on_sick: Callable[[EngineState], None]
     remember: Remember
@@ -60,10 +62,19 @@ class EngineRegistry:
         self.on_change(engine)
 
     def told(self, engine: EngineState, capabilities: Capabilities) -> None:
-        engine.limits.tell(
-            capabilities.batch_limits, cautious=capabilities.cautious, versions=capabilities.versions
+        alone = set(engine.limits.notes())
+        outdated = engine.limits.tell(
+            capabilities.batch_limits,
+            cautious=capabilities.cautious,
+            versions=capabilities.versions,
+            checks=capabilities.checks,
         )
-        engine.missing_files = capabilities.missing_files
+        for model in outdated:
+            self.durations.forget(engine.name, model)
+        engine.asked = True
+        for note in set(engine.limits.notes()) - alone:
+            log.warning("%s", note, extra={"engine": engine.name})
+        engine.missing_files, engine.varies = capabilities.missing_files, capabilities.varies
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes
             for note in capabilities.notes:
@@ -85,6 +96,8 @@ class EngineRegistry:
         for name, models in learned.items():
             self._learned.setdefault(name, {}).update(models)
             self._working.update(model for model, told in models.items() if told.proven)
+            for model, told in models.items():
+                self.durations.recall(name, model, told.durations)
 
     def limits(self, name: str) -> BatchLimits:
         """An engine's limits as far as known; what they learn from now on is remembered."""
@@ -97,7 +110,13 @@ class EngineRegistry:
         return BatchLimits(known, remember)
 
     def run_ended(self, in_flight: InFlightBatch, seconds: float) -> None:
+        """The run came through: learn from it."""
         engine, model, jobs = in_flight.engine, in_flight.batch.key.model, in_flight.batch.jobs
+        seen = in_flight.observed()
+        if seen is not None:
+            self.durations.learn(seen)
+            if (durations := self.durations.written(engine.name, model)) is not None:
+                engine.limits.took(model, durations)
         engine.busy_seconds += seconds
         engine.limits.succeeded(model, len(jobs))
         proofs = engine.fusion_doubts.succeeded(model, [job.id for job in jobs])

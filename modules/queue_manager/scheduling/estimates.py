@@ -8,11 +8,16 @@ that was: another batch size of the same model on the same engine, or the same m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 WEIGHT = 0.25
 """Share of the newest observation in an exponentially weighted mean."""
+
+FADING = 0.9
+"""What remains of the longest silence after each further run."""
 
 BORROWED = 8
 """How many other engines are asked about a model that this one has not run."""
@@ -45,19 +50,20 @@ class Duration:
         """Seconds until the end of a run that has done ``step`` steps, the last one ``since_step`` ago.
 
         ``pace`` is the run's own seconds per step, once known. Before the first step, what has
-        ``elapsed`` counts.
+        ``elapsed`` counts. A run that is silent between two steps comes no nearer to its end than by one.
         """
         per_step = self.step if pace is None else pace
         if step <= 0:
             return max(self.total - elapsed, (per_step * self.steps + self.after) * 0.5)
         left = per_step * (self.steps - step) + self.after
-        return max(left - since_step, 0.0)
+        return max(left - (since_step if step >= self.steps else min(since_step, per_step)), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
     """What one run took: ``first_step`` and ``last_step`` are when steps 1 and ``steps`` ended, in
-    seconds since its start (None where no progress was heard); ``total`` when the run ended."""
+    seconds since its start (None where no progress was heard); ``total`` when the run ended; ``longest_step``
+    the longest time from one step to the next."""
 
     engine: str
     model: str
@@ -67,6 +73,23 @@ class Observation:
     first_step: float | None
     last_step: float | None
     total: float
+    longest_step: float = 0.0
+
+
+@dataclass(slots=True)
+class Longest:
+    """The longest that a model's runs on an engine were silent, in seconds: before the first step, from one
+    step to the next, and after the last step. What is long ago counts ever less."""
+
+    before: float = 0.0
+    step: float = 0.0
+    after: float = 0.0
+
+    def add(self, seen: Observation) -> None:
+        told = seen.first_step is not None and seen.last_step is not None
+        self.before = max(self.before * FADING, seen.first_step or seen.total if told else seen.total)
+        self.step = max(self.step * FADING, seen.longest_step)
+        self.after = max(self.after * FADING, seen.total - (seen.last_step or 0.0) if told else 0.0)
 
 
 @dataclass(slots=True)
@@ -112,7 +135,25 @@ class _Learned:
     before: _Curve = field(default_factory=_Curve)
     step: _Curve = field(default_factory=_Curve)
     after: _Curve = field(default_factory=_Curve)
+    longest: Longest = field(default_factory=Longest)
     steps: int = 1
+    runs: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> _Learned:
+        """What `DurationBook.written` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        told: dict[str, Any] = json.loads(text)
+        curves = {
+            name: _Curve({int(size): _Mean(**mean) for size, mean in told[name]["means"].items()})
+            for name in ("before", "step", "after")
+        }
+        return cls(
+            load=_Mean(**told["load"]),
+            longest=Longest(**told["longest"]),
+            steps=int(told["steps"]),
+            runs=int(told["runs"]),
+            **curves,
+        )
 
     def predict(self, batch_size: int, *, swap: bool = False) -> Duration:
         return Duration(
@@ -138,14 +179,17 @@ class DurationBook:
         self.version += 1
         book = self._learned.get((seen.engine, seen.model))
         if book is None:
-            book = self._learned[seen.engine, seen.model] = _Learned()
-            self._engines.setdefault(seen.model, []).append(seen.engine)
-            self._models.setdefault(seen.engine, []).append(seen.model)
+            book = self._add(seen.engine, seen.model, _Learned())
+        book.runs += 1
         book.steps = max(seen.steps, 1)
+        book.longest.add(seen)
         size = seen.batch_size
         if seen.first_step is None or seen.last_step is None or seen.steps < 2:
-            load = book.load.value if seen.swapped else 0.0
-            book.step.add(size, max(seen.total - load, 0.0) / book.steps)
+            warm = book.predict(size).warm if book.step.means else seen.total
+            load = max(seen.total - warm, 0.0) if seen.swapped else 0.0
+            if seen.swapped:
+                book.load.add(load)
+            book.step.add(size, (seen.total - load) / book.steps)
             book.after.add(size, 0.0)
             book.before.add(size, 0.0)
             return
@@ -160,6 +204,38 @@ class DurationBook:
         else:
             book.before.add(size, before)
 
+    def _add(self, engine: str, model: str, book: _Learned) -> _Learned:
+        self._learned[engine, model] = book
+        self._engines.setdefault(model, []).append(engine)
+        self._models.setdefault(engine, []).append(model)
+        return book
+
+    def written(self, engine: str, model: str) -> str | None:
+        """What a model's runs on an engine have taught, as text. None while that is much the same as what was
+        written before: it is told after 1, 2, 4, 8 and 16 runs, and after every 16 from then on."""
+        book = self._learned.get((engine, model))
+        if book is None or (book.runs & (book.runs - 1) and book.runs % 16):
+            return None
+        return json.dumps(asdict(book), separators=(",", ":"))
+
+    def recall(self, engine: str, model: str, text: str) -> None:
+        """Take over what a former process has `written`, unless this one knows better."""
+        if (engine, model) in self._learned:
+            return
+        try:
+            self._add(engine, model, _Learned.read(text))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # of another version, or nothing was written yet: it is learned anew
+        self.version += 1
+
+    def forget(self, engine: str, model: str) -> None:
+        """The model is another one than it was there."""
+        if self._learned.pop((engine, model), None) is not None:
+            self._engines[model].remove(engine)
+            self._models[engine].remove(model)
+            self._borrowed.clear()
+            self.version += 1
+
     def predict(self, engine: str, model: str, batch_size: int, *, swap: bool = False) -> Duration | None:
         """The expected parts of a run, or None while nothing is known of the model."""
         book = self._learned.get((engine, model))
@@ -170,6 +246,15 @@ class DurationBook:
             borrowed = (self.version, self._borrow(engine, model, batch_size, swap=swap))
             self._borrowed[guess] = borrowed
         return borrowed[1]
+
+    def own(self, engine: str, model: str, batch_size: int, *, swap: bool) -> tuple[Duration, Longest] | None:
+        """The expected parts of a run (loading included: the engine may have dropped the model by itself) and
+        the longest silences, by this engine's own runs alone. None if it has not made a run of this size, or,
+        for a ``swap``, has never been seen to load the model."""
+        book = self._learned.get((engine, model))
+        if book is None or batch_size not in book.step.means or (swap and not book.load.count):
+            return None
+        return book.predict(batch_size, swap=True), book.longest
 
     def alone(self, model: str) -> float | None:
         """Seconds for one picture by itself with the model loaded: the mean of at most `BORROWED` engines

@@ -24,9 +24,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
+from typing import TypeVar
 
 from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
+
+Name = TypeVar("Name")
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
@@ -100,6 +103,13 @@ class _Line:
         return sum(len(self._levels[other]) for other in earlier) + bisect_left(self._levels[level], order)
 
 
+def _remove(lines: dict[Name, _Line], name: Name, order: Order) -> None:
+    """Empty lines go."""
+    lines[name].remove(order)
+    if not lines[name]:
+        del lines[name]
+
+
 class FairQueue:
     """Every active job, and the order of those that wait."""
 
@@ -113,6 +123,7 @@ class FairQueue:
         self._virtual_time = 0.0
         self._line = _Line()
         self._by_key: dict[BatchKey, _Line] = {}
+        self._by_model: dict[str, _Line] = {}
         self._lifts: list[tuple[float, JobId]] = []
         self._counts: Counter[JobState] = Counter()
         self.version = 0
@@ -147,8 +158,16 @@ class FairQueue:
     def batch_keys(self) -> tuple[BatchKey, ...]:
         return tuple(self._by_key)
 
+    def models(self) -> tuple[str, ...]:
+        """The models of waiting jobs: few, however many keys there are."""
+        return tuple(self._by_model)
+
     def waiting_count(self, key: BatchKey) -> int:
         return len(self._by_key.get(key, ()))
+
+    def waiting_for(self, model: str) -> int:
+        """How many jobs wait for the model, whatever their keys."""
+        return len(self._by_model.get(model, ()))
 
     def ahead(self, job_id: JobId) -> int:
         """How many waiting jobs go before this waiting one."""
@@ -160,8 +179,16 @@ class FairQueue:
 
     def first(self, key: BatchKey, count: int, *, accept: Callable[[Job], bool] | None = None) -> list[Job]:
         """Up to ``count`` waiting jobs of ``key`` that ``accept`` lets through, in fair order."""
-        jobs = (self._by_sequence[order[-1]].job for order in self._by_key.get(key, ()))
-        return list(islice((job for job in jobs if accept is None or accept(job)), count))
+        accepted = (entry.job for entry in self._along(self._by_key.get(key), accept))
+        return list(islice(accepted, count))
+
+    def first_for(self, model: str, *, accept: Callable[[Job], bool] | None = None) -> QueueEntry | None:
+        """The first waiting job for ``model`` that ``accept`` lets through."""
+        return next(self._along(self._by_model.get(model), accept), None)
+
+    def _along(self, line: _Line | None, accept: Callable[[Job], bool] | None) -> Iterator[QueueEntry]:
+        entries = (self._by_sequence[order[-1]] for order in line or ())
+        return (entry for entry in entries if accept is None or accept(entry.job))
 
     def in_order(self) -> Iterator[Job]:
         """Every waiting job, in fair order; the queue must not change meanwhile."""
@@ -258,15 +285,15 @@ class FairQueue:
     def _insert(self, entry: QueueEntry) -> None:
         self._line.add(entry.order)
         self._by_key.setdefault(entry.job.key, _Line()).add(entry.order)
+        self._by_model.setdefault(entry.job.key.model, _Line()).add(entry.order)
         self._set(entry, "waiting")
         self.version += 1
 
     def _withdraw(self, entry: QueueEntry) -> None:
         key, order = entry.job.key, entry.order
         self._line.remove(order)
-        self._by_key[key].remove(order)
-        if not self._by_key[key]:
-            del self._by_key[key]
+        _remove(self._by_key, key, order)
+        _remove(self._by_model, key.model, order)
         self._set(entry, "taken")
         self.version += 1
 

@@ -40,6 +40,7 @@ class InFlightBatch:
     steps: int = 0
     first_step_at: float | None = None
     last_step_at: float | None = None
+    longest_step: float = 0.0
     heard_at: float = 0.0
     run: Run | None = None
     dropped: set[JobId] = field(default_factory=set)
@@ -53,6 +54,8 @@ class InFlightBatch:
 
     def advance(self, step: int, steps: int, now: float) -> None:
         if step > self.step or steps != self.steps:
+            if self.last_step_at is not None:
+                self.longest_step = max(self.longest_step, now - self.last_step_at)
             self.first_step_at = now if self.first_step_at is None and step > 0 else self.first_step_at
             self.last_step_at = now if step > 0 else self.last_step_at
         self.step, self.steps = step, steps
@@ -74,7 +77,7 @@ class InFlightBatch:
             return expected.total
         since_step = now - self.last_step_at if self.last_step_at is not None else 0.0
         return expected.remaining(
-            elapsed=now - self.started_at, step=self.step, since_step=since_step, pace=self._pace()
+            elapsed=now - self.started_at, step=self.step, since_step=since_step, pace=self.pace()
         )
 
     def ends_in(self, now: float) -> float | None:
@@ -90,7 +93,8 @@ class InFlightBatch:
                 return total
         return 0.0
 
-    def _pace(self) -> float | None:
+    def pace(self) -> float | None:
+        """Its own seconds per step, once it has done three."""
         if self.first_step_at is None or self.last_step_at is None or self.step < 3:
             return None
         return (self.last_step_at - self.first_step_at) / max(self.step - 1, 1)
@@ -119,6 +123,7 @@ class InFlightBatch:
             first_step=None if first is None else first - self.started_at,
             last_step=None if last is None else last - self.started_at,
             total=self.ended_at - self.started_at,
+            longest_step=self.longest_step,
         )
 
     @property
@@ -138,9 +143,10 @@ class EngineState:
     the `EngineRegistry` the rest.
 
     ``warm`` are the weights it has loaded, or will have after its batches; ``batches`` are at most two: one
-    runs, the other is queued at the server. It is ``doubted`` while it is asked whether it is still there,
-    and ``sick`` from the verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time,
-    to show that it works again. ``stir`` wakes its worker.
+    runs, the other is queued at the server. It was ``asked`` once it has said what it can do. It is
+    ``doubted`` while it is asked whether it is still there, or its run is silent, and ``sick`` from the
+    verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time, to show that it works
+    again. ``stir`` wakes its worker.
     """
 
     name: str
@@ -149,6 +155,7 @@ class EngineState:
     record: FailureRecord = field(default_factory=FailureRecord)
     fusion_doubts: FusionDoubts = field(default_factory=FusionDoubts)
     stir: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: bool = False
     doubted: bool = False
     sick: bool = False
     since: float = 0.0
@@ -157,6 +164,7 @@ class EngineState:
     next_batch: asyncio.Future[InFlightBatch] | None = None
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
+    varies: bool = True
     last_error: str | None = None
     pictures: int = 0
     busy_seconds: float = 0.0

@@ -80,7 +80,7 @@ class Fleet:
         return False
 
     def ask_again(self) -> None:
-        """Ask every engine soon what it can do: the models are others than they were."""
+        """Ask every engine soon what it can do, also those that are down: something has changed."""
         for worker in self._workers.values():
             worker.ask_again()
 
@@ -105,6 +105,7 @@ class Fleet:
             models=engine.limits.models(),
             notes=(*engine.notes, *engine.limits.notes()),
             missing_files=engine.missing_files,
+            checks=engine.limits.checks,
             last_error=engine.last_error,
         )
 

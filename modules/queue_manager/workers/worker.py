@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ from modules.queue_manager.ports import (
 )
 from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
+from modules.queue_manager.scheduling.patience import Patience
 from modules.queue_manager.status import EngineAvailability
 from modules.queue_manager.workers.engine_guard import GuardedEngine
 
@@ -46,25 +47,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerTimes:
-    """Seconds, except ``blind_share`` and ``stall_factor``.
+    """Seconds, except ``blind_share``.
 
     ``margin``: how long before the end of a run the next one is submitted, besides the time that submitting
     takes. ``blind_share``: the share of the learned duration after which it is submitted if the server
-    reports no progress. A run has stalled if it is silent for ``stall_factor`` times its learned duration, at
-    least ``stall_floor``; for ``stall_unknown`` while nothing is learned. ``refresh``: how often a living
-    engine is asked again what it can do.
+    reports no progress. ``refresh``: how often a living engine is asked again what it can do. ``look``: how
+    often it is looked whether a run is silent.
     """
 
     margin: float = 0.25
     blind_share: float = 0.7
-    stall_factor: float = 5.0
-    stall_floor: float = 30.0
-    stall_unknown: float = 600.0
     probe_limit: float = 15.0
     withdraw_limit: float = 10.0
     first_pause: float = 1.0
     longest_pause: float = 60.0
     refresh: float = 60.0
+    look: float = 0.5
+    patience: Patience = field(default_factory=Patience)
 
 
 class GpuWorker:
@@ -84,7 +83,7 @@ class GpuWorker:
             spread=random.Random(sum(engine.name.encode())),  # noqa: S311 - guards no secret
         )
         self._followers: set[asyncio.Task[None]] = set()
-        self._trouble = self._doubt = self._on_trial = False
+        self._trouble = self._doubt = self._on_trial = self._silent = False
         self._stir = self.engine.stir
         self._draining = asyncio.Event()
         self._asked = asyncio.Event()
@@ -125,7 +124,7 @@ class GpuWorker:
         self._leave_off()
 
     def ask_again(self) -> None:
-        """Ask the engine soon what it can do: the models are others than they were."""
+        """Ask the engine soon what it can do, also one that is down: something has changed."""
         self._asked.set()
 
     def _become(self, state: EngineAvailability) -> None:
@@ -214,7 +213,10 @@ class GpuWorker:
 
     async def _recuperate(self) -> None:
         self._become("down")
-        await _wait(self._draining, self._backoff.pause())
+        either = [asyncio.ensure_future(event.wait()) for event in (self._draining, self._asked)]
+        await asyncio.wait(either, timeout=self._backoff.pause(), return_when=asyncio.FIRST_COMPLETED)
+        for waiting in either:
+            waiting.cancel()
         self._on_trial = self.engine.sick
 
     async def _take_up_orphans(self) -> None:
@@ -341,43 +343,46 @@ class GpuWorker:
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self, in_flight: InFlightBatch) -> None:
-        withdrawn = False
         listening = asyncio.ensure_future(self._listen(in_flight))
         try:
-            while not listening.done():
-                unwanted = asyncio.ensure_future(in_flight.unwanted.wait())
-                await asyncio.wait(
-                    {listening, unwanted},
-                    timeout=self._patience(in_flight),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                unwanted.cancel()
-                if listening.done():
-                    break
-                if in_flight.unwanted.is_set():
-                    in_flight.unwanted.clear()
-                    if await self._withdraw(in_flight, interrupt=in_flight.abandoned):
-                        withdrawn = True
-                        break
-                elif self._stalled(in_flight):
-                    await self._withdraw(in_flight, interrupt=True)
-                    self._stuck = self._stuck or in_flight.run
-                    raise EngineStalled(f"no sign of life for {self._silence(in_flight):.0f} s")
-            if withdrawn:
+            if await self._taken_back(in_flight, listening):
                 self._runs.returned(in_flight)
             else:
                 await listening
                 self._landed(in_flight)
         except GenerationError as error:
             await self._failed(in_flight, error)
+            if isinstance(error, EngineStalled):  # its jobs do not wait for this
+                await self._withdraw(in_flight, interrupt=True)
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             in_flight.moved.set()
             for other in self.engine.batches:
                 other.hear(self._clock.now())  # its turn has come: its silence counts from now on
-            if not self.engine.batches and self.engine.state == "busy":
-                self._become("idle")
+            if not self.engine.batches:
+                self._doubt_run(doubted=False)
+                if self.engine.state == "busy":
+                    self._become("idle")
+
+    async def _taken_back(self, in_flight: InFlightBatch, listening: asyncio.Future[None]) -> bool:
+        """Watch over the run until its events have ended; true if it was taken off the server before it
+        began. Raises `EngineStalled`."""
+        while not listening.done():
+            unwanted = asyncio.ensure_future(in_flight.unwanted.wait())
+            either: set[asyncio.Future[Any]] = {listening, unwanted}
+            await asyncio.wait(either, timeout=self._times.look, return_when=asyncio.FIRST_COMPLETED)
+            unwanted.cancel()
+            if listening.done():
+                break
+            if in_flight.unwanted.is_set():
+                in_flight.unwanted.clear()
+                if await self._withdraw(in_flight, interrupt=in_flight.abandoned):
+                    return True
+            elif self._is_silent(in_flight):
+                self._stuck = self._stuck or in_flight.run
+                raise EngineStalled(f"no sign of life for {self._silence(in_flight):.0f} s")
+        return False
 
     async def _listen(self, in_flight: InFlightBatch) -> None:
         assert in_flight.run is not None
@@ -387,6 +392,7 @@ class GpuWorker:
 
     def _hear(self, in_flight: InFlightBatch, event: RunEvent) -> None:
         now = self._clock.now()
+        self._doubt_run(doubted=False)
         if isinstance(event, RunPreview):
             in_flight.hear(now)
             self._runs.progressed(in_flight, preview=(event.index, event.image))
@@ -440,24 +446,27 @@ class GpuWorker:
             log.warning("Could not cancel a run: %s", error, extra={"engine": self.engine.name})
             return in_flight.started_at is None
 
-    def _patience(self, in_flight: InFlightBatch) -> float:
-        """Seconds until it is worth asking whether the run has stalled."""
-        least = (
-            0.05 if self.engine.batches[:1] == [in_flight] else 1.0
-        )  # silence is usual behind another batch
-        return max(self._limit_of_silence(in_flight) - self._silence(in_flight), least)
+    def _is_silent(self, in_flight: InFlightBatch) -> bool:
+        """Whether the run has stalled. A server that may have gets nothing new meanwhile."""
+        if self.engine.batches and in_flight is not self.engine.batches[0]:
+            return False  # silence is usual behind another batch
+        limit, silence = self._limit_of_silence(in_flight), self._silence(in_flight)
+        if silence >= limit * self._times.patience.doubt:
+            self._doubt_run(doubted=True)
+        return silence >= limit
 
-    def _stalled(self, in_flight: InFlightBatch) -> bool:
-        first = not self.engine.batches or in_flight is self.engine.batches[0]
-        return first and self._silence(in_flight) >= self._limit_of_silence(in_flight)
+    def _doubt_run(self, *, doubted: bool) -> None:
+        if self._silent != doubted:
+            self._silent = doubted
+            self._engines.doubt(self.engine, doubted=doubted)
 
     def _silence(self, in_flight: InFlightBatch) -> float:
         return self._clock.now() - in_flight.heard_at
 
     def _limit_of_silence(self, in_flight: InFlightBatch) -> float:
-        if in_flight.expected is None:
-            return self._times.stall_unknown
-        return max(in_flight.expected.total * self._times.stall_factor, self._times.stall_floor)
+        model, rows = in_flight.batch.key.model, len(in_flight.batch.jobs)
+        own = self._runs.durations.own(self.engine.name, model, rows, swap=in_flight.swapped)
+        return self._times.patience.limit(in_flight, own)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 

@@ -19,12 +19,13 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import BadSettings, StoreError, StoreUnavailable
 from modules.utils.database.address import Address, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
-from modules.utils.database.faults import StoreLocked, store_faults
+from modules.utils.database.faults import StoreLocked, sqlstate, store_faults
 from modules.utils.database.file_lock import FileGround
 from modules.utils.database.lease import LENGTH_SECONDS, Lease, RowGround
 from modules.utils.database.retention import Janitor
 from modules.utils.database.rows import Retention
 from modules.utils.database.schema import bring_up_to_date
+from modules.utils.database.stores.fusion_checks import FusionChecks
 from modules.utils.database.stores.history import History
 from modules.utils.database.stores.jobs import JobJournal
 from modules.utils.database.stores.key_values import KeyValues
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parents[3]
 """The repository's root, where ``database/`` lies."""
+
+NO_PRIVILEGE = "42501"
+"""PostgreSQL's code for a right that a user lacks (appendix A of its manual)."""
 
 KEEP_A_WHILE = Retention()
 GIVE_BACK_SECONDS = 2.0
@@ -77,6 +81,7 @@ class Database:
         )
         self.members = Members(writer=self.writer, connections=connections, unix=unix)
         self.sessions = SessionStore(writer=self.writer, connections=connections)
+        self.fusion_checks = FusionChecks(writer=self.writer, connections=connections)
         self.key_values = KeyValues(writer=self.writer, connections=connections)
         self.status_messages = StatusMessages(writer=self.writer, connections=connections)
 
@@ -186,6 +191,9 @@ async def _prepare(address: Address, connections: Connections, patience: float) 
                 raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error}") from error
             log.warning("Waiting for %s: %s", address.shown, error)
         except DBAPIError as error:
+            if sqlstate(error) == NO_PRIVILEGE:
+                right = "give the bot's user the right to write there (GRANT CREATE, USAGE ON SCHEMA public)"
+                raise BadSettings(f"DATABASE_URL: {address.shown}: {error.orig}; {right}") from error
             raise BadSettings(f"DATABASE_URL: {address.shown} cannot be used: {error.orig}") from error
         else:
             return

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.errors import BadSettings, StoreUnavailable
+from modules.queue_manager.jobs import FusionCheck
 from modules.utils.database.address import Address, PostgresAddress, SqliteAddress, read_address
 from modules.utils.database.connections import Connections, explain_start_failure
 from modules.utils.database.engine import ROOT
 from modules.utils.database.faults import store_faults
-from modules.utils.database.schema import NEWEST, revision
+from modules.utils.database.schema import NEWEST, of_another_program, revision
+from modules.utils.database.stores.fusion_checks import read_all
 from modules.utils.inspection import Finding
 from modules.utils.private_hosts import is_private
 
@@ -40,6 +42,19 @@ async def inspect_database(url: str, *, image_disk_mb: int = 0) -> tuple[Finding
             return tuple([found async for found in _findings(address, connections, image_disk_mb)])
     except BadSettings as fault:
         return (Finding(level="fault", what=str(fault), fix="correct DATABASE_URL"),)
+
+
+async def read_fusion_checks(url: str) -> Mapping[str, Mapping[str, FusionCheck]]:
+    """What ``check --fusion`` found, by server and model; nothing if the database cannot be read, which
+    `inspect_database` tells."""
+    try:
+        address = read_address(url, root=ROOT)
+        if isinstance(address, SqliteAddress) and not address.path.exists():
+            return {}
+        async with contextlib.aclosing(Connections(address)) as connections:
+            return await read_all(connections)
+    except (BadSettings, StoreUnavailable, DBAPIError, sqlite3.Error):
+        return {}
 
 
 def _about_file(path: Path) -> Finding | None:
@@ -75,7 +90,8 @@ async def _findings(address: Address, connections: Connections, image_disk_mb: i
             if isinstance(address, PostgresAddress):
                 yield await _about_tls(address, connection)
             with store_faults():
-                yield _about_revision(await connection.run_sync(revision))
+                found = await connection.run_sync(revision)
+                yield _about_revision(found, await connection.run_sync(of_another_program, found))
                 await connection.rollback()
             yield await _about_writing(connection)
     except StoreUnavailable as error:
@@ -110,7 +126,10 @@ def _try_to_write(connection: Connection) -> None:
     connection.execute(text("INSERT INTO fullet_check VALUES (1)"))
 
 
-def _about_revision(found: str | None) -> Finding:
+def _about_revision(found: str | None, foreign: Sequence[str]) -> Finding:
+    if foreign:
+        what = f"another program keeps its tables there ({', '.join(foreign)})"
+        return Finding(level="fault", what=what, fix="give this bot a database of its own in DATABASE_URL")
     if found == NEWEST:
         return Finding(level="ok", what=f"its tables are up to date (schema {found})")
     if found is None:

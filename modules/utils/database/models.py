@@ -154,6 +154,21 @@ class LearnedRow(Base):
     proven: Mapped[int]
     patience: Mapped[int]
     why_alone: Mapped[str | None]
+    durations: Mapped[str] = mapped_column(Text, server_default="")
+
+
+class FusionCheckRow(Base):
+    """What ``check --fusion`` last found about one model on one server (see `jobs.FusionCheck`)."""
+
+    __tablename__ = "fusion_checks"
+
+    engine: Mapped[str] = mapped_column(String(300), primary_key=True)
+    model: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64))
+    checked_at: Mapped[float]
+    gain: Mapped[float]
+    row_count: Mapped[int]
+    why_alone: Mapped[str | None]
 
 
 class StatusMessageRow(Base):

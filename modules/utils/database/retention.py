@@ -36,6 +36,9 @@ SHRINK_PAGES, SHRINK_STEPS = 250, 400
 """A step frees a megabyte, so the writer waits for milliseconds at most; a round takes 400 steps."""
 
 DAY = 86_400.0
+JUMP = 14 * DAY
+"""So long nobody may ask for anything without the clock being doubted."""
+
 PATIENCE = 30.0
 """Seconds to wait for a database that is away; the next round comes anyway."""
 
@@ -54,6 +57,8 @@ class Janitor(Store):
     retention: Retention
     unix: Callable[[], float]
     _stored: int = field(default=0, init=False)
+    _offset: float | None = field(default=None, init=False)
+    _distrusted_until: float = field(default=float("-inf"), init=False)
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def note_stored(self, size: int) -> None:
@@ -68,12 +73,32 @@ class Janitor(Store):
         await held.wait()
         while True:
             try:
-                await self.prune()
+                if await self._trusts_the_clock():
+                    await self.prune()
             except StoreError as error:
                 log.warning("Old rows were not removed: %s", error)
             self._wake.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS)
+
+    async def _trusts_the_clock(self) -> bool:
+        """Not for a day after the wall clock has jumped ahead of the newest job, or of the time that passed:
+        a wrong date would make everything old."""
+        now, steady = self.unix(), time.monotonic()
+        if self._offset is None:
+            rows = await self.connections.rows(select(func.max(JobRow.queued_at).label("newest")))
+            ahead = 0.0 if rows[0].newest is None else now - rows[0].newest - JUMP
+        else:
+            ahead = now - steady - self._offset - DAY
+        self._offset = now - steady
+        if ahead > 0:
+            self._distrusted_until = steady + DAY
+            log.warning(
+                "The newest picture was asked for %.0f days ago; in case the clock is wrong, nothing is "
+                "removed for a day",
+                (ahead + JUMP) / DAY,
+            )
+        return steady >= self._distrusted_until
 
     async def prune(self) -> None:
         """Remove everything that is too old or too much."""
@@ -82,10 +107,20 @@ class Janitor(Store):
         images_before = now - self.retention.image_days * DAY
         removals = (
             _removal(JobRow.id, JobRow.ended_at < history_before),
-            _removal(PictureRow.job_id, PictureRow.stored_at < images_before),
+            _removal(PictureRow.job_id, PictureRow.stored_at < images_before, PictureRow.kept.is_(False)),
             _removal(SourceRow.key, SourceRow.stored_at < images_before, not_(_NEEDED)),
             _removal_over(self.retention.image_disk_mb * 1e6),
         )
+        undelivered = await self.connections.rows(
+            select(JobRow.number).where(JobRow.state == "kept", JobRow.ended_at < history_before)
+        )
+        if undelivered:
+            numbers = ", ".join(f"#{row.number}" for row in undelivered)
+            log.warning(
+                "Pictures that could not be delivered in %d days are removed: %s",
+                self.retention.history_days,
+                numbers,
+            )
         removed = sum([await self._in_portions(remove) for remove in removals])
         before_yesterday = time.strftime("%Y-%m-%d", time.gmtime(now - 2 * DAY))
         await self.writer.execute(
@@ -131,10 +166,12 @@ def _removal(
 
 def _removal_over(limit: float) -> Callable[[Connection], int]:
     """Removes a portion of the oldest pictures and inputs, while all of them are larger than ``limit`` bytes;
-    inputs of active jobs stay."""
+    inputs of active jobs stay, and pictures that could not be delivered."""
     sizes = union_all(select(PictureRow.size), select(SourceRow.size)).subquery()
     oldest = union_all(
-        select(PictureRow.stored_at, PictureRow.size, PictureRow.job_id.label("key"), literal(True)),
+        select(PictureRow.stored_at, PictureRow.size, PictureRow.job_id.label("key"), literal(True)).where(
+            PictureRow.kept.is_(False)
+        ),
         select(SourceRow.stored_at, SourceRow.size, SourceRow.key, literal(False)).where(not_(_NEEDED)),
     )
 

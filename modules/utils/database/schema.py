@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from modules.queue_manager.errors import StartupError
+from modules.utils.database.models import Base
 
 log = logging.getLogger(__name__)
 
-NEWEST = "0003"
+NEWEST = "0005"
 """The newest file in ``migrations/versions``; a test compares the two."""
 
 _LOCK_NUMBER = 0x66754C4C6574
@@ -23,6 +24,10 @@ _LOCK_NUMBER = 0x66754C4C6574
 
 IDLE_SECONDS = 15
 """How long a migration may be idle; shorter than `Database.open` waits for a server."""
+
+_ENCODING = text(
+    "SELECT pg_encoding_to_char(encoding) FROM pg_catalog.pg_database WHERE datname = current_database()"
+)
 
 _IDLE_LIMIT = text("SELECT set_config('idle_in_transaction_session_timeout', :seconds, true)")
 
@@ -33,8 +38,16 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
     """Run what is missing, in one transaction that is committed at the end.
 
     The lock belongs to the transaction, because a session's lock does not hold behind a transaction pooler.
-    Raises `StartupError` if a newer version of the bot made the tables.
+    Raises `StartupError` if a newer version of the bot or another program made the tables, or if the database
+    cannot hold every text.
     """
+    if connection.dialect.name != "sqlite":
+        encoding = (await connection.execute(_ENCODING)).scalar()
+        if encoding not in ("UTF8", "SQL_ASCII"):
+            raise StartupError(
+                f"DATABASE_URL: the database's encoding is {encoding}, which cannot hold what people write; "
+                "create one with ENCODING 'UTF8' TEMPLATE template0, and name that"
+            )
     up_to_date = await connection.run_sync(revision) == NEWEST
     await connection.rollback()
     if up_to_date:
@@ -64,6 +77,16 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def of_another_program(connection: Connection, found: str | None) -> list[str]:
+    """The tables that stand in the bot's way; ``found`` is the database's revision. Where it has one, the
+    bot's own tables are there, or the revision is another program's."""
+    there = set(inspect(connection).get_table_names())
+    ours = set(Base.metadata.tables)
+    if found is None:
+        return sorted(there & ours)
+    return [] if "facts" in there else ["alembic_version"]
+
+
 def _upgrade(connection: Connection) -> None:
     before = revision(connection)
     if before == NEWEST:
@@ -77,6 +100,11 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    if tables := of_another_program(connection, before):
+        raise StartupError(
+            f"DATABASE_URL: another program keeps its tables there ({', '.join(tables)}): "
+            "give this bot a database of its own"
+        )
     if before is not None:
         try:
             ScriptDirectory.from_config(config).get_revision(before)

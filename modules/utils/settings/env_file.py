@@ -15,8 +15,8 @@ from modules.utils.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LIVE = "comfy_urls"
-"""The setting that is applied while the bot runs; the others wait for the next start."""
+LIVE = ("comfy_urls", "max_batch_size")
+"""The settings that are applied while the bot runs; the others wait for the next start."""
 
 EVERY_SECONDS = 2.0
 """Between two checks of the file."""
@@ -25,8 +25,9 @@ EVERY_SECONDS = 2.0
 @dataclass(kw_only=True, eq=False)
 class EnvironmentFile:
     """``.env`` under a running bot. ``now`` may be older than the file, which is read at the first check.
-    ``on_change`` is awaited with the new settings when `LIVE` has changed, and at each `reload`. A faulty
-    file (an editor may have saved half of it) changes nothing and is logged once."""
+    ``on_change`` is awaited with the new settings when one of `LIVE` has changed, and at each `reload`. What
+    an editor saves piece by piece is read once the file has stood still from one check to the next; a faulty
+    file changes nothing and is logged once."""
 
     path: Path
     environ: Mapping[str, str]
@@ -37,10 +38,12 @@ class EnvironmentFile:
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def watch(self) -> None:
+        before = None
         while True:
             await self.clock.sleep(EVERY_SECONDS)
             mark = await asyncio.to_thread(_mark, self.path)
-            if mark != self._seen:
+            stands_still, before = mark == before, mark
+            if stands_still and mark != self._seen:
                 self._seen = mark
                 for line in await self.reload(asked=False):
                     logger.warning("%s", line)
@@ -57,10 +60,10 @@ class EnvironmentFile:
             before, self.now = self.now, new
             names = [setting.name for setting in fields(Settings)]
             changed = [name for name in names if getattr(new, name) != getattr(before, name)]
-            if asked or LIVE in changed:
+            if asked or not set(LIVE).isdisjoint(changed):
                 await self.on_change(new)
             live, later = "applies now", "will apply at the next start"
-            told = (f"{name.upper()} has changed and {live if name == LIVE else later}" for name in changed)
+            told = (f"{name.upper()} has changed and {live if name in LIVE else later}" for name in changed)
             return (*told, *self._hidden(written))
 
     def _hidden(self, written: Mapping[str, str]) -> tuple[str, ...]:

@@ -34,6 +34,14 @@ async def look_up(host: str, port: int) -> Sequence[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
+def _of_one_kind(addresses: Sequence[str]) -> Sequence[str]:
+    """A server with an IPv4 and an IPv6 address is one server: the addresses of the kind of which there are
+    more, IPv4 if there are as many of both."""
+    six = [address for address in addresses if ":" in address]
+    four = [address for address in addresses if ":" not in address]
+    return six if len(six) > len(four) else four
+
+
 @dataclass(kw_only=True, eq=False)
 class ServerDiscovery:
     """Keeps a fleet's URLs up to date with what the operator wrote and with what names resolve to.
@@ -87,7 +95,9 @@ class ServerDiscovery:
             known = self._meant.get(url, ())
             logger.warning("%s cannot be looked up (%s); its %d known servers stay", host, error, len(known))
             return known
-        meant = tuple(f"{parts.scheme}://{_in_url(address)}:{port}{parts.path}" for address in found)
+        meant = tuple(
+            f"{parts.scheme}://{_in_url(address)}:{port}{parts.path}" for address in _of_one_kind(found)
+        )
         if meant != self._meant.get(url):
             logger.info("%s stands for %d servers", host, len(meant))
         return meant

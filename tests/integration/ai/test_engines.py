@@ -15,9 +15,10 @@ from PIL import Image
 
 from modules.ai.comfy.runs import ComfyRun
 from modules.demo.comfy_server import ServerProfile, Timing, mark_of, read_mark, variation_seed
-from modules.queue_manager.errors import EngineForgot, EngineUnavailable, WorkflowRejected
-from modules.queue_manager.jobs import Size, Variation
+from modules.queue_manager.errors import EngineForgot, EngineUnavailable, StoreUnavailable, WorkflowRejected
+from modules.queue_manager.jobs import FusionCheck, Size, Variation
 from modules.queue_manager.ports import RunPreview, RunProgress, RunStarted
+from tests.examples import examples
 from tests.integration.comfy_rig import (
     BRISK,
     SLOW,
@@ -315,7 +316,7 @@ async def test_taking_back_what_has_ended_changes_nothing() -> None:
 
 @pytest.mark.parametrize("profile", [ServerProfile(), PLAIN])
 async def test_another_process_follows_a_run_that_still_runs(profile: ServerProfile) -> None:
-    async with comfy_rig(profile=profile, timing=SLOW) as rig:
+    async with comfy_rig(profile=profile, timing=Timing(step=0.5)) as rig:
         former = rig.engine()
         batch = rig.batch(ask("still running", 8))
         await until_begun(await former.submit(batch))
@@ -427,7 +428,7 @@ async def test_no_prompt_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 # ── any exported workflow, really run ───────────────────────────────────────────────────────────
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(exported(), st.lists(st.text(min_size=1, max_size=20), min_size=2, max_size=3, unique=True))
 def test_an_exported_workflow_gives_the_same_pictures_fused_and_alone(
     drawn: Exported, prompts: list[str]
@@ -458,3 +459,28 @@ async def _fused_and_alone(drawn: Exported, prompts: list[str]) -> None:
                 assert is_of(picture, request)
             pixels.append([opened(picture).tobytes() for picture in found])
     assert pixels[0] == pixels[1]
+
+
+async def test_what_a_check_found_holds_until_the_next_check_or_what_it_found_out_about_has_changed() -> None:
+    known: dict[str, FusionCheck] | None = None
+
+    async def read_checks(server: str) -> dict[str, FusionCheck]:
+        assert server == f"127.0.0.1:{rig.server.port}"
+        if known is None:
+            raise StoreUnavailable("the database is away")
+        return known
+
+    async with comfy_rig() as rig:
+        engine = rig.engine(read_checks=read_checks)
+        with pytest.raises(EngineUnavailable, match="database"):
+            await engine.probe()  # it may hold that a model must not be fused
+        known = {}
+        version = (await engine.probe()).versions["flux"]
+        known = {
+            "flux": FusionCheck(version=version, checked_at=1.0, gain=2.0, rows=4),
+            "flux_edit": FusionCheck(version="of another workflow", checked_at=1.0, gain=2.0, rows=4),
+            "z-image": FusionCheck(version="of another", checked_at=1.0, why_alone="it differs"),
+        }
+        assert set((await engine.probe()).checks) == {"flux", "z-image"}
+        known = None
+        assert set((await engine.probe()).checks) == {"flux", "z-image"}

@@ -24,9 +24,11 @@ from modules.queue_manager.errors import (
     NoOutput,
     OutOfMemory,
 )
-from modules.queue_manager.ports import RunProgress, RunStarted
+from modules.queue_manager.ports import RunEvent, RunProgress, RunStarted
+from tests.benchmarks.relay import relay
 from tests.integration.comfy_rig import (
     SLOW,
+    SLUGGISH,
     Rig,
     ask,
     comfy_rig,
@@ -156,6 +158,48 @@ async def test_somebody_else_stopping_the_run_at_the_server_is_no_fault_of_the_j
         await rig.session.post(f"{rig.server.url}/interrupt", json={})
         with pytest.raises(EngineForgot, match="interrupted"):
             [event async for event in events]
+
+
+BRIEF = Limits(answer=1.0, submit=8.0, picture=8.0, connect=1.0)
+
+
+async def test_a_machine_that_is_gone_without_a_word_is_noticed_by_its_run() -> None:
+    async with comfy_rig(timing=SLOW, limits=BRIEF) as rig, relay(rig.server.url) as between:
+        run = await rig.engine(between.url).submit(rig.batch(ask()))
+        events = await until_step(run)
+        await between.vanish()
+        with pytest.raises(EngineUnavailable, match="cannot be reached"):
+            async with timeout(4):
+                [event async for event in events]
+
+
+async def test_a_batch_for_a_machine_that_is_gone_goes_elsewhere_soon() -> None:
+    """The request goes out over a connection that is still open on this side."""
+    async with comfy_rig(limits=BRIEF) as rig, relay(rig.server.url) as between:
+        engine = rig.engine(between.url)
+        await engine.probe()
+        await between.vanish()
+        with pytest.raises(EngineUnavailable, match="cannot be reached"):
+            async with timeout(6):
+                await engine.submit(rig.batch(ask()))
+
+
+async def test_a_machine_that_is_there_and_too_busy_to_say_anything_keeps_its_run() -> None:
+    """It answers nothing for longer than any request may take."""
+    async with comfy_rig(timing=SLUGGISH, limits=BRIEF) as rig, relay(rig.server.url) as between:
+        run = await rig.engine(between.url).submit(rig.batch(ask()))
+        events = await until_step(run)
+        between.freeze()
+
+        async def rest() -> list[RunEvent]:
+            return [event async for event in events]
+
+        ending = asyncio.ensure_future(rest())
+        await asyncio.sleep(4.0)
+        assert not ending.done()
+        await between.open()
+        await ending
+        assert is_of(await run.fetch(0), ask())
 
 
 # ── the run itself ──────────────────────────────────────────────────────────────────────────────

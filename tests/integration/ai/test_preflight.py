@@ -62,6 +62,15 @@ async def test_a_card_that_does_not_say_what_fits_begins_with_care_unless_the_op
     assert not (await report_of(GOOD, templates=templates, max_batch=3)).cautious
 
 
+async def test_an_operators_new_limit_holds_for_the_next_run() -> None:
+    async with comfy_rig(profile=GOOD) as rig:
+        limits = [3]
+        engine = rig.engine(max_batch=lambda: limits[-1])
+        assert (await engine.probe()).batch_limits["flux"] == 3
+        limits.append(2)
+        assert (await engine.probe()).batch_limits["flux"] == 2
+
+
 async def test_another_card_graph_pack_or_server_is_another_version() -> None:
     card = replace(SHIPPED["flux"].card, steps=5)
     changed = {"flux": replace(SHIPPED["flux"], card=card), "z-image": SHIPPED["z-image"]}
@@ -257,7 +266,7 @@ async def test_a_picture_of_the_templates_own_is_looked_for_wherever_it_lies(fol
         there = await inspect(rig.client(), mine, max_batch=2)
         assert (there.limits, there.fused, there.notes) == ({"mine": 2}, {"mine"}, ())
         asked = [ask("one", model="mine"), ask("two", 2, model="mine")]
-        run = await rig.engine(max_batch=2).submit(rig.batch(*asked))
+        run = await rig.engine(max_batch=lambda: 2).submit(rig.batch(*asked))
         await heard(run)
         assert all(map(is_of, await pictures(run), asked))
 
@@ -279,7 +288,7 @@ async def test_a_file_is_asked_for_as_the_server_spells_it(ours: str, theirs: st
     mine = {"mine": WorkflowTemplate(name="mine", card=SHIPPED["flux"].card, graph=read_graph(graph))}
     profile = ServerProfile(cache_lru=100, extra_models={"vae": (theirs,)})
     async with comfy_rig(profile=profile, templates=mine) as rig:
-        engine = rig.engine(max_batch=2)
+        engine = rig.engine(max_batch=lambda: 2)
         assert (await engine.probe()).notes == ()
         run = await engine.submit(rig.batch(ask("one", model="mine")))
         await heard(run)

@@ -84,6 +84,7 @@ def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path
     assert [line.partition(":")[0] for line in answer.stderr.splitlines()] == ["DISCORD_TOKEN", "COMFY_URLS"]
 
 
+@pytest.mark.timeout(300)  # a real environment, made and installed into three times
 def test_the_environment_is_made_once_and_installed_into_when_requirements_change(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,3 +189,19 @@ def test_the_demonstration_runs_where_it_was_called_so_that_out_means_a_folder_t
     monkeypatch.setattr(bootstrap, "hand_over", hand_over)
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--script", "--out", "pictures"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("comfyui", "paths"),
+    [("", ["tests/nodes"]), ("/srv/ComfyUI", ["tests/nodes", "tests/real_comfy/test_small.py"])],
+)
+def test_the_node_tests_run_on_a_real_comfyui_too_where_one_is_named(
+    comfyui: str, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Sequence[str]] = []
+    monkeypatch.setattr(bootstrap, "prepare", lambda *_, **__: Path("python"))
+    monkeypatch.setattr(bootstrap, "hand_over", lambda _, arguments, __: ran.append(arguments) or 0)
+    monkeypatch.setenv("REAL_COMFY_PATH", comfyui)
+    assert main(["test-nodes", "-x"]) == 0
+    assert ran == [["-m", "pytest", *paths, "-x"]]
+    assert all((ROOT / path).exists() for path in paths)

@@ -31,6 +31,7 @@ from modules.utils.inspection import Finding, Section, as_text, of_level
 from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
 from modules.utils.settings.inspection import inspect_settings
+from tests.bot_process import said_by
 from tests.postgres import Postgres
 from tests.postgres_relay import Authority, relaying
 
@@ -120,19 +121,18 @@ async def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(tmp_path: P
 async def test_the_command_tells_machines_and_ends_accordingly(tmp_path: Path, permissions: int) -> None:
     world = default_world(2, bot=replace(NEEDED_ALONE, permissions=permissions))
     async with place(tmp_path, world=world) as here:
-        command = [sys.executable, str(ROOT / "bot.py"), "check", "--json", "--env-file", str(here.write())]
-        done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, env={"PATH": os.environ["PATH"]}, check=False
+        code, output, errors = await said_by(
+            "check", "--json", "--env-file", str(here.write()), folder=tmp_path
         )
-    told: dict[str, Any] = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(output)
     lacking = [check["what"] for check in told["checks"] if check["level"] == "fault"]
-    assert done.returncode == (0 if permissions else 1), done.stderr
+    assert code == (0 if permissions else 1), errors
     assert told["ok"] == bool(permissions)
     assert bool(lacking) != bool(permissions)
     assert {check["area"] for check in told["checks"]} == {
         "Settings", "Discord", "Database", "ComfyUI", "Models in flujos/",
     }  # fmt: skip
-    assert b"s3cr3t" not in done.stdout + done.stderr
+    assert "s3cr3t" not in output + errors
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile
+from tests.bot_process import said_by
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,17 +31,9 @@ class Place:
     async def models(self, *arguments: str, urls: str = "") -> tuple[int, str]:
         """Exit code, and what was said."""
         (self.root / ".env").write_text(f"COMFY_URLS={urls}\nDISCORD_TOKEN=s3cr3t-token-of-mine\n")
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, str(self.root / "bot.py"), "models", *arguments],
-            capture_output=True,
-            cwd=self.root,
-            env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"},
-            check=False,
-        )
-        said = done.stdout.decode() + done.stderr.decode()
-        assert "Traceback" not in said
-        return done.returncode, said
+        code, output, errors = await said_by("models", *arguments, folder=self.root, root=self.root)
+        assert "Traceback" not in output + errors
+        return code, output + errors
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import MAX_SEED, Learned, Size, SourceImage, Variation, batch_key
+from modules.queue_manager.jobs import MAX_SEED, Learned, PictureSet, Size, SourceImage, Variation, batch_key
 from modules.queue_manager.ports import Cancelled, JobStore, Requeued
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
 from modules.utils.database.rows import Retention
+from tests.examples import examples
 from tests.fakes import MemoryStore, offer, request
 from tests.journal import a_batch, a_job, delivered, dispatched, failed, finished, kept
 
@@ -111,7 +112,7 @@ async def test_a_dispatched_batch_comes_back_with_what_is_left_of_it(opener: Ope
 
 
 async def test_what_runs_have_taught_is_known_at_the_next_start(opener: Opener) -> None:
-    grown = Learned(version="1", rows=3, proven=3, patience=8)
+    grown = Learned(version="1", rows=3, proven=3, patience=8, durations='{"load":1.5}')
     alone = Learned(version="2", why_alone="its sampler is not one of ComfyUI's own \ud800")
     async with opener() as store:
         assert await store.learned() == {}
@@ -344,17 +345,18 @@ _REQUESTS = st.builds(
     age_restricted=st.booleans(),
 )
 _WITH_ORIGINS = st.builds(
-    lambda wanted, before, kind, models: replace(
-        wanted, origin=before and replace(before.as_origin(kind), models=models)
+    lambda wanted, before, kind, models, together: replace(
+        wanted, origin=before and replace(before.as_origin(kind), models=models), set=together
     ),
     _REQUESTS,
     st.none() | _REQUESTS,
     st.sampled_from(["edit", "upscale"]),
     st.lists(st.text(max_size=9), min_size=1, max_size=6).map(tuple),
+    st.none() | st.builds(PictureSet, id=st.text("0123456789abcdef"), count=st.integers(2, 10)),
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(70), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_WITH_ORIGINS)
 def test_requests_and_keys_survive_their_text(wanted: object) -> None:
     assert request_from_text(request_to_text(wanted)) == wanted  # type: ignore[arg-type]
@@ -369,7 +371,7 @@ def test_a_request_that_an_earlier_version_wrote_is_read() -> None:
         '"prompt":"a fox","size":[128,128],"seed":5,"sources":[["ab",64,64]]}'
     )
     old = request_from_text(written)
-    assert (old.origin, old.maker, old.models) == (None, old, ("upscale",))
+    assert (old.origin, old.maker, old.models, old.set) == (None, old, ("upscale",), None)
     assert request_to_text(old) == written
 
 

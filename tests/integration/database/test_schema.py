@@ -19,6 +19,7 @@ from modules.queue_manager.errors import BadSettings, StartupError
 from modules.queue_manager.jobs import Size
 from modules.utils.database import schema
 from modules.utils.database.engine import Database
+from modules.utils.database.inspection import inspect_database
 from modules.utils.database.models import Base
 from tests.journal import a_job, delivered
 from tests.postgres import Postgres
@@ -74,7 +75,8 @@ async def test_what_was_stored_before_the_sizes_were_is_kept(url: str) -> None:
         def as_before(connection: Any) -> None:
             for column in ("width", "height"):
                 connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
-            connection.execute(text("DROP TABLE learned"))
+            for table in ("learned", "fusion_checks"):
+                connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
         await database.writer.write(as_before)
@@ -143,6 +145,35 @@ async def test_a_newer_programs_database_is_left_alone(url: str) -> None:
 
         await database.writer.write(change)
     assert "9999" in await refusal(url)
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+async def test_another_programs_tables_are_named_and_left_alone(tmp_path: Path, versioned: bool) -> None:
+    """It may use Alembic too."""
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE jobs (id INTEGER, salary INTEGER)")
+        if versioned:
+            connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            connection.execute("INSERT INTO alembic_version VALUES ('ab12cd')")
+    connection.close()
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    table = "alembic_version" if versioned else "jobs"
+    assert f"another program keeps its tables there ({table}): give this bot a database of its own" in (
+        await refusal(url)
+    )
+    (fault,) = [one for one in await inspect_database(url, image_disk_mb=1) if one.level == "fault"]
+    assert f"another program keeps its tables there ({table})" in fault.what
+
+
+async def test_a_server_that_cannot_hold_every_text_or_grants_no_right_is_told(postgres: Postgres) -> None:
+    postgres.sql("CREATE DATABASE narrow ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    assert "the database's encoding is LATIN1" in await refusal(postgres.url("narrow"))
+    name = postgres.new_database()
+    postgres.sql("CREATE ROLE reader LOGIN PASSWORD 'x'")
+    postgres.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC", name)
+    told = await refusal(postgres.url(name).replace("postgres@", "reader:x@", 1))
+    assert "permission denied" in told
+    assert "GRANT CREATE, USAGE ON SCHEMA public" in told
 
 
 async def test_sqlite_is_set_to_survive_a_loss_of_power(tmp_path: Path) -> None:

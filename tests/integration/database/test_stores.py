@@ -13,9 +13,10 @@ from sqlalchemy import text
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
-from modules.queue_manager.jobs import Job, Size, SourceImage
+from modules.queue_manager.jobs import FusionCheck, Job, Size, SourceImage
 from modules.queue_manager.ports import Cancelled, RunReport
 from modules.utils.database.engine import Database
+from modules.utils.database.inspection import read_fusion_checks
 from modules.utils.database.retention import Janitor
 from modules.utils.database.rows import Retention, SessionRecord, StatusMessageRecord, UserPreferences
 from modules.utils.database.stores.members import day_of
@@ -296,10 +297,10 @@ async def test_key_values_and_status_messages_outlive_the_process(url: str) -> N
         await database.jobs.accept([one, two], {})
         await database.key_values.put("commands", "old")
         await database.key_values.put("commands", "new")
-        await database.status_messages.put(one.id, 5, 6)
-        await database.status_messages.put(two.id, 5, 7)
-        await database.status_messages.put(one.id, 5, 8)
-        await database.status_messages.remove(two.id)
+        await database.status_messages.put([one.id], 5, 6)
+        await database.status_messages.put([two.id], 5, 7)
+        await database.status_messages.put([one.id], 5, 8)
+        await database.status_messages.remove([two.id])
     async with Database.open(url) as database:
         assert await database.key_values.get("commands") == "new"
         assert await database.key_values.get("other") is None
@@ -315,8 +316,8 @@ async def test_old_rows_go_and_active_ones_stay(database: Database, wall: Wall) 
     await live(database, old)
     await stored(database, old)
     await database.jobs.accept([active], {})
-    await database.status_messages.put(old.id, 1, 2)
-    await database.status_messages.put(active.id, 1, 3)
+    await database.status_messages.put([old.id], 1, 2)
+    await database.status_messages.put([active.id], 1, 3)
     wall.at += 8 * DAY
     await database.janitor.prune()
     assert await database.history.picture(old.id) is None
@@ -346,6 +347,45 @@ async def test_inputs_that_are_kept_for_another_try_go_after_some_days(url: str,
             await database.jobs.source(sources[0].key)
         assert await database.jobs.source(sources[1].key)  # of a job that lives
         assert await database.jobs.source(sources[2].key)  # young
+
+
+async def test_one_start_with_a_wrong_date_removes_nothing(
+    tmp_path: Path, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, job = f"sqlite:///{tmp_path}/bot.db", a_job(1, user=1)
+    wall.at = job.queued_at
+    async with Database.open(url, unix=wall) as database, database.lease.hold():
+        await live(database, job)
+    for ahead, left in ((3650, True), (10, True)):
+        caplog.clear()
+        wall.at = job.queued_at + ahead * DAY
+        async with Database.open(url, unix=wall, retention=Retention(history_days=5)) as database:
+            assert await database.janitor._trusts_the_clock() is (ahead == 10)
+            if ahead == 3650:
+                async with database.lease.hold(), timeout(15):
+                    while "in case the clock is wrong, nothing is removed" not in caplog.text:
+                        await asyncio.sleep(0.01)
+            assert (await database.history.job(job.id) is not None) is left
+            wall.at += 3 * DAY  # it jumps while the bot runs
+            assert not await database.janitor._trusts_the_clock()
+
+
+async def test_an_undelivered_picture_is_removed_with_the_history_alone_and_not_in_silence(
+    database: Database, wall: Wall, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The fixture's limits: 7 days for pictures, 30 for the history, 1 MB of disk."""
+    jobs = [a_job(number, user=number) for number in (1, 2)]
+    for job in jobs:
+        await database.jobs.accept([job], {})
+        await database.jobs.record(kept(job, b"x" * 900_000))
+    assert await database.history.kept_for() == [1, 2]
+    wall.at += 20 * DAY
+    await database.janitor.prune()
+    assert [len(await database.history.undelivered(user)) for user in (1, 2)] == [1, 1]
+    wall.at += 20 * DAY
+    await database.janitor.prune()
+    assert await database.history.kept_for() == []
+    assert "could not be delivered in 30 days are removed: #1, #2" in caplog.text
 
 
 async def test_over_the_disks_limit_the_oldest_pictures_go_first(database: Database, wall: Wall) -> None:
@@ -429,3 +469,24 @@ async def test_the_file_shrinks_when_pictures_go(tmp_path: Path, wall: Wall) -> 
         wall.at += 8 * DAY
         await database.janitor.prune()
     assert file.stat().st_size < 1_000_000
+
+
+async def test_the_last_fusion_check_of_each_model_is_kept_for_each_server(url: str) -> None:
+    passed = FusionCheck(version="1", checked_at=1_800_000_000.5, gain=2.1, rows=4)
+    failed = FusionCheck(version="2", checked_at=1_800_000_100.0, why_alone="its pictures differ")
+    async with Database.open(url) as database, database.lease.hold(), Database.open(url) as command:
+        await command.fusion_checks.put("gpu:1", "flux", passed)
+        await command.fusion_checks.put("gpu:1", "z-image", passed)
+        await command.fusion_checks.put("gpu:1", "flux", failed)
+        assert await database.fusion_checks.of("gpu:1") == {"flux": failed, "z-image": passed}
+        assert await database.fusion_checks.of("gpu:2") == {}
+    assert await read_fusion_checks(url) == {"gpu:1": {"flux": failed, "z-image": passed}}
+
+
+async def test_where_nothing_was_checked_nothing_is_known_and_nothing_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "none.db"
+    assert await read_fusion_checks(f"sqlite:///{file}") == {}
+    assert not file.exists()
+    sqlite3.connect(file).close()
+    assert await read_fusion_checks(f"sqlite:///{file}") == {}, "tables of an older version"
+    assert await read_fusion_checks("mysql://nonsense") == {}

@@ -19,6 +19,7 @@ from modules.ai.fusion.fuse import fuse, plain
 from modules.ai.workflows.graph import write_graph
 from modules.demo.comfy_server import (
     ComfyServer,
+    Drawing,
     NoMark,
     ServerProfile,
     Timing,
@@ -30,6 +31,7 @@ from modules.demo.comfy_server import (
 )
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage
 from tests import workflow_graphs
+from tests.examples import examples
 from tests.fakes import request
 from tests.integration import embedded_comfy
 from tests.integration.embedded_comfy import (
@@ -43,6 +45,8 @@ from tests.integration.embedded_comfy import (
     zimage_graph,
 )
 
+drawn = workflow_graphs.node
+
 
 def png(size: tuple[int, int], colour: tuple[int, int, int] = (200, 30, 30), **more: Any) -> bytes:
     buffer = io.BytesIO()
@@ -53,7 +57,7 @@ def png(size: tuple[int, int], colour: tuple[int, int, int] = (200, 30, 30), **m
 # ── the mark ────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     prompt=st.text(max_size=200),
     seed=st.integers(0, 2**64 - 1),
@@ -390,9 +394,68 @@ async def test_an_upscaled_picture_is_still_its_owners(client: Listener) -> None
     assert read_mark(image) == mark_of("a cat", 3)
 
 
+def upscaling(name: str, model: str = "RealESRGAN_x2plus.pth") -> embedded_comfy.Graph:
+    """An uploaded picture, enlarged."""
+    return {
+        "1": drawn("LoadImage", image=name),
+        "2": drawn("UpscaleModelLoader", model_name=model),
+        "3": drawn("ImageUpscaleWithModel", upscale_model=["2", 0], image=["1", 0]),
+        "4": drawn("SaveImage", images=["3", 0], filename_prefix="mine"),
+    }
+
+
+@pytest.mark.parametrize("drawing", ["full", "plain"])
+async def test_an_enlarged_upload_tells_whose_it_was_what_it_was_and_by_what_it_was_enlarged(
+    drawing: Drawing,
+) -> None:
+    models = {"upscale_models": ("RealESRGAN_x2plus.pth", "another_x2.pth")}
+    async with (
+        ComfyServer(profile=ServerProfile(extra_models=models), drawing=drawing) as comfy,
+        aiohttp.ClientSession(comfy.url) as http,
+    ):
+        client = Listener(http)
+        await client.connect()
+
+        async def enlarged(graph: embedded_comfy.Graph) -> tuple[int, int]:
+            prompt_id, _ = await client.run(graph)
+            return read_marks(opened((await client.pictures(prompt_id))[0]))
+
+        buffer = io.BytesIO()
+        picture_of("a cat", 3, (192, 128)).save(buffer, "PNG")
+        ours = await _upload(client, buffer.getvalue(), "ours.png")
+        theirs = await _upload(client, png((192, 128)), "theirs.png")
+        made = [
+            await enlarged(upscaling(ours)),
+            await enlarged(upscaling(ours, "another_x2.pth")),
+            await enlarged(upscaling(theirs)),
+        ]
+        await client.close()
+    assert [whose for whose, _ in made] == [mark_of("a cat", 3), mark_of("a cat", 3), 0]
+    assert len({how for _, how in made}) == 3
+
+
+async def test_another_mask_makes_another_picture(client: Listener) -> None:
+    """A mask is what is transparent in the upload; the colours under it are the same."""
+    made = []
+    for left in (10, 20, 20):
+        buffer = io.BytesIO()
+        picture = Image.new("RGBA", (128, 128), (9, 99, 199, 255))
+        picture.paste((9, 99, 199, 0), (left, 0, 60, 60))
+        picture.save(buffer, "PNG")
+        graph = edit_graph(drawn("LoadImage", image=await _upload(client, buffer.getvalue(), f"{left}.png")))
+        graph["26"] = drawn(
+            "InpaintModelConditioning", positive=["4", 0], negative=["5", 0], vae=["3", 0], pixels=["20", 0],
+            mask=["20", 1], noise_mask=True,
+        )  # fmt: skip
+        graph["10"]["inputs"].update(positive=["26", 0], negative=["26", 1])
+        graph["11"]["inputs"].update(latent_image=["26", 2])
+        prompt_id, _ = await client.run(graph)
+        made.append(read_marks(opened((await client.pictures(prompt_id))[0])))
+    assert made[0] != made[1] == made[2]
+
+
 # ── all that makes a picture ────────────────────────────────────────────────────────────────────
 
-drawn = workflow_graphs.node
 # from a picture, with everything that people connect: checkpoint, LoRA, shift, guidance, two texts
 RICH = workflow_graphs.template(
     {
@@ -522,6 +585,7 @@ async def test_each_row_of_a_rich_graph_is_the_picture_of_its_request_alone() ->
         write("KSampler", "scheduler", "karras"),
         write("KSampler", "denoise", 0.7),
         write("KSampler", "seed", 7),
+        write("ImageScaleToTotalPixels", "megapixels", 0.05),
         lambda graph: graph["4"]["inputs"].update(text="a wolf"),
         lambda graph: graph["5"]["inputs"].update(text="a wolf"),
         lambda graph: graph["10"]["inputs"].update(negative=["6", 0]),

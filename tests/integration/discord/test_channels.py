@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import discord
@@ -47,6 +48,19 @@ async def test_many_first_uses_at_once_make_a_channel_each_and_one_category(tmp_
         ours = [c for c in channels if c.kind == CATEGORY and c.name.startswith("FuLLet")]
         assert [c.name for c in ours] == ["FuLLet", "FuLLet 2"]
         assert stand.product.traffic.refused == 0
+
+
+async def test_a_category_that_is_full_of_what_the_bot_does_not_see_is_left_alone(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana, ben = stand.server.user("member-1"), stand.server.user("member-2")
+        await open_for(stand, ana.id, "Ana")
+        channels = stand.server.guild.channels
+        first = next(c for c in channels.values() if c.name == "FuLLet")
+        for number in range(49):
+            channels[number] = replace(stand.server.channel("general"), id=number, parent_id=first.id)
+        ben_s = channels[await open_for(stand, ben.id, "Ben")]
+        assert ben_s.parent_id is not None
+        assert channels[ben_s.parent_id].name == "FuLLet 2"
 
 
 async def test_a_channel_is_found_again_without_the_database(tmp_path: Path) -> None:
@@ -258,7 +272,7 @@ async def test_a_connection_that_breaks_while_a_channel_is_closed_ends_nothing(t
                 guild_id=guild_id, user_id=user.id, channel_id=channel, last_used_at=1.0, warned=True
             )
             await stand.database.sessions.put(unused)
-            async with timeout(15):
+            async with timeout(60):
                 while (record := await stand.database.sessions.get(guild_id, user.id)) is not None:
                     if record != unused:  # the bot's first look at what there is came in between
                         await stand.database.sessions.put(unused)
@@ -284,7 +298,7 @@ async def test_a_store_that_is_away_at_first_ends_nothing(
             channel = await open_for(stand, member)
         monkeypatch.setattr(SessionStore, "of_guild", sometimes)
         (tmp_path / "empty").mkdir()
-        async with bot_on(server, tmp_path / "empty", sweep_every=0.1) as stand, timeout(15):
+        async with bot_on(server, tmp_path / "empty", sweep_every=0.1) as stand, timeout(60):
             while (record := await stand.database.sessions.get(server.guild.id, member)) is None:
                 await asyncio.sleep(0.01)
             assert record.channel_id == channel

@@ -65,6 +65,11 @@ class Edited:
         other = self.path.with_suffix(".new")
         other.write_text(text, encoding="utf-8")
         os.replace(other, self.path)
+        await self.looked_at()
+
+    async def looked_at(self) -> None:
+        """The file has stood still for one look."""
+        await self.clock.tick()
         await self.clock.tick()
 
 
@@ -75,10 +80,14 @@ async def test_new_addresses_are_taken_and_other_changes_wait(
     watching = asyncio.create_task(edited.file.watch())
     await edited.clock.tick()
     assert edited.seen == []
-    await edited.save(GOOD.replace("http://a:1", "http://a:1, http://b:1") + "MAX_ATTEMPTS=5\n")
-    assert [new.comfy_urls for new in edited.seen] == [("http://a:1", "http://b:1")]
+    changed = GOOD.replace("http://a:1", "http://a:1, http://b:1") + "MAX_ATTEMPTS=5\nMAX_BATCH_SIZE=3\n"
+    await edited.save(changed)
+    assert [(new.comfy_urls, new.max_batch_size) for new in edited.seen] == [
+        (("http://a:1", "http://b:1"), (3,))
+    ]
     assert caplog.messages == [
         "COMFY_URLS has changed and applies now",
+        "MAX_BATCH_SIZE has changed and applies now",
         "MAX_ATTEMPTS has changed and will apply at the next start",
     ]
     watching.cancel()
@@ -96,7 +105,7 @@ async def test_an_edit_from_before_is_taken_at_the_first_look(tmp_path: Path) ->
         clock=edited.clock,
     )
     watching = asyncio.create_task(again.watch())
-    await edited.clock.tick()
+    await edited.looked_at()
     assert [new.comfy_urls for new in edited.seen] == [("http://b:1",)]
     watching.cancel()
 
@@ -115,6 +124,18 @@ async def test_a_half_saved_file_changes_nothing_and_is_told_once(
     assert record.message.startswith("Nothing changed")
     await edited.save(GOOD.replace("a:1", "c:1"))
     assert [new.comfy_urls for new in edited.seen] == [("http://c:1",)]
+    watching.cancel()
+
+
+async def test_half_of_an_address_is_not_taken_while_the_file_is_being_saved(tmp_path: Path) -> None:
+    edited = Edited(tmp_path / ".env", {})
+    watching = asyncio.create_task(edited.file.watch())
+    await edited.looked_at()
+    edited.path.write_text(GOOD.replace("a:1", "a:369"), encoding="utf-8")
+    await edited.clock.tick()
+    edited.path.write_text(GOOD.replace("a:1", "a:36935"), encoding="utf-8")
+    await edited.looked_at()
+    assert [new.comfy_urls for new in edited.seen] == [("http://a:36935",)]
     watching.cancel()
 
 

@@ -40,6 +40,7 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import Size
 from modules.utils.images.media_types import media_type
+from tests.examples import examples
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
@@ -81,7 +82,7 @@ def event(kind: str, **data: Any) -> Any:
 # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(
     st.text(max_size=40)
     | st.builds(json.dumps, JSON)
@@ -137,7 +138,7 @@ def test_a_preview_is_taken_only_if_it_is_a_picture_of_bearable_size() -> None:
 # ── errors ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(
     JSON
     | st.fixed_dictionaries({
@@ -265,7 +266,7 @@ WRITTEN = st.lists(st.text(max_size=40) | st.text(alphabet="aB…ñ\"'\\\n ", ma
 WRITERS = st.sampled_from([str, repr, ascii, json.dumps, str.upper, lambda text: repr(json.dumps([text]))])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(WRITTEN, st.data())
 def test_nothing_that_people_wrote_is_left_of_a_foreign_text(written: list[str], data: st.DataObject) -> None:
     parts = st.sampled_from(["node 4: bad token in ", "…", ""]) | st.text(max_size=9)
@@ -364,7 +365,7 @@ def test_choices_of_old_and_new_nodes_are_read() -> None:
 # ── pictures ────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(40))
 @given(
     st.sampled_from(["PNG", "JPEG", "WEBP"]),
     st.tuples(st.integers(1, 300), st.integers(1, 300)),
@@ -388,7 +389,7 @@ def test_webp_with_extras_and_progressive_jpeg_are_read() -> None:
         assert whole(data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(70))
 @given(
     st.builds(
         lambda start, rest: start + rest,
@@ -406,7 +407,7 @@ def test_any_bytes_are_a_picture_or_none(data: bytes) -> None:
     assert picture.size.width * picture.size.height <= 2**26
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(70))
 @given(
     JSON
     | st.fixed_dictionaries({

@@ -17,6 +17,7 @@ from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import scaling
 from modules.ai.workflows.graph import Link, Node, read_graph, upstream, write_graph
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage, Variation, batch_key
+from tests.examples import examples
 from tests.fakes import request
 from tests.workflow_graphs import SHIPPED, Exported, exported, node, refusals, template
 
@@ -70,7 +71,7 @@ def following(graph: dict[str, Any], link: list[Any], *names: str) -> dict[str, 
 # ── prompts are data ────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(60))
 @given(st.sampled_from(["flux", "z-image"]), st.lists(st.tuples(PROMPTS, SEEDS), min_size=1, max_size=8))
 def test_every_prompt_and_seed_reaches_its_own_row_unaltered(
     model: str, asked: list[tuple[str, int]]
@@ -113,7 +114,7 @@ def test_the_plain_graph_carries_the_prompt_as_the_stock_node_takes_it(prompt: s
 # ── any exported workflow ───────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(80))
 @given(exported(), st.lists(st.tuples(PROMPTS, PROMPTS, SEEDS), min_size=1, max_size=5))
 def test_an_exported_workflow_fuses_by_itself(drawn: Exported, asked: list[tuple[str, str, int]]) -> None:
     model = drawn.template
@@ -502,7 +503,7 @@ UNKNOWN = st.sampled_from(["SomebodysPatch", "LatentInterpolate", "ImageGrid", *
 ON_THE_WAY = ("model", "guider", "sampler")
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(60))
 @given(exported(), UNKNOWN, st.data())
 def test_a_class_that_nobody_knows_steers_no_batch_and_sees_one_person_anywhere_else(
     drawn: Exported, unknown: str, data: st.DataObject

@@ -27,6 +27,7 @@ from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import Scaling, Size
+from tests.examples import examples
 from tests.workflow_graphs import FLUJOS, SHIPPED, Exported, exported, node, refusals
 
 
@@ -177,7 +178,7 @@ def test_without_their_cards_the_shipped_models_offer_the_same(tmp_path: Path, n
     assert derived.default_size == ours.default_size
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 @given(exported())
 def test_the_roles_of_an_exported_workflow_are_derived(drawn: Exported) -> None:
     card = drawn.template.card

@@ -22,6 +22,7 @@ from modules.ai.workflows.graph import Link, read_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.workflow_file import WorkflowFile, read_workflow
 from modules.queue_manager.errors import BadWorkflow
+from tests.examples import examples
 from tests.unit.ai.test_editor_format import CASES
 
 API: dict[str, Any] = {
@@ -329,7 +330,7 @@ def test_links_by_air_are_followed(tmp_path: Path) -> None:
 JUNK = [None, 0, -1, "", "x", [], {}, [1], {"a": 1}, True, 1.5, "-10", -20, 2**70, "PrimitiveNode", "GetNode"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.sampled_from(sorted(CASES)), st.randoms(use_true_random=False))
 def test_whatever_stands_in_a_file_is_read_or_told(name: str, random: Random) -> None:
     data = json.loads(json.dumps(CASES[name]["workflow"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from modules.discord.interactions.deferral import AT_ONCE, Deferrals
@@ -25,6 +26,7 @@ class Response:
 @dataclass
 class Interaction:
     response: Response = field(default_factory=lambda: Response(0.1))
+    id: int = field(default_factory=count().__next__)
 
 
 async def at_once() -> None:

@@ -95,6 +95,32 @@ def test_a_channels_name_is_one_that_discord_takes(name: str) -> None:
     assert not re.search(r"\s", made)
 
 
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("Ana María", "ana-maría"),
+        ("हिन्दी नाम", "हिन्दी-नाम"),
+        ("İbrahim IŞIK", "ibrahim-işik"),
+        ("e\u0301lodie", "élodie"),
+        ("می\u200cخواهم", "میخواهم"),
+        ("ไทยแลนด์", "ไทยแลนด์"),
+        ("__x__", "x"),
+        ("🦊", "42"),
+    ],
+)
+def test_a_channels_name_keeps_the_letters_of_every_script(name: str, made: str) -> None:
+    assert channel_name(name, "42") == made
+
+
+@pytest.mark.parametrize(
+    "invitation", ["discord.gg/abc", "Discord.GG/abc", "discord.com/invite/abc", "discordapp.com/invite/abc"]
+)
+def test_an_invitation_in_a_prompt_invites_nobody(invitation: str) -> None:
+    shown = quoted(f"join {invitation} now")
+    assert invitation not in shown
+    assert shown.replace("\u200b", "") == f"join {invitation} now"
+
+
 def test_custom_ids_fit_and_are_read_back() -> None:
     made = custom_id("form", f"prompt:{JOB}")
     assert len(made) <= 100

@@ -65,6 +65,17 @@ def test_a_request_from_before_a_restart_counts() -> None:
         Cooldown(clock=clock, seconds=10).check(7, last_asked_at=clock.unix() - 5)
 
 
+def test_a_wall_clock_that_was_set_back_makes_nobody_wait_longer() -> None:
+    clock = SteppedClock()
+    cooldown = Cooldown(clock=clock, seconds=10)
+    cooldown.check(7, last_asked_at=clock.unix() + 1_209_620)
+    with pytest.raises(CoolingDown) as refused:
+        cooldown.check(7, last_asked_at=clock.unix() + 1_209_620)
+    assert refused.value.fields["seconds"] == 10
+    clock.time += 10
+    cooldown.check(7)
+
+
 def test_a_request_that_was_not_taken_does_not_count() -> None:
     cooldown = Cooldown(clock=SteppedClock(), seconds=10)
     cooldown.check(7)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 
 from modules.demo.discord_server.state.clock import EPOCH_MS
 from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusMessageSearch, find_result
+from modules.discord.delivery.status_text import Ending, StatusText, render
 from modules.discord.transport.message_client import PAGE_SIZE
 from modules.discord.ui.components import custom_id
-from modules.queue_manager.jobs import JobId
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.jobs import JobId, PictureSet
+from tests.examples import examples
+from tests.fakes import request
 from tests.journal import a_job
 
 ACCEPTED_AT = 1_800_000_000.0
@@ -59,7 +64,7 @@ class Standing:
         raise AssertionError("nothing waits")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     before=st.integers(0, 250),
     since=st.integers(1, PAGES * PAGE_SIZE),
@@ -113,6 +118,22 @@ def test_a_status_message_is_told_by_a_button_in_its_layout() -> None:
     found = asyncio.run(search.find(job))
     assert found is not None
     assert str(found.message_id) == channel.messages[3]["id"]
+
+
+def test_a_status_message_is_found_whatever_it_carries() -> None:
+    """Also "made and on its way", which has no button and no picture; that of a set by any of its jobs."""
+    messages, together = Translations.load(), replace(request(1), set=PictureSet(id="5" * 32, count=2))
+    jobs = [a_job(1, request(1)), a_job(2, together), a_job(3, together)]
+    for stage in (*get_args(Ending)[1:], "queued", "finishing", "restarting"):
+        channel = Channel([jobs[0].queued_at + number for number in range(9)])
+        for place, shown in ((2, jobs[:1]), (5, jobs[1:])):
+            view = render(messages, [StatusText(job=job, stage=stage) for job in shown])
+            channel.messages[place].update({"attachments": [], "components": view.to_components()})
+        search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
+        for job, place in zip(jobs, (2, 5, 5), strict=True):
+            found = asyncio.run(search.find(job))
+            assert found is not None, stage
+            assert str(found.message_id) == channel.messages[place]["id"]
 
 
 def test_what_is_not_there_ends_the_search_in_time() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from modules.demo.discord_server.buckets import MESSAGES, Limit, RateLimiter
 from modules.discord.transport.rate_limit_buckets import Bucket, RateLimitBuckets
 from modules.discord.transport.rate_limiter import DiscordRateLimiter, Priority
+from tests.examples import examples
 from tests.unit.discord.test_rate_limiter import FarClock
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -54,7 +55,7 @@ class Channel:
     st.floats(0, 7),
     st.integers(0, 2**32),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_no_window_of_discords_holds_one_too_many_and_nobody_is_forgotten(
     requests: list[tuple[float, Priority]], way: float, answer: float, seed: int
 ) -> None:

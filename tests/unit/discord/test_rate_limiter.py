@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from modules.demo.discord_server.buckets import OTHER, RateLimiter
 from modules.discord.transport.rate_limiter import DiscordRateLimiter, Priority
+from tests.examples import examples
 from tests.virtual_time import VirtualClock, run_virtual
 
 LEVELS = st.sampled_from(list(Priority))
@@ -40,7 +41,7 @@ async def _turns(levels: list[Priority], pacer: DiscordRateLimiter) -> list[tupl
 
 
 @given(st.lists(LEVELS, min_size=1, max_size=200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_no_second_sees_more_than_the_limit(levels: list[Priority]) -> None:
     given_at = run_virtual(_turns(levels, DiscordRateLimiter(clock=VirtualClock())))
     times = [time for time, _ in given_at]
@@ -49,7 +50,7 @@ def test_no_second_sees_more_than_the_limit(levels: list[Priority]) -> None:
 
 
 @given(st.integers(0, 2**32), st.floats(0, 3), st.floats(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_discord_never_counts_one_too_many_however_requests_bunch_up_on_the_way(
     seed: int, way: float, answer: float
 ) -> None:
@@ -80,7 +81,7 @@ def test_answers_that_come_at_once_let_it_use_what_discord_allows() -> None:
 
 
 @given(st.lists(LEVELS, min_size=10, max_size=60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_of_those_who_wait_the_urgent_go_first(levels: list[Priority]) -> None:
     given_at = run_virtual(_turns(levels, DiscordRateLimiter(clock=VirtualClock(), per_second=10, burst=1)))
     waited = [level for _, level in given_at][1:]  # the first finds the way free

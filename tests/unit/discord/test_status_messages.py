@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -29,7 +29,7 @@ from modules.queue_manager.errors import (
     OutOfMemory,
     StoreUnavailable,
 )
-from modules.queue_manager.jobs import Job, JobId, Picture, Size
+from modules.queue_manager.jobs import Job, JobId, Picture, PictureSet, Size
 from modules.queue_manager.ports import (
     Cancelled,
     Delivered,
@@ -42,8 +42,9 @@ from modules.queue_manager.ports import (
     RunReport,
     Started,
 )
-from modules.queue_manager.status import QueuePosition
+from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import UserPreferences
+from tests.fakes import request
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -110,13 +111,13 @@ class Notes:
 
     noted: dict[JobId, int] = field(default_factory=dict)
 
-    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+    async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
         await asyncio.sleep(0.01)
-        self.noted[job_id] = message_id
+        self.noted |= dict.fromkeys(job_ids, message_id)
 
-    async def remove(self, job_id: JobId) -> None:
+    async def remove(self, job_ids: Collection[JobId]) -> None:
         await asyncio.sleep(0.01)
-        self.noted.pop(job_id, None)
+        self.noted = {job_id: where for job_id, where in self.noted.items() if job_id not in job_ids}
 
 
 @dataclass
@@ -140,6 +141,7 @@ class Stand:
         self.turns, self.notes, self.choices = Turns(), Notes(), Choices()
         self.told: list[Any] = []
         self.served = True
+        self.stranded: Stranded | None = None
         self.place: QueuePosition | None = None
         self.messages = LiveStatusMessages(
             message_client=self.turns,  # type: ignore[arg-type]
@@ -150,6 +152,7 @@ class Stand:
             place=lambda _: self.place,
             hindrance=lambda: None,
             served=lambda _: self.served,
+            stranded=lambda _: self.stranded,
             tell_elsewhere=self._tell,
         )
         self.job: Job = a_job(1)
@@ -168,6 +171,12 @@ class Stand:
         receipt = Receipt(where="channel", channel_id=1, message_id=2)
         await self.messages.on_event(Delivered(job=self.job, receipt=receipt))
         await asyncio.sleep(0.1)
+
+
+def set_of(count: int) -> list[Job]:
+    """Jobs that were asked for at once."""
+    together = replace(request(1), set=PictureSet(id="5" * 32, count=count))
+    return [a_job(number, together) for number in range(1, count + 1)]
 
 
 def play(scene: Callable[[Stand], Any]) -> Stand:
@@ -311,6 +320,60 @@ def test_a_place_that_only_counts_down_is_told_when_half_of_it_is_gone() -> None
     assert not told(at(0, 100.0), at(0, 100.0))
 
 
+def test_of_a_set_the_message_tells_of_the_picture_that_is_made_and_shows_its_preview() -> None:
+    async def scene(stand: Stand) -> None:
+        first, second = jobs = set_of(2)
+        for job in jobs:
+            await stand.messages.on_event(Queued(job=job))
+        await stand.turns.give()
+        for job in jobs:
+            await stand.messages.on_event(Started(job=job, engine="a", batch_size=2))
+        await stand.messages.on_event(Progressed(job=first, step=4, steps=9, preview=b"\xff\xd81"))
+        await stand.messages.on_event(Progressed(job=second, step=4, steps=9, preview=b"\xff\xd82"))
+        await stand.turns.give()
+        assert [file.data for file in stand.turns.files[-1]] == [b"\xff\xd81"]
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await stand.messages.on_event(Delivered(job=first, receipt=receipt))
+        await stand.turns.give()
+        assert "1 of 2 ready" in stand.turns.said[-1]
+        assert "Making **#2**" in stand.turns.said[-1]
+        assert stand.turns.files[-1] == ()
+        assert set(stand.notes.noted) == {first.id, second.id}
+        await stand.messages.on_event(Delivered(job=second, receipt=receipt))
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert "**#1–#2** · 0 of 2 ready" in stand.turns.said[0]
+    assert stand.turns.deleted == 1
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+def test_a_set_that_a_former_process_began_goes_on_until_all_of_it_is_known() -> None:
+    async def scene(stand: Stand) -> None:
+        first, second = set_of(2)
+        now = datetime.fromtimestamp(stand.turns.clock.unix(), tz=timezone.utc)
+        where = Posted(channel_id=1000, message_id=time_snowflake(now))
+        stand.messages._left = {first.id: where, second.id: where}
+        stand.notes.noted = {first.id: where.message_id, second.id: where.message_id}
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await stand.messages.on_event(Delivered(job=first, receipt=receipt))
+        await asyncio.sleep(3)
+        assert stand.turns.deleted == 0  # the second one is still to come
+
+        async def none(_: JobId) -> None:
+            raise AssertionError("it is in the queue")
+
+        await stand.messages.repair(lambda _: second, none)
+        await stand.turns.give()
+        assert "1 of 2 ready" in stand.turns.said[-1]
+        await stand.messages.on_event(Delivered(job=second, receipt=receipt))
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert stand.turns.deleted == 1
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
 def test_the_final_state_comes_true_though_it_came_while_another_was_being_sent() -> None:
     async def scene(stand: Stand) -> None:
         await stand.queued()
@@ -416,6 +479,23 @@ def test_a_server_that_can_make_it_after_all_is_told() -> None:
         stand.messages.look_at_places()
         await stand.turns.give()
         assert "A working server will make the picture" in stand.turns.said[-1]
+
+    run_virtual(scene(Stand()))
+
+
+def test_a_job_whose_model_is_gone_is_told_until_when_it_waits() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        stand.stranded = Stranded(model="Flux", until=1_900_000_000.0)
+        stand.messages.look_at_places()
+        await stand.turns.give()
+        assert "No GPU has Flux any more" in stand.turns.said[-1]
+        assert "this request ends <t:1900000000:R>" in stand.turns.said[-1]
+        stand.stranded = None
+        stand.messages.look_at_places()
+        await stand.turns.give()
+        assert "any more" not in stand.turns.said[-1]
 
     run_virtual(scene(Stand()))
 

@@ -15,7 +15,7 @@ from modules.discord.delivery.status_text import countdown, standing
 from modules.discord.interactions.settings_view import settings_view
 from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import localised
-from modules.discord.ui.formatting import seconds
+from modules.discord.ui.formatting import date, one_decimal, seconds
 from modules.discord.ui.translations import LOCALES, Translations, command_key
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError, GenerationError
@@ -165,6 +165,19 @@ def test_numbers_are_written_as_the_language_does(locale: str, shown: list[str])
     said.append(messages.error(locale, errors.BadSourceImage("too-many-bytes", megabytes=2.5)))
     for words, number in zip(said, shown, strict=True):
         assert number in words
+
+
+def test_what_a_check_found_is_told_in_either_language() -> None:
+    messages = Translations.load()
+
+    def told(locale: str, rows: int) -> str:
+        fields = {"model": "Flux", "when": date(1_800_000_000.4), "gain": one_decimal(2.14), "rows": rows}
+        return messages.text(locale, "admin-gpu-checked", **fields)
+
+    assert told("en", 4) == "Flux (checked on <t:1800000000:d>, 2.1× with 4)"
+    assert told("es", 4) == "Flux (comprobado el <t:1800000000:d>, 2,1× con 4)"
+    assert told("en", 0) == "Flux (checked on <t:1800000000:d>, exact)"
+    assert told("es", -1).endswith("de una en una: las imágenes en lote salen distintas)")
 
 
 def test_an_error_is_told_with_its_fields() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.queue_manager.jobs import Learned
+from modules.queue_manager.jobs import FusionCheck, Learned
 from modules.queue_manager.scheduling.batch_limits import PATIENCE, BatchLimits
 
 
@@ -108,3 +108,19 @@ def test_what_cannot_be_fused_runs_alone_until_its_version_changes(version: str,
     again.tell({"mine": 4, "flux": 4}, versions={"mine": version})
     assert again.of("mine") == limit
     assert bool(again.notes()) == (limit == 1)
+
+
+def test_a_model_that_failed_its_check_runs_one_by_one_until_it_is_checked_again() -> None:
+    failed = FusionCheck(version="1", checked_at=5.0, why_alone="its pictures differ")
+    limits = BatchLimits()
+    limits.tell({"flux": 4, "z-image": 4}, checks={"flux": failed})
+    assert (limits.of("flux"), limits.of("z-image")) == (1, 4)
+    assert limits.why_alone("flux") == "its pictures differ"
+    assert limits.notes() == ("flux runs one by one here: its pictures differ",)
+    passed = FusionCheck(version="1", checked_at=6.0, gain=2.1, rows=4)
+    limits.tell({"flux": 4, "z-image": 4}, checks={"flux": passed})
+    assert limits.of("flux") == 4
+    assert limits.why_alone("flux") is None
+    limits.run_alone("flux", "its batches failed there")
+    limits.tell({"flux": 4, "z-image": 4}, checks={"flux": passed})
+    assert limits.of("flux") == 1, "what runs have shown holds beside it"

@@ -108,3 +108,57 @@ def test_somebody_whose_channel_takes_nothing_holds_up_nobody() -> None:
     assert Counter(table.delivered) == dict.fromkeys(range(2, 21), 5)
     assert table.most <= AT_ONCE
     assert sum(user == 1 for user in table.out.values()) == 1
+
+
+class UnequalRun(FakeRun):
+    """The earlier a picture's row, the longer it takes to fetch."""
+
+    async def fetch(self, index: int) -> Picture:
+        await asyncio.sleep(float(self._engine.table.delays[index]))  # type: ignore[attr-defined]
+        return await super().fetch(index)
+
+
+@dataclass
+class UnequalEngine(FakeEngine):
+    table: UnequalPost = field(default_factory=lambda: UnequalPost([]))
+
+    async def submit(self, batch: Batch) -> FakeRun:
+        return UnequalRun(self, batch)
+
+
+@dataclass
+class UnequalPost:
+    delays: list[float]
+    delivered: list[str] = field(default_factory=list)
+
+    async def deliver(self, finished: Finished) -> Receipt:
+        self.delivered.append(finished.job.request.prompt)
+        return Receipt(where="channel", channel_id=1, message_id=1)
+
+
+def delivered_after(delays: list[float]) -> list[str]:
+    """In which order the pictures of one person's batch are delivered if fetching them takes so long."""
+
+    async def whole() -> list[str]:
+        clock, post = VirtualClock(), UnequalPost(delays)
+        queue = QueueManager(offers=[offer()], store=MemoryStore(), clock=clock, delivery=post)
+        fleet = Fleet(
+            runs=queue.runs, make_engine=lambda _: UnequalEngine("a", clock, table=post), clock=clock
+        )
+        await fleet.set_urls(["a"])
+        await asyncio.sleep(0.01)
+        await queue.submit([request(1, f"p{n}") for n in range(len(delays))], limit=9)
+        await asyncio.sleep(120.0)
+        await fleet.aclose(0.0)
+        await queue.aclose()
+        return post.delivered
+
+    return run_virtual(whole())
+
+
+def test_the_results_of_one_channel_come_in_the_order_in_which_they_were_made() -> None:
+    assert delivered_after([3.0, 2.0, 1.0]) == ["p0", "p1", "p2"]
+
+
+def test_a_picture_that_takes_long_is_overtaken() -> None:
+    assert delivered_after([60.0, 1.0, 2.0]) == ["p1", "p2", "p0"]

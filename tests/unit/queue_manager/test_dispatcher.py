@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 from modules.queue_manager.errors import EngineUnavailable
 from modules.queue_manager.jobs import Job
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Capabilities, RunEvent, RunProgress
+from modules.queue_manager.scheduling.in_flight import EngineState
 from modules.queue_manager.workers.worker import WorkerTimes
-from tests.fakes import FakeRun
+from tests.fakes import FakeRun, offer
 from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
 
@@ -376,3 +379,31 @@ def test_who_waits_for_a_slow_channel_loses_no_turn_by_it() -> None:
         await house.ended(made, second, other)
 
     play(scene)
+
+
+def test_taking_a_batch_takes_no_longer_with_thousands_of_keys() -> None:
+    """Each negative prompt is a key of its own."""
+
+    def seconds(keys: int) -> float:
+        took: list[float] = []
+
+        async def whole() -> None:
+            house = House(settings={"max_jobs_per_user": 9})
+            assert isinstance(house.manager.offers, Offers)
+            house.manager.offers.replace([offer(negative="shared"), offer("z-image")], retired=())
+            for n in range(keys):
+                await house.submit(n, negative=f"no {n}")
+            slot = EngineState(name="gpu", state="idle")
+            slot.limits.tell({"flux": 4, "z-image": 4})
+            house.manager.dispatcher.engines.add(slot)
+            for _ in range(20):
+                slot.batches.clear()
+                began = time.process_time()
+                await house.manager.dispatcher.take(slot)
+                took.append(time.process_time() - began)
+            await house.manager.aclose()
+
+        run_virtual(whole())
+        return sorted(took)[len(took) // 2]
+
+    assert seconds(4000) < 8 * seconds(40)

@@ -18,8 +18,10 @@ from modules.queue_manager.errors import ModelUnavailable, UnknownJob, UserLimit
 from modules.queue_manager.jobs import Job, JobId, Size
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Cancelled, Delivered, Failed
+from modules.queue_manager.scheduling.patience import Patience
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
+from tests.examples import examples
 from tests.fakes import SQUARE, FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -99,7 +101,9 @@ class Play:
             make_engine=lambda url: self.engines[url],
             clock=self.clock,
             times=WorkerTimes(
-                stall_floor=6.0, stall_factor=3.0, stall_unknown=20.0, longest_pause=8.0, refresh=10.0
+                patience=Patience(unknown=20.0, before=6.0, step=6.0, after=6.0),
+                longest_pause=8.0,
+                refresh=10.0,
             ),
         )
 
@@ -228,7 +232,7 @@ async def _play(scene: list[tuple[float, tuple[str, int, str]]], seed: int) -> N
         log.removeHandler(complaints)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenes, st.integers(0, 1000))
 def test_every_job_ends_once_whatever_happens(
     scene: list[tuple[float, tuple[str, int, str]]], seed: int

@@ -25,11 +25,13 @@ from modules.queue_manager.errors import (
     UnknownJob,
     UnknownModel,
     UserLimitReached,
+    VariationUnavailable,
 )
-from modules.queue_manager.jobs import MAX_SEED, Job, Size
+from modules.queue_manager.jobs import MAX_SEED, Job, Size, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
+from modules.queue_manager.scheduling.patience import Patience
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import FakeEngine, Listener, MemoryStore, Postbox, offer, request
@@ -77,6 +79,7 @@ class House:
         async with timeout(within):
             while any(self.manager.job(job.id) for job in jobs):
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a job has left the queue a moment before its end is journaled and told
         await self.manager.settle(5.0)
 
     def batches(self, name: str = "a") -> list[list[str]]:
@@ -254,6 +257,16 @@ def test_a_model_that_no_living_server_has_is_refused_and_with_none_alive_jobs_w
         assert set(house.box.pictures) == {lost.id, waiting.id}
 
     play(scene, engine={"limits": {"flux": 4}})
+
+
+def test_a_variation_is_refused_where_no_living_server_can_make_one() -> None:
+    async def scene(house: House) -> None:
+        varied = Variation(seed=7, strength=0.15)
+        with pytest.raises(VariationUnavailable):
+            await house.submit(variation=varied)
+        await house.ended(await house.submit())
+
+    play(scene, engine={"varies": False})
 
 
 def test_a_model_that_comes_to_a_server_that_is_never_idle_is_noticed() -> None:
@@ -559,7 +572,7 @@ def test_a_stalled_engine_is_noticed_and_its_jobs_go_elsewhere() -> None:
         await house.ended(*jobs)
         assert len(house.box.pictures) == 16
 
-    play(scene, "a", "b", times=WorkerTimes(stall_floor=5.0, stall_factor=2.0))
+    play(scene, "a", "b", times=WorkerTimes(patience=Patience(step=5.0, usual=2.0)))
 
 
 def test_a_server_that_answers_but_stands_still_gets_nothing_more_until_it_moves() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.ports import Requeued
+from tests.examples import examples
 from tests.fakes import MemoryStore
 from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
@@ -126,7 +127,7 @@ def test_a_server_without_room_for_files_is_found_out_by_the_pictures_that_are_m
     play(scene, "a", "b", max_jobs_per_user=9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(
     sick=st.sets(st.sampled_from("abc"), max_size=2),
     guilty=st.sets(st.integers(0, 19), max_size=3),
@@ -218,3 +219,15 @@ def test_a_model_without_a_memory_block_fuses_from_the_third_run_on(fits: int, m
         max_jobs_per_user=9,
         engine={"cautious": frozenset({"flux"}), "fits": fits},
     )
+
+
+def test_a_server_that_is_down_is_asked_at_once_when_something_has_changed() -> None:
+    async def scene(house: House) -> None:
+        house.engines["a"].die()
+        await asyncio.sleep(300.0)  # the pauses have grown to a minute
+        house.engines["a"].live()
+        house.fleet.ask_again()
+        await asyncio.sleep(0.1)
+        assert [engine.state for engine in house.fleet.engines()] == ["idle"]
+
+    play(scene)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.benchmarks.__main__ import measured
 from tests.benchmarks.oracles import (
     Gpu,
     Loss,
@@ -17,7 +18,7 @@ from tests.benchmarks.oracles import (
     quantile,
     relative_error,
 )
-from tests.benchmarks.subject import Figure, Measurement, Subject, results
+from tests.benchmarks.subject import Figure, Measurement, Result, Subject, results
 
 PAIR = Gpu(batch=1.0, picture=1.0, limit=2)
 
@@ -100,7 +101,24 @@ def test_a_run_without_a_number_leaves_its_figure_without_one() -> None:
     )
     assert result.as_json()["value"] is None
     assert result.as_json()["ok"] is False
+    stated = Result(figure=Figure(name="x", unit="", about="x"), samples=(1.0,)).as_json()
+    assert (stated["information"], stated["ok"]) == (True, True)
 
 
 async def _never(run: int) -> Measurement:
     raise NotImplementedError
+
+
+@pytest.mark.parametrize(("once", "seeds"), [(False, [0, 1, 2]), (True, [0])])
+async def test_what_has_samples_enough_in_one_run_is_measured_once(once: bool, seeds: list[int]) -> None:
+    seen: list[int] = []
+
+    async def measure(run: int) -> Measurement:
+        seen.append(run)
+        return {"x": 1.0}
+
+    figure = Figure(name="x", unit="", about="")
+    subject = Subject(name="x", figures=(figure,), measure=measure, once=once)
+    found = await measured(subject, 3, 0.0, keep_going=False)
+    assert found is not None
+    assert (seen, found[0].value) == (seeds, 1.0)

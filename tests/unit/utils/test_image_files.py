@@ -17,6 +17,7 @@ from modules.queue_manager.jobs import Size, Variation
 from modules.utils.images.files import NotRewritable, rewrite
 from modules.utils.images.media_types import media_type
 from modules.utils.images.metadata import OwnMetadata, chunk, json_text, parameters_text
+from tests.examples import examples
 
 FOREIGN = "SOMEBODY-ELSES-PROMPT"
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -131,7 +132,7 @@ def test_the_owners_own_words_are_read_back_by_others(kind: str) -> None:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     prompt=st.text(st.characters(), max_size=400),
     negative=st.text(st.characters(), max_size=20),
@@ -188,7 +189,7 @@ def test_an_animation_is_not_passed_on_as_it_is() -> None:
         assert getattr(still, "n_frames", 1) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(70), deadline=None)
 @given(data=st.data(), kind=st.sampled_from(FORMATS))
 def test_a_damaged_file_is_refused_or_passed_on_and_nothing_else(data: st.DataObject, kind: str) -> None:
     whole = bytearray(talkative(kind))

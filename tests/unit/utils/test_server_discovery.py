@@ -61,12 +61,26 @@ async def follow(answers: list[Sequence[str] | OSError]) -> list[tuple[str, ...]
 
 
 async def test_each_replica_is_a_server_and_only_changes_are_told() -> None:
-    told = await follow([["10.0.0.1"], ["10.0.0.1"], ["10.0.0.1", "fd00::2"], []])
+    told = await follow([["10.0.0.1"], ["10.0.0.1"], ["10.0.0.1", "10.0.0.2"], []])
     assert told == [
         ("http://own:1", "http://10.0.0.1:8188"),
-        ("http://own:1", "http://10.0.0.1:8188", "http://[fd00::2]:8188"),
+        ("http://own:1", "http://10.0.0.1:8188", "http://10.0.0.2:8188"),
         ("http://own:1",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "used"),
+    [
+        (["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"], ("http://10.0.0.1:8188", "http://10.0.0.2:8188")),
+        (["10.0.0.1", "fd00::1", "fd00::2"], ("http://[fd00::1]:8188", "http://[fd00::2]:8188")),
+        (["fd00::1"], ("http://[fd00::1]:8188",)),
+    ],
+)
+async def test_a_replica_with_addresses_of_both_kinds_is_one_server(
+    addresses: list[str], used: tuple[str, ...]
+) -> None:
+    assert await follow([addresses]) == [("http://own:1", *used)]
 
 
 async def test_known_servers_stay_while_the_name_cannot_be_looked_up() -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modules.demo.comfy_server.nodes.instant_nodes import Inputs, ksampler_sigmas
@@ -139,6 +139,8 @@ class SamplerTask:
 async def _sample(bench: Workbench, run: Run, task: SamplerTask) -> Latent:
     model, rows = task.guider.model, len(task.latent.rows)
     check_rows(bench.faults, model.file, task.guider.positive.prompts, rows)
+    if bench.faults.mixes_rows and model.fused_for is not None:
+        task = replace(task, guider=replace(task.guider, model=replace(model, mixing=True)))
     painted = _painted(task)
     factor = 1 + bench.rng.uniform(-bench.timing.noise, bench.timing.noise)
     pace = bench.timing.sampling(steps=1, rows=rows, factor=factor)

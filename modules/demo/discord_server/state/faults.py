@@ -22,7 +22,7 @@ class Faults:
         self._block: Block = "cloudflare"
         self._block_until = 0.0
         self._delay = 0.0
-        self._lost_answers = 0
+        self._lost_answers, self._lost_of, self.cuts = 0, "", False
         self.forbidden_channels: set[int] = set()
         self.write_limited_channels: set[int] = set()
 
@@ -43,9 +43,10 @@ class Faults:
         self._delay = delay
         self._slow_until = self._clock.now() + seconds
 
-    def lose_answers(self, times: int = 1) -> None:
-        """The next messages are created, but their answer is a 502: a repeat needs its nonce."""
-        self._lost_answers = times
+    def lose_answers(self, times: int = 1, *, of: str = "/messages", cut: bool = False) -> None:
+        """The next POSTs to a route that ends with `of` are carried out, but their answer is a 502 or, with
+        `cut`, none at all: a repeat needs its nonce."""
+        self._lost_answers, self._lost_of, self.cuts = times, of, cut
 
     def forbid(self, channel_id: int) -> None:
         """403 (50001) for everything in a channel; `allow` ends it."""
@@ -72,8 +73,8 @@ class Faults:
     def delay(self) -> float:
         return self._delay if self._clock.now() < self._slow_until else 0.0
 
-    def take_lost_answer(self) -> bool:
-        if self._lost_answers <= 0:
+    def take_lost_answer(self, method: str, template: str) -> bool:
+        if self._lost_answers <= 0 or method != "POST" or not template.endswith(self._lost_of):
             return False
         self._lost_answers -= 1
         return True

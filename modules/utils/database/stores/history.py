@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import delete, exists, not_, select, update
+from sqlalchemy import delete, exists, func, not_, select, update
 
 from modules.queue_manager.jobs import GenerationRequest, JobId, Picture, Size
 from modules.queue_manager.ports import RunReport
@@ -47,8 +47,13 @@ class History(Store):
         return await self._first(JobRow.number == number)
 
     async def by_message(self, message_id: int) -> JobRecord | None:
-        """The job whose result this message carries."""
-        return await self._first(JobRow.message_id == message_id)
+        """The job whose result this message carries; of a set's, the one whose picture is the first."""
+        found = await self.of_message(message_id)
+        return found[0] if found else None
+
+    async def of_message(self, message_id: int) -> list[JobRecord]:
+        """The jobs whose results this message carries, in the order of their numbers."""
+        return (await self._find(JobRow.message_id == message_id, limit=25))[::-1]
 
     async def of_user(
         self,
@@ -114,8 +119,13 @@ class History(Store):
         found = [(record, await self.shelf.picture(record.job_id)) for record in reversed(waiting)]
         return [(record, picture) for record, picture in found if picture is not None]
 
+    async def kept_for(self) -> list[int]:
+        """The people for whom undelivered pictures wait, who has waited longest first."""
+        query = select(JobRow.user_id).where(JobRow.state == "kept").group_by(JobRow.user_id)
+        return [row.user_id for row in await self.connections.rows(query.order_by(func.min(JobRow.number)))]
+
     async def mark_delivered(
-        self, job_id: JobId, *, channel_id: int, message_id: int, size: Size | None
+        self, job_id: JobId, *, channel_id: int, message_id: int | None, size: Size | None
     ) -> None:
         """A kept picture reached its owner in this message and size."""
         posted: dict[str, object] = {"state": "delivered", "posted_in": channel_id, "message_id": message_id}

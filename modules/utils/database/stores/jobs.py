@@ -165,6 +165,7 @@ class JobJournal(Store):
                 proven=row.proven,
                 patience=row.patience,
                 why_alone=row.why_alone,
+                durations=row.durations,
             )
         return found
 
@@ -177,6 +178,7 @@ class JobJournal(Store):
             "proven": learned.proven,
             "patience": learned.patience,
             "why_alone": None if learned.why_alone is None else storable(learned.why_alone, 500),
+            "durations": learned.durations,
         }
         await self.writer.execute((_PUT_LEARNED, values))
 

@@ -1,9 +1,8 @@
 """Gives birth to bots that are ready at once: a process that has read every module and forks on request.
 
-Commands come in on standard input, one JSON object a line: ``{"start": [arguments], "log": path}`` is
-answered by ``{"pid": n}``, ``{"wait": n}`` by ``{"code": c}`` (negative: the signal that ended it).
-What is born runs ``bot.py`` as its own process; only the reading of modules is saved. Its SQLite file may
-have as many pages as the file ``pages`` in the folder named on the command line says.
+Commands come in on standard input, one JSON object a line. One with ``arguments`` is answered by
+``{"pid": n}``, ``{"wait": n}`` by ``{"code": c}`` (negative: the signal that ended it; null: it still runs).
+What is born runs ``bot.py`` as its own process; only the reading of modules is saved.
 """
 
 from __future__ import annotations
@@ -14,12 +13,17 @@ import json
 import os
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from modules.discord.ui.translations import Translations
+from tests.sentences_once import read_sentences_once
+
 READ_AHEAD = (
     "aiosqlite",
+    "alembic.command",
     "asyncpg",
     "discord",
     "PIL.Image",
@@ -29,7 +33,11 @@ READ_AHEAD = (
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "modules.ai.engines",
+    "modules.app.check",
+    "modules.app.demonstration",
+    "modules.app.models",
     "modules.app.serve",
+    "modules.demo.stage",
     "modules.discord.transport.api_address",
     "modules.queue_manager.workers.fleet",
     "modules.utils.settings.server_discovery",
@@ -48,30 +56,55 @@ def main() -> None:
 
     for name in READ_AHEAD:
         importlib.import_module(name)
+    read_sentences_once()
+    Translations.load()
     gc.collect()
     gc.freeze()
     say({"ready": True})
     while line := sys.stdin.readline():
         asked = json.loads(line)
         if "wait" in asked:
-            say({"code": os.waitstatus_to_exitcode(os.waitpid(asked["wait"], 0)[1])})
+            ended, status = os.waitpid(asked["wait"], os.WNOHANG)
+            say({"code": os.waitstatus_to_exitcode(status) if ended else None})
             continue
         pid = os.fork()
         if pid == 0:
-            become(asked["log"])
-            sqlite3.connect = limited(Path(sys.argv[1]) / "pages")  # type: ignore[assignment]
-            sys.exit(bot.main(asked["start"]))
+            become(**asked)
+            sys.exit(bot.main(asked["arguments"]))
         say({"pid": pid})
 
 
-def become(log: str) -> None:
-    """A process apart, whose words go to a file."""
+def become(
+    *,
+    arguments: list[str],
+    root: str,
+    folder: str,
+    environ: dict[str, str],
+    output: str,
+    errors: str,
+    pages: str,
+) -> None:
+    """``python ROOT/bot.py ARGUMENTS`` in ``folder``, whose words are added to files. Its SQLite file may
+    have as many pages as the file ``pages`` says."""
+    import bot
+    from modules.app import bootstrap
+
     os.setsid()
-    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (written, 1), (written, 2)):
-        os.dup2(source, target)
-    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, append, 1), (errors, append, 2)):
+        opened = os.open(path, flags, 0o600)
+        os.dup2(opened, target)
+        os.close(opened)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environ)
+    tempfile.tempdir = None
+    sys.argv = [str(Path(root) / "bot.py"), *arguments]
+    bot.ROOT = Path(root)
+    bootstrap.prepare = lambda root, requirements, folder: None  # type: ignore[assignment, return-value]
+    bootstrap.running_in = lambda root: True  # type: ignore[assignment]
+    if pages:
+        sqlite3.connect = limited(Path(pages))  # type: ignore[assignment]
 
 
 def limited(pages: Path) -> Callable[..., sqlite3.Connection]:

@@ -1,0 +1,55 @@
+"""Whether a server is there at all, however busy it is: whether connections to it can be made."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NoReturn
+
+from modules.ai.comfy.errors import Unreachable
+from modules.queue_manager.backoff import Backoff
+from modules.queue_manager.backports import timeout
+
+_FIRST, _RAREST = 1.5, 10.0
+"""Seconds until the first check, and at most between two, while an answer is missing. A process that does not
+get round to accepting connections has room for 128, so they must not come too often."""
+
+
+class Reachability:
+    """Checks by fresh TCP connections, which are closed at once. A machine that is there takes them, even
+    for a process that is too busy to answer. ``limit``: seconds after which an attempt has failed."""
+
+    def __init__(self, *, name: str, host: str, port: int, limit: float) -> None:
+        self._name, self._host, self._port, self._limit = name, host, port, limit
+        self._turn = asyncio.Lock()
+        self._tried_at = float("-inf")
+        self._fault: str | None = None
+
+    async def check(self) -> None:
+        """Raise `Unreachable` if no connection can be made. Those who ask meanwhile get the same answer."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        async with self._turn:
+            if self._tried_at < asked:
+                self._fault = await self._attempt()
+                self._tried_at = clock()
+            if self._fault is not None:
+                raise Unreachable(f"{self._name} cannot be reached ({self._fault})")
+
+    async def watch(self) -> NoReturn:
+        """Check now and then; ends only by raising `Unreachable`."""
+        backoff = Backoff(first=_FIRST, longest=_RAREST)
+        while True:
+            await asyncio.sleep(backoff.pause())
+            await self.check()
+
+    async def _attempt(self) -> str | None:
+        """What is in the way; None if nothing is."""
+        try:
+            async with timeout(self._limit):
+                _, writer = await asyncio.open_connection(self._host, self._port, happy_eyeballs_delay=0.25)
+        except (asyncio.TimeoutError, TimeoutError):
+            return f"no connection within {self._limit:g} s"
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        writer.transport.abort()
+        return None

@@ -1,0 +1,13 @@
+"""How many examples Hypothesis tries: enough for a run of the tests, or as many as a long search wants."""
+
+from __future__ import annotations
+
+import os
+
+THOROUGH = float(os.environ.get("THOROUGH") or 1)
+"""By how much more than usual to look, such as 20 for a night."""
+
+
+def examples(count: int) -> int:
+    """``count``, or as many times more as the environment variable ``THOROUGH`` says."""
+    return max(int(count * THOROUGH), 1)
