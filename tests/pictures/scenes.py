@@ -143,8 +143,8 @@ async def _others(scene: Set) -> None:
             await (await other.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
 
 
-async def _ask(page: Page, command: str, *values: str) -> Locator:
-    """Type a command with its required options; the bot's answer."""
+async def _type(page: Page, command: str, *values: str) -> None:
+    """Type a command with its required options."""
     text = page.get_by_test_id("text")
     await text.fill(f"/{command} ")
     for value in values:
@@ -153,6 +153,11 @@ async def _ask(page: Page, command: str, *values: str) -> Locator:
             await page.get_by_test_id("choice").first.wait_for()
             await page.keyboard.press("Enter")
     await page.keyboard.press("Enter")
+
+
+async def _ask(page: Page, command: str, *values: str) -> Locator:
+    """The same; the bot's answer, which comes only where the picture is shown elsewhere."""
+    await _type(page, command, *values)
     answer = page.get_by_test_id("message").filter(has=page.get_by_test_id("ephemeral")).last
     await answer.wait_for()
     return answer
@@ -181,7 +186,8 @@ async def _finished(page: Page, words: Words, camera: Camera) -> None:
     await expect(page.get_by_test_id("message").filter(has_text=words.steps)).to_have_count(0)
     await _settle(page)
     await camera.take(page, "result")
-    await result.get_by_role("button", name=words.form).click()
+    await result.get_by_test_id("select").click()
+    await page.get_by_role("option", name=words.form).click()
     await expect(page.get_by_test_id("modal")).to_be_visible()
     await camera.take(page, "form")
     await page.get_by_test_id("modal-cancel").click()
@@ -189,20 +195,24 @@ async def _finished(page: Page, words: Words, camera: Camera) -> None:
 
 async def _history(page: Page, words: Words, camera: Camera) -> None:
     """After a second picture and an edit."""
-    await _ask(page, "imagine", "Z-Image", words.prompts[1])
+    await _type(page, "imagine", "Z-Image", words.prompts[1])
     await _result(page, words, words.prompts[1]).wait_for()
-    await _ask(page, "edit", words.edit)
+    await _type(page, "edit", words.edit)
     await _result(page, words, words.edit).wait_for()
     answer = await _ask(page, "history")
     await expect(answer).to_contain_text(words.history)
     await _settle(page)
     await camera.take(page, "history")
+    for command in ("settings", "help", "queue"):
+        await expect((await _ask(page, command)).get_by_test_id("container")).to_be_visible()
+        await _settle(page)
+        await camera.take(page, command)
 
 
 async def _status(page: Page, words: Words, camera: Camera) -> None:
     """The administrator's view of the queue and its GPUs."""
     answer = await _ask(page, "admin status")
-    await expect(answer.get_by_test_id("embed")).to_be_visible()
+    await expect(answer.get_by_test_id("container")).to_be_visible()
     await _settle(page)
     await camera.take(page, "status")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from modules.discord.delivery.status_text import worth_telling
 from modules.discord.interactions.autocomplete import Choices
+from modules.discord.interactions.history_view import WORD_BYTES, HistoryQuery
 from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
 from modules.discord.requests.guild_guard import GuildGuard
@@ -330,3 +331,21 @@ def test_choices_change_their_setting_alone() -> None:
     assert changed(before, "notify:off", []) == UserPreferences(model="flux", locale="es", notify=False)
     assert changed(before, "direct:on", []).direct_message
     assert changed(before, "locale:on", []) == changed(before, "unknown", ["x"]) == before
+
+
+@given(
+    st.integers(0, 10**12),
+    st.sampled_from(["", "0123abcd"]),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_a_page_of_the_history_is_named_by_a_custom_id(before: int, model: str, typed: str) -> None:
+    word = typed.encode()[:WORD_BYTES].decode(errors="ignore")
+    query = HistoryQuery(before=before, model=model, word=word)
+    assert HistoryQuery.of(str(query)) == query
+    named = custom_id("filter", f"{2**63}:{query}")
+    assert len(named) <= 100
+    assert TEMPLATE.fullmatch(named)
+
+
+def test_pages_of_older_histories_go_on_working() -> None:
+    assert HistoryQuery.of("12") == HistoryQuery(before=12)
