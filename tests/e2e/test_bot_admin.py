@@ -16,6 +16,7 @@ from modules.demo.discord_server.state.permissions import (
     ATTACH_FILES,
     BOT_DEFAULT,
     MEMBER,
+    ROLE,
     SEND_MESSAGES,
     VIEW_CHANNEL,
     Overwrite,
@@ -358,9 +359,15 @@ async def test_addresses_and_errors_are_told_only_where_administrators_read(
 ) -> None:
     secrets = ("10.0.0.7:8188", "CUDA error", "/srv/models", "faulty card")
     async with discord_server(world, rate_limits=False) as server:
-        staff = server.channel("moderators")
+        staff, helped = server.channel("moderators"), server.channel("gallery")
         allow = VIEW_CHANNEL | SEND_MESSAGES
-        staff.overwrites[server.bot.id] = Overwrite(id=server.bot.id, type=MEMBER, allow=allow)
+        for channel in (staff, helped):
+            channel.overwrites |= {
+                server.guild.id: Overwrite(id=server.guild.id, type=ROLE, deny=VIEW_CHANNEL),
+                server.bot.id: Overwrite(id=server.bot.id, type=MEMBER, allow=allow),
+            }
+        helper = server.user("member-1").id
+        helped.overwrites[helper] = Overwrite(id=helper, type=MEMBER, allow=allow)
         engine = make_engine()
         engine.name = "10.0.0.7:8188"
 
@@ -397,6 +404,8 @@ async def test_addresses_and_errors_are_told_only_where_administrators_read(
             ):
                 assert [secret for secret in secrets if secret in told] == list(secrets[:3])
             assert "faulty card" in await typed(staff.id, "!status")
+            told = await typed(helped.id, "!gpus")
+            assert not [secret for secret in secrets if secret in told]
 
 
 async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> None:
