@@ -108,11 +108,11 @@ class PromptForms:
         """What stood in the form that `given_back` answered with this message. Raises `BadSourceImage` if an
         attached text cannot be read."""
         names = {number: name for name, number in (LONG_FIELDS | SHORT_FIELDS).items()}
-        typed = {
-            names[component.id]: _value(component.content)
-            for component in components_of(message)
-            if isinstance(component, discord.TextDisplay) and component.id in names
-        }
+        # what is not shown was empty, whatever the picture was made from
+        typed = dict.fromkeys(names.values(), "")
+        for component in components_of(message):
+            if isinstance(component, discord.TextDisplay) and component.id in names:
+                typed[names[component.id]] = _value(component.content)
         for file in files_of(message):
             typed[file.name.removesuffix(".txt")] = (await self.reader.read(file.url)).decode()
         return typed
