@@ -34,8 +34,8 @@ class DeliveryLimiter:
 
 
 class ArrivalOrder:
-    """Lets those who come to the same channel go on in the order in which they came. Whoever takes longer
-    than ``patience`` seconds is overtaken: one picture that cannot be sent holds up no other for long."""
+    """Lets those who come to the same channel go on in the order in which they came. If one takes longer
+    than ``patience`` seconds, the others pass it: a stuck picture holds up no other for long."""
 
     def __init__(self, *, patience: float) -> None:
         self._patience = patience

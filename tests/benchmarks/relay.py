@@ -58,7 +58,7 @@ class Relay:
         self._stop_accepting()
         assert self._listener is not None
         self._listener.listen(0)
-        # Linux drops the packets of whoever connects while the queue of connections to accept is full.
+        # Linux drops the packets of new connections while the queue of connections to accept is full.
         self._in_the_way = [socket.socket() for _ in range(3)]
         for connection in self._in_the_way:
             connection.setblocking(False)

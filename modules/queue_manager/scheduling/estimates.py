@@ -225,7 +225,7 @@ class DurationBook:
         try:
             self._add(engine, model, _Learned.read(text))
         except (ValueError, KeyError, TypeError, AttributeError):
-            return  # of another version, or nothing was written yet: it is learned anew
+            return  # of another version, or nothing was written yet: it is learned from now on
         self.version += 1
 
     def forget(self, engine: str, model: str) -> None:
