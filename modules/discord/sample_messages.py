@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import uuid4
@@ -14,9 +16,10 @@ from modules.discord.delivery.result_message import ResultMessages
 from modules.discord.delivery.status_text import StatusText, render
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
 from modules.discord.ui.formatting import moment, plain
+from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import EngineUnavailable
-from modules.queue_manager.jobs import BatchKey, GenerationRequest, Job, JobId, Picture, Size
+from modules.queue_manager.jobs import BatchKey, GenerationRequest, Job, JobId, Picture, PictureSet, Size
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import UserPreferences
 from modules.utils.images.cleaner import PictureCleaner
@@ -30,8 +33,8 @@ Search = Literal["result", "status"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleMessage:
-    """A message of the kind ``name``, and the ``edits`` that follow each other. ``search``: as what it is
-    searched for after a crash, if it is."""
+    """A message of the kind ``name``, and the ``edits`` that follow each other; of files that an edit keeps,
+    only the names are known. ``search``: as what it is searched for after a crash, if it is."""
 
     name: str
     job: Job
@@ -77,7 +80,7 @@ async def sample_messages(
     failed = StatusText(job=failing, stage="failed", error=EngineUnavailable("only a check"))
     preview = replace(_drawn("preview"), alt=plain(first.request.prompt, 1000))
     result = await _result(made, messages, limit)
-    other = replace(made, request=replace(made.request, prompt="another prompt"))
+    other = replace(made, request=replace(made.request, seed=made.request.seed + 1))
     owner = f"@everyone <@{bot_id}>"  # more than it says, to see that nobody is pinged
     warning = OutgoingMessage(
         text=messages.text(LOCALE, "session-closing", owner=owner, when=moment(now + 300))
@@ -101,6 +104,7 @@ async def sample_messages(
             edits=(replace(await _result(other, messages, limit), files=None),),
             search="result",
         ),
+        await _set(job(5), job(6), messages, limit),
         SampleMessage(
             name="a failure notice",
             job=failing,
@@ -125,15 +129,40 @@ def _drawn(name: str) -> FileUpload:
 
 
 async def _result(job: Job, messages: Translations, limit: int) -> OutgoingMessage:
-    report = RunReport(engine="check", batch_size=2, started_at=job.queued_at, ended_at=job.queued_at + 1)
-    picture = Picture(data=_drawn("result").data, media_type="image/png", size=SIZE)
+    async with _results(messages) as results:
+        wanted = UserPreferences(notify=True)
+        return await results.of(_finished(job), where="channel", limit=limit, wanted=wanted)
+
+
+async def _set(first: Job, second: Job, messages: Translations, limit: int) -> SampleMessage:
+    """A picture, to which an edit adds another one."""
+    together = PictureSet(id=uuid4().hex, count=2)
+    jobs = [replace(job, request=replace(job.request, set=together)) for job in (first, second)]
+    async with _results(messages) as results:
+        begun, added = [await results.picture(_finished(job), limit=limit) for job in jobs]
+    assert begun.file is not None, "it was drawn here"
+    assert begun.name is not None
+    shown = [replace(begun, file=None), added]
+    kept = (ShownFile(name=begun.name, url=""),)
+    return SampleMessage(
+        name="a result with several pictures",
+        job=first,
+        outgoing=results.message([begun], first.id, notify=False),
+        edits=(results.message(shown, second.id, notify=False, kept=kept),),
+        search="result",
+    )
+
+
+@asynccontextmanager
+async def _results(messages: Translations) -> AsyncIterator[ResultMessages]:
     cleaner = PictureCleaner()
     try:
-        return await ResultMessages(cleaner=cleaner, messages=messages, offers=()).of(
-            Finished(job=job, picture=picture, report=report),
-            where="channel",
-            limit=limit,
-            wanted=UserPreferences(notify=True),
-        )
+        yield ResultMessages(cleaner=cleaner, messages=messages, offers=())
     finally:
         await cleaner.aclose()
+
+
+def _finished(job: Job) -> Finished:
+    report = RunReport(engine="check", batch_size=2, started_at=job.queued_at, ended_at=job.queued_at + 1)
+    picture = Picture(data=_drawn(f"{job.number}").data, media_type="image/png", size=SIZE)
+    return Finished(job=job, picture=picture, report=report)

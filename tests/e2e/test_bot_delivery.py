@@ -330,7 +330,7 @@ async def test_a_status_message_without_a_button_whose_answer_was_lost_is_remove
             await stand.product.message_client.post(
                 channel, OutgoingMessage(text=says), level=Priority.STATUS
             )
-            await stand.database.status_messages.put(job.id, channel, 0)
+            await stand.database.status_messages.put([job.id], channel, 0)
         async with bot_on(server, tmp_path) as stand:
             await stand.until(lambda: len(server.messages(channel)) == 1)
             assert len(buttons(server, channel, "more")) == 1

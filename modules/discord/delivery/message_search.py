@@ -4,6 +4,7 @@ status message by its mark. A channel's history does not hold nonces."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from modules.discord.ui.message_parts import components_of, custom_ids_of, files
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
 
+_NUMBER = re.compile(r"\*\*#(\d+)\*\*")
 CONTAINER = discord.ComponentType.container.value
 
 PAGES = 20
@@ -53,7 +55,8 @@ def shows(message: Mapping[str, Any], job_id: JobId) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """The status messages (by mark) that were posted after ``since``, as read at ``at``."""
+    """The status messages (by mark, or by minus the job's number) that were posted after ``since``, as read
+    at ``at``."""
 
     at: float
     since: float
@@ -77,7 +80,7 @@ class StatusMessageSearch:
                 look = _Look(at=now, since=job.queued_at, found=await self._read(channel_id, job.queued_at))
                 fresh = {key: other for key, other in self._looks.items() if now - other.at <= LOOK_SECONDS}
                 self._looks = {**fresh, channel_id: look}
-        message_id = look.found.get(status_mark(job.group))
+        message_id = look.found.get(status_mark(job.group)) or look.found.get(-job.number)
         return None if message_id is None else Posted(channel_id=channel_id, message_id=message_id)
 
     def forget(self, channel_id: int) -> None:
@@ -94,8 +97,8 @@ class StatusMessageSearch:
 
 
 def _marks(message: Mapping[str, Any]) -> Iterator[int]:
-    """The marks of a status message: that of its container, or that of the job that its buttons name if it
-    is older than layouts: Cancel, or Again and no Delete."""
+    """The marks of a status message: that of its container. One that is older than layouts is told by what
+    its buttons name, Cancel or Again without Delete, or by the job's number in what a bot says."""
     frames = (part for part in components_of(message) if part.get("type") == CONTAINER)
     yield from (int(frame.get("id") or 0) for frame in frames)
     buttons = [match for match in map(TEMPLATE.fullmatch, custom_ids_of(message)) if match is not None]
@@ -103,6 +106,9 @@ def _marks(message: Mapping[str, Any]) -> Iterator[int]:
     job_id = about.get("cancel") or (about.get("again") if about.keys().isdisjoint(_RESULT) else None)
     if job_id is not None:
         yield status_mark(job_id)
+    named = _NUMBER.search(message.get("content") or "") if message.get("author", {}).get("bot") else None
+    if named is not None and all(file.name.startswith("preview") for file in files_of(message)):
+        yield -int(named[1])
 
 
 async def _messages(
