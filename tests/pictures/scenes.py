@@ -144,7 +144,7 @@ async def _others(scene: Set) -> None:
 
 
 async def _type(page: Page, command: str, *values: str) -> None:
-    """Type a command with its required options."""
+    """A command with its required options."""
     text = page.get_by_test_id("text")
     await text.fill(f"/{command} ")
     for value in values:
@@ -156,7 +156,7 @@ async def _type(page: Page, command: str, *values: str) -> None:
 
 
 async def _ask(page: Page, command: str, *values: str) -> Locator:
-    """The same; the bot's answer, which comes only where the picture is shown elsewhere."""
+    """Type a command; the bot's answer."""
     await _type(page, command, *values)
     answer = page.get_by_test_id("message").filter(has=page.get_by_test_id("ephemeral")).last
     await answer.wait_for()
@@ -164,7 +164,7 @@ async def _ask(page: Page, command: str, *values: str) -> Locator:
 
 
 async def _queued(page: Page, words: Words, camera: Camera) -> None:
-    """At once: queued, place, expected time, link, Cancel."""
+    """At once: queued, and the way to the channel where it is shown."""
     answer = await _ask(page, "imagine", "FLUX", words.prompts[0])
     await expect(answer).to_contain_text(words.queued)
     await camera.take(page, "queued")
@@ -180,14 +180,14 @@ async def _running(page: Page, words: Words, camera: Camera) -> None:
 
 
 async def _finished(page: Page, words: Words, camera: Camera) -> None:
-    """The result with its buttons, and the form that one of them opens."""
+    """The result with its controls, and the form that its menu opens."""
     result = _result(page, words, words.prompts[0])
     await expect(result.get_by_test_id("picture").get_by_role("img")).to_be_visible()
     await expect(page.get_by_test_id("message").filter(has_text=words.steps)).to_have_count(0)
     await _settle(page)
     await camera.take(page, "result")
-    await result.get_by_test_id("select").click()
-    await page.get_by_role("option", name=words.form).click()
+    await result.get_by_test_id("select").last.click()
+    await page.get_by_test_id("select-option").filter(has_text=words.form).click()
     await expect(page.get_by_test_id("modal")).to_be_visible()
     await camera.take(page, "form")
     await page.get_by_test_id("modal-cancel").click()
@@ -195,7 +195,7 @@ async def _finished(page: Page, words: Words, camera: Camera) -> None:
 
 async def _history(page: Page, words: Words, camera: Camera) -> None:
     """After a second picture and an edit."""
-    await _type(page, "imagine", "Z-Image", words.prompts[1])
+    await _type(page, "imagine", "Z-Image", words.prompts[1])  # in the channel where it is shown: no answer
     await _result(page, words, words.prompts[1]).wait_for()
     await _type(page, "edit", words.edit)
     await _result(page, words, words.edit).wait_for()

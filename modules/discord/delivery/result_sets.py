@@ -62,6 +62,11 @@ class _SetMessage:
     pictures: dict[JobId, ResultPicture] = field(default_factory=dict)
     chosen: JobId | None = None
 
+    @property
+    def in_use(self) -> bool:
+        """Whether something is being changed, or may have been."""
+        return bool(self.waiting or self.unsure or self.lock.locked())
+
     def forget(self) -> None:
         """Its message is not there any more, or stays as it is."""
         self.posted, self.pictures, self.chosen = None, {}, None
@@ -122,8 +127,9 @@ class ResultSets:
             remarks=() if remark is None else (remark,),
             with_prompt=with_prompt,
         )
+        picture = await self.result_messages.picture(finished, limit=limit)
         known = self._known(job)
-        known.waiting[job.id] = await self.result_messages.picture(finished, limit=limit)
+        known.waiting[job.id] = picture
         try:
             async with known.lock:
                 if job.id not in known.done:
@@ -157,7 +163,7 @@ class ResultSets:
 
     def _known(self, job: Job) -> _SetMessage:
         if len(self._sets) > SETS:
-            idle = [group for group, one in self._sets.items() if not (one.waiting or one.lock.locked())]
+            idle = [group for group, one in self._sets.items() if not one.in_use]
             for group in idle[: SETS // 2]:
                 del self._sets[group]
         return self._sets.setdefault(job.group, _SetMessage())

@@ -6,7 +6,7 @@ An edit notifies nobody, so a failure that an edit shows is told by a short new 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -66,6 +66,10 @@ log = getLogger(__name__)
 
 INTERVAL = 2.0
 """Seconds between two edits of one message."""
+
+_PAUSES: Mapping[type[JobEvent], float] = {Started: 0.5, Finished: 1.5}
+"""Intervals before an edit, since the next one says more: after a beginning come steps and a preview, and
+most pictures are there soon after they were made."""
 
 EDITABLE_FOR = 3300.0
 """Seconds after which a message is replaced: edits of those older than an hour are limited (30046)."""
@@ -162,9 +166,8 @@ class LiveStatusMessages:
         left = self._left.pop(job.id, None)
         if message.posted is None:
             message.posted = left
-        # Most pictures come at once: what is only on its way is said if it takes longer.
-        pause = 1.5 * self.interval if isinstance(event, Finished) else 0.0
-        message.not_before = self.clock.now() + pause
+        if not isinstance(event, Progressed):
+            message.not_before = self.clock.now() + self.interval * _PAUSES.get(type(event), 0.0)
         before = message.statuses.get(job.id) or StatusText(job=job)
         told_of = message.status.job.id
         message.put(self._after(replace(before, job=job), event))
