@@ -133,6 +133,18 @@ async def test_history_shows_the_pictures_that_are_still_there(tmp_path: Path) -
         assert not [c for c in components_of(page) if c["type"] == 11]
 
 
+async def test_history_shows_each_picture_of_those_that_share_a_message(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="an owl", count=2, seed=7)
+        await result_for(ana, "an owl")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        page = await history_of(stand, ana)
+        urls = [c["media"]["url"] for c in components_of(page) if c["type"] == 11]
+        colours = [pixel(await ana.download(url)) for url in urls]
+        assert colours == [colour_of("an owl", 8), colour_of("an owl", 7)]
+
+
 async def test_history_is_searched_by_model_and_by_word(tmp_path: Path) -> None:
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()
