@@ -162,7 +162,7 @@ async def test_history_is_searched_by_model_and_by_word(tmp_path: Path) -> None:
         assert numbers_on(page) == [12, 11]
         form = await (await ana.click(page, "Search…")).modal()
         page = await changed(ana, page, await ana.submit_modal(form, word="lynx"))
-        assert "You have no such picture." in text_of(page)
+        assert "None of your pictures match." in text_of(page)
         filters = ana.find_component(page, "Show one model only")
         assert filters is not None
         page = await changed(ana, page, await ana.click(page, filters["custom_id"], values=["all"]))
@@ -416,13 +416,13 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
             await (await ben.command("imagine", stand.general, model="z-image", prompt="un abeto")).reply()
             await stand.until(lambda: engine.submitted)
             assert await counts(ana) == "1 waiting, 1 about to start, 0 being made, for 2 people."
-            assert await counts(ben) == "1 en espera, 1 a punto de empezar, 0 creándose, para 2 personas."
+            assert await counts(ben) == "1 en espera, 1 a punto de empezar, 0 en proceso, para 2 personas."
         await status_with(ana, "Making **#")
         assert await counts(ana) == "1 waiting, 1 being made, for 2 people."
         await status_with(ana, "is ready; sending it")
         await status_with(ben, "está lista, enviándola")
         assert await counts(ana) == "0 waiting, 0 being made, 2 being sent, for 2 people."
-        assert await counts(ben) == "0 en espera, 0 creándose, 2 enviándose, para 2 personas."
+        assert await counts(ben) == "0 en espera, 0 en proceso, 2 enviándose, para 2 personas."
         may_go.set()
         await result_for(ana, "a fir")
         await result_for(ben, "un abeto")

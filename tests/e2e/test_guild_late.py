@@ -83,5 +83,7 @@ async def test_an_outage_of_the_guild_is_told(tmp_path: Path, monkeypatch: pytes
         await stand.person()
         server.gateway.guild_delay = 600.0
         await connected_anew(stand)
-        assert "Discord has an outage for this server" in text_of(await ask(stand, "a tree"))
+        assert "This server is unavailable right now because of a Discord outage" in text_of(
+            await ask(stand, "a tree")
+        )
         assert categories(server) == []

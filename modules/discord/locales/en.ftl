@@ -94,7 +94,7 @@ queued = { $count ->
        *[other] { $count } pictures are queued: { $numbers }. Follow them in { $channel }.
     }{ $direct ->
         [0] {""}
-       *[other] {" "}You get the result by direct message.
+       *[other] {" "}You will get the result by direct message.
     }
 
 ## A job's status message
@@ -132,7 +132,7 @@ status-cancelled = **#{ $number }** was cancelled.
 status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
 status-failed = **#{ $number }** could not be made. { $why }
 status-delivered = **#{ $number }** is ready.
-status-kept = **#{ $number }** is ready but could not be sent. It is saved and will be sent as soon as possible; any command of yours tries at once.
+status-kept = **#{ $number }** is ready but could not be sent. It is saved and will be sent as soon as possible. If you use any command, the bot tries again at once.
 ended-delivered = **#{ $number }** is ready: [open]({ $link })
 ended-delivered-in = **#{ $number }** is ready in { $channel }.
 ended-deleted = **#{ $number }** was made and later deleted.
@@ -170,8 +170,8 @@ result-gpu-alone = GPU { $seconds ->
     }
 details-negative = What should not be in the picture: { $negative }
 details-metadata = { $there ->
-        [0] The file holds nothing but the picture.
-       *[other] The file holds your prompt, the seed and the model.
+        [0] The file contains only the picture.
+       *[other] The file contains your prompt, the seed and the model.
     }
 result-number = **#{ $number }**
 result-reencoded = Made smaller to fit this server's file size limit.
@@ -193,7 +193,7 @@ button-erase = Yes, delete it
 button-cancel = Cancel
 button-cancelall = Cancel all
 more = More…
-which = Which picture the buttons are about
+which = Which picture the buttons apply to
 which-option = #{ $number } · seed { $seed }
 button-older = Older
 button-newer = Newer
@@ -215,7 +215,7 @@ form-hint-seed = Leave empty for a new one
 form-field-size = Shape
 form-field-model = Model
 form-search = Search your pictures
-form-field-word = A word of the prompt
+form-field-word = A word in the prompt
 form-field-pictures = More pictures to take something from
 form-files-again = Your files are not kept: add them again.
 form-cut = Only the first { $shown } of { $length } characters fit here.
@@ -305,7 +305,7 @@ history-pick = Choose a picture to work with
 history-model = Show one model only
 history-all-models = All models
 history-word = With “{ $word }” in the prompt
-history-none-found = You have no such picture.
+history-none-found = None of your pictures match.
 
 ## /settings
 
@@ -324,7 +324,7 @@ settings-off = off
 
 ## /forget
 
-forget-ask = This erases your prompts, your settings and the pictures that the bot keeps for you. It cannot be undone. Your private channel is deleted with everything in it; messages elsewhere in Discord stay.
+forget-ask = This erases your prompts, your settings and the pictures that the bot keeps for you. It cannot be undone. Your private channel is deleted with everything in it; messages elsewhere in Discord are not deleted.
 forget-done = Everything is erased.
 forget-kept = Nothing was erased.
 forget-busy = Some of your pictures are still in the queue. Wait for them, or cancel them with { COMMAND("cancel") }.
@@ -371,9 +371,9 @@ admin-argument-missing = { $command } needs { $argument ->
         [gpu] the name of a GPU, as the command gpus shows it.
         [job] the number of a picture.
         [message] a message: paste a link to it, or its ID.
-       *[other] something behind it: { $argument }.
+       *[other] something after it: { $argument }.
     }
-admin-argument-wrong = What stands behind { $command } means nothing here. Mention a person, or write their ID.
+admin-argument-wrong = { $command } does not understand what you wrote after it. Mention a person, or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
         [one] One slash command is now registered in this server.
@@ -426,7 +426,7 @@ admin-status-check-area = `{ $area }`: { $hint ->
        *[other] { $fault } problems
     }
 admin-status-check-where = `python bot.py check` lists them.
-admin-gpu-notes = Notes: { $count }; `python bot.py check` lists them.
+admin-gpu-notes = Warnings: { $count }; `python bot.py check` lists them.
 admin-status-check-slow = The check is taking too long; run `python bot.py check` to see what it is waiting for.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] idle
@@ -442,13 +442,13 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s each
     }
 admin-gpu-share = { $bar } busy { $share }%
-admin-gpu-busy = Busy: since the bot started.
-admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors, to you alone.
+admin-gpu-busy = Busy: share of the time since the bot started.
+admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors to you alone.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
         [-1] one by one: fused pictures differ
         [0] exact
-       *[other] { $gain }× with { $rows }
+       *[other] { $gain }× as fast with { $rows } at once
     })
 admin-gpu-missing = Missing model file: { $name }
 admin-gpu-error = Last error: { $error }
@@ -490,7 +490,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
-error-no-variations = No GPU can make variations right now: they need the node pack of this bot on the ComfyUI server. Please tell an administrator.
+error-no-variations = No GPU can make variations right now: they need this bot's node pack on the ComfyUI server. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
 error-restricted-picture = That picture can be used only in age-restricted channels.
@@ -511,7 +511,7 @@ error-cooling-down = Please wait { $seconds ->
        *[other] { $seconds } more seconds.
     }
 error-blocked = You cannot ask for pictures here: an administrator has blocked you.
-error-guild-away = Discord has an outage for this server right now. Please try again in a few minutes.
+error-guild-away = This server is unavailable right now because of a Discord outage. Please try again in a few minutes.
 error-banned-word = Your prompt contains a word that is not allowed here.
 error-unknown-job = That picture is no longer in the queue.
 error-not-your-job = That picture belongs to someone else.

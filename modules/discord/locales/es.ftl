@@ -111,7 +111,7 @@ status-expected = Estará lista { $when ->
        *[other] aproximadamente { $when }
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
-status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si ninguna la recupera, esta solicitud se cancelará { $when }.
+status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si ninguna lo recupera, esta petición se cancelará { $when }.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
@@ -132,7 +132,7 @@ status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
 status-failed = No se pudo crear la **#{ $number }**. { $why }
 status-delivered = **#{ $number }** está lista.
-status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada y se enviará en cuanto se pueda; cualquier comando tuyo lo intenta enseguida.
+status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada y se enviará en cuanto se pueda. Si usas cualquier comando, el bot lo intenta de inmediato.
 ended-delivered = **#{ $number }** está lista: [abrir]({ $link })
 ended-delivered-in = **#{ $number }** está lista en { $channel }.
 ended-deleted = **#{ $number }** se creó y después se borró.
@@ -170,7 +170,7 @@ result-gpu-alone = GPU { $seconds ->
     }
 details-negative = Lo que no debe aparecer: { $negative }
 details-metadata = { $there ->
-        [0] El archivo no contiene nada más que la imagen.
+        [0] El archivo solo contiene la imagen.
        *[other] El archivo contiene tu prompt, la semilla y el modelo.
     }
 result-number = **#{ $number }**
@@ -193,7 +193,7 @@ button-erase = Sí, borrarla
 button-cancel = Cancelar
 button-cancelall = Cancelar todas
 more = Más…
-which = A qué imagen se refieren los botones
+which = A qué imagen se aplican los botones
 which-option = #{ $number } · semilla { $seed }
 button-older = Más antiguas
 button-search = Buscar…
@@ -214,10 +214,10 @@ form-field-seed = Semilla
 form-hint-seed = Déjala vacía para una nueva
 form-field-size = Formato
 form-field-model = Modelo
-form-search = Busca entre tus imágenes
+form-search = Buscar entre tus imágenes
 form-field-word = Una palabra del prompt
 form-field-pictures = Más imágenes de las que tomar algo
-form-files-again = Tus archivos no se guardan: añádelos otra vez.
+form-files-again = Tus archivos no se guardan: agrégalos otra vez.
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-already = Ya está en la galería: { $link }
@@ -256,7 +256,7 @@ queue-title = La cola
 queue-counts = { $waiting } en espera, { $taken ->
         [0] {""}
        *[other] { $taken } a punto de empezar,{" "}
-    }{ $running } creándose{ $arriving ->
+    }{ $running } en proceso{ $arriving ->
         [0] {""}
        *[other] , { $arriving } enviándose
     }{ $users ->
@@ -302,10 +302,10 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] en la cola
     }
 history-pick = Elige una imagen para trabajar con ella
-history-model = Muestra un solo modelo
+history-model = Mostrar un solo modelo
 history-all-models = Todos los modelos
 history-word = Con «{ $word }» en el prompt
-history-none-found = No tienes ninguna imagen así.
+history-none-found = Ninguna de tus imágenes coincide.
 
 ## /settings
 
@@ -324,7 +324,7 @@ settings-off = no
 
 ## /forget
 
-forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot te guarda. No se puede deshacer. Tu canal privado se elimina con todo lo que contiene; los demás mensajes en Discord se quedan.
+forget-ask = Esto borra tus prompts, tus ajustes y las imágenes que el bot te guarda. No se puede deshacer. Tu canal privado se elimina con todo lo que contiene; los demás mensajes en Discord no se borran.
 forget-done = Se borró todo.
 forget-kept = No se borró nada.
 forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o cancélalas con { COMMAND("cancel") }.
@@ -337,7 +337,7 @@ help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas 
 help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
 help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
 help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
-help-menus = Haz clic derecho en cualquier imagen (en el móvil, mantenla pulsada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
+help-menus = Haz clic derecho en cualquier imagen (en el teléfono, mantenla presionada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
@@ -371,9 +371,9 @@ admin-argument-missing = { $command } necesita { $argument ->
         [gpu] el nombre de una GPU, tal como lo muestra el comando gpus.
         [job] el número de una imagen.
         [message] un mensaje: pega un enlace a él o su ID.
-       *[other] algo detrás: { $argument }.
+       *[other] algo más: { $argument }.
     }
-admin-argument-wrong = Lo que hay detrás de { $command } no significa nada aquí. Menciona a una persona o escribe su ID.
+admin-argument-wrong = No se entiende lo que escribiste después de { $command }. Menciona a una persona o escribe su ID.
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
         [one] Ahora hay un comando registrado en este servidor.
@@ -382,7 +382,7 @@ admin-synced = { $count ->
 admin-cleared = Se quitaron los comandos de este bot, los globales y los de este servidor. La cola no cambió. `!sync` los vuelve a poner.
 admin-guild-id = El ID de este servidor es `{ $id }`.
 admin-paused = En pausa: no empieza ninguna imagen nueva. Las que se están creando se terminan; las que esperan conservan su lugar.
-admin-resumed = La cola está en marcha otra vez.
+admin-resumed = La cola vuelve a funcionar.
 admin-draining = { $gpu } termina lo que está haciendo y no recibe nada más.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
 admin-reloaded = Recargado. GPU: { $names }.
@@ -429,7 +429,7 @@ admin-status-check-area = `{ $area }`: { $hint ->
        *[other] { $fault } problemas
     }
 admin-status-check-where = `python bot.py check` dice cuáles.
-admin-gpu-notes = Avisos: { $count }; `python bot.py check` dice cuáles.
+admin-gpu-notes = Advertencias: { $count }; `python bot.py check` dice cuáles.
 admin-status-check-slow = La revisión está tardando demasiado; ejecuta `python bot.py check` para ver qué está esperando.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] libre
@@ -445,13 +445,13 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s cada una
     }
 admin-gpu-share = { $bar } ocupada { $share } %
-admin-gpu-busy = Ocupada: desde que se inició el bot.
-admin-gpu-private = { COMMAND("admin gpus") } muestra direcciones y errores, solo a ti.
+admin-gpu-busy = Ocupada: parte del tiempo desde que se inició el bot.
+admin-gpu-private = { COMMAND("admin gpus") } te muestra las direcciones y los errores solo a ti.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
-        [-1] de una en una: las imágenes en lote salen distintas
+        [-1] una por una: las imágenes creadas juntas salen distintas
         [0] exacto
-       *[other] { $gain }× con { $rows }
+       *[other] velocidad ×{ $gain } con { $rows } a la vez
     })
 admin-gpu-missing = Falta un archivo de modelo: { $name }
 admin-gpu-error = Último error: { $error }
@@ -493,7 +493,7 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
-error-no-variations = Ninguna GPU puede hacer variaciones ahora mismo: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
+error-no-variations = Ninguna GPU puede crear variaciones en este momento: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
 error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.
@@ -514,7 +514,7 @@ error-cooling-down = Espera { $seconds ->
        *[other] { $seconds } segundos más.
     }
 error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
-error-guild-away = Discord tiene ahora mismo una avería en este servidor. Inténtalo de nuevo en unos minutos.
+error-guild-away = Este servidor no está disponible en este momento por un problema de Discord. Inténtalo otra vez en unos minutos.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
 error-unknown-job = Esa imagen ya no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
@@ -525,7 +525,7 @@ error-queue-closed = { $why ->
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
         [word-list] No se puede leer la lista de palabras prohibidas, así que no se acepta ningún prompt. Avisa a un administrador.
-        [forgetting] Tus datos se están borrando ahora mismo. Inténtalo de nuevo en un momento.
+        [forgetting] Tus datos se están borrando en este momento. Inténtalo otra vez en un rato.
        *[other] No se aceptan peticiones nuevas en este momento. Inténtalo más tarde.
     }
 error-generation = Algo falló mientras se creaba. Inténtalo otra vez.

@@ -111,7 +111,7 @@ async def test_what_else_there_is_to_know_is_told_to_who_asks(cleaner: PictureCl
         "waited 3.0 s",
         "GPU 8.0 s for 4 pictures, 2.0 s each",
         "What should not be in the picture: fog",
-        "The file holds your prompt, the seed and the model.",
+        "The file contains your prompt, the seed and the model.",
     ]
 
 

@@ -137,7 +137,7 @@ def test_plural_forms_follow_the_number() -> None:
     many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", channel="<#1>", direct=1)
     assert one == "Picture #4 is queued. Follow it in <#1>."
     assert many == (
-        "3 pictures are queued: #4, #5, #6. Follow them in <#1>. You get the result by direct message."
+        "3 pictures are queued: #4, #5, #6. Follow them in <#1>. You will get the result by direct message."
     )
 
 
@@ -174,10 +174,10 @@ def test_what_a_check_found_is_told_in_either_language() -> None:
         fields = {"model": "Flux", "when": date(1_800_000_000.4), "gain": one_decimal(2.14), "rows": rows}
         return messages.text(locale, "admin-gpu-checked", **fields)
 
-    assert told("en", 4) == "Flux (checked on <t:1800000000:d>, 2.1× with 4)"
-    assert told("es", 4) == "Flux (comprobado el <t:1800000000:d>, 2,1× con 4)"
+    assert told("en", 4) == "Flux (checked on <t:1800000000:d>, 2.1× as fast with 4 at once)"
+    assert told("es", 4) == "Flux (comprobado el <t:1800000000:d>, velocidad ×2,1 con 4 a la vez)"
     assert told("en", 0) == "Flux (checked on <t:1800000000:d>, exact)"
-    assert told("es", -1).endswith("de una en una: las imágenes en lote salen distintas)")
+    assert told("es", -1).endswith("una por una: las imágenes creadas juntas salen distintas)")
 
 
 def test_an_error_is_told_with_its_fields() -> None:
