@@ -2,8 +2,8 @@
 
     python3 bot.py           run the bot with the settings in .env
     python3 bot.py setup     ask for what the bot needs, try it, and write .env
-    python3 bot.py check     check the whole set-up and say how to fix what is wrong; with --fusion,
-                             whether your servers' fused pictures are exact, and what fusing gains
+    python3 bot.py check     check the whole set-up and say how to fix what is wrong; --fusion
+                             compares fused pictures with those made alone, --discord tries messages
     python3 bot.py models    list the models, what they need and where they run; add or remove one
     python3 bot.py demo      see it work, without a token or a GPU
     python3 bot.py test      run the tests
@@ -11,7 +11,7 @@
     python3 bot.py bench     run the benchmarks
     python3 bot.py pictures  retake the pictures in docs/pictures
 
-All commands use .venv, and make it where it is needed.
+If a command needs packages that are missing, it creates .venv and installs them there.
 "python3 bot.py COMMAND --help" lists the options of run, setup, check, models, demo and lint.
 """
 # A Python that is too old must be able to read this file and say so; modules/app/cli.py does the rest.

@@ -207,7 +207,7 @@ def _install(python: Path, requirements: Path) -> None:
     )
     if done.returncode and _UNREACHABLE.search(done.stderr):
         raise BootstrapError(
-            "the packages cannot be downloaded, because pip does not reach its package index; "
+            "the packages cannot be downloaded, because pip cannot reach its package index; "
             "check the network (or PIP_INDEX_URL), then run the same command again"
         )
     if done.returncode:

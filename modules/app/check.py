@@ -54,7 +54,7 @@ async def try_discord(env_file: Path, *, guild_id: int | None, as_json: bool) ->
     sections = [Section(title="Settings", findings=found)]
     about_messages: list[Finding] = []
     interrupted = False
-    sys.stderr.write("Every kind of message is tried in a temporary channel; this takes half a minute.\n")
+    sys.stderr.write("Trying every kind of message in a temporary channel; this takes half a minute.\n")
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             about_discord = await _inspect_discord(given, session, None)

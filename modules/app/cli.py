@@ -56,7 +56,9 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 
 
 def _setup(root: Path, arguments: Sequence[str]) -> int:
-    about = "Ask for what the bot needs, try each answer, write .env and check it. Flags answer in advance."
+    about = (
+        "Ask for what the bot needs, try each answer, write .env and check it. A flag answers its question."
+    )
     parser = _settings_options(root, "setup", about)
     parser.add_argument(
         "--token-file", metavar="FILE", help="a file with the bot's token; - is standard input"
@@ -80,15 +82,15 @@ def _setup(root: Path, arguments: Sequence[str]) -> int:
 
 def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
-    parser.add_argument("--all", action="store_true", help="list all that is fine, too")
+    parser.add_argument("--all", action="store_true", help="also list everything that is fine")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument(
         "--fusion",
         nargs="*",
         metavar=("URL", "MODEL"),
         help="instead, make pictures fused and alone on your servers (or on the one at URL) with each model "
-        "of flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures are "
-        "others is set to one by one on that server",
+        "of flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures differ "
+        "runs one by one on that server from then on",
     )
     parser.add_argument(
         "--discord",
@@ -100,7 +102,7 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
     if options.guild is not None and not options.discord:
         parser.error("--guild needs --discord")
     if options.fusion is not None and options.discord:
-        parser.error("--fusion and --discord are two checks: run one after the other")
+        parser.error("--fusion and --discord are separate checks: run one after the other")
     if options.fusion is not None:
         from modules.app import fusion_check
         from modules.app.serve import until_signalled

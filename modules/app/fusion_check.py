@@ -1,4 +1,4 @@
-"""``bot.py check --fusion``: are fused pictures those that are made alone on a server, and what is the gain?
+"""``bot.py check --fusion``: do fused pictures on a server match those made alone, and what is the gain?
 
 It writes its findings into the database, one row for each model and server. A running bot reads them at its
 next look at the server (once a minute, and whenever the server comes back), another one at its start.
@@ -168,7 +168,7 @@ async def _checked_server(
     trouble: Finding | None = None
     show([client.name])
     if not known:
-        show([f"  {MARKS['hint']} COMFY_URLS does not have this address: the bot does not use it under it"])
+        show([f"  {MARKS['hint']} this address is not in COMFY_URLS, so the bot will not see these results"])
     try:
         answer = await inspect(client, templates, max_batch=None)
         for name, template in templates.items():
@@ -236,8 +236,8 @@ def _about_model(model: Checked) -> Iterator[str]:
         yield f"  {MARKS['hint']} {model.model} runs one by one anyway: {model.alone}"
         return
     verdicts = {
-        True: f"{MARKS['ok']} {trial.model}: fused pictures are the ones that are made alone",
-        False: f"{MARKS['fault']} {trial.model}: fused pictures are others than those made alone; from now "
+        True: f"{MARKS['ok']} {trial.model}: fused pictures match those made alone",
+        False: f"{MARKS['fault']} {trial.model}: fused pictures differ from those made alone; from now "
         "on it runs one by one on this server, until it is checked again",
         None: f"{MARKS['fault']} {trial.model} could not be checked: {trial.error}",
     }
@@ -248,7 +248,7 @@ def _about_model(model: Checked) -> Iterator[str]:
         asked = ["prompts of unequal length"]
         asked += ["a source picture each"] if trial.sources else []
         asked += [f"{trial.negative} negative prompts"] if trial.negative != "none" else []
-        asked += ["judged with euler, as its own sampler draws noise at each step"] if trial.euler else []
+        asked += ["judged with euler, as its own sampler adds noise at each step"] if trial.euler else []
         yield f"      {', '.join(asked)}; seeds from {trial.first_seed}"
     if trial.error is not None and trial.same is False:
         yield f"      it ended early: {trial.error}"
@@ -257,12 +257,12 @@ def _about_model(model: Checked) -> Iterator[str]:
     if model.sheet:
         yield f"      contact sheet: {model.sheet}"
     if model.not_kept:
-        yield f"      {MARKS['fault']} the bot will not know of it: {model.not_kept}"
+        yield f"      {MARKS['fault']} the bot cannot use this result, which was not saved: {model.not_kept}"
 
 
 def _figures(comparison: Comparison) -> str:
     stock = comparison.stock
-    yardstick = "no stock batch can be made of it" if stock is None else f"a stock batch: {_figure(stock)}"
+    yardstick = "no stock batch to compare with" if stock is None else f"a stock batch: {_figure(stock)}"
     return f"{_figure(comparison.fused)}; {yardstick}"
 
 
@@ -276,9 +276,9 @@ def _figure(difference: Difference) -> str:
 def _seconds(trial: ModelTrial) -> str:
     fused = ", ".join(f"{each:.2f} with {rows}" for rows, each in trial.batches.items())
     gain, rows = trial.gain
-    ended = f"; {trial.memory_ended} at once do not fit into its memory" if trial.memory_ended else ""
+    ended = f"; {trial.memory_ended} at once do not fit into memory" if trial.memory_ended else ""
     best = f"; gain {gain:.1f}× with {rows}" if rows else ""
-    return f"seconds a picture: {trial.alone:.2f} alone, fused {fused}{ended}{best}"
+    return f"seconds per picture: {trial.alone:.2f} alone, fused {fused}{ended}{best}"
 
 
 def _as_json(servers: Sequence[CheckedServer]) -> str:

@@ -49,7 +49,7 @@ def listed(env_file: Path, folder: Path) -> int:
     for title, models in ((f"Offered, in {folder.name}/", offered), ("In the library", more)):
         lines += [title, *("  " + "\n      ".join(_about(model.template, told)) for model in models.values())]
     lines += [f"✗ {trouble}" for trouble in (*faults, *(str(each.error) for each in told if each.error))]
-    print_redacted(settings, [*lines, "~ marks an estimate that nobody has measured"])
+    print_redacted(settings, [*lines, "~ marks an estimate, not a measurement"])
     return 1 if faults else 0
 
 
@@ -59,7 +59,7 @@ def added(env_file: Path, folder: Path, wanted: str) -> int:
     settings, source = read_quietly(env_file)[0], _source(folder, wanted)
     try:
         if source.suffix.lower() not in ENDINGS or source.name.startswith("."):
-            raise BadWorkflow(f"{source.name}: a name is needed that ends in {', '.join(ENDINGS)}")
+            raise BadWorkflow(f"{source.name}: the name must end in {', '.join(ENDINGS)}")
         model = asyncio.run(_read(settings, source))
         for other in _files_of(folder, model.template.name):
             name = model.template.name

@@ -76,7 +76,7 @@ def set_up(root: Path, env_file: Path, given: Given) -> int:
     log.configure(level="CRITICAL", secrets=(), stream=sys.stderr)
     try:
         if missing := setup.missing():
-            sys.stderr.write(f"There is no terminal to ask on; give also {', '.join(missing)}\n")
+            sys.stderr.write(f"There is no terminal to ask on; also give {', '.join(missing)}\n")
             return MISSING
         setup.ask_all()
     except (KeyboardInterrupt, EOFError):
@@ -142,8 +142,8 @@ class Setup:
         }
         existed = env_file.exists()
         written = write_file(env_file, new)
-        kept = f"; the one before is {env_file.name}{BACKUP}" if existed else ""
-        self.say("", f"Written: {env_file}{kept}" if written else f"{env_file} says that already", "")
+        kept = f"; the previous one is {env_file.name}{BACKUP}" if existed else ""
+        self.say("", f"Written: {env_file}{kept}" if written else f"{env_file} already has these answers", "")
 
     # ── the terminal ────────────────────────────────────────────────────────────────────────────
 
@@ -182,7 +182,7 @@ class Setup:
     def _ask_token(self) -> str:
         known = self.now.discord_token
         self.say(f"The token of your application: {PORTAL} → Bot → Reset Token")
-        keeping = " Enter keeps the present one." if known else ""
+        keeping = " Press Enter to keep the current one." if known else ""
         self.say(f"It is not shown while you type or paste it.{keeping}")
         return getpass.getpass("Token: ").strip() or known
 
@@ -268,7 +268,7 @@ class Setup:
             told = self._told()
         self._say_told(told)
         silent = not told or any(each.error is not None for each in told)
-        if silent and self.asks and not self._agrees("Keep these addresses all the same?"):
+        if silent and self.asks and not self._agrees("Keep these addresses anyway?"):
             raise ValueError("Correct the addresses, or start ComfyUI and press Enter")
         for each in told:
             if each.report is not None:
@@ -319,7 +319,7 @@ class Setup:
             if not nodes.is_dir():
                 raise ValueError(f"There is no folder {nodes}")
             _copy(source, nodes / "fullet")
-            self.say(f"{MARKS['ok']} {nodes / 'fullet'} is there")
+            self.say(f"{MARKS['ok']} the node pack is now in {nodes / 'fullet'}")
             if self.asks:
                 self._ask("Restart that ComfyUI, then press Enter")
                 self._say_told(self._told())
@@ -333,7 +333,7 @@ class Setup:
 def _copy(source: Path, target: Path) -> None:
     """Put a folder in the place of an older one. Raises ValueError."""
     if target.is_symlink():
-        raise ValueError(f"{target} is a link; remove it, or update what it leads to")
+        raise ValueError(f"{target} is a link; remove it, or update the folder that it points to")
     fresh = target.with_name(f"{target.name}.disabled")  # as ComfyUI calls what it does not load
     try:
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)

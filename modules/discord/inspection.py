@@ -1,4 +1,4 @@
-"""What ``check`` says of Discord: token, intents, guild, permissions and the link that grants them."""
+"""What ``check`` says about Discord: token, intents, guild, permissions and the link that grants them."""
 
 from __future__ import annotations
 
@@ -170,7 +170,12 @@ async def _inspect_guild(
     channels = await ask(f"/guilds/{guild_id}/channels")
     if len(channels) >= FULL:
         what = f"the server has {len(channels)} of at most {GUILD_SIZE} channels"
-        found.append(_hint(what, "delete some, or people will have to share channels"))
+        found.append(
+            _hint(
+                what,
+                "delete some, or private channels that are idle will close early to make room",
+            )
+        )
     if gallery is not None:
 
         def may_in(channel: Any) -> discord.Permissions:
@@ -205,7 +210,7 @@ def _about_roles(roles: Any, wanted: Collection[int]) -> Iterator[Finding]:
     known = {int(role["id"]) for role in roles}
     for role_id in wanted:
         if role_id not in known:
-            what = f"ROLE_LIMITS or PRIORITY_ROLES name {role_id}, which is not a role of this server"
+            what = f"ROLE_LIMITS or PRIORITY_ROLES contains {role_id}, which is not a role of this server"
             yield _hint(what, "copy the ID again: Server Settings → Roles → … → Copy Role ID")
 
 

@@ -47,7 +47,7 @@ from modules.queue_manager.errors import BadSourceImage
 from modules.utils.inspection import Finding, Level
 
 CHANNEL = "fullet-check"
-TOPIC = "python bot.py check --discord tries here what the bot sends, and deletes this channel at its end"
+TOPIC = "python bot.py check --discord tries the bot's messages here, then deletes this channel"
 
 LEFT_BEHIND = timedelta(minutes=30)
 """The age from which such a channel is not that of a check that is still running."""
@@ -125,8 +125,8 @@ async def inspect_messages(
             )
             await trial.run()
     except (discord.LoginFailure, *DISCORD_ERRORS) as error:
-        fix = "fix what is above, or try again in a few minutes"
-        found.append(Finding(level="fault", what=f"the trial ended early: {_words(error)}", fix=fix))
+        fix = "fix the problems above, or try again in a few minutes"
+        found.append(Finding(level="fault", what=f"the check ended early: {_words(error)}", fix=fix))
     finally:
         await buckets.aclose()
         await client.close()
@@ -162,7 +162,8 @@ async def _private_channel(
             fix = "delete some channels, or try again in a few minutes"
             if isinstance(error, discord.Forbidden):
                 fix = f"the bot's role needs {', '.join(names(NEEDED))}: it may only grant what it has"
-            found.append(Finding(level="fault", what=f"{what}: {_words(error)}", fix=fix))
+            what = f"the private channel #{CHANNEL} could not be made: {_words(error)}"
+            found.append(Finding(level="fault", what=what, fix=fix))
             yield None
             return
         apart = time.time() - channel.created_at.timestamp()
@@ -170,7 +171,7 @@ async def _private_channel(
         if is_private_to(channel.overwrites, user_id=bot_id, bot_id=bot_id, everyone_id=everyone):
             found.append(Finding(level="ok", what=f"{what}, which only the bot and administrators see"))
         else:
-            what = f"{what}, but others than the bot can see it"
+            what = f"{what}, but others can see it, too"
             found.append(Finding(level="fault", what=what, fix=f"pictures would not be private; {TELL}"))
         found.append(_about_clock(apart))
         yield channel
@@ -189,7 +190,7 @@ async def _clear_away(guild: discord.Guild, found: list[Finding]) -> None:
         ours = isinstance(channel, discord.TextChannel) and (channel.name, channel.topic) == (CHANNEL, TOPIC)
         if ours and discord.utils.utcnow() - channel.created_at > LEFT_BEHIND:
             await channel.delete(reason="left by a check that was killed")
-            found.append(Finding(level="ok", what=f"#{CHANNEL}, which an earlier check left, is deleted"))
+            found.append(Finding(level="ok", what=f"#{CHANNEL}, left by an earlier check, is deleted"))
 
 
 async def _remove(making: asyncio.Future[discord.TextChannel]) -> Finding | None:
@@ -208,7 +209,8 @@ async def _remove(making: asyncio.Future[discord.TextChannel]) -> Finding | None
         if making.done() and not making.cancelled() and making.exception() is error:
             return None
         problem = _words(error)
-    return Finding(level="fault", what=f"{what}: {problem}", fix="delete it by hand")
+    what = f"#{CHANNEL} could not be deleted: {problem}"
+    return Finding(level="fault", what=what, fix="delete it by hand")
 
 
 def _about_clock(apart: float) -> Finding:
@@ -333,10 +335,14 @@ class _Trial:
             return
         if sample.outgoing.files:
             belief = f"the pictures of {name} come back from Discord byte for byte"
-            await self._holds(belief, self._read_back(sample, posted), f"/edit would use others; {TELL}")
-        doubled = f"after a lost answer people get it twice; {TELL}"
-        once_only = await self._holds(f"{name} posted twice under one nonce is there once", repeat(), doubled)
-        await self._holds(f"{name} is edited and keeps what the edit leaves out", edit(), TELL)
+            await self._holds(
+                belief, self._read_back(sample, posted), f"/edit would start from a different picture; {TELL}"
+            )
+        doubled = f"if Discord's answer gets lost, people see it twice; {TELL}"
+        once_only = await self._holds(
+            f"{name} posted twice under one nonce appears only once", repeat(), doubled
+        )
+        await self._holds(f"{name} is edited and keeps what the edit does not mention", edit(), TELL)
         if sample.search is not None:
             belief = f"{name} is found again as after a crash"
             again = f"after a crash it would be posted again; {TELL}"
@@ -366,7 +372,9 @@ class _Trial:
                 url = str(shown[file.name]["url"]).partition("?")[0]
                 raise _Otherwise(f"the bot cannot read {url}") from error
             if data != file.data:
-                raise _Otherwise(f"{len(file.data)} bytes were sent, and {len(data)} others came back")
+                raise _Otherwise(
+                    f"{len(file.data)} bytes were sent, and {len(data)} different ones came back"
+                )
         return ""
 
     async def _find(self, sample: SampleMessage, posted: Posted) -> str:
@@ -422,20 +430,18 @@ class _Trial:
             if any(name not in each.headers for each in about if each.status == 200)
         ]
         if lacking:
-            what = f"answers of Discord lack {', '.join(lacking)}, so the bot cannot see its limits"
+            what = f"Discord's answers lack {', '.join(lacking)}, so the bot cannot see its limits"
             self._tell("hint", what, "check what is between this machine and discord.com")
         elif about:
             told = " and ".join(_limit(method, about) for method in writing)
-            self._tell("ok", f"Discord tells its limits for the messages of a channel: {told}")
+            self._tell("ok", f"Discord's rate limits for messages in a channel: {told}")
         asked, refused = len(self.answers.all), [each for each in self.answers.all if each.status == 429]
         if refused:
             scopes = {answer.headers.get("X-RateLimit-Scope", "unknown") for answer in refused}
-            what = (
-                f"{len(refused)} of {asked} requests were too fast (429, scope {', '.join(sorted(scopes))})"
-            )
+            what = f"{len(refused)} of {asked} requests were rate-limited (429, {', '.join(sorted(scopes))})"
             self._tell("hint", what, f"does anything else use this token? If not, {TELL}")
         else:
-            self._tell("ok", f"none of {asked} requests was too fast for Discord (429)")
+            self._tell("ok", f"none of {asked} requests was rate-limited (429)")
 
 
 # ── pure ────────────────────────────────────────────────────────────────────────────────────────
@@ -445,7 +451,7 @@ def _fix(error: Exception, otherwise: str) -> str:
     if isinstance(error, Unreachable):
         return f"the bot's role needs {', '.join(names(NEEDED))}"
     if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD:
-        return "AutoMod of this server refuses it; let it except the bot's role"
+        return "this server's AutoMod blocks it; exempt the bot's role there"
     return otherwise
 
 

@@ -319,13 +319,13 @@ async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
     tmp_path: Path, world: WorldSpec
 ) -> None:
     async def reload() -> tuple[str, ...]:
-        return ("Nothing changed, as .env has faults: COMFY_URLS: is missing",)
+        return ("Nothing changed, because .env has errors: COMFY_URLS: is missing",)
 
     async with whole_room(tmp_path, world, reload=reload) as stand:
         admin = await stand.person("admin")
         lines = (await says(stand, admin, "!reload", "Reloaded")).splitlines()
         assert lines[0] == "Reloaded. GPUs: GPU-1."
-        assert "Nothing changed, as .env has faults" in lines[1]
+        assert "Nothing changed, because .env has errors" in lines[1]
 
 
 async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path, world: WorldSpec) -> None:
@@ -488,7 +488,7 @@ async def test_a_typed_command_names_the_argument_that_it_lacks(tmp_path: Path) 
             ("!drain", "!drain needs the name of a GPU"),
             ("!find", "!find needs a message"),
             ("!cancel", "!cancel needs the number of a picture"),
-            ("!unblock nobody-of-that-name", "What stands behind !unblock means nothing here"),
+            ("!unblock nobody-of-that-name", "!unblock does not understand what you wrote after it"),
         ):
             assert words in await says(stand, admin, typed, words)
 

@@ -135,7 +135,7 @@ async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_ch
 ) -> None:
     code, told = await place.check("--fusion")
     assert code == 0, told
-    assert f"✓ {MODEL}: fused pictures are the ones that are made alone" in told
+    assert f"✓ {MODEL}: fused pictures match those made alone" in told
     assert "fused with 4: equal; a stock batch: equal" in told
     assert "gain" in told
     (sheet,) = (place.home / "database" / "fusion-checks").glob("*.png")
@@ -161,5 +161,5 @@ async def test_a_server_that_mixes_pictures_makes_them_one_by_one_until_it_is_ch
 
         place.comfy.faults.clear()
         assert (await place.check("--fusion"))[0] == 0
-        await place.until_gpus_say(admin, "× with")
+        await place.until_gpus_say(admin, "× as fast with")
         assert max(await place.made_by_crowd(users, 400)) > 1

@@ -69,7 +69,7 @@ async def scraped(stage: Stage, wanted: str) -> str:
 
 
 async def own_words(user: SimulatedUser, message: Payload) -> str:
-    """What the picture of a result says of itself to any program that reads it."""
+    """What the picture of a result says about itself to any program that reads it."""
     with Image.open(io.BytesIO(await user.download(files_of(message)[0]["url"]))) as picture:
         return str(picture.info.get("parameters", "")) + str(dict(picture.getexif()) or "")
 
@@ -86,7 +86,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         assert await scrape(stage, "/readyz") == "ready\n"
 
         stage.write(COMFY_URLS="")
-        await bot.says("Nothing changed, as .env has faults: COMFY_URLS: is missing")
+        await bot.says("Nothing changed, because .env has errors: COMFY_URLS: is missing")
         stage.write(COMFY_URLS=f"{stage.gpus[0].url}/ , {stage.gpus[1].url}")
         await bot.says("COMFY_URLS has changed and applies now")
         await bot.says(f"Engine is idle .*engine=127.0.0.1:{stage.gpus[1].port}")

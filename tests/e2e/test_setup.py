@@ -118,7 +118,7 @@ async def test_from_nothing_to_the_first_picture_with_every_line_typed(tmp_path:
             await typist.answers(r"commas \[http://127.0.0.1:8188\]: ", "127.0.0.1:8188")
             told = await typist.answers(r"commas \[http://127.0.0.1:8188\]: ", "http://127.0.0.1:1")
             assert 'lacks http:// or https://; write "http://127.0.0.1:8188"' in told
-            told = await typist.answers(r"all the same\? \(y/n\) \[n\]: ")
+            told = await typist.answers(r"anyway\? \(y/n\) \[n\]: ")
             assert "✗ 127.0.0.1:1 cannot be reached" in told
             await typist.answers(r"commas \[http://127.0.0.1:1\]: ", f"{here.comfy.url}/")
             await typist.reads(r"ComfyUI 0.33.0, 24.0 GB\) can run flux, flux_edit, upscale, z-image\n")
@@ -153,7 +153,7 @@ async def test_what_the_comfyui_lacks_is_asked_for_copied_or_listed(tmp_path: Pa
     before = (tmp_path / ".env").read_bytes()
     async with home(tmp_path, profile=BARE) as here:
         async with here.typing() as typist:
-            await typist.answers("Enter keeps the present one.\nToken: ")
+            await typist.answers("Press Enter to keep the current one.\nToken: ")
             await typist.answers("ID of the server .*: ")
             await typist.answers("Addresses .*: ", here.comfy.url)
             await typist.answers(r"Key \(not shown\): ", KEY)
@@ -163,7 +163,7 @@ async def test_what_the_comfyui_lacks_is_asked_for_copied_or_listed(tmp_path: Pa
             assert line.startswith(f"  curl -fgL --create-dirs -o ComfyUI/models/unet/{FILE} 'https://")
             await typist.answers("There is no folder .*elsewhere/custom_nodes\n.*: ", str(comfyui))
             await typist.answers("Restart that ComfyUI, then press Enter: ")
-            await typist.reads(r"Written: .*/\.env; the one before is \.env\.bak\n")
+            await typist.reads(r"Written: .*/\.env; the previous one is \.env\.bak\n")
             await typist.reads("Fix the problems above. Start the bot with: python3 bot.py\n")
             assert await typist.end() == 1
             assert "hunter2" not in typist.shown
@@ -200,7 +200,7 @@ async def test_without_a_terminal_the_missing_answers_are_named_and_nothing_is_a
     async with home(tmp_path) as here:
         code, said, errors = await here.run("--guild", here.guild)
         assert (code, said) == (2, "")
-        assert errors == "There is no terminal to ask on; give also --token-file FILE, --comfy-urls URLS\n"
+        assert errors == "There is no terminal to ask on; also give --token-file FILE, --comfy-urls URLS\n"
         assert here.discord.counters["rest"] == 0
 
 
@@ -218,7 +218,7 @@ async def test_every_answer_can_be_a_flag(tmp_path: Path) -> None:
         assert read_file(here.env_file)["COMFY_API_KEY"] == KEY
         again = await here.run()
         assert again[0] == 0
-        assert f"{here.env_file} says that already" in again[1]
+        assert f"{here.env_file} already has these answers" in again[1]
         for secret in (TOKEN, "hunter2"):
             assert secret not in said + again[1]
 

@@ -58,7 +58,7 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
         return Finding(level="hint", what=what, fix=_COPY)
     if version == pack.PACK_VERSION:
         return Finding(level="ok", what=f"{server} has the node pack {version}", routine=True)
-    what = f"{server} has the node pack {version}, this bot is made for {pack.PACK_VERSION}"
+    what = f"{server} has the node pack {version}, but this bot needs {pack.PACK_VERSION}"
     if not usable:
         what += ", so pictures are made one by one"
     return Finding(level="hint", what=what, fix=_COPY)
@@ -152,7 +152,7 @@ def about_check(server: str, name: str, check: FusionCheck) -> Finding:
     if check.why_alone is not None:
         what = f"{server} makes pictures of {name} one by one: {check.why_alone}"
         return Finding(level="hint", what=what, fix=f"run bot.py check --fusion {name} again after a change")
-    gain = f", {check.gain:.1f}× with {check.rows}" if check.rows else ""
+    gain = f", {check.gain:.1f}× as fast with {check.rows} at once" if check.rows else ""
     what = f"{server} fuses {name} exactly, checked on {day(check.checked_at)}{gain}"
     return Finding(level="ok", what=what, routine=True)
 

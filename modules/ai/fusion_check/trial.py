@@ -280,6 +280,6 @@ class Trial:
         waiting = 0
         while count := await self.client.queue_length():
             if count != waiting:
-                self.say(f"waits until the server has nothing to do ({count} in its queue)")
+                self.say(f"waiting until the server is idle ({count} in its queue)")
             waiting = count
             await self.clock.sleep(BETWEEN_LOOKS)

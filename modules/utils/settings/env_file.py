@@ -56,7 +56,7 @@ class EnvironmentFile:
                 written = await asyncio.to_thread(settings.read_file, self.path)
                 new = settings.read(self.environ, written)
             except BadSettings as error:
-                return (f"Nothing changed, as .env has faults: {' | '.join(str(error).splitlines())}",)
+                return (f"Nothing changed, because .env has errors: {' | '.join(str(error).splitlines())}",)
             before, self.now = self.now, new
             names = [setting.name for setting in fields(Settings)]
             changed = [name for name in names if getattr(new, name) != getattr(before, name)]

@@ -49,10 +49,10 @@ def _fault(line: str) -> Finding:
 
 def _about_file(path: Path) -> Iterator[Finding]:
     if not path.exists() and not path.with_name(f"{path.name}.txt").exists():
-        fix = "make it with: python3 bot.py setup (unless all is given as environment variables)"
+        fix = "make it with: python3 bot.py setup (unless everything is given as environment variables)"
         yield Finding(level="hint", what=f"there is no {path.name}", fix=fix)
     elif os.name != "nt" and path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        what = f"other users of this machine may read {path.name}, and the token in it"
+        what = f"other users of this machine can read {path.name}, and the token in it"
         yield Finding(level="hint", what=what, fix=f"chmod 600 {path.name}")
 
 
@@ -77,7 +77,9 @@ def _about_each(
 def _about_values(settings: Settings) -> Iterator[Finding]:
     yield from map(_fault, unreadable_list(settings))
     if settings.metrics_port and not is_loopback(settings.metrics_host):
-        what = f"METRICS_HOST={settings.metrics_host} shows figures and the status page to other machines"
+        what = (
+            f"METRICS_HOST={settings.metrics_host} lets other machines read the metrics and the status page"
+        )
         yield Finding(level="hint", what=what, fix="leave it empty unless a firewall protects it")
     if settings.metrics_port:
         yield from _about_port(settings.metrics_host, settings.metrics_port)

@@ -93,13 +93,15 @@ class ServerDiscovery:
             found = await self.resolve(host, port)
         except OSError as error:
             known = self._meant.get(url, ())
-            logger.warning("%s cannot be looked up (%s); its %d known servers stay", host, error, len(known))
+            logger.warning(
+                "%s cannot be looked up (%s); its %d known servers are kept", host, error, len(known)
+            )
             return known
         meant = tuple(
             f"{parts.scheme}://{_in_url(address)}:{port}{parts.path}" for address in _of_one_kind(found)
         )
         if meant != self._meant.get(url):
-            logger.info("%s stands for %d servers", host, len(meant))
+            logger.info("%s resolves to %d servers", host, len(meant))
         return meant
 
 

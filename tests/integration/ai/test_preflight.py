@@ -103,7 +103,7 @@ async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_
 async def test_a_pack_of_another_version_is_told_and_used_only_if_it_understands_us() -> None:
     near = await report_of(ServerProfile(pack_version="2.4.2", cache_lru=100))
     assert near.limits["flux"] == 4
-    assert "has the node pack 2.4.2, this bot is made for 2.0.0: copy" in told(near)
+    assert "has the node pack 2.4.2, but this bot needs 2.0.0: copy" in told(near)
     far = await report_of(ServerProfile(pack_version="1.1.0", cache_lru=100))
     assert far.limits["flux"] == 1
     assert "so pictures are made one by one: copy" in told(far)

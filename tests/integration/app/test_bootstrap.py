@@ -110,7 +110,7 @@ def test_without_a_network_each_command_says_so_in_one_line(tmp_path: Path) -> N
         answer = bot(*command, root=tmp_path, **alone)
         assert answer.returncode == developer.UNAVAILABLE
         assert answer.stderr == (
-            "the packages cannot be downloaded, because pip does not reach its package index; "
+            "the packages cannot be downloaded, because pip cannot reach its package index; "
             "check the network (or PIP_INDEX_URL), then run the same command again\n"
         )
 

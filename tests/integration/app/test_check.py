@@ -208,8 +208,8 @@ def test_slips_of_the_pen_are_told(tmp_path: Path) -> None:
     told = hints([Section(title="Settings", findings=found)])
     assert "METRIC_PORT in .env is not a setting: did you mean METRICS_PORT?" in told
     assert "METRICS_PORT in .env is overridden by the environment variable of that name" in told
-    assert "METRICS_HOST=0.0.0.0 shows figures and the status page to other machines" in told
-    assert os.name == "nt" or "other users of this machine may read .env" in told
+    assert "METRICS_HOST=0.0.0.0 lets other machines read the metrics and the status page" in told
+    assert os.name == "nt" or "other users of this machine can read .env" in told
 
 
 def test_a_database_address_that_cannot_be_read_is_not_taken_for_none(
@@ -365,8 +365,8 @@ async def test_roles_that_are_not_there_are_told(tmp_path: Path) -> None:
             PRIORITY_ROLES=f"{known},123456789012345678", ROLE_LIMITS="223456789012345678=4"
         )
         told = hints(sections)
-        assert "name 123456789012345678, which is not a role of this server" in told
-        assert "name 223456789012345678, which is not a role of this server" in told
+        assert "contains 123456789012345678, which is not a role of this server" in told
+        assert "contains 223456789012345678, which is not a role of this server" in told
         assert known not in told
         assert faults(sections) == ""
 

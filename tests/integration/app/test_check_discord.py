@@ -115,20 +115,20 @@ async def test_every_kind_of_message_holds_within_the_limits_while_the_bot_runs(
         for line in (
             "✓ a private channel is made, #fullet-check, which only the bot and administrators see",
             "✓ a status message is posted and comes back as it was sent (POST 200, GET 200)",
-            "✓ a status message is edited and keeps what the edit leaves out (PATCH 200 3 times",
+            "✓ a status message is edited and keeps what the edit does not mention (PATCH 200 3 times",
             "✓ a status message is found again as after a crash (GET 200, by its mark)",
             "✓ the pictures of a result come back from Discord byte for byte",
-            "✓ a result posted twice under one nonce is there once",
+            "✓ a result posted twice under one nonce appears only once",
             "✓ a result is found again as after a crash (GET 200 twice, by its file's name and",
             "✓ a result that was deleted is not posted again under its nonce (POST 404, 404 Not Found",
             "✓ a failure notice is deleted (DELETE 204, GET 404)",
             "✓ a warning is posted",
-            "✓ a result with several pictures is edited and keeps what the edit leaves out",
+            "✓ a result with several pictures is edited and keeps what the edit does not mention",
             "✓ a result with several pictures is found again as after a crash",
             "✓ a file of 10485760 bytes is taken",
             "✓ a file of 10485761 bytes is refused as too large (POST 413, 413 Request Entity Too Large",
-            "✓ Discord tells its limits for the messages of a channel: POST 5 in 1 s and PATCH 5 in",
-            "requests was too fast for Discord (429)",
+            "✓ Discord's rate limits for messages in a channel: POST 5 in 1 s and PATCH 5 in",
+            "requests was rate-limited (429)",
             "✓ #fullet-check is deleted (404 Not Found (error code: 10003): Unknown Channel)",
         ):
             assert line in ended.told
@@ -147,8 +147,9 @@ async def test_a_missing_permission_is_told_with_discords_own_words(tmp_path: Pa
             in ended.told
         )
         assert (
-            "✗ Messages: a private channel is made, #fullet-check: 403 Forbidden (error code: 50013): "
-            "Missing Permissions\n  → the bot's role needs Manage Channels, View Channels"
+            "✗ Messages: the private channel #fullet-check could not be made: 403 Forbidden "
+            "(error code: 50013): Missing Permissions\n"
+            "  → the bot's role needs Manage Channels, View Channels"
         ) in ended.told
         assert ended.code == 1
         assert names(server) == before
@@ -165,10 +166,10 @@ async def test_a_discord_that_doubles_messages_is_told(tmp_path: Path) -> None:
         several = "a result with several pictures"
         kinds = ("a status message", "a result", several, "a failure notice", "a warning")
         assert list(wrong) == [
-            f"{kind} posted twice under one nonce is there once: Discord made 2 messages of it"
+            f"{kind} posted twice under one nonce appears only once: Discord made 2 messages of it"
             for kind in kinds
         ]
-        assert all(fix.startswith("after a lost answer people get it twice") for fix in wrong.values())
+        assert all(fix.startswith("if Discord's answer gets lost") for fix in wrong.values())
         assert ended.code == 1
         assert told["ok"] is False
         assert names(server) == before
@@ -207,7 +208,7 @@ async def test_steps_that_fail_do_not_keep_the_channel() -> None:
     async with discord_server(replace(world, guilds=(guild,)), rate_limits=False) as server:
         told = await found_at(server)
         assert "✗ Messages: a warning is posted and comes back as it was sent: 200000: " in told
-        assert "→ AutoMod of this server refuses it" in told
+        assert "→ this server's AutoMod blocks it" in told
         assert "✓ a result with several pictures is deleted" in told
         assert "✓ #fullet-check is deleted" in told
         assert CHANNEL not in names(server)
@@ -219,8 +220,8 @@ async def test_a_discord_that_goes_away_ends_it_and_the_channel_is_named() -> No
         await until(lambda: server.counters[SENT] == 3)
         server.faults.hang_up(600)
         told = await looking
-        assert "✗ Messages: the trial ended early: " in told
-        assert "✗ Messages: #fullet-check is deleted: " in told
+        assert "✗ Messages: the check ended early: " in told
+        assert "✗ Messages: #fullet-check could not be deleted: " in told
         assert "→ delete it by hand" in told
 
 
@@ -230,11 +231,11 @@ async def test_a_boosted_server_takes_more_and_a_channel_left_behind_is_deleted(
     guild = replace(world.guilds[0], premium_tier=2, channels=(*world.guilds[0].channels, left))
     async with discord_server(replace(world, guilds=(guild,)), rate_limits=False) as server:
         told = await found_at(server)
-        assert "✓ #fullet-check, which an earlier check left, is deleted" in told
+        assert "✓ #fullet-check, left by an earlier check, is deleted" in told
         assert (
             "✓ a file of 10485761 bytes is taken (POST 200, DELETE 204, the limit of this server is" in told
         )
-        assert "• Messages: answers of Discord lack X-RateLimit-Limit" in told  # switched off there
+        assert "• Messages: Discord's answers lack X-RateLimit-Limit" in told  # switched off there
         assert CHANNEL not in names(server)
 
 

@@ -98,8 +98,8 @@ async def test_a_file_is_read_first_and_one_that_is_no_model_is_refused(place: P
     for file, words in (
         ("wrong.json", "wrong.json: "),
         ("none.json", "none.json: it is not a file"),
-        (".hidden.json", ".hidden.json: a name is needed that ends in .json, .png, .webp"),
-        ("z-image.bak", "z-image.bak: a name is needed that ends in .json, .png, .webp"),
+        (".hidden.json", ".hidden.json: the name must end in .json, .png, .webp"),
+        ("z-image.bak", "z-image.bak: the name must end in .json, .png, .webp"),
     ):
         code, said = await place.models("add", str(given / file))
         assert code == 1
