@@ -46,7 +46,7 @@ def brought(lines: Iterable[str]) -> dict[str, str]:
 
 
 def ask(packages: dict[str, str], *, service: Sequence[str] = (), seconds: float = SECONDS) -> str:
-    """What pip-audit says of them, as JSON. Raises `NoService`."""
+    """What pip-audit says about them, as JSON. Raises `NoService`."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder) / "requirements.txt"
         pinned.write_text("".join(f"{name}=={version}\n" for name, version in sorted(packages.items())))

@@ -94,7 +94,7 @@ def _gpu_arguments(seed: int, seconds_per_image: float) -> list[str]:
 
 @asynccontextmanager
 async def server_process(module: str, arguments: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
-    """``python -m module``, and what it says of itself in the one line of JSON that it prints first.
+    """``python -m module``, and what it says about itself in the one line of JSON that it prints first.
 
     It ends when its standard input is closed, which the system does for us if we are killed.
     Raises `ServerDidNotStart`.

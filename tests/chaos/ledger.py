@@ -80,7 +80,7 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
 
 
 def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
-    """Messages that say of a job that has ended that it goes on."""
+    """Messages of jobs that have ended, which say that the job goes on."""
     ended = {row.id: row for row in rows if row.ended}
     offered = {**stage.buttons("cancel"), **stage.buttons("cancelall")}
     return [

@@ -198,7 +198,7 @@ async def test_an_answer_that_got_lost_does_not_post_twice(tmp_path: Path) -> No
 
 
 async def test_what_its_owner_has_deleted_is_not_posted_again(tmp_path: Path) -> None:
-    """Discord says of the repeat that the message is unknown: it was there, so it was delivered."""
+    """Discord answers the repeat with “unknown message”: it was there, so it was delivered."""
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a secret", seed=4)

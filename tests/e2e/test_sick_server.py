@@ -101,7 +101,7 @@ def named(count: int, what: str = "a lighthouse") -> list[str]:
 
 
 def line_of(gpu: ComfyServer, told: str) -> str:
-    """What ``/admin gpus`` says of a server."""
+    """What ``/admin gpus`` says about a server."""
     start = told.index(f"127.0.0.1:{gpu.port}")
     return told[start:].partition("\n**")[0]
 

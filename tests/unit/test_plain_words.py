@@ -23,6 +23,9 @@ STIFF = {
     r"anew": "again",
     r"lest": "so that … not",
     r"hence": "so",
+    r"others than": "differ from, everyone but",
+    r"present (one|value)s?": "current",
+    r"says? of": "say about",
 }
 """What to look for, whatever its case, and what to write instead."""
 

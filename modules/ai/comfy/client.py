@@ -189,7 +189,7 @@ class ComfyClient:
         return entry if isinstance(entry, dict) else None
 
     async def node_table(self) -> Mapping[str, JSON]:
-        """What the server says of all its node classes: megabytes."""
+        """What the server says about all its node classes: megabytes."""
         limits = self.http.limits
         answer = await self.http.ask("GET", "/object_info", seconds=limits.table, most=limits.table_bytes)
         told = await self.http.json(answer)

@@ -62,7 +62,7 @@ def both_forms(action: Action[Options]) -> Forms[Options]:
 @app_commands.guild_only()
 @dataclass(kw_only=True, eq=False)
 class Admin(commands.GroupCog, group_name="admin"):
-    """Discord hides ``/admin`` from others than administrators; the checks here do not rely on that."""
+    """Discord hides ``/admin`` from everyone but administrators; the checks here do not rely on that."""
 
     administration: Administration
     guard: GuildGuard

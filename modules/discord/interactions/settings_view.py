@@ -1,4 +1,4 @@
-"""The page of /settings: a line with the present value of each setting, its control beside it."""
+"""The page of /settings: a line with the current value of each setting, its control beside it."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ async def test_a_result_that_is_too_large_is_made_to_fit(cleaner: PictureCleaner
             assert len(shown.data) <= limit
             assert shown.media_type == "image/webp"
             assert (shown.size.width < 600) == smaller
-            if metadata:  # what the file says of itself is so
+            if metadata:  # what the file says about itself is so
                 said = json.loads(opened(shown.data).getexif()[0x010E])
                 assert (said["width"], said["height"]) == opened(shown.data).size
 

@@ -1,4 +1,4 @@
-"""Durations learned from runs, and what they say of runs to come."""
+"""Durations learned from runs, and what they say about runs to come."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ scenes = st.lists(st.tuples(st.floats(0.0, 4.0), deeds), min_size=1, max_size=40
 
 
 class Complaints(logging.Handler):
-    """Keeps what the core says of its own mistakes."""
+    """Keeps what the core says about its own mistakes."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

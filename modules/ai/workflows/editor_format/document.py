@@ -45,7 +45,7 @@ class EditorNode:
 
     @property
     def named(self) -> str:
-        """How a sentence speaks of it."""
+        """How a sentence refers to it."""
         title = f' "{self.title}"' if self.title and self.title != self.type else ""
         return f"node {self.id}{title} ({self.type})"
 
