@@ -31,6 +31,7 @@ from modules.utils.settings.settings import Settings
 from tests.discord_wiring import openapi_file, running, wired
 from tests.fakes import FakeEngine, FakeRun, offer
 
+FILE_UPLOAD = 19
 SMALL = Size(width=64, height=64)
 WIDE = Size(width=128, height=64)
 TALL = Size(width=48, height=96)
@@ -261,6 +262,16 @@ async def more(person: SimulatedUser, message: Payload, what: str) -> Invocation
     """Choose ``what`` (the name of an action) in the menu under a result."""
     (menu,) = (c for c in components_of(message) if str(c.get("custom_id")).startswith("fullet:more:"))
     return await person.click(message, menu["custom_id"], values=[what])
+
+
+def filled(form: Payload) -> dict[str, str | None]:
+    """What stands in a form's fields, and what is chosen in its menus."""
+    fields = [part["component"] for part in form["components"] if part["component"]["type"] != FILE_UPLOAD]
+    return {field["custom_id"]: field.get("value") or _chosen(field) for field in fields}
+
+
+def _chosen(field: Payload) -> str | None:
+    return next((option["value"] for option in field.get("options", ()) if option.get("default")), None)
 
 
 async def delete_result(person: SimulatedUser, message: Payload) -> None:

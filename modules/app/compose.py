@@ -48,6 +48,7 @@ from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
+from modules.discord.interactions.prompt_forms import PromptForms
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.replies import ErrorReplies
 from modules.discord.interactions.settings_view import SettingsView
@@ -388,11 +389,13 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             home=client.home,
             gallery_channel_id=settings.gallery_channel_id,
         )
+        forms = PromptForms(history=database.history, reader=reader, messages=messages, offers=offers)
         actions = JobActions(
             queue=queue,
             history=database.history,
             jobs=jobs,
             pictures=pictures,
+            forms=forms,
             requesters=requesters,
             deferrals=deferrals,
             requests=requests,
@@ -421,7 +424,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             requests=requests,
             channels=channels,
             home=client.home,
-            messages=messages,
             offers=offers,
         )
         history_view = HistoryView(
@@ -443,6 +445,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
         )
         cancel_menu = CancelMenu(queue=queue, deferrals=deferrals, messages=messages)
+        queue_view = QueueView(
+            queue=queue, availability=availability, deferrals=deferrals, messages=messages, clock=clock
+        )
         choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
         registration = CommandSync(
             client=client, tree=client.tree, messages=messages, facts=database.key_values
@@ -493,7 +498,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 history=database.history,
                 requesters=requesters,
                 deferrals=deferrals,
-                queue_view=QueueView(queue=queue, availability=availability, messages=messages, clock=clock),
+                queue_view=queue_view,
                 cancel_menu=cancel_menu,
                 message_menus=message_menus,
                 choices=choices,
@@ -517,7 +522,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                     settings=settings_view,
                     forget=forget_view,
                     cancel=cancel_menu,
+                    queue=queue_view,
                 ),
+                forms=forms,
                 errors=errors,
                 undelivered=undelivered,
                 requesters=requesters,

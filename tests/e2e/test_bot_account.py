@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser, text_of
+from modules.demo.users import Invocation, Payload, SimulatedUser, components_of, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -23,9 +23,11 @@ from tests.discord_stand import (
     Stand,
     answered_by_status,
     bot_on,
+    colour_of,
     discord_server,
     make_engine,
     painted,
+    pixel,
     result_for,
     session_of,
     status_with,
@@ -34,11 +36,15 @@ from tests.discord_stand import (
 from tests.fakes import offer, request
 
 
-async def remembered(stand: Stand, user_id: int, count: int, words: str = "part") -> list[JobId]:
+async def remembered(
+    stand: Stand, user_id: int, count: int, words: str = "part", model: str = "flux"
+) -> list[JobId]:
     """Write ``count`` delivered jobs of a person into the journal, as if they had been made."""
     ids = []
     for number in await stand.database.jobs.next_numbers(count):
-        asked = replace(request(user_id, f"{words} {number}", size=SMALL), guild_id=stand.server.guild.id)
+        asked = replace(
+            request(user_id, f"{words} {number}", model=model, size=SMALL), guild_id=stand.server.guild.id
+        )
         job = Job(
             id=JobId(uuid.uuid4().hex),
             number=number,
@@ -56,30 +62,118 @@ async def remembered(stand: Stand, user_id: int, count: int, words: str = "part"
     return ids
 
 
+async def history_of(stand: Stand, person: SimulatedUser) -> Payload:
+    return await (await person.command("history", stand.general)).reply()
+
+
+async def changed(person: SimulatedUser, page: Payload, click: Invocation) -> Payload:
+    """The page once it is another one."""
+    await click.acknowledged()
+    await person.until(lambda: (person.message(page["id"]) or page)["components"] != page["components"])
+    return person.message(page["id"]) or page
+
+
+def numbers_on(page: Payload) -> list[int]:
+    return [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text_of(page), re.MULTILINE)]
+
+
 async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
-        empty = await (await ana.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in text_of(empty)
-        ids = await remembered(stand, ana.id, 12)
-        page = await (await ana.command("history", stand.general)).reply()
-        assert text_of(page).count("[open](") == 10
-        assert "part 12" in text_of(page)
+        assert "not made any pictures yet" in text_of(await history_of(stand, ana))
+        ids = await remembered(stand, ana.id, 10)
+        page = await history_of(stand, ana)
+        assert numbers_on(page) == list(range(10, 2, -1))
+        assert "part 10" in text_of(page)
         assert "· Flux ·" in text_of(page)
-        await (await ana.click(page, "Older")).acknowledged()
-        await ana.until(lambda: text_of(ana.message(page["id"]) or page).count("[open](") == 2)
-        older = ana.message(page["id"])
-        assert older is not None
-        await (await ana.click(older, "Newer")).acknowledged()
-        await ana.until(lambda: text_of(ana.message(page["id"]) or older) == text_of(page))
-        picked = await ana.click(page, "Choose a picture to work with", values=[ids[2]])
+        older = await changed(ana, page, await ana.click(page, "Older"))
+        assert numbers_on(older) == [2, 1]
+        newest = await changed(ana, older, await ana.click(older, "Newer"))
+        assert numbers_on(newest) == numbers_on(page)
+        picked = await ana.click(newest, "Choose a picture to work with", values=[ids[2]])
         shown = await picked.reply()
-        assert text_of(shown) == "#3 part 3"
-        again = await ana.click(shown, "Again")
-        assert "queued" in text_of(await again.reply())
+        assert text_of(shown).splitlines()[:2] == ["**#3**", "> part 3"]
+        await ana.click(shown, "Again")
         await result_for(ana, "part 3")
-        others = await (await ben.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in text_of(others)
+        assert "not made any pictures yet" in text_of(await history_of(stand, ben))
+
+
+async def test_history_shows_the_pictures_that_are_still_there(tmp_path: Path) -> None:
+    """One request finds them all; their first addresses would have expired."""
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        for words in ("a heron", "a stork", "a crane"):
+            await ana.command("imagine", stand.general, model="flux", prompt=words)
+            await result_for(ana, words)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        stork = await result_for(ana, "a stork")
+        await stand.bot.http.delete_message(int(stork["channel_id"]), int(stork["id"]))
+        before = dict(stand.server.counters)
+        page = await history_of(stand, ana)
+        read = {name: count - before.get(name, 0) for name, count in stand.server.counters.items()}
+        assert sum(count for name, count in read.items() if "GET /channels" in name) == 1
+        thumbnails = {c["description"]: c["media"]["url"] for c in components_of(page) if c["type"] == 11}
+        assert list(thumbnails) == ["a crane", "a heron"]
+        heron = next(
+            b.jobs[0].request for b in stand.engine.submitted if b.jobs[0].request.prompt == "a heron"
+        )
+        data = await ana.download(thumbnails["a heron"])
+        assert pixel(data) == colour_of("a heron", heron.seed)
+        lines = text_of(page).splitlines()
+        assert re.fullmatch(r"\*\*#2\*\* .* · deleted", lines[lines.index("> a stork") - 1])
+        pick = ana.find_component(page, "Choose a picture to work with")
+        assert pick is not None
+        chosen = {option["label"]: option["value"] for option in pick["options"]}
+        shown = await (await ana.click(page, pick["custom_id"], values=[chosen["#1 a heron"]])).reply()
+        (large,) = [c for c in components_of(shown) if c["type"] == 12]
+        assert large["items"][0]["description"] == "a heron"
+        stand.server.delete_channel(int(await session_of(ana)))
+        page = await history_of(stand, ana)
+        assert numbers_on(page) == [3, 2, 1]
+        assert not [c for c in components_of(page) if c["type"] == 11]
+
+
+async def test_history_shows_each_picture_of_those_that_share_a_message(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="an owl", count=2, seed=7)
+        await result_for(ana, "an owl")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        page = await history_of(stand, ana)
+        urls = [c["media"]["url"] for c in components_of(page) if c["type"] == 11]
+        colours = [pixel(await ana.download(url)) for url in urls]
+        assert colours == [colour_of("an owl", 8), colour_of("an owl", 7)]
+
+
+async def test_history_is_searched_by_model_and_by_word(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await remembered(stand, ana.id, 9, "a grey lynx")
+        await remembered(stand, ana.id, 1, "un ÑANDÚ")
+        await remembered(stand, ana.id, 2, "a road", model="z-image")
+        page = await history_of(stand, ana)
+        filters = ana.find_component(page, "Show one model only")
+        assert filters is not None
+        assert [option["label"] for option in filters["options"]] == ["All models", "Flux", "Z-Image"]
+        values = {option["label"]: option["value"] for option in filters["options"]}
+        page = await changed(
+            ana, page, await ana.click(page, filters["custom_id"], values=[values["Z-Image"]])
+        )
+        assert numbers_on(page) == [12, 11]
+        form = await (await ana.click(page, "Search…")).modal()
+        page = await changed(ana, page, await ana.submit_modal(form, word="lynx"))
+        assert "You have no such picture." in text_of(page)
+        filters = ana.find_component(page, "Show one model only")
+        assert filters is not None
+        page = await changed(ana, page, await ana.click(page, filters["custom_id"], values=["all"]))
+        assert numbers_on(page) == list(range(9, 1, -1))
+        assert "With “lynx” in the prompt" in text_of(page)
+        page = await changed(ana, page, await ana.click(page, "Older"))
+        assert numbers_on(page) == [1]
+        form = await (await ana.click(page, "Search…")).modal()
+        assert [c["value"] for c in components_of(form) if "custom_id" in c] == ["lynx"]
+        page = await changed(ana, page, await ana.submit_modal(form, word="ñandú"))
+        assert numbers_on(page) == [10]
 
 
 async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> None:
@@ -99,19 +193,11 @@ async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()
         await remembered(stand, ana.id, 21, "*long* " * 30)
-        answer = await (await ana.command("history", stand.general)).reply()
-        seen: list[int] = []
-        while True:
-            page = ana.message(answer["id"]) or answer
-            text = text_of(page)
-            numbers = [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text, re.MULTILINE)]
-            links = re.findall(r"\[open\]\(https://\S+/\d+\)$", text, re.MULTILINE)
-            assert len(links) == len(numbers) > 0
-            seen += numbers
-            if ana.find_component(page, "Older") is None:
-                break
-            await (await ana.click(page, "Older")).acknowledged()
-            await ana.until(lambda text=text: text_of(ana.message(answer["id"]) or answer) != text)
+        page = await history_of(stand, ana)
+        seen = numbers_on(page)
+        while ana.find_component(page, "Older") is not None:
+            page = await changed(ana, page, await ana.click(page, "Older"))
+            seen += numbers_on(page)
         assert seen == list(range(21, 0, -1))
 
 
@@ -119,16 +205,30 @@ async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
 
-        async def choose(menu: str, *values: str) -> None:
-            menus = await (await ana.command("settings", stand.general)).reply()
-            before = text_of(menus)
-            await (await ana.click(menus, f"fullet:setting:{menu}", values=list(values))).acknowledged()
-            await ana.until(lambda: text_of(ana.message(menus["id"]) or menus) != before)
+        page = await (await ana.command("settings", stand.general)).reply()
 
-        await choose("aspect", "wide")
-        await choose("model", "z-image")
-        await choose("switches", "previews")
-        await choose("locale", "es")
+        def shown() -> str:
+            return text_of(ana.message(page["id"]) or page)
+
+        async def choose(name: str, *values: str, says: str) -> None:
+            chosen = list(values) or None
+            now = ana.message(page["id"]) or page
+            await (await ana.click(now, f"fullet:setting:{name}", values=chosen)).acknowledged()
+            await ana.until(lambda: says in shown())
+
+        lines = shown().splitlines()
+        assert lines[:4] == [
+            "### Your settings", "**Model** · No preference", "**Shape** · Default shape",
+            "**Language** · Same as Discord",
+        ]  # fmt: skip
+        assert "**Mention me when a picture is ready** · on" in lines
+        await choose("aspect", "wide", says="**Shape** · Wide")
+        assert "Saved." in shown()
+        await choose("model", "z-image", says="**Model** · Z-Image")
+        await choose("notify:off", says="**Mention me when a picture is ready** · off")
+        await choose("direct:on", says="by direct message** · on")
+        await choose("direct:off", says="by direct message** · off")
+        await choose("locale", "es", says="**Idioma** · Español")
         offered = await ana.autocomplete("imagine", stand.general, "model")
         assert offered[0]["value"] == "z-image"
         await ana.command("imagine", stand.general, model="flux", prompt="a road")
@@ -166,7 +266,7 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         assert channel not in ana.channels
         assert await ana.autocomplete("imagine", stand.general, "prompt") == []
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
-        told = text_of(await (await ana.command("history", stand.general)).reply())
+        told = text_of(await history_of(stand, ana))
         assert "not made any pictures yet" in told
         told = text_of(await (await ana.command("edit", stand.general, prompt="blue")).reply())
         assert "you have no earlier one" in told
@@ -225,7 +325,8 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         found = await ana.autocomplete("settings", stand.general, "model", model="good at 58")
         assert [choice["value"] for choice in found] == ["model-58"]
         menus = await (await ana.command("settings", stand.general, model="model-58")).reply()
-        assert text_of(menus) == "**Saved.**"
+        assert "Saved." in text_of(menus)
+        assert "**Model** · Model-58" in text_of(menus)
         select = ana.find_component(menus, "fullet:setting:model")
         assert select is not None
         assert [option["value"] for option in select["options"] if option.get("default")] == ["model-58"]
@@ -247,14 +348,32 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
         await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
-        mine = text_of(await (await ana.command("queue", stand.general)).reply())
+        page = await (await ana.command("queue", stand.general)).reply()
+        mine = text_of(page)
         assert "2 waiting, 0 being made, for one person." in mine
         assert "**#2**" in mine
         theirs = text_of(await (await ben.command("queue", stand.general)).reply())
         assert "No tienes nada en la cola." in theirs
         assert "mine" not in theirs
+        cancels = [c["custom_id"] for c in components_of(page) if c.get("label") == "Cancel"]
+        assert len(cancels) == 2
+        await (await ana.click(page, cancels[1])).acknowledged()
+        await ana.until(lambda: "Cancelled: #2." in text_of(ana.message(page["id"]) or page))
+        now = ana.message(page["id"]) or page
+        assert "1 waiting, 0 being made, for one person." in text_of(now)
+        assert ana.find_component(now, cancels[1]) is None
+        stand.queue.resume()
+        await result_for(ana, "mine")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await (await ana.click(now, cancels[0])).acknowledged()
+        await ana.until(lambda: "nothing left to cancel" in text_of(ana.message(page["id"]) or page))
+        await (await ana.click(ana.message(page["id"]) or page, "Refresh")).acknowledged()
+        await ana.until(lambda: "nothing left" not in text_of(ana.message(page["id"]) or page))
+        assert "You have nothing in the queue." in text_of(ana.message(page["id"]) or page)
         guide = text_of(await (await ben.command("help", stand.general)).reply())
         assert "/imaginar" in guide
+        assert "- **Variar**: la misma imagen con pequeños cambios" in guide
+        assert "Compartir" not in guide  # there is no gallery
         assert "bueno" in guide
 
 
@@ -269,10 +388,10 @@ async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> N
             await asked.reply()
         lines = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         assert lines[1].startswith("30 waiting")
-        mine = [re.fullmatch(r"\*\*#(\d+)\*\*: [^,]*\. (.*…)", line) for line in lines[3:]]
-        assert [line and int(line[1]) for line in mine] == list(range(2, 2 + len(mine)))
-        assert len({line and line[2] for line in mine}) == 1  # the last one is whole too
-        assert len(mine) > 10
+        mine = [re.fullmatch(r"\*\*#(\d+)\*\*: (first in line|.* ahead of it)[.,].*", line) for line in lines]
+        assert [int(found[1]) for found in mine if found] == list(range(2, 12))
+        assert len({line for line in lines if line.endswith("…")}) == 1  # the last one is whole too
+        assert re.match(r"-# 20 more pictures of yours wait; .*cancel.* lists them\.", lines[-1])
 
 
 async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(

@@ -350,9 +350,9 @@ async def test_results_come_by_direct_message_for_who_wants_that(tmp_path: Path)
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
         menus = await (await ana.command("settings", stand.general)).reply()
-        chosen = await ana.click(menus, "fullet:setting:switches", values=["direct"])
-        await chosen.acknowledged()
-        await ana.until(lambda: "Saved" in text_of(ana.message(menus["id"]) or menus))
+        for turned, says in (("direct:on", "direct message** · on"), ("notify:off", "is ready** · off")):
+            await (await ana.click(menus, f"fullet:setting:{turned}")).acknowledged()
+            await ana.until(lambda says=says: says in text_of(ana.message(menus["id"]) or menus))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a letter")
         assert "by direct message" in text_of(await asked.reply())
         result = await result_for(ana, "a letter")

@@ -16,6 +16,7 @@ from tests.discord_stand import (
     bot_on,
     colour_of,
     discord_server,
+    filled,
     more,
     painted,
     pixel,
@@ -30,11 +31,6 @@ async def form_of(person: SimulatedUser, menu: str, message: Payload) -> Payload
     return await (await person.context(menu, message["channel_id"], message)).modal()
 
 
-def filled(form: Payload) -> dict[str, str | None]:
-    """What stands in a form's fields."""
-    return {part["component"]["custom_id"]: part["component"].get("value") for part in form["components"]}
-
-
 async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
@@ -47,8 +43,8 @@ async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) 
             "prompt": "a barn",
             "negative": "rain",
             "seed": "5",
-            "size": "64×64",
-            "model": "Z-Image",
+            "size": "64x64",
+            "model": "z-image",
         }
         await answered_by_status(await ana.submit_modal(form, seed="6"))
         again = await result_for(ana, "seed `6`")
@@ -98,7 +94,13 @@ async def test_a_shared_picture_is_made_again_by_who_sees_it_from_all_it_was_mad
             await (await ana.click(await result_for(ana, "a keel"), "Share")).reply()
             copy = await ben.wait_for_message(lambda m: "a keel" in text_of(m), channel=gallery)
             form = await form_of(ben, "Make again", copy)
-            assert filled(form) == {"prompt": "a keel", "seed": "3", "size": "64×64", "model": "Flux"}
+            assert filled(form) == {
+                "prompt": "a keel",
+                "negative": None,
+                "seed": "3",
+                "size": "64x64",
+                "model": "flux",
+            }
             await (await ben.submit_modal(form, seed="4")).reply()
             result = await result_for(ben, "seed `4`")
             assert result["channel_id"] == await session_of(ben)
@@ -134,7 +136,7 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             form = await form_of(ben, "Edit picture", copy)
             theirs = f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"
             told = await submit_as_another(server, ben, form, theirs)
-            assert told == "That picture is no longer available. Please upload it again."
+            assert told.startswith("That picture is no longer available. Please upload it again.")
 
 
 async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) ->
             copy = await ben.wait_for_message(
                 lambda m: "upscaled ×2 · 128×128" in text_of(m), channel=gallery
             )
-            made = {"prompt": "a crest", "seed": "5", "size": "64×64", "model": "Flux"}
+            made = {"prompt": "a crest", "negative": None, "seed": "5", "size": "64x64", "model": "flux"}
             assert filled(await form_of(ben, "Make again", copy)) == made
             form = await (await ben.click(copy, "Prompt…")).modal()
             assert filled(form) == made
@@ -188,7 +190,7 @@ async def test_a_picture_that_somebody_may_not_see_is_not_edited_by_a_form_that_
         told = await submit_as_another(
             stand.server, ben, form, f"fullet:form:edit:{private['channel_id']}-{private['id']}"
         )
-        assert told == "There is no picture in that message."
+        assert told.startswith("There is no picture in that message.")
         assert stand.queue.active_jobs(ben.id) == ()
 
 

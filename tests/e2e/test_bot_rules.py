@@ -212,8 +212,7 @@ async def test_of_several_missing_permissions_each_is_named(
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
         assert text_of(await asked.reply()).endswith("this permission: Attach Files.")
         await admin.say(stand.general, stand.typed("!status"))
-        told = await admin.wait_for_message(lambda m: "this permission: Attach Files." in text_of(m))
-        assert told["channel_id"] == str(stand.general)
+        await admin.wait_for_message(lambda m: "### Status" in text_of(m))  # it has no file
         stand.server.set_bot_permissions(everything & ~(1 << 15 | 1 << 16))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
         told = await asked.reply()

@@ -155,8 +155,9 @@ async def test_once_times_are_known_they_are_told_with_choices_and_statuses_and_
         await status_with(ana, "Expected any moment now.")
         mine = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         first, last = (next(line for line in mine if number in line) for number in ("**#2**", "**#7**"))
-        assert ", expected any moment now. after" in first
-        assert re.search(r", expected <t:\d+:R>\. after", last)
+        assert first.endswith(", expected any moment now.")
+        assert re.search(r", expected <t:\d+:R>\.$", last)
+        assert mine.count("after") == 6
         stand.queue.pause()
         mine = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         last = next(line for line in mine if "**#7**" in line)

@@ -175,3 +175,25 @@ async def test_an_older_result_is_found_after_a_crash(tmp_path: Path) -> None:
         found = await places._delivered_before(job)
         assert found is not None
         assert str(found.message_id) == old["id"]
+
+
+async def test_an_older_menu_of_settings_becomes_the_page(tmp_path: Path) -> None:
+    async with discord_server() as server, bot_on(server, tmp_path) as stand:
+        ana = await stand.person()
+        options = [{"label": name, "value": name} for name in ("previews", "notify", "direct")]
+        menu = {
+            "type": 3,
+            "custom_id": "fullet:setting:switches",
+            "options": options,
+            "min_values": 0,
+            "max_values": 3,
+        }
+        body = {"content": "**Your settings**", "components": [{"type": 1, "components": [menu]}]}
+        older = posted(server, stand.general, body)
+        await ana.history(stand.general)
+        await (await ana.click(older, "fullet:setting:switches", values=["direct"])).acknowledged()
+        await ana.until(lambda: "Saved." in text_of(ana.message(older["id"]) or older))
+        shown = ana.message(older["id"]) or older
+        assert shown["content"] == ""
+        assert "**Mention me when a picture is ready** · off" in text_of(shown)
+        assert (await stand.database.preferences.get(ana.id)).direct_message

@@ -203,12 +203,16 @@ async def _history(page: Page, words: Words, camera: Camera) -> None:
     await expect(answer).to_contain_text(words.history)
     await _settle(page)
     await camera.take(page, "history")
+    for command in ("settings", "help", "queue"):
+        await expect((await _ask(page, command)).get_by_test_id("container")).to_be_visible()
+        await _settle(page)
+        await camera.take(page, command)
 
 
 async def _status(page: Page, words: Words, camera: Camera) -> None:
     """The administrator's view of the queue and its GPUs."""
     answer = await _ask(page, "admin status")
-    await expect(answer.get_by_test_id("embed")).to_be_visible()
+    await expect(answer.get_by_test_id("container")).to_be_visible()
     await _settle(page)
     await camera.take(page, "status")
 

@@ -18,15 +18,16 @@ from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
+from modules.discord.interactions.prompt_forms import PromptForms, about_message
 from modules.discord.interactions.replies import answer
 from modules.discord.rejections import NoPictureHere, PictureForgotten
-from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import job_button, rows
-from modules.discord.ui.modals import prompt_form, seed_of, short_form
+from modules.discord.ui.modals import Typed, seed_of, size_for
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
 from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Kind, Variation
@@ -45,6 +46,7 @@ class JobActions:
     history: History
     jobs: JobLookup
     pictures: SourcePictures
+    forms: PromptForms
     requesters: Requesters
     deferrals: Deferrals
     requests: ImageRequests
@@ -138,14 +140,25 @@ class JobActions:
         await self._rework(interaction, job, "upscale", prompt=job.request.prompt, seed=job.request.seed)
 
     async def _rework(
-        self, interaction: discord.Interaction, job: Job, kind: Kind, *, prompt: str, seed: int | None = None
+        self,
+        interaction: discord.Interaction,
+        job: Job,
+        kind: Kind,
+        *,
+        prompt: str,
+        seed: int | None = None,
+        model: str | None = None,
+        uploads: Sequence[str] = (),
     ) -> None:
-        """Ask for something made of the job's picture."""
+        """Ask for something made of the job's picture, and of ``uploads`` (addresses)."""
+        sources = [await self.pictures.of_job(job.id, interaction.message)]
+        sources += [await self.pictures.upload(url) for url in uploads]
         image_request = ImageRequest(
             kind=kind,
             prompt=prompt,
+            model=model,
             seed=seed,
-            sources=(await self.pictures.of_job(job.id, interaction.message),),
+            sources=tuple(sources),
             age_restricted=is_nsfw(self.queue.offers, job.request),
             origin=job.request.as_origin(kind),
         )
@@ -153,26 +166,17 @@ class JobActions:
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
         person = await self.requesters.of(interaction)
-        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", job.id))
+        await interaction.response.send_modal(await self.forms.short(person, "edit", job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
         person, message, made = await self.requesters.of(interaction), interaction.message, job.request.maker
         if made.sources and made.user_id != person.user_id and message is not None:
             # Nobody else may see what an edit started from; what it became is there for everybody.
             editable = any(offer.kind == "edit" for offer in self.queue.offers)
-            form = short_form(self.messages, person.locale, "edit" if editable else "again", message)
-            await interaction.response.send_modal(form)
+            kind, about = "edit" if editable else "again", about_message(message)
+            await interaction.response.send_modal(await self.forms.short(person, kind, about))
             return
-        await interaction.response.send_modal(self.form_about(job, person, message))
-
-    def form_about(self, job: Job, person: Requester, message: discord.Message | None) -> discord.ui.Modal:
-        """Everything that the picture was made from; for an enlargement whose original is not known, only
-        a new prompt."""
-        messages, made = self.messages, job.request.maker
-        if made.kind == "upscale" and message is not None:
-            return short_form(messages, person.locale, "again", message)
-        offer = self.queue.offers.named(made.model)
-        return prompt_form(messages, person.locale, job, offer)
+        await interaction.response.send_modal(await self.forms.about(job, person, message))
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
         gallery = await self.gallery.share(interaction, job)
@@ -236,18 +240,34 @@ class JobActions:
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────
 
+    async def reopen(self, interaction: discord.Interaction, kind: str, job_id: JobId, typed: Typed) -> None:
+        """Open a form about a job again, filled in with what was typed before."""
+        job = await self.jobs.job(job_id)
+        person = await self.requesters.of(interaction)
+        form = (
+            await self.forms.about(job, person, None, typed)
+            if kind == "prompt"
+            else await self.forms.short(person, kind, job.id, typed)
+        )
+        await interaction.response.send_modal(form)
+
     async def edited(
-        self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
+        self, interaction: discord.Interaction, job_id: JobId, values: Typed, uploads: Sequence[str]
     ) -> None:
         """The form of Edit came back."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, "edit", job)
-        await self._rework(interaction, job, "edit", prompt=values.get("prompt", ""))
+        await self._rework(
+            interaction,
+            job,
+            "edit",
+            prompt=values.get("prompt", ""),
+            model=values.get("model"),
+            uploads=uploads,
+        )
 
-    async def reworded(
-        self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
-    ) -> None:
+    async def reworded(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
         """The form of Prompt… came back, from the owner or from somebody who saw it in the gallery."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
@@ -256,14 +276,15 @@ class JobActions:
             raise PictureForgotten
         if request.sources and interaction.user.id != request.user_id:
             raise BadSourceImage("gone")  # nobody else may use what an edit started from
-        seed = seed_of(values.get("seed"))
+        seed, model = seed_of(values.get("seed")), values.get("model") or request.model
+        shape = size_for(request, self.queue.offers.named(model), values.get("size", ""))
         await self._repeat(
             interaction,
             request,
             prompt=values.get("prompt", ""),
             negative=values.get("negative", ""),
-            model=values.get("model") or request.model,
-            shape=values.get("size") or None,
+            model=model,
+            shape=shape or None,
             size=None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,

@@ -197,16 +197,27 @@ which = Which picture the buttons are about
 which-option = #{ $number } · seed { $seed }
 button-older = Older
 button-newer = Newer
+button-search = Search…
 button-forget = Erase everything
 button-keep = Keep everything
+button-reopen = Open the form again
+button-refresh = Refresh
+button-turn-on = Turn on
+button-turn-off = Turn off
 form-edit = Edit picture
 form-prompt = Change and make again
 form-again = Make again
 form-field-prompt = Prompt
 form-field-negative = What should not be in the picture
-form-field-seed = Seed (leave empty for a new one)
-form-field-size = Size or shape
+form-hint-negative = Some models do not use this
+form-field-seed = Seed
+form-hint-seed = Leave empty for a new one
+form-field-size = Shape
 form-field-model = Model
+form-search = Search your pictures
+form-field-word = A word of the prompt
+form-field-pictures = More pictures to take something from
+form-files-again = Your files are not kept: add them again.
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
 shared-already = It is already in the gallery: { $link }
@@ -269,6 +280,10 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] , expected { $when }.
     }
 queue-none-mine = You have nothing in the queue.
+queue-more-mine = { $count ->
+        [one] One more picture of yours waits
+       *[other] { $count } more pictures of yours wait
+    }; { COMMAND("cancel") } lists them.
 
 ## /history
 
@@ -287,20 +302,25 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] in the queue
     }
 history-pick = Choose a picture to work with
-history-act = #{ $number } { $prompt }
+history-model = Show one model only
+history-all-models = All models
+history-word = With “{ $word }” in the prompt
+history-none-found = You have no such picture.
 
 ## /settings
 
 settings-title = Your settings
 settings-saved = Saved.
 settings-model = Model
+settings-model-auto = No preference
 settings-aspect = Shape
 settings-locale = Language
 settings-locale-auto = Same as Discord
-settings-switches = More options
 settings-previews = Show the picture while it is being made
 settings-notify = Mention me when a picture is ready
 settings-direct = Send my pictures by direct message
+settings-on = on
+settings-off = off
 
 ## /forget
 
@@ -311,16 +331,29 @@ forget-busy = Some of your pictures are still in the queue. Wait for them, or ca
 
 ## /help
 
+help-title = What this bot can do
 help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
 help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
-help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures, **{ COMMAND("history") }** shows what you have made.
+help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
+help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
 help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
-help-buttons = The buttons under a picture keep working, even after days.
+help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture* or *Make again*.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
     } in the queue at once.
-help-models = **Models**
+help-buttons = Buttons and menu of a picture
+help-button-again = the same prompt with a new seed
+help-button-vary = the same picture with small changes
+help-button-edit = say what should be different
+help-button-prompt = change the prompt, the model, the shape or the seed
+help-button-upscale = the same picture, larger
+help-button-share = show it to everyone in the gallery
+help-button-delete = remove the picture
+help-button-details = how and when it was made
+help-button-cancel = stop a picture that is not ready yet
+help-buttons-last = They keep working, even after days.
+help-models = Models
 help-model = **{ $label }**: { $description }
 
 ## The session channel
@@ -372,8 +405,6 @@ admin-status-expected = The last picture in line is expected { $when ->
         [soon] any moment now
        *[other] { $when }
     }.
-admin-status-gpus = GPUs
-admin-status-chart = How busy each GPU has been since the bot started, in the order above
 admin-status-discord = Discord
 admin-status-requests = { $requests ->
         [one] { $requests } request
@@ -409,7 +440,10 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s each
-    } · busy { $share }%
+    }
+admin-gpu-share = { $bar } busy { $share }%
+admin-gpu-busy = Busy: since the bot started.
+admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors, to you alone.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
         [-1] one by one: fused pictures differ

@@ -196,17 +196,28 @@ more = Más…
 which = A qué imagen se refieren los botones
 which-option = #{ $number } · semilla { $seed }
 button-older = Más antiguas
+button-search = Buscar…
 button-newer = Más recientes
 button-forget = Borrar todo
+button-reopen = Abrir otra vez el formulario
+button-refresh = Actualizar
+button-turn-on = Activar
+button-turn-off = Desactivar
 button-keep = Conservar todo
 form-edit = Editar imagen
 form-prompt = Cambiar y crear otra vez
 form-again = Crear otra vez
 form-field-prompt = Prompt
 form-field-negative = Lo que no debe aparecer
-form-field-seed = Semilla (déjala vacía para una nueva)
-form-field-size = Tamaño o formato
+form-hint-negative = Algunos modelos no lo usan
+form-field-seed = Semilla
+form-hint-seed = Déjala vacía para una nueva
+form-field-size = Formato
 form-field-model = Modelo
+form-search = Busca entre tus imágenes
+form-field-word = Una palabra del prompt
+form-field-pictures = Más imágenes de las que tomar algo
+form-files-again = Tus archivos no se guardan: añádelos otra vez.
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-already = Ya está en la galería: { $link }
@@ -269,6 +280,10 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] ; estará lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
+queue-more-mine = { $count ->
+        [one] Tienes una imagen más en espera
+       *[other] Tienes { $count } imágenes más en espera
+    }; { COMMAND("cancel") } las muestra.
 
 ## /history
 
@@ -287,20 +302,25 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] en la cola
     }
 history-pick = Elige una imagen para trabajar con ella
-history-act = #{ $number } { $prompt }
+history-model = Muestra un solo modelo
+history-all-models = Todos los modelos
+history-word = Con «{ $word }» en el prompt
+history-none-found = No tienes ninguna imagen así.
 
 ## /settings
 
 settings-title = Tus ajustes
 settings-saved = Guardado.
 settings-model = Modelo
+settings-model-auto = Sin preferencia
 settings-aspect = Formato
 settings-locale = Idioma
 settings-locale-auto = El mismo que en Discord
-settings-switches = Más opciones
 settings-previews = Mostrar la imagen mientras se crea
 settings-notify = Mencionarme cuando una imagen esté lista
 settings-direct = Enviarme las imágenes por mensaje directo
+settings-on = sí
+settings-off = no
 
 ## /forget
 
@@ -311,16 +331,29 @@ forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o canc
 
 ## /help
 
+help-title = Qué puede hacer este bot
 help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar.
 help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
-help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes, **{ COMMAND("history") }** muestra lo que has creado.
+help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
+help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
 help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
-help-buttons = Los botones debajo de una imagen siguen funcionando, incluso días después.
+help-menus = Haz clic derecho en cualquier imagen (en el móvil, mantenla pulsada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
     } en la cola a la vez.
-help-models = **Modelos**
+help-buttons = Botones y menú de una imagen
+help-button-again = el mismo prompt con otra semilla
+help-button-vary = la misma imagen con pequeños cambios
+help-button-edit = di qué debe ser distinto
+help-button-prompt = cambia el prompt, el modelo, el formato o la semilla
+help-button-upscale = la misma imagen, más grande
+help-button-share = muéstrala a todos en la galería
+help-button-delete = elimina la imagen
+help-button-details = cómo y cuándo se creó
+help-button-cancel = detén una imagen que todavía no está lista
+help-buttons-last = Siguen funcionando, incluso días después.
+help-models = Modelos
 help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
@@ -372,8 +405,6 @@ admin-status-expected = La última de la cola estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
-admin-status-gpus = GPU
-admin-status-chart = Cuánto ha trabajado cada GPU desde que se inició el bot, en el orden de arriba
 admin-status-discord = Discord
 admin-status-requests = { $requests ->
         [one] { $requests } petición
@@ -412,7 +443,10 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s cada una
-    } · ocupada { $share } %
+    }
+admin-gpu-share = { $bar } ocupada { $share } %
+admin-gpu-busy = Ocupada: desde que se inició el bot.
+admin-gpu-private = { COMMAND("admin gpus") } muestra direcciones y errores, solo a ti.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
         [-1] de una en una: las imágenes en lote salen distintas

@@ -170,11 +170,16 @@ class MessageClient:
             async with self._request(where.channel_id, where.message_id):
                 await self._http.delete_message(where.channel_id, where.message_id)
 
-    async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
-        """The last `PAGE_SIZE` messages (or the first ``after`` an id), as Discord's API gives them."""
+    async def page(
+        self, channel_id: int, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[dict[str, Any]]:
+        """The last `PAGE_SIZE` messages (``before`` an id), or the first ``after`` an id, as Discord's API
+        gives them."""
         turn = self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id)
         async with turn, self._request(channel_id):
-            return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
+            return await self._http.logs_from(  # type: ignore[return-value]
+                channel_id, limit=PAGE_SIZE, before=before, after=after
+            )
 
     async def message(self, where: Posted) -> dict[str, Any]:
         """One message as Discord's API gives it."""

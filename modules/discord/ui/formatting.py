@@ -12,6 +12,9 @@ from fluent.runtime.types import FluentFloat
 _MARKS = re.compile(r"([\\*_~`|\[<])")
 _LINE_MARKS = re.compile(r"^([>#+-])")
 _INVITATION = re.compile(r"((?:discord(?:app)?|dsc))(\.(?:gg|gift|me|io|li|com/invite)\b)", re.IGNORECASE)
+BROKEN_FENCE = "`\u200b``"
+"""Stands in a code block for what would end it."""
+
 _FULL, _EMPTY = "▰", "▱"
 
 
@@ -29,7 +32,7 @@ def quoted(prompt: str, limit: int = 300) -> str:
 def code_block(prompt: str, limit: int = 3000) -> str:
     """A prompt to copy, as it was written; cut if it is longer than ``limit`` characters."""
     shown = prompt if len(prompt) <= limit else prompt[: limit - 1] + "…"
-    return "```\n" + shown.replace("```", "`\u200b``") + "\n```"
+    return "```\n" + shown.replace("```", BROKEN_FENCE) + "\n```"
 
 
 def plain(prompt: str, limit: int) -> str:
