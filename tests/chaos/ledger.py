@@ -14,6 +14,7 @@ from tests.chaos.stage import Stage
 class Ledger:
     """The outcome of a run. ``told``: failed, and a message says so, or ended as its owner asked.
 
+    ``untold``: failed, or ended unasked, without a word about it.
     ``stale``: status messages that still offer to cancel what has ended, beyond those that live.
     ``met``: kills that came after a picture was posted and before the journal knew.
     """
@@ -25,6 +26,7 @@ class Ledger:
     told: int
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
     disorder: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     met: int = 0
@@ -33,7 +35,7 @@ class Ledger:
     @property
     def sound(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.duplicated or self.disorder or self.stale)
+        return not (self.lost or self.duplicated or self.untold or self.disorder or self.stale)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -47,11 +49,12 @@ class Ledger:
             "told": self.told,
             "lost": len(self.lost),
             "duplicated": len(self.duplicated),
+            "untold": len(self.untold),
             "order violations": len(self.disorder),
             "stale status messages": len(self.stale),
         }
         table = [f"{name:<42}{value:>7}" for name, value in figures.items()]
-        return [*table, *self.lost, *self.duplicated, *self.disorder, *self.stale]
+        return [*table, *self.lost, *self.duplicated, *self.untold, *self.disorder, *self.stale]
 
 
 def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> Ledger:
@@ -72,8 +75,12 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
             ledger.delivered += 1
         elif _was_told(row, heard, told=row.id in failures):
             ledger.told += 1
+        elif row.state in ("failed", "cancelled"):
+            ledger.untold.append(f"{_name(row)}: ended without a word; {_last_word(stage, row)}")
         else:
-            ledger.lost.append(f"{_name(row)}: neither delivered nor told; {_last_word(stage, row)}")
+            ledger.lost.append(
+                f"{_name(row)}: has not ended, or its picture is gone; {_last_word(stage, row)}"
+            )
     ledger.disorder = order_violations(books)
     ledger.stale = stale_status(stage, rows)
     return ledger
