@@ -116,6 +116,7 @@ async def test_what_waits_and_what_runs_is_made_with_the_graph_it_was_accepted_w
         await ana.command("imagine", here.stand.general, model="z-image", prompt="a hill", seed=3)
         await here.stand.until(lambda: here.stand.queue.status().running == 1)
         await ana.command("imagine", here.stand.general, model="z-image", prompt="a lake", seed=4)
+        await here.stand.until(lambda: here.stand.queue.status().waiting == 1)
         file = here.flujos / "z-image.json"
         text = file.read_text(encoding="utf-8").replace('"res_multistep"', '"euler"')
         file.write_text(text, encoding="utf-8")
