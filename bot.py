@@ -1,16 +1,18 @@
 """FuLLet, a Discord bot that makes pictures on your own ComfyUI servers.
 
-    python bot.py            run the bot, in this environment, with the settings in .env
-    python bot.py check      check the whole set-up and say how to fix what is wrong; with --fusion,
+    python3 bot.py           run the bot with the settings in .env
+    python3 bot.py setup     ask for what the bot needs, try it, and write .env
+    python3 bot.py check     check the whole set-up and say how to fix what is wrong; with --fusion,
                              whether your servers' fused pictures are exact, and what fusing gains
-    python bot.py models     list the models, what they need and where they run; add or remove one
-    python3 bot.py demo      see it work, without a token or a GPU (makes .venv first)
-    python3 bot.py test      run the tests (makes .venv first)
-    python3 bot.py lint      check format, types, imports, known vulnerabilities (makes .venv first)
-    python3 bot.py bench     run the benchmarks (makes .venv first)
-    python3 bot.py pictures  retake the pictures in docs/pictures (makes .venv first)
+    python3 bot.py models    list the models, what they need and where they run; add or remove one
+    python3 bot.py demo      see it work, without a token or a GPU
+    python3 bot.py test      run the tests
+    python3 bot.py lint      check format, types, imports, known vulnerabilities
+    python3 bot.py bench     run the benchmarks
+    python3 bot.py pictures  retake the pictures in docs/pictures
 
-"python bot.py COMMAND --help" lists the options of run, check, models, demo and lint.
+All commands use .venv, and make it where it is needed.
+"python3 bot.py COMMAND --help" lists the options of run, setup, check, models, demo and lint.
 """
 # A Python that is too old must be able to read this file and say so; modules/app/cli.py does the rest.
 

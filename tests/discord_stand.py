@@ -17,7 +17,7 @@ from PIL import Image
 
 from modules.app.compose import Product, Replacements, compose
 from modules.demo.discord_server import DiscordServer, WorldSpec, default_world, interactions
-from modules.demo.users import SimulatedUser
+from modules.demo.users import Invocation, Payload, SimulatedUser, components_of, files_of, text_of
 from modules.discord.bot import ImageBot
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.backports import timeout
@@ -31,6 +31,7 @@ from modules.utils.settings.settings import Settings
 from tests.discord_wiring import openapi_file, running, wired
 from tests.fakes import FakeEngine, FakeRun, offer
 
+FILE_UPLOAD = 19
 SMALL = Size(width=64, height=64)
 WIDE = Size(width=128, height=64)
 TALL = Size(width=48, height=96)
@@ -248,7 +249,7 @@ async def whole_room(
 
 def has_picture(message: dict[str, Any]) -> bool:
     """Whether a message carries a result (a status message may carry a preview)."""
-    return any(not file["filename"].startswith("preview") for file in message["attachments"])
+    return any(not file["filename"].startswith("preview") for file in files_of(message))
 
 
 async def session_of(person: SimulatedUser) -> str:
@@ -257,13 +258,51 @@ async def session_of(person: SimulatedUser) -> str:
     return str(channel["id"])
 
 
+async def more(person: SimulatedUser, message: Payload, what: str) -> Invocation:
+    """Choose ``what`` (the name of an action) in the menu under a result."""
+    (menu,) = (c for c in components_of(message) if str(c.get("custom_id")).startswith("fullet:more:"))
+    return await person.click(message, menu["custom_id"], values=[what])
+
+
+def filled(form: Payload) -> dict[str, str | None]:
+    """What stands in a form's fields, and what is chosen in its menus."""
+    fields = [part["component"] for part in form["components"] if part["component"]["type"] != FILE_UPLOAD]
+    return {field["custom_id"]: field.get("value") or _chosen(field) for field in fields}
+
+
+def _chosen(field: Payload) -> str | None:
+    return next((option["value"] for option in field.get("options", ()) if option.get("default")), None)
+
+
+async def delete_result(person: SimulatedUser, message: Payload) -> None:
+    """Delete a result, and say yes to the question."""
+    question = await (await more(person, message, "delete")).reply()
+    (yes,) = components_of({"components": question["components"][0]["components"]})
+    await (await person.click(question, yes["custom_id"])).acknowledged()
+    await person.until(lambda: not person.message(question["id"])["components"])  # type: ignore[index]
+
+
+async def answered_by_status(asked: Invocation) -> None:
+    """Return once what was asked for in the person's own channel is taken: the answer is gone, since the
+    status message says all."""
+    await asked.acknowledged()
+    await asked._screen.until(lambda: asked.message_id is not None and asked.message is None)
+
+
 async def result_for(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:
     """The message with the picture whose text holds ``words``."""
-    return await person.wait_for_message(lambda m: has_picture(m) and words in m["content"], timeout)
+    return await person.wait_for_message(lambda m: has_picture(m) and words in text_of(m), timeout)
+
+
+async def set_for(person: SimulatedUser, words: str, count: int, timeout: float = 15.0) -> dict[str, Any]:
+    """The message with so many pictures whose text holds ``words``."""
+    return await person.wait_for_message(
+        lambda m: has_picture(m) and len(files_of(m)) == count and words in text_of(m), timeout
+    )
 
 
 async def status_with(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:
     """The message without a result whose text holds ``words``."""
     return await person.wait_for_message(
-        lambda m: not has_picture(m) and not m["flags"] & 64 and words in m["content"], timeout
+        lambda m: not has_picture(m) and not m["flags"] & 64 and words in text_of(m), timeout
     )

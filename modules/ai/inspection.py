@@ -34,7 +34,8 @@ def _about(model: LoadedModel) -> Finding:
     why_alone = fusible(template)
     alone = f", one by one ({why_alone})" if why_alone is not None else ""
     what = f"{template.name} ({template.card.kind}) is OK{alone}"
-    return Finding(level="ok", what=what, detail="\n".join(_derived(model)) if model.derived else "")
+    detail = "\n".join(_derived(model)) if model.derived else ""
+    return Finding(level="ok", what=what, detail=detail, routine=why_alone is None)
 
 
 def _derived(model: LoadedModel) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Makes the virtual environment that the demonstration, the tests and the checks run in.
+"""Makes the virtual environment that the bot, the demonstration and the tests run in.
 
 Standard library only: it runs before anything is installed.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,8 +39,7 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
     The environment is made again if it is broken or of another Python version; packages are installed only
     if a requirements file has changed. Raises `BootstrapError`.
     """
-    environment = root / folder
-    python = environment / ("Scripts/python.exe" if WINDOWS else "bin/python")
+    environment, python = root / folder, python_of(root, folder)
     stamp = environment / f"{Path(requirements).stem}.stamp"
 
     def made() -> bool:
@@ -56,8 +57,48 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
         if not installed():
             print(f"Installing {requirements} into {folder} (once; a minute or two) …", flush=True)
             _install(python, root / requirements)
+            importlib.invalidate_caches()
             stamp.write_text(_fingerprint(root, requirements), encoding="utf-8")
     return python
+
+
+def python_of(root: Path, folder: str = ENVIRONMENT) -> Path:
+    """Where the environment's Python is, or would be."""
+    return root / folder / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+
+def starts(python: Path) -> bool:
+    """Whether ``python`` is there and works."""
+    return _answer(python, "") is not None
+
+
+def met(requirements: Path) -> bool:
+    """Whether this Python has all that the file pins, in these versions. An image, which is built with all of
+    it, has no such file."""
+    if not requirements.exists():
+        return True
+    for line in requirements.read_text(encoding="utf-8").splitlines():
+        pin = _PIN.match(line)
+        if pin is not None and _applies(pin["marker"]):
+            try:
+                if importlib.metadata.version(pin["name"]) != pin["version"]:
+                    return False
+            except importlib.metadata.PackageNotFoundError:
+                return False
+    return True
+
+
+_PIN = re.compile(r"(?P<name>[\w.-]+)(?:\[[^]]*\])?==(?P<version>[^\s;]+)\s*(?:;\s*(?P<marker>.+))?")
+_MARKER = re.compile(r'python_version (?P<sign>>=|<) "(?P<version>[\d.]+)"')
+
+
+def _applies(marker: str | None) -> bool:
+    """Whether a line with this marker, the only kind that our files have, is for this Python."""
+    told = _MARKER.match(marker or "")
+    if told is None:
+        return True
+    least = tuple(int(part) for part in told["version"].split("."))
+    return (sys.version_info[:2] >= least) == (told["sign"] == ">=")
 
 
 def hand_over(python: Path, arguments: Sequence[str], folder: Path) -> int:
@@ -117,12 +158,17 @@ def _not_writable(environment: Path, error: OSError) -> BootstrapError:
 
 def _usable(python: Path) -> bool:
     """Whether ``python`` is there, starts, has pip and is of our version."""
-    code = "import pip, sys; print(*sys.version_info[:2])"
+    answer = _answer(python, "import pip, sys; print(*sys.version_info[:2])")
+    return answer is not None and answer.split() == [str(part) for part in sys.version_info[:2]]
+
+
+def _answer(python: Path, code: str) -> str | None:
+    """What ``python`` prints when it runs the code; None if it fails."""
     try:
         answer = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.returncode == 0 and answer.stdout.split() == [str(part) for part in sys.version_info[:2]]
+        return None
+    return answer.stdout if answer.returncode == 0 else None
 
 
 def _make(environment: Path) -> None:
@@ -153,12 +199,26 @@ def _how_to_get_venv() -> str:
 
 
 def _install(python: Path, requirements: Path) -> None:
-    options = ["--quiet", "--disable-pip-version-check", "-r", str(requirements)]
-    if subprocess.call([python, "-m", "pip", "install", *options], cwd=requirements.parent):
+    """pip shows its progress itself; of its errors only what is of use is shown."""
+    options = ["--disable-pip-version-check", "--retries", "1", "-r", str(requirements)]
+    command = [str(python), "-m", "pip", "install", *options]
+    done = subprocess.run(
+        command, cwd=requirements.parent, stderr=subprocess.PIPE, text=True, errors="replace", check=False
+    )
+    if done.returncode and _UNREACHABLE.search(done.stderr):
+        raise BootstrapError(
+            "the packages cannot be downloaded, because pip does not reach its package index; "
+            "check the network (or PIP_INDEX_URL), then run the same command again"
+        )
+    if done.returncode:
+        sys.stderr.write(done.stderr)
         raise BootstrapError(
             f"pip could not install {requirements.name} (see its output above); "
-            "check the network, then run the same command again"
+            "fix that, then run the same command again"
         )
+
+
+_UNREACHABLE = re.compile(r"after connection broken by|Max retries exceeded|ReadTimeoutError")
 
 
 def _fingerprint(root: Path, requirements: str) -> str:

@@ -29,14 +29,15 @@ from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
 
 
-def report(env_file: Path, models: Path, *, as_json: bool) -> int:
-    """Print what is found; returns the exit code. ``models`` is the folder of workflow files."""
+def report(env_file: Path, models: Path, *, as_json: bool = False, everything: bool = False) -> int:
+    """Print what is found, with all that is fine if ``everything``; returns the exit code. ``models`` is the
+    folder of workflow files."""
     given, found = read_quietly(env_file)
     faulty = {finding.what.partition(" ")[0] for finding in found if finding.level == "fault"}
     outside = asyncio.run(inspect(given, models, faulty=faulty))
     sections = [Section(title="Settings", findings=found), *outside]
-    written = inspection.as_json(sections) if as_json else inspection.as_text(sections)
-    print_redacted(given, [written])
+    text = inspection.as_text(sections, everything=everything)
+    print_redacted(given, [inspection.as_json(sections) if as_json else text])
     return 0 if inspection.sound(sections) else 1
 
 
@@ -71,7 +72,8 @@ async def try_discord(env_file: Path, *, guild_id: int | None, as_json: bool) ->
         what = "interrupted, so the rest was not tried"
         about_messages.append(Finding(level="hint", what=what, fix="run it again"))
     sections.append(Section(title="Messages", findings=tuple(about_messages)))
-    print_redacted(given, [inspection.as_json(sections) if as_json else inspection.as_text(sections)])
+    text = inspection.as_text(sections, everything=True)
+    print_redacted(given, [inspection.as_json(sections) if as_json else text])
     if interrupted:
         return 128 + signal.SIGINT  # as shells have it
     return 0 if inspection.sound(sections) else 1

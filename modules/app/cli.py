@@ -34,6 +34,10 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     if command not in COMMANDS:
         sys.exit(f"There is no command {command!r}; the commands are {', '.join(COMMANDS)}")
     try:
+        if command in OPERATING and not {"-h", "--help"} & set(rest):
+            outcome = developer.rerun_if_packages_are_missing(root, arguments)
+            if outcome is not None:
+                return outcome
         return COMMANDS[command](root, rest)
     except KeyboardInterrupt:  # before the bot itself listens for it, such as while pip installs
         return INTERRUPTED
@@ -51,8 +55,32 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
     return until_signalled(live(env_file=options.env_file, models=root / "flujos"))
 
 
+def _setup(root: Path, arguments: Sequence[str]) -> int:
+    about = "Ask for what the bot needs, try each answer, write .env and check it. Flags answer in advance."
+    parser = _settings_options(root, "setup", about)
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="a file with the bot's token; - is standard input"
+    )
+    parser.add_argument("--guild", metavar="ID", help="the server (guild) where the bot works")
+    parser.add_argument("--comfy-urls", metavar="URLS", help="your ComfyUI servers, separated by commas")
+    parser.add_argument(
+        "--comfy-key-file", metavar="FILE", help="a file with the key of your ComfyUI servers"
+    )
+    parser.add_argument("--comfyui-folder", metavar="DIR", help="copy the node pack into this ComfyUI")
+    options = vars(parser.parse_args(arguments))
+    from modules.app.setup import Given, set_up
+    from modules.queue_manager.errors import BadSettings
+
+    env_file = options.pop("env_file")
+    try:
+        return set_up(root, env_file, Given(**options))
+    except BadSettings as error:
+        sys.exit(str(error))
+
+
 def _check(root: Path, arguments: Sequence[str]) -> int:
     parser = _settings_options(root, "check", "Check the whole set-up and say how to fix what is wrong.")
+    parser.add_argument("--all", action="store_true", help="list all that is fine, too")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument(
         "--fusion",
@@ -90,7 +118,7 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
 
         trial = check.try_discord(options.env_file, guild_id=options.guild, as_json=options.json)
         return until_signalled(trial)
-    return check.report(options.env_file, root / "flujos", as_json=options.json)
+    return check.report(options.env_file, root / "flujos", as_json=options.json, everything=options.all)
 
 
 def _models(root: Path, arguments: Sequence[str]) -> int:
@@ -112,7 +140,7 @@ def _models(root: Path, arguments: Sequence[str]) -> int:
 
 
 def _demo(root: Path, arguments: Sequence[str]) -> int:
-    outcome = developer.rerun_demo(root, arguments)
+    outcome = developer.rerun_in_environment(root, ["demo", *arguments])
     if outcome is not None:
         return outcome
     from modules.app.demonstration import demonstrate
@@ -135,6 +163,7 @@ def _settings_options(root: Path, command: str, about: str) -> ArgumentParser:
 
 COMMANDS: Mapping[str, Command] = {
     "run": _run,
+    "setup": _setup,
     "check": _check,
     "models": _models,
     "demo": _demo,
@@ -144,3 +173,5 @@ COMMANDS: Mapping[str, Command] = {
     "pictures": partial(developer.run_module, "tests.pictures"),
     "test-nodes": developer.test_nodes,
 }
+OPERATING = ("run", "setup", "check", "models")
+"""The commands that run with the calling Python where it has all packages."""

@@ -32,6 +32,7 @@ from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
@@ -47,9 +48,9 @@ from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
+from modules.discord.interactions.prompt_forms import PromptForms
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.replies import ErrorReplies
-from modules.discord.interactions.request_replies import RequestReplies
 from modules.discord.interactions.settings_view import SettingsView
 from modules.discord.requests.banned_words import BannedWords
 from modules.discord.requests.limits import Cooldown, Limits
@@ -252,7 +253,14 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,
         )
+        result_sets = ResultSets(
+            message_client=message_client,
+            result_messages=result_messages,
+            history=database.history,
+            clock=clock,
+        )
         delivery = ChannelDelivery(
+            sets=result_sets,
             message_client=message_client,
             channels=channels,
             preferences=database.preferences,
@@ -340,13 +348,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             take_down=status_messages.take_down,
             clock=clock,
         )
-        replies = RequestReplies(
-            messages=messages, place=queue.place, hindrance=availability.hindrance, clock=clock
-        )
-        for part in (replies, status_messages):
-            connection.push_async_callback(part.aclose)
+        connection.push_async_callback(status_messages.aclose)
         connection.push_async_callback(client.finish_answering)
-        for listener in (metrics, status_history, status_messages, replies):
+        for listener in (metrics, status_history, status_messages):
             queue.subscribe(listener)
 
         limits = Limits(
@@ -367,7 +371,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
         deferrals = Deferrals(requesters=requesters, until_home=client.until_home)
-        requests = ImageRequests(queue=queue, submissions=submissions, replies=replies, requesters=requesters)
+        requests = ImageRequests(
+            queue=queue, submissions=submissions, requesters=requesters, messages=messages
+        )
         reader = AttachmentReader(session=session, extra_host=simulated)
         pictures = SourcePictures(
             cleaner=cleaner,
@@ -383,11 +389,13 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             home=client.home,
             gallery_channel_id=settings.gallery_channel_id,
         )
+        forms = PromptForms(history=database.history, reader=reader, messages=messages, offers=offers)
         actions = JobActions(
             queue=queue,
             history=database.history,
             jobs=jobs,
             pictures=pictures,
+            forms=forms,
             requesters=requesters,
             deferrals=deferrals,
             requests=requests,
@@ -401,6 +409,8 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 messages=messages,
                 offers=offers,
             ),
+            result_messages=result_messages,
+            result_sets=result_sets,
             message_client=message_client,
             messages=messages,
         )
@@ -414,7 +424,6 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             requests=requests,
             channels=channels,
             home=client.home,
-            messages=messages,
             offers=offers,
         )
         history_view = HistoryView(
@@ -436,6 +445,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             messages=messages,
         )
         cancel_menu = CancelMenu(queue=queue, deferrals=deferrals, messages=messages)
+        queue_view = QueueView(
+            queue=queue, availability=availability, deferrals=deferrals, messages=messages, clock=clock
+        )
         choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
         registration = CommandSync(
             client=client, tree=client.tree, messages=messages, facts=database.key_values
@@ -486,7 +498,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 history=database.history,
                 requesters=requesters,
                 deferrals=deferrals,
-                queue_view=QueueView(queue=queue, availability=availability, messages=messages, clock=clock),
+                queue_view=queue_view,
                 cancel_menu=cancel_menu,
                 message_menus=message_menus,
                 choices=choices,
@@ -510,7 +522,9 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                     settings=settings_view,
                     forget=forget_view,
                     cancel=cancel_menu,
+                    queue=queue_view,
                 ),
+                forms=forms,
                 errors=errors,
                 undelivered=undelivered,
                 requesters=requesters,

@@ -1,4 +1,4 @@
-"""The commands that make an environment first: tests, checks, benchmarks, pictures.
+"""The Python that a command runs in, and the commands for developers: tests, checks, benchmarks, pictures.
 
 Standard library only: it runs before anything is installed.
 """
@@ -69,13 +69,28 @@ def lint(root: Path, arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def rerun_demo(root: Path, arguments: Sequence[str]) -> int | None:
-    """Run the demonstration in its environment; the exit code, or None when this Python is that one."""
+def rerun_in_environment(root: Path, arguments: Sequence[str]) -> int | None:
+    """Run a command in ``.venv``, making that first; the exit code, or None if this Python is that one."""
     python = _environment(root, RUNNING)
-    if bootstrap.running_in(root):
+    return None if bootstrap.running_in(root) else _rerun(python, root, arguments)
+
+
+def rerun_if_packages_are_missing(root: Path, arguments: Sequence[str]) -> int | None:
+    """As above, but None also when this Python has all packages, and where nothing can be written: containers
+    and services have a Python of their own."""
+    if bootstrap.met(root / RUNNING):
         return None
-    # in the current folder, not in root, because --out is relative to it
-    return bootstrap.hand_over(python, [str(root / "bot.py"), "demo", *arguments], Path.cwd())
+    python = bootstrap.python_of(root)
+    if not bootstrap.running_in(root) and bootstrap.starts(python):  # there, the same is asked again
+        return _rerun(python, root, arguments)
+    environment = root / bootstrap.ENVIRONMENT
+    writable = os.access(environment if environment.exists() else root, os.W_OK)
+    return rerun_in_environment(root, arguments) if writable else None
+
+
+def _rerun(python: Path, root: Path, arguments: Sequence[str]) -> int:
+    # in the current folder, not in root, because files in the arguments are relative to it
+    return bootstrap.hand_over(python, [str(root / "bot.py"), *arguments], Path.cwd())
 
 
 def _environment(root: Path, requirements: str, folder: str = ".venv") -> Path:

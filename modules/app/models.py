@@ -31,11 +31,11 @@ REMOVED = "removed"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """What one server said about some models, or ``trouble`` if it could not be asked."""
+    """What one server said about some models, or the ``error`` if it could not be asked."""
 
     name: str
     report: ServerReport | None = None
-    trouble: str = ""
+    error: EngineUnavailable | None = None
 
 
 def listed(env_file: Path, folder: Path) -> int:
@@ -44,11 +44,11 @@ def listed(env_file: Path, folder: Path) -> int:
     offered, faults = read_models(folder)
     library, _ = read_models(folder / LIBRARY)
     more = {name: model for name, model in library.items() if name not in offered}
-    told = asyncio.run(_ask_all(settings, [*offered.values(), *more.values()]))
+    told = asyncio.run(ask_servers(settings, _templates([*offered.values(), *more.values()])))
     lines = []
     for title, models in ((f"Offered, in {folder.name}/", offered), ("In the library", more)):
         lines += [title, *("  " + "\n      ".join(_about(model.template, told)) for model in models.values())]
-    lines += [f"✗ {trouble}" for trouble in (*faults, *(each.trouble for each in told if each.trouble))]
+    lines += [f"✗ {trouble}" for trouble in (*faults, *(str(each.error) for each in told if each.error))]
     print_redacted(settings, [*lines, "~ marks an estimate that nobody has measured"])
     return 1 if faults else 0
 
@@ -71,7 +71,7 @@ def added(env_file: Path, folder: Path, wanted: str) -> int:
         sys.exit(f"Nothing was added: {folder} cannot be written to ({fault.strerror})")
     template = model.template
     about = f"{folder.name}/{source.name} is the model {template.name}: {template.card.label}"
-    told = asyncio.run(_ask_all(settings, [model]))
+    told = asyncio.run(ask_servers(settings, _templates([model])))
     print_redacted(settings, [about, *(f"• {note}" for note in model.notes), *_fetching(template, told)])
     return 0
 
@@ -153,14 +153,18 @@ async def _nodes(settings: Settings) -> Table:
     return {name: entry for table in tables for name, entry in table.items()}
 
 
-async def _ask_all(settings: Settings, models: Sequence[LoadedModel]) -> list[Told]:
-    templates = {model.template.name: model.template for model in models}
+def _templates(models: Sequence[LoadedModel]) -> dict[str, WorkflowTemplate]:
+    return {model.template.name: model.template for model in models}
+
+
+async def ask_servers(settings: Settings, templates: Mapping[str, WorkflowTemplate]) -> list[Told]:
+    """What each server of the settings says about the models."""
 
     async def ask(client: ComfyClient) -> Told:
         try:
             return Told(name=client.name, report=await inspect(client, templates, max_batch=None))
         except EngineUnavailable as error:
-            return Told(name=client.name, trouble=str(error))
+            return Told(name=client.name, error=error)
 
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         return await gather_or_cancel([ask(client) for client in await _clients(settings, session)])
@@ -193,19 +197,20 @@ def _fetching(template: WorkflowTemplate, told: Sequence[Told]) -> Iterator[str]
     """What each server lacks and the commands that download it; those for all files if no server answers."""
     for each in told:
         if each.report is None:
-            yield f"✗ {each.trouble}"
+            yield f"✗ {each.error}"
         elif template.name in each.report.limits:
             yield f"✓ {each.name} can run it"
         else:
             yield f"✗ {each.name} cannot run it yet"
             faults = [finding for finding in each.report.findings if finding.level == "fault"]
             yield from (f"  {finding}" for finding in faults if not finding.detail)
-            yield from _commands(each.report.missing_files)
+            yield from commands(each.report.missing_files)
     if not any(each.report for each in told):
-        yield from _commands({file: template.fetch_line(file) for file in template.files})
+        yield from commands({file: template.fetch_line(file) for file in template.files})
 
 
-def _commands(files: Mapping[str, str]) -> Iterator[str]:
+def commands(files: Mapping[str, str]) -> Iterator[str]:
+    """How to download these files, each with its command as in `ServerReport.missing_files`."""
     if any(files.values()):
         yield "  On the server's machine, in the folder that contains ComfyUI, run:"
     for file, line in files.items():

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from modules.demo.comfy_server.drawing.marks import NoMark, mark_of, read_mark
-from modules.demo.users import File, InvocationFailed, SimulatedUser
+from modules.demo.users import File, InvocationFailed, SimulatedUser, files_of, text_of
 
 SUBJECTS = (
     "a lighthouse in a storm", "a fox reading a newspaper", "a market on the moon", "a boat of paper",
@@ -20,6 +20,7 @@ SUBJECTS = (
 )  # fmt: skip
 
 _SEED = re.compile(r"seed `(\d+)`")
+_LINK = re.compile(r"<#\d+>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,32 +122,30 @@ class Person:
         try:
             invocation = await self._user.command(command, channel, **options)
             reply = await invocation.reply(timeout=30)
-            if not reply.get("components"):  # what is taken can be cancelled, by a button
-                return replace(asked, refused=_first_line(reply["content"]))
-            return await self._received(asked, prompt, _number_in(reply["content"]), started)
+            if _LINK.search(text_of(reply)) is None:  # what is taken is shown in a channel
+                return replace(asked, refused=_first_line(text_of(reply)))
+            return await self._received(asked, prompt, _number_in(text_of(reply)), started)
         except (InvocationFailed, asyncio.TimeoutError) as error:
             return replace(asked, problem=_words(error))
 
     async def _received(self, asked: Outcome, prompt: str, number: str, started: float) -> Outcome:
         def mine(message: dict[str, Any]) -> bool:  # previews are attached too, but have no seed yet
-            text = message["content"]
-            return (
-                bool(message["attachments"]) and _SEED.search(text) is not None and _number_in(text) == number
-            )
+            text = text_of(message)
+            return bool(files_of(message)) and _SEED.search(text) is not None and _number_in(text) == number
 
         try:
             message = await self._user.wait_for_message(mine, self._patience)
         except asyncio.TimeoutError:
             return replace(asked, problem=f"no picture; the last word was: {self._last_word(number)}")
         seconds = time.monotonic() - started
-        data = await self._user.download(message["attachments"][0]["url"])
-        found = re.search(r" for (\d+)", message["content"].splitlines()[-1])
+        data = await self._user.download(files_of(message)[0]["url"])
+        found = re.search(r"together with (\d+|one)", text_of(message))
         return replace(
             asked,
             seconds=seconds,
-            batch=int(found[1]) if found else 1,
+            batch=1 if found is None else 2 if found[1] == "one" else 1 + int(found[1]),
             picture=data,
-            problem=await asyncio.to_thread(fault_of, data, prompt, message["content"], signed=self._signed),
+            problem=await asyncio.to_thread(fault_of, data, prompt, text_of(message), signed=self._signed),
         )
 
     # ── what they see ───────────────────────────────────────────────────────────────────────────
@@ -161,10 +160,10 @@ class Person:
 
     def _last_word(self, number: str) -> str:
         said = [
-            message["content"]
+            text_of(message)
             for channel in self._user.channels
             for message in self._user.messages(channel)
-            if f"#{number}" in message["content"]
+            if f"#{number}" in text_of(message)
         ]
         return _first_line(said[-1]) if said else "nothing"
 

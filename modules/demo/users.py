@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
+from yarl import URL
 
 from modules.demo.invocation import Invocation, InvocationFailed
 from modules.queue_manager.backports import timeout as time_limit
@@ -19,7 +20,16 @@ from modules.queue_manager.backports import timeout as time_limit
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["File", "Invocation", "InvocationFailed", "SimulatedUser", "components_of", "is_ephemeral"]
+__all__ = [
+    "File",
+    "Invocation",
+    "InvocationFailed",
+    "SimulatedUser",
+    "components_of",
+    "files_of",
+    "is_ephemeral",
+    "text_of",
+]
 
 Payload = dict[str, Any]
 T = TypeVar("T")
@@ -49,6 +59,22 @@ def components_of(message: Payload) -> Iterator[Payload]:
         yield component
         stack += reversed(component.get("components") or [])
         stack += [component[key] for key in ("component", "accessory") if component.get(key)]
+
+
+def text_of(message: Payload) -> str:
+    """All that a message says, in its order."""
+    parts = (str(component["content"]) for component in components_of(message) if "content" in component)
+    return "\n".join([message["content"], *parts] if message.get("content") else parts)
+
+
+def files_of(message: Payload) -> list[Payload]:
+    """The files of a message, those that its layout shows among them: `filename`, `url`, `description`."""
+    shown = [item for component in components_of(message) for item in component.get("items") or []]
+    laid_out = [
+        {**item["media"], "filename": URL(item["media"]["url"]).name, "description": item["description"]}
+        for item in shown
+    ]
+    return [*message["attachments"], *laid_out]
 
 
 class SimulatedUser:

@@ -72,30 +72,34 @@ async def inspect_discord(
     being asked. ``role_ids``: the roles that settings name."""
     found: list[Finding] = []
     try:
-        me, application = await ask("/users/@me"), await ask("/oauth2/applications/@me")
+        me, application = await account(ask)
         link = invite_link(application["id"])
-        found.append(_ok(f"DISCORD_TOKEN works: the bot is {me['username']}"))
-        found.append(_about_intent(application))
-        found.append(_ok(f"the invite link with exactly the permissions it needs: {link}"))
-        guilds = {int(guild["id"]): str(guild["name"]) for guild in await ask("/users/@me/guilds")}
+        found += about_account(me, application)
+        guilds = await guilds_of(ask)
+        what = f"the invite link with exactly the permissions it needs: {link}"
+        found.append(_ok(what, routine=guild_id in guilds))
         found.append(_about_guild(guilds, guild_id, link))
         if guild_id in guilds:
             found += await _inspect_guild(
                 ask, guild_id, me, application, gallery=gallery_channel_id, role_ids=role_ids
             )
-    except Refusal as refusal:
-        found.append(_about_refusal(refusal.status))
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-        what = f"Discord cannot be reached ({str(error) or 'no answer'})"
-        found.append(_fault(what, "check this machine's network and https://discordstatus.com"))
-    except (KeyError, TypeError, ValueError):
-        what = "something other than Discord answered"
-        found.append(_fault(what, "check what is between this machine and discord.com"))
+    except FAILURES as error:
+        found.append(about_failure(error))
     return tuple(found)
 
 
-def _ok(what: str) -> Finding:
-    return Finding(level="ok", what=what)
+async def account(ask: Ask) -> tuple[Any, Any]:
+    """The bot's user and its application. Raises one of `FAILURES`."""
+    return await ask("/users/@me"), await ask("/oauth2/applications/@me")
+
+
+async def guilds_of(ask: Ask) -> dict[int, str]:
+    """The guilds that the bot is in, with their names. Raises one of `FAILURES`."""
+    return {int(guild["id"]): str(guild["name"]) for guild in await ask("/users/@me/guilds")}
+
+
+def _ok(what: str, *, routine: bool = False) -> Finding:
+    return Finding(level="ok", what=what, routine=routine)
 
 
 def _hint(what: str, fix: str) -> Finding:
@@ -106,11 +110,27 @@ def _fault(what: str, fix: str) -> Finding:
     return Finding(level="fault", what=what, fix=fix)
 
 
-def _about_refusal(status: int) -> Finding:
-    if status == 401:
+FAILURES = (Refusal, aiohttp.ClientError, asyncio.TimeoutError, OSError, KeyError, TypeError, ValueError)
+"""What asking Discord may raise, and reading what it answers."""
+
+
+def about_failure(error: Exception) -> Finding:
+    """What one of `FAILURES` means."""
+    if isinstance(error, Refusal) and error.status == 401:
         fix = "reset it in the developer portal (Bot → Reset Token) and write the new one into .env"
         return _fault("Discord does not accept DISCORD_TOKEN", fix)
-    return _fault(f"Discord answered {status}", "try again in a few minutes")
+    if isinstance(error, Refusal):
+        return _fault(f"Discord answered {error.status}", "try again in a few minutes")
+    if isinstance(error, aiohttp.ClientError | asyncio.TimeoutError | OSError):
+        what = f"Discord cannot be reached ({str(error) or 'no answer'})"
+        return _fault(what, "check this machine's network and https://discordstatus.com")
+    what = "something other than Discord answered"
+    return _fault(what, "check what is between this machine and discord.com")
+
+
+def about_account(me: Any, application: Any) -> tuple[Finding, ...]:
+    """Who the bot is, and whether it may read messages."""
+    return _ok(f"DISCORD_TOKEN works: the bot is {me['username']}"), _about_intent(application)
 
 
 def _about_intent(application: Any) -> Finding:
@@ -160,7 +180,7 @@ async def _inspect_guild(
         found.append(_about_gallery(channels, gallery, may_in))
     try:
         await ask(f"/applications/{application['id']}/guilds/{guild_id}/commands")
-        found.append(_ok("slash commands can be registered"))
+        found.append(_ok("slash commands can be registered", routine=True))
     except Refusal as refusal:
         if refusal.status != 403:
             raise
@@ -172,7 +192,7 @@ def _about_permissions(granted: discord.Permissions, link: str) -> Iterator[Find
     for name in (name for name, needed in NEEDED if needed):
         (shown,) = names(discord.Permissions(**{name: True}))
         if getattr(granted, name):
-            yield _ok(f"the bot has the permission {shown}")
+            yield _ok(f"the bot has the permission {shown}", routine=True)
         else:
             fix = f"give it to the bot's role in Server Settings → Roles, or invite it again with {link}"
             yield _fault(f"the bot lacks the permission {shown}", fix)

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -303,13 +303,15 @@ class _Trial:
             return ""
 
         async def edit() -> str:
-            files = sample.outgoing.files or ()
-            for outgoing in sample.edits:
-                client = self.new_client()
+            files, there = sample.outgoing.files or (), posted
+            for change in sample.edits:
+                client, kept = self.new_client(), {file.name for file in change.kept}
+                stay = tuple(file for file in there.files if file.name in kept)
                 async with client.turn_to_edit(posted, level=Priority.DELIVER):
-                    await client.edit_now(posted, outgoing)
-                files = files if outgoing.files is None else outgoing.files
-                await self._compare(posted, outgoing, files)
+                    there = await client.edit_now(posted, replace(change, kept=stay))
+                if change.files is not None:
+                    files = (*(file for file in files if file.name in kept), *change.files)
+                await self._compare(posted, change, files)
             return ""
 
         async def delete() -> str:
@@ -379,11 +381,11 @@ class _Trial:
         if message_id != posted.message_id:
             raise _Otherwise("the search finds another message")
         if sample.search == "status":
-            return "by its buttons"
+            return "by its mark"
         message = await client.message(posted)
         by_name = any(job.id in file.name for file in files_of(message))
-        by_button = custom_id("delete", job.id) in custom_ids_of(message)
-        ways = (("by its file's name", by_name), ("by its button", by_button))
+        by_menu = custom_id("more", job.id) in custom_ids_of(message)
+        ways = (("by its file's name", by_name), ("by its menu", by_menu))
         return " and ".join(way for way, works in ways if works)
 
     async def _try_sizes(self) -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
-import discord
 from PIL import Image
 
-from modules.discord.delivery.result_message import ResultMessages, result_actions
-from modules.discord.delivery.status_text import StatusText, actions, render
+from modules.discord.delivery.result_message import ResultMessages
+from modules.discord.delivery.status_text import StatusText, render
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import job_button, job_row
-from modules.discord.ui.formatting import moment, quoted
+from modules.discord.ui.formatting import moment, plain
+from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import EngineUnavailable
-from modules.queue_manager.jobs import BatchKey, GenerationRequest, Job, JobId, Picture, Size
+from modules.queue_manager.jobs import BatchKey, GenerationRequest, Job, JobId, Picture, PictureSet, Size
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import UserPreferences
 from modules.utils.images.cleaner import PictureCleaner
@@ -32,8 +33,8 @@ Search = Literal["result", "status"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleMessage:
-    """A message of the kind ``name``, and the ``edits`` that follow each other. ``search``: as what it is
-    searched for after a crash, if it is."""
+    """A message of the kind ``name``, and the ``edits`` that follow each other; of files that an edit keeps,
+    only the names are known. ``search``: as what it is searched for after a crash, if it is."""
 
     name: str
     job: Job
@@ -63,61 +64,59 @@ async def sample_messages(
         key = BatchKey(model="check", kind="imagine", size=SIZE)
         return Job(id=JobId(uuid4().hex), number=number, request=request, key=key, queued_at=now)
 
-    def status(shown: StatusText, files: tuple[FileUpload, ...] | None = None) -> OutgoingMessage:
+    def status(
+        shown: StatusText, files: tuple[FileUpload, ...] | None = None, preview: str | None = None
+    ) -> OutgoingMessage:
+        pinged = shown.stage == "failed"
         return OutgoingMessage(
-            text=render(messages, shown, now=now),
             files=files,
-            view=job_row(messages, LOCALE, shown.job.id, actions(shown)),
-            mention=bot_id if shown.stage == "failed" else None,
+            view=render(messages, [shown], now=now, preview=preview, mention=pinged),
+            mention=bot_id if pinged else None,
         )
 
-    def edited(outgoing: OutgoingMessage) -> OutgoingMessage:
-        return replace(outgoing, text=f"{outgoing.text}\n-# edited", files=None)
-
-    first, made, failing, shared, shown = (job(number) for number in range(1, 6))
+    first, made, failing = (job(number) for number in range(1, 4))
     waiting = StatusText(job=first)
     running = StatusText(job=first, stage="started", started_at=now, step=2, steps=8)
-    failure = status(StatusText(job=failing, stage="failed", error=EngineUnavailable("only a check")))
+    failed = StatusText(job=failing, stage="failed", error=EngineUnavailable("only a check"))
+    preview = replace(_drawn("preview"), alt=plain(first.request.prompt, 1000))
     result = await _result(made, messages, limit)
-    lines = (
-        messages.text(LOCALE, "shared-by", name="check"),
-        messages.text(LOCALE, "prompt-line", prompt=quoted(shared.request.prompt)),
-    )
-    sharing = OutgoingMessage(
-        text="\n".join(lines),
-        files=(_drawn(f"4-{shared.id}"),),
-        view=job_row(messages, LOCALE, shared.id, ("prompt",)),
-    )
+    other = replace(made, request=replace(made.request, seed=made.request.seed + 1))
     owner = f"@everyone <@{bot_id}>"  # more than it says, to see that nobody is pinged
     warning = OutgoingMessage(
         text=messages.text(LOCALE, "session-closing", owner=owner, when=moment(now + 300))
     )
-    gallery = _gallery(messages, shown, "two pictures")
-    other_text = _gallery(messages, shown, "two pictures, edited")
     return (
         SampleMessage(
             name="a status message",
             job=first,
             outgoing=status(waiting),
             edits=(
-                status(running, (_drawn("preview"),)),
-                status(replace(running, step=4)),
+                status(running, (preview,), preview.name),
+                status(replace(running, step=4), None, preview.name),
                 status(waiting, ()),
             ),
             search="status",
         ),
-        SampleMessage(name="a result", job=made, outgoing=result, edits=(edited(result),), search="result"),
         SampleMessage(
-            name="a failure notice", job=failing, outgoing=failure, edits=(edited(failure),), search="status"
-        ),
-        SampleMessage(name="a shared picture", job=shared, outgoing=sharing, edits=(edited(sharing),)),
-        SampleMessage(name="a warning", job=job(6), outgoing=warning, edits=(edited(warning),)),
-        SampleMessage(
-            name="a gallery (Components V2)",
-            job=shown,
-            outgoing=gallery,
-            edits=(replace(other_text, files=None),),
+            name="a result",
+            job=made,
+            outgoing=result,
+            edits=(replace(await _result(other, messages, limit), files=None),),
             search="result",
+        ),
+        await _set(job(5), job(6), messages, limit),
+        SampleMessage(
+            name="a failure notice",
+            job=failing,
+            outgoing=status(failed),
+            edits=(status(replace(failed, with_prompt=False)),),
+            search="status",
+        ),
+        SampleMessage(
+            name="a warning",
+            job=job(4),
+            outgoing=warning,
+            edits=(replace(warning, text=f"{warning.text}\n-# edited"),),
         ),
     )
 
@@ -130,29 +129,40 @@ def _drawn(name: str) -> FileUpload:
 
 
 async def _result(job: Job, messages: Translations, limit: int) -> OutgoingMessage:
-    report = RunReport(engine="check", batch_size=2, started_at=job.queued_at, ended_at=job.queued_at + 1)
-    picture = Picture(data=_drawn("result").data, media_type="image/png", size=SIZE)
+    async with _results(messages) as results:
+        wanted = UserPreferences(notify=True)
+        return await results.of(_finished(job), where="channel", limit=limit, wanted=wanted)
+
+
+async def _set(first: Job, second: Job, messages: Translations, limit: int) -> SampleMessage:
+    """A picture, to which an edit adds another one."""
+    together = PictureSet(id=uuid4().hex, count=2)
+    jobs = [replace(job, request=replace(job.request, set=together)) for job in (first, second)]
+    async with _results(messages) as results:
+        begun, added = [await results.picture(_finished(job), limit=limit) for job in jobs]
+    assert begun.file is not None, "it was drawn here"
+    assert begun.name is not None
+    shown = [replace(begun, file=None), added]
+    kept = (ShownFile(name=begun.name, url=""),)
+    return SampleMessage(
+        name="a result with several pictures",
+        job=first,
+        outgoing=results.message([begun], first.id, notify=False),
+        edits=(results.message(shown, second.id, notify=False, kept=kept),),
+        search="result",
+    )
+
+
+@asynccontextmanager
+async def _results(messages: Translations) -> AsyncIterator[ResultMessages]:
     cleaner = PictureCleaner()
     try:
-        return await ResultMessages(cleaner=cleaner, messages=messages, offers=()).of(
-            Finished(job=job, picture=picture, report=report),
-            where="channel",
-            limit=limit,
-            wanted=UserPreferences(notify=True),
-        )
+        yield ResultMessages(cleaner=cleaner, messages=messages, offers=())
     finally:
         await cleaner.aclose()
 
 
-def _gallery(messages: Translations, job: Job, text: str) -> OutgoingMessage:
-    """Two pictures in a gallery above a result's buttons."""
-    files = tuple(_drawn(f"{part}-{job.id}") for part in ("left", "right"))
-    gallery: discord.ui.MediaGallery[Any] = discord.ui.MediaGallery(
-        *[discord.MediaGalleryItem(f"attachment://{file.name}", description=file.alt) for file in files]
-    )
-    row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
-    for action in result_actions((), gallery=False, nsfw=False):
-        row.add_item(job_button(messages, LOCALE, job.id, action))
-    view = discord.ui.LayoutView(timeout=None)
-    view.add_item(discord.ui.Container(discord.ui.TextDisplay(text), gallery)).add_item(row)
-    return OutgoingMessage(text="", files=files, view=view)
+def _finished(job: Job) -> Finished:
+    report = RunReport(engine="check", batch_size=2, started_at=job.queued_at, ended_at=job.queued_at + 1)
+    picture = Picture(data=_drawn(f"{job.number}").data, media_type="image/png", size=SIZE)
+    return Finished(job=job, picture=picture, report=report)

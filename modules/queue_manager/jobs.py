@@ -67,13 +67,22 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PictureSet:
+    """``count`` pictures that were asked for at once, and are shown together. ``id`` is like a job's."""
+
+    id: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationRequest:
     """One picture that somebody wants.
 
     ``channel_id`` is the session channel for the result; ``size`` the size of the result (for edits: of the
     scaled first source, see `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes
     first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source or its model is for
-    adults only, and so is the result; ``origin``: where its source came from, if the bot made it.
+    adults only, and so is the result; ``origin``: where its source came from, if the bot made it; ``set``:
+    the pictures that were asked for with it, whose numbers are next to its own.
     """
 
     user_id: int
@@ -91,6 +100,7 @@ class GenerationRequest:
     tier: int = 0
     age_restricted: bool = False
     origin: Origin | None = None
+    set: PictureSet | None = None
 
     @property
     def maker(self) -> GenerationRequest:
@@ -138,6 +148,11 @@ class Job:
     queued_at: float
     attempts: int = 0
     maybe_posted: bool = False
+
+    @property
+    def group(self) -> str:
+        """What is the same for all that is shown together: the id of its set, or its own."""
+        return self.id if self.request.set is None else self.request.set.id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

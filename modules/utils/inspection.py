@@ -23,6 +23,8 @@ class Finding:
     """What to do about it."""
     detail: str = ""
     """A longer text for that, such as a file's content."""
+    routine: bool = False
+    """Fine, and told only to those who want to see everything."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.fix}" if self.fix else self.what
@@ -38,20 +40,36 @@ def sound(sections: Sequence[Section]) -> bool:
     return not of_level(sections, "fault")
 
 
-def as_text(sections: Sequence[Section]) -> str:
-    return "\n".join(_lines(sections))
+def as_text(sections: Sequence[Section], *, everything: bool = False) -> str:
+    """Problems with their fixes, then warnings, then what is fine: all of it, or only what is not routine."""
+    return "\n".join(_lines(sections, everything=everything))
 
 
-def _lines(sections: Sequence[Section]) -> Iterator[str]:
+def _lines(sections: Sequence[Section], *, everything: bool) -> Iterator[str]:
+    for level in ("fault", "hint"):
+        for section in sections:
+            for finding in section.findings:
+                if finding.level == level:
+                    yield f"{MARKS[finding.level]} {section.title}: {finding.what}"
+                    if finding.fix:
+                        yield f"  → {finding.fix}"
+                    yield from _detail(finding, "    ")
     for section in sections:
-        yield section.title
-        for finding in section.findings:
-            yield f"  {MARKS[finding.level]} {finding}"
-            if finding.detail:
-                yield indent(finding.detail.rstrip(), "      ")
-    fine, hints, faults = (len(of_level(sections, level)) for level in MARKS)
+        fine = [finding for finding in section.findings if finding.level == "ok"]
+        shown = [finding for finding in fine if everything or not finding.routine]
+        if shown:
+            yield section.title
+        for finding in shown:
+            yield f"  {MARKS['ok']} {finding.what}"
+            if everything:
+                yield from _detail(finding, "      ")
+    count, hints, faults = (len(of_level(sections, level)) for level in MARKS)
     warnings, problems = "warning" if hints == 1 else "warnings", "problem" if faults == 1 else "problems"
-    yield f"{fine} OK, {hints} {warnings}, {faults} {problems}"
+    yield f"{count} OK{'' if everything else ' (--all lists each)'}, {hints} {warnings}, {faults} {problems}"
+
+
+def _detail(finding: Finding, prefix: str) -> list[str]:
+    return indent(finding.detail.rstrip(), prefix).splitlines()
 
 
 def of_level(sections: Sequence[Section], level: Level) -> list[Finding]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from modules.demo.run import ROOT, server_process
-from modules.demo.users import Payload, SimulatedUser
+from modules.demo.users import Payload, SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
 from tests.bare_cards import bot_without_memory
 from tests.benchmarks.relay import Relay, relay
@@ -108,8 +108,8 @@ class Requester(SimulatedUser):
         self.asked: dict[int, float] = {}
 
     def _take(self, kind: str, data: Any) -> None:
-        if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE") and data.get("attachments"):
-            found = _SEED.search(data.get("content") or "")
+        if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE") and files_of(data):
+            found = _SEED.search(text_of(data))
             # administrators see everybody's
             if found and int(found[1]) in self.asked and int(found[1]) not in self.seen:
                 self.seen[int(found[1])] = time.monotonic()
@@ -127,8 +127,8 @@ class Requester(SimulatedUser):
         self.asked[seed] = time.monotonic()
         asked = await self.command("imagine", self.general(), model=model, prompt=prompt_of(seed), seed=seed)
         reply = await asked.reply(timeout=60)
-        if not reply.get("components"):
-            raise RuntimeError(f"refused: {reply.get('content')}")
+        if "queued" not in text_of(reply):
+            raise RuntimeError(f"refused: {text_of(reply)}")
         return reply
 
     async def picture(self, seed: int, patience: float = 120.0) -> float:

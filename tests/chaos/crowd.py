@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import io
 import random
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
-from modules.demo.users import File, InvocationFailed, SimulatedUser, components_of
+from modules.demo.users import File, InvocationFailed, SimulatedUser, components_of, text_of
 
 TIME_LIMIT = 6.0
 
@@ -26,10 +27,10 @@ POISON = " with poison"
 class Heard:
     """What the bot said to people."""
 
-    queued: set[str] = field(default_factory=set)
-    """Jobs of which their owner was told that they are accepted."""
-    cancelled: set[str] = field(default_factory=set)
-    """Jobs whose owner asked that they end."""
+    queued: set[int] = field(default_factory=set)
+    """Numbers of the jobs of which their owner was told that they are accepted."""
+    cancelled: set[int] = field(default_factory=set)
+    """Numbers of the jobs whose owner asked that they end."""
     refused: int = 0
     unanswered: int = 0
     asked: int = 0
@@ -41,7 +42,6 @@ class Requester:
     def __init__(self, user: SimulatedUser, heard: Heard, seed: int) -> None:
         self._user, self._heard = user, heard
         self._chance = random.Random(seed)
-        self._replies: list[dict[str, Any]] = []
         self._number = 0
         self._poison = ""
         self._photo = _photo(seed)
@@ -58,8 +58,8 @@ class Requester:
 
     async def _do_something(self, channel: str) -> None:
         kind = self._chance.random()
-        if kind < 0.12 and self._replies:
-            await self._cancel(self._replies.pop(self._chance.randrange(len(self._replies))))
+        if kind < 0.12 and (offered := list(_cancels(self._user))):
+            await self._cancel(*self._chance.choice(offered))
         elif kind < 0.22:
             await self._ask("edit", channel, image=File(filename="photo.png", data=self._photo))
         else:
@@ -81,24 +81,25 @@ class Requester:
         except (InvocationFailed, asyncio.TimeoutError):
             self._heard.unanswered += 1
             raise
-        taken = _jobs_on(reply)
-        self._heard.queued.update(taken)
-        if taken:
-            self._replies.append(reply)
+        said = text_of(reply)
+        if "queued" in said:
+            self._heard.queued.update(int(number) for number in re.findall(r"#(\d+)\b(?!>)", said))
         else:
             self._heard.refused += 1
             await asyncio.sleep(0.3)
 
-    async def _cancel(self, reply: dict[str, Any]) -> None:
-        job_id = self._chance.choice(_jobs_on(reply))
-        self._heard.cancelled.add(job_id)
-        await (await self._user.click(reply, f"fullet:cancel:{job_id}")).reply(TIME_LIMIT)
+    async def _cancel(self, status: dict[str, Any], button: str) -> None:
+        for first, last in re.findall(r"#(\d+)(?:–#(\d+))?", text_of(status)):
+            self._heard.cancelled.update(range(int(first), int(last or first) + 1))
+        await (await self._user.click(status, button)).acknowledged(TIME_LIMIT)
 
 
-def _jobs_on(reply: dict[str, Any]) -> list[str]:
-    """The jobs that a reply lets one cancel: those that were accepted."""
-    names = [str(component.get("custom_id", "")) for component in components_of(reply)]
-    return [name.removeprefix("fullet:cancel:") for name in names if name.startswith("fullet:cancel:")]
+def _cancels(user: SimulatedUser) -> Iterator[tuple[dict[str, Any], str]]:
+    """The messages that let one cancel something, each with the button."""
+    for message in user.all_messages():
+        for component in components_of(message):
+            if str(component.get("custom_id", "")).startswith("fullet:cancel"):
+                yield message, component["custom_id"]
 
 
 def _photo(seed: int) -> bytes:

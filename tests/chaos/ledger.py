@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.books import Books, Row, jobs, order_violations
 from tests.chaos.crowd import Heard
-from tests.chaos.stage import Stage
+from tests.chaos.stage import Stage, said
 
 
 @dataclass(kw_only=True)
@@ -60,12 +60,12 @@ class Ledger:
 def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> Ledger:
     """See the module."""
     rows, results = jobs(books), stage.results()
-    failures = stage.buttons("again")
-    known = {row.id for row in rows}
+    failures = stage.failures()
+    known = {row.number for row in rows}
     ledger = Ledger(kills=kills, met=met, asked=heard.asked, accepted=len(rows), delivered=0, told=0)
     ledger.unheard = len(known - heard.queued)
     ledger.lost = [
-        f"{job_id}: said to be accepted, and not in the journal" for job_id in heard.queued - known
+        f"#{number}: said to be accepted, and not in the journal" for number in heard.queued - known
     ]
     for row in rows:
         posted = len(results.get(row.id, ()))
@@ -73,7 +73,7 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
             ledger.duplicated.append(f"{_name(row)}: posted {posted} times")
         if posted:
             ledger.delivered += 1
-        elif _was_told(row, heard, told=row.id in failures):
+        elif _was_told(row, heard, told=row.number in failures):
             ledger.told += 1
         elif row.state in ("failed", "cancelled"):
             ledger.untold.append(f"{_name(row)}: ended without a word; {_last_word(stage, row)}")
@@ -89,21 +89,21 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
 def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
     """Messages that say of a job that has ended that it goes on."""
     ended = {row.id: row for row in rows if row.ended}
-    offered = stage.buttons("cancel")
+    offered = {**stage.buttons("cancel"), **stage.buttons("cancelall")}
     return [
-        f"{_name(ended[job_id])}: still shown as {messages[0].content.splitlines()[0]!r} ({len(messages)}×)"
+        f"{_name(ended[job_id])}: still shown as {said(messages[0]).splitlines()[0]!r} ({len(messages)}×)"
         for job_id, messages in offered.items()
         if job_id in ended
     ]
 
 
 def _was_told(row: Row, heard: Heard, *, told: bool) -> bool:
-    return (row.state == "failed" and told) or (row.state == "cancelled" and row.id in heard.cancelled)
+    return (row.state == "failed" and told) or (row.state == "cancelled" and row.number in heard.cancelled)
 
 
 def _last_word(stage: Stage, row: Row) -> str:
-    said = [message.content for message in stage.everything() if f"#{row.number}**" in message.content]
-    return f"the last word was {said[-1]!r}" if said else "nothing was said"
+    about = [text for text in map(said, stage.everything()) if f"#{row.number}**" in text]
+    return f"the last word was {about[-1]!r}" if about else "nothing was said"
 
 
 def _name(row: Row) -> str:

@@ -13,6 +13,7 @@ from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.guilds import Message
 from modules.demo.discord_server.state.world import default_world
+from modules.demo.users import components_of, text_of
 from tests.chaos.crowd import POISON
 from tests.discord_wiring import openapi_file
 
@@ -68,12 +69,21 @@ class Stage:
         """The messages without a picture that have a certain button about a job."""
         found: dict[str, list[Message]] = defaultdict(list)
         for message in self.everything():
-            for row in message.components if not is_result(message) else ():
-                for item in row.get("components", ()):
-                    name, _, job_id = str(item.get("custom_id", "")).rpartition(":")
-                    if name == f"fullet:{what}":
-                        found[job_id].append(message)
+            for item in components_of({"components": message.components}) if not is_result(message) else ():
+                name, _, job_id = str(item.get("custom_id", "")).rpartition(":")
+                if name == f"fullet:{what}":
+                    found[job_id].append(message)
         return found
+
+    def failures(self) -> frozenset[int]:
+        """The numbers of the jobs of which a message with a way on says that they failed."""
+        told = [said(message) for messages in self.buttons("again").values() for message in messages]
+        return frozenset(int(number) for text in told for number in re.findall(r"#(\d+)\*\*", text))
+
+
+def said(message: Message) -> str:
+    """What it says."""
+    return text_of({"content": message.content, "components": message.components})
 
 
 def is_result(message: Message) -> bool:

@@ -22,7 +22,7 @@ from PIL import Image, ImageChops, ImageStat
 from modules.ai import node_pack as pack
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, files_of, text_of
 from tests.discord_wiring import openapi_file
 from tests.e2e.operated import ROOT, TOKEN, run_bot
 from tests.real_comfy.comfy import Comfy, Graph
@@ -243,12 +243,12 @@ async def crowd(
         await asked.reply(60)
         try:
             told = await user.wait_for_message(
-                lambda m: f"seed `{seed}`" in m["content"] and m["attachments"], PATIENCE
+                lambda m: f"seed `{seed}`" in text_of(m) and files_of(m), PATIENCE
             )
         except asyncio.TimeoutError as error:
-            seen = [message["content"] for message in user.all_messages()][-2:]
+            seen = [text_of(message) for message in user.all_messages()][-2:]
             raise AssertionError(f"{model}: no picture of seed {seed} came, but {seen}") from error
-        got = _opened(await user.download(told["attachments"][0]["url"]))
+        got = _opened(await user.download(files_of(told)[0]["url"]))
         outputs = await comfy.run(alone(stock[model], prompt, seed))
         lone = _opened(await comfy.view(outputs["10"]["images"][0]))
         return Delivered(model, seed, got, lone)

@@ -12,7 +12,7 @@ from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.comfy_server.nodes.workbench import Drawing
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, WorldSpec, default_world
-from modules.demo.users import Payload, SimulatedUser
+from modules.demo.users import Payload, SimulatedUser, text_of
 from tests.bot_process import ROOT, BotProcess, born, started
 from tests.discord_wiring import openapi_file
 from tests.free_port import free_port
@@ -93,4 +93,4 @@ async def person(stage: Stage) -> AsyncIterator[tuple[SimulatedUser, str]]:
 
 
 def result_of(prompt: str) -> Callable[[Payload], bool]:
-    return lambda message: prompt in message["content"] and "seed `" in message["content"]
+    return lambda message: prompt in text_of(message) and "seed `" in text_of(message)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import Invocation, Payload, SimulatedUser, components_of, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.jobs import Job, JobId, Picture, batch_key
 from modules.queue_manager.ports import Delivered, Finished, Receipt, RunReport
@@ -21,10 +21,13 @@ from tests.discord_stand import (
     OFFERS,
     SMALL,
     Stand,
+    answered_by_status,
     bot_on,
+    colour_of,
     discord_server,
     make_engine,
     painted,
+    pixel,
     result_for,
     session_of,
     status_with,
@@ -33,11 +36,15 @@ from tests.discord_stand import (
 from tests.fakes import offer, request
 
 
-async def remembered(stand: Stand, user_id: int, count: int, words: str = "part") -> list[JobId]:
+async def remembered(
+    stand: Stand, user_id: int, count: int, words: str = "part", model: str = "flux"
+) -> list[JobId]:
     """Write ``count`` delivered jobs of a person into the journal, as if they had been made."""
     ids = []
     for number in await stand.database.jobs.next_numbers(count):
-        asked = replace(request(user_id, f"{words} {number}", size=SMALL), guild_id=stand.server.guild.id)
+        asked = replace(
+            request(user_id, f"{words} {number}", model=model, size=SMALL), guild_id=stand.server.guild.id
+        )
         job = Job(
             id=JobId(uuid.uuid4().hex),
             number=number,
@@ -55,30 +62,118 @@ async def remembered(stand: Stand, user_id: int, count: int, words: str = "part"
     return ids
 
 
+async def history_of(stand: Stand, person: SimulatedUser) -> Payload:
+    return await (await person.command("history", stand.general)).reply()
+
+
+async def changed(person: SimulatedUser, page: Payload, click: Invocation) -> Payload:
+    """The page once it is another one."""
+    await click.acknowledged()
+    await person.until(lambda: (person.message(page["id"]) or page)["components"] != page["components"])
+    return person.message(page["id"]) or page
+
+
+def numbers_on(page: Payload) -> list[int]:
+    return [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text_of(page), re.MULTILINE)]
+
+
 async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
-        empty = await (await ana.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in empty["content"]
-        ids = await remembered(stand, ana.id, 12)
-        page = await (await ana.command("history", stand.general)).reply()
-        assert page["content"].count("[open](") == 10
-        assert "part 12" in page["content"]
-        assert "· Flux ·" in page["content"]
-        await (await ana.click(page, "Older")).acknowledged()
-        await ana.until(lambda: (ana.message(page["id"]) or page)["content"].count("[open](") == 2)
-        older = ana.message(page["id"])
-        assert older is not None
-        await (await ana.click(older, "Newer")).acknowledged()
-        await ana.until(lambda: (ana.message(page["id"]) or older)["content"] == page["content"])
-        picked = await ana.click(page, "Choose a picture to work with", values=[ids[2]])
+        assert "not made any pictures yet" in text_of(await history_of(stand, ana))
+        ids = await remembered(stand, ana.id, 10)
+        page = await history_of(stand, ana)
+        assert numbers_on(page) == list(range(10, 2, -1))
+        assert "part 10" in text_of(page)
+        assert "· Flux ·" in text_of(page)
+        older = await changed(ana, page, await ana.click(page, "Older"))
+        assert numbers_on(older) == [2, 1]
+        newest = await changed(ana, older, await ana.click(older, "Newer"))
+        assert numbers_on(newest) == numbers_on(page)
+        picked = await ana.click(newest, "Choose a picture to work with", values=[ids[2]])
         shown = await picked.reply()
-        assert shown["content"] == "#3 part 3"
-        again = await ana.click(shown, "Again")
-        assert "queued" in (await again.reply())["content"]
+        assert text_of(shown).splitlines()[:2] == ["**#3**", "> part 3"]
+        await ana.click(shown, "Again")
         await result_for(ana, "part 3")
-        others = await (await ben.command("history", stand.general)).reply()
-        assert "not made any pictures yet" in others["content"]
+        assert "not made any pictures yet" in text_of(await history_of(stand, ben))
+
+
+async def test_history_shows_the_pictures_that_are_still_there(tmp_path: Path) -> None:
+    """One request finds them all; their first addresses would have expired."""
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        for words in ("a heron", "a stork", "a crane"):
+            await ana.command("imagine", stand.general, model="flux", prompt=words)
+            await result_for(ana, words)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        stork = await result_for(ana, "a stork")
+        await stand.bot.http.delete_message(int(stork["channel_id"]), int(stork["id"]))
+        before = dict(stand.server.counters)
+        page = await history_of(stand, ana)
+        read = {name: count - before.get(name, 0) for name, count in stand.server.counters.items()}
+        assert sum(count for name, count in read.items() if "GET /channels" in name) == 1
+        thumbnails = {c["description"]: c["media"]["url"] for c in components_of(page) if c["type"] == 11}
+        assert list(thumbnails) == ["a crane", "a heron"]
+        heron = next(
+            b.jobs[0].request for b in stand.engine.submitted if b.jobs[0].request.prompt == "a heron"
+        )
+        data = await ana.download(thumbnails["a heron"])
+        assert pixel(data) == colour_of("a heron", heron.seed)
+        lines = text_of(page).splitlines()
+        assert re.fullmatch(r"\*\*#2\*\* .* · deleted", lines[lines.index("> a stork") - 1])
+        pick = ana.find_component(page, "Choose a picture to work with")
+        assert pick is not None
+        chosen = {option["label"]: option["value"] for option in pick["options"]}
+        shown = await (await ana.click(page, pick["custom_id"], values=[chosen["#1 a heron"]])).reply()
+        (large,) = [c for c in components_of(shown) if c["type"] == 12]
+        assert large["items"][0]["description"] == "a heron"
+        stand.server.delete_channel(int(await session_of(ana)))
+        page = await history_of(stand, ana)
+        assert numbers_on(page) == [3, 2, 1]
+        assert not [c for c in components_of(page) if c["type"] == 11]
+
+
+async def test_history_shows_each_picture_of_those_that_share_a_message(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="an owl", count=2, seed=7)
+        await result_for(ana, "an owl")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        page = await history_of(stand, ana)
+        urls = [c["media"]["url"] for c in components_of(page) if c["type"] == 11]
+        colours = [pixel(await ana.download(url)) for url in urls]
+        assert colours == [colour_of("an owl", 8), colour_of("an owl", 7)]
+
+
+async def test_history_is_searched_by_model_and_by_word(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, rate_limits=False) as stand:
+        ana = await stand.person()
+        await remembered(stand, ana.id, 9, "a grey lynx")
+        await remembered(stand, ana.id, 1, "un ÑANDÚ")
+        await remembered(stand, ana.id, 2, "a road", model="z-image")
+        page = await history_of(stand, ana)
+        filters = ana.find_component(page, "Show one model only")
+        assert filters is not None
+        assert [option["label"] for option in filters["options"]] == ["All models", "Flux", "Z-Image"]
+        values = {option["label"]: option["value"] for option in filters["options"]}
+        page = await changed(
+            ana, page, await ana.click(page, filters["custom_id"], values=[values["Z-Image"]])
+        )
+        assert numbers_on(page) == [12, 11]
+        form = await (await ana.click(page, "Search…")).modal()
+        page = await changed(ana, page, await ana.submit_modal(form, word="lynx"))
+        assert "You have no such picture." in text_of(page)
+        filters = ana.find_component(page, "Show one model only")
+        assert filters is not None
+        page = await changed(ana, page, await ana.click(page, filters["custom_id"], values=["all"]))
+        assert numbers_on(page) == list(range(9, 1, -1))
+        assert "With “lynx” in the prompt" in text_of(page)
+        page = await changed(ana, page, await ana.click(page, "Older"))
+        assert numbers_on(page) == [1]
+        form = await (await ana.click(page, "Search…")).modal()
+        assert [c["value"] for c in components_of(form) if "custom_id" in c] == ["lynx"]
+        page = await changed(ana, page, await ana.submit_modal(form, word="ñandú"))
+        assert numbers_on(page) == [10]
 
 
 async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> None:
@@ -89,7 +184,7 @@ async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> Non
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         stand.server.delete_channel(int(result["channel_id"]))
         await stand.until(lambda: stand.bot.get_channel(int(result["channel_id"])) is None)
-        page = (await (await ana.command("history", stand.general)).reply())["content"]
+        page = text_of(await (await ana.command("history", stand.general)).reply())
         assert "was in a channel that is closed" in page
         assert "/channels/" not in page
 
@@ -98,19 +193,11 @@ async def test_a_history_of_long_prompts_leaves_none_out(tmp_path: Path) -> None
     async with whole_room(tmp_path, rate_limits=False) as stand:
         ana = await stand.person()
         await remembered(stand, ana.id, 21, "*long* " * 30)
-        answer = await (await ana.command("history", stand.general)).reply()
-        seen: list[int] = []
-        while True:
-            page = ana.message(answer["id"]) or answer
-            text = page["content"]
-            numbers = [int(number) for number in re.findall(r"^\*\*#(\d+)\*\*", text, re.MULTILINE)]
-            links = re.findall(r"\[open\]\(https://\S+/\d+\)$", text, re.MULTILINE)
-            assert len(links) == len(numbers) > 0
-            seen += numbers
-            if ana.find_component(page, "Older") is None:
-                break
-            await (await ana.click(page, "Older")).acknowledged()
-            await ana.until(lambda text=text: (ana.message(answer["id"]) or answer)["content"] != text)
+        page = await history_of(stand, ana)
+        seen = numbers_on(page)
+        while ana.find_component(page, "Older") is not None:
+            page = await changed(ana, page, await ana.click(page, "Older"))
+            seen += numbers_on(page)
         assert seen == list(range(21, 0, -1))
 
 
@@ -118,25 +205,39 @@ async def test_settings_hold_for_what_follows(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
 
-        async def choose(menu: str, *values: str) -> None:
-            menus = await (await ana.command("settings", stand.general)).reply()
-            before = menus["content"]
-            await (await ana.click(menus, f"fullet:setting:{menu}", values=list(values))).acknowledged()
-            await ana.until(lambda: (ana.message(menus["id"]) or menus)["content"] != before)
+        page = await (await ana.command("settings", stand.general)).reply()
 
-        await choose("aspect", "wide")
-        await choose("model", "z-image")
-        await choose("switches", "previews")
-        await choose("locale", "es")
+        def shown() -> str:
+            return text_of(ana.message(page["id"]) or page)
+
+        async def choose(name: str, *values: str, says: str) -> None:
+            chosen = list(values) or None
+            now = ana.message(page["id"]) or page
+            await (await ana.click(now, f"fullet:setting:{name}", values=chosen)).acknowledged()
+            await ana.until(lambda: says in shown())
+
+        lines = shown().splitlines()
+        assert lines[:4] == [
+            "### Your settings", "**Model** · No preference", "**Shape** · Default shape",
+            "**Language** · Same as Discord",
+        ]  # fmt: skip
+        assert "**Mention me when a picture is ready** · on" in lines
+        await choose("aspect", "wide", says="**Shape** · Wide")
+        assert "Saved." in shown()
+        await choose("model", "z-image", says="**Model** · Z-Image")
+        await choose("notify:off", says="**Mention me when a picture is ready** · off")
+        await choose("direct:on", says="by direct message** · on")
+        await choose("direct:off", says="by direct message** · off")
+        await choose("locale", "es", says="**Idioma** · Español")
         offered = await ana.autocomplete("imagine", stand.general, "model")
         assert offered[0]["value"] == "z-image"
         await ana.command("imagine", stand.general, model="flux", prompt="a road")
         result = await result_for(ana, "a road")
-        assert "128×64" in result["content"]
-        assert "semilla" in result["content"]
+        assert "128×64" in text_of(result)
+        assert "semilla" in text_of(result)
         assert result["mentions"] == []
         refused = await ana.command("imagine", stand.general, model="nothing", prompt="x")
-        assert "No hay ningún modelo" in (await refused.reply())["content"]
+        assert "No hay ningún modelo" in text_of(await refused.reply())
 
 
 async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
@@ -147,26 +248,27 @@ async def test_forget_erases_what_was_kept(tmp_path: Path) -> None:
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         channel = await session_of(ana)
         stand.queue.pause()
-        waits = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
+        waits = await status_with(ana, "a mask")
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
-        await ana.until(lambda: "still in the queue" in (ana.message(asked["id"]) or asked)["content"])
-        await (await ana.click(waits, "Cancel")).reply()
+        await ana.until(lambda: "still in the queue" in text_of(ana.message(asked["id"]) or asked))
+        await answered_by_status(await ana.click(waits, "Cancel"))
         await stand.database.preferences.put(ana.id, UserPreferences(model="z-image"))
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Keep everything")).acknowledged()
-        await ana.until(lambda: (ana.message(asked["id"]) or asked)["content"] == "Nothing was erased.")
+        await ana.until(lambda: text_of(ana.message(asked["id"]) or asked) == "Nothing was erased.")
         assert await ana.autocomplete("imagine", stand.general, "prompt")
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "z-image"
         asked = await (await ana.command("forget", stand.general)).reply()
         await (await ana.click(asked, "Erase everything")).acknowledged()
-        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        await ana.until(lambda: "erased" in text_of(ana.message(asked["id"]) or asked).split("?")[0][:25])
         assert channel not in ana.channels
         assert await ana.autocomplete("imagine", stand.general, "prompt") == []
         assert (await ana.autocomplete("imagine", stand.general, "model"))[0]["value"] == "flux"
-        told = (await (await ana.command("history", stand.general)).reply())["content"]
+        told = text_of(await history_of(stand, ana))
         assert "not made any pictures yet" in told
-        told = (await (await ana.command("edit", stand.general, prompt="blue")).reply())["content"]
+        told = text_of(await (await ana.command("edit", stand.general, prompt="blue")).reply())
         assert "you have no earlier one" in told
 
 
@@ -192,13 +294,13 @@ async def test_nothing_is_accepted_while_everything_is_erased(
         await ana.click(asked, "Erase everything")
         await closing.wait()
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
-        assert "Your data is being erased right now." in told["content"]
+        assert "Your data is being erased right now." in text_of(told)
         told = await (await ben.command("imagine", stand.general, model="flux", prompt="a hat")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         may_go.set()
-        await ana.until(lambda: "erased" in (ana.message(asked["id"]) or asked)["content"].split("?")[0][:25])
+        await ana.until(lambda: "erased" in text_of(ana.message(asked["id"]) or asked).split("?")[0][:25])
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a mask")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         await result_for(ana, "a mask")
 
 
@@ -223,14 +325,15 @@ async def test_more_than_25_models_can_be_had_and_prompts_come_back(tmp_path: Pa
         found = await ana.autocomplete("settings", stand.general, "model", model="good at 58")
         assert [choice["value"] for choice in found] == ["model-58"]
         menus = await (await ana.command("settings", stand.general, model="model-58")).reply()
-        assert menus["content"] == "**Saved.**"
+        assert "Saved." in text_of(menus)
+        assert "**Model** · Model-58" in text_of(menus)
         select = ana.find_component(menus, "fullet:setting:model")
         assert select is not None
         assert [option["value"] for option in select["options"] if option.get("default")] == ["model-58"]
         everything = await ana.autocomplete("imagine", stand.general, "model")
         assert everything[0]["value"] == "model-58"
         told = await (await ana.command("settings", stand.general, model="none such")).reply()
-        assert "There is no model called none such." in told["content"]
+        assert "There is no model called none such." in text_of(told)
         shapes = await ana.autocomplete("imagine", stand.general, "aspect", model="flux")
         assert {choice["value"] for choice in shapes} == {
             "square", "wide", "tall", "64x64", "128x64", "48x96",
@@ -245,14 +348,32 @@ async def test_queue_and_help_tell_ones_own(tmp_path: Path) -> None:
         stand.queue.pause()
         await ana.command("imagine", stand.general, model="flux", prompt="mine", count=2)
         await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 2)
-        mine = (await (await ana.command("queue", stand.general)).reply())["content"]
+        page = await (await ana.command("queue", stand.general)).reply()
+        mine = text_of(page)
         assert "2 waiting, 0 being made, for one person." in mine
         assert "**#2**" in mine
-        theirs = (await (await ben.command("queue", stand.general)).reply())["content"]
+        theirs = text_of(await (await ben.command("queue", stand.general)).reply())
         assert "No tienes nada en la cola." in theirs
         assert "mine" not in theirs
-        guide = (await (await ben.command("help", stand.general)).reply())["content"]
+        cancels = [c["custom_id"] for c in components_of(page) if c.get("label") == "Cancel"]
+        assert len(cancels) == 2
+        await (await ana.click(page, cancels[1])).acknowledged()
+        await ana.until(lambda: "Cancelled: #2." in text_of(ana.message(page["id"]) or page))
+        now = ana.message(page["id"]) or page
+        assert "1 waiting, 0 being made, for one person." in text_of(now)
+        assert ana.find_component(now, cancels[1]) is None
+        stand.queue.resume()
+        await result_for(ana, "mine")
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await (await ana.click(now, cancels[0])).acknowledged()
+        await ana.until(lambda: "nothing left to cancel" in text_of(ana.message(page["id"]) or page))
+        await (await ana.click(ana.message(page["id"]) or page, "Refresh")).acknowledged()
+        await ana.until(lambda: "nothing left" not in text_of(ana.message(page["id"]) or page))
+        assert "You have nothing in the queue." in text_of(ana.message(page["id"]) or page)
+        guide = text_of(await (await ben.command("help", stand.general)).reply())
         assert "/imaginar" in guide
+        assert "- **Variar**: la misma imagen con pequeños cambios" in guide
+        assert "Compartir" not in guide  # there is no gallery
         assert "bueno" in guide
 
 
@@ -265,12 +386,12 @@ async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> N
         for _ in range(3):
             asked = await ana.command("imagine", stand.general, model="flux", prompt="*long* " * 30, count=10)
             await asked.reply()
-        lines = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        lines = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         assert lines[1].startswith("30 waiting")
-        mine = [re.fullmatch(r"\*\*#(\d+)\*\*: [^,]*\. (.*…)", line) for line in lines[3:]]
-        assert [line and int(line[1]) for line in mine] == list(range(2, 2 + len(mine)))
-        assert len({line and line[2] for line in mine}) == 1  # the last one is whole too
-        assert len(mine) > 10
+        mine = [re.fullmatch(r"\*\*#(\d+)\*\*: (first in line|.* ahead of it)[.,].*", line) for line in lines]
+        assert [int(found[1]) for found in mine if found] == list(range(2, 12))
+        assert len({line for line in lines if line.endswith("…")}) == 1  # the last one is whole too
+        assert re.match(r"-# 20 more pictures of yours wait; .*cancel.* lists them\.", lines[-1])
 
 
 async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(
@@ -288,9 +409,7 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
         monkeypatch.setattr(stand.product.delivery, "deliver", held_up)
 
         async def counts(person: SimulatedUser) -> str:
-            return str(
-                (await (await person.command("queue", stand.general)).reply())["content"]
-            ).splitlines()[1]
+            return str(text_of(await (await person.command("queue", stand.general)).reply())).splitlines()[1]
 
         async with engine.gpu:  # somebody else's work is before the bot's at that server
             await (await ana.command("imagine", stand.general, model="flux", prompt="a fir")).reply()
@@ -314,8 +433,8 @@ async def test_the_notice_that_a_channel_closes_is_in_its_owners_language(tmp_pa
         ana = await stand.person(locale="es-ES")
         await ana.command("imagine", stand.general, model="flux", prompt="un pozo")
         await result_for(ana, "un pozo")
-        notice = await ana.wait_for_message(lambda m: "/historial" in m["content"])
-        assert notice["content"].startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
+        notice = await ana.wait_for_message(lambda m: "/historial" in text_of(m))
+        assert text_of(notice).startswith(f"<@{ana.id}> Este canal y sus imágenes se eliminarán <t:")
 
 
 async def test_a_role_with_priority_is_served_before_who_asked_earlier(tmp_path: Path) -> None:
@@ -351,22 +470,21 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
         async with bot_on(server, tmp_path, engine=engine, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="cursed")
-            await ana.wait_for_message(lambda m: "could not be made" in m["content"])
+            await ana.wait_for_message(lambda m: "could not be made" in text_of(m))
             await ana.command("imagine", stand.general, model="flux", prompt="fine", count=2)
             await result_for(ana, "fine")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             refused = await ana.command("imagine", stand.general, model="flux", prompt="one more")
-            assert (
-                "You have used today's 2 pictures; the count resets at midnight (UTC)."
-                in (await refused.reply())["content"]
+            assert "You have used today's 2 pictures; the count resets at midnight (UTC)." in text_of(
+                await refused.reply()
             )
             stand.queue.pause()
             allowed = await ben.command("imagine", stand.general, model="flux", prompt="many", count=4)
-            answer = await allowed.reply()
-            assert "4 pictures are queued" in answer["content"]
-            await (await ben.click(answer, "Cancel #4")).reply()  # what is taken back is refunded too
+            assert "4 pictures are queued" in text_of(await allowed.reply())
+            status = await status_with(ben, "0 of 4 ready")
+            await answered_by_status(await ben.click(status, "Cancel all"))  # what is taken back is refunded
             again = await ben.command("imagine", stand.general, model="flux", prompt="many")
-            assert "is queued" in (await again.reply())["content"]
+            assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit
             refused = await admin.command("imagine", stand.general, model="flux", prompt="many", count=3)
-            assert "You may have 2 pictures in the queue at once" in (await refused.reply())["content"]
+            assert "You may have 2 pictures in the queue at once" in text_of(await refused.reply())

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modules.demo.discord_server import GuildSpec, WorldSpec
-from modules.demo.discord_server.state.permissions import ATTACH_FILES, BOT_DEFAULT
-from modules.demo.users import InvocationFailed, SimulatedUser
+from modules.demo.discord_server.state.permissions import (
+    ATTACH_FILES,
+    BOT_DEFAULT,
+    MEMBER,
+    ROLE,
+    SEND_MESSAGES,
+    VIEW_CHANNEL,
+    Overwrite,
+)
+from modules.demo.users import InvocationFailed, SimulatedUser, components_of, text_of
 from modules.discord.inspection import asking_by, inspect_discord
-from modules.utils.inspection import Section
+from modules.utils.inspection import Finding, Section
 from tests.discord_stand import (
     Stand,
+    answered_by_status,
     bot_on,
     discord_server,
     make_engine,
@@ -32,10 +42,10 @@ async def says(stand: Stand, person: SimulatedUser, text: str, words: str) -> st
     await person.say(stand.general, stand.typed(text))
     answer = await person.wait_for_message(
         lambda m: (
-            m["author"]["id"] == str(stand.server.bot.id) and words in m["content"] and not m["flags"] & 64
+            m["author"]["id"] == str(stand.server.bot.id) and words in text_of(m) and not m["flags"] & 64
         )
     )
-    return str(answer["content"])
+    return str(text_of(answer))
 
 
 async def test_commands_are_registered_once_and_cleared_and_synced_on_demand(
@@ -76,17 +86,17 @@ async def mentions_its_commands(stand: Stand) -> None:
     ids = {command["name"]: command["id"] for command in ana.commands}
     guide = ""
     while "</" not in guide:  # the bot answers before it has looked at its commands
-        guide = (await (await ana.command("help", stand.general)).reply())["content"]
+        guide = text_of(await (await ana.command("help", stand.general)).reply())
     for name in ("imagine", "edit", "queue", "cancel", "history", "settings", "forget"):
         assert f"</{name}:{ids[name]}>" in guide
-    theirs = (await (await ben.command("help", stand.general)).reply())["content"]
+    theirs = text_of(await (await ben.command("help", stand.general)).reply())
     assert "**/imaginar** crea" in theirs  # Discord would show a mention as /imagine
     stand.queue.pause()
     await (await ana.command("imagine", stand.general, model="flux", prompt="a quay")).reply()
     asked = await (await ana.command("forget", stand.general)).reply()
     await (await ana.click(asked, "Erase everything")).acknowledged()
     refusal = f"cancel them with </cancel:{ids['cancel']}>."
-    await ana.until(lambda: refusal in (ana.message(asked["id"]) or asked)["content"])
+    await ana.until(lambda: refusal in text_of(ana.message(asked["id"]) or asked))
 
 
 async def test_commands_are_mentioned_by_their_ids_also_after_a_restart(tmp_path: Path) -> None:
@@ -160,8 +170,7 @@ async def test_where_discord_shows_them_to_everybody_the_bot_still_answers_admin
         for name, options in SUBCOMMANDS.items():
             given = {**options, **({"user": str(admin.id)} if "user" in options else {})}
             told = await (await ana.command(f"admin {name}", stand.general, **given)).reply()
-            assert told["content"] == "Only administrators can do this.", name
-            assert not told["embeds"]
+            assert text_of(told) == "Only administrators can do this.", name
         assert await ana.autocomplete("admin drain", stand.general, "gpu") == []
         assert (stand.queue.status(), stand.fleet.engines()) == before
         assert not await stand.database.members.is_blocked(admin.id)
@@ -199,36 +208,35 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         async def answer(command: str, **options: object) -> dict[str, object]:
             return await (await admin.command(f"admin {command}", stand.general, **options)).reply()
 
-        assert "Paused" in str((await answer("pause"))["content"])
+        assert "Paused" in str(text_of(await answer("pause")))
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         await stand.until(lambda: stand.queue.active_jobs(ana.id))
-        status = await answer("status")
-        embed = status["embeds"][0]  # type: ignore[index]
-        assert "1 waiting, 0 being made" in embed["fields"][0]["value"]
-        assert "gpu-1" in embed["fields"][1]["value"]
-        assert embed["image"]["url"]
-        assert "Cancelled **#1**" in str((await answer("cancel", job="#1"))["content"])
+        status = text_of(await answer("status")).splitlines()
+        assert status[:3] == ["### Status", "**Queue**", "1 waiting, 0 being made, for one person."]
+        assert "**gpu-1** idle · 0 pictures" in status
+        assert "▱▱▱▱▱▱▱▱▱▱ busy 0%" in status
+        assert "Cancelled **#1**" in str(text_of(await answer("cancel", job="#1")))
         await status_with(ana, "**#1** was cancelled by an administrator.")
-        assert "The queue is running again" in str((await answer("resume"))["content"])
+        assert "The queue is running again" in str(text_of(await answer("resume")))
         await ana.command("imagine", stand.general, model="flux", prompt="a garden")
         result = await result_for(ana, "a garden")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-        found = str((await answer("find", message=result["id"]))["content"])
+        found = str(text_of(await answer("find", message=result["id"])))
         assert f"by <@{ana.id}>" in found
         assert "a garden" in found
-        assert "gpu-1" in str((await answer("gpus"))["content"])
-        assert "2 at once" in str((await answer("limits"))["content"])
-        assert "is blocked" in str((await answer("block", user=str(ana.id)))["content"])
+        assert "gpu-1" in str(text_of(await answer("gpus")))
+        assert "2 at once" in str(text_of(await answer("limits")))
+        assert "is blocked" in str(text_of(await answer("block", user=str(ana.id))))
         refused = await ana.command("imagine", stand.general, model="flux", prompt="more")
-        assert "You cannot ask for pictures here" in (await refused.reply())["content"]
-        assert f"<@{ana.id}>" in str((await answer("limits"))["content"])
+        assert "You cannot ask for pictures here" in text_of(await refused.reply())
+        assert f"<@{ana.id}>" in str(text_of(await answer("limits")))
         await answer("unblock", user=str(ana.id))
         allowed = await ana.command("imagine", stand.general, model="flux", prompt="more")
-        assert "queued" in (await allowed.reply())["content"]
+        assert "queued" in text_of(await allowed.reply())
         assert "There is no GPU with that name. The GPUs are: gpu-1." in str(
-            (await answer("drain", gpu="gpu-9"))["content"]
+            text_of(await answer("drain", gpu="gpu-9"))
         )
-        assert "gpu-1 finishes" in str((await answer("drain", gpu="gpu-1"))["content"])
+        assert "gpu-1 finishes" in str(text_of(await answer("drain", gpu="gpu-1")))
 
 
 async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_path: Path) -> None:
@@ -238,8 +246,7 @@ async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_pa
         await (await ana.command("imagine", stand.general, model="flux", prompt="una torre")).reply()
         status = await status_with(ana, "una torre")
         await admin.history(status["channel_id"])
-        told = await (await admin.click(status, "Cancelar")).reply()
-        assert told["content"] == "Cancelled: #1."
+        await answered_by_status(await admin.click(status, "Cancelar"))
         await status_with(ana, "Un administrador canceló **#1**.")
         assert stand.queue.active_jobs(ana.id) == ()
 
@@ -255,7 +262,7 @@ async def test_the_server_is_set_up_by_slash_commands_too(tmp_path: Path) -> Non
         ):
             assert admin.commands
             told = await (await admin.command(f"admin {command}", stand.general)).reply()
-            assert words in told["content"]
+            assert words in text_of(told)
         await admin.until(lambda: not admin.commands)
 
 
@@ -267,13 +274,13 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
 
         async def fields() -> tuple[str, str]:
             report = await (await admin.command("admin status", stand.general)).reply()
-            queue, gpus, *_ = (field["value"] for field in report["embeds"][0]["fields"])
-            return queue, gpus
+            _, queue, gpus, *_ = (c["content"] for c in components_of(report) if "content" in c)
+            return queue.partition("\n")[2], gpus
 
         await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["idle"])
         assert await fields() == (
             "0 waiting, 0 being made.",
-            "**gpu-1** idle · 0 pictures · busy 0%\n-# Models: Flux, Z-Image, Flux_Edit, Upscale",
+            "**gpu-1** idle · 0 pictures\n▱▱▱▱▱▱▱▱▱▱ busy 0%\n-# Models: Flux, Z-Image, Flux_Edit, Upscale",
         )
         await ana.command("imagine", stand.general, model="flux", prompt="un molino")
         await result_for(ana, "un molino")
@@ -286,7 +293,7 @@ async def test_status_tells_the_times_once_they_are_known(tmp_path: Path) -> Non
             "1 waiting, 1 about to start, 0 being made, for one person.\n"
             "The last picture in line is expected any moment now."
         )
-        assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each · busy \d+%", gpus)
+        assert re.match(r"\*\*gpu-1\*\* busy · one picture, [01]\.\d s each\n[▰▱]{10} busy \d+%", gpus)
 
 
 async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) -> None:
@@ -296,16 +303,16 @@ async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) 
             admin, ana = await stand.person("admin"), await stand.person("member-1")
             await ana.command("imagine", stand.general, model="flux", prompt="a dome", seed=4)
             await (await ana.click(await result_for(ana, "a dome"), "Share")).reply()
-            copy = await admin.wait_for_message(lambda m: "a dome" in m["content"], channel=gallery)
+            copy = await admin.wait_for_message(lambda m: "a dome" in text_of(m), channel=gallery)
             link = f"https://discord.com/channels/{server.guild.id}/{gallery}/{copy['id']}"
             for message in (copy["id"], link):
                 told = await (await admin.command("admin find", stand.general, message=message)).reply()
-                assert told["content"].startswith(f"**#1** by <@{ana.id}>, ")
-                assert told["content"].endswith("Flux, 64×64, seed `4`\n> a dome")
+                assert text_of(told).startswith(f"**#1** by <@{ana.id}>, ")
+                assert text_of(told).endswith("Flux, 64×64, seed `4`\n> a dome")
             await admin.say(gallery, "no picture of the bot's")
-            said = await admin.wait_for_message(lambda m: "no picture" in m["content"])
+            said = await admin.wait_for_message(lambda m: "no picture" in text_of(m))
             told = await (await admin.command("admin find", stand.general, message=said["id"])).reply()
-            assert "no longer remembers that picture" in told["content"]
+            assert "no longer remembers that picture" in text_of(told)
 
 
 async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
@@ -317,7 +324,7 @@ async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
     async with whole_room(tmp_path, world, reload=reload) as stand:
         admin = await stand.person("admin")
         lines = (await says(stand, admin, "!reload", "Reloaded")).splitlines()
-        assert lines[0] == "Reloaded. GPUs: gpu-1."
+        assert lines[0] == "Reloaded. GPUs: GPU-1."
         assert "Nothing changed, as .env has faults" in lines[1]
 
 
@@ -336,18 +343,70 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path, worl
         assert f"<@{ana.id}>" in found
         assert "> a shed" in found
         await admin.say(stand.general, stand.typed("!status"))
-        report = await admin.wait_for_message(lambda m: m["embeds"])
-        assert report["embeds"][0]["image"]["url"].partition("?")[0].endswith("/status.png")
-        assert "gpu-1" in report["embeds"][0]["fields"][1]["value"]
-        await says(stand, admin, "!gpus", "**gpu-1** idle")
+        await admin.wait_for_message(lambda m: "### Status" in text_of(m) and "**GPU-1** idle" in text_of(m))
+        await says(stand, admin, "!gpus", "**GPU-1** idle")
         await says(stand, admin, "!limits", "Everyone: 2 at once")
         await says(stand, admin, f"!block <@{ana.id}>", f"<@{ana.id}> is blocked.")
         assert await stand.database.members.is_blocked(ana.id)
         await says(stand, admin, f"!unblock <@{ana.id}>", "can ask for pictures again")
         assert not await stand.database.members.is_blocked(ana.id)
         await says(stand, admin, "!reload", "Reloaded")
-        await says(stand, admin, "!drain gpu-1", "gpu-1 finishes its current work")
+        await says(stand, admin, "!drain GPU-1", "GPU-1 finishes its current work")
         await stand.until(lambda: not stand.fleet.engines())
+
+
+async def test_addresses_and_errors_are_told_only_where_administrators_read(
+    tmp_path: Path, world: WorldSpec
+) -> None:
+    secrets = ("10.0.0.7:8188", "CUDA error", "/srv/models", "faulty card")
+    async with discord_server(world, rate_limits=False) as server:
+        staff, helped = server.channel("moderators"), server.channel("gallery")
+        allow = VIEW_CHANNEL | SEND_MESSAGES
+        for channel in (staff, helped):
+            channel.overwrites |= {
+                server.guild.id: Overwrite(id=server.guild.id, type=ROLE, deny=VIEW_CHANNEL),
+                server.bot.id: Overwrite(id=server.bot.id, type=MEMBER, allow=allow),
+            }
+        helper = server.user("member-1").id
+        helped.overwrites[helper] = Overwrite(id=helper, type=MEMBER, allow=allow)
+        engine = make_engine()
+        engine.name = "10.0.0.7:8188"
+
+        async def inspect() -> list[Section]:
+            return [Section(title="Models", findings=[Finding(level="fault", what="faulty card")])]
+
+        async with bot_on(server, tmp_path, engine=engine, inspect=inspect) as stand:
+            admin = await stand.person("admin")
+            await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["idle"])
+            (status,) = stand.fleet.engines()
+            troubled = replace(
+                status, last_error="CUDA error", missing_files={"a.safetensors": "curl -o /srv/models/a"}
+            )
+            stand.fleet.engines = lambda: (troubled,)  # type: ignore[method-assign]
+
+            async def typed(channel: int, command: str) -> str:
+                seen = {message["id"] for message in admin.messages(channel)}
+                await admin.say(channel, stand.typed(command))
+                return text_of(
+                    await admin.wait_for_message(
+                        lambda m: m["id"] not in seen and m["author"]["id"] == str(server.bot.id),
+                        channel=channel,
+                    )
+                )
+
+            for command in ("!status", "!gpus", "!reload", "!drain nothing"):
+                told = await typed(stand.general, command)
+                assert not [secret for secret in secrets if secret in told], command
+                assert "GPU-1" in told
+            assert "/admin gpus" in await typed(stand.general, "!gpus") or "</admin gpus:" in told
+            for told in (
+                await typed(staff.id, "!gpus"),
+                text_of(await (await admin.command("admin gpus", stand.general)).reply()),
+            ):
+                assert [secret for secret in secrets if secret in told] == list(secrets[:3])
+            assert "faulty card" in await typed(staff.id, "!status")
+            told = await typed(helped.id, "!gpus")
+            assert not [secret for secret in secrets if secret in told]
 
 
 async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> None:
@@ -359,13 +418,12 @@ async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> Non
         admin = await room.person("admin")
         room.server.set_bot_permissions(BOT_DEFAULT & ~ATTACH_FILES)
         answer = await (await admin.command("admin status", room.general)).reply()
-        (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Check"]
-        assert "1 problem" in shown["value"]
-        assert "✗ the bot lacks the permission Attach Files" in shown["value"]
+        shown = text_of(answer).partition("**Check**\n")[2]
+        assert "1 problem" in shown
+        assert "✗ the bot lacks the permission Attach Files" in shown
         await admin.set_locale("es-ES")
         answer = await (await admin.command("admin status", room.general)).reply()
-        (shown,) = [field for field in answer["embeds"][0]["fields"] if field["name"] == "Revisión"]
-        counts, area, where = shown["value"].splitlines()
+        counts, area, where = text_of(answer).partition("**Revisión**\n")[2].splitlines()
         assert counts.endswith("0 advertencias, 1 problema")
         assert area == "-# ✗ `Discord`: 0 advertencias, 1 problema"
         assert where == "-# `python bot.py check` dice cuáles."
@@ -416,10 +474,10 @@ async def test_whoever_uses_a_command_in_another_server_is_told_so(tmp_path: Pat
         async with bot_on(server, tmp_path, guild_id=123456789012345678) as stand:
             ana = await stand.person()
             told = await (await ana.command("imagine", stand.general, model="flux", prompt="a sea")).reply()
-            assert told["content"] == "The bot is set up for another server."
+            assert text_of(told) == "The bot is set up for another server."
             await ana.history(result["channel_id"])
             told = await (await ana.click(result, "Again")).reply()
-            assert told["content"] == "The bot is set up for another server."
+            assert text_of(told) == "The bot is set up for another server."
 
 
 async def test_a_typed_command_names_the_argument_that_it_lacks(tmp_path: Path) -> None:

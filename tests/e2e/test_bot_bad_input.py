@@ -13,7 +13,7 @@ from PIL import Image
 
 from modules.demo.comfy_server import Timing, mark_of, read_mark
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import File, InvocationFailed, Payload, SimulatedUser, is_ephemeral
+from modules.demo.users import File, InvocationFailed, Payload, SimulatedUser, files_of, is_ephemeral, text_of
 from modules.utils.images.metadata import chunk
 from tests.bot_process import BotProcess
 from tests.e2e.operated import TOKEN, Stage, person, result_of, run_bot, staged
@@ -47,11 +47,11 @@ async def told(user: SimulatedUser, channel: str, command: str, **options: Any) 
     """The sentence that only this person sees."""
     reply = await (await user.command(command, channel, **options)).reply(60)
     assert is_ephemeral(reply)
-    return str(reply["content"])
+    return str(text_of(reply))
 
 
 async def picture_of(user: SimulatedUser, message: Payload) -> Image.Image:
-    return Image.open(io.BytesIO(await user.download(message["attachments"][0]["url"])))
+    return Image.open(io.BytesIO(await user.download(files_of(message)[0]["url"])))
 
 
 def quiet(bot: BotProcess) -> bool:
@@ -74,11 +74,11 @@ async def test_any_prompt_is_painted_as_it_was_typed_and_pings_nobody(stage: Sta
     async with run_bot(stage.env_file) as bot, person(stage) as (user, general):
         for seed, prompt in enumerate(PROMPTS):
             assert "queued" in await told(user, general, "imagine", model="flux", prompt=prompt, seed=seed)
-            result = await user.wait_for_message(lambda m, s=seed: f"seed `{s}`" in m["content"], 30)
+            result = await user.wait_for_message(lambda m, s=seed: f"seed `{s}`" in text_of(m), 30)
             assert not result["mention_everyone"]
             assert result["mention_roles"] == []
             assert [mention["id"] for mention in result["mentions"]] == [str(user.id)]
-            assert result["content"].count("\n") == 2  # the owner, the prompt on one line, the facts
+            assert text_of(result).count("\n") == 2  # the owner, the prompt on one line, the facts
             assert read_mark(await picture_of(user, result)) == mark_of(prompt.strip(), seed)
         assert quiet(bot)
 
@@ -133,7 +133,7 @@ async def test_what_cannot_be_is_told_in_ones_language_and_costs_nothing(stage: 
 
         asked = await user.command("imagine", general, model="flux", prompt="a fox after all")
         await asked.reply()
-        await user.wait_for_message(lambda m: "a fox after all" in m["content"] and m["attachments"], 30)
+        await user.wait_for_message(lambda m: "a fox after all" in text_of(m) and files_of(m), 30)
         assert len(stage.gpus[0].sampler_log) == 1
         assert quiet(bot)
 
@@ -168,5 +168,5 @@ async def test_comfyui_gets_an_upload_upright_still_and_without_its_place(stage:
             assert right[2] > right[0] + 100  # type: ignore[index]
             made = await picture_of(user, result)
             assert made.width > made.height
-            assert PLACE not in await user.download(result["attachments"][0]["url"])
+            assert PLACE not in await user.download(files_of(result)[0]["url"])
         assert quiet(bot)

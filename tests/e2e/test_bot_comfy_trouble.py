@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modules.demo.comfy_server import Timing
+from modules.demo.users import text_of
 from tests.bot_process import BotProcess
 from tests.e2e.operated import KEY, Stage, person, result_of, run_bot, staged
 
@@ -47,7 +48,7 @@ async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_serv
             await user.set_locale(locale)
             said = await (await user.command("imagine", general, model="flux", prompt=prompt)).reply()
             kept = {"en-US": "your place is kept", "es-ES": "conservas tu lugar"}[locale]
-            assert kept in said["content"]
+            assert kept in text_of(said)
         await asyncio.sleep(2.5)  # long enough for it to be asked again, and to be as bad
         assert len(complaints(bot)) == 1, "\n".join(bot.lines)
         assert not any(KEY.partition(":")[2] in line for line in bot.lines)
@@ -56,4 +57,4 @@ async def test_it_starts_says_so_once_and_makes_what_was_asked_for_when_the_serv
         else:
             await gpu.start()
         await user.wait_for_message(result_of("a wolf"), 60)
-        await user.wait_for_message(lambda m: "un lobo" in m["content"] and "semilla `" in m["content"], 60)
+        await user.wait_for_message(lambda m: "un lobo" in text_of(m) and "semilla `" in text_of(m), 60)

@@ -12,6 +12,7 @@ import pytest
 from modules.demo.discord_server import DiscordServer, UserSpec, WorldSpec, default_world
 from modules.demo.discord_server.bodies.messages import CreateMessage
 from modules.demo.discord_server.state.messages import create_message
+from modules.demo.users import components_of, text_of
 from modules.discord.transport.message_client import OutgoingMessage, Refused
 from modules.discord.transport.rate_limiter import Priority
 from modules.queue_manager.backports import timeout
@@ -22,6 +23,7 @@ from modules.utils.database.stores.history import History
 from tests.discord_stand import (
     SMALL,
     Stand,
+    answered_by_status,
     bot_on,
     discord_server,
     make_engine,
@@ -57,7 +59,7 @@ async def test_a_channel_deleted_while_the_picture_is_made_is_replaced(tmp_path:
         stand.server.delete_channel(int(first))
         result = await result_for(ana, "a lake")
         assert result["channel_id"] != first
-        assert "Your old channel is gone" in result["content"]
+        assert "Your old channel is gone" in text_of(result)
         assert (await result_for(ben, "a lake"))["channel_id"] == await session_of(ben)
 
 
@@ -71,7 +73,7 @@ async def test_without_any_channel_it_comes_by_direct_message(tmp_path: Path) ->
         stand.server.delete_channel(int(first))
         result = await result_for(ana, "a cave")
         assert stand.server.guild.channels.get(int(result["channel_id"])) is None
-        assert "Your channel could not be used" in result["content"]
+        assert "Your channel could not be used" in text_of(result)
 
 
 async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_p
         assert record.state == "kept"
         stand.server.set_bot_permissions(permissions)
         await ana.command("imagine", stand.general, model="flux", prompt="a raft", seed=2)
-        assert "a ship" in (await result_for(ana, "seed `1`"))["content"]
+        assert "a ship" in text_of(await result_for(ana, "seed `1`"))
         assert await result_for(ana, "seed `2`")
         async with timeout(10):
             while await stand.database.history.undelivered(ana.id):
@@ -173,12 +175,13 @@ async def test_an_answer_stands_though_what_is_kept_cannot_be_looked_up(
         ana = await stand.person()
         stand.queue.pause()
         reply = await (await ana.command("imagine", stand.general, model="flux", prompt="a ship")).reply()
+        status = await status_with(ana, "a ship")
         await stand.until(lambda: "undelivered pictures of" in caplog.text)
         caplog.clear()
-        told = await (await ana.click(reply, "Cancel")).reply()
+        await answered_by_status(await ana.click(status, "Cancel"))
         await stand.until(lambda: "undelivered pictures of" in caplog.text)
-        assert "Cancelled: #1" in told["content"]
-        assert "#1" in (ana.message(reply["id"]) or reply)["content"]
+        await status_with(ana, "**#1** was cancelled.")
+        assert "#1" in text_of(ana.message(reply["id"]) or reply)
         assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -300,12 +303,12 @@ async def test_it_is_found_also_beneath_what_people_wrote_since(tmp_path: Path) 
             author, place = server.user("member-1"), server.hub.channels[channel]
             for number in range(250):
                 create_message(server.hub, place, author, CreateMessage(content=f"and {number}"))
-            await stand.database.status_messages.put(job.id, channel, 0)
+            await stand.database.status_messages.put([job.id], channel, 0)
         server.advance(3600)
         async with bot_on(server, tmp_path) as stand:
             await stand.until(lambda: stand.engine.submitted and not stand.queue.active_jobs(ana.id))
             await stand.until(lambda: not buttons(server, channel, "cancel"))
-            assert len(buttons(server, channel, "delete")) == 1
+            assert len(buttons(server, channel, "more")) == 1
             async with timeout(60):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)
@@ -327,10 +330,10 @@ async def test_a_status_message_without_a_button_whose_answer_was_lost_is_remove
             await stand.product.message_client.post(
                 channel, OutgoingMessage(text=says), level=Priority.STATUS
             )
-            await stand.database.status_messages.put(job.id, channel, 0)
+            await stand.database.status_messages.put([job.id], channel, 0)
         async with bot_on(server, tmp_path) as stand:
             await stand.until(lambda: len(server.messages(channel)) == 1)
-            assert len(buttons(server, channel, "delete")) == 1
+            assert len(buttons(server, channel, "more")) == 1
 
 
 def buttons(server: DiscordServer, channel: int, what: str) -> list[str]:
@@ -338,8 +341,7 @@ def buttons(server: DiscordServer, channel: int, what: str) -> list[str]:
     return [
         item["custom_id"]
         for message in server.messages(channel)
-        for row in message.components
-        for item in row["components"]
+        for item in components_of({"components": message.components})
         if f":{what}:" in item.get("custom_id", "")
     ]
 
@@ -348,16 +350,16 @@ async def test_results_come_by_direct_message_for_who_wants_that(tmp_path: Path)
     async with whole_room(tmp_path) as stand:
         ana = await stand.person()
         menus = await (await ana.command("settings", stand.general)).reply()
-        chosen = await ana.click(menus, "fullet:setting:switches", values=["direct"])
-        await chosen.acknowledged()
-        await ana.until(lambda: "Saved" in (ana.message(menus["id"]) or menus)["content"])
+        for turned, says in (("direct:on", "direct message** · on"), ("notify:off", "is ready** · off")):
+            await (await ana.click(menus, f"fullet:setting:{turned}")).acknowledged()
+            await ana.until(lambda says=says: says in text_of(ana.message(menus["id"]) or menus))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a letter")
-        assert "by direct message" in (await asked.reply())["content"]
+        assert "by direct message" in text_of(await asked.reply())
         result = await result_for(ana, "a letter")
         assert stand.server.guild.channels.get(int(result["channel_id"])) is None
         assert result["mentions"] == []
         await ended(stand, ana.id)
-        page = (await (await ana.command("history", stand.general)).reply())["content"]
+        page = text_of(await (await ana.command("history", stand.general)).reply())
         assert f"/channels/@me/{result['channel_id']}/{result['id']})" in page
         again = await ana.click(result, "Again")
-        assert "queued" in (await again.reply())["content"]
+        assert "queued" in text_of(await again.reply())

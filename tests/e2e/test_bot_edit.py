@@ -14,7 +14,7 @@ from PIL import Image
 
 from modules.demo.discord_server import default_world
 from modules.demo.discord_server.state.world import BotSpec
-from modules.demo.users import File, SimulatedUser
+from modules.demo.users import File, SimulatedUser, files_of, text_of
 from tests.discord_stand import (
     OFFERS,
     SMALL,
@@ -40,7 +40,7 @@ async def test_an_upload_is_edited(tmp_path: Path) -> None:
         ana = await stand.person()
         await ana.command("edit", stand.general, prompt="make it blue", image=photo(), seed=3)
         result = await result_for(ana, "make it blue")
-        data = await ana.download(result["attachments"][0]["url"])
+        data = await ana.download(files_of(result)[0]["url"])
         assert pixel(data) == colour_of("make it blue", 3)
         request = stand.engine.submitted[-1].jobs[0].request
         assert [source.size for source in request.sources] == [SMALL]
@@ -59,9 +59,9 @@ async def test_what_is_no_picture_is_told(tmp_path: Path) -> None:
         ana = await stand.person()
         for sentence, file in broken.items():
             asked = await ana.command("edit", stand.general, prompt="blue", image=file)
-            assert sentence in (await asked.reply(60))["content"]
+            assert sentence in text_of(await asked.reply(60))
         asked = await ana.command("edit", stand.general, prompt="blue")
-        assert "you have no earlier one" in (await asked.reply())["content"]
+        assert "you have no earlier one" in text_of(await asked.reply())
         assert stand.queue.status().waiting == 0
 
 
@@ -70,7 +70,7 @@ async def test_more_pictures_than_the_model_takes_are_told(tmp_path: Path) -> No
     async with whole_room(tmp_path, offers=offers) as stand:
         ana = await stand.person()
         asked = await ana.command("edit", stand.general, prompt="blue", image=photo(), image2=photo("b.png"))
-        told = (await asked.reply())["content"]
+        told = text_of(await asked.reply())
         assert told == "Flux_Edit needs this many pictures: 1."
 
 
@@ -116,15 +116,15 @@ async def test_the_menu_on_a_message_edits_its_picture(tmp_path: Path) -> None:
     async with whole_room(tmp_path) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         await ana.say(stand.general, "look", photo())
-        said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        said = await ben.wait_for_message(lambda m: text_of(m) == "look")
         asked = await ben.context("Edit picture", stand.general, said)
         modal = await asked.modal()
         submitted = await ben.submit_modal(modal, prompt="in winter")
-        assert "queued" in (await submitted.reply())["content"]
+        assert "queued" in text_of(await submitted.reply())
         result = await result_for(ben, "in winter")
         assert result["channel_id"] == await session_of(ben)
         words = await ben.context("Edit picture", stand.general, await _plain(ben, stand.general))
-        assert "no picture in that message" in (await words.reply())["content"]
+        assert "no picture in that message" in text_of(await words.reply())
 
 
 @pytest.mark.parametrize("reads_messages", [True, False])
@@ -142,29 +142,29 @@ async def test_the_first_picture_among_all_that_a_message_shows_is_edited(
         async def edits(said: dict[str, Any], prompt: str) -> None:
             modal = await (await ben.context("Edit picture", said["channel_id"], said)).modal()
             told = await (await ben.submit_modal(modal, prompt=prompt)).reply()
-            assert "queued" in told["content"]
+            assert "queued" in text_of(told)
             await result_for(ben, prompt)
             (source,) = stand.engine.submitted[-1].jobs[0].request.sources
             assert source.size == SMALL
             await stand.until(lambda: not stand.queue.active_jobs(ben.id))
 
         await ana.say(stand.general, "both", video, photo())
-        both = await ben.wait_for_message(lambda m: m["content"] == "both")
+        both = await ben.wait_for_message(lambda m: text_of(m) == "both")
         await edits(both, "the second file")
         await ana.forward(both, gallery)
         forward = await ben.wait_for_message(lambda m: bool(m.get("message_snapshots")), channel=gallery)
         await edits(forward, "a forward")
-        link = both["attachments"][1]["url"]
+        link = files_of(both)[1]["url"]
         for number, shown in enumerate(("image", "thumbnail")):
             await ana.say(stand.general, f"link {number}", embeds=[{"title": "x", shown: {"url": link}}])
-            embed = await ben.wait_for_message(lambda m: m["content"] == f"link {number}")  # noqa: B023
+            embed = await ben.wait_for_message(lambda m: text_of(m) == f"link {number}")  # noqa: B023
             await edits(embed, f"an embed {number}")
         await ana.say(stand.general, "film", video)
-        film = await ben.wait_for_message(lambda m: m["content"] == "film")
+        film = await ben.wait_for_message(lambda m: text_of(m) == "film")
         told = await (await ben.context("Edit picture", stand.general, film)).reply()
-        assert "no picture in that message" in told["content"]
+        assert "no picture in that message" in text_of(told)
 
 
 async def _plain(person: object, channel: int) -> dict[str, object]:
     await person.say(channel, "only words")  # type: ignore[attr-defined]
-    return await person.wait_for_message(lambda m: m["content"] == "only words")  # type: ignore[attr-defined,no-any-return]
+    return await person.wait_for_message(lambda m: text_of(m) == "only words")  # type: ignore[attr-defined,no-any-return]

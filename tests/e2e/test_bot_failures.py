@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.demo.discord_server import UserSpec, default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from modules.queue_manager.backports import timeout
 from tests.discord_stand import (
     PaintingEngine,
     Stand,
+    answered_by_status,
     bot_on,
     discord_server,
     make_engine,
@@ -47,8 +48,7 @@ async def test_it_is_told_in_a_new_channel_and_the_old_one_is_left_alone(tmp_pat
         assert [user["id"] for user in told["mentions"]] == [str(ana.id)]
         assert ben.message(told["id"]) is None
         assert stand.product.traffic.answers[404] <= 2  # one edit, and one try to post
-        again = await ana.click(told, "Again")
-        assert "queued" in (await again.reply())["content"]
+        await answered_by_status(await ana.click(told, "Again"))
 
 
 async def test_it_is_told_anew_if_only_its_message_was_deleted(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_with_nowhere_to_tell_it_waits_for_the_next_command_also_after_a_r
             await ana.command("queue", stand.general)
             told = await status_with(ana, "could not be made")
             assert told["channel_id"] == await session_of(ana)
-            assert "The GPU server had an error while making it." in told["content"]
+            assert "The GPU server had an error while making it." in text_of(told)
             async with timeout(60):
                 while await stand.database.status_messages.all():
                     await asyncio.sleep(0.01)

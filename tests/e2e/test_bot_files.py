@@ -9,9 +9,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from modules.demo.users import files_of, text_of
 from modules.discord.delivery import picture_delivery as delivery
 from modules.queue_manager.jobs import Batch, Picture, Size
-from tests.discord_stand import OFFERS, PaintingEngine, PaintingRun, make_engine, result_for, whole_room
+from tests.discord_stand import (
+    OFFERS,
+    PaintingEngine,
+    PaintingRun,
+    make_engine,
+    result_for,
+    whole_room,
+)
 from tests.fakes import FakeRun, offer
 
 NOISE = Size(width=1920, height=1920)
@@ -54,11 +62,12 @@ async def test_what_is_over_the_limit_is_made_smaller_with_a_word(
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="grain", prompt="sand")
         result = await result_for(ana, "sand", timeout=60)
-        (file,) = result["attachments"]
+        (file,) = files_of(result)
         assert file["filename"].endswith(".webp")
-        assert file["size"] <= delivery.FILE_LIMIT
-        assert "Made smaller to fit" in result["content"]
-        with Image.open(io.BytesIO(await ana.download(file["url"]))) as seen:
+        assert "Made smaller to fit" in text_of(result)
+        data = await ana.download(file["url"])
+        assert len(data) <= delivery.FILE_LIMIT
+        with Image.open(io.BytesIO(data)) as seen:
             assert seen.format == "WEBP"
         assert stand.server.counters["code 40005"] == (0 if claimed is None else 1)
 
@@ -71,9 +80,9 @@ async def test_the_format_is_the_one_that_was_set(
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a dune")
         result = await result_for(ana, "a dune")
-        (file,) = result["attachments"]
+        (file,) = files_of(result)
         assert file["filename"].endswith(ending)
         assert file["description"] == "a dune"
-        assert "Made smaller" not in result["content"]
+        assert "Made smaller" not in text_of(result)
         with Image.open(io.BytesIO(await ana.download(file["url"]))) as seen:
             assert seen.format == kind

@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from modules.demo.discord_server import DiscordServer, WorldSpec
-from modules.demo.users import File, Payload, SimulatedUser
+from modules.demo.users import File, Payload, SimulatedUser, files_of, text_of
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     OFFERS,
     SMALL,
     WIDE,
+    answered_by_status,
     bot_on,
     colour_of,
     discord_server,
+    filled,
+    more,
     painted,
     pixel,
     result_for,
@@ -26,11 +29,6 @@ from tests.discord_stand import (
 async def form_of(person: SimulatedUser, menu: str, message: Payload) -> Payload:
     """The form that the menu on a message opens."""
     return await (await person.context(menu, message["channel_id"], message)).modal()
-
-
-def filled(form: Payload) -> dict[str, str | None]:
-    """What stands in a form's fields."""
-    return {part["component"]["custom_id"]: part["component"].get("value") for part in form["components"]}
 
 
 async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) -> None:
@@ -45,12 +43,12 @@ async def test_a_result_is_made_again_from_all_it_was_made_from(tmp_path: Path) 
             "prompt": "a barn",
             "negative": "rain",
             "seed": "5",
-            "size": "64×64",
-            "model": "Z-Image",
+            "size": "64x64",
+            "model": "z-image",
         }
-        await (await ana.submit_modal(form, seed="6")).reply()
+        await answered_by_status(await ana.submit_modal(form, seed="6"))
         again = await result_for(ana, "seed `6`")
-        data = await ana.download(again["attachments"][0]["url"])
+        data = await ana.download(files_of(again)[0]["url"])
         assert pixel(data) == colour_of("a barn", 6)
         assert again["channel_id"] not in ben.channels
 
@@ -59,15 +57,15 @@ async def test_somebody_elses_picture_is_made_again_from_new_words(tmp_path: Pat
     async with whole_room(tmp_path, world) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2", locale="es-ES")
         await ana.say(stand.general, "look", File(filename="photo.png", data=painted("x", 0, SMALL)))
-        said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        said = await ben.wait_for_message(lambda m: text_of(m) == "look")
         await stand.database.preferences.put(ben.id, UserPreferences(model="z-image"))
         form = await form_of(ben, "Make again", said)
         assert form["title"] == "Crear otra vez"
         assert filled(form) == {"prompt": None}
-        assert "en la cola" in (await (await ben.submit_modal(form, prompt="un granero")).reply())["content"]
+        assert "en la cola" in text_of(await (await ben.submit_modal(form, prompt="un granero")).reply())
         result = await result_for(ben, "un granero")
         assert result["channel_id"] == await session_of(ben)
-        assert "Z-Image" in result["content"]
+        assert "Z-Image" in text_of(result)
         assert ana.message(result["id"]) is None
 
 
@@ -78,7 +76,7 @@ async def test_a_shared_picture_is_edited_by_who_sees_it(tmp_path: Path) -> None
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="a mast", aspect="wide")
             await (await ana.click(await result_for(ana, "a mast"), "Share")).reply()
-            copy = await ben.wait_for_message(lambda m: "a mast" in m["content"], channel=gallery)
+            copy = await ben.wait_for_message(lambda m: "a mast" in text_of(m), channel=gallery)
             await (await ben.submit_modal(await form_of(ben, "Edit picture", copy), prompt="at dusk")).reply()
             await result_for(ben, "at dusk")
             request = stand.engine.submitted[-1].jobs[0].request
@@ -94,18 +92,24 @@ async def test_a_shared_picture_is_made_again_by_who_sees_it_from_all_it_was_mad
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="a keel", seed=3)
             await (await ana.click(await result_for(ana, "a keel"), "Share")).reply()
-            copy = await ben.wait_for_message(lambda m: "a keel" in m["content"], channel=gallery)
+            copy = await ben.wait_for_message(lambda m: "a keel" in text_of(m), channel=gallery)
             form = await form_of(ben, "Make again", copy)
-            assert filled(form) == {"prompt": "a keel", "seed": "3", "size": "64×64", "model": "Flux"}
+            assert filled(form) == {
+                "prompt": "a keel",
+                "negative": None,
+                "seed": "3",
+                "size": "64x64",
+                "model": "flux",
+            }
             await (await ben.submit_modal(form, seed="4")).reply()
             result = await result_for(ben, "seed `4`")
             assert result["channel_id"] == await session_of(ben)
-            assert pixel(await ben.download(result["attachments"][0]["url"])) == colour_of("a keel", 4)
+            assert pixel(await ben.download(files_of(result)[0]["url"])) == colour_of("a keel", 4)
             assert ana.message(result["id"]) is None
             await stand.database.history.forget(ana.id)
             assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
             told = await (await ben.click(copy, "Prompt…")).reply()
-            assert told["content"] == "The bot no longer remembers that picture."
+            assert text_of(told) == "The bot no longer remembers that picture."
 
 
 async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) -> None:
@@ -117,14 +121,14 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             await ana.command("edit", stand.general, prompt="as a statue", image=secret)
             mine = await result_for(ana, "as a statue")
             await (await ana.click(mine, "Share")).reply()
-            copy = await ben.wait_for_message(lambda m: "as a statue" in m["content"], channel=gallery)
+            copy = await ben.wait_for_message(lambda m: "as a statue" in text_of(m), channel=gallery)
             assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
             form = await (await ben.click(copy, "Prompt…")).modal()
             assert (form["title"], filled(form)) == ("Edit picture", {"prompt": None})
             stand.queue.pause()
             await (await ben.submit_modal(form, prompt="in bronze")).reply()
             (job,) = stand.queue.active_jobs(ben.id)
-            shared = await ben.download(copy["attachments"][0]["url"])
+            shared = await ben.download(files_of(copy)[0]["url"])
             assert pixel(await stand.database.jobs.source(job.request.sources[0].key)) == pixel(shared)
             assert pixel(shared) != pixel(secret.data)
             stand.queue.resume()
@@ -132,7 +136,7 @@ async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) 
             form = await form_of(ben, "Edit picture", copy)
             theirs = f"fullet:form:prompt:{stand.engine.submitted[0].jobs[0].id}"
             told = await submit_as_another(server, ben, form, theirs)
-            assert told == "That picture is no longer available. Please upload it again."
+            assert told.startswith("That picture is no longer available. Please upload it again.")
 
 
 async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) -> None:
@@ -141,12 +145,12 @@ async def test_a_shared_enlargement_goes_back_to_what_made_it(tmp_path: Path) ->
         async with bot_on(server, tmp_path, gallery_channel_id=gallery) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             await ana.command("imagine", stand.general, model="flux", prompt="a crest", seed=5)
-            await (await ana.click(await result_for(ana, "a crest"), "Upscale")).reply()
+            await answered_by_status(await more(ana, await result_for(ana, "a crest"), "upscale"))
             await (await ana.click(await result_for(ana, "128×128"), "Share")).reply()
             copy = await ben.wait_for_message(
-                lambda m: "upscaled ×2 · 128×128" in m["content"], channel=gallery
+                lambda m: "upscaled ×2 · 128×128" in text_of(m), channel=gallery
             )
-            made = {"prompt": "a crest", "seed": "5", "size": "64×64", "model": "Flux"}
+            made = {"prompt": "a crest", "negative": None, "seed": "5", "size": "64x64", "model": "flux"}
             assert filled(await form_of(ben, "Make again", copy)) == made
             form = await (await ben.click(copy, "Prompt…")).modal()
             assert filled(form) == made
@@ -181,12 +185,12 @@ async def test_a_picture_that_somebody_may_not_see_is_not_edited_by_a_form_that_
         await ana.command("imagine", stand.general, model="flux", prompt="a diary")
         private = await result_for(ana, "a diary")
         await ana.say(stand.general, "look", File(filename="photo.png", data=painted("x", 0, SMALL)))
-        said = await ben.wait_for_message(lambda m: m["content"] == "look")
+        said = await ben.wait_for_message(lambda m: text_of(m) == "look")
         form = await form_of(ben, "Edit picture", said)
         told = await submit_as_another(
             stand.server, ben, form, f"fullet:form:edit:{private['channel_id']}-{private['id']}"
         )
-        assert told == "There is no picture in that message."
+        assert told.startswith("There is no picture in that message.")
         assert stand.queue.active_jobs(ben.id) == ()
 
 
@@ -196,7 +200,7 @@ async def submit_as_another(
     """What somebody is told whose client sends an open form under a name that it was not given."""
     forged, opened = {**form, "custom_id": custom_id}, server.interactions.open_modals
     opened[person.id, custom_id] = replace(opened[person.id, form["custom_id"]], payload=forged)
-    return str((await (await person.submit_modal(forged, prompt="in wax")).reply())["content"])
+    return str(text_of(await (await person.submit_modal(forged, prompt="in wax")).reply()))
 
 
 async def test_two_uploads_go_in_their_order_and_a_second_one_with_the_last_picture(

@@ -15,7 +15,7 @@ import aiohttp
 from modules.ai.inspection import inspect_models
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.discord_server import WorldSpec
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, files_of, text_of
 from tests.discord_stand import Stand, colour_of, make_engine, pixel, result_for, whole_room
 
 FLUJOS = Path(__file__).parents[2] / "flujos"
@@ -36,8 +36,8 @@ async def test_a_workflow_file_dropped_in_is_one_more_choice_that_makes_pictures
         assert "Dream of mine" in choices["dream-of-mine"]
         await ana.command("imagine", stand.general, model="dream-of-mine", prompt="a hill", seed=3)
         result = await result_for(ana, "seed `3`")
-        assert "Dream of mine" in result["content"]
-        assert pixel(await ana.download(result["attachments"][0]["url"])) == colour_of("a hill", 3)
+        assert "Dream of mine" in text_of(result)
+        assert pixel(await ana.download(files_of(result)[0]["url"])) == colour_of("a hill", 3)
 
 
 @dataclass
@@ -63,8 +63,8 @@ class Live:
     async def says(self, person: SimulatedUser, text: str, words: str) -> str:
         text = self.stand.typed(text)
         await person.say(self.stand.general, text)
-        answer = await person.wait_for_message(lambda m: words in m["content"] and m["content"] != text)
-        return str(answer["content"])
+        answer = await person.wait_for_message(lambda m: words in text_of(m) and text_of(m) != text)
+        return str(text_of(answer))
 
 
 @contextlib.asynccontextmanager
@@ -105,7 +105,7 @@ async def test_a_file_is_offered_within_two_seconds_makes_pictures_and_goes_agai
         assert await here.until_offered(ana, "flux", "z-image", "my-dream") < 2
         await here.stand.until(lambda: "my-dream" in here.stand.product.fleet.engines()[0].models)
         await ana.command("imagine", here.stand.general, model="my-dream", prompt="a hill", seed=3)
-        assert "My Dream" in (await result_for(ana, "seed `3`"))["content"]
+        assert "My Dream" in text_of(await result_for(ana, "seed `3`"))
         (here.flujos / "My Dream.json").unlink()
         assert await here.until_offered(ana, "flux", "z-image") < 2
 
@@ -150,7 +150,7 @@ async def test_administrators_are_told_which_files_are_missing_and_how_to_fetch_
         line = "curl -fgL --create-dirs -o ComfyUI/models/unet/nightfall.gguf 'https://example.org/nightfall.gguf'"
         for locale, words in (("en-US", "Missing model file: nightfall.gguf"), ("es-ES", "Falta un archivo")):
             await admin.set_locale(locale)
-            told = (await (await admin.command("admin gpus", here.stand.general)).reply())["content"]
+            told = text_of(await (await admin.command("admin gpus", here.stand.general)).reply())
             assert words in told
             assert f"```sh\n{line}\n```" in told
 

@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import default_world
+from modules.demo.users import text_of
 from modules.discord.requests.limits import Limits
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
     OFFERS,
     SMALL,
     PaintingEngine,
+    answered_by_status,
     bot_on,
     discord_server,
     has_picture,
     make_engine,
+    more,
     result_for,
     session_of,
     status_with,
@@ -40,7 +43,7 @@ async def test_a_restricted_model_works_in_age_restricted_channels_only(tmp_path
         channel = await session_of(ana)
         assert not ana.channels[channel]["nsfw"]
         asked = await ana.command("imagine", stand.general, model="bold", prompt="a statue")
-        assert "Bold works only in age-restricted channels." in (await asked.reply())["content"]
+        assert "Bold works only in age-restricted channels." in text_of(await asked.reply())
         restricted = stand.server.channel("age-restricted").id
         assert not any(
             c["value"] == "bold" for c in await ana.autocomplete("imagine", stand.general, "model")
@@ -51,7 +54,7 @@ async def test_a_restricted_model_works_in_age_restricted_channels_only(tmp_path
             select = ana.find_component(menus, "fullet:setting:model")
             assert select is not None
             assert ("bold" in [option["value"] for option in select["options"]]) is offered
-            told = (await (await ana.command("help", place)).reply())["content"]
+            told = text_of(await (await ana.command("help", place)).reply())
             assert ("**Bold**" in told) is offered
         await ana.command("imagine", restricted, model="bold", prompt="a statue")
         assert (await result_for(ana, "a statue"))["channel_id"] == channel
@@ -99,30 +102,30 @@ async def test_what_comes_of_a_restricted_picture_goes_where_that_one_may(tmp_pa
             await ana.command("imagine", restricted, model="bold", prompt="a bust", seed=1)
             bust = await result_for(ana, "a bust")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
-            await (await ana.click(bust, "Upscale")).reply()
+            await answered_by_status(await more(ana, bust, "upscale"))
             larger = await result_for(ana, "128×128")
             modal = await (await ana.click(bust, "Edit")).modal()
             await ana.submit_modal(modal, prompt="in bronze")
             bronze = await result_for(ana, "in bronze")
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
             told = await (await ana.command("edit", stand.general, prompt="in gold")).reply()
-            assert told["content"] == "That picture can be used only in age-restricted channels."
+            assert text_of(told) == "That picture can be used only in age-restricted channels."
             await (await ana.command("edit", restricted, prompt="in gold")).reply()
             gold = await result_for(ana, "in gold")
         async with bot_on(server, tmp_path, engine=bold_engine(), **options) as stand:
             ana = await stand.person()
             await ana.history(bust["channel_id"])
-            await (await ana.click(gold, "Again")).reply()
+            await answered_by_status(await ana.click(gold, "Again"))
             await stand.until(lambda: stand.engine.submitted)
             again = await result_for(ana, f"seed `{stand.engine.submitted[0].jobs[0].request.seed}`")
             modal = await (await ana.context("Edit picture", bust["channel_id"], gold)).modal()
             await ana.submit_modal(modal, prompt="in wax")
             wax = await result_for(ana, "in wax")
-            modal = await (await ana.click(gold, "Prompt…")).modal()
-            await (await ana.submit_modal(modal, prompt="in iron")).reply()
+            modal = await (await more(ana, gold, "prompt")).modal()
+            await answered_by_status(await ana.submit_modal(modal, prompt="in iron"))
             iron = await result_for(ana, "in iron")
             for made in (larger, bronze, gold, again, wax, iron):
-                assert made["channel_id"] == bust["channel_id"], made["content"]
+                assert made["channel_id"] == bust["channel_id"], text_of(made)
                 assert ana.find_component(made, "Share") is None
                 assert ana.find_component(made, "Again") is not None
 
@@ -157,13 +160,13 @@ async def test_what_was_shared_freely_is_not_once_its_model_is_restricted(tmp_pa
             ana = await stand.person()
             await ana.history(result["channel_id"])
             told = await (await ana.click(result, "Share")).reply()
-            assert told["content"] == "Flux works only in age-restricted channels."
+            assert text_of(told) == "Flux works only in age-restricted channels."
             assert server.messages(gallery) == []
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
             await ana.history(result["channel_id"])
             told = await (await ana.click(result, "Share")).reply()
-            assert told["content"] == "Sharing is not set up here."
+            assert text_of(told) == "Sharing is not set up here."
 
 
 async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Path) -> None:
@@ -178,16 +181,16 @@ async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Pa
         async with bot_on(server, tmp_path, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             told = await (await ana.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "You have used today's one picture; the count resets at midnight (UTC)." in told["content"]
+            assert "You have used today's one picture; the count resets at midnight (UTC)." in text_of(told)
             told = await (await ben.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "You cannot ask for pictures here: an administrator has blocked you." in told["content"]
+            assert "You cannot ask for pictures here: an administrator has blocked you." in text_of(told)
 
 
 async def test_a_list_of_words_that_cannot_be_read_lets_nothing_through(tmp_path: Path) -> None:
     async with whole_room(tmp_path, banned_words=tmp_path / "none.txt") as stand:
         ana = await stand.person()
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a tree")).reply()
-        assert "The list of banned words cannot be read" in told["content"]
+        assert "The list of banned words cannot be read" in text_of(told)
 
 
 async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
         ana = await stand.person()
         stand.server.set_bot_permissions(stand.server.hub.bot_spec.permissions & ~(1 << 4))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-        assert "this permission: Manage Channels" in (await asked.reply())["content"]
+        assert "this permission: Manage Channels" in text_of(await asked.reply())
         assert stand.queue.active_jobs(ana.id) == ()
 
 
@@ -207,14 +210,13 @@ async def test_of_several_missing_permissions_each_is_named(
         everything = stand.server.hub.bot_spec.permissions
         stand.server.set_bot_permissions(everything & ~(1 << 15))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-        assert (await asked.reply())["content"].endswith("this permission: Attach Files.")
+        assert text_of(await asked.reply()).endswith("this permission: Attach Files.")
         await admin.say(stand.general, stand.typed("!status"))
-        told = await admin.wait_for_message(lambda m: "this permission: Attach Files." in m["content"])
-        assert told["channel_id"] == str(stand.general)
+        await admin.wait_for_message(lambda m: "### Status" in text_of(m))  # it has no file
         stand.server.set_bot_permissions(everything & ~(1 << 15 | 1 << 16))
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
         told = await asked.reply()
-        assert told["content"].endswith("this permission: Attach Files, Read Message History.")
+        assert text_of(told).endswith("this permission: Attach Files, Read Message History.")
         assert "Traceback" not in caplog.text
 
 
@@ -225,7 +227,7 @@ async def test_what_the_servers_filter_refuses_is_sent_without_the_prompt(tmp_pa
         ana = await stand.person()
         await ana.command("imagine", stand.general, model="flux", prompt="a heron", seed=8)
         result = await result_for(ana, "seed `8`")
-        assert "heron" not in result["content"]
+        assert "heron" not in text_of(result)
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
 
 
@@ -235,10 +237,10 @@ async def test_banned_words_and_cooldown_are_told(tmp_path: Path) -> None:
     async with whole_room(tmp_path, banned_words=words, cooldown_seconds=60) as stand:
         ana = await stand.person()
         asked = await ana.command("imagine", stand.general, model="flux", prompt="a g r е m l i n")
-        assert "Your prompt contains a word that is not allowed here." in (await asked.reply())["content"]
+        assert "Your prompt contains a word that is not allowed here." in text_of(await asked.reply())
         await (await ana.command("imagine", stand.general, model="flux", prompt="a tree")).reply()
         soon = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-        assert "Please wait" in (await soon.reply())["content"]
+        assert "Please wait" in text_of(await soon.reply())
 
 
 async def test_a_cooldown_outlives_the_process(tmp_path: Path) -> None:
@@ -251,7 +253,7 @@ async def test_a_cooldown_outlives_the_process(tmp_path: Path) -> None:
         async with bot_on(server, tmp_path, cooldown_seconds=60) as stand:
             ana = await stand.person()
             soon = await ana.command("imagine", stand.general, model="flux", prompt="a tree")
-            assert "Please wait" in (await soon.reply())["content"]
+            assert "Please wait" in text_of(await soon.reply())
 
 
 async def test_a_process_that_lost_its_lease_says_nothing_more(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, files_of, text_of
 from modules.discord.delivery.status_messages import INTERVAL
 from modules.discord.requests.limits import Limits
 from modules.discord.transport.message_client import Posted
 from modules.utils.database.rows import UserPreferences
 from tests.discord_stand import (
+    answered_by_status,
     bot_on,
     colour_of,
     discord_server,
@@ -33,7 +34,7 @@ from tests.discord_stand import (
 def history_of(person: SimulatedUser, words: str) -> list[str]:
     """All that messages with these words have said, in order."""
     said = (data for kind, data in person.events if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE"))
-    return [data["content"] for data in said if words in data["content"] and not data["flags"] & 64]
+    return [text_of(data) for data in said if words in text_of(data) and not data["flags"] & 64]
 
 
 async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_path: Path) -> None:
@@ -43,17 +44,15 @@ async def test_place_steps_and_own_preview_are_shown_and_the_message_goes(tmp_pa
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         ana.keep_events = ben.keep_events = True
         stand.queue.pause()
-        asked = await ana.command("imagine", stand.general, model="flux", prompt="first")
-        assert "The queue is paused right now; your place is kept." in (await asked.reply())["content"]
+        await ana.command("imagine", stand.general, model="flux", prompt="first")
+        await status_with(ana, "The queue is paused right now. Your place is kept.")
         await ben.command("imagine", stand.general, model="z-image", prompt="second")
-        assert "paused" in (await status_with(ben, "second"))["content"]
+        assert "paused" in text_of(await status_with(ben, "second"))
         stand.queue.resume()
-        message = await ana.wait_for_message(
-            lambda m: any("preview" in a["filename"] for a in m["attachments"])
-        )
-        shown = await ana.download(message["attachments"][0]["url"])
+        message = await ana.wait_for_message(lambda m: any("preview" in a["filename"] for a in files_of(m)))
+        shown = await ana.download(files_of(message)[0]["url"])
         assert pixel(shown) == colour_of("first", 0)
-        assert message["attachments"][0]["description"] == "first"
+        assert files_of(message)[0]["description"] == "first"
         assert "Cancel" in str(message["components"])
         await result_for(ana, "first")
         await ana.until(lambda: ana.message(message["id"]) is None)
@@ -71,12 +70,13 @@ async def test_a_place_is_edited_when_it_changes_and_only_then(tmp_path: Path) -
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         ben.keep_events = True
         stand.queue.pause()
-        reply = await (await ana.command("imagine", stand.general, model="flux", prompt="ahead")).reply()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="ahead")).reply()
+        status = await status_with(ana, "ahead")
         await ben.command("imagine", stand.general, model="flux", prompt="behind")
         await status_with(ben, "behind")
         await asyncio.sleep(0.6)  # long enough to look at the places six times
         before = history_of(ben, "behind")
-        await (await ana.click(reply, "Cancel")).reply()
+        await answered_by_status(await ana.click(status, "Cancel"))
         await ben.until(lambda: len(history_of(ben, "behind")) > 1)
         await asyncio.sleep(0.6)
         (first,), (_, second) = before, history_of(ben, "behind")
@@ -134,11 +134,11 @@ async def test_who_wants_no_previews_gets_none(tmp_path: Path) -> None:
         await result_for(ana, "a secret")
         assert any(re.search(r"step \d of \d", text) for text in history_of(ana, "a secret"))
         shown = [data for kind, data in ana.events if kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE")]
-        files = [file["filename"] for message in shown for file in message["attachments"]]
+        files = [file["filename"] for message in shown for file in files_of(message)]
         assert not any(name.startswith("preview") for name in files)
 
 
-async def test_once_times_are_known_they_are_told_with_choices_and_answers_and_by_queue(
+async def test_once_times_are_known_they_are_told_with_choices_and_statuses_and_by_queue(
     tmp_path: Path,
 ) -> None:
     engine = make_engine(1.6)
@@ -151,14 +151,15 @@ async def test_once_times_are_known_they_are_told_with_choices_and_answers_and_b
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         offered = [choice["name"] for choice in await ana.autocomplete("imagine", stand.general, "model")]
         assert offered == ["Flux · ~2 s · good", "Z-Image · 8 steps · good"]
-        asked = await ana.command("imagine", stand.general, model="flux", prompt="after", count=6)
-        assert "The first one is expected any moment now." in (await asked.reply())["content"]
-        mine = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        await (await ana.command("imagine", stand.general, model="flux", prompt="after", count=6)).reply()
+        await status_with(ana, "Expected any moment now.")
+        mine = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         first, last = (next(line for line in mine if number in line) for number in ("**#2**", "**#7**"))
-        assert ", expected any moment now. after" in first
-        assert re.search(r", expected <t:\d+:R>\. after", last)
+        assert first.endswith(", expected any moment now.")
+        assert re.search(r", expected <t:\d+:R>\.$", last)
+        assert mine.count("after") == 6
         stand.queue.pause()
-        mine = (await (await ana.command("queue", stand.general)).reply())["content"].splitlines()
+        mine = text_of(await (await ana.command("queue", stand.general)).reply()).splitlines()
         last = next(line for line in mine if "**#7**" in line)
         assert "expected" not in last  # nobody can know
 
@@ -169,24 +170,25 @@ async def test_a_failure_is_told_in_words_with_a_way_on(tmp_path: Path) -> None:
     async with whole_room(tmp_path, engine=engine) as stand:
         ana = await stand.person(locale="es-ES")
         await ana.command("imagine", stand.general, model="flux", prompt="a cursed ring")
-        told = await status_with(ana, "No se pudo crear")
-        assert "El servidor de GPU tuvo un error mientras la creaba." in told["content"]
-        assert f"<@{ana.id}>" in told["content"]
+        told = await status_with(ana, "El servidor de GPU tuvo un error mientras la creaba.")
+        assert "No se pudo crear la **#1**." in text_of(told)
+        assert "```\na cursed ring\n```" in text_of(told)  # to copy
+        await ana.wait_for_message(
+            lambda m: f"<@{ana.id}>" in text_of(m) and str(ana.id) in str(m["mentions"])
+        )
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         engine.poison = ""
-        again = await ana.click(told, "Otra vez")
-        assert "en la cola" in (await again.reply())["content"]
+        await answered_by_status(await ana.click(told, "Otra vez"))
         assert await result_for(ana, "a cursed ring")
 
 
-async def test_that_no_gpu_is_there_is_told_with_the_answer_and_kept_true(tmp_path: Path) -> None:
+async def test_that_no_gpu_is_there_is_told_and_kept_true(tmp_path: Path) -> None:
     engine = make_engine()
     engine.die()
     async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
         ana = await stand.person()
         await stand.until(lambda: [one.state for one in stand.fleet.engines()] == ["down"])
-        asked = await ana.command("imagine", stand.general, model="flux", prompt="an oasis")
-        assert "No GPU is online right now; your place is kept" in (await asked.reply())["content"]
+        await ana.command("imagine", stand.general, model="flux", prompt="an oasis")
         await status_with(ana, "No GPU is online right now. Your place is kept.")
         engine.live()
         await result_for(ana, "an oasis")
@@ -210,7 +212,7 @@ async def test_that_the_only_gpu_failed_and_is_waited_for_is_told(tmp_path: Path
 async def test_that_a_batch_is_made_again_because_of_one_of_it_is_told(tmp_path: Path) -> None:
     engine = make_engine(0.3)
     engine.poison = "cursed"
-    async with whole_room(tmp_path, engine=engine) as stand:
+    async with whole_room(tmp_path, engine=engine, rate_limits=False) as stand:
         ana, ben = await stand.person("member-1"), await stand.person("member-2")
         ben.keep_events = True
         stand.queue.pause()
@@ -235,7 +237,7 @@ async def test_a_restart_is_announced_and_the_message_is_taken_up_again(tmp_path
             await stand.product.status_messages.say_goodbye()
             parting = ana.message(message["id"])
             assert parting is not None
-            await ana.until(lambda: "restarting; your place is kept" in ana.message(message["id"])["content"])  # type: ignore[index]
+            await ana.until(lambda: "restarting; your place is kept" in text_of(ana.message(message["id"])))  # type: ignore[index]
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
             await ana.history(await session_of(ana))
@@ -254,7 +256,7 @@ async def test_a_message_left_at_half_by_a_crash_is_brought_up_to_date(tmp_path:
             job_id = stand.engine.submitted[0].jobs[0].id
             channel = stand.bot.get_partial_messageable(int(result["channel_id"]))
             left = await channel.send("#1 is being made: 45 %")
-            await stand.database.status_messages.put(job_id, channel.id, left.id)
+            await stand.database.status_messages.put([job_id], channel.id, left.id)
         async with bot_on(server, tmp_path) as stand:
             for _ in range(500):
                 if left.id not in server.hub.channels[channel.id].messages:
@@ -281,7 +283,7 @@ async def test_a_message_older_than_an_hour_is_replaced(
         old = await status_with(ana, "a snail")
         monkeypatch.setattr("modules.discord.delivery.status_messages.EDITABLE_FOR", -1.0)
         stand.queue.resume()
-        new = await ana.wait_for_message(lambda m: "a snail" in m["content"] and m["id"] != old["id"])
+        new = await ana.wait_for_message(lambda m: "a snail" in text_of(m) and m["id"] != old["id"])
         assert new["id"] != old["id"]
         await ana.until(lambda: ana.message(old["id"]) is None)
         await result_for(ana, "a snail")

@@ -16,7 +16,7 @@ from modules.demo.comfy_server import ComfyServer, ServerProfile
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.demo.stage import read_options
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from tests.bot_process import ROOT, BotProcess, born, environment
 from tests.discord_wiring import openapi_file
 from tests.e2e.demo_command import demo_command
@@ -69,7 +69,7 @@ async def picture_for(page: str, prompt: str) -> None:
         general = user.channel("general")
         assert general is not None
         await (await user.command("imagine", general["id"], model="flux", prompt=prompt)).reply()
-        await user.wait_for_message(lambda m: prompt in m["content"] and "seed `" in m["content"], 30)
+        await user.wait_for_message(lambda m: prompt in text_of(m) and "seed `" in text_of(m), 30)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -93,7 +93,7 @@ async def test_stopped_in_the_middle_of_a_picture_it_leaves_nothing_behind(tmp_p
                 general = user.channel("general")
                 assert general is not None
                 asked = await user.command("imagine", general["id"], model="flux", prompt="a long night")
-                assert "queued" in (await asked.reply())["content"]
+                assert "queued" in text_of(await asked.reply())
             assert left_in(tmp_path)
             assert await shown.end(number) == 0
             with pytest.raises(aiohttp.ClientConnectionError):

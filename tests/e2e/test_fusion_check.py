@@ -18,7 +18,7 @@ import pytest
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import Payload, SimulatedUser
+from modules.demo.users import Payload, SimulatedUser, text_of
 from modules.queue_manager.backports import timeout
 from tests.discord_wiring import openapi_file
 from tests.e2e.known_or_alone import ROWS, compared, crowd, graphs, runs_of, write_models
@@ -87,7 +87,7 @@ class Place:
             return message["id"] not in before and bool(message["author"].get("bot"))
 
         await admin.say(channel, "!gpus")
-        return str((await admin.wait_for_message(answer, 20, channel=channel))["content"])
+        return str(text_of(await admin.wait_for_message(answer, 20, channel=channel)))
 
     async def until_gpus_say(self, admin: SimulatedUser, words: str) -> None:
         """The bot looks at a server again when its socket breaks."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modules.demo.discord_server import DiscordServer, default_world
-from modules.demo.users import Payload
+from modules.demo.users import Payload, text_of
 from modules.discord.requests.limits import Limits
 from modules.utils.settings.values import RoleLimit
 from tests.discord_stand import Stand, bot_on, discord_server, result_for, session_of
@@ -44,18 +44,18 @@ async def test_a_guild_that_comes_late_is_waited_for(
         server.gateway.guild_delay = 1.0
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
-            assert "queued" in (await ask(stand, "a first"))["content"]
+            assert "queued" in text_of(await ask(stand, "a first"))
             await result_for(ana, "a first")
             channel = await session_of(ana)
             await connected_anew(stand)
-            assert "queued" in (await ask(stand, "a second"))["content"]
+            assert "queued" in text_of(await ask(stand, "a second"))
             assert (await result_for(ana, "a second"))["channel_id"] == channel
             await connected_anew(stand)
             await stand.product.channels.sweep(server.guild.id)
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         async with bot_on(server, tmp_path) as stand:
             ana = await stand.person()
-            assert "queued" in (await ask(stand, "a third"))["content"]
+            assert "queued" in text_of(await ask(stand, "a third"))
             assert (await result_for(ana, "a third"))["channel_id"] == channel
             assert await stand.database.sessions.get(server.guild.id, ana.id) is not None
         assert categories(server) == ["FuLLet"]
@@ -74,7 +74,7 @@ async def test_roles_count_while_the_guild_is_late(tmp_path: Path) -> None:
             server.gateway.guild_delay = 1.0
             await connected_anew(stand)
             asked = await ana.command("imagine", stand.general, model="flux", prompt="three", count=3)
-            assert "queued" in (await asked.reply())["content"]
+            assert "queued" in text_of(await asked.reply())
 
 
 async def test_an_outage_of_the_guild_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,5 +83,5 @@ async def test_an_outage_of_the_guild_is_told(tmp_path: Path, monkeypatch: pytes
         await stand.person()
         server.gateway.guild_delay = 600.0
         await connected_anew(stand)
-        assert "Discord has an outage for this server" in (await ask(stand, "a tree"))["content"]
+        assert "Discord has an outage for this server" in text_of(await ask(stand, "a tree"))
         assert categories(server) == []

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.discord_stand import make_engine, result_for, session_of, whole_room
+from modules.demo.users import text_of
+from tests.discord_stand import answered_by_status, make_engine, result_for, session_of, whole_room
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -19,15 +20,14 @@ async def test_an_acknowledgement_whose_answer_is_lost_counts(
         ana = await stand.person()
         stand.server.faults.lose_answers(1, of="/callback", cut=cut)
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a lake")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         result = await result_for(ana, "a lake")
         stand.server.faults.lose_answers(1, of="/callback", cut=cut)
-        told = await (await ana.click(result, "Again")).reply()
-        assert "is queued" in told["content"]
+        await answered_by_status(await ana.click(result, "Again"))
         menus = await (await ana.command("settings", stand.general)).reply()
         stand.server.faults.lose_answers(1, of="/callback", cut=cut)
         await ana.click(menus, "fullet:setting:switches", values=["previews"])
-        await ana.until(lambda: "Saved" in (ana.message(menus["id"]) or menus)["content"])
+        await ana.until(lambda: "Saved" in text_of(ana.message(menus["id"]) or menus))
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         assert len(stand.engine.submitted) == 2
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -42,7 +42,7 @@ async def test_a_channel_whose_answer_is_lost_is_found(tmp_path: Path, what: str
             await (await ben.command("imagine", stand.general, model="flux", prompt="a hill")).reply()
         stand.server.faults.lose_answers(1, of="/channels", cut=cut)
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a lake")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         await result_for(ana, "a lake")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         names = [channel.name for channel in stand.server.guild.channels.values()]
@@ -62,7 +62,7 @@ async def test_a_lost_answer_while_a_channel_is_replaced_sends_nobody_a_direct_m
         stand.server.delete_channel(channel)
         result = await result_for(ana, "a lake")
         assert int(result["channel_id"]) in stand.server.guild.channels
-        assert "Your old channel is gone" in result["content"]
+        assert "Your old channel is gone" in text_of(result)
 
 
 async def test_an_interaction_that_comes_twice_counts_once(
@@ -78,7 +78,7 @@ async def test_an_interaction_that_comes_twice_counts_once(
 
         monkeypatch.setattr(gateway, "dispatch", twice)
         told = await (await ana.command("imagine", stand.general, model="flux", prompt="a lake")).reply()
-        assert "is queued" in told["content"]
+        assert "is queued" in text_of(told)
         result = await result_for(ana, "a lake")
         await (await ana.click(result, "Edit")).modal()
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))

@@ -17,7 +17,7 @@ import pytest
 from modules.demo.discord_server.interactions import NO_RESPONSE
 from modules.demo.discord_server.refusals import Refusal
 from modules.demo.invocation import Invocation
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import SqliteBooks, jobs
 from tests.chaos.stage import Stage, open_stage
@@ -60,9 +60,9 @@ class Moment:
     async def made(self, prompt: str) -> None:
         """Ask, and have it posted and noted."""
         reply = await (await self.ask(prompt)).reply()
-        assert "#" in reply["content"]
+        assert "#" in text_of(reply)
         await self.ana.wait_for_message(
-            lambda message: f"> {prompt}" in message["content"] and "seed `" in message["content"], 30
+            lambda message: f"> {prompt}" in text_of(message) and "seed `" in text_of(message), 30
         )
         await until(lambda: {row.state for row in jobs(self.books)} == {"delivered"}, 30)
 
@@ -71,7 +71,7 @@ class Moment:
         await self.made(LATER)
         assert len(jobs(self.books)) == len(self.stage.results()) == len(self.stage.gpus[0].sampler_log) == 2
         assert not any(LOST in message.content for message in self.stage.everything())
-        assert not any(LOST in message["content"] for message in self.ana.all_messages())
+        assert not any(LOST in text_of(message) for message in self.ana.all_messages())
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ import pytest
 
 from modules.demo.comfy_server import Timing
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from modules.queue_manager.backports import timeout
 from tests.e2e.chromium import launched
 from tests.e2e.operated import KEY, TOKEN, Stage, result_of, run_bot, staged
@@ -234,7 +234,7 @@ async def test_what_discord_refuses_for_coming_too_fast_is_counted(stage: Stage)
             async with other.post(url, json={"content": "me too"}) as answer:
                 left = answer.headers["X-RateLimit-Remaining"]
         await admin.say(general, "!getid")
-        await admin.wait_for_message(lambda message: "This server's ID" in message["content"])
+        await admin.wait_for_message(lambda message: "This server's ID" in text_of(message))
         figures = read(await fetch(stage, "/metrics"))
     assert figures['fullet_discord_requests_total{status="429"}'] == stage.discord.counters["429"] > 0
 

@@ -19,7 +19,7 @@ from PIL import Image
 from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.faults import Block
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import Payload, SimulatedUser
+from modules.demo.users import Payload, SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
 from tests.bot_process import BotProcess
 from tests.discord_wiring import openapi_file
@@ -70,7 +70,7 @@ async def scraped(stage: Stage, wanted: str) -> str:
 
 async def own_words(user: SimulatedUser, message: Payload) -> str:
     """What the picture of a result says of itself to any program that reads it."""
-    with Image.open(io.BytesIO(await user.download(message["attachments"][0]["url"]))) as picture:
+    with Image.open(io.BytesIO(await user.download(files_of(message)[0]["url"]))) as picture:
         return str(picture.info.get("parameters", "")) + str(dict(picture.getexif()) or "")
 
 
@@ -110,7 +110,7 @@ async def test_a_drained_gpu_comes_back_when_the_addresses_are_read_again(stage:
             while f'engine="{name}"' in await scrape(stage, "/metrics"):
                 await asyncio.sleep(0.02)
         answer = await (await user.command("admin reload", general)).reply()
-        assert answer["content"] == f"Reloaded. GPUs: {name}."
+        assert text_of(answer) == f"Reloaded. GPUs: {name}."
         await (await user.command("imagine", general, model="flux", prompt="again")).reply()
         told = await user.wait_for_message(result_of("again"), 60)
         assert await own_words(user, told) == ""
@@ -122,8 +122,8 @@ async def test_what_is_not_done_in_time_is_done_after_the_restart(stage: Stage) 
         await (await user.command("imagine", general, model="flux", prompt="a long night")).reply()
         await scraped(stage, "fullet_wait_seconds_count 1.0")
         assert await bot.end(signal.SIGINT) == 0
-        told = await user.wait_for_message(lambda message: "your place is kept" in message["content"])
-        assert "#1" in told["content"]
+        told = await user.wait_for_message(lambda message: "your place is kept" in text_of(message))
+        assert "#1" in text_of(told)
         async with run_bot(stage.env_file):
             await user.wait_for_message(result_of("a long night"), 60)
         pictures = [m for c in user.channels for m in user.messages(c) if result_of("a long night")(m)]

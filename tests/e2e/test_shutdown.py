@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from modules.demo.comfy_server import Timing
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, text_of
 from tests.bot_process import BotProcess, Start, nursery, until
 from tests.chaos.books import SqliteBooks, jobs
 from tests.chaos.ledger import stale_status
@@ -45,7 +45,7 @@ class Evening:
     async def shows(self, *words: str) -> dict[str, Any]:
         """A message that says all this."""
         return await self.ana.wait_for_message(
-            lambda message: all(word in message["content"] for word in words), 30
+            lambda message: all(word in text_of(message) for word in words), 30
         )
 
     def states(self) -> list[str]:
@@ -76,7 +76,7 @@ async def test_what_runs_is_finished_and_what_waits_keeps_its_place(tmp_path: Pa
         # People are answered until the end, but nothing is taken any more.
         await asyncio.sleep(0.2)
         refusal = await now.ask("too late", model="flux")
-        assert refusal["content"] == "The bot is restarting. Please try again in a minute."
+        assert text_of(refusal) == "The bot is restarting. Please try again in a minute."
         assert await now.bot.ended() == 0
         assert now.states() == ["delivered", "queued"]
         assert "Traceback" not in now.bot.said()
@@ -84,7 +84,7 @@ async def test_what_runs_is_finished_and_what_waits_keeps_its_place(tmp_path: Pa
 
         bot = await now.start(now.stage.env_file)
         await now.ana.until(
-            lambda: "place is kept" not in (now.ana.message(waiting["id"]) or {"content": ""})["content"], 30
+            lambda: "place is kept" not in text_of(now.ana.message(waiting["id"]) or {"content": ""}), 30
         )
         await now.shows("> waiting", "seed `")
         await until(lambda: now.states() == ["delivered", "delivered"], 30)

@@ -18,7 +18,7 @@ from PIL import Image
 from modules.demo.comfy_server import ComfyServer, Timing, mark_of, read_mark
 from modules.demo.comfy_server.failure_texts import LACKS_OF_MEMORY
 from modules.demo.discord_server.state.world import BotSpec, default_world
-from modules.demo.users import Payload, SimulatedUser
+from modules.demo.users import SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
 from tests.bare_cards import bot_without_memory
 from tests.bot_process import BotProcess
@@ -62,23 +62,17 @@ class Crowd:
         for number, prompt in enumerate(prompts):
             user = self.people[number % len(self.people)]
             found = await user.wait_for_message(
-                lambda m, prompt=prompt: result_of(prompt)(m) and m["attachments"], 60
+                lambda m, prompt=prompt: result_of(prompt)(m) and files_of(m), 60
             )
-            data = await user.download(found["attachments"][0]["url"])
-            (seed,) = re.findall(r"seed `(\d+)`", found["content"])
+            data = await user.download(files_of(found)[0]["url"])
+            (seed,) = re.findall(r"seed `(\d+)`", text_of(found))
             with Image.open(io.BytesIO(data)) as image:
                 assert read_mark(image.convert("RGB")) == mark_of(prompt, int(seed))
 
     async def told(self, command: str) -> str:
         """What the operator is told."""
-        admin = self.people[0]
-        before = {message["id"] for message in admin.messages(self.general)}
-
-        def answer(message: Payload) -> bool:
-            return message["id"] not in before and bool(message["author"].get("bot"))
-
-        await admin.say(self.general, command)
-        return str((await admin.wait_for_message(answer, 20, channel=self.general))["content"])
+        asked = await self.people[0].command(f"admin {command}", self.general)
+        return text_of(await asked.reply(20))
 
     async def figures(self) -> dict[str, float]:
         """Prometheus' figures by name and labels."""
@@ -107,7 +101,7 @@ def named(count: int, what: str = "a lighthouse") -> list[str]:
 
 
 def line_of(gpu: ComfyServer, told: str) -> str:
-    """What ``!gpus`` says of a server."""
+    """What ``/admin gpus`` says of a server."""
     start = told.index(f"127.0.0.1:{gpu.port}")
     return told[start:].partition("\n**")[0]
 
@@ -147,7 +141,7 @@ async def test_a_sick_server_beside_a_healthy_one_costs_nobody_a_picture(stage: 
         await crowd.ask(prompts)
         await crowd.get(prompts)
         assert failed(await crowd.ended(len(prompts))) == 0
-        told = line_of(sick, await crowd.told("!gpus"))
+        told = line_of(sick, await crowd.told("gpus"))
     assert re.search(r"(\d+ runs failed in a row|the last run failed): node ", told), told
     assert broken_runs(sick) < len(prompts) / 2
 
@@ -205,7 +199,7 @@ async def test_one_persons_poisoned_prompts_cost_nobody_else_anything(stage: Sta
         await innocent.ask(prompts)
         await innocent.get(prompts)
         figures = await crowd.ended(len(guilty) + len(prompts))
-        told = await crowd.told("!gpus")
+        told = await crowd.told("gpus")
     assert failed(figures) == len(guilty)
     for gpu in stage.gpus:
         assert NOT_THERE not in line_of(gpu, told)
@@ -234,7 +228,7 @@ async def test_what_the_node_pack_refuses_runs_one_by_one_and_is_told_once(
         await crowd.ask(first, model=model)
         await crowd.get(first)
         assert failed(await crowd.ended(len(first))) == 0
-        assert (await crowd.told("!gpus")).count(words) == 1
+        assert (await crowd.told("gpus")).count(words) == 1
         assert await bot.end() == 0
     assert sum("runs one by one from now on" in line for line in bot.lines) == 1
     before = broken_runs(gpu)
@@ -245,7 +239,7 @@ async def test_what_the_node_pack_refuses_runs_one_by_one_and_is_told_once(
         await crowd.ask(later, model=model)
         await crowd.get(later)
         assert failed(await crowd.ended(len(later))) == 0
-        assert (await crowd.told("!gpus")).count(words) == 1
+        assert (await crowd.told("gpus")).count(words) == 1
     assert broken_runs(gpu) == before
 
 
@@ -263,7 +257,7 @@ async def test_what_fails_in_company_and_works_alone_is_run_alone(stage: Stage) 
         await crowd.ask(later)
         await crowd.get(later)
         assert failed(await crowd.ended(len(first) + len(later))) == 0
-        assert NOT_THERE not in line_of(gpu, await crowd.told("!gpus"))
+        assert NOT_THERE not in line_of(gpu, await crowd.told("gpus"))
     assert broken_runs(gpu) == before
 
 
@@ -278,12 +272,12 @@ async def test_a_lack_of_memory_in_any_words_makes_batches_smaller(stage: Stage,
     prompts = named(PEOPLE)
     async with run_bot(stage.env_file) as bot, gathered(stage) as crowd:
         await bot.says(rf"Engine is idle.*{gpu.port}")
-        await crowd.told("!pause")
+        await crowd.told("pause")
         await crowd.ask(prompts)
-        await crowd.told("!resume")
+        await crowd.told("resume")
         await crowd.get(prompts)
         figures = await crowd.ended(len(prompts))
-        assert NOT_THERE not in line_of(gpu, await crowd.told("!gpus"))
+        assert NOT_THERE not in line_of(gpu, await crowd.told("gpus"))
     assert failed(figures) == 0
     assert max(span.rows for span in gpu.sampler_log) == 2
     reasons = {name for name in figures if name.startswith("fullet_retries_total{")}
@@ -313,9 +307,9 @@ async def test_a_model_without_a_word_of_memory_grows_into_batches_and_keeps_its
     first, later = named(PEOPLE * EACH), named(PEOPLE * EACH, "a windmill")
     async with run_bot(stage.env_file, root=root) as bot, gathered(stage) as crowd:
         await bot.says(rf"Engine is idle.*{gpu.port}")
-        await crowd.told("!pause")
+        await crowd.told("pause")
         await crowd.ask(first)
-        await crowd.told("!resume")
+        await crowd.told("resume")
         await crowd.get(first)
         assert failed(await crowd.ended(len(first))) == 0
         assert await bot.end() == 0
@@ -326,9 +320,9 @@ async def test_a_model_without_a_word_of_memory_grows_into_batches_and_keeps_its
 
     async with run_bot(stage.env_file, root=root) as bot, gathered(stage) as crowd:
         await bot.says(rf"Engine is idle.*{gpu.port}")
-        await crowd.told("!pause")
+        await crowd.told("pause")
         await crowd.ask(later)
-        await crowd.told("!resume")
+        await crowd.told("resume")
         await crowd.get(later)
         assert failed(await crowd.ended(len(later))) == 0
     again = [span.rows for span in gpu.sampler_log if span.rows][len(rows) :]

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
 
-from modules.demo.users import SimulatedUser
+from modules.demo.users import SimulatedUser, files_of, text_of
 from tests.pictures.camera import Camera
 
 PATIENCE_MS = 90_000
@@ -129,7 +129,7 @@ async def _ahead(scene: Set) -> None:
             await (await other.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
             if prompt != scene.words.theirs[-1]:
                 await other.wait_for_message(
-                    lambda message, prompt=prompt: prompt in message["content"] and _has_result(message),
+                    lambda message, prompt=prompt: prompt in text_of(message) and _has_result(message),
                     timeout=PATIENCE_MS / 1000,
                 )
 
@@ -143,8 +143,8 @@ async def _others(scene: Set) -> None:
             await (await other.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
 
 
-async def _ask(page: Page, command: str, *values: str) -> Locator:
-    """Type a command with its required options; the bot's answer."""
+async def _type(page: Page, command: str, *values: str) -> None:
+    """A command with its required options."""
     text = page.get_by_test_id("text")
     await text.fill(f"/{command} ")
     for value in values:
@@ -153,13 +153,18 @@ async def _ask(page: Page, command: str, *values: str) -> Locator:
             await page.get_by_test_id("choice").first.wait_for()
             await page.keyboard.press("Enter")
     await page.keyboard.press("Enter")
+
+
+async def _ask(page: Page, command: str, *values: str) -> Locator:
+    """Type a command; the bot's answer."""
+    await _type(page, command, *values)
     answer = page.get_by_test_id("message").filter(has=page.get_by_test_id("ephemeral")).last
     await answer.wait_for()
     return answer
 
 
 async def _queued(page: Page, words: Words, camera: Camera) -> None:
-    """At once: queued, place, expected time, link, Cancel."""
+    """At once: queued, and the way to the channel where it is shown."""
     answer = await _ask(page, "imagine", "FLUX", words.prompts[0])
     await expect(answer).to_contain_text(words.queued)
     await camera.take(page, "queued")
@@ -175,13 +180,14 @@ async def _running(page: Page, words: Words, camera: Camera) -> None:
 
 
 async def _finished(page: Page, words: Words, camera: Camera) -> None:
-    """The result with its buttons, and the form that one of them opens."""
+    """The result with its controls, and the form that its menu opens."""
     result = _result(page, words, words.prompts[0])
     await expect(result.get_by_test_id("picture").get_by_role("img")).to_be_visible()
     await expect(page.get_by_test_id("message").filter(has_text=words.steps)).to_have_count(0)
     await _settle(page)
     await camera.take(page, "result")
-    await result.get_by_role("button", name=words.form).click()
+    await result.get_by_test_id("select").last.click()
+    await page.get_by_test_id("select-option").filter(has_text=words.form).click()
     await expect(page.get_by_test_id("modal")).to_be_visible()
     await camera.take(page, "form")
     await page.get_by_test_id("modal-cancel").click()
@@ -189,20 +195,24 @@ async def _finished(page: Page, words: Words, camera: Camera) -> None:
 
 async def _history(page: Page, words: Words, camera: Camera) -> None:
     """After a second picture and an edit."""
-    await _ask(page, "imagine", "Z-Image", words.prompts[1])
+    await _type(page, "imagine", "Z-Image", words.prompts[1])  # in the channel where it is shown: no answer
     await _result(page, words, words.prompts[1]).wait_for()
-    await _ask(page, "edit", words.edit)
+    await _type(page, "edit", words.edit)
     await _result(page, words, words.edit).wait_for()
     answer = await _ask(page, "history")
     await expect(answer).to_contain_text(words.history)
     await _settle(page)
     await camera.take(page, "history")
+    for command in ("settings", "help", "queue"):
+        await expect((await _ask(page, command)).get_by_test_id("container")).to_be_visible()
+        await _settle(page)
+        await camera.take(page, command)
 
 
 async def _status(page: Page, words: Words, camera: Camera) -> None:
     """The administrator's view of the queue and its GPUs."""
     answer = await _ask(page, "admin status")
-    await expect(answer.get_by_test_id("embed")).to_be_visible()
+    await expect(answer.get_by_test_id("container")).to_be_visible()
     await _settle(page)
     await camera.take(page, "status")
 
@@ -217,7 +227,7 @@ async def _phone(page: Page, words: Words, camera: Camera) -> None:
 
 
 def _has_result(message: Mapping[str, Any]) -> bool:
-    return any(not file["filename"].startswith("preview") for file in message["attachments"])
+    return any(not file["filename"].startswith("preview") for file in files_of(message))
 
 
 def _result(page: Page, words: Words, prompt: str) -> Locator:

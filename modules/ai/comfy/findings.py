@@ -30,7 +30,7 @@ def about_version(server: str, version: str, memory_gb: float | None) -> list[Fi
     what = f"{server} is ComfyUI {version}" + (f" with {memory_gb:.1f} GB" if memory_gb else "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) < 2 or numbers >= OLDEST_COMFYUI:
-        return [Finding(level="ok", what=what)]
+        return [Finding(level="ok", what=what, routine=True)]
     newer = ".".join(map(str, OLDEST_COMFYUI))
     return [Finding(level="hint", what=f"{what}, which is old", fix=f"update it to {newer} or newer")]
 
@@ -41,13 +41,14 @@ def about_way(server: str, *, encrypted: bool, key: bool, private: bool) -> Find
         what = f"the key for {server} is sent without TLS"
         return Finding(level="hint", what=what, fix="use https:// in COMFY_URLS")
     way = f"{'HTTPS' if encrypted else 'HTTP'}, {'with its key' if key else 'without a key'}"
-    return Finding(level="ok", what=f"{server} answers over {way}")
+    return Finding(level="ok", what=f"{server} answers over {way}", routine=True)
 
 
 def about_gguf(server: str, classes: Iterable[str]) -> list[Finding]:
     """The nodes for quantised files, if the server has them; missing ones are found by `about_lack`."""
     names = sorted(name for name in classes if name.endswith(_GGUF))
-    return [Finding(level="ok", what=f"{server} has the GGUF nodes {', '.join(names)}")] if names else []
+    what = f"{server} has the GGUF nodes {', '.join(names)}"
+    return [Finding(level="ok", what=what, routine=True)] if names else []
 
 
 def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
@@ -56,7 +57,7 @@ def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
         what = f"{server} makes pictures one by one, without the node pack"
         return Finding(level="hint", what=what, fix=_COPY)
     if version == pack.PACK_VERSION:
-        return Finding(level="ok", what=f"{server} has the node pack {version}")
+        return Finding(level="ok", what=f"{server} has the node pack {version}", routine=True)
     what = f"{server} has the node pack {version}, this bot is made for {pack.PACK_VERSION}"
     if not usable:
         what += ", so pictures are made one by one"
@@ -92,7 +93,7 @@ def _origin(class_type: str) -> str:
     if class_type in pack.CLASSES:
         return _COPY
     if class_type.endswith(_GGUF):
-        return "install ComfyUI-GGUF there and restart it"
+        return "install https://github.com/city96/ComfyUI-GGUF there and restart it"
     return "install the extension that brings it, or update ComfyUI, and restart it"
 
 
@@ -130,13 +131,20 @@ def about_memory(server: str, name: str, needed_gb: float, memory_gb: float) -> 
 def about_model(server: str, name: str, limit: int, why_alone: str | None, *, untried: bool) -> Finding:
     """A model that the server can run; ``untried``: how many pictures fit is not known yet."""
     if why_alone is not None:
-        return Finding(level="ok", what=f"{server} can run {name}, one by one ({why_alone})")
+        what = f"{server} can run {name}, one by one ({why_alone})"
+        return Finding(level="ok", what=what, routine=True)
     what = f"{server} can run {name}, {limit} at once"
     if untried:
         what = (
             f"{server} can run {name}, one at a time to begin with, up to {limit} once they are known to fit"
         )
-    return Finding(level="ok", what=what)
+    return Finding(level="ok", what=what, routine=True)
+
+
+def about_all(server: str, version: str, memory_gb: float | None, models: Iterable[str]) -> Finding:
+    """The server and the models that it can run, in one line."""
+    memory = f", {memory_gb:.1f} GB" if memory_gb else ""
+    return Finding(level="ok", what=f"{server} (ComfyUI {version}{memory}) can run {', '.join(models)}")
 
 
 def about_check(server: str, name: str, check: FusionCheck) -> Finding:
@@ -146,7 +154,7 @@ def about_check(server: str, name: str, check: FusionCheck) -> Finding:
         return Finding(level="hint", what=what, fix=f"run bot.py check --fusion {name} again after a change")
     gain = f", {check.gain:.1f}× with {check.rows}" if check.rows else ""
     what = f"{server} fuses {name} exactly, checked on {day(check.checked_at)}{gain}"
-    return Finding(level="ok", what=what)
+    return Finding(level="ok", what=what, routine=True)
 
 
 def day(unix: float) -> str:

@@ -34,7 +34,8 @@ V = TypeVar("V")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerReport:
     """``limits`` maps the id of each model that can run to the most rows in one run; those in ``fused`` run
-    fused, the others one by one on stock nodes. ``pack``: the node pack is there. For models in ``cautious``
+    fused, the others one by one on stock nodes. ``pack``: a node pack that understands our graphs is there;
+    ``pack_version``: the version of any (None: there is none). For models in ``cautious``
     it is not known how many rows fit. ``versions`` names what the runs of each model depend on: template,
     node pack, server. ``spellings``: how the server spells files that the graphs write with other separators.
     ``missing_files``: as in `Capabilities`."""
@@ -43,6 +44,7 @@ class ServerReport:
     limits: Mapping[str, int]
     fused: frozenset[str]
     pack: bool
+    pack_version: str | None
     cautious: frozenset[str]
     versions: Mapping[str, str]
     spellings: Mapping[Choice, str]
@@ -95,6 +97,7 @@ async def inspect(
     versions = {name: _version(templates[name], what_runs) for name in limits}
     found = [
         *_about_server(client, stats, version, usable=usable),
+        *_about_all(client, stats, [templates[name].name for name in limits]),
         *findings.about_gguf(client.name, [name for name, told in table.items() if told is not None]),
         *_about_models(client, templates, limits, fused, cautious),
         *_about_memory(client, [templates[name] for name in limits], memory_gb),
@@ -115,6 +118,7 @@ async def inspect(
         limits=limits,
         fused=fused,
         pack=usable,
+        pack_version=version,
         cautious=cautious,
         versions=versions,
         spellings=spellings,
@@ -234,11 +238,19 @@ def _needs(
 def _about_server(
     client: ComfyClient, stats: Mapping[str, JSON], version: str | None, *, usable: bool
 ) -> Iterable[Finding]:
-    comfyui = short(str(_system(stats, "comfyui_version")))[:40]
-    yield from findings.about_version(client.name, comfyui, vram_gb(stats))
+    yield from findings.about_version(client.name, _comfyui(stats), vram_gb(stats))
     http = client.http
     yield findings.about_way(client.name, encrypted=http.encrypted, key=http.has_key, private=http.private)
     yield findings.about_pack(client.name, version, usable=usable)
+
+
+def _about_all(client: ComfyClient, stats: Mapping[str, JSON], models: list[str]) -> Iterable[Finding]:
+    if models:
+        yield findings.about_all(client.name, _comfyui(stats), vram_gb(stats), models)
+
+
+def _comfyui(stats: Mapping[str, JSON]) -> str:
+    return short(str(_system(stats, "comfyui_version")))[:40]
 
 
 def _about_models(

@@ -6,19 +6,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
 from logging import getLogger
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from modules.discord.interactions.administration import Administration, Report
+from modules.discord.interactions.administration import Administration
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer, sentence
 from modules.discord.rejections import ArgumentMissing, ArgumentWrong, ForAdministrators
 from modules.discord.requests.guild_guard import GuildGuard
 from modules.discord.requests.requester import Requester, Requesters
 from modules.discord.transport.message_client import mentions
+from modules.discord.transport.permissions import for_administrators_only
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import RequestRejected
 from modules.utils.database.stores.preferences import Preferences
@@ -27,7 +28,7 @@ log = getLogger(__name__)
 
 Context = commands.Context[commands.Bot]
 Options = ParamSpec("Options")
-Action = Callable[Concatenate[Administration, Requester, Options], Awaitable[str | Report]]
+Action = Callable[Concatenate[Administration, Requester, Options], Awaitable[str | discord.ui.LayoutView]]
 Forms = tuple[commands.Command["Admin", Options, None], app_commands.Command["Admin", Options, None]]
 
 
@@ -36,8 +37,9 @@ def both_forms(action: Action[Options]) -> Forms[Options]:
 
     @wraps(action)
     async def typed(cog: Admin, ctx: Context, /, *args: Options.args, **kwargs: Options.kwargs) -> None:
-        report = _report(await action(cog.administration, await cog.who_typed(ctx), *args, **kwargs))
-        await ctx.send(report.text, embeds=report.embeds, files=report.files, allowed_mentions=mentions(None))
+        told = await action(cog.administration, await cog.who_typed(ctx), *args, **kwargs)
+        shown: Any = {"content": told} if isinstance(told, str) else {"view": told}
+        await ctx.send(**shown, allowed_mentions=mentions(None))
 
     @wraps(action)
     async def slash(
@@ -47,14 +49,13 @@ def both_forms(action: Action[Options]) -> Forms[Options]:
         if not interaction.permissions.administrator:
             raise ForAdministrators
         person = await cog.requesters.of(interaction)
-        report = _report(await action(cog.administration, person, *args, **kwargs))
-        await answer(interaction, report.text, embeds=report.embeds, files=report.files)
+        told = await action(cog.administration, person, *args, **kwargs)
+        if isinstance(told, str):
+            await answer(interaction, told)
+        else:
+            await answer(interaction, view=told)
 
     return commands.command()(typed), app_commands.command()(slash)
-
-
-def _report(told: str | Report) -> Report:
-    return told if isinstance(told, Report) else Report(text=told)
 
 
 @app_commands.default_permissions(administrator=True)
@@ -134,4 +135,5 @@ class Admin(commands.GroupCog, group_name="admin"):
             name=ctx.author.display_name,
             guild_id=ctx.guild.id,
             locale=chosen.locale or str(ctx.guild.preferred_locale),
+            overheard=not for_administrators_only(ctx.channel),
         )

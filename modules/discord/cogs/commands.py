@@ -13,7 +13,7 @@ from modules.discord.delivery.result_message import is_nsfw
 from modules.discord.interactions.autocomplete import MOST, Choices, Offered, prompt_choices
 from modules.discord.interactions.cancel_menu import CancelMenu
 from modules.discord.interactions.deferral import Deferrals
-from modules.discord.interactions.help_view import help_text
+from modules.discord.interactions.help_view import help_page
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.message_menus import MessageMenus
@@ -107,7 +107,7 @@ class Commands(commands.Cog):
     @app_commands.command()
     async def queue(self, interaction: discord.Interaction) -> None:
         """How many wait, and where you stand."""
-        await answer(interaction, self.queue_view.text(await self.deferrals.begin(interaction)))
+        await self.queue_view.show(interaction)
 
     @app_commands.command()
     async def cancel(self, interaction: discord.Interaction) -> None:
@@ -118,7 +118,9 @@ class Commands(commands.Cog):
     async def help(self, interaction: discord.Interaction) -> None:
         """What this bot can do."""
         person = await self.deferrals.begin(interaction)
-        await answer(interaction, help_text(self.messages, person, self.offers, self.limits))
+        gallery = self.jobs.gallery_channel_id is not None
+        page = help_page(self.messages, person, self.offers, self.limits, gallery=gallery)
+        await answer(interaction, view=page)
 
     # ── what is offered while they type ─────────────────────────────────────────────────────────
 

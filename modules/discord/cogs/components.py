@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from logging import getLogger
 from typing import Any
 
@@ -13,7 +14,8 @@ from discord.ext import commands
 from modules.discord.bot import ImageBot
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.interactions.component_router import ComponentRouter
-from modules.discord.interactions.replies import ErrorReplies
+from modules.discord.interactions.prompt_forms import PromptForms
+from modules.discord.interactions.replies import ErrorReplies, GiveBack
 from modules.discord.requests.requester import Requesters
 from modules.discord.ui.components import TEMPLATE
 from modules.queue_manager.errors import RequestRejected, StoreError
@@ -27,6 +29,7 @@ class Components(commands.Cog):
 
     bot: ImageBot
     router: ComponentRouter
+    forms: PromptForms
     errors: ErrorReplies
     undelivered: UndeliveredPictures
     requesters: Requesters
@@ -43,17 +46,25 @@ class Components(commands.Cog):
             return
         data: dict[str, Any] = dict(interaction.data or {})
         match = TEMPLATE.fullmatch(str(data.get("custom_id", "")))
-        if match is not None and match["what"] == "form":
-            await self._answer(interaction, lambda: self.router.form(interaction, match["about"] or ""))
+        if match is None or match["what"] != "form":
+            return
+        about = match["about"] or ""
+        give_back = None if about.startswith("search") else partial(self.forms.given_back, data, about)
+        await self._answer(interaction, lambda: self.router.form(interaction, about), give_back)
 
-    async def _answer(self, interaction: discord.Interaction, work: Callable[[], Awaitable[None]]) -> None:
+    async def _answer(
+        self,
+        interaction: discord.Interaction,
+        work: Callable[[], Awaitable[None]],
+        give_back: GiveBack | None = None,
+    ) -> None:
         if interaction.guild_id is not None and not await self.bot.admits(interaction):
             return
         self.bot.track()
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - for clicks what on_error is for commands
-            await self.errors.tell(interaction, error)
+            await self.errors.tell(interaction, error, give_back=give_back)
         await self._show_undelivered(interaction)
 
     @commands.Cog.listener()

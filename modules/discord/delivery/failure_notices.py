@@ -10,7 +10,7 @@ from logging import getLogger
 
 from modules.discord.delivery.result_message import is_nsfw
 from modules.discord.delivery.status_messages import NOWHERE_YET
-from modules.discord.delivery.status_text import StatusText, actions, render
+from modules.discord.delivery.status_text import StatusText, render
 from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
@@ -23,7 +23,6 @@ from modules.discord.transport.message_client import (
     Refused,
 )
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_row
 from modules.discord.ui.formatting import nonce
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import StoreError, TooManyChannels
@@ -57,7 +56,7 @@ class FailureNotices:
         )
         self._waiting.setdefault(job.request.user_id, {})[job.id] = status
         with suppress(StoreError):
-            await self.store.put(job.id, job.request.channel_id, NOWHERE_YET)
+            await self.store.put([job.id], job.request.channel_id, NOWHERE_YET)
 
     def waiting(self) -> Collection[int]:
         """The people for whom something waits."""
@@ -73,7 +72,7 @@ class FailureNotices:
             if not waiting:
                 self._waiting.pop(user_id, None)
             with suppress(StoreError):
-                await self.store.remove(job_id)
+                await self.store.remove([job_id])
 
     async def _told(self, status: StatusText) -> bool:
         async for channel_id, shown in self._destinations(status):
@@ -110,9 +109,8 @@ class FailureNotices:
     async def _post(self, channel_id: int, status: StatusText) -> bool:
         job = status.job
         outgoing = OutgoingMessage(
-            text=render(self.messages, status),
-            view=job_row(self.messages, job.request.locale, job.id, actions(status)),
-            mention=job.request.user_id,
+            view=render(self.messages, [status], mention=status.mention),
+            mention=job.request.user_id if status.mention else None,
         )
         once = nonce(job.id, channel_id, "failed" if status.with_prompt else "failed, in short")
         try:

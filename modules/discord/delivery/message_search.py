@@ -1,11 +1,11 @@
-"""Finds the messages that a former process left in a channel: a result by its file's name or a button, a
-status message by its buttons or the job's number. A channel's history does not hold nonces."""
+"""Finds the messages that a former process left in a channel: a result by its file's name or its controls, a
+status message by its mark. A channel's history does not hold nonces."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,18 +15,22 @@ from weakref import WeakValueDictionary
 import discord
 
 from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, Posted
-from modules.discord.ui.components import TEMPLATE, custom_id
-from modules.discord.ui.message_parts import custom_ids_of, files_of, text_of
+from modules.discord.ui.components import TEMPLATE, custom_id, status_mark
+from modules.discord.ui.message_parts import components_of, custom_ids_of, files_of
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
 
-_NUMBER = re.compile(r"\*\*(#\d+)\*\*")
+_NUMBER = re.compile(r"\*\*#(\d+)\*\*")
+CONTAINER = discord.ComponentType.container.value
 
 PAGES = 20
 """Most pages that are read forward from the moment since which the message may be there."""
 
 CLOCKS_APART = 300.0
 """Seconds by which our clock may be ahead of Discord's."""
+
+_RESULT = ("more", "delete")
+"""What only results have: a menu; before there were layouts, a Delete button."""
 
 LOOK_SECONDS = 5.0
 """For so long, what was read from a channel serves all who search there for a status message."""
@@ -44,19 +48,19 @@ async def find_result(
 
 
 def shows(message: Mapping[str, Any], job_id: JobId) -> bool:
-    """Whether this is the result of a job, by its file's name or its Delete button."""
+    """Whether this is the result of a job, by its file's name or, if it has no file, its menu."""
     named = any(job_id in file.name for file in files_of(message))
-    return named or custom_id("delete", job_id) in custom_ids_of(message)
+    return named or not {custom_id(what, job_id) for what in _RESULT}.isdisjoint(custom_ids_of(message))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """The status messages (by job, or by its number with a ``#``) that were posted after ``since``, as read
+    """The status messages (by mark, or by minus the job's number) that were posted after ``since``, as read
     at ``at``."""
 
     at: float
     since: float
-    found: Mapping[str, int]
+    found: Mapping[int, int]
 
 
 class StatusMessageSearch:
@@ -76,32 +80,35 @@ class StatusMessageSearch:
                 look = _Look(at=now, since=job.queued_at, found=await self._read(channel_id, job.queued_at))
                 fresh = {key: other for key, other in self._looks.items() if now - other.at <= LOOK_SECONDS}
                 self._looks = {**fresh, channel_id: look}
-        message_id = look.found.get(job.id) or look.found.get(f"#{job.number}")
+        message_id = look.found.get(status_mark(job.group)) or look.found.get(-job.number)
         return None if message_id is None else Posted(channel_id=channel_id, message_id=message_id)
 
     def forget(self, channel_id: int) -> None:
         """Look again next time: something may have been posted since."""
         self._looks.pop(channel_id, None)
 
-    async def _read(self, channel_id: int, since: float) -> dict[str, int]:
-        found: dict[str, int] = {}
+    async def _read(self, channel_id: int, since: float) -> dict[int, int]:
+        found: dict[int, int] = {}
         async with aclosing(_messages(self._message_client, channel_id, since)) as messages:
             async for message in messages:
-                job = _shown_progress(message)
-                if job is not None:
-                    found.setdefault(job, int(message["id"]))
+                for mark in _marks(message):
+                    found.setdefault(mark, int(message["id"]))
         return found
 
 
-def _shown_progress(message: Mapping[str, Any]) -> str | None:
-    """The job whose status message this is: it has a Cancel button, or Again without Delete; or a bot says a
-    job's number in it, without a result."""
+def _marks(message: Mapping[str, Any]) -> Iterator[int]:
+    """The marks of a status message: that of its container. One that is older than layouts is told by what
+    its buttons name, Cancel or Again without Delete, or by the job's number in what a bot says."""
+    frames = (part for part in components_of(message) if part.get("type") == CONTAINER)
+    yield from (int(frame.get("id") or 0) for frame in frames)
     buttons = [match for match in map(TEMPLATE.fullmatch, custom_ids_of(message)) if match is not None]
     about = {match["what"]: match["about"] for match in buttons}
-    if "delete" in about or any(not file.name.startswith("preview") for file in files_of(message)):
-        return about.get("cancel")
-    named = _NUMBER.search(text_of(message)) if message.get("author", {}).get("bot") else None
-    return about.get("cancel") or about.get("again") or (named and named[1])
+    job_id = about.get("cancel") or (about.get("again") if about.keys().isdisjoint(_RESULT) else None)
+    if job_id is not None:
+        yield status_mark(job_id)
+    named = _NUMBER.search(message.get("content") or "") if message.get("author", {}).get("bot") else None
+    if named is not None and all(file.name.startswith("preview") for file in files_of(message)):
+        yield -int(named[1])
 
 
 async def _messages(

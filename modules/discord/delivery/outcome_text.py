@@ -5,29 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from modules.discord.delivery.job_records import error_of
-from modules.discord.delivery.status_text import cancelled_stage
 from modules.discord.ui.formatting import message_link
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
-from modules.queue_manager.ports import Cancelled, Delivered, Failed
 from modules.utils.database.rows import JobRecord
-
-Ending = Delivered | Failed | Cancelled
-
-
-def told(messages: Translations, locale: str, ending: Ending) -> str:
-    """How a job ended."""
-    job, number = ending.job, str(ending.job.number)
-    if isinstance(ending, Failed):
-        return _failed(messages, locale, number, ending.error)
-    if isinstance(ending, Cancelled):
-        return messages.text(locale, f"status-{cancelled_stage(ending)}", number=number)
-    receipt = ending.receipt
-    if receipt.where == "kept" or receipt.channel_id is None:
-        return messages.text(locale, "status-kept", number=number)
-    guild_id = 0 if receipt.where == "direct-message" else job.request.guild_id
-    return _ready(messages, locale, number, (guild_id, receipt.channel_id, receipt.message_id))
 
 
 def remembered(
@@ -49,7 +31,7 @@ def remembered(
 
 
 def _failed(messages: Translations, locale: str, number: str, error: GenerationError) -> str:
-    return messages.text(locale, "ended-failed", number=number, why=messages.error(locale, error))
+    return messages.text(locale, "status-failed", number=number, why=messages.error(locale, error))
 
 
 def _ready(messages: Translations, locale: str, number: str, where: tuple[int, int, int | None]) -> str:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from logging import getLogger
 from math import inf
 from typing import TypeVar
 
 from modules.discord.delivery.message_search import find_result
-from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw, without_prompt
+from modules.discord.delivery.result_message import ResultMessages, Where, is_nsfw
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import (
@@ -22,7 +24,6 @@ from modules.discord.transport.message_client import (
     DiscordAway,
     MessageClient,
     MessageError,
-    OutgoingMessage,
     Refused,
     TooLarge,
 )
@@ -61,6 +62,7 @@ class ChannelDelivery:
     channels: SessionChannels
     preferences: Preferences
     result_messages: ResultMessages
+    sets: ResultSets
     offers: Sequence[ModelOffer]
     clock: Clock
 
@@ -104,23 +106,43 @@ class ChannelDelivery:
                 await self.clock.sleep(pauses.pause())
 
     async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:
-        limit = to.limit
-        outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
+        send = partial(self._send, finished, to, wanted)
         try:
-            return await self._send(finished.job, to, outgoing, "result")
+            return await send("result", limit=to.limit)
         except TooLarge:
-            limit = FILE_LIMIT // 2
-            outgoing = await self.result_messages.of(finished, where=to.where, limit=limit, wanted=wanted)
+            return await send("second", limit=FILE_LIMIT // 2)
         except Refused as error:
             if error.code != BLOCKED_BY_AUTOMOD:
                 raise
-            outgoing = without_prompt(outgoing)
-        return await self._send(finished.job, to, outgoing, "second")
+            return await send("second", limit=to.limit, with_prompt=False)
 
-    async def _send(self, job: Job, to: _Destination, outgoing: OutgoingMessage, part: str) -> Receipt:
-        channel_id, size = to.channel_id, outgoing.picture_size
-        once = nonce(job.id, channel_id, part)
-        posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+    async def _send(
+        self,
+        finished: Finished,
+        to: _Destination,
+        wanted: UserPreferences,
+        part: str,
+        *,
+        limit: int,
+        with_prompt: bool = True,
+    ) -> Receipt:
+        job, channel_id, size = finished.job, to.channel_id, None
+        if job.request.set is not None:
+            posted, size = await self.sets.add(
+                finished,
+                channel_id,
+                limit=limit,
+                part=part,
+                notify=wanted.notify,
+                remark=self.result_messages.remark(job, to.where, wanted),
+                with_prompt=with_prompt,
+            )
+        else:
+            outgoing = await self.result_messages.of(
+                finished, where=to.where, limit=limit, wanted=wanted, with_prompt=with_prompt
+            )
+            once, size = nonce(job.id, channel_id, part), outgoing.picture_size
+            posted = await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
         return Receipt(where=to.where, channel_id=channel_id, message_id=posted.message_id, size=size)
 
     async def _destinations(self, job: Job, *, direct_first: bool) -> AsyncIterator[_Destination]:

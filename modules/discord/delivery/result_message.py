@@ -1,33 +1,53 @@
-"""How a finished picture is presented to its owner: its words, its file, its buttons."""
+"""How a finished picture is presented to its owner: its file, its words, its controls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
-from typing import Literal
+from typing import Any, Literal
+
+import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import Action, job_row
+from modules.discord.ui.components import Action, job_buttons, menu, more_menu
 from modules.discord.ui.formatting import plain, quoted, seconds
+from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
+from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
-from modules.queue_manager.jobs import GenerationRequest, Job, ModelOffer, Picture, Size
+from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture, Size
 from modules.queue_manager.ports import Finished, RunReport
-from modules.utils.database.rows import UserPreferences
+from modules.utils.database.rows import JobRecord, UserPreferences
 from modules.utils.images.cleaner import OutputFormat, PictureCleaner
 from modules.utils.images.media_types import EXTENSIONS
 from modules.utils.images.metadata import OwnMetadata
 
 log = getLogger(__name__)
 
+FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
+"""What has a button under a picture; the rest is in a menu."""
+
 Where = Literal["channel", "new-channel", "direct-message"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultPicture:
+    """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
+    there is none. ``remark`` tells what became of it."""
+
+    job: Job
+    report: RunReport | None
+    size: Size
+    name: str | None
+    file: FileUpload | None = None
+    remark: str | None = None
 
 
 @dataclass(kw_only=True, eq=False)
 class ResultMessages:
-    """Makes the message that carries a picture. ``with_metadata``: the file holds its owner's own prompt,
-    seed and model; ``gallery``: pictures can be shared."""
+    """Makes the message that carries pictures. ``with_metadata``: a file holds its owner's own prompt, seed
+    and model; ``gallery``: pictures can be shared."""
 
     cleaner: PictureCleaner
     messages: Translations
@@ -37,16 +57,28 @@ class ResultMessages:
     gallery: bool = False
 
     async def of(
-        self, finished: Finished, *, where: Where, limit: int, wanted: UserPreferences
+        self,
+        finished: Finished,
+        *,
+        where: Where,
+        limit: int,
+        wanted: UserPreferences,
+        with_prompt: bool = True,
     ) -> OutgoingMessage:
-        """The message; ``limit``: bytes that a file may have there."""
+        """The message with one picture; ``limit``: bytes that a file may have there."""
+        picture = await self.picture(finished, limit=limit)
+        remark = self.remark(finished.job, where, wanted)
+        return self.message(
+            [picture],
+            picture.job.id,
+            notify=wanted.notify,
+            remarks=[remark] if remark is not None else [],
+            with_prompt=with_prompt,
+        )
+
+    async def picture(self, finished: Finished, *, limit: int) -> ResultPicture:
+        """The picture as it is sent."""
         job, locale = finished.job, finished.job.request.locale
-        remarks = []
-        if where == "new-channel":
-            remarks.append(self.messages.text(locale, "result-moved"))
-        elif where == "direct-message" and not wanted.direct_message:
-            remarks.append(self.messages.text(locale, "result-direct"))
-        picture: Picture | None = None
         try:
             picture = await self.cleaner.present(
                 finished.picture,
@@ -56,28 +88,119 @@ class ResultMessages:
             )
         except NoOutput as error:
             log.warning("job %s: %s", job.id, error, extra={"job": job.id})
-            remarks.append(self.messages.error(locale, error))
-        else:
-            if picture.size != finished.picture.size or picture.media_type != f"image/{self.output_format}":
-                remarks.append(self.messages.text(locale, "result-reencoded"))
-        buttons = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, job.request))
-        return OutgoingMessage(
-            text=self._text(finished, (picture or finished.picture).size, wanted.notify, remarks),
-            files=(_file(job, picture),) if picture is not None else None,
-            view=job_row(self.messages, locale, job.id, buttons),
-            mention=job.request.user_id if wanted.notify else None,
+            told = self.messages.error(locale, error)
+            return ResultPicture(
+                job=job, report=finished.report, size=finished.picture.size, name=None, remark=told
+            )
+        changed = picture.size != finished.picture.size or picture.media_type != f"image/{self.output_format}"
+        file = _file(job, picture)
+        return ResultPicture(
+            job=job,
+            report=finished.report,
+            size=picture.size,
+            name=file.name,
+            file=file,
+            remark=self.messages.text(locale, "result-reencoded") if changed else None,
         )
 
-    def _text(self, finished: Finished, size: Size, mention: bool, remarks: Sequence[str]) -> str:
-        job, request, locale = finished.job, finished.job.request, finished.job.request.locale
-        number = self.messages.text(locale, "result-number", number=str(job.number))
-        lines = [f"{number} <@{request.user_id}>" if mention else number]
-        if request.prompt.strip():
-            lines.append(self.messages.text(locale, "prompt-line", prompt=quoted(request.prompt)))
-        facts = made_of(self.messages, locale, self.offers, request, size)
-        facts += self._times(finished.report, job.queued_at, locale)
-        lines.append("-# " + " · ".join(facts))
-        lines += [f"-# {remark}" for remark in remarks]
+    def remark(self, job: Job, where: Where, wanted: UserPreferences) -> str | None:
+        """Why the picture is there and not in its owner's channel."""
+        if where == "new-channel":
+            return self.messages.text(job.request.locale, "result-moved")
+        if where == "direct-message" and not wanted.direct_message:
+            return self.messages.text(job.request.locale, "result-direct")
+        return None
+
+    def message(
+        self,
+        pictures: Sequence[ResultPicture],
+        chosen: JobId,
+        *,
+        notify: bool,
+        kept: tuple[ShownFile, ...] = (),
+        remarks: Sequence[str] = (),
+        with_prompt: bool = True,
+    ) -> OutgoingMessage:
+        """The message with these pictures, one or those of a set so far; its controls are about the job
+        ``chosen``. ``kept``: the files of an edited message that stay."""
+        picture = next(one for one in pictures if one.job.id == chosen)
+        job, request = picture.job, picture.job.request
+        locale, prompt = request.locale, request.prompt if with_prompt else ""
+        files = [replace(one.file, alt=one.file.alt if with_prompt else "") for one in pictures if one.file]
+        alt = plain(prompt, 1000)
+        shown = [(attached(one.name), alt) for one in pictures if one.name is not None]
+        actions = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, request))
+        facts = made_of(self.messages, locale, self.offers, request, picture.size)
+        if len(pictures) > 1:
+            facts.insert(0, f"#{job.number}")
+        facts += self._made_in(picture.report, locale)
+        said = self.messages.text(locale, "prompt-line", prompt=quoted(prompt))
+        told = [*([picture.remark] if picture.remark is not None else []), *remarks]
+        frame = container(
+            gallery(shown) if shown else None,
+            text(said) if prompt.strip() else None,
+            small(" · ".join(facts)),
+            *[small(remark) for remark in told],
+            self._choice(pictures, job) if len(pictures) > 1 else None,
+            job_buttons(self.messages, locale, job.id, [action for action in actions if action in FIRST]),
+            more_menu(self.messages, locale, job.id, [one for one in actions if one not in FIRST]),
+            accent=accent_of(request.model),
+        )
+        headline = self._headline(pictures, request)
+        return OutgoingMessage(
+            files=tuple(files) if files or kept else None,
+            kept=kept,
+            view=layout(text(f"{headline} <@{request.user_id}>" if notify else headline), frame),
+            mention=request.user_id if notify else None,
+        )
+
+    def _headline(self, pictures: Sequence[ResultPicture], request: GenerationRequest) -> str:
+        numbers = [one.job.number for one in pictures]
+        if request.set is None:
+            return self.messages.text(request.locale, "status-delivered", number=str(numbers[0]))
+        return self.messages.text(
+            request.locale,
+            "status-set",
+            numbers=", ".join(f"#{number}" for number in numbers),
+            ready=len(numbers),
+            count=request.set.count,
+        )
+
+    def _choice(self, pictures: Sequence[ResultPicture], chosen: Job) -> discord.ui.ActionRow[Any]:
+        locale = chosen.request.locale
+        options = [
+            discord.SelectOption(
+                label=self.messages.text(
+                    locale, "which-option", number=str(one.job.number), seed=str(one.job.request.maker.seed)
+                ),
+                value=one.job.id,
+                default=one.job.id == chosen.id,
+            )
+            for one in pictures
+        ]
+        return row(menu("which", chosen.id, self.messages.text(locale, "which"), options))
+
+    def _made_in(self, report: RunReport | None, locale: str) -> list[str]:
+        """How long the run took, and with how many others the picture shared it."""
+        if report is None:
+            return []
+        facts = [self.messages.text(locale, "result-seconds", seconds=seconds(report.gpu_seconds))]
+        if report.batch_size > 1:
+            facts.append(self.messages.text(locale, "result-together", others=report.batch_size - 1))
+        return facts
+
+    def details(self, record: JobRecord, locale: str) -> str:
+        """What else there is to know about a picture, for its owner."""
+        request, messages, made = record.request, self.messages, record.request.maker
+        facts = made_of(messages, locale, self.offers, request, record.size or request.size)
+        lines = [messages.text(locale, "result-number", number=str(record.number)), *facts]
+        if made.variation is not None:
+            lines.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
+        if record.report is not None:
+            lines += self._times(record.report, record.queued_at, locale)
+        if made.negative.strip():
+            lines.append(messages.text(locale, "details-negative", negative=quoted(made.negative)))
+        lines.append(messages.text(locale, "details-metadata", there=int(self.with_metadata)))
         return "\n".join(lines)
 
     def _times(self, report: RunReport, queued_at: float, locale: str) -> list[str]:
@@ -117,13 +240,9 @@ def made_of(
     request: GenerationRequest,
     size: Size,
 ) -> list[str]:
-    """A picture's models, its ``size`` and its seeds."""
-    made = request.maker
-    model = made_by(messages, locale, offers, request)
-    facts = [messages.text(locale, "result-line", model=model, size=str(size), seed=str(made.seed))]
-    if made.variation is not None:
-        facts.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
-    return facts
+    """A picture's models, its ``size`` and its seed."""
+    model, seed = made_by(messages, locale, offers, request), str(request.maker.seed)
+    return [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
 
 
 def made_by(
@@ -139,13 +258,6 @@ def made_by(
         else:
             made = messages.text(locale, "made-edited", made=made, model=plain(label_of(offers, name), 60))
     return made
-
-
-def without_prompt(outgoing: OutgoingMessage) -> OutgoingMessage:
-    """The same message without its owner's prompt, for a server whose AutoMod refused that."""
-    lines = [line for line in outgoing.text.splitlines() if not line.startswith("> ")]
-    files = outgoing.files and tuple(replace(file, alt="") for file in outgoing.files)
-    return replace(outgoing, text="\n".join(lines), files=files)
 
 
 def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
@@ -173,7 +285,7 @@ def _file(job: Job, picture: Picture) -> FileUpload:
 
 
 def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -> tuple[Action, ...]:
-    """The buttons under a picture; none for what no model offers."""
+    """What can be done with a picture; nothing that no model offers."""
     kinds = {offer.kind for offer in offers}
     actions: list[Action] = ["again", "vary"]
     if "edit" in kinds:
@@ -183,4 +295,4 @@ def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -
         actions.append("upscale")
     if gallery and not nsfw:
         actions.append("share")
-    return (*actions, "delete")
+    return (*actions, "delete", "details")

@@ -1,10 +1,12 @@
-"""Keeps one status message per job up to date: its place, its steps, its preview, its end. Each edit, at most
-one every two seconds, shows the newest state; one that is out of date before its turn comes is never sent."""
+"""Keeps one status message per job, or per set of jobs, up to date: place, steps, preview, end. Each edit, at
+most one every two seconds, shows the newest state; one that is out of date before its turn is never sent.
+
+An edit notifies nobody, so a failure that an edit shows is told by a short new message, too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -19,9 +21,9 @@ from modules.discord.delivery.status_text import (
     ENDED,
     Hindrance,
     StatusText,
-    actions,
     cancelled_stage,
     is_soon,
+    lead,
     render,
     worth_telling,
 )
@@ -37,8 +39,8 @@ from modules.discord.transport.message_client import (
     Refused,
 )
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_row
-from modules.discord.ui.formatting import nonce, plain
+from modules.discord.ui.formatting import message_link, nonce
+from modules.discord.ui.layout import layout, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import gather_or_cancel, timeout
 from modules.queue_manager.errors import StoreError, StoreUnavailable
@@ -65,6 +67,10 @@ log = getLogger(__name__)
 INTERVAL = 2.0
 """Seconds between two edits of one message."""
 
+_PAUSES: Mapping[type[JobEvent], float] = {Started: 0.5, Finished: 1.5}
+"""Intervals before an edit, since the next one says more: after a beginning come steps and a preview, and
+most pictures are there soon after they were made."""
+
 EDITABLE_FOR = 3300.0
 """Seconds after which a message is replaced: edits of those older than an hour are limited (30046)."""
 
@@ -84,25 +90,48 @@ _Step = tuple[Literal["find", "post", "edit", "remove", "nothing"], Priority]
 
 @dataclass(slots=True)
 class _Message:
-    """A status message, what it shows, and what it should show. ``sought``: it may have been posted, by
-    a former process or by a request that was never answered, and must be searched for. ``replaces``: the
-    message in whose place it is posted, so that it has a nonce of its own; ``written_at``: by the steady
-    clock. ``waits_for``: the step for which its task waits, while another one can still take its place."""
+    """A status message, what it shows, and what it should show. ``missing``: jobs that it is about, too, of
+    which nothing is known yet. ``sought``: it may have been posted, by a former process or by a request that
+    was never answered, and must be searched for. ``noted``: the jobs with which the store knows it.
+    ``replaces``: the message in whose place it is posted, so that it has a nonce of its own; ``written_at``:
+    by the steady clock. ``shown`` None: not known. ``sent_at``: when it was last sent; ``not_before``: when
+    it may be sent again, if that is later. ``owes_mention``: an edit shows a failure of which its owner wants
+    to be told. ``waits_for``: the step for which its task waits, while another one can still take its
+    place."""
 
-    status: StatusText
+    statuses: dict[JobId, StatusText]
+    missing: set[JobId] = field(default_factory=set)
     posted: Posted | None = None
     sought: bool = False
+    noted: set[JobId] = field(default_factory=set)
     replaces: int | None = None
     written_at: float | None = None
-    shown: str = ""
+    shown: list[dict[str, Any]] | None = None
     shown_preview: bytes | None = None
     preview: bytes | None = None
     wants_preview: bool = False
     sent_at: float = float("-inf")
+    not_before: float = float("-inf")
+    owes_mention: bool = False
     changed: bool = False
     unreachable: bool = False
     task: asyncio.Task[None] | None = None
     waits_for: _Step | None = None
+
+    @property
+    def status(self) -> StatusText:
+        """The job that tells most."""
+        return lead(self.statuses.values())
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to its jobs."""
+        return self.status.stage in ENDED and not self.missing
+
+    def put(self, status: StatusText) -> None:
+        """That is how a job stands now."""
+        self.statuses[status.job.id] = status
+        self.missing.discard(status.job.id)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -123,7 +152,7 @@ class LiveStatusMessages:
     tell_elsewhere: Callable[[StatusText], Awaitable[None]]
     interval: float = INTERVAL
     _search: StatusMessageSearch = field(init=False)
-    _all: dict[JobId, _Message] = field(init=False, default_factory=dict)
+    _all: dict[str, _Message] = field(init=False, default_factory=dict)
     _left: dict[JobId, Posted | None] = field(init=False, default_factory=dict)
     _leaving: bool = field(init=False, default=False)
 
@@ -132,16 +161,36 @@ class LiveStatusMessages:
 
     async def on_event(self, event: JobEvent) -> None:
         """Note it; each message has its own task, which sends."""
-        message = self._all.get(event.job.id)
-        if message is None:
-            sought = event.job.id in self._left and self._left[event.job.id] is None
-            left = self._left.pop(event.job.id, None)
-            message = _Message(status=StatusText(job=event.job), posted=left, sought=sought)
-            self._all[event.job.id] = message
-        if isinstance(event, Progressed) and event.preview is not None:
+        job = event.job
+        message = self._all.get(job.group) or self._taken_up(job)
+        left = self._left.pop(job.id, None)
+        if message.posted is None:
+            message.posted = left
+        if not isinstance(event, Progressed):
+            message.not_before = self.clock.now() + self.interval * _PAUSES.get(type(event), 0.0)
+        before = message.statuses.get(job.id) or StatusText(job=job)
+        told_of = message.status.job.id
+        message.put(self._after(replace(before, job=job), event))
+        if message.status.job.id != told_of:
+            message.preview = None
+        if isinstance(event, Progressed) and event.preview is not None and message.status.job.id == job.id:
             message.preview = event.preview
-        message.status = self._after(replace(message.status, job=event.job), event)
+        if message.status.stage in ("queued", "retrying") and message.status.job.id != job.id:
+            message.put(self._placed(message.status))
         self._send_soon(message)
+
+    def _taken_up(self, job: Job) -> _Message:
+        """The message about a job of which this process had not heard, with what a former one left."""
+        left, sought = self._left.get(job.id), job.id in self._left and self._left[job.id] is None
+        missing = {other for other, place in self._left.items() if place == left and left is not None}
+        message = self._all[job.group] = _Message(
+            statuses={job.id: StatusText(job=job)},
+            missing=missing - {job.id},
+            posted=left,
+            sought=sought,
+            noted={job.id, *missing} if left is not None else set(),
+        )
+        return message
 
     def _after(self, status: StatusText, event: JobEvent) -> StatusText:
         if isinstance(event, Started):
@@ -192,26 +241,34 @@ class LiveStatusMessages:
         try:
             while message.changed and not self._leaving:
                 message.waits_for = step = _step(message)
-                if step[0] == "nothing":
+                if step[0] == "nothing":  # delivered before anything was shown, or not all is known yet
                     message.changed = False
                     break
-                wait = message.sent_at + self.interval - self.clock.now()
-                if wait > 0 and step[0] != "remove":
-                    await self.clock.sleep(wait)
+                may_go = message.not_before
+                if step[0] != "remove":
+                    may_go = max(may_go, message.sent_at + self.interval)
+                if may_go > self.clock.now():
+                    await self.clock.sleep(may_go - self.clock.now())
                 message.changed = False
                 await self._bring_up_to_date(message)
         finally:
             if message.task is asyncio.current_task():  # else another task has taken over
                 message.task = message.waits_for = None
-                if message.status.stage in ENDED and not message.changed:
-                    self._all.pop(message.status.job.id, None)
+                if message.ended and not message.changed:
+                    self._all.pop(message.status.job.group, None)
 
     async def _bring_up_to_date(self, message: _Message) -> None:
         """Show how the job stands, a failure elsewhere if the message cannot be reached."""
+        if message.status.stage == "failed":
+            with suppress(StoreError):  # then they are told
+                chosen = await self.preferences.get(message.status.job.request.user_id)
+                message.put(replace(message.status, mention=chosen.notify))
         if not message.unreachable:
             await self._show(message)
         if message.unreachable and message.status.stage == "failed":
-            await self.tell_elsewhere(message.status)
+            failed = [status for status in message.statuses.values() if status.stage == "failed"]
+            for status in failed:
+                await self.tell_elsewhere(replace(status, mention=message.status.mention))
 
     async def _show(self, message: _Message) -> None:
         try:
@@ -220,25 +277,27 @@ class LiveStatusMessages:
             if message.status.stage == "delivered":
                 if message.posted is not None:
                     await self.message_client.delete(message.posted, level=Priority.STATUS)
-                await self.store.remove(message.status.job.id)
+                await self._forget(message)
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
             log.info("the status message of job %s is delayed: %s", message.status.job.id, error)
-            message.sent_at = self.clock.now() + self.interval
+            message.not_before = self.clock.now() + 2 * self.interval
             message.changed = True
         except Refused as error:
             if error.code == OLD_MESSAGE_EDITS and message.posted is not None:
                 message.replaces, message.posted, message.changed = message.posted.message_id, None, True
             elif error.code == BLOCKED_BY_AUTOMOD and message.status.with_prompt:
-                message.status, message.changed = replace(message.status, with_prompt=False), True
+                for status in message.statuses.values():
+                    message.put(replace(status, with_prompt=False))
+                message.changed = True
             else:
                 log.warning("Discord refused the status message of job %s: %s", message.status.job.id, error)
         except MessageError as error:
             log.info("the status message of job %s cannot be shown: %s", message.status.job.id, error)
             message.unreachable = True
             with suppress(StoreError):  # the next process will find out as this one did
-                await self.store.remove(message.status.job.id)
+                await self._forget(message)
 
     async def _update(self, message: _Message) -> None:
         if message.preview is not None and message.status.stage not in ENDED:
@@ -246,8 +305,22 @@ class LiveStatusMessages:
             message.wants_preview = chosen.previews
         if message.posted is None or self._look(message) != (message.shown, message.shown_preview):
             await self._send(message)
-        if message.status.stage in ENDED - {"kept"} and not message.changed:
-            await self.store.remove(message.status.job.id)
+        if message.posted is not None and not message.noted >= message.statuses.keys():
+            await self._note(message, message.posted.message_id)
+        if message.owes_mention and message.posted is not None:
+            await self._mention(message.status, message.posted)
+            message.owes_mention = False
+        if message.ended and message.status.stage != "kept" and not message.changed:
+            await self._forget(message)
+
+    async def _note(self, message: _Message, message_id: int) -> None:
+        job_ids = set(message.statuses)
+        await self.store.put(job_ids, message.status.job.request.channel_id, message_id)
+        message.noted = job_ids
+
+    async def _forget(self, message: _Message) -> None:
+        await self.store.remove({*message.statuses, *message.noted})
+        message.noted = set()
 
     async def _send(self, message: _Message) -> None:
         """Post or edit the message: wait for its turn, and show what is known then."""
@@ -269,66 +342,91 @@ class LiveStatusMessages:
             message.changed, message.waits_for = False, None  # what comes later is for the next time
             await (self._post(message) if posted is None else self._edit(message, posted))
 
-    def _look(self, message: _Message) -> tuple[str, bytes | None]:
-        """What the message should show: its text and its preview."""
-        status = message.status
-        preview = message.preview if message.wants_preview and status.stage not in ENDED else None
-        return render(self.messages, status, now=self.clock.unix()), preview
+    def _look(self, message: _Message) -> tuple[list[dict[str, Any]], bytes | None]:
+        """What the message should show: its layout and its preview."""
+        preview = self._preview(message)
+        shown: list[dict[str, Any]] = self._rendered(message, preview).to_components()  # type: ignore[no-untyped-call]
+        return shown, preview
+
+    def _preview(self, message: _Message) -> bytes | None:
+        wanted = message.wants_preview and message.status.stage not in ENDED
+        return message.preview if wanted else None
+
+    def _rendered(
+        self, message: _Message, preview: bytes | None, *, mention: bool = False
+    ) -> discord.ui.LayoutView:
+        statuses = sorted(message.statuses.values(), key=lambda status: status.job.number)
+        file = None if preview is None else _file_name(preview)
+        return render(self.messages, statuses, now=self.clock.unix(), preview=file, mention=mention)
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
-        text, preview = self._look(message)
-        outgoing = self._outgoing(message.status, text, preview, message.shown_preview)
+        status, (shown, preview) = message.status, self._look(message)
+        files: tuple[FileUpload, ...] | None = None
+        if preview is not None and preview is not message.shown_preview:
+            files = (FileUpload(name=_file_name(preview), data=preview),)
+        elif preview is None and (message.shown is None or message.shown_preview is not None):
+            files = ()
         message.sent_at = self.clock.now()
+        outgoing = OutgoingMessage(files=files, view=self._rendered(message, preview))
         await self.message_client.edit_now(posted, outgoing)
-        message.shown, message.shown_preview = text, preview
+        message.shown, message.shown_preview = shown, preview
+        message.owes_mention = status.stage == "failed" and status.mention
+
+    async def _mention(self, status: StatusText, where: Posted) -> None:
+        """Tell the owner of a failure that an edit shows."""
+        request, channel_id = status.job.request, where.channel_id
+        link = message_link(request.guild_id, channel_id, where.message_id)
+        said = self.messages.text(
+            request.locale,
+            "failed-see",
+            owner=f"<@{request.user_id}>",
+            number=str(status.job.number),
+            link=link,
+        )
+        outgoing = OutgoingMessage(view=layout(text(said)), mention=request.user_id)
+        once = nonce(status.job.id, channel_id, "failed, see there")
+        try:
+            await self.message_client.post(channel_id, outgoing, level=Priority.DELIVER, nonce=once)
+        except DiscordAway:
+            raise
+        except MessageError as error:
+            log.info("the owner of job %s was not mentioned: %s", status.job.id, error)
 
     async def _post(self, message: _Message) -> None:
         """Post it so that a later process finds it: it is noted before it is there."""
-        job_id, channel_id = message.status.job.id, message.status.job.request.channel_id
-        await self.store.put(job_id, channel_id, NOWHERE_YET)
+        group, channel_id = message.status.job.group, message.status.job.request.channel_id
+        await self._note(message, NOWHERE_YET)
         if message.status.stage == "delivered":
-            await self.store.remove(job_id)
+            await self._forget(message)
             return
-        text, preview = self._look(message)
-        outgoing = self._outgoing(message.status, text, preview, None)
+        shown, preview = self._look(message)
+        status = message.status
+        mention = status.stage == "failed" and status.mention
+        outgoing = OutgoingMessage(
+            files=None if preview is None else (FileUpload(name=_file_name(preview), data=preview),),
+            view=self._rendered(message, preview, mention=mention),
+            mention=status.job.request.user_id if mention else None,
+        )
         message.sent_at = self.clock.now()
         message.sought = True
         try:
-            once = nonce(job_id, channel_id, f"status after {message.replaces}")
+            once = nonce(group, channel_id, f"status after {message.replaces}")
             message.posted = await self.message_client.post_now(channel_id, outgoing, nonce=once)
             message.written_at = message.sent_at
         except BaseException:
             self._search.forget(channel_id)  # it may have been posted all the same
             raise
-        message.shown, message.shown_preview = text, preview
-        await self.store.put(job_id, channel_id, message.posted.message_id)
+        message.shown, message.shown_preview = shown, preview
+        await self._note(message, message.posted.message_id)
         message.sought = False
 
     async def _find(self, message: _Message) -> None:
         job = message.status.job
         message.posted = await self._search.find(job)
         if message.posted is not None:
-            # Noted before it is edited: it may lose the button by which it was found.
-            await self.store.put(job.id, message.posted.channel_id, message.posted.message_id)
+            # Noted before it is edited: an older message loses the button by which it was found.
+            await self._note(message, message.posted.message_id)
         message.sought = False
-
-    def _outgoing(
-        self, status: StatusText, text: str, preview: bytes | None, shown: bytes | None
-    ) -> OutgoingMessage:
-        locale = status.job.request.locale
-        files: tuple[FileUpload, ...] | None = None
-        if preview is not None and preview is not shown:
-            alt = plain(status.job.request.prompt, 1000) if status.with_prompt else ""
-            ending = EXTENSIONS.get(media_type(preview) or "", "jpg")
-            files = (FileUpload(name=f"preview.{ending}", data=preview, alt=alt),)
-        elif preview is None and shown is not None:
-            files = ()
-        return OutgoingMessage(
-            text=text,
-            files=files,
-            view=job_row(self.messages, locale, status.job.id, actions(status)),
-            mention=status.job.request.user_id if status.stage == "failed" else None,
-        )
 
     async def run(self) -> None:
         while True:
@@ -339,16 +437,16 @@ class LiveStatusMessages:
         """Compare some of the waiting messages with the queue; the others come next time."""
         now = self.clock.unix()
         waiting = (
-            job_id for job_id, message in self._all.items() if message.status.stage in ("queued", "retrying")
+            group for group, message in self._all.items() if message.status.stage in ("queued", "retrying")
         )
-        for job_id in list(islice(waiting, PLACES_AT_ONCE)):
-            message = self._all.pop(job_id)
-            self._all[job_id] = message  # to the end of the line
+        for group in list(islice(waiting, PLACES_AT_ONCE)):
+            message = self._all.pop(group)
+            self._all[group] = message  # to the end of the line
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
             stranded = (old.stranded is None) != (placed.stranded is None)
             if other or stranded or worth_telling(old.place, placed.place, now=now):
-                message.status = placed
+                message.put(placed)
                 self._send_soon(message)
         for message in self._all.values():
             if is_soon(message.status, now) and self._look(message)[0] != message.shown:
@@ -378,12 +476,20 @@ class LiveStatusMessages:
             status = StatusText(job=job) if job is not None else _ended_status(record)
             if status is None and record is not None:
                 continue  # its end is being written: the event is about to come
-            del self._left[job_id]
             if status is None:
-                await self.store.remove(job_id)
+                del self._left[job_id]
+                for other in self._all.values():
+                    if job_id in other.missing:
+                        other.missing.discard(job_id)
+                        self._send_soon(other)
+                await self.store.remove([job_id])
                 continue
             shown = self._placed(status) if job is not None else status
-            message = self._all[job_id] = _Message(status=shown, posted=posted, sought=posted is None)
+            message = self._all.get(status.job.group) or self._taken_up(status.job)
+            del self._left[job_id]
+            message.posted = message.posted or posted
+            message.sought = message.posted is None
+            message.put(shown)
             self._send_soon(message)
 
     async def _ended(
@@ -398,6 +504,11 @@ class LiveStatusMessages:
 
     async def take_down(self, job_id: JobId) -> None:
         """Remove the message that says that a picture is kept: it was delivered."""
+        for message in self._all.values():
+            if job_id in message.statuses:  # others of its set are still to come
+                message.put(replace(message.statuses[job_id], stage="delivered"))
+                self._send_soon(message)
+                return
         record = await self.store.get(job_id)
         if record is None:
             return
@@ -407,7 +518,7 @@ class LiveStatusMessages:
                 await self.message_client.delete(posted, level=Priority.STATUS)
         except MessageError as error:
             log.info("the status message of job %s stays: %s", job_id, error)
-        await self.store.remove(job_id)
+        await self.store.remove([job_id])
 
     async def say_goodbye(self) -> None:
         """Tell everyone with a waiting job that its place is kept, and show how the others ended."""
@@ -426,11 +537,13 @@ class LiveStatusMessages:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _part(self, message: _Message) -> None:
-        if message.status.stage in ENDED:
+        if message.ended:
             await self._bring_up_to_date(message)
             return
-        status = replace(message.status, stage="restarting")
-        outgoing = self._outgoing(status, render(self.messages, status), None, message.shown_preview)
+        for status in message.statuses.values():
+            if status.stage not in ENDED:
+                message.put(replace(status, stage="restarting"))
+        outgoing = OutgoingMessage(files=(), view=self._rendered(message, None))
         try:
             if message.sought:
                 await self._find(message)
@@ -439,7 +552,11 @@ class LiveStatusMessages:
             async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
                 await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
-            log.info("the status message of job %s was not updated: %s", status.job.id, error)
+            log.info("the status message of job %s was not updated: %s", message.status.job.id, error)
+
+
+def _file_name(preview: bytes) -> str:
+    return f"preview.{EXTENSIONS.get(media_type(preview) or '', 'jpg')}"
 
 
 def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:
@@ -454,6 +571,8 @@ def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled
 
 def _step(message: _Message) -> _Step:
     level = _urgency(message.status)
+    if message.missing and message.status.stage in ENDED:
+        return "nothing", level
     if message.sought:
         return "find", level
     if message.posted is None and message.status.stage in ("finishing", "delivered"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from modules.discord.ui.components import Action
-from modules.discord.ui.formatting import bar, moment, quoted
+import discord
+
+from modules.discord.ui.components import Action, job_buttons, status_mark
+from modules.discord.ui.formatting import bar, code_block, moment, plain, quoted
+from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.jobs import Job
@@ -20,6 +24,12 @@ ENDED: frozenset[str] = frozenset(get_args(Ending))
 
 Hindrance = Literal["paused", "no-server"]
 
+_TELLING: tuple[Stage, ...] = (
+    "started", "retrying", "queued", "restarting", "finishing",
+    "failed", "kept", "cancelled-by-other", "cancelled", "delivered",
+)  # fmt: skip
+"""The stages, the one first that tells most of jobs that are shown together."""
+
 SOON = 5.0
 """Seconds before its end at which a countdown becomes "any moment now": it never runs into the past."""
 
@@ -28,7 +38,8 @@ SOON = 5.0
 class StatusText:
     """All that a status message says. Times are Unix seconds; ``step`` 0: the sampler has not begun.
     ``served``: a server that is up can make it; ``stranded``: none can any more; ``together``: how many jobs
-    were in its last run, 0 if it had none; ``error``: why it failed, or is tried again."""
+    were in its last run, 0 if it had none; ``error``: why it failed, or is tried again; ``mention``: its
+    owner wants a word of a failure."""
 
     job: Job
     stage: Stage = "queued"
@@ -43,25 +54,83 @@ class StatusText:
     expected_at: float | None = None
     error: GenerationError | None = None
     with_prompt: bool = True
+    mention: bool = True
 
 
-def render(messages: Translations, status: StatusText, *, now: float = 0.0) -> str:
-    """The text of the message at ``now`` (Unix seconds), which matters only where there is a countdown."""
-    request, stage = status.job.request, status.stage
-    locale, lines = request.locale, [_headline(messages, status)]
+def lead(statuses: Iterable[StatusText]) -> StatusText:
+    """Of jobs that are shown together, the one that tells most: one that is being made, else one that is to
+    be made; when all have ended, one that failed, else one that was not delivered."""
+    return min(statuses, key=lambda status: (_TELLING.index(status.stage), status.job.number))
+
+
+def render(
+    messages: Translations,
+    statuses: Sequence[StatusText],
+    *,
+    now: float = 0.0,
+    preview: str | None = None,
+    mention: bool = False,
+) -> discord.ui.LayoutView:
+    """The message about a job, or those of a set, at ``now`` (Unix seconds), which matters only where there
+    is a countdown. ``preview``: the name of the file with the picture so far; ``mention``: the message begins
+    with its owner's name."""
+    status = lead(statuses)
+    request = status.job.request
+    buttons, facts = actions(status), _facts(messages, status, now)
+    prompt, alt = "", ""
     if status.with_prompt and request.prompt.strip():
-        lines.append(messages.text(locale, "prompt-line", prompt=quoted(request.prompt, 120)))
+        alt = plain(request.prompt, 1000)
+        if status.stage == "failed":
+            prompt = code_block(request.prompt)
+        else:
+            prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
+    frame = container(
+        text("\n".join(_headlines(messages, statuses))),
+        gallery([(attached(preview), alt)]) if preview is not None else None,
+        text(prompt) if prompt else None,
+        text("\n".join(facts)) if facts else None,
+        job_buttons(messages, request.locale, status.job.id, buttons) if buttons else None,
+        accent=accent_of(request.model),
+        mark=status_mark(status.job.group),
+    )
+    return layout(text(f"<@{request.user_id}>") if mention else None, frame)
+
+
+def _headlines(messages: Translations, statuses: Sequence[StatusText]) -> Iterator[str]:
+    """How a job stands; of a set also how many are ready, and each that has ended otherwise."""
+    first = lead(statuses)
+    together = first.job.request.set
+    if together is not None and first.stage not in ENDED:
+        others = sum(status.stage != "delivered" for status in statuses)
+        ready = together.count - others
+        numbers = sorted(status.job.number for status in statuses)
+        yield messages.text(
+            first.job.request.locale,
+            "status-set",
+            numbers=f"#{numbers[0]}–#{numbers[-1]}" if len(numbers) > 1 else f"#{numbers[0]}",
+            ready=ready,
+            count=together.count,
+        )
+    if first.stage not in ENDED:
+        yield _headline(messages, first)
+    told = [status for status in statuses if status.stage in ENDED and status.stage != "delivered"]
+    yield from (_headline(messages, status) for status in told)
+
+
+def _facts(messages: Translations, status: StatusText, now: float) -> list[str]:
+    """How far it is, what holds it up, when it is expected."""
+    stage, locale, facts = status.stage, status.job.request.locale, []
     if stage == "started" and status.steps:
         drawn = bar(status.step, status.steps)
-        lines.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
+        facts.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
     in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
     if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
-        lines.append(messages.text(locale, f"status-{status.hindrance}"))
+        facts.append(messages.text(locale, f"status-{status.hindrance}"))
     if stage in ("queued", "retrying") and (gone := status.stranded) is not None:
-        lines.append(messages.text(locale, "status-stranded", model=gone.model, when=moment(gone.until)))
+        facts.append(messages.text(locale, "status-stranded", model=gone.model, when=moment(gone.until)))
     if (expected := _expected_at(status)) is not None:
-        lines.append(messages.text(locale, "status-expected", when=countdown(expected, now)))
-    return "\n".join(lines)
+        facts.append(messages.text(locale, "status-expected", when=countdown(expected, now)))
+    return facts
 
 
 def is_soon(status: StatusText, now: float) -> bool:
@@ -93,7 +162,6 @@ def _headline(messages: Translations, status: StatusText) -> str:
     elif stage == "retrying":
         fields["why"] = _setback(status)
     elif stage == "failed":
-        fields["owner"] = f"<@{request.user_id}>"
         fields["why"] = messages.error(request.locale, status.error or GenerationError(""))
     return messages.text(request.locale, f"status-{stage}", **fields)
 
@@ -122,16 +190,23 @@ def cancelled_stage(event: Cancelled) -> Literal["cancelled", "cancelled-by-othe
 def actions(status: StatusText) -> tuple[Action, ...]:
     if status.stage == "failed":
         return ("again", "prompt")
-    return () if status.stage in ENDED or status.stage == "finishing" else ("cancel",)
+    if status.stage in ENDED or status.stage == "finishing":
+        return ()
+    return ("cancel",) if status.job.request.set is None else ("cancelall",)
 
 
 def worth_telling(old: QueuePosition | None, new: QueuePosition | None, *, now: float) -> bool:
-    """Whether a waiting job's place has changed enough to edit its message: Discord's clients run the
-    countdown, which may be wrong by five seconds or a fifth."""
+    """Whether a waiting job's place has changed enough to edit its message. While the expected time holds,
+    that it has come nearer is told when half of those ahead are gone; Discord's clients run the countdown,
+    which may be wrong by five seconds or a fifth."""
     if old is None or new is None:
         return old is not new
-    if (old.running, old.ahead) != (new.running, new.ahead):
+    if (
+        old.running != new.running
+        or new.ahead > old.ahead
+        or new.ahead < old.ahead <= 2 * (old.ahead - new.ahead)
+    ):
         return True
     if old.expected_at is None or new.expected_at is None:
-        return old.expected_at is not new.expected_at
+        return old.expected_at is not new.expected_at or old.ahead != new.ahead
     return abs(old.expected_at - new.expected_at) > max(5.0, 0.2 * (old.expected_at - now))

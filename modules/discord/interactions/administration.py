@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ import discord
 from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.result_message import made_by
 from modules.discord.delivery.status_text import countdown
-from modules.discord.interactions.charts import bar_chart
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.queue_view import counts_text
 from modules.discord.interactions.replies import TEXT_LIMIT
@@ -22,6 +20,7 @@ from modules.discord.requests.requester import Requester
 from modules.discord.transport.command_sync import CommandSync
 from modules.discord.transport.rate_limiter import Traffic
 from modules.discord.ui.formatting import (
+    bar,
     date,
     fitting,
     is_whole,
@@ -31,6 +30,7 @@ from modules.discord.ui.formatting import (
     quoted,
     seconds,
 )
+from modules.discord.ui.layout import Part, container, layout, separator, small, text
 from modules.discord.ui.translations import FALLBACK, Translations
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import UnknownJob
@@ -47,8 +47,8 @@ from modules.utils.inspection import MARKS, Section, of_level
 GPUS_SHOWN = 20
 CHECK_SECONDS = 20.0
 LINES = 5
-FIELD = 1024
-"""Characters of an embed's field (Discord docs, Embed Limits)."""
+CHECK_LENGTH, GPU_LENGTH, GPUS_LENGTH = 900, 1500, 2600
+"""Characters of what the check found, of one GPU and of all, so that a message holds them."""
 
 Reload = Callable[[], Awaitable[Sequence[str]]]
 """Reads the settings again and gives the fleet its addresses; says what has changed and what has not."""
@@ -58,15 +58,6 @@ ReloadModels = Callable[[], Awaitable[Sequence[ModelChange]]]
 
 Inspect = Callable[[], Awaitable[Sequence[Section]]]
 """Looks at everything that can be wrong, as ``bot.py check`` does."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """An answer that is more than a sentence."""
-
-    text: str = ""
-    embeds: Sequence[discord.Embed] = ()
-    files: Sequence[discord.File] = ()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -125,8 +116,10 @@ class Administration:
 
     async def drain(self, person: Requester, gpu: str) -> str:
         """Let a GPU finish and give it nothing more. Raises `NoSuchGpu`."""
-        if not await self.fleet.drain(gpu):
-            raise NoSuchGpu(names=", ".join(self.engine_names()) or "–")
+        called = {engine.name: self._called(person, n) for n, engine in enumerate(self.fleet.engines())}
+        name = next((name for name, label in called.items() if gpu in (name, label)), gpu)
+        if not await self.fleet.drain(name):
+            raise NoSuchGpu(names=", ".join(called.values()) or "–")
         return self._text(person.locale, "admin-draining", gpu=gpu)
 
     async def reload(self, person: Requester) -> str:
@@ -137,7 +130,11 @@ class Administration:
             lines.append(
                 "-# " + self._text(person.locale, "admin-reloaded-model", turn=change.turn, what=what)
             )
-        names = [engine.name for engine in self.fleet.engines() if engine.state != "draining"]
+        names = [
+            self._called(person, n)
+            for n, engine in enumerate(self.fleet.engines())
+            if engine.state != "draining"
+        ]
         names_text = ", ".join(names) or "–"
         return fitting([self._text(person.locale, "admin-reloaded", names=names_text), *lines], TEXT_LIMIT)
 
@@ -145,14 +142,13 @@ class Administration:
         """The names that ``drain`` takes."""
         return [engine.name for engine in self.fleet.engines()]
 
-    async def gpus(self, person: Requester) -> str:
-        """A line or more for each GPU, as many as fit."""
-        return self._gpus(person.locale, TEXT_LIMIT, with_downloads=True)
+    async def gpus(self, person: Requester) -> discord.ui.LayoutView:
+        """A part for each GPU, as many as fit."""
+        return layout(container(*self._gpus(person, with_downloads=True)))
 
-    async def status(self, person: Requester) -> Report:
-        """The queue, the GPUs, Discord and the check in one embed, with a chart if there is a GPU."""
-        locale, engines = person.locale, self.fleet.engines()
-        embed = discord.Embed(title=self._text(locale, "admin-status-title"))
+    async def status(self, person: Requester) -> discord.ui.LayoutView:
+        """The queue, the GPUs, Discord and the check."""
+        locale = person.locale
         counts = counts_text(self.messages, self.queue.status(), locale)
         hindrance, expected_at = self.availability.hindrance(), self.queue.last_expected_at()
         if hindrance is not None:
@@ -161,23 +157,22 @@ class Administration:
             when = countdown(expected_at, self.clock.unix())
             counts += "\n" + self._text(locale, "admin-status-expected", when=when)
         requests, refused = self.traffic.requests, self.traffic.refused
-        fields = {
-            "queue": counts,
-            "gpus": self._gpus(locale, FIELD),
-            "discord": self._text(locale, "admin-status-requests", requests=requests, refused=refused),
-            "check": await self._check(locale),
-        }
-        for name, value in fields.items():
-            embed.add_field(name=self._text(locale, f"admin-status-{name}"), value=value, inline=False)
-        if not engines:
-            return Report(embeds=[embed])
-        chart = await asyncio.to_thread(bar_chart, [self._busy_share(engine) for engine in engines])
-        embed.set_image(url="attachment://status.png")
-        embed.set_footer(text=self._text(locale, "admin-status-chart"))
-        return Report(embeds=[embed], files=[discord.File(io.BytesIO(chart), filename="status.png")])
+        sent = self._text(locale, "admin-status-requests", requests=requests, refused=refused)
+        return layout(
+            container(
+                text(f"### {self._text(locale, 'admin-status-title')}"),
+                text(f"**{self._text(locale, 'admin-status-queue')}**\n{counts}"),
+                separator(),
+                *self._gpus(person),
+                separator(),
+                text(f"**{self._text(locale, 'admin-status-discord')}**\n{sent}"),
+                text(f"**{self._text(locale, 'admin-status-check')}**\n{await self._check(person)}"),
+            )
+        )
 
-    async def _check(self, locale: str) -> str:
+    async def _check(self, person: Requester) -> str:
         """What ``bot.py check`` says, in short: what is wrong, and how much is not."""
+        locale = person.locale
         try:
             async with timeout(CHECK_SECONDS):
                 sections = await self.inspect()
@@ -186,7 +181,7 @@ class Administration:
         found = {level: of_level(sections, level) for level in MARKS}
         counts = {level: len(findings) for level, findings in found.items()}
         lines = [self._text(locale, "admin-status-check-counts", **counts)]
-        if self._reads_english(locale):
+        if self._reads_english(locale) and not person.overheard:
             lines += [
                 f"-# {MARKS[finding.level]} {quoted(str(finding), 250)}"
                 for finding in (*found["fault"], *found["hint"])
@@ -194,7 +189,7 @@ class Administration:
         elif counts["fault"] or counts["hint"]:
             lines += self._areas(sections, locale)
             lines.append("-# " + self._text(locale, "admin-status-check-where"))
-        return fitting(lines, FIELD)
+        return fitting(lines, CHECK_LENGTH)
 
     def _reads_english(self, locale: str) -> bool:
         """Whether texts for operators, which are in English like the log, can be shown."""
@@ -209,38 +204,58 @@ class Administration:
                     locale, "admin-status-check-area", area=section.title, hint=hint, fault=fault
                 )
 
-    def _gpus(self, locale: str, limit: int, *, with_downloads: bool = False) -> str:
-        lines = []
-        for engine in self.fleet.engines()[:GPUS_SHOWN]:
-            lines.append(
-                self._text(
-                    locale,
-                    "admin-gpu-line",
-                    name=engine.name,
-                    state=engine.state,
-                    pictures=engine.pictures,
-                    each=seconds(engine.busy_seconds / engine.pictures) if engine.pictures else 0,
-                    share=round(100 * self._busy_share(engine)),
-                )
-            )
-            if engine.models:
-                labels = [
-                    self._checked(offer.label, engine.checks.get(offer.id), locale)
-                    for offer in self.queue.offers
-                    if offer.id in engine.models
-                ]
-                lines.append("-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels)))
-            for name, fetch in engine.missing_files.items() if with_downloads else ():
-                missing = self._text(locale, "admin-gpu-missing", name=quoted(name, 100))
-                lines.append(f"-# {missing}\n```sh\n{fetch}\n```" if fetch else f"-# {missing}")
-            if self._reads_english(locale):
-                lines += [f"-# {quoted(note, 200)}" for note in engine.notes]
-            elif engine.notes:
-                lines.append("-# " + self._text(locale, "admin-gpu-notes", count=len(engine.notes)))
-            if engine.last_error:
-                error = quoted(engine.last_error, 200)
-                lines.append("-# " + self._text(locale, "admin-gpu-error", error=error))
-        return fitting(lines, limit) or self._text(locale, "admin-no-gpus")
+    def _gpus(self, person: Requester, *, with_downloads: bool = False) -> list[Part]:
+        """A text for each GPU. Addresses and errors are for administrators alone."""
+        locale, length = person.locale, 0
+        parts: list[Part] = []
+        for n, engine in enumerate(self.fleet.engines()[:GPUS_SHOWN]):
+            shown = fitting(self._gpu(person, n, engine, with_downloads=with_downloads), GPU_LENGTH)
+            length += len(shown)
+            if length > GPUS_LENGTH:
+                break
+            parts.append(text(shown))
+        if not parts:
+            return [text(self._text(locale, "admin-no-gpus"))]
+        about = [self._text(locale, "admin-gpu-busy")]
+        if person.overheard:
+            about.append(self._text(locale, "admin-gpu-private"))
+        return [*parts, small(" ".join(about))]
+
+    def _gpu(self, person: Requester, n: int, engine: EngineStatus, *, with_downloads: bool) -> Iterator[str]:
+        locale, share = person.locale, self._busy_share(engine)
+        yield self._text(
+            locale,
+            "admin-gpu-line",
+            name=self._called(person, n),
+            state=engine.state,
+            pictures=engine.pictures,
+            each=seconds(engine.busy_seconds / engine.pictures) if engine.pictures else 0,
+        )
+        yield self._text(
+            locale, "admin-gpu-share", bar=bar(round(100 * share), 100), share=round(100 * share)
+        )
+        if engine.models:
+            labels = [
+                self._checked(offer.label, engine.checks.get(offer.id), locale)
+                for offer in self.queue.offers
+                if offer.id in engine.models
+            ]
+            yield "-# " + self._text(locale, "admin-gpu-models", models=", ".join(labels))
+        if person.overheard:
+            return
+        for name, fetch in engine.missing_files.items() if with_downloads else ():
+            missing = self._text(locale, "admin-gpu-missing", name=quoted(name, 100))
+            yield f"-# {missing}\n```sh\n{fetch}\n```" if fetch else f"-# {missing}"
+        if self._reads_english(locale):
+            yield from (f"-# {quoted(note, 200)}" for note in engine.notes)
+        elif engine.notes:
+            yield "-# " + self._text(locale, "admin-gpu-notes", count=len(engine.notes))
+        if engine.last_error:
+            yield "-# " + self._text(locale, "admin-gpu-error", error=quoted(engine.last_error, 200))
+
+    def _called(self, person: Requester, n: int) -> str:
+        """What the answer calls the GPU at this place: its address, or a number where others read too."""
+        return f"GPU-{n + 1}" if person.overheard else self.fleet.engines()[n].name
 
     def _checked(self, label: str, check: FusionCheck | None, locale: str) -> str:
         """A model, and what ``check --fusion`` found."""

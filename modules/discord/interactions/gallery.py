@@ -14,9 +14,10 @@ from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.transport.message_client import FileUpload, MessageClient, MessageError, OutgoingMessage
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_row
+from modules.discord.ui.components import job_buttons
 from modules.discord.ui.formatting import message_link, nonce, plain, quoted
-from modules.discord.ui.message_parts import files_of
+from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, small, text
+from modules.discord.ui.message_parts import file_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NotAllowedHere
 from modules.queue_manager.jobs import Job, ModelOffer
@@ -53,23 +54,27 @@ class Gallery:
         if restricted and not self.channels.is_age_restricted(job.request.guild_id, self.channel_id):
             raise NotAllowedHere(model=label_of(self.offers, job.request.model))
         message = interaction.message
-        file = next(iter(files_of(message)), None) if message is not None else None
+        file = file_of(message, job.id) if message is not None else None
         if file is None:
             raise NoPictureHere
         data = await self.reader.read(file.url)
         size = file.size or job.request.size
         locale = str(interaction.guild_locale) if interaction.guild_locale else None
         name = quoted(interaction.user.display_name, 80)
+        facts = made_of(self.messages, locale, self.offers, request, size)
+        said = self.messages.text(locale, "prompt-line", prompt=quoted(request.prompt))
         outgoing = OutgoingMessage(
-            text="\n".join(
-                [
-                    self.messages.text(locale, "shared-by", name=name),
-                    self.messages.text(locale, "prompt-line", prompt=quoted(job.request.prompt)),
-                    "-# " + " · ".join(made_of(self.messages, locale, self.offers, job.request, size)),
-                ]
+            files=(FileUpload(name=file.name, data=data),),
+            view=layout(
+                text(self.messages.text(locale, "shared-by", name=name)),
+                container(
+                    gallery([(attached(file.name), plain(request.prompt, 1000))]),
+                    text(said) if request.prompt.strip() else None,
+                    small(" · ".join(facts)),
+                    job_buttons(self.messages, locale, job.id, ("prompt",)),
+                    accent=accent_of(request.model),
+                ),
             ),
-            files=(FileUpload(name=file.name, data=data, alt=plain(job.request.prompt, 1000)),),
-            view=job_row(self.messages, locale, job.id, ("prompt",)),
         )
         try:
             once = nonce(job.id, self.channel_id, "shared")

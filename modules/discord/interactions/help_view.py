@@ -1,31 +1,52 @@
-"""What /help says: what the bot can do, in short, and which models there are."""
+"""What /help shows: what the bot can do, what each button does, and which models there are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import discord
+
+from modules.discord.delivery.result_message import result_actions
 from modules.discord.interactions.autocomplete import described
-from modules.discord.interactions.replies import TEXT_LIMIT
 from modules.discord.requests.limits import Limits
 from modules.discord.requests.requester import Requester
 from modules.discord.ui.formatting import fitting
+from modules.discord.ui.layout import container, layout, separator, small, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 
 MODELS_SHOWN = 20
+MODELS_LENGTH = 2000
+"""Characters of all lines about models."""
 
 
-def help_text(messages: Translations, person: Requester, offers: Sequence[ModelOffer], limits: Limits) -> str:
-    """The answer to this person."""
+def help_page(
+    messages: Translations, person: Requester, offers: Sequence[ModelOffer], limits: Limits, *, gallery: bool
+) -> discord.ui.LayoutView:
+    """The answer to this person; ``gallery``: pictures can be shared."""
     locale = person.locale
-    parts = ("help-imagine", "help-edit", "help-queue", "help-settings", "help-buttons")
-    lines = [messages.text(locale, part) for part in parts]
-    lines.append(messages.text(locale, "help-limit", limit=limits.of(person.role_ids).jobs))
-    lines += ["", messages.text(locale, "help-models")]
-    language = messages.language(locale)
-    shown = [offer for offer in offers if person.age_restricted or not offer.nsfw]
-    lines += [
-        messages.text(locale, "help-model", label=offer.label, description=described(offer, language))
-        for offer in shown[:MODELS_SHOWN]
+    commands = [
+        messages.text(locale, f"help-{part}")
+        for part in ("imagine", "edit", "queue", "history", "settings", "menus")
     ]
-    return fitting(lines, TEXT_LIMIT)
+    actions = result_actions(offers, gallery=gallery, nsfw=False)
+    buttons = [
+        f"- **{messages.text(locale, f'button-{action}')}**: {messages.text(locale, f'help-button-{action}')}"
+        for action in (*actions, "cancel")
+    ]
+    language = messages.language(locale)
+    models = [
+        messages.text(locale, "help-model", label=offer.label, description=described(offer, language))
+        for offer in [offer for offer in offers if person.age_restricted or not offer.nsfw][:MODELS_SHOWN]
+    ]
+    return layout(
+        container(
+            text("\n".join([f"### {messages.text(locale, 'help-title')}", *commands])),
+            small(messages.text(locale, "help-limit", limit=limits.of(person.role_ids).jobs)),
+            separator(),
+            text("\n".join([f"**{messages.text(locale, 'help-buttons')}**", *buttons])),
+            small(messages.text(locale, "help-buttons-last")),
+            separator(),
+            text(f"**{messages.text(locale, 'help-models')}**\n{fitting(models, MODELS_LENGTH)}"),
+        )
+    )

@@ -1,28 +1,33 @@
-"""What the buttons under a picture do. Each names a job; only its owner may use it, with few exceptions."""
+"""What the buttons and the menu under a picture do. Each names a job; only its owner may use it, with few
+exceptions."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
 
 from modules.discord.delivery.outcome_text import remembered
-from modules.discord.delivery.result_message import is_nsfw
+from modules.discord.delivery.result_message import ResultMessages, is_nsfw
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
+from modules.discord.interactions.prompt_forms import PromptForms, about_message
 from modules.discord.interactions.replies import answer
 from modules.discord.rejections import NoPictureHere, PictureForgotten
-from modules.discord.requests.requester import Requester, Requesters
+from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.modals import prompt_form, seed_of, short_form
+from modules.discord.ui.components import job_button, rows
+from modules.discord.ui.modals import Typed, seed_of, size_for
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
 from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Kind, Variation
@@ -41,10 +46,13 @@ class JobActions:
     history: History
     jobs: JobLookup
     pictures: SourcePictures
+    forms: PromptForms
     requesters: Requesters
     deferrals: Deferrals
     requests: ImageRequests
     gallery: Gallery
+    result_messages: ResultMessages
+    result_sets: ResultSets
     message_client: MessageClient
     messages: Translations
 
@@ -57,25 +65,43 @@ class JobActions:
             "prompt": self._prompt,
             "share": self._share,
             "delete": self._delete,
+            "erase": self._erase,
+            "details": self._details,
             "cancel": self._cancel,
+            "cancelall": self._cancel_set,
         }
 
     def knows(self, what: str) -> bool:
-        """Whether a button of this name is about a job."""
+        """Whether a button or choice of this name is about a job."""
         return what in self._by_name
 
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
-        """Do what the button says. Raises a `RequestRejected`."""
+        """Do what the button or the choice says. Raises a `RequestRejected`."""
         if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
-            await self.deferrals.defer(interaction)
+            await self.deferrals.defer(interaction, update=what == "erase")
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
 
+    async def choose(self, interaction: discord.Interaction, job_id: JobId) -> None:
+        """Of several pictures in a message, its controls are about this one from now on."""
+        await self.deferrals.defer(interaction)
+        job, message = await self.jobs.job(job_id), interaction.message
+        self._check_owner(interaction, "which", job)
+        if message is None:
+            raise NoPictureHere
+        person = await self.requesters.of(interaction)
+        where = Posted(channel_id=message.channel.id, message_id=message.id)
+        try:
+            await self.result_sets.choose(where, job, notify=person.preferences.notify)
+        except MessageError as error:
+            raise NoPictureHere(str(error)) from error
+        await interaction.delete_original_response()
+
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
         others_may = (what == "prompt" and shared) or (
-            what == "cancel" and interaction.permissions.administrator
+            what in ("cancel", "cancelall") and interaction.permissions.administrator
         )
         if interaction.user.id != job.request.user_id and not others_may:
             raise NotYourJob
@@ -114,14 +140,25 @@ class JobActions:
         await self._rework(interaction, job, "upscale", prompt=job.request.prompt, seed=job.request.seed)
 
     async def _rework(
-        self, interaction: discord.Interaction, job: Job, kind: Kind, *, prompt: str, seed: int | None = None
+        self,
+        interaction: discord.Interaction,
+        job: Job,
+        kind: Kind,
+        *,
+        prompt: str,
+        seed: int | None = None,
+        model: str | None = None,
+        uploads: Sequence[str] = (),
     ) -> None:
-        """Ask for something made of the job's picture."""
+        """Ask for something made of the job's picture, and of ``uploads`` (addresses)."""
+        sources = [await self.pictures.of_job(job.id, interaction.message)]
+        sources += [await self.pictures.upload(url) for url in uploads]
         image_request = ImageRequest(
             kind=kind,
             prompt=prompt,
+            model=model,
             seed=seed,
-            sources=(await self.pictures.of_job(job.id, interaction.message),),
+            sources=tuple(sources),
             age_restricted=is_nsfw(self.queue.offers, job.request),
             origin=job.request.as_origin(kind),
         )
@@ -129,26 +166,17 @@ class JobActions:
 
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
         person = await self.requesters.of(interaction)
-        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", job.id))
+        await interaction.response.send_modal(await self.forms.short(person, "edit", job.id))
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
         person, message, made = await self.requesters.of(interaction), interaction.message, job.request.maker
         if made.sources and made.user_id != person.user_id and message is not None:
             # Nobody else may see what an edit started from; what it became is there for everybody.
             editable = any(offer.kind == "edit" for offer in self.queue.offers)
-            form = short_form(self.messages, person.locale, "edit" if editable else "again", message)
-            await interaction.response.send_modal(form)
+            kind, about = "edit" if editable else "again", about_message(message)
+            await interaction.response.send_modal(await self.forms.short(person, kind, about))
             return
-        await interaction.response.send_modal(self.form_about(job, person, message))
-
-    def form_about(self, job: Job, person: Requester, message: discord.Message | None) -> discord.ui.Modal:
-        """Everything that the picture was made from; for an enlargement whose original is not known, only
-        a new prompt."""
-        messages, made = self.messages, job.request.maker
-        if made.kind == "upscale" and message is not None:
-            return short_form(messages, person.locale, "again", message)
-        offer = self.queue.offers.named(made.model)
-        return prompt_form(messages, person.locale, job, offer)
+        await interaction.response.send_modal(await self.forms.about(job, person, message))
 
     async def _share(self, interaction: discord.Interaction, job: Job) -> None:
         gallery = await self.gallery.share(interaction, job)
@@ -157,45 +185,89 @@ class JobActions:
         await answer(interaction, text)
 
     async def _delete(self, interaction: discord.Interaction, job: Job) -> None:
-        message = interaction.message
-        if message is not None:
+        person = await self.requesters.of(interaction)
+        question = self.messages.text(person.locale, "delete-ask", number=str(job.number))
+        view = rows([job_button(self.messages, person.locale, job.id, "erase")])
+        await answer(interaction, question, view=view)
+
+    async def _erase(self, interaction: discord.Interaction, job: Job) -> None:
+        """The question of Delete was answered with yes."""
+        person, record = await self.requesters.of(interaction), await self.history.job(job.id)
+        if record is not None and record.channel_id is not None and record.message_id is not None:
             try:
-                where = Posted(channel_id=message.channel.id, message_id=message.id)
-                await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                where = Posted(channel_id=record.channel_id, message_id=record.message_id)
+                if job.request.set is None:
+                    await self.message_client.delete(where, level=Priority.ACKNOWLEDGE)
+                else:
+                    await self.result_sets.remove(where, job, notify=person.preferences.notify)
             except MessageError as error:
                 raise NoPictureHere(str(error)) from error
         await self.history.delete_picture(job.id)
-        person = await self.requesters.of(interaction)
         await answer(interaction, self.messages.text(person.locale, "deleted"))
 
-    async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
+    async def _details(self, interaction: discord.Interaction, job: Job) -> None:
+        record = await self.history.job(job.id)
+        if record is None:
+            raise PictureForgotten
         person = await self.requesters.of(interaction)
-        try:
-            await self.queue.cancel(job.id, by=person.user_id)
-        except UnknownJob:  # too late: it has ended, or is being delivered
-            record = await self.history.job(job.id)
-            await answer(
-                interaction, remembered(self.messages, person.locale, job, record, self.jobs.guild_of)
-            )
+        await answer(interaction, self.result_messages.details(record, person.locale))
+
+    async def _cancel(self, interaction: discord.Interaction, job: Job) -> None:
+        await self._cancel_each(interaction, job, [job])
+
+    async def _cancel_set(self, interaction: discord.Interaction, job: Job) -> None:
+        active = self.queue.active_jobs(job.request.user_id)
+        await self._cancel_each(interaction, job, [one for one in active if one.group == job.group])
+
+    async def _cancel_each(self, interaction: discord.Interaction, about: Job, jobs: Sequence[Job]) -> None:
+        person = await self.requesters.of(interaction)
+        numbers = []
+        for job in jobs:
+            with suppress(UnknownJob):  # too late: it has ended, or is being delivered
+                await self.queue.cancel(job.id, by=person.user_id)
+                numbers.append(f"#{job.number}")
+        if not numbers:
+            record = await self.history.job(about.id)
+            told = remembered(self.messages, person.locale, about, record, self.jobs.guild_of)
+            await answer(interaction, told)
+        elif interaction.message is not None and not interaction.message.flags.ephemeral:
+            await interaction.delete_original_response()  # the status message says so
         else:
-            numbers = f"#{job.number}"
-            text = self.messages.text(person.locale, "cancelled-mine", count=1, numbers=numbers)
+            text = self.messages.text(
+                person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
+            )
             await answer(interaction, text)
 
     # ── forms that buttons opened ───────────────────────────────────────────────────────────────
 
+    async def reopen(self, interaction: discord.Interaction, kind: str, job_id: JobId, typed: Typed) -> None:
+        """Open a form about a job again, filled in with what was typed before."""
+        job = await self.jobs.job(job_id)
+        person = await self.requesters.of(interaction)
+        form = (
+            await self.forms.about(job, person, None, typed)
+            if kind == "prompt"
+            else await self.forms.short(person, kind, job.id, typed)
+        )
+        await interaction.response.send_modal(form)
+
     async def edited(
-        self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
+        self, interaction: discord.Interaction, job_id: JobId, values: Typed, uploads: Sequence[str]
     ) -> None:
         """The form of Edit came back."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, "edit", job)
-        await self._rework(interaction, job, "edit", prompt=values.get("prompt", ""))
+        await self._rework(
+            interaction,
+            job,
+            "edit",
+            prompt=values.get("prompt", ""),
+            model=values.get("model"),
+            uploads=uploads,
+        )
 
-    async def reworded(
-        self, interaction: discord.Interaction, job_id: JobId, values: Mapping[str, str]
-    ) -> None:
+    async def reworded(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
         """The form of Prompt… came back, from the owner or from somebody who saw it in the gallery."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
@@ -204,14 +276,15 @@ class JobActions:
             raise PictureForgotten
         if request.sources and interaction.user.id != request.user_id:
             raise BadSourceImage("gone")  # nobody else may use what an edit started from
-        seed = seed_of(values.get("seed"))
+        seed, model = seed_of(values.get("seed")), values.get("model") or request.model
+        shape = size_for(request, self.queue.offers.named(model), values.get("size", ""))
         await self._repeat(
             interaction,
             request,
             prompt=values.get("prompt", ""),
             negative=values.get("negative", ""),
-            model=values.get("model") or request.model,
-            shape=values.get("size") or None,
+            model=model,
+            shape=shape or None,
             size=None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,

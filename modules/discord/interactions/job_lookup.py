@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ import discord
 
 from modules.discord.delivery.job_records import job_of
 from modules.discord.rejections import PictureForgotten
-from modules.discord.transport.message_client import MessageClient, MessageError, Posted
+from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, MessageError, Posted
 from modules.discord.ui.components import jobs_named
 from modules.discord.ui.formatting import message_link
-from modules.discord.ui.message_parts import custom_ids_of
+from modules.discord.ui.message_parts import ShownFile, custom_ids_of, file_of
 from modules.queue_manager.errors import NoSourceImage
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.manager import QueueManager
@@ -72,6 +72,29 @@ class JobLookup:
         named = jobs_named(custom_ids_of(shown)) if int(shown["author"]["id"]) == home.me.id else iter(())
         job_id = next(named, None)
         return await self.history.job(job_id) if job_id is not None else None
+
+    async def pictures(self, records: Sequence[JobRecord]) -> dict[JobId, ShownFile]:
+        """Where the pictures can be seen now, of those whose message is there. Addresses of files expire, so
+        the messages are read again: a request for each stretch of `PAGE_SIZE` messages that holds any."""
+        wanted: dict[int, dict[int, list[JobId]]] = {}
+        for record in records:
+            if record.channel_id is not None and record.message_id is not None:
+                posted = wanted.setdefault(record.channel_id, {})
+                posted.setdefault(record.message_id, []).append(record.job_id)
+        found: dict[JobId, ShownFile] = {}
+        for channel_id, posted in wanted.items():
+            left = set(posted)
+            with suppress(MessageError):  # the channel is closed
+                while left:
+                    page = await self.message_client.page(channel_id, before=max(left) + 1)
+                    for message in page:
+                        for job_id in posted.get(int(message["id"]), ()):
+                            file = file_of(message, job_id)
+                            if file is not None:
+                                found[job_id] = file
+                    read_to = min(int(message["id"]) for message in page) if len(page) == PAGE_SIZE else 0
+                    left = {message_id for message_id in left if message_id < read_to}
+        return found
 
     async def link(self, record: JobRecord) -> str | None:
         """Where a result can be seen; None if its channel is closed, or it never was anywhere."""

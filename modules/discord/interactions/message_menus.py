@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import discord
@@ -12,14 +12,14 @@ from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.job_lookup import JobLookup
+from modules.discord.interactions.prompt_forms import about_message
 from modules.discord.rejections import NoPictureHere
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.message_parts import pictures_of
-from modules.discord.ui.modals import short_form
-from modules.discord.ui.translations import Translations
+from modules.discord.ui.modals import Typed
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.history import History
@@ -41,7 +41,6 @@ class MessageMenus:
     requests: ImageRequests
     channels: SessionChannels
     home: Callable[[], discord.Guild | None]
-    messages: Translations
     offers: Sequence[ModelOffer]
     _brought: dict[str, str] = field(init=False, default_factory=dict)
     """Where the picture of each message is for which a form was opened. The interaction alone brings it: to
@@ -49,11 +48,12 @@ class MessageMenus:
 
     async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""
-        self._brought[f"{message.channel.id}-{message.id}"] = _first_picture(message)
+        self._brought[about_message(message)] = _first_picture(message)
         if len(self._brought) > FORMS_OPEN:
             del self._brought[next(iter(self._brought))]
         person = await self.requesters.of(interaction)
-        await interaction.response.send_modal(short_form(self.messages, person.locale, "edit", message))
+        form = await self.actions.forms.short(person, "edit", about_message(message))
+        await interaction.response.send_modal(form)
 
     async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask for a picture like that of a message. Raises `NoPictureHere`."""
@@ -61,12 +61,23 @@ class MessageMenus:
         person = await self.requesters.of(interaction)
         job = await self.jobs.of_message(message)
         if job is None or (job.request.maker.sources and job.request.user_id != person.user_id):
-            await interaction.response.send_modal(short_form(self.messages, person.locale, "again", message))
-            return
-        await interaction.response.send_modal(self.actions.form_about(job, person, message))
+            form = await self.actions.forms.short(person, "again", about_message(message))
+        else:
+            form = await self.actions.forms.about(job, person, message)
+        await interaction.response.send_modal(form)
+
+    async def reopen(self, interaction: discord.Interaction, kind: str, target: str, typed: Typed) -> None:
+        """Open a form about a message again, filled in with what was typed before."""
+        person = await self.requesters.of(interaction)
+        await interaction.response.send_modal(await self.actions.forms.short(person, kind, target, typed))
 
     async def answered(
-        self, interaction: discord.Interaction, kind: str, target: str, values: Mapping[str, str]
+        self,
+        interaction: discord.Interaction,
+        kind: str,
+        target: str,
+        values: Typed,
+        uploads: Sequence[str],
     ) -> None:
         """A form came back. Raises a `RequestRejected`."""
         await self.deferrals.defer(interaction)
@@ -85,7 +96,8 @@ class MessageMenus:
             image_request = ImageRequest(
                 kind="edit",
                 prompt=prompt,
-                sources=(picture,),
+                model=values.get("model"),
+                sources=(picture, *[await self.pictures.upload(url) for url in uploads]),
                 age_restricted=self._is_restricted(record, channel_id),
                 origin=record.request.as_origin("edit") if record is not None and own else None,
             )

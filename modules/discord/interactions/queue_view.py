@@ -1,19 +1,29 @@
-"""What /queue says."""
+"""What /queue shows: how much waits, and a person's own pictures, each with its Cancel."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+import discord
 
 from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.status_text import countdown
-from modules.discord.interactions.replies import TEXT_LIMIT
+from modules.discord.interactions.deferral import Deferrals
+from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
-from modules.discord.ui.formatting import fitting, quoted
+from modules.discord.ui.components import button
+from modules.discord.ui.formatting import quoted
+from modules.discord.ui.layout import Part, container, layout, row, section, separator, small, text
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import Job
+from modules.queue_manager.errors import UnknownJob
+from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock
 from modules.queue_manager.status import QueueStatus
+
+SHOWN = 10
+"""Of a person's own pictures; a line with a button counts as three of a message's 40 components."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -22,25 +32,52 @@ class QueueView:
 
     queue: QueueManager
     availability: Availability
+    deferrals: Deferrals
     messages: Translations
     clock: Clock
 
-    def text(self, person: Requester) -> str:
-        """The answer to this person."""
+    async def show(self, interaction: discord.Interaction) -> None:
+        """The page."""
+        await answer(interaction, view=self._page(await self.deferrals.begin(interaction)))
+
+    async def clicked(self, interaction: discord.Interaction, job_id: JobId | None) -> None:
+        """A button of the page: cancel this job, if it is theirs, and show how things stand now."""
+        person = await self.deferrals.begin(interaction, update=True)
+        said = None
+        if job_id is not None:
+            cancelled = ""
+            if job_id in {job.id for job in self.queue.active_jobs(person.user_id)}:
+                with suppress(UnknownJob):  # its picture is on its way
+                    cancelled = f"#{(await self.queue.cancel(job_id, by=person.user_id)).number}"
+            count = 1 if cancelled else 0
+            said = self.messages.text(person.locale, "cancelled-mine", count=count, numbers=cancelled)
+        await answer(interaction, view=self._page(person, said))
+
+    def _page(self, person: Requester, said: str | None = None) -> discord.ui.LayoutView:
         messages, status, locale = self.messages, self.queue.status(), person.locale
-        lines = [f"**{messages.text(locale, 'queue-title')}**", counts_text(messages, status, locale)]
+        lines = [counts_text(messages, status, locale)]
         if status.closed_because is not None:
             lines.append(messages.text(locale, "queue-closed"))
         hindrance = self.availability.hindrance()
         if hindrance is not None:
             lines.append(messages.text(locale, f"status-{hindrance}"))
         mine = self.queue.active_jobs(person.user_id)
-        lines += [self._mine(job, locale, held_up=hindrance is not None) for job in mine]
-        if not mine:
-            lines.append(messages.text(locale, "queue-none-mine"))
-        return fitting(lines, TEXT_LIMIT)
+        parts: list[Part] = [
+            self._mine(job, locale, held_up=hindrance is not None) for job in mine[:SHOWN]
+        ] or [text(messages.text(locale, "queue-none-mine"))]
+        if len(mine) > SHOWN:
+            parts.append(small(messages.text(locale, "queue-more-mine", count=len(mine) - SHOWN)))
+        return layout(
+            container(
+                text(f"### {messages.text(locale, 'queue-title')}\n" + "\n".join(lines)),
+                text(said) if said is not None else None,
+                separator(),
+                *parts,
+                row(button(messages.text(locale, "button-refresh"), "queue")),
+            )
+        )
 
-    def _mine(self, job: Job, locale: str, *, held_up: bool) -> str:
+    def _mine(self, job: Job, locale: str, *, held_up: bool) -> Part:
         place = self.queue.place(job.id)
         running = place is None or place.running
         expected = place.expected_at if place is not None and (running or not held_up) else None
@@ -51,7 +88,10 @@ class QueueView:
         else:
             ahead = place.ahead
             line = self.messages.text(locale, "queue-mine-waiting", number=number, when=when, ahead=ahead)
-        return f"{line} {quoted(job.request.prompt, 60)}"
+        cancel = button(
+            self.messages.text(locale, "button-cancel"), "queue", job.id, style=discord.ButtonStyle.danger
+        )
+        return section(f"{line}\n{quoted(job.request.prompt, 100)}", cancel)
 
 
 def counts_text(messages: Translations, status: QueueStatus, locale: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import getLogger
+from typing import Any
 
 import aiohttp
 import discord
@@ -28,26 +29,39 @@ TOKEN_GONE = (10062, 10015, 50027)
 """Unknown interaction, unknown webhook, bad webhook token: the interaction can no longer be answered."""
 
 
+GiveBack = Callable[[str, str], tuple[discord.ui.LayoutView, Sequence[discord.File]]]
+"""From a language and what is said in it to an answer that holds more."""
+
+
 async def answer(
     interaction: discord.Interaction,
     text: str = "",
     *,
-    view: discord.ui.View | None = None,
-    embeds: Sequence[discord.Embed] = (),
+    view: discord.ui.View | discord.ui.LayoutView | None = None,
     files: Sequence[discord.File] = (),
 ) -> None:
-    """Answer so that only this person sees it, deferred or not. Nobody is pinged."""
+    """Answer so that only this person sees it, deferred or not. Nobody is pinged. A layout has no text beside
+    it."""
     text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
     nobody = mentions(None)
     if interaction.response.is_done():
+        content = None if isinstance(view, discord.ui.LayoutView) else text
         await interaction.edit_original_response(
-            content=text, view=view, embeds=embeds, attachments=files, allowed_mentions=nobody
+            content=content, view=view, attachments=files, allowed_mentions=nobody
         )
         return
-    buttons = discord.utils.MISSING if view is None else view
+    controls: Any = discord.utils.MISSING if view is None else view
     await interaction.response.send_message(
-        text, ephemeral=True, view=buttons, embeds=embeds, files=files, allowed_mentions=nobody
+        text or None, ephemeral=True, view=controls, files=files, allowed_mentions=nobody
     )
+
+
+async def answer_apart(interaction: discord.Interaction, text: str) -> None:
+    """The same as a message of its own where a click has changed nothing: what it was on stays as it is."""
+    if interaction.response.type is discord.InteractionResponseType.deferred_message_update:
+        await interaction.followup.send(text, ephemeral=True, allowed_mentions=mentions(None))
+    else:
+        await answer(interaction, text)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -57,8 +71,10 @@ class ErrorReplies:
     messages: Translations
     preferences: Preferences
 
-    async def tell(self, interaction: discord.Interaction, error: Exception) -> None:
-        """Say what went wrong; log it unless it is a refusal."""
+    async def tell(
+        self, interaction: discord.Interaction, error: Exception, *, give_back: GiveBack | None = None
+    ) -> None:
+        """Say what went wrong; log it unless it is a refusal. ``give_back`` adds what somebody typed."""
         locale = str(interaction.locale)
         try:
             locale = (await self.preferences.get(interaction.user.id)).locale or locale
@@ -75,11 +91,16 @@ class ErrorReplies:
             log.warning("Discord does not let the bot do what somebody asked for: %s", cause)
         elif not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
             log.error("an interaction failed", exc_info=cause)
+        held = [interaction.app_permissions]
+        if interaction.guild is not None and interaction.guild.me is not None:
+            held.insert(0, interaction.guild.me.guild_permissions)
+        said = sentence(cause, self.messages, locale, held)
         try:
-            held = [interaction.app_permissions]
-            if interaction.guild is not None and interaction.guild.me is not None:
-                held.insert(0, interaction.guild.me.guild_permissions)
-            await answer(interaction, sentence(cause, self.messages, locale, held))
+            if give_back is None:
+                await answer_apart(interaction, said)
+            else:
+                view, files = give_back(locale, said)
+                await answer(interaction, view=view, files=files)
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
             log.warning("an error could not be shown: %s", failure)
 

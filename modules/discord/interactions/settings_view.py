@@ -1,8 +1,8 @@
-"""The menus of /settings, and what a choice in them changes."""
+"""The page of /settings: a line with the present value of each setting, its control beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,15 +13,19 @@ from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
-from modules.discord.ui.components import menu, rows
+from modules.discord.ui.components import button, menu
 from modules.discord.ui.formatting import plain
+from modules.discord.ui.layout import Part, container, layout, row, section, separator, small, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
 from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
 
 AUTO = "auto"
-"""No choice: the model's own shape, the language of their Discord."""
+"""No choice: the first model, the model's own shape, the language of their Discord."""
+
+SWITCHES = {"previews": "previews", "notify": "notify", "direct": "direct_message"}
+"""Settings that are on or off, and the preference that each of them is."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,81 +38,107 @@ class SettingsView:
     offers: Sequence[ModelOffer]
 
     async def show(self, interaction: discord.Interaction, model: str | None) -> None:
-        """The menus; ``model`` is one that they want from now on. Raises `UnknownModel`."""
+        """The page; ``model`` is one that they want from now on. Raises `UnknownModel`."""
         person = await self.deferrals.begin(interaction)
         if model is None:
-            await self._answer(interaction, person, "settings-title")
+            await answer(interaction, view=settings_view(self.messages, person, self.offers))
             return
         offer = find_offer(self.offers, "imagine", model)
-        preferences = replace(person.preferences, model=offer.name)
-        await self.preferences.put(person.user_id, preferences)
-        await self._answer(interaction, replace(person, preferences=preferences), "settings-saved")
+        await self._save(interaction, person, replace(person.preferences, model=offer.name))
 
     async def chosen(self, interaction: discord.Interaction, setting: str, values: Sequence[str]) -> None:
-        """Something was chosen in a menu."""
+        """Something was chosen or switched."""
         person = await self.deferrals.begin(interaction, update=True)
         preferences = changed(person.preferences, setting, values)
+        person = replace(person, locale=preferences.locale or str(interaction.locale))
+        await self._save(interaction, person, preferences)
+
+    async def _save(
+        self, interaction: discord.Interaction, person: Requester, preferences: UserPreferences
+    ) -> None:
         await self.preferences.put(person.user_id, preferences)
-        locale = preferences.locale or str(interaction.locale)
-        now = replace(person, preferences=preferences, locale=locale)
-        await self._answer(interaction, now, "settings-saved")
-
-    async def _answer(self, interaction: discord.Interaction, person: Requester, title: str) -> None:
-        text = self.messages.text(person.locale, title)
-        view = settings_view(self.messages, person, self.offers)
-        await answer(interaction, f"**{text}**", view=view)
+        now = replace(person, preferences=preferences)
+        await answer(interaction, view=settings_view(self.messages, now, self.offers, saved=True))
 
 
-def settings_view(messages: Translations, person: Requester, offers: Sequence[ModelOffer]) -> discord.ui.View:
-    """All menus, each showing the current choice. In the last one, what is chosen is switched on."""
+def settings_view(
+    messages: Translations, person: Requester, offers: Sequence[ModelOffer], *, saved: bool = False
+) -> discord.ui.LayoutView:
+    """All settings; ``saved``: one was changed just before."""
     chosen, locale = person.preferences, person.locale
-    by_default = (AUTO, messages.text(locale, "aspect-default"))
     models = [
         (offer.name, offer.label)
         for offer in offers
         if offer.kind == "imagine" and (person.age_restricted or not offer.nsfw or offer.name == chosen.model)
     ]
     models.sort(key=lambda choice: choice[0] != chosen.model)  # a menu shows the first 25
-    aspects = [by_default, *((shape, messages.text(locale, f"aspect-{shape}")) for shape in SHAPES)]
-    languages = [
-        (AUTO, messages.text(locale, "settings-locale-auto")),
-        *((name, messages.text(name, "language-name")) for name in messages.languages),
-    ]
-    on = {"previews": chosen.previews, "notify": chosen.notify, "direct": chosen.direct_message}
-    switches = [(name, messages.text(locale, f"settings-{name}")) for name in on]
-    menus: list[tuple[str, Sequence[tuple[str, str]], Collection[str | None], int, int]] = [
-        ("model", models, {chosen.model}, 1, 1),
-        ("aspect", aspects, {chosen.aspect or AUTO}, 1, 1),
-        ("locale", languages, {chosen.locale or AUTO}, 1, 1),
-        ("switches", switches, {name for name, is_on in on.items() if is_on}, 0, len(on)),
-    ]
-    return rows(
-        menu(
-            "setting",
-            name,
-            messages.text(locale, f"settings-{name}"),
+    choices = {
+        "model": (chosen.model, [(AUTO, messages.text(locale, "settings-model-auto")), *models]),
+        "aspect": (
+            chosen.aspect,
             [
-                discord.SelectOption(label=plain(label, 100), value=value, default=value in now)
-                for value, label in choices
+                (AUTO, messages.text(locale, "aspect-default")),
+                *((shape, messages.text(locale, f"aspect-{shape}")) for shape in SHAPES),
             ],
-            least=least,
-            most=most,
+        ),
+        "locale": (
+            chosen.locale,
+            [
+                (AUTO, messages.text(locale, "settings-locale-auto")),
+                *((name, messages.text(name, "language-name")) for name in messages.languages),
+            ],
+        ),
+    }
+    parts: list[Part] = []
+    for name, (value, known) in choices.items():
+        parts += _menu(messages, locale, name, value or AUTO, known)
+    switches = [
+        _switch(messages, locale, name, on=getattr(chosen, preference))
+        for name, preference in SWITCHES.items()
+    ]
+    return layout(
+        container(
+            text(f"### {messages.text(locale, 'settings-title')}"),
+            small(messages.text(locale, "settings-saved")) if saved else None,
+            *parts,
+            separator(),
+            *switches,
         )
-        for name, choices, now, least, most in menus
-        if choices
     )
 
 
+def _line(messages: Translations, locale: str, setting: str, value: str) -> str:
+    return f"**{messages.text(locale, f'settings-{setting}')}** · {value}"
+
+
+def _menu(
+    messages: Translations, locale: str, setting: str, now: str, choices: Sequence[tuple[str, str]]
+) -> tuple[Part, Part]:
+    labels = dict(choices)
+    options = [
+        discord.SelectOption(label=plain(label, 100), value=value, default=value == now)
+        for value, label in choices
+    ]
+    choose = menu("setting", setting, messages.text(locale, f"settings-{setting}"), options)
+    return text(_line(messages, locale, setting, plain(labels.get(now, now), 100))), row(choose)
+
+
+def _switch(messages: Translations, locale: str, setting: str, *, on: bool) -> Part:
+    value = messages.text(locale, "settings-on" if on else "settings-off")
+    turn = "off" if on else "on"
+    control = button(messages.text(locale, f"button-turn-{turn}"), "setting", f"{setting}:{turn}")
+    return section(_line(messages, locale, setting, value), control)
+
+
 def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -> UserPreferences:
-    """The preferences after a choice; an unknown setting changes nothing."""
-    if setting == "switches":
-        return replace(
-            preferences,
-            previews="previews" in values,
-            notify="notify" in values,
-            direct_message="direct" in values,
-        )
-    if setting not in ("model", "aspect", "locale"):
-        return preferences
-    change: dict[str, Any] = {setting: None if not values or values[0] == AUTO else values[0]}
+    """The preferences after a choice; ``setting`` is a menu's name, or a switch and where it was turned
+    (``notify:off``). An unknown one changes nothing."""
+    change: dict[str, Any] = {}
+    name, _, turned = setting.partition(":")
+    if setting == "switches":  # a menu that older messages have
+        change = {preference: name in values for name, preference in SWITCHES.items()}
+    elif name in SWITCHES and turned in ("on", "off"):
+        change = {SWITCHES[name]: turned == "on"}
+    elif setting in ("model", "aspect", "locale"):
+        change = {setting: None if not values or values[0] == AUTO else values[0]}
     return replace(preferences, **change)

@@ -90,31 +90,12 @@ command-admin-find = find
 ## Answers to a request
 
 queued = { $count ->
-        [one] Picture { $numbers } is queued.
-       *[other] { $count } pictures are queued: { $numbers }.
-    } { $ahead ->
-        [taken] { $count ->
-            [one] A GPU has already taken it.
-           *[other] A GPU has already taken the first one.
-        }
-        [0] { $count ->
-            [one] It is first in line.
-           *[other] They are first in line.
-        }
-        [one] One picture is ahead of yours.
-       *[other] { $ahead } pictures are ahead of yours.
+        [one] Picture { $numbers } is queued. Follow it in { $channel }.
+       *[other] { $count } pictures are queued: { $numbers }. Follow them in { $channel }.
+    }{ $direct ->
+        [0] {""}
+       *[other] {" "}You get the result by direct message.
     }
-queued-expected = { $count ->
-        [one] Expected
-       *[other] The first one is expected
-    } { $when ->
-        [soon] any moment now
-       *[other] { $when }
-    }.
-queued-paused = The queue is paused right now; your place is kept.
-queued-no-server = No GPU is online right now; your place is kept, and work starts when one is back.
-queued-where = It will appear in { $channel }.
-queued-where-direct = You will get it by direct message.
 
 ## A job's status message
 
@@ -122,8 +103,9 @@ status-queued = { $ahead ->
         [taken] **#{ $number }** starts soon: a GPU has already taken it.
         [0] **#{ $number }** is first in line ({ $waiting } waiting in total).
         [one] **#{ $number }** is waiting: one picture is ahead of it ({ $waiting } waiting in total).
-       *[other] **#{ $number }** is waiting: { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
+       *[other] **#{ $number }** is waiting: at most { $ahead } pictures are ahead of it ({ $waiting } waiting in total).
     }
+status-set = **{ $numbers }** · { $ready } of { $count } ready
 status-expected = Expected { $when ->
         [soon] any moment now
        *[other] { $when }
@@ -148,13 +130,13 @@ status-finishing = **#{ $number }** is ready; sending it.
 status-restarting = **#{ $number }**: the bot is restarting; your place is kept.
 status-cancelled = **#{ $number }** was cancelled.
 status-cancelled-by-other = **#{ $number }** was cancelled by an administrator.
-status-failed = { $owner } **#{ $number }** could not be made. { $why }
+status-failed = **#{ $number }** could not be made. { $why }
 status-delivered = **#{ $number }** is ready.
 status-kept = **#{ $number }** is ready but could not be sent. It is saved and will be sent as soon as possible; any command of yours tries at once.
 ended-delivered = **#{ $number }** is ready: [open]({ $link })
 ended-delivered-in = **#{ $number }** is ready in { $channel }.
 ended-deleted = **#{ $number }** was made and later deleted.
-ended-failed = **#{ $number }** could not be made. { $why }
+failed-see = { $owner } **#{ $number }** could not be made: [what happened]({ $link })
 prompt-line = > { $prompt }
 
 ## The result
@@ -163,6 +145,14 @@ result-line = { $model } · { $size } · seed `{ $seed }`
 made-upscaled = { $made }, upscaled ×{ $factor }
 made-edited = { $made }, edited with { $model }
 result-variation = variation `{ $seed }`
+result-seconds = { $seconds ->
+        [0] under 0.1 s
+       *[other] { $seconds } s
+    }
+result-together = made together with { $others ->
+        [one] one other
+       *[other] { $others } others
+    }
 result-waited = { $seconds ->
         [0] no wait
        *[other] waited { $seconds } s
@@ -177,6 +167,11 @@ result-gpu = GPU { $seconds ->
 result-gpu-alone = GPU { $seconds ->
         [0] under 0.1 s
        *[other] { $seconds } s
+    }
+details-negative = What should not be in the picture: { $negative }
+details-metadata = { $there ->
+        [0] The file holds nothing but the picture.
+       *[other] The file holds your prompt, the seed and the model.
     }
 result-number = **#{ $number }**
 result-reencoded = Made smaller to fit this server's file size limit.
@@ -193,24 +188,42 @@ button-prompt = Prompt…
 button-upscale = Upscale
 button-share = Share
 button-delete = Delete
+button-details = Details
+button-erase = Yes, delete it
 button-cancel = Cancel
+button-cancelall = Cancel all
+more = More…
+which = Which picture the buttons are about
+which-option = #{ $number } · seed { $seed }
 button-older = Older
 button-newer = Newer
+button-search = Search…
 button-forget = Erase everything
 button-keep = Keep everything
+button-reopen = Open the form again
+button-refresh = Refresh
+button-turn-on = Turn on
+button-turn-off = Turn off
 form-edit = Edit picture
 form-prompt = Change and make again
 form-again = Make again
 form-field-prompt = Prompt
 form-field-negative = What should not be in the picture
-form-field-seed = Seed (leave empty for a new one)
-form-field-size = Size or shape
+form-hint-negative = Some models do not use this
+form-field-seed = Seed
+form-hint-seed = Leave empty for a new one
+form-field-size = Shape
 form-field-model = Model
+form-search = Search your pictures
+form-field-word = A word of the prompt
+form-field-pictures = More pictures to take something from
+form-files-again = Your files are not kept: add them again.
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
 shared-already = It is already in the gallery: { $link }
 shared-nowhere = Sharing is not set up here.
 shared-refused = The picture could not be posted in the gallery. Please ask an administrator to check the bot's permissions there.
+delete-ask = Delete **#{ $number }** for good?
 deleted = Deleted.
 cancelled-mine = { $count ->
         [0] There was nothing left to cancel.
@@ -267,6 +280,10 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] , expected { $when }.
     }
 queue-none-mine = You have nothing in the queue.
+queue-more-mine = { $count ->
+        [one] One more picture of yours waits
+       *[other] { $count } more pictures of yours wait
+    }; { COMMAND("cancel") } lists them.
 
 ## /history
 
@@ -285,20 +302,25 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] in the queue
     }
 history-pick = Choose a picture to work with
-history-act = #{ $number } { $prompt }
+history-model = Show one model only
+history-all-models = All models
+history-word = With “{ $word }” in the prompt
+history-none-found = You have no such picture.
 
 ## /settings
 
 settings-title = Your settings
 settings-saved = Saved.
 settings-model = Model
+settings-model-auto = No preference
 settings-aspect = Shape
 settings-locale = Language
 settings-locale-auto = Same as Discord
-settings-switches = More options
 settings-previews = Show the picture while it is being made
 settings-notify = Mention me when a picture is ready
 settings-direct = Send my pictures by direct message
+settings-on = on
+settings-off = off
 
 ## /forget
 
@@ -309,16 +331,29 @@ forget-busy = Some of your pictures are still in the queue. Wait for them, or ca
 
 ## /help
 
+help-title = What this bot can do
 help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
 help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
-help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures, **{ COMMAND("history") }** shows what you have made.
+help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
+help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
 help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
-help-buttons = The buttons under a picture keep working, even after days.
+help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture* or *Make again*.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
     } in the queue at once.
-help-models = **Models**
+help-buttons = Buttons and menu of a picture
+help-button-again = the same prompt with a new seed
+help-button-vary = the same picture with small changes
+help-button-edit = say what should be different
+help-button-prompt = change the prompt, the model, the shape or the seed
+help-button-upscale = the same picture, larger
+help-button-share = show it to everyone in the gallery
+help-button-delete = remove the picture
+help-button-details = how and when it was made
+help-button-cancel = stop a picture that is not ready yet
+help-buttons-last = They keep working, even after days.
+help-models = Models
 help-model = **{ $label }**: { $description }
 
 ## The session channel
@@ -370,8 +405,6 @@ admin-status-expected = The last picture in line is expected { $when ->
         [soon] any moment now
        *[other] { $when }
     }.
-admin-status-gpus = GPUs
-admin-status-chart = How busy each GPU has been since the bot started, in the order above
 admin-status-discord = Discord
 admin-status-requests = { $requests ->
         [one] { $requests } request
@@ -407,7 +440,10 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s each
-    } · busy { $share }%
+    }
+admin-gpu-share = { $bar } busy { $share }%
+admin-gpu-busy = Busy: since the bot started.
+admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors, to you alone.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
         [-1] one by one: fused pictures differ

@@ -90,31 +90,12 @@ command-admin-find = buscar
 ## Respuestas a una petición
 
 queued = { $count ->
-        [one] La imagen { $numbers } está en la cola.
-       *[other] { $count } imágenes están en la cola: { $numbers }.
-    } { $ahead ->
-        [taken] { $count ->
-            [one] Ya la tomó una GPU.
-           *[other] Una GPU ya tomó la primera.
-        }
-        [0] { $count ->
-            [one] Es la primera de la cola.
-           *[other] Son las primeras de la cola.
-        }
-        [one] Hay una imagen delante.
-       *[other] Hay { $ahead } imágenes delante.
+        [one] La imagen { $numbers } está en la cola. Síguela en { $channel }.
+       *[other] { $count } imágenes están en la cola: { $numbers }. Síguelas en { $channel }.
+    }{ $direct ->
+        [0] {""}
+       *[other] {" "}El resultado te llegará por mensaje directo.
     }
-queued-expected = { $count ->
-        [one] Estará lista
-       *[other] La primera estará lista
-    } { $when ->
-        [soon] de un momento a otro
-       *[other] aproximadamente { $when }
-    }.
-queued-paused = La cola está en pausa; conservas tu lugar.
-queued-no-server = No hay ninguna GPU en línea en este momento; conservas tu lugar y se empezará en cuanto haya una.
-queued-where = Aparecerá en { $channel }.
-queued-where-direct = Te llegará por mensaje directo.
 
 ## El mensaje de estado de un trabajo
 
@@ -122,8 +103,9 @@ status-queued = { $ahead ->
         [taken] **#{ $number }** empezará pronto: ya la tomó una GPU.
         [0] **#{ $number }** es la primera de la cola ({ $waiting } en espera en total).
         [one] **#{ $number }** está en espera: hay una imagen delante ({ $waiting } en espera en total).
-       *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante ({ $waiting } en espera en total).
+       *[other] **#{ $number }** está en espera: hay { $ahead } imágenes delante como máximo ({ $waiting } en espera en total).
     }
+status-set = **{ $numbers }** · { $ready } de { $count } listas
 status-expected = Estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
@@ -148,13 +130,13 @@ status-finishing = **#{ $number }** está lista, enviándola.
 status-restarting = **#{ $number }**: el bot se está reiniciando; conservas tu lugar.
 status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
-status-failed = { $owner } No se pudo crear la **#{ $number }**. { $why }
+status-failed = No se pudo crear la **#{ $number }**. { $why }
 status-delivered = **#{ $number }** está lista.
 status-kept = **#{ $number }** está lista, pero no se pudo enviar. Está guardada y se enviará en cuanto se pueda; cualquier comando tuyo lo intenta enseguida.
 ended-delivered = **#{ $number }** está lista: [abrir]({ $link })
 ended-delivered-in = **#{ $number }** está lista en { $channel }.
 ended-deleted = **#{ $number }** se creó y después se borró.
-ended-failed = No se pudo crear la **#{ $number }**. { $why }
+failed-see = { $owner } No se pudo crear la **#{ $number }**: [qué pasó]({ $link })
 prompt-line = > { $prompt }
 
 ## El resultado
@@ -163,6 +145,14 @@ result-line = { $model } · { $size } · semilla `{ $seed }`
 made-upscaled = { $made }, ampliación ×{ $factor }
 made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
+result-seconds = { $seconds ->
+        [0] menos de 0,1 s
+       *[other] { $seconds } s
+    }
+result-together = creada junto con { $others ->
+        [one] otra
+       *[other] otras { $others }
+    }
 result-waited = { $seconds ->
         [0] sin espera
        *[other] { $seconds } s de espera
@@ -177,6 +167,11 @@ result-gpu = GPU { $seconds ->
 result-gpu-alone = GPU { $seconds ->
         [0] menos de 0,1 s
        *[other] { $seconds } s
+    }
+details-negative = Lo que no debe aparecer: { $negative }
+details-metadata = { $there ->
+        [0] El archivo no contiene nada más que la imagen.
+       *[other] El archivo contiene tu prompt, la semilla y el modelo.
     }
 result-number = **#{ $number }**
 result-reencoded = Reducida para no superar el límite de tamaño de archivo de este servidor.
@@ -193,24 +188,42 @@ button-prompt = Prompt…
 button-upscale = Ampliar
 button-share = Compartir
 button-delete = Borrar
+button-details = Detalles
+button-erase = Sí, borrarla
 button-cancel = Cancelar
+button-cancelall = Cancelar todas
+more = Más…
+which = A qué imagen se refieren los botones
+which-option = #{ $number } · semilla { $seed }
 button-older = Más antiguas
+button-search = Buscar…
 button-newer = Más recientes
 button-forget = Borrar todo
+button-reopen = Abrir otra vez el formulario
+button-refresh = Actualizar
+button-turn-on = Activar
+button-turn-off = Desactivar
 button-keep = Conservar todo
 form-edit = Editar imagen
 form-prompt = Cambiar y crear otra vez
 form-again = Crear otra vez
 form-field-prompt = Prompt
 form-field-negative = Lo que no debe aparecer
-form-field-seed = Semilla (déjala vacía para una nueva)
-form-field-size = Tamaño o formato
+form-hint-negative = Algunos modelos no lo usan
+form-field-seed = Semilla
+form-hint-seed = Déjala vacía para una nueva
+form-field-size = Formato
 form-field-model = Modelo
+form-search = Busca entre tus imágenes
+form-field-word = Una palabra del prompt
+form-field-pictures = Más imágenes de las que tomar algo
+form-files-again = Tus archivos no se guardan: añádelos otra vez.
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-already = Ya está en la galería: { $link }
 shared-nowhere = La opción de compartir no está configurada aquí.
 shared-refused = No se pudo publicar la imagen en la galería. Pídele a un administrador que revise los permisos del bot allí.
+delete-ask = ¿Borrar la **#{ $number }** para siempre?
 deleted = Borrada.
 cancelled-mine = { $count ->
         [0] Ya no quedaba nada que cancelar.
@@ -267,6 +280,10 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
        *[other] ; estará lista aproximadamente { $when }.
     }
 queue-none-mine = No tienes nada en la cola.
+queue-more-mine = { $count ->
+        [one] Tienes una imagen más en espera
+       *[other] Tienes { $count } imágenes más en espera
+    }; { COMMAND("cancel") } las muestra.
 
 ## /history
 
@@ -285,20 +302,25 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
        *[other] en la cola
     }
 history-pick = Elige una imagen para trabajar con ella
-history-act = #{ $number } { $prompt }
+history-model = Muestra un solo modelo
+history-all-models = Todos los modelos
+history-word = Con «{ $word }» en el prompt
+history-none-found = No tienes ninguna imagen así.
 
 ## /settings
 
 settings-title = Tus ajustes
 settings-saved = Guardado.
 settings-model = Modelo
+settings-model-auto = Sin preferencia
 settings-aspect = Formato
 settings-locale = Idioma
 settings-locale-auto = El mismo que en Discord
-settings-switches = Más opciones
 settings-previews = Mostrar la imagen mientras se crea
 settings-notify = Mencionarme cuando una imagen esté lista
 settings-direct = Enviarme las imágenes por mensaje directo
+settings-on = sí
+settings-off = no
 
 ## /forget
 
@@ -309,16 +331,29 @@ forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o canc
 
 ## /help
 
+help-title = Qué puede hacer este bot
 help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar.
 help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
-help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes, **{ COMMAND("history") }** muestra lo que has creado.
+help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
+help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
 help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
-help-buttons = Los botones debajo de una imagen siguen funcionando, incluso días después.
+help-menus = Haz clic derecho en cualquier imagen (en el móvil, mantenla pulsada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
     } en la cola a la vez.
-help-models = **Modelos**
+help-buttons = Botones y menú de una imagen
+help-button-again = el mismo prompt con otra semilla
+help-button-vary = la misma imagen con pequeños cambios
+help-button-edit = di qué debe ser distinto
+help-button-prompt = cambia el prompt, el modelo, el formato o la semilla
+help-button-upscale = la misma imagen, más grande
+help-button-share = muéstrala a todos en la galería
+help-button-delete = elimina la imagen
+help-button-details = cómo y cuándo se creó
+help-button-cancel = detén una imagen que todavía no está lista
+help-buttons-last = Siguen funcionando, incluso días después.
+help-models = Modelos
 help-model = **{ $label }**: { $description }
 
 ## El canal de sesión
@@ -370,8 +405,6 @@ admin-status-expected = La última de la cola estará lista { $when ->
         [soon] de un momento a otro
        *[other] aproximadamente { $when }
     }.
-admin-status-gpus = GPU
-admin-status-chart = Cuánto ha trabajado cada GPU desde que se inició el bot, en el orden de arriba
 admin-status-discord = Discord
 admin-status-requests = { $requests ->
         [one] { $requests } petición
@@ -410,7 +443,10 @@ admin-gpu-line = **{ $name }** { $state ->
     }{ $each ->
         [0] {""}
        *[other] , { $each } s cada una
-    } · ocupada { $share } %
+    }
+admin-gpu-share = { $bar } ocupada { $share } %
+admin-gpu-busy = Ocupada: desde que se inició el bot.
+admin-gpu-private = { COMMAND("admin gpus") } muestra direcciones y errores, solo a ti.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
         [-1] de una en una: las imágenes en lote salen distintas

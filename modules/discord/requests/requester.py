@@ -18,7 +18,8 @@ RESTRICTABLE = (discord.TextChannel, discord.VoiceChannel, discord.Thread)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requester:
-    """``locale``: the one they chose, or their client's. ``age_restricted``: they asked in such a channel."""
+    """``locale``: the one they chose, or their client's. ``age_restricted``: they asked in such a channel.
+    ``overheard``: people who are not administrators read the answer too."""
 
     user_id: int
     name: str
@@ -26,6 +27,7 @@ class Requester:
     locale: str
     role_ids: tuple[int, ...] = ()
     age_restricted: bool = False
+    overheard: bool = False
     preferences: UserPreferences = field(default_factory=UserPreferences)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import discord
 
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
-from modules.discord.ui.message_parts import files_of, pictures_of
+from modules.discord.ui.message_parts import file_of, pictures_of
 from modules.queue_manager.errors import BadSourceImage
 from modules.queue_manager.jobs import GenerationRequest, JobId
 from modules.utils.database.stores.history import History
@@ -36,24 +38,28 @@ class SourcePictures:
         stored = await self.history.picture(job_id)
         if stored is not None:
             return await self.cleaner.clean(stored.data)
-        files = files_of(message) if message is not None else ()
-        if files:
-            return await self.upload(files[0].url)
-        record = await self.history.job(job_id)
-        if record is None or record.channel_id is None or record.message_id is None:
+        file = file_of(message, job_id) if message is not None else None
+        if file is None:
+            record = await self.history.job(job_id)
+            if record is None or record.channel_id is None or record.message_id is None:
+                raise BadSourceImage("gone")
+            file = file_of(await self._message(record.channel_id, record.message_id), job_id)
+        if file is None:
             raise BadSourceImage("gone")
-        return await self.of_message(record.channel_id, record.message_id)
+        return await self.upload(file.url)
 
     async def of_message(self, channel_id: int, message_id: int) -> CleanPicture:
         """The first picture of a message."""
-        try:
-            message = await self.message_client.message(Posted(channel_id=channel_id, message_id=message_id))
-        except MessageError as error:
-            raise BadSourceImage("gone") from error
-        pictures = pictures_of(message)
+        pictures = pictures_of(await self._message(channel_id, message_id))
         if not pictures:
             raise BadSourceImage("gone")
         return await self.upload(pictures[0].url)
+
+    async def _message(self, channel_id: int, message_id: int) -> Mapping[str, Any]:
+        try:
+            return await self.message_client.message(Posted(channel_id=channel_id, message_id=message_id))
+        except MessageError as error:
+            raise BadSourceImage("gone") from error
 
     async def sources(self, request: GenerationRequest) -> tuple[CleanPicture, ...]:
         """What an edit started from, as long as the database has it."""

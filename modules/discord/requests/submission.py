@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
+from uuid import uuid4
 
 from modules.discord.rejections import NegativeUnknown, RestrictedPicture
 from modules.discord.requests.banned_words import BannedWords
@@ -32,6 +33,7 @@ from modules.queue_manager.jobs import (
     Kind,
     ModelOffer,
     Origin,
+    PictureSet,
     Size,
     SourceImage,
     Variation,
@@ -195,6 +197,7 @@ def _requests(
     size = _result_size(image_request, offer, person)
     sources = [(hashlib.sha256(source.data).hexdigest(), source) for source in image_request.sources]
     first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
+    together = PictureSet(id=uuid4().hex, count=image_request.count) if image_request.count > 1 else None
     seeds = [first, *((first + index) % (MAX_SEED + 1) for index in range(1, image_request.count))]
     requests = tuple(
         GenerationRequest(
@@ -214,6 +217,7 @@ def _requests(
             # noted here, as the model may be another one, or gone, when the picture is there
             age_restricted=image_request.age_restricted or offer.nsfw,
             origin=image_request.origin,
+            set=together,
         )
         for seed in seeds
     )

@@ -7,7 +7,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from logging import getLogger
 from typing import Any
 
@@ -17,6 +17,7 @@ from discord.http import HTTPClient, MultipartParameters, Route, handle_message_
 
 from modules.discord.transport.rate_limit_buckets import RateLimitBuckets
 from modules.discord.transport.rate_limiter import Priority, priority
+from modules.discord.ui.message_parts import ShownFile, files_of
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.jobs import Size
 from modules.queue_manager.ports import Clock
@@ -88,13 +89,14 @@ class FileUpload:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
     """A message to send. Only ``mention`` (a user's id) is pinged, whatever the text says. ``files`` None: an
-    edited message keeps its files. A `LayoutView` (Components V2) holds its text itself; ``text`` is not
-    sent then."""
+    edited message keeps its files; otherwise it keeps those of ``kept``, and these are added. A `LayoutView`
+    (Components V2) holds its text itself; there is no ``text`` beside it."""
 
-    text: str
+    text: str = ""
     files: tuple[FileUpload, ...] | None = None
     view: discord.ui.View | discord.ui.LayoutView | None = None
     mention: int | None = None
+    kept: tuple[ShownFile, ...] = ()
 
     @property
     def picture_size(self) -> Size | None:
@@ -103,8 +105,21 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Posted:
+    """Where a message is. ``files``: those that it has, if this is the answer to a request."""
+
     channel_id: int
     message_id: int
+    files: tuple[ShownFile, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A file that an edit keeps. Its name is repeated, since the layout refers to it by that."""
+
+    file: ShownFile
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": self.file.id, "filename": self.file.name}
 
 
 class MessageClient:
@@ -139,12 +154,13 @@ class MessageClient:
         if int(data["channel_id"]) != channel_id:
             # Nonces are unique per author, not per channel: what came back is another message.
             raise Refused(0, "the nonce belongs to another channel")
-        return Posted(channel_id=channel_id, message_id=int(data["id"]))
+        return Posted(channel_id=channel_id, message_id=int(data["id"]), files=tuple(files_of(data)))
 
-    async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> None:
+    async def edit_now(self, where: Posted, outgoing: OutgoingMessage) -> Posted:
         with _parameters(outgoing, None) as params:
             async with self._request(where.channel_id, where.message_id):
-                await self._http.edit_message(where.channel_id, where.message_id, params=params)
+                data = await self._http.edit_message(where.channel_id, where.message_id, params=params)
+        return replace(where, files=tuple(files_of(data)))
 
     async def delete(self, where: Posted, *, level: Priority) -> None:
         """Delete a message of ours, if it is still there."""
@@ -154,11 +170,16 @@ class MessageClient:
             async with self._request(where.channel_id, where.message_id):
                 await self._http.delete_message(where.channel_id, where.message_id)
 
-    async def page(self, channel_id: int, *, after: int | None = None) -> Sequence[dict[str, Any]]:
-        """The last `PAGE_SIZE` messages (or the first ``after`` an id), as Discord's API gives them."""
+    async def page(
+        self, channel_id: int, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[dict[str, Any]]:
+        """The last `PAGE_SIZE` messages (``before`` an id), or the first ``after`` an id, as Discord's API
+        gives them."""
         turn = self._turn("GET", _MESSAGES, Priority.DELIVER, channel_id=channel_id)
         async with turn, self._request(channel_id):
-            return await self._http.logs_from(channel_id, limit=PAGE_SIZE, after=after)  # type: ignore[return-value]
+            return await self._http.logs_from(  # type: ignore[return-value]
+                channel_id, limit=PAGE_SIZE, before=before, after=after
+            )
 
     async def message(self, where: Posted) -> dict[str, Any]:
         """One message as Discord's API gives it."""
@@ -236,11 +257,12 @@ def mentions(user_id: int | None) -> discord.AllowedMentions:
 @contextmanager
 def _parameters(outgoing: OutgoingMessage, nonce: str | None) -> Iterator[MultipartParameters]:
     options: dict[str, Any] = {"view": outgoing.view, "allowed_mentions": mentions(outgoing.mention)}
-    if not isinstance(outgoing.view, discord.ui.LayoutView):
-        options["content"] = outgoing.text
+    # A layout stands alone: an edit takes the text of a message that had no layout before.
+    options["content"] = None if isinstance(outgoing.view, discord.ui.LayoutView) else outgoing.text
     with ExitStack() as closing:
         if outgoing.files is not None:
-            options["attachments"] = [_file(upload, closing) for upload in outgoing.files]
+            new = [_file(upload, closing) for upload in outgoing.files]
+            options["attachments"] = [*new, *map(_Kept, outgoing.kept)]
         with handle_message_parameters(nonce=nonce, **options) as params:
             yield params
 

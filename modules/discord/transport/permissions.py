@@ -25,6 +25,22 @@ def invite_link(application_id: int | str) -> str:
     return f"{link}?client_id={application_id}&scope=bot+applications.commands&permissions={NEEDED.value}"
 
 
+def for_administrators_only(channel: object) -> bool:
+    """Whether nobody but administrators, the bot itself and other bots can see a guild's channel."""
+    place = channel.parent if isinstance(channel, discord.Thread) else channel
+    if not isinstance(place, discord.abc.GuildChannel):
+        return False
+    for role in place.guild.roles:
+        seen = place.permissions_for(role).view_channel
+        if seen and not role.permissions.administrator and not role.is_bot_managed():
+            return False
+    admitted = [who for who, given in place.overwrites.items() if given.view_channel]
+    people = [who for who in admitted if not isinstance(who, discord.Role) and who.id != place.guild.me.id]
+    return all(
+        isinstance(who, discord.Member) and (who.bot or who.guild_permissions.administrator) for who in people
+    )
+
+
 def names(permissions: discord.Permissions) -> Iterator[str]:
     """The permissions' names in Discord's English settings."""
     return (_SHOWN.get(name, name.replace("_", " ").title()) for name, held in permissions if held)

@@ -7,22 +7,28 @@ it works after a restart, for as long as its message exists.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import discord
 
+from modules.discord.ui.layout import row
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import JobId
 
-Action = Literal["again", "vary", "edit", "prompt", "upscale", "share", "delete", "cancel"]
+Action = Literal[
+    "again", "vary", "edit", "prompt", "upscale", "share", "delete", "details", "erase", "cancel", "cancelall"
+]
 
 TEMPLATE = re.compile(r"fullet:(?P<what>[a-z]+)(?::(?P<about>[0-9a-z:-]+))?")
 
 _STYLES: dict[str, discord.ButtonStyle] = {
     "again": discord.ButtonStyle.primary,
     "delete": discord.ButtonStyle.danger,
+    "erase": discord.ButtonStyle.danger,
     "cancel": discord.ButtonStyle.danger,
+    "cancelall": discord.ButtonStyle.danger,
 }
 
 
@@ -111,3 +117,27 @@ def job_row(
 ) -> discord.ui.View:
     """The buttons under a job's picture or status message, in this order, five a row."""
     return rows(job_button(messages, locale, job_id, action) for action in actions)
+
+
+def job_buttons(
+    messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
+) -> discord.ui.ActionRow[Any]:
+    """Up to five buttons about a job, in this order, as a part of a layout."""
+    return row(*[job_button(messages, locale, job_id, action) for action in actions])
+
+
+def more_menu(
+    messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
+) -> discord.ui.ActionRow[Any]:
+    """The menu of what else can be done about a job."""
+    options = [
+        discord.SelectOption(label=messages.text(locale, f"button-{action}"), value=action)
+        for action in actions
+    ]
+    return row(menu("more", job_id, messages.text(locale, "more"), options))
+
+
+def status_mark(group: str) -> int:
+    """The number of the container of the status message of a `Job.group`, by which it is found whatever else
+    it carries. Such numbers have 31 bits, and Discord itself gives small ones (docs, Component Reference)."""
+    return zlib.crc32(group.encode()) & 0x3FFFFFFF | 1 << 30

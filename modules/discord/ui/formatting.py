@@ -9,11 +9,12 @@ from collections.abc import Iterable
 
 from fluent.runtime.types import FluentFloat
 
-from modules.queue_manager.jobs import JobId
-
 _MARKS = re.compile(r"([\\*_~`|\[<])")
 _LINE_MARKS = re.compile(r"^([>#+-])")
 _INVITATION = re.compile(r"((?:discord(?:app)?|dsc))(\.(?:gg|gift|me|io|li|com/invite)\b)", re.IGNORECASE)
+BROKEN_FENCE = "`\u200b``"
+"""Stands in a code block for what would end it."""
+
 _FULL, _EMPTY = "▰", "▱"
 
 
@@ -26,6 +27,12 @@ def quoted(prompt: str, limit: int = 300) -> str:
     escaped = _LINE_MARKS.sub(r"\\\1", _MARKS.sub(r"\\\1", plain(prompt, limit)))
     broken = escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
     return _INVITATION.sub("\\1\u200b\\2", broken)
+
+
+def code_block(prompt: str, limit: int = 3000) -> str:
+    """A prompt to copy, as it was written; cut if it is longer than ``limit`` characters."""
+    shown = prompt if len(prompt) <= limit else prompt[: limit - 1] + "…"
+    return "```\n" + shown.replace("```", BROKEN_FENCE) + "\n```"
 
 
 def plain(prompt: str, limit: int) -> str:
@@ -75,7 +82,7 @@ def one_decimal(value: float) -> float:
     return FluentFloat(round(value, 1), minimumFractionDigits=1, maximumFractionDigits=1)
 
 
-def nonce(job_id: JobId, channel_id: int, part: str) -> str:
+def nonce(job_id: str, channel_id: int, part: str) -> str:
     """Makes Discord create a message only once: at most 25 characters, different for each destination."""
     return hashlib.sha256(f"{job_id}:{channel_id}:{part}".encode()).hexdigest()[:24]
 

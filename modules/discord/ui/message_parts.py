@@ -14,17 +14,19 @@ from typing import Any
 import discord
 from yarl import URL
 
-from modules.queue_manager.jobs import Size
+from modules.queue_manager.jobs import JobId, Size
 
 AnyMessage = discord.Message | Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShownFile:
-    """A file of a message; ``size`` is that of a picture, in pixels, where Discord knows it."""
+    """A file of a message; ``id`` is that of the attachment, ``size`` that of a picture, in pixels, where
+    Discord knows them."""
 
     name: str
     url: str
+    id: str = ""
     content_type: str = ""
     size: Size | None = None
 
@@ -41,12 +43,6 @@ def custom_ids_of(message: AnyMessage) -> list[str]:
     return [str(custom_id) for custom_id in found if custom_id is not None]
 
 
-def text_of(message: AnyMessage) -> str:
-    """What the message says, in its content or in its layout."""
-    said = [_field(message, "content"), *(_field(part, "content") for part in components_of(message))]
-    return "\n".join(str(text) for text in said if text)
-
-
 def files_of(message: AnyMessage) -> list[ShownFile]:
     """The message's files: those that are attached, then those that its layout shows."""
     found = list(_field(message, "attachments") or ())
@@ -54,6 +50,11 @@ def files_of(message: AnyMessage) -> list[ShownFile]:
         found += [_field(item, "media") for item in _field(component, "items") or ()]
         found += [_field(component, "media", "file")]
     return [_file(media) for media in found if media is not None]
+
+
+def file_of(message: AnyMessage, job_id: JobId) -> ShownFile | None:
+    """The picture of a job in its result, or in a copy of that."""
+    return next((file for file in files_of(message) if job_id in file.name), None)
 
 
 def pictures_of(message: AnyMessage) -> list[ShownFile]:
@@ -91,6 +92,7 @@ def _file(media: Any, copy: str | None = None) -> ShownFile:
     return ShownFile(
         name=str(_field(media, "filename") or URL(url).name),
         url=url,
+        id=str(_field(media, "attachment_id", "id") or ""),
         content_type=str(_field(media, "content_type") or ""),
         size=Size(width=width, height=height) if width and height else None,
     )

@@ -5,17 +5,18 @@ A form's ``custom_id`` says what it is about, so one that was open during a rest
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import discord
 
 from modules.discord.rejections import NotANumber
+from modules.discord.ui.aspect_ratios import SHAPES, shape_of, sizes_by_shape
 from modules.discord.ui.components import custom_id
-from modules.discord.ui.formatting import is_whole
+from modules.discord.ui.formatting import is_whole, plain
 from modules.discord.ui.message_parts import components_of
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import Job, JobId, ModelOffer
+from modules.queue_manager.jobs import GenerationRequest, ModelOffer, Size
 
 OPEN_FOR = 900.0
 """Seconds after which Discord no longer takes an answer."""
@@ -23,31 +24,108 @@ OPEN_FOR = 900.0
 FIELD_LIMIT = 4000
 """Characters that a form's field can hold."""
 
+MENU_LIMIT = 25
+"""Choices that a menu can have."""
+
+UPLOADS = "pictures"
+"""The field for files."""
+
+Typed = Mapping[str, str]
+"""What somebody typed or chose in a form, by field."""
+
 
 def short_form(
-    messages: Translations, locale: str, kind: Literal["edit", "again"], about: JobId | discord.Message
+    messages: Translations,
+    locale: str,
+    kind: Literal["edit", "again"],
+    about: str,
+    *,
+    models: Sequence[ModelOffer] = (),
+    typed: Typed | None = None,
 ) -> discord.ui.Modal:
-    """Asks what should change in a picture, or for the prompt of one whose own prompt cannot be shown."""
-    if isinstance(about, discord.Message):
-        about = JobId(f"{about.channel.id}-{about.id}")
+    """Asks what should change in a picture, or for the prompt of one whose own prompt cannot be shown.
+
+    ``about``: a job, or the ids of a message's channel and of itself, with a hyphen. ``models``: those that
+    can do it; if one takes several pictures, more can be added. ``typed``: what the fields hold at first.
+    """
+    typed = typed or {}
     form = _form(messages, locale, kind, about)
-    form.add_item(_field(messages, locale, "prompt", long=True))
+    form.add_item(_field(messages, locale, "prompt", typed.get("prompt", ""), long=True))
+    most = max((offer.source_count[1] for offer in models), default=0) - 1
+    if most > 0:
+        form.add_item(_uploads(messages, locale, min(most, 10)))
+    if len(models) > 1:
+        form.add_item(_model_menu(messages, locale, models, typed.get("model") or models[0].name))
     return form
 
 
-def prompt_form(messages: Translations, locale: str, job: Job, offer: ModelOffer | None) -> discord.ui.Modal:
-    """Everything that a picture was made from, to be changed; ``offer``: its model, None if it is gone."""
-    request = job.request.maker
-    form = _form(messages, locale, "prompt", job.id)
-    form.add_item(_field(messages, locale, "prompt", request.prompt, long=True))
-    if offer is not None and offer.negative != "none":
-        form.add_item(_field(messages, locale, "negative", request.negative, long=True, required=False))
-    form.add_item(_field(messages, locale, "seed", str(request.seed), required=False))
+def prompt_form(
+    messages: Translations,
+    locale: str,
+    about: str,
+    request: GenerationRequest,
+    *,
+    models: Sequence[ModelOffer],
+    typed: Typed | None = None,
+) -> discord.ui.Modal:
+    """Everything that a picture was made from, to be changed; ``models``: those to choose from, at least one.
+    ``typed``: what the fields hold at first, if that is something else."""
+    before = {
+        "prompt": request.prompt,
+        "negative": request.negative,
+        "seed": str(request.seed),
+        "size": _size_value(request.size),
+        "model": request.model,
+    }
+    now = {**before, **(typed or {})}
+    form = _form(messages, locale, "prompt", about)
+    form.add_item(_field(messages, locale, "prompt", now["prompt"], long=True))
+    if any(offer.negative != "none" for offer in models):
+        form.add_item(_field(messages, locale, "negative", now["negative"], long=True, required=False))
+    form.add_item(_field(messages, locale, "seed", now["seed"], required=False))
     if request.kind == "imagine":
-        form.add_item(_field(messages, locale, "size", str(request.size), required=False))
-    form.add_item(
-        _field(messages, locale, "model", offer.label if offer is not None else request.model, required=False)
-    )
+        shapes = _shapes(messages, locale, request, models)
+        form.add_item(_menu(messages, locale, "size", shapes, now["size"]))
+    form.add_item(_model_menu(messages, locale, models, now["model"]))
+    return form
+
+
+def size_for(request: GenerationRequest, model: ModelOffer | None, chosen: str) -> str:
+    """The size that was chosen in a form. If it is the picture's former one, which the model does not make,
+    its shape is meant, if the model makes that."""
+    kept = model is not None and chosen == _size_value(request.size)
+    if model is None or not kept or request.size in (*model.sizes, model.default_size):
+        return chosen
+    shape = shape_of(request.size)
+    return shape if shape in sizes_by_shape(model) else chosen
+
+
+def _size_value(size: Size) -> str:
+    return f"{size.width}x{size.height}"
+
+
+def _shapes(
+    messages: Translations, locale: str, request: GenerationRequest, models: Sequence[ModelOffer]
+) -> dict[str, str]:
+    """The former size first, then the shapes that any of the models makes, then its own model's sizes."""
+    own = next((offer for offer in models if offer.name == request.model), None)
+    sizes = sizes_by_shape(own) if own is not None else {}
+    name = messages.text(locale, f"aspect-{shape_of(request.size)}")
+    choices = {_size_value(request.size): f"{name} · {request.size}"}
+    for shape in SHAPES:
+        if sizes.get(shape) != request.size and any(shape in sizes_by_shape(offer) for offer in models):
+            name = messages.text(locale, f"aspect-{shape}")
+            choices[shape] = f"{name} · {sizes[shape]}" if shape in sizes else name
+    for size in own.sizes if own is not None else ():
+        if size not in sizes.values():
+            choices.setdefault(_size_value(size), str(size))
+    return choices
+
+
+def search_form(messages: Translations, locale: str, about: str, word: str) -> discord.ui.Modal:
+    """Asks for a word to look for; ``about`` comes back with it."""
+    form = _form(messages, locale, "search", about)
+    form.add_item(_field(messages, locale, "word", word, required=False))
     return form
 
 
@@ -66,7 +144,7 @@ def _field(
     required: bool = True,
 ) -> discord.ui.Label[Any]:
     """A value that is too long for the field is cut, and the description says so."""
-    limit = FIELD_LIMIT if long else 100
+    limit, hint = FIELD_LIMIT if long else 100, f"form-hint-{name}"
     cut = messages.text(locale, "form-cut", shown=limit, length=len(value)) if len(value) > limit else None
     return discord.ui.Label(
         text=messages.text(locale, f"form-field-{name}")[:45],
@@ -75,16 +153,56 @@ def _field(
             custom_id=name,
             style=discord.TextStyle.paragraph if long else discord.TextStyle.short,
             default=value[:limit] or None,
+            placeholder=messages.text(locale, hint)[:100] if messages.has(hint) else None,
             required=required,
             max_length=limit,
         ),
     )
 
 
+def _model_menu(
+    messages: Translations, locale: str, models: Sequence[ModelOffer], now: str
+) -> discord.ui.Label[Any]:
+    labels = {offer.name[:100]: plain(offer.label, 100) for offer in models}
+    return _menu(messages, locale, "model", labels, now)
+
+
+def _menu(
+    messages: Translations, locale: str, name: str, choices: Mapping[str, str], now: str
+) -> discord.ui.Label[Any]:
+    """``choices``: what is shown for each value; the first ones that fit."""
+    options = [
+        discord.SelectOption(label=label, value=value, default=value == now)
+        for value, label in list(choices.items())[:MENU_LIMIT]
+    ]
+    return discord.ui.Label(
+        text=messages.text(locale, f"form-field-{name}")[:45],
+        component=discord.ui.Select(custom_id=name, options=options),
+    )
+
+
+def _uploads(messages: Translations, locale: str, most: int) -> discord.ui.Label[Any]:
+    return discord.ui.Label(
+        text=messages.text(locale, "form-field-pictures")[:45],
+        component=discord.ui.FileUpload(custom_id=UPLOADS, required=False, min_values=0, max_values=most),
+    )
+
+
 def values_of(data: Mapping[str, Any]) -> dict[str, str]:
-    """What was typed, by field, of a form's interaction data."""
+    """What was typed or chosen, by field, of a form's interaction data."""
     fields = (field for field in components_of(data) if "custom_id" in field)
-    return {str(field["custom_id"]): str(field.get("value") or "") for field in fields}
+    return {str(field["custom_id"]): _value(field) for field in fields if field["custom_id"] != UPLOADS}
+
+
+def _value(field: Mapping[str, Any]) -> str:
+    return str(field.get("value") or next(iter(field.get("values") or ()), ""))
+
+
+def uploads_of(data: Mapping[str, Any]) -> list[str]:
+    """The addresses of the files that were added to a form."""
+    files = (data.get("resolved") or {}).get("attachments") or {}
+    added = [field.get("values") or () for field in components_of(data) if field.get("custom_id") == UPLOADS]
+    return [str(files[file]["url"]) for ids in added for file in ids if file in files]
 
 
 def seed_of(text: str | None) -> int | None:

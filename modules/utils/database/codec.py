@@ -15,6 +15,7 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Kind,
     Origin,
+    PictureSet,
     Size,
     SourceImage,
     Variation,
@@ -42,6 +43,7 @@ def _request_value(request: GenerationRequest) -> dict[str, Any]:
         "tier": request.tier,
         "age_restricted": request.age_restricted,
         "origin": request.origin and [request.origin.models, before and _request_value(before)],
+        "set": request.set and [request.set.id, request.set.count],
     }
     return {
         "user_id": request.user_id,
@@ -58,7 +60,7 @@ def _request_value(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _request(value: Mapping[str, Any]) -> GenerationRequest:
-    variation, origin = value.get("variation"), value.get("origin")
+    variation, origin, together = value.get("variation"), value.get("origin"), value.get("set")
     return GenerationRequest(
         user_id=value["user_id"],
         guild_id=value["guild_id"],
@@ -78,6 +80,7 @@ def _request(value: Mapping[str, Any]) -> GenerationRequest:
         tier=value.get("tier", 0),
         age_restricted=value.get("age_restricted", False),
         origin=Origin(models=tuple(origin[0]), request=origin[1] and _request(origin[1])) if origin else None,
+        set=PictureSet(id=together[0], count=together[1]) if together else None,
     )
 
 

@@ -74,7 +74,7 @@ def _about_room(path: Path, image_disk_mb: int) -> Iterator[Finding]:
     used = path.stat().st_size // 2**20 if path.exists() else 0
     wanted = max(0, image_disk_mb - used) + ROOM_MB
     if free >= wanted:
-        yield Finding(level="ok", what=f"{free} MB are free for the database")
+        yield Finding(level="ok", what=f"{free} MB are free for the database", routine=True)
     elif free < ROOM_MB // 4:
         yield Finding(level="fault", what=f"only {free} MB are free for the database", fix="make room")
     else:
@@ -115,7 +115,7 @@ async def _about_writing(connection: AsyncConnection) -> Finding:
         return Finding(level="fault", what=f"the database cannot be written: {why}", fix=fix)
     finally:
         await connection.rollback()
-    return Finding(level="ok", what="it can be written")
+    return Finding(level="ok", what="it can be written", routine=True)
 
 
 def _try_to_write(connection: Connection) -> None:
@@ -131,7 +131,7 @@ def _about_revision(found: str | None, foreign: Sequence[str]) -> Finding:
         what = f"another program keeps its tables there ({', '.join(foreign)})"
         return Finding(level="fault", what=what, fix="give this bot a database of its own in DATABASE_URL")
     if found == NEWEST:
-        return Finding(level="ok", what=f"its tables are up to date (schema {found})")
+        return Finding(level="ok", what=f"its tables are up to date (schema {found})", routine=True)
     if found is None:
         return Finding(level="ok", what="it is empty; the tables will be made at the first start")
     if found < NEWEST:

@@ -40,14 +40,18 @@ def inspect_settings(path: Path, environ: Mapping[str, str]) -> tuple[Settings, 
 def _fault(line: str) -> Finding:
     what, _, fix = line.partition("; ")
     name, colon, rest = what.partition(": ")
-    return Finding(level="fault", what=f"{name} {rest}" if colon else what, fix=fix)
+    return Finding(
+        level="fault",
+        what=f"{name} {rest}" if colon else what,
+        fix=fix or "correct it in .env or in the environment",
+    )
 
 
 def _about_file(path: Path) -> Iterator[Finding]:
-    if not path.exists():
-        fix = "copy .env.example to .env, unless all is given as environment variables"
+    if not path.exists() and not path.with_name(f"{path.name}.txt").exists():
+        fix = "make it with: python3 bot.py setup (unless all is given as environment variables)"
         yield Finding(level="hint", what=f"there is no {path.name}", fix=fix)
-    elif os.name != "nt" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+    elif os.name != "nt" and path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         what = f"other users of this machine may read {path.name}, and the token in it"
         yield Finding(level="hint", what=what, fix=f"chmod 600 {path.name}")
 
@@ -62,7 +66,8 @@ def _about_each(
         in_environment, in_file = given(name, environ, {})[1], given(name, {}, written)[1]
         shown = (in_environment or in_file) if setting.repr else "set"
         where = "in the environment" if in_environment else "in .env"
-        yield Finding(level="ok", what=f"{name} is {shown[:200]} ({where})")
+        what, as_default = f"{name} is {shown[:200]} ({where})", values[setting.name] == setting.default
+        yield Finding(level="ok", what=what, routine=as_default)
         if in_environment and in_file not in ("", in_environment):
             alias = f" ({ALIAS} counts as COMFY_URLS)" if name == "COMFY_URLS" else ""
             what = f"{name} in .env is overridden by the environment variable of that name"

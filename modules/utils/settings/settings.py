@@ -131,11 +131,16 @@ def read_file(path: Path) -> dict[str, str]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        misnamed = path.with_name(f"{path.name}.txt")  # by an editor, while Windows hides the ending
+        if misnamed.exists():
+            raise BadSettings(f"{path.name}: is called {misnamed.name}; rename it to {path.name}") from None
         return {}
     except OSError as error:
+        if path.is_dir():  # Docker makes one where the file that it shall mount is not there
+            raise BadSettings(f"{path.name}: is a folder; remove it and write the file") from None
         raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}
-    for binding in parse_stream(io.StringIO(_decoded(data, path.name))):
+    for binding in parse_stream(io.StringIO(decoded(data, path.name))):
         if binding.error:
             text = binding.original.string
             line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
@@ -152,7 +157,8 @@ def _as_written(line: str) -> str | None:
     return None if found is None else re.sub(r'(?<=.)\\([\\"])', r"\1", found[1])
 
 
-def _decoded(data: bytes, name: str) -> str:
+def decoded(data: bytes, name: str) -> str:
+    """The text of the file ``name``. Raises `BadSettings`."""
     # Windows' own editors and shells save UTF-8 with a mark, or UTF-16.
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:

@@ -139,6 +139,8 @@ def server_urls(text: str) -> tuple[str, ...]:
 
 
 def _server_url(text: str) -> str:
+    if ";" in text or any(character.isspace() for character in text):
+        raise ValueError("addresses are to be separated by commas; write http://one:8188,http://two:8188")
     if "://" not in text:
         raise ValueError(f"{_shown(text)} lacks http:// or https://; write {_shown('http://' + text)}")
     parts = _split(text)

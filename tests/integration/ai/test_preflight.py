@@ -128,6 +128,9 @@ async def test_a_missing_file_is_told_once_for_all_models_that_need_it() -> None
         "cannot run flux, flux_edit, because it lacks flux2-vae.safetensors (input vae_name of VAELoader)"
         in note
     )
+    assert "download it by running this in the folder that contains ComfyUI" in note
+    bare = {name: replace(SHIPPED[name], downloads=()) for name in ("flux", "flux_edit")}
+    (note,) = (await report_of(profile, templates=bare)).notes
     assert "put the file there, or write its name in flujos/flux.json and flujos/flux_edit.json" in note
 
 
@@ -155,7 +158,10 @@ async def test_a_near_miss_is_suggested() -> None:
 async def test_missing_nodes_name_the_extension_that_brings_them() -> None:
     report = await report_of(ServerProfile(gguf=False, cache_lru=100))
     assert set(report.limits) == {"upscale"}
-    assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there and restart it" in told(report)
+    assert (
+        "lacks the node UnetLoaderGGUF: install https://github.com/city96/ComfyUI-GGUF there and restart it"
+        in told(report)
+    )
     assert len(report.notes) == 2
 
 

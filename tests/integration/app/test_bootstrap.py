@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -17,23 +18,27 @@ from pathlib import Path
 import pytest
 
 from bot import main
-from modules.app import bootstrap
+from modules.app import bootstrap, developer
 from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[3]
 
 
 def bot(
-    *arguments: str, python: str = sys.executable, flags: tuple[str, ...] = ()
+    *arguments: str,
+    python: str = sys.executable,
+    flags: tuple[str, ...] = (),
+    root: Path = ROOT,
+    **environ: str,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [python, *flags, str(ROOT / "bot.py"), *arguments],
+        [python, *flags, str(root / "bot.py"), *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=60,
         check=False,
-        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8"},
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **environ},
     )
 
 
@@ -70,11 +75,66 @@ def test_help_names_the_commands_and_an_unknown_one_is_told() -> None:
     assert answer.stderr.startswith("There is no command 'dmeo'; the commands are run, ")
 
 
-def test_a_missing_package_is_one_line_that_says_how_to_install_it() -> None:
-    answer = bot(flags=("-S", "-E"))
+def test_a_missing_package_is_one_line_that_says_how_to_install_it(tmp_path: Path) -> None:
+    checkout(tmp_path)  # without requirements.txt, as in the image
+    answer = bot(root=tmp_path, flags=("-S", "-E"))
     assert answer.returncode == 1
     assert "-m pip install -r requirements.txt" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
+
+
+def checkout(folder: Path, requirements: str | None = None) -> None:
+    shutil.copy(ROOT / "bot.py", folder)
+    (folder / "modules").symlink_to(ROOT / "modules")
+    shutil.copytree(ROOT / "flujos", folder / "flujos")
+    if requirements is not None:
+        (folder / "requirements.txt").write_text(requirements, encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the environment's Python is a shell script here")
+def test_a_python_without_packages_uses_the_environment_that_the_demonstration_made(tmp_path: Path) -> None:
+    checkout(tmp_path, (ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    answer = bot("models", root=tmp_path, flags=("-S", "-E"))
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.startswith("Offered, in flujos/\n")
+
+
+def test_without_a_network_each_command_says_so_in_one_line(tmp_path: Path) -> None:
+    checkout(tmp_path, "no-such-package==1\n")
+    alone = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}
+    for command in ([], ["setup"], ["check"], ["models"]):
+        answer = bot(*command, root=tmp_path, **alone)
+        assert answer.returncode == developer.UNAVAILABLE
+        assert answer.stderr == (
+            "the packages cannot be downloaded, because pip does not reach its package index; "
+            "check the network (or PIP_INDEX_URL), then run the same command again\n"
+        )
+
+
+def test_where_nothing_can_be_written_the_calling_python_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "requirements.txt").write_text("no-such-package==1\n", encoding="utf-8")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert developer.rerun_if_packages_are_missing(tmp_path, ["check"]) is None
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_packages_are_missing_when_they_are_not_there_or_of_another_version(tmp_path: Path) -> None:
+    def met(text: str) -> bool:
+        (tmp_path / "requirements.txt").write_text(text, encoding="utf-8")
+        return bootstrap.met(tmp_path / "requirements.txt")
+
+    version = importlib.metadata.version("discord.py")
+    assert met(f"# all\ndiscord.py[voice]=={version}\n")
+    assert not met("discord.py==0.1\n")
+    assert not met(f"discord.py=={version}\nno-such-package==1\n")
+    assert met('no-such-package==1; python_version < "3.10"\n')
+    assert not met('no-such-package==1; python_version >= "3.10"\n')
 
 
 def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path) -> None:

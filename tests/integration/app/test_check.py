@@ -96,7 +96,7 @@ def hints(sections: list[Section]) -> str:
 async def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         sections = await here.check()
-        told = as_text(sections)
+        told = as_text(sections, everything=True)
         assert told.endswith(" OK, 0 warnings, 0 problems"), told
         for line in (
             "✓ DISCORD_TOKEN is set (in .env)",
@@ -115,6 +115,31 @@ async def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(tmp_path: P
             assert line in told
         assert TOKEN not in told
         assert "hunter2" not in told
+
+
+async def test_problems_come_first_with_their_fixes_and_routine_only_on_request(tmp_path: Path) -> None:
+    async with (
+        place(tmp_path) as here,
+        ComfyServer(profile=GOOD, drawing="plain") as two,
+        ComfyServer(profile=GOOD, drawing="plain") as three,
+    ):
+        urls = ",".join([here.comfy.url, two.url, three.url])
+        sections = await here.check(COMFY_URLS=urls, MAX_JOBS_PER_USER="2", LOG_LEVEL="debug")
+        healthy = as_text(sections)
+        assert len(healthy.splitlines()) <= 25, healthy
+        assert f"✓ 127.0.0.1:{two.port} (ComfyUI 0.33.0, 24.0 GB) can run flux, flux_edit, " in healthy
+        assert "LOG_LEVEL is debug" in healthy
+        assert "MAX_JOBS_PER_USER" not in healthy
+        assert "MAX_JOBS_PER_USER is 2 (in .env)" in as_text(sections, everything=True)
+
+        here.discord.set_bot_permissions(NEEDED.value & ~type(NEEDED)(attach_files=True).value)
+        faulty = as_text(await here.check(LOG_LEVEL="loud", ROLE_LIMITS="223456789012345678=4"))
+        lines = [line for line in faulty.splitlines() if line[0] in "✗•"]
+        assert [line.partition(" ")[0] for line in lines] == ["✗", "✗", "✗", "•"]
+        fixes = [line for line in faulty.splitlines() if line.startswith("  → ")]
+        assert len(fixes) == len(lines)
+        assert fixes[0] == "  → correct it in .env or in the environment"
+        assert fixes[1].startswith("  → give it to the bot's role in Server Settings")
 
 
 @pytest.mark.parametrize("permissions", [NEEDED.value, 0], ids=["sound", "faulty"])
@@ -141,8 +166,8 @@ async def test_the_command_tells_machines_and_ends_accordingly(tmp_path: Path, p
 async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         unasked = as_text(await here.check(COMFY_URLS="", DISCORD_TOKEN=""))
-        assert "Discord\n  • skipped: fix DISCORD_TOKEN first" in unasked
-        assert "ComfyUI\n  • skipped: fix COMFY_URLS first" in unasked
+        assert "• Discord: skipped\n  → fix DISCORD_TOKEN first" in unasked
+        assert "• ComfyUI: skipped\n  → fix COMFY_URLS first" in unasked
         sections = await here.check(
             COMFY_URLS="", MAX_JOBS_PER_USER="many", BANNED_WORDS_FILE=str(tmp_path / "none")
         )
@@ -150,7 +175,7 @@ async def test_each_wrong_variable_is_told_and_the_rest_is_looked_at_all_the_sam
         assert "COMFY_URLS is missing: write your ComfyUI's address" in told
         assert 'MAX_JOBS_PER_USER "many" is not a whole number from 1 to 1000' in told
         assert "none cannot be read (No such file or directory): correct the path" in told
-        assert "the bot has the permission Manage Channels" in as_text(sections)
+        assert "the bot has the permission Manage Channels" in as_text(sections, everything=True)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +220,7 @@ def test_a_database_address_that_cannot_be_read_is_not_taken_for_none(
     assert check.report(env_file, ROOT / "flujos", as_json=False) == 1
     told = capfdbinary.readouterr().out.decode()
     assert "DATABASE_URL mysql:// is not a database that this bot can use" in told
-    assert "Database\n  • skipped: fix DATABASE_URL first" in told
+    assert "• Database: skipped\n  → fix DATABASE_URL first" in told
     assert "SQLite file" not in told
 
 
@@ -205,22 +230,39 @@ async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Pa
         env_file = tmp_path / ".env"
         env_file.write_text(f"METRICS_PORT={port}\nMETRICS_HOST={host}\n")
         _, found = await asyncio.to_thread(inspect_settings, env_file, {})
-        return as_text([Section(title="", findings=found)])
+        return as_text([Section(title="Settings", findings=found)])
 
     async with HealthServer().serving(host=host, port=0) as port:
         assert "another program's" not in await told(port, host)
     assert "another program's" not in await told(port, host)
     with socket.create_server((host, 0)) as other:
         port = other.getsockname()[1]
-        assert f"• METRICS_PORT {port} of METRICS_HOST {host} is used by another program" in await told(
-            port, host
+        assert (
+            f"• Settings: METRICS_PORT {port} of METRICS_HOST {host} is used by another program"
+            in await told(port, host)
         )
-    assert "✗ METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be used" in await told(9100, "192.0.2.1")
+    assert "✗ Settings: METRICS_PORT 9100 of METRICS_HOST 192.0.2.1 cannot be used" in await told(
+        9100, "192.0.2.1"
+    )
 
 
 def test_without_a_file_it_is_told_how_to_make_one(tmp_path: Path) -> None:
     _, found = inspect_settings(tmp_path / ".env", {})
-    assert "there is no .env: copy .env.example to .env" in hints([Section(title="", findings=found)])
+    assert "there is no .env: make it with: python3 bot.py setup" in hints(
+        [Section(title="", findings=found)]
+    )
+
+
+def test_a_folder_or_a_file_with_an_ending_in_its_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    _, found = inspect_settings(tmp_path / ".env", {})
+    assert ".env is a folder: remove it and write the file" in faults([Section(title="", findings=found)])
+    (tmp_path / ".env").rmdir()
+    (tmp_path / ".env.txt").write_text(f"DISCORD_TOKEN={TOKEN}\n")
+    _, found = inspect_settings(tmp_path / ".env", {})
+    told = [Section(title="", findings=found)]
+    assert ".env is called .env.txt: rename it to .env" in faults(told)
+    assert "there is no .env" not in hints(told)
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
@@ -342,7 +384,7 @@ async def test_a_database_that_is_used_is_looked_at_and_left_as_it_is(tmp_path: 
     assert not (tmp_path / "bot.db").exists()
     async with Database.open(url) as database, database.lease.hold():
         await database.key_values.put("kept", "yes")
-        told = as_text(await found_in(url))
+        told = as_text(await found_in(url), everything=True)
         assert await database.key_values.get("kept") == "yes"
     assert "its tables are up to date" in told
     assert "it can be written" in told
@@ -437,7 +479,7 @@ async def test_a_name_that_stands_for_no_server_is_told(tmp_path: Path) -> None:
 async def test_each_server_behind_a_name_is_looked_at(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         sections = await here.check(COMFY_URLS=f"dns+http://localhost:{here.comfy.port}")
-        assert f"✓ 127.0.0.1:{here.comfy.port} is ComfyUI 0.33.0" in as_text(sections)
+        assert f"✓ 127.0.0.1:{here.comfy.port} (ComfyUI 0.33.0, 24.0 GB) can run" in as_text(sections)
 
 
 @asynccontextmanager
@@ -478,6 +520,7 @@ async def test_a_certificate_that_nobody_knows_and_a_server_without_tls_are_told
         here.write(COMFY_URLS=url)
         command = [sys.executable, str(ROOT / "bot.py"), "check", "--env-file", str(here.env_file)]
         environ = {"PATH": os.environ["PATH"], "SSL_CERT_FILE": str(authority.certificate)}
+        command.append("--all")
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, env=environ, check=False)
         assert done.returncode == 0, done.stdout
         assert "answers over HTTPS, with its key" in done.stdout.decode()
@@ -517,13 +560,13 @@ async def test_a_missing_file_is_told_with_the_line_that_fetches_it(tmp_path: Pa
         assert "cannot run dream, because it lacks sub/nightfall.gguf" in fault.what
         line = "curl -fgL --create-dirs -o ComfyUI/models/unet/sub/nightfall.gguf "
         assert fault.detail == line + "'https://example.org/nightfall.gguf'"
-        assert f"      {fault.detail}\n" in as_text(sections)
+        assert f"    {fault.detail}\n" in as_text(sections)
 
 
 async def test_missing_gguf_nodes_are_told(tmp_path: Path) -> None:
     async with place(tmp_path, profile=replace(GOOD, gguf=False)) as here:
         told = faults(await here.check())
-        assert "lacks the node UnetLoaderGGUF: install ComfyUI-GGUF there" in told
+        assert "lacks the node UnetLoaderGGUF: install https://github.com/city96/ComfyUI-GGUF" in told
 
 
 def test_faulty_files_are_told_and_what_was_derived_is_shown(tmp_path: Path) -> None:

@@ -116,16 +116,15 @@ async def test_every_kind_of_message_holds_within_the_limits_while_the_bot_runs(
             "✓ a private channel is made, #fullet-check, which only the bot and administrators see",
             "✓ a status message is posted and comes back as it was sent (POST 200, GET 200)",
             "✓ a status message is edited and keeps what the edit leaves out (PATCH 200 3 times",
-            "✓ a status message is found again as after a crash (GET 200, by its buttons)",
+            "✓ a status message is found again as after a crash (GET 200, by its mark)",
             "✓ the pictures of a result come back from Discord byte for byte",
             "✓ a result posted twice under one nonce is there once",
             "✓ a result is found again as after a crash (GET 200 twice, by its file's name and",
             "✓ a result that was deleted is not posted again under its nonce (POST 404, 404 Not Found",
             "✓ a failure notice is deleted (DELETE 204, GET 404)",
-            "✓ a shared picture is posted",
             "✓ a warning is posted",
-            "✓ a gallery (Components V2) is edited and keeps what the edit leaves out",
-            "✓ a gallery (Components V2) is found again as after a crash",
+            "✓ a result with several pictures is edited and keeps what the edit leaves out",
+            "✓ a result with several pictures is found again as after a crash",
             "✓ a file of 10485760 bytes is taken",
             "✓ a file of 10485761 bytes is refused as too large (POST 413, 413 Request Entity Too Large",
             "✓ Discord tells its limits for the messages of a channel: POST 5 in 1 s and PATCH 5 in",
@@ -143,10 +142,13 @@ async def test_a_missing_permission_is_told_with_discords_own_words(tmp_path: Pa
         before = names(server)
         async with checking(server, tmp_path, "--guild", str(server.guild.id), guild_id="") as process:
             ended = await end_of(process)
-        assert "✗ the bot lacks the permission Attach Files: give it to the bot's role" in ended.told
         assert (
-            "✗ a private channel is made, #fullet-check: 403 Forbidden (error code: 50013): Missing "
-            "Permissions: the bot's role needs Manage Channels, View Channels"
+            "✗ Discord: the bot lacks the permission Attach Files\n  → give it to the bot's role"
+            in ended.told
+        )
+        assert (
+            "✗ Messages: a private channel is made, #fullet-check: 403 Forbidden (error code: 50013): "
+            "Missing Permissions\n  → the bot's role needs Manage Channels, View Channels"
         ) in ended.told
         assert ended.code == 1
         assert names(server) == before
@@ -160,10 +162,11 @@ async def test_a_discord_that_doubles_messages_is_told(tmp_path: Path) -> None:
             ended = await end_of(process)
         told = json.loads(ended.told)
         wrong = {check["what"]: check["fix"] for check in told["checks"] if check["level"] == "fault"}
-        kinds = ("a status message", "a result", "a failure notice", "a shared picture", "a warning")
+        several = "a result with several pictures"
+        kinds = ("a status message", "a result", several, "a failure notice", "a warning")
         assert list(wrong) == [
             f"{kind} posted twice under one nonce is there once: Discord made 2 messages of it"
-            for kind in (*kinds, "a gallery (Components V2)")
+            for kind in kinds
         ]
         assert all(fix.startswith("after a lost answer people get it twice") for fix in wrong.values())
         assert ended.code == 1
@@ -185,7 +188,7 @@ async def test_ctrl_c_leaves_no_channel(tmp_path: Path, reached: str, times: int
             ended = await end_of(process)
         assert server.counters[MADE] == 1
         assert names(server) == before, ended.told
-        assert "• interrupted, so the rest was not tried: run it again" in ended.told
+        assert "• Messages: interrupted, so the rest was not tried\n  → run it again" in ended.told
         assert "✓ #fullet-check is deleted" in ended.told
         assert ended.code == 130
 
@@ -195,7 +198,7 @@ async def found_at(server: DiscordServer) -> str:
     found: list[Finding] = []
     host = server.url.removeprefix("http://")
     await inspect_messages(found, token=server.token, guild_id=server.guild.id, extra_host=host)
-    return as_text([Section(title="Messages", findings=tuple(found))])
+    return as_text([Section(title="Messages", findings=tuple(found))], everything=True)
 
 
 async def test_steps_that_fail_do_not_keep_the_channel() -> None:
@@ -203,9 +206,9 @@ async def test_steps_that_fail_do_not_keep_the_channel() -> None:
     guild = replace(world.guilds[0], automod_words=("unless",))  # only the warning has that
     async with discord_server(replace(world, guilds=(guild,)), rate_limits=False) as server:
         told = await found_at(server)
-        assert "✗ a warning is posted and comes back as it was sent: 200000: " in told
-        assert ": AutoMod of this server refuses it" in told
-        assert "✓ a gallery (Components V2) is deleted" in told
+        assert "✗ Messages: a warning is posted and comes back as it was sent: 200000: " in told
+        assert "→ AutoMod of this server refuses it" in told
+        assert "✓ a result with several pictures is deleted" in told
         assert "✓ #fullet-check is deleted" in told
         assert CHANNEL not in names(server)
 
@@ -216,9 +219,9 @@ async def test_a_discord_that_goes_away_ends_it_and_the_channel_is_named() -> No
         await until(lambda: server.counters[SENT] == 3)
         server.faults.hang_up(600)
         told = await looking
-        assert "✗ the trial ended early: " in told
-        assert "✗ #fullet-check is deleted: " in told
-        assert ": delete it by hand" in told
+        assert "✗ Messages: the trial ended early: " in told
+        assert "✗ Messages: #fullet-check is deleted: " in told
+        assert "→ delete it by hand" in told
 
 
 async def test_a_boosted_server_takes_more_and_a_channel_left_behind_is_deleted() -> None:
@@ -231,7 +234,7 @@ async def test_a_boosted_server_takes_more_and_a_channel_left_behind_is_deleted(
         assert (
             "✓ a file of 10485761 bytes is taken (POST 200, DELETE 204, the limit of this server is" in told
         )
-        assert "• answers of Discord lack X-RateLimit-Limit" in told  # switched off there
+        assert "• Messages: answers of Discord lack X-RateLimit-Limit" in told  # switched off there
         assert CHANNEL not in names(server)
 
 
@@ -242,16 +245,16 @@ async def test_what_comes_back_changed_is_told_and_what_follows_from_it(
 
     def changed(self: Message, *arguments: Any, **options: Any) -> dict[str, Any]:
         shown = genuine(self, *arguments, **options)
-        attachments = [{**file, "filename": "image.png"} for file in shown["attachments"]]
-        return {**shown, "components": [], "attachments": attachments, "mention_everyone": True}
+        renamed = [{"filename": "image.png", "url": "x"}]
+        return {**shown, "components": [], "attachments": renamed, "mention_everyone": True}
 
     monkeypatch.setattr(Message, "payload", changed)
     async with discord_server(default_world(2, bot=BOT), rate_limits=False) as server:
         told = await found_at(server)
-    result = next(line for line in told.splitlines() if "✗ a result is posted" in line)
+    result = next(line for line in told.splitlines() if "✗ Messages: a result is posted" in line)
     assert "its buttons are []; its files are image.png; it pings everyone" in result
-    assert "✗ a status message is found again as after a crash: the search does not find it" in told
-    assert ": after a crash it would be posted again; please report this line to the project" in told
+    assert "✗ Messages: a status message is found again as after a crash: the search does not find it" in told
+    assert "→ after a crash it would be posted again; please report this line to the project" in told
 
 
 async def test_without_a_token_nothing_is_tried(
@@ -259,5 +262,5 @@ async def test_without_a_token_nothing_is_tried(
 ) -> None:
     code = await check.try_discord(tmp_path / ".env", guild_id=None, as_json=False)
     told = capfdbinary.readouterr().out.decode()
-    assert "✗ DISCORD_TOKEN is missing" in told
+    assert "✗ Settings: DISCORD_TOKEN is missing" in told
     assert code == 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import MAX_SEED, Learned, Size, SourceImage, Variation, batch_key
+from modules.queue_manager.jobs import MAX_SEED, Learned, PictureSet, Size, SourceImage, Variation, batch_key
 from modules.queue_manager.ports import Cancelled, JobStore, Requeued
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
@@ -345,13 +345,14 @@ _REQUESTS = st.builds(
     age_restricted=st.booleans(),
 )
 _WITH_ORIGINS = st.builds(
-    lambda wanted, before, kind, models: replace(
-        wanted, origin=before and replace(before.as_origin(kind), models=models)
+    lambda wanted, before, kind, models, together: replace(
+        wanted, origin=before and replace(before.as_origin(kind), models=models), set=together
     ),
     _REQUESTS,
     st.none() | _REQUESTS,
     st.sampled_from(["edit", "upscale"]),
     st.lists(st.text(max_size=9), min_size=1, max_size=6).map(tuple),
+    st.none() | st.builds(PictureSet, id=st.text("0123456789abcdef"), count=st.integers(2, 10)),
 )
 
 
@@ -370,7 +371,7 @@ def test_a_request_that_an_earlier_version_wrote_is_read() -> None:
         '"prompt":"a fox","size":[128,128],"seed":5,"sources":[["ab",64,64]]}'
     )
     old = request_from_text(written)
-    assert (old.origin, old.maker, old.models) == (None, old, ("upscale",))
+    assert (old.origin, old.maker, old.models, old.set) == (None, old, ("upscale",), None)
     assert request_to_text(old) == written
 
 

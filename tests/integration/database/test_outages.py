@@ -54,7 +54,7 @@ async def test_what_a_former_process_left_is_read_once_the_server_is_there(
     """Nothing could be recovered otherwise, and the process would end."""
     async with Database.open(postgres_url) as database, database.lease.hold():
         await database.jobs.accept([job := a_job(1)], {})
-        await database.status_messages.put(job.id, 1, 2)
+        await database.status_messages.put([job.id], 1, 2)
         postgres.stop()
         reading = asyncio.ensure_future(database.jobs.backlog())
         shown = asyncio.ensure_future(database.status_messages.all())

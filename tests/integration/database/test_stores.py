@@ -297,10 +297,10 @@ async def test_key_values_and_status_messages_outlive_the_process(url: str) -> N
         await database.jobs.accept([one, two], {})
         await database.key_values.put("commands", "old")
         await database.key_values.put("commands", "new")
-        await database.status_messages.put(one.id, 5, 6)
-        await database.status_messages.put(two.id, 5, 7)
-        await database.status_messages.put(one.id, 5, 8)
-        await database.status_messages.remove(two.id)
+        await database.status_messages.put([one.id], 5, 6)
+        await database.status_messages.put([two.id], 5, 7)
+        await database.status_messages.put([one.id], 5, 8)
+        await database.status_messages.remove([two.id])
     async with Database.open(url) as database:
         assert await database.key_values.get("commands") == "new"
         assert await database.key_values.get("other") is None
@@ -316,8 +316,8 @@ async def test_old_rows_go_and_active_ones_stay(database: Database, wall: Wall) 
     await live(database, old)
     await stored(database, old)
     await database.jobs.accept([active], {})
-    await database.status_messages.put(old.id, 1, 2)
-    await database.status_messages.put(active.id, 1, 3)
+    await database.status_messages.put([old.id], 1, 2)
+    await database.status_messages.put([active.id], 1, 3)
     wall.at += 8 * DAY
     await database.janitor.prune()
     assert await database.history.picture(old.id) is None

@@ -7,15 +7,19 @@ import json
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
+import discord
 import pytest
 from PIL import Image
 
-from modules.discord.delivery.result_message import ResultMessages, result_actions, without_prompt
+from modules.demo.users import components_of, text_of
+from modules.discord.delivery.result_message import ResultMessages, result_actions
+from modules.discord.transport.message_client import OutgoingMessage
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Job, JobId, Picture, Size, Variation, batch_key
 from modules.queue_manager.ports import Finished, RunReport
-from modules.utils.database.rows import UserPreferences
+from modules.utils.database.rows import JobRecord, UserPreferences
 from modules.utils.images.cleaner import PictureCleaner
 from tests.fakes import offer, request
 
@@ -45,6 +49,17 @@ def noise(**more: str) -> Picture:
     return Picture(data=out.getvalue(), media_type="image/png", size=SIDE)
 
 
+def shown(message: OutgoingMessage) -> dict[str, Any]:
+    """The message's body."""
+    assert isinstance(message.view, discord.ui.LayoutView)
+    return {"components": message.view.to_components()}
+
+
+def said(message: OutgoingMessage) -> str:
+    """What the message says."""
+    return text_of(shown(message))
+
+
 def finished(picture: Picture, batch_size: int = 4) -> Finished:
     """A job of one person, done."""
     asked = request(7, "a red fox", variation=Variation(seed=99, strength=0.15), size=SIDE)
@@ -56,22 +71,57 @@ def finished(picture: Picture, batch_size: int = 4) -> Finished:
 async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) -> None:
     results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
     message = await results.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
-    assert message.text == (
-        "**#12** <@7>\n> a red fox\n-# Flux · 256×256 · seed `1` · variation `99` · waited 3.0 s · "
-        "GPU 8.0 s for 4 pictures, 2.0 s each"
+    assert said(message) == (
+        "**#12** is ready. <@7>\n> a red fox\n"
+        "-# Flux · 256×256 · seed `1` · 8.0 s · made together with 3 others"
     )
     assert message.mention == 7
     assert message.files is not None
     assert message.files[0].name == f"12-{JOB_ID}.png"
     assert message.files[0].alt == "a red fox"
-    assert "a red fox" not in without_prompt(message).text
+    body = shown(message)
+    picture = next(part for part in components_of(body) if part["type"] == 12)["items"]
+    assert [(item["media"]["url"], item["description"]) for item in picture] == [
+        (f"attachment://12-{JOB_ID}.png", "a red fox")
+    ]
+    order = [part["type"] for part in body["components"][1]["components"]]
+    assert order == [12, 10, 10, 1, 1]  # picture, prompt, facts, buttons, menu
+    hidden = await results.of(
+        finished(noise()), where="channel", limit=10**7, wanted=UserPreferences(), with_prompt=False
+    )
+    assert "a red fox" not in str(shown(hidden))
+
+
+async def test_what_else_there_is_to_know_is_told_to_who_asks(cleaner: PictureCleaner) -> None:
+    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    done = finished(noise())
+    record = JobRecord(
+        job_id=JOB_ID,
+        number=12,
+        request=replace(done.job.request, negative="fog"),
+        state="delivered",
+        queued_at=100.0,
+        report=done.report,
+        size=SIDE,
+    )
+    assert results.details(record, "en-US").splitlines() == [
+        "**#12**",
+        "Flux · 256×256 · seed `1`",
+        "variation `99`",
+        "waited 3.0 s",
+        "GPU 8.0 s for 4 pictures, 2.0 s each",
+        "What should not be in the picture: fog",
+        "The file holds your prompt, the seed and the model.",
+    ]
 
 
 def test_a_button_is_there_only_where_somebody_can_serve_it() -> None:
     whole = [FLUX, offer("flux_edit", kind="edit"), offer("upscale", kind="upscale")]
     shared = result_actions(whole, gallery=True, nsfw=False)
-    assert shared == ("again", "vary", "edit", "prompt", "upscale", "share", "delete")
-    assert result_actions([FLUX], gallery=False, nsfw=False) == ("again", "vary", "prompt", "delete")
+    assert shared == ("again", "vary", "edit", "prompt", "upscale", "share", "delete", "details")
+    assert result_actions([FLUX], gallery=False, nsfw=False) == (
+        "again", "vary", "prompt", "delete", "details",
+    )  # fmt: skip
     assert "share" not in result_actions(whole, gallery=True, nsfw=True)
 
 
@@ -92,13 +142,11 @@ async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cle
     offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
     results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
     message = await results.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
-    assert (
-        "Flux, edited with Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · waited" in message.text
-    )
+    assert "Flux, edited with Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · " in said(message)
     assert message.files is not None
-    said = json.loads(Image.open(io.BytesIO(message.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
-    assert (said["model"], said["seed"], said["steps"]) == ("Flux_Edit", 6, 7)
-    assert said["models"] == ["Flux", "Flux_Edit", "Upscale", "Upscale"]
+    noted = json.loads(Image.open(io.BytesIO(message.files[0].data)).info["fullet"])  # type: ignore[attr-defined]
+    assert (noted["model"], noted["seed"], noted["steps"]) == ("Flux_Edit", 6, 7)
+    assert noted["models"] == ["Flux", "Flux_Edit", "Upscale", "Upscale"]
 
 
 async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -> None:
@@ -109,9 +157,9 @@ async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -
         message = await results.of(done, where="channel", limit=limit, wanted=UserPreferences())
         assert message.files is not None
         file = Image.open(io.BytesIO(message.files[0].data))
-        said = json.loads(file.info["fullet"] if limit > 12_000 else file.getexif()[0x010E])
-        assert f" · {file.width}×{file.height} · " in message.text
-        assert (said["width"], said["height"]) == file.size
+        noted = json.loads(file.info["fullet"] if limit > 12_000 else file.getexif()[0x010E])
+        assert f" · {file.width}×{file.height} · " in said(message)
+        assert (noted["width"], noted["height"]) == file.size
         assert (file.width < 256) == (limit == 12_000)
 
 
@@ -121,8 +169,8 @@ async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
         finished(noise(), 1), where="channel", limit=10**7, wanted=UserPreferences(notify=False)
     )
     assert message.mention is None
-    assert "<@" not in message.text
-    assert "GPU 8.0 s" in message.text
+    assert "<@" not in said(message)
+    assert "8.0 s" in said(message)
 
 
 @pytest.mark.parametrize("with_metadata", [True, False])
@@ -144,7 +192,7 @@ async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: Pictur
     assert message.files is not None
     assert len(message.files[0].data) <= 30_000
     assert message.files[0].name.endswith(".webp")
-    assert "Made smaller to fit" in message.text
+    assert "Made smaller to fit" in said(message)
 
 
 async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:
@@ -152,4 +200,4 @@ async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureC
     bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
     message = await results.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
     assert message.files is None
-    assert "sent no picture" in message.text
+    assert "sent no picture" in said(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 
 import pytest
 from discord import Object, PermissionOverwrite, Role
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from modules.discord.delivery.status_text import worth_telling
 from modules.discord.interactions.autocomplete import Choices
-from modules.discord.interactions.charts import bar_chart
+from modules.discord.interactions.history_view import WORD_BYTES, HistoryQuery
 from modules.discord.interactions.settings_view import changed
 from modules.discord.rejections import NotANumber
 from modules.discord.requests.guild_guard import GuildGuard
@@ -29,7 +28,7 @@ from modules.discord.transport.api_address import redirect
 from modules.discord.ui.aspect_ratios import choose_size, shape_of, sizes_by_shape
 from modules.discord.ui.components import TEMPLATE, custom_id
 from modules.discord.ui.formatting import bar, channel_name, fitting, message_ids, nonce, plain, quoted
-from modules.discord.ui.modals import seed_of, values_of
+from modules.discord.ui.modals import seed_of, uploads_of, values_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSettings, BadSize, UnknownModel
 from modules.queue_manager.jobs import JobId, Size
@@ -292,7 +291,7 @@ def test_a_place_is_told_when_it_changes_and_a_countdown_when_it_was_wrong() -> 
     old = QueuePosition(running=False, ahead=3, waiting=9, expected_at=1100.0)
     near = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1110.0)
     far = QueuePosition(running=False, ahead=3, waiting=8, expected_at=1200.0)
-    ahead = QueuePosition(running=False, ahead=2, waiting=9, expected_at=1100.0)
+    ahead = QueuePosition(running=False, ahead=1, waiting=9, expected_at=1100.0)
     assert not worth_telling(old, near, now=1000)
     assert worth_telling(old, far, now=1000)
     assert worth_telling(old, ahead, now=1000)
@@ -302,7 +301,16 @@ def test_a_place_is_told_when_it_changes_and_a_countdown_when_it_was_wrong() -> 
 def test_what_a_form_holds_is_read_in_both_of_discords_shapes() -> None:
     row = {"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a"}]}
     label = {"type": 18, "component": {"type": 4, "custom_id": "seed", "value": None}}
-    assert values_of({"components": [row, label]}) == {"prompt": "a", "seed": ""}
+    menu = {"type": 18, "component": {"type": 3, "custom_id": "model", "values": ["flux"]}}
+    empty = {"type": 18, "component": {"type": 3, "custom_id": "size", "values": []}}
+    files = {"type": 18, "component": {"type": 19, "custom_id": "pictures", "values": ["7", "5"]}}
+    data = {
+        "components": [row, label, menu, empty, files],
+        "resolved": {"attachments": {"5": {"url": "https://five"}, "7": {"url": "https://seven"}}},
+    }
+    assert values_of(data) == {"prompt": "a", "seed": "", "model": "flux", "size": ""}
+    assert uploads_of(data) == ["https://seven", "https://five"]
+    assert uploads_of({"components": [row]}) == []
 
 
 def test_a_seed_in_a_form_is_a_number_or_nothing() -> None:
@@ -320,13 +328,24 @@ def test_choices_change_their_setting_alone() -> None:
     assert changed(before, "switches", ["direct"]) == UserPreferences(
         model="flux", locale="es", previews=False, notify=False, direct_message=True
     )
-    assert changed(before, "unknown", ["x"]) == before
+    assert changed(before, "notify:off", []) == UserPreferences(model="flux", locale="es", notify=False)
+    assert changed(before, "direct:on", []).direct_message
+    assert changed(before, "locale:on", []) == changed(before, "unknown", ["x"]) == before
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_a_chart_is_a_png_with_a_bar_for_each(shares: list[float]) -> None:
-    chart = bar_chart(shares)
-    assert chart.startswith(b"\x89PNG\r\n\x1a\n")
-    length = int.from_bytes(chart[33:37], "big")
-    rows = zlib.decompress(chart[41 : 41 + length])
-    assert len(rows) % (1 + 3 * 400) == 0
+@given(
+    st.integers(0, 10**12),
+    st.sampled_from(["", "0123abcd"]),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_a_page_of_the_history_is_named_by_a_custom_id(before: int, model: str, typed: str) -> None:
+    word = typed.encode()[:WORD_BYTES].decode(errors="ignore")
+    query = HistoryQuery(before=before, model=model, word=word)
+    assert HistoryQuery.of(str(query)) == query
+    named = custom_id("filter", f"{2**63}:{query}")
+    assert len(named) <= 100
+    assert TEMPLATE.fullmatch(named)
+
+
+def test_pages_of_older_histories_go_on_working() -> None:
+    assert HistoryQuery.of("12") == HistoryQuery(before=12)

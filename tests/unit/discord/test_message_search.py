@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from modules.demo.discord_server.state.clock import EPOCH_MS
 from modules.discord.delivery.message_search import CLOCKS_APART, PAGES, StatusMessageSearch, find_result
+from modules.discord.delivery.status_text import Ending, StatusText, render
 from modules.discord.transport.message_client import PAGE_SIZE
 from modules.discord.ui.components import custom_id
-from modules.queue_manager.jobs import JobId
+from modules.discord.ui.translations import Translations
+from modules.queue_manager.jobs import JobId, PictureSet
 from tests.examples import examples
+from tests.fakes import request
 from tests.journal import a_job
 
 ACCEPTED_AT = 1_800_000_000.0
@@ -116,19 +120,20 @@ def test_a_status_message_is_told_by_a_button_in_its_layout() -> None:
     assert str(found.message_id) == channel.messages[3]["id"]
 
 
-@pytest.mark.parametrize("laid_out", [False, True])
-def test_a_status_message_without_a_button_is_told_by_its_number(laid_out: bool) -> None:
-    job = a_job(7)
-    channel = Channel([job.queued_at + number for number in range(9)])
-    said = "**#7** is made and on its way to you."
-    for place, author, files in ((2, {}, []), (3, {"bot": True}, ["7-other.png"]), (4, {"bot": True}, [])):
-        parts = {"components": [{"type": 10, "content": said}]} if laid_out else {"content": said}
-        attachments = [{"filename": file} for file in files]
-        channel.messages[place].update(author=author, attachments=attachments, **parts)
-    search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
-    found = asyncio.run(search.find(job))
-    assert found is not None
-    assert str(found.message_id) == channel.messages[4]["id"]
+def test_a_status_message_is_found_whatever_it_carries() -> None:
+    """Also "made and on its way", which has no button and no picture; that of a set by any of its jobs."""
+    messages, together = Translations.load(), replace(request(1), set=PictureSet(id="5" * 32, count=2))
+    jobs = [a_job(1, request(1)), a_job(2, together), a_job(3, together)]
+    for stage in (*get_args(Ending)[1:], "queued", "finishing", "restarting"):
+        channel = Channel([jobs[0].queued_at + number for number in range(9)])
+        for place, shown in ((2, jobs[:1]), (5, jobs[1:])):
+            view = render(messages, [StatusText(job=job, stage=stage) for job in shown])
+            channel.messages[place].update({"attachments": [], "components": view.to_components()})
+        search = StatusMessageSearch(message_client=channel, clock=Standing())  # type: ignore[arg-type]
+        for job, place in zip(jobs, (2, 5, 5), strict=True):
+            found = asyncio.run(search.find(job))
+            assert found is not None, stage
+            assert str(found.message_id) == channel.messages[place]["id"]
 
 
 def test_what_is_not_there_ends_the_search_in_time() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+import discord
 import pytest
 from discord.utils import time_snowflake
 
 from modules.ai.comfy.errors import ServerLacks
+from modules.demo.users import text_of
 from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_text import worth_telling
 from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.transport.rate_limiter import Line, Priority
 from modules.discord.ui.translations import Translations
@@ -26,19 +29,22 @@ from modules.queue_manager.errors import (
     OutOfMemory,
     StoreUnavailable,
 )
-from modules.queue_manager.jobs import Job, JobId
+from modules.queue_manager.jobs import Job, JobId, Picture, PictureSet, Size
 from modules.queue_manager.ports import (
     Cancelled,
     Delivered,
     Failed,
+    Finished,
     Progressed,
     Queued,
     Receipt,
     Requeued,
+    RunReport,
     Started,
 )
 from modules.queue_manager.status import QueuePosition, Stranded
 from modules.utils.database.rows import UserPreferences
+from tests.fakes import request
 from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -54,6 +60,7 @@ class Turns:
     wanted: list[tuple[str, Priority]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     files: list[Any] = field(default_factory=list)
+    pinged: list[int | None] = field(default_factory=list)
     deleted: int = 0
 
     @asynccontextmanager
@@ -76,11 +83,19 @@ class Turns:
     async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
         self._say(note)
 
+    async def post(
+        self, channel_id: int, note: OutgoingMessage, *, level: Priority, nonce: str | None = None
+    ) -> Posted:
+        async with self.turn_to_post(channel_id, level=level):
+            return await self.post_now(channel_id, note, nonce=nonce)
+
     async def delete(self, where: Posted, *, level: Priority) -> None:
         self.deleted += 1
 
     def _say(self, note: OutgoingMessage) -> None:
-        self.said.append(note.text)
+        assert isinstance(note.view, discord.ui.LayoutView)
+        self.said.append(text_of({"components": note.view.to_components()}))
+        self.pinged.append(note.mention)
         self.files.append(note.files)
 
     async def give(self) -> None:
@@ -96,13 +111,13 @@ class Notes:
 
     noted: dict[JobId, int] = field(default_factory=dict)
 
-    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+    async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
         await asyncio.sleep(0.01)
-        self.noted[job_id] = message_id
+        self.noted |= dict.fromkeys(job_ids, message_id)
 
-    async def remove(self, job_id: JobId) -> None:
+    async def remove(self, job_ids: Collection[JobId]) -> None:
         await asyncio.sleep(0.01)
-        self.noted.pop(job_id, None)
+        self.noted = {job_id: where for job_id, where in self.noted.items() if job_id not in job_ids}
 
 
 @dataclass
@@ -156,6 +171,12 @@ class Stand:
         receipt = Receipt(where="channel", channel_id=1, message_id=2)
         await self.messages.on_event(Delivered(job=self.job, receipt=receipt))
         await asyncio.sleep(0.1)
+
+
+def set_of(count: int) -> list[Job]:
+    """Jobs that were asked for at once."""
+    together = replace(request(1), set=PictureSet(id="5" * 32, count=count))
+    return [a_job(number, together) for number in range(1, count + 1)]
 
 
 def play(scene: Callable[[Stand], Any]) -> Stand:
@@ -226,10 +247,130 @@ def test_a_failure_does_not_wait_where_the_status_of_its_job_waited(posted: bool
         await asyncio.sleep(3)
         assert stand.turns.line.first is Priority.DELIVER
         await stand.turns.give()
+        if posted:  # an edit notifies nobody
+            assert f"<@{stand.job.request.user_id}>" not in stand.turns.said[-1]
+            await stand.turns.give()
         assert stand.turns.line.first is None
 
     stand = play(scene)
     assert f"<@{stand.job.request.user_id}>" in stand.turns.said[-1]
+    assert stand.turns.pinged[-1] == stand.job.request.user_id
+    assert ("/channels/" in stand.turns.said[-1]) is posted  # where it is told
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+@pytest.mark.parametrize("posted", [False, True])
+def test_who_wants_no_mention_is_told_of_a_failure_without_one(posted: bool) -> None:
+    async def scene(stand: Stand) -> None:
+        stand.choices.chosen = UserPreferences(notify=False)
+        await stand.queued()
+        if posted:
+            await stand.turns.give()
+        await stand.messages.on_event(Failed(job=stand.job, error=GenerationError("lost")))
+        await stand.turns.give()
+        assert stand.turns.line.first is None
+
+    stand = play(scene)
+    assert "could not be made" in stand.turns.said[-1]
+    assert "<@" not in stand.turns.said[-1]
+    assert set(stand.turns.pinged) == {None}
+
+
+def test_a_picture_that_comes_at_once_is_not_said_to_be_on_its_way() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
+        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
+        await stand.messages.on_event(Finished(job=stand.job, picture=picture, report=report))
+        await asyncio.sleep(1)
+        await stand.delivered()
+
+    stand = play(scene)
+    assert len(stand.turns.said) == 1
+    assert stand.turns.deleted == 1
+
+
+def test_a_picture_that_is_long_on_its_way_is_said_to_be() -> None:
+    async def scene(stand: Stand) -> None:
+        await stand.queued()
+        await stand.turns.give()
+        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
+        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
+        await stand.messages.on_event(Finished(job=stand.job, picture=picture, report=report))
+        await asyncio.sleep(3)
+        await stand.turns.give()
+
+    assert "is ready; sending it" in play(scene).turns.said[-1]
+
+
+def test_a_place_that_only_counts_down_is_told_when_half_of_it_is_gone() -> None:
+    def at(ahead: int, expected_at: float | None) -> QueuePosition:
+        return QueuePosition(running=False, ahead=ahead, waiting=ahead + 1, expected_at=expected_at)
+
+    def told(old: QueuePosition, new: QueuePosition) -> bool:
+        return worth_telling(old, new, now=0.0)
+
+    assert not told(at(8, 100.0), at(5, 101.0))
+    assert told(at(8, 100.0), at(4, 101.0))
+    assert told(at(8, 100.0), at(7, 130.0))
+    assert told(at(8, 100.0), at(9, 100.0))
+    assert told(at(1, 100.0), at(0, 100.0))
+    assert told(at(8, None), at(7, None))
+    assert not told(at(0, 100.0), at(0, 100.0))
+
+
+def test_of_a_set_the_message_tells_of_the_picture_that_is_made_and_shows_its_preview() -> None:
+    async def scene(stand: Stand) -> None:
+        first, second = jobs = set_of(2)
+        for job in jobs:
+            await stand.messages.on_event(Queued(job=job))
+        await stand.turns.give()
+        for job in jobs:
+            await stand.messages.on_event(Started(job=job, engine="a", batch_size=2))
+        await stand.messages.on_event(Progressed(job=first, step=4, steps=9, preview=b"\xff\xd81"))
+        await stand.messages.on_event(Progressed(job=second, step=4, steps=9, preview=b"\xff\xd82"))
+        await stand.turns.give()
+        assert [file.data for file in stand.turns.files[-1]] == [b"\xff\xd81"]
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await stand.messages.on_event(Delivered(job=first, receipt=receipt))
+        await stand.turns.give()
+        assert "1 of 2 ready" in stand.turns.said[-1]
+        assert "Making **#2**" in stand.turns.said[-1]
+        assert stand.turns.files[-1] == ()
+        assert set(stand.notes.noted) == {first.id, second.id}
+        await stand.messages.on_event(Delivered(job=second, receipt=receipt))
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert "**#1–#2** · 0 of 2 ready" in stand.turns.said[0]
+    assert stand.turns.deleted == 1
+    assert (stand.notes.noted, stand.messages._all) == ({}, {})
+
+
+def test_a_set_that_a_former_process_began_goes_on_until_all_of_it_is_known() -> None:
+    async def scene(stand: Stand) -> None:
+        first, second = set_of(2)
+        now = datetime.fromtimestamp(stand.turns.clock.unix(), tz=timezone.utc)
+        where = Posted(channel_id=1000, message_id=time_snowflake(now))
+        stand.messages._left = {first.id: where, second.id: where}
+        stand.notes.noted = {first.id: where.message_id, second.id: where.message_id}
+        receipt = Receipt(where="channel", channel_id=1, message_id=2)
+        await stand.messages.on_event(Delivered(job=first, receipt=receipt))
+        await asyncio.sleep(3)
+        assert stand.turns.deleted == 0  # the second one is still to come
+
+        async def none(_: JobId) -> None:
+            raise AssertionError("it is in the queue")
+
+        await stand.messages.repair(lambda _: second, none)
+        await stand.turns.give()
+        assert "1 of 2 ready" in stand.turns.said[-1]
+        await stand.messages.on_event(Delivered(job=second, receipt=receipt))
+        await asyncio.sleep(3)
+
+    stand = play(scene)
+    assert stand.turns.deleted == 1
     assert (stand.notes.noted, stand.messages._all) == ({}, {})
 
 

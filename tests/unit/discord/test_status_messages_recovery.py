@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -34,8 +34,8 @@ class Shelf:
     async def all(self) -> list[Any]:
         return self.noted
 
-    async def remove(self, job_id: JobId) -> None:
-        self.noted = [record for record in self.noted if record.job_id != job_id]
+    async def remove(self, job_ids: Collection[JobId]) -> None:
+        self.noted = [record for record in self.noted if record.job_id not in job_ids]
 
 
 @pytest.mark.parametrize(("record", "left"), [(None, 0), (SimpleNamespace(state="queued"), 1)])
@@ -80,13 +80,13 @@ class Gaps:
             SimpleNamespace(job_id=JOB, channel_id=1000, message_id=number) for number in self.noted.values()
         ]
 
-    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
+    async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
         self._fail()
-        self.noted[job_id] = message_id
+        self.noted |= dict.fromkeys(job_ids, message_id)
 
-    async def remove(self, job_id: JobId) -> None:
+    async def remove(self, job_ids: Collection[JobId]) -> None:
         self._fail()
-        self.noted.pop(job_id, None)
+        self.noted = {job_id: where for job_id, where in self.noted.items() if job_id not in job_ids}
 
     def _fail(self) -> None:
         fault = self._faults.pop(0) if self._faults else None
@@ -109,7 +109,7 @@ class Channel:
         yield
 
     async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
-        self.messages[where.message_id] = {"id": str(where.message_id), "text": note.text}
+        self.messages[where.message_id] = {"id": str(where.message_id), "text": str(note.view)}
 
     async def delete(self, where: Posted, **_: object) -> None:
         self.messages.pop(where.message_id, None)

@@ -133,10 +133,12 @@ def test_a_language_without_a_file_reads_english() -> None:
 
 def test_plural_forms_follow_the_number() -> None:
     messages = Translations.load()
-    one = messages.text("en-GB", "queued", count=1, numbers="#4", ahead=0)
-    many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", ahead=2)
-    assert one == "Picture #4 is queued. It is first in line."
-    assert many == "3 pictures are queued: #4, #5, #6. 2 pictures are ahead of yours."
+    one = messages.text("en-GB", "queued", count=1, numbers="#4", channel="<#1>", direct=0)
+    many = messages.text("en-GB", "queued", count=3, numbers="#4, #5, #6", channel="<#1>", direct=1)
+    assert one == "Picture #4 is queued. Follow it in <#1>."
+    assert many == (
+        "3 pictures are queued: #4, #5, #6. Follow them in <#1>. You get the result by direct message."
+    )
 
 
 def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> None:
@@ -204,8 +206,6 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
 @pytest.mark.parametrize(
     ("key", "fields", "english", "spanish"),
     [
-        ("queued-expected", {"count": 1}, "Expected {}.", "Estará lista {}."),
-        ("queued-expected", {"count": 3}, "The first one is expected {}.", "La primera estará lista {}."),
         ("status-expected", {}, "Expected {}.", "Estará lista {}."),
         (
             "queue-mine-running",

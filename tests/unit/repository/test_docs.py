@@ -55,7 +55,7 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
             }
 
 
-@every([*READMES, ROOT / "docs" / "ten-minutes.md"])
+@every(READMES)
 def test_the_invite_grants_exactly_what_the_bot_uses(path: Path) -> None:
     links = re.findall(r"https://discord\.com/oauth2/authorize\S*", text(path))
     assert links == [invite_link("APPLICATION_ID")]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import delete, exists, func, not_, select, update
 
-from modules.queue_manager.jobs import JobId, Picture, Size
+from modules.queue_manager.jobs import GenerationRequest, JobId, Picture, Size
 from modules.queue_manager.ports import RunReport
 from modules.utils.database.codec import request_from_text
 from modules.utils.database.models import (
@@ -23,8 +25,8 @@ from modules.utils.database.stores.pictures import PictureShelf
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.store import Store
 
-PROMPTS_LOOKED_THROUGH = 200
-"""So many of a person's latest jobs are searched for prompts."""
+LOOKED_THROUGH = 200
+"""So many jobs are searched at once, the latest first."""
 
 _WITH_PICTURE = JobRow.state.in_(("delivered", "kept"))
 
@@ -45,15 +47,44 @@ class History(Store):
         return await self._first(JobRow.number == number)
 
     async def by_message(self, message_id: int) -> JobRecord | None:
-        """The job whose result this message carries."""
-        return await self._first(JobRow.message_id == message_id)
+        """The job whose result this message carries; of a set's, the one whose picture is the first."""
+        found = await self.of_message(message_id)
+        return found[0] if found else None
 
-    async def of_user(self, user_id: int, *, before: int | None = None, limit: int = 25) -> list[JobRecord]:
-        """The person's pictures, the newest first; ``before``: only lower numbers (for the next page)."""
-        conditions = [JobRow.user_id == user_id, _WITH_PICTURE]
-        if before is not None:
-            conditions.append(JobRow.number < before)
-        return await self._find(*conditions, limit=limit)
+    async def of_message(self, message_id: int) -> list[JobRecord]:
+        """The jobs whose results this message carries, in the order of their numbers."""
+        return (await self._find(JobRow.message_id == message_id, limit=25))[::-1]
+
+    async def of_user(
+        self,
+        user_id: int,
+        *,
+        before: int | None = None,
+        limit: int = 25,
+        fits: Callable[[GenerationRequest], bool] = lambda _: True,
+    ) -> list[JobRecord]:
+        """The person's pictures that fit, the newest first; ``before``: only lower numbers (for the next
+        page)."""
+        found: list[JobRecord] = []
+        while len(found) < limit:
+            conditions = [JobRow.user_id == user_id, _WITH_PICTURE]
+            if before is not None:
+                conditions.append(JobRow.number < before)
+            records = await self._find(*conditions, limit=LOOKED_THROUGH)
+            found += [record for record in records if fits(record.request)]
+            if len(records) < LOOKED_THROUGH:
+                break
+            before = records[-1].number
+        return found[:limit]
+
+    async def models_used(self, user_id: int | None = None) -> list[str]:
+        """The models of the latest pictures, of one person or of everybody, the most used first."""
+        latest = select(JobRow.request).where(_WITH_PICTURE).order_by(JobRow.number.desc())
+        if user_id is not None:
+            latest = latest.where(JobRow.user_id == user_id)
+        rows = await self.connections.rows(latest.limit(LOOKED_THROUGH))
+        used = Counter(model for row in rows for model in request_from_text(row.request).models)
+        return [model for model, _ in used.most_common()]
 
     async def last_picture(self, user_id: int) -> JobRecord | None:
         """The person's last job that gave a picture (see `picture` for its bytes)."""
@@ -77,7 +108,7 @@ class History(Store):
     async def recent_prompts(self, user_id: int, contains: str = "", limit: int = 25) -> list[str]:
         """The person's own prompts that hold ``contains``, whatever its case; each once, the newest first."""
         latest = select(JobRow.request).where(JobRow.user_id == user_id).order_by(JobRow.number.desc())
-        rows = await self.connections.rows(latest.limit(PROMPTS_LOOKED_THROUGH))
+        rows = await self.connections.rows(latest.limit(LOOKED_THROUGH))
         prompts = dict.fromkeys(request_from_text(row.request).prompt for row in rows)
         wanted = contains.casefold()
         return [prompt for prompt in prompts if wanted in prompt.casefold()][:limit]

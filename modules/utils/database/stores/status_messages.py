@@ -1,6 +1,8 @@
-"""Which message shows which job's progress, so that none stays at "45 %" after a crash."""
+"""Which message shows which jobs' progress, so that none stays at "45 %" after a crash."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from sqlalchemy import delete, select
 
@@ -14,16 +16,16 @@ _PUT = upsert(StatusMessageRow)
 
 
 class StatusMessages(Store):
-    """Progress messages by job."""
+    """Progress messages by job; one message may be about several jobs."""
 
-    async def put(self, job_id: JobId, channel_id: int, message_id: int) -> None:
-        """The job's progress is shown there from now on."""
-        values = {"job_id": job_id, "channel_id": channel_id, "message_id": message_id}
-        await self.writer.execute((_PUT, values))
+    async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
+        """The jobs' progress is shown there from now on."""
+        place = {"channel_id": channel_id, "message_id": message_id}
+        await self.writer.execute(*((_PUT, {"job_id": job_id, **place}) for job_id in job_ids))
 
-    async def remove(self, job_id: JobId) -> None:
-        """Nothing shows the job's progress any more."""
-        await self.writer.execute(delete(StatusMessageRow).where(StatusMessageRow.job_id == job_id))
+    async def remove(self, job_ids: Collection[JobId]) -> None:
+        """Nothing shows the jobs' progress any more."""
+        await self.writer.execute(delete(StatusMessageRow).where(StatusMessageRow.job_id.in_(job_ids)))
 
     async def get(self, job_id: JobId) -> StatusMessageRecord | None:
         """The message that shows the job, or is about to."""
