@@ -423,6 +423,9 @@ def test_a_sick_engine_proves_itself_with_the_job_of_a_group_that_has_not_failed
         house.manager.resume()
         await house.ended(first, second, within=60.0)
         assert house.batches() == [["a lighthouse"], ["a lighthouse"]]
-        assert [job.id for batch in house.engines["a"].submitted for job in batch.jobs] == [second.id, first.id]
+        assert [job.id for batch in house.engines["a"].submitted for job in batch.jobs] == [
+            second.id,
+            first.id,
+        ]
 
     play(scene)
