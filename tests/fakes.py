@@ -165,7 +165,12 @@ class MemoryStore:
         for job in living:
             if job.id in self.where:
                 engine, batch = self.where[job.id]
-                left = [n for n, other in enumerate(batch.jobs) if other.id not in self.ended]
+                here = self.where[job.id]
+                left = [
+                    n
+                    for n, other in enumerate(batch.jobs)
+                    if other.id not in self.ended and self.where.get(other.id) == here
+                ]
                 rest = replace(batch, jobs=tuple(batch.jobs[n] for n in left), rows=tuple(left))
                 known = dispatched.setdefault(engine, [])
                 if rest not in known:

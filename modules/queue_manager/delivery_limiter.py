@@ -57,5 +57,5 @@ class ArrivalOrder:
             yield turn
         finally:
             mine.set()
-            if self._last[channel_id] is mine:
+            if self._last.get(channel_id) is mine:  # not if a later one came and has passed this one
                 del self._last[channel_id]

@@ -21,7 +21,7 @@ from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
     BadSize,
-    GenerationError,
+    ModelGone,
     ModelUnavailable,
     NoSourceImage,
     QueueClosed,
@@ -49,7 +49,6 @@ from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import (
     Cancelled,
     Clock,
-    Failed,
     JobListener,
     JobStore,
     PictureDelivery,
@@ -333,10 +332,9 @@ class QueueManager:
             if job.id in self._made_here:
                 continue  # accepted by this process, while or before the backlog was read
             if self.offers.named(job.request.model) is None:
-                error = GenerationError(
-                    f"there is no model {job.request.model!r} any more", model=job.request.model
-                )
-                await self._retry.end(Failed(job=job, error=error))
+                self.dispatcher.restore(job)
+                name = job.request.model
+                await self._retry.fail(job, ModelGone(f"there is no model {name!r} any more", model=name))
             elif job.id in at_servers:
                 self.dispatcher.restore(job)
             else:

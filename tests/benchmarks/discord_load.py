@@ -84,6 +84,30 @@ async def measure_results(run: int, *, seconds: float) -> Measurement:
     }
 
 
+async def measure_requests(run: int) -> Measurement:
+    """A queue that is always full: batches of 4.5 s, then of 1.2 s."""
+    return {
+        f"requests_per_picture_{name}_batches": await _requests_per_picture(batch, picture, run)
+        for name, batch, picture in (("long", 2.5, 0.5), ("short", 0.4, 0.2))
+    }
+
+
+async def _requests_per_picture(batch: float, picture: float, run: int) -> float:
+    specs = [GpuSpec(batch=batch, picture=picture, seed=run + n) for n in range(2)]
+    async with rig(specs, users=24, MAX_BATCH_SIZE="4") as stand:
+        wanting = [asyncio.ensure_future(_want_more(stand, person)) for person in stand.people]
+        await asyncio.sleep(3 * (batch + 4 * picture))
+        await _reset(stand)
+        began = time.monotonic()
+        await asyncio.sleep(8 * (batch + 4 * picture))
+        done, told = len(stand.bot.said("Delivered", began)), await _control(stand)
+        for task in wanting:
+            task.cancel()
+        await asyncio.gather(*wanting, return_exceptions=True)
+        assert not stand.bot.trouble(), stand.bot.trouble()
+    return float(told["counters"]["rest"]) / done
+
+
 async def _want_more(stand: Rig, person: Requester) -> None:
     while True:
         seed = stand.next_seed()
@@ -146,5 +170,19 @@ RESULTS = Subject(
         Figure(name="results_cpu_share", unit="", about="of one processor, the bot alone"),
         Figure(name="results_peak_memory", unit="MB", about="resident, the bot alone", target=400),
         Figure(name="results_rate_limited", unit="", about="answers of 429 meanwhile", target=0),
+    ),
+)
+REQUESTS = Subject(
+    name="discord_requests",
+    measure=measure_requests,
+    figures=tuple(
+        Figure(
+            name=f"requests_per_picture_{name}_batches",
+            unit="",
+            about=f"requests to Discord for a picture, of which a bot may make 50 a second: 24 people who "
+            f"always want one more, 2 GPUs, batches of 4 in {seconds} s",
+            target=target,
+        )
+        for name, seconds, target in (("long", "4.5", 8.0), ("short", "1.2", 6.0))
     ),
 )

@@ -33,6 +33,7 @@ SUBJECTS = (
     cautious_growth.SUBJECT,
     discord_load.ANSWERS,
     discord_load.RESULTS,
+    discord_load.REQUESTS,
     journal.SUBJECT,
     startup.SUBJECT,
     estimates.SUBJECT,

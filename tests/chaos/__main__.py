@@ -1,5 +1,5 @@
 """`python -m tests.chaos --kills 200 --seed S`: prints what became of every job; exit code 1 if one was lost,
-delivered twice, or out of order."""
+delivered twice, out of order, or ended without a word."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import random
 import sys
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 from tests.bot_process import nursery, start_bot
 from tests.chaos.books import PostgresBooks, SqliteBooks
-from tests.chaos.run import Plan, run
+from tests.chaos.run import Plan, Trouble, run
 from tests.postgres import running_postgres
 
 
@@ -24,7 +25,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--users", type=int, default=5)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
-    parser.add_argument("--trouble", choices=("none", "database", "disk", "discord"), default="none")
+    parser.add_argument("--trouble", choices=get_args(Trouble), default="none")
+    parser.add_argument("--every", type=int, default=3, help="there is trouble in every N-th life")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each trouble lasts")
     parser.add_argument("--cold", action="store_true", help="start each bot by Python, not from a nursery")
     parser.add_argument("--keep", type=Path, help="a folder for the log and the database")
@@ -36,7 +38,12 @@ async def chaos(options: argparse.Namespace) -> int:
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     print(f"seed {seed}, {options.database}, trouble: {options.trouble}", flush=True)
     plan = Plan(
-        kills=options.kills, seed=seed, users=options.users, trouble=options.trouble, seconds=options.seconds
+        kills=options.kills,
+        seed=seed,
+        users=options.users,
+        trouble=options.trouble,
+        seconds=options.seconds,
+        every=options.every,
     )
     async with contextlib.AsyncExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos")))

@@ -16,12 +16,14 @@ from typing import Any, Protocol
 
 from tests.postgres import Postgres
 
-_COLUMNS = "id, number, user_id, key, state, attempts, run_ended_at IS NOT NULL, ended_at IS NOT NULL"
+_COLUMNS = (
+    "id, number, user_id, key, state, attempts, run_ended_at IS NOT NULL, ended_at IS NOT NULL, request"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A job as the journal has it. ``made``: there was a picture at least once."""
+    """A job as the journal has it. ``made``: there was a picture at least once. ``group``: see `Job`."""
 
     id: str
     number: int
@@ -31,6 +33,7 @@ class Row:
     attempts: int
     made: bool
     ended: bool
+    group: str
 
 
 class Books(Protocol):
@@ -74,6 +77,7 @@ def jobs(books: Books) -> list[Row]:
         Row(
             id=row[0], number=int(row[1]), user_id=int(row[2]), key=row[3], state=row[4],
             attempts=int(row[5]), made=row[6] in (1, "t", True), ended=row[7] in (1, "t", True),
+            group=(json.loads(row[8]).get("set") or [row[0]])[0],
         )
         for row in found
     ]  # fmt: skip

@@ -12,8 +12,9 @@ from tests.chaos.stage import Stage, said
 
 @dataclass(kw_only=True)
 class Ledger:
-    """The outcome of a run. ``told``: failed, and a message says so, or ended as its owner asked.
+    """The outcome of a run. ``told``: failed or was cancelled by its owner, and a message says so.
 
+    ``untold``: failed or cancelled without a word, or cancelled by nobody.
     ``stale``: status messages that still offer to cancel what has ended, beyond those that live.
     ``met``: kills that came after a picture was posted and before the journal knew.
     """
@@ -25,6 +26,7 @@ class Ledger:
     told: int
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
     disorder: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
     met: int = 0
@@ -33,7 +35,7 @@ class Ledger:
     @property
     def sound(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.lost or self.duplicated or self.disorder or self.stale)
+        return not (self.lost or self.duplicated or self.untold or self.disorder or self.stale)
 
     def lines(self) -> list[str]:
         """For people."""
@@ -47,17 +49,19 @@ class Ledger:
             "told": self.told,
             "lost": len(self.lost),
             "duplicated": len(self.duplicated),
+            "untold": len(self.untold),
             "order violations": len(self.disorder),
             "stale status messages": len(self.stale),
         }
         table = [f"{name:<42}{value:>7}" for name, value in figures.items()]
-        return [*table, *self.lost, *self.duplicated, *self.disorder, *self.stale]
+        return [*table, *self.lost, *self.duplicated, *self.untold, *self.disorder, *self.stale]
 
 
 def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> Ledger:
     """See the module."""
     rows, results = jobs(books), stage.results()
-    failures = stage.failures()
+    told = stage.endings()
+    cancelled = {row.group for row in rows if row.number in heard.cancelled}
     known = {row.number for row in rows}
     ledger = Ledger(kills=kills, met=met, asked=heard.asked, accepted=len(rows), delivered=0, told=0)
     ledger.unheard = len(known - heard.queued)
@@ -70,10 +74,14 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
             ledger.duplicated.append(f"{_name(row)}: posted {posted} times")
         if posted:
             ledger.delivered += 1
-        elif _was_told(row, heard, told=row.number in failures):
+        elif row.number in told and (row.state == "failed" or row.group in cancelled):
             ledger.told += 1
+        elif row.state in ("failed", "cancelled"):
+            ledger.untold.append(f"{_name(row)}: ended without a word; {_last_word(stage, row)}")
         else:
-            ledger.lost.append(f"{_name(row)}: neither delivered nor told; {_last_word(stage, row)}")
+            ledger.lost.append(
+                f"{_name(row)}: has not ended, or its picture is gone; {_last_word(stage, row)}"
+            )
     ledger.disorder = order_violations(books)
     ledger.stale = stale_status(stage, rows)
     return ledger
@@ -88,10 +96,6 @@ def stale_status(stage: Stage, rows: Sequence[Row]) -> list[str]:
         for job_id, messages in offered.items()
         if job_id in ended
     ]
-
-
-def _was_told(row: Row, heard: Heard, *, told: bool) -> bool:
-    return (row.state == "failed" and told) or (row.state == "cancelled" and row.number in heard.cancelled)
 
 
 def _last_word(stage: Stage, row: Row) -> str:

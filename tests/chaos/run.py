@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,12 @@ from tests.chaos.crowd import Heard, crowd
 from tests.chaos.ledger import Ledger, count
 from tests.chaos.stage import Stage, open_stage
 
-Trouble = Literal["none", "database", "disk", "discord"]
+Trouble = Literal["none", "database", "disk", "discord", "guilds", "servers", "mix"]
+"""``database``: its server is away (a file cannot be); ``disk``: it is full; ``discord``: it refuses all
+requests; ``guilds``: they are available late; ``servers``: every run fails on some or all GPUs; ``mix``: one
+of these, drawn each time."""
+
+KINDS: tuple[Trouble, ...] = ("database", "disk", "discord", "guilds", "servers")
 
 QUIET_SECONDS = 60.0
 
@@ -75,6 +81,7 @@ class Lives:
         self._chance = random.Random(plan.seed)
         self._met: set[str] = set()
         self._before = 0
+        self._troubles: Counter[Trouble] = Counter()
 
     @property
     def met(self) -> int:
@@ -102,7 +109,9 @@ class Lives:
         started = await self._begin()
         if number % 10 == 9:
             done = sum(row.ended for row in jobs(self._books))
-            self._tell(f"kill {number + 1}: {done} jobs ended, {time.monotonic() - began:.1f} s a life")
+            self._tell(f"kill {number + 1}: {done} jobs ended, {time.monotonic() - began:.1f} s this life")
+            if self._troubles:
+                self._tell(f"  troubles so far: {dict(self._troubles)}")
         return started
 
     async def _begin(self) -> BotProcess:
@@ -123,10 +132,14 @@ class Lives:
 
     async def _live_through_trouble(self, bot: BotProcess) -> BotProcess:
         """Some see it begin and are killed in it, some begin in it and see its end."""
+        kind = self._plan.trouble
+        if kind == "mix":
+            kind = self._chance.choice(KINDS)
+        self._troubles[kind] += 1
         await self._connected()
         await asyncio.sleep(self._chance.uniform(0.5, 1.0))
-        killed = self._chance.random() < 0.5
-        async with self._trouble():
+        killed = kind == "guilds" or self._chance.random() < 0.5
+        async with self._trouble(kind):
             await asyncio.sleep(self._chance.uniform(0.0, self._plan.seconds))
             if killed:
                 await bot.kill()
@@ -172,23 +185,31 @@ class Lives:
             self._met |= {row.id for row in jobs(self._books) if not row.ended and row.id in results}
 
     @contextlib.asynccontextmanager
-    async def _trouble(self) -> AsyncIterator[None]:
-        books, faults = self._books, self._stage.discord.faults
-        if self._plan.trouble == "database":
+    async def _trouble(self, kind: Trouble) -> AsyncIterator[None]:
+        books, discord, gpus = self._books, self._stage.discord, self._stage.gpus
+        if kind == "database":
             await books.stop()
-        elif self._plan.trouble == "disk":
+        elif kind == "disk":
             await books.fill()
+        elif kind == "discord":
+            discord.faults.refuse(3600)
+        elif kind == "guilds":
+            discord.gateway.guild_delay = self._chance.uniform(0.5, 3.0) * self._plan.seconds
         else:
-            faults.refuse(3600)
+            sick = self._chance.sample(gpus, self._chance.randint(1, len(gpus)))
+            for gpu in sick:
+                gpu.faults.set(fail_at=("*",), fail_with=self._chance.choice(["disk full", "broken install"]))
         try:
             yield
         finally:
-            if self._plan.trouble == "database":
+            if kind == "database":
                 await books.start()
-            elif self._plan.trouble == "disk":
+            elif kind == "disk":
                 await books.empty()
-            else:
-                faults.refuse(0)
+            discord.faults.refuse(0)
+            discord.gateway.guild_delay = 0.0
+            for gpu in gpus:
+                gpu.faults.set(fail_at=())
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

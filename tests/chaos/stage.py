@@ -19,6 +19,8 @@ from tests.discord_wiring import openapi_file
 
 QUICK = Timing(load=0.05, step=0.03, row=0.01, noise=0.3)
 
+_ENDING = re.compile(r"\*\*#(\d+)\*\* (?:could not be made|was cancelled)")
+
 _RESULT = re.compile(r"\d+-([0-9a-f]{32})\.\w+")
 
 
@@ -75,10 +77,11 @@ class Stage:
                     found[job_id].append(message)
         return found
 
-    def failures(self) -> frozenset[int]:
-        """The numbers of the jobs of which a message with a way on says that they failed."""
-        told = [said(message) for messages in self.buttons("again").values() for message in messages]
-        return frozenset(int(number) for text in told for number in re.findall(r"#(\d+)\*\*", text))
+    def endings(self) -> frozenset[int]:
+        """The numbers of the jobs of which a message says that they failed or were cancelled."""
+        return frozenset(
+            int(number) for message in self.everything() for number in _ENDING.findall(said(message))
+        )
 
 
 def said(message: Message) -> str:

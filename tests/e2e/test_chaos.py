@@ -1,6 +1,6 @@
 """A bot that is killed at any instant loses nothing and delivers nothing twice: the short chaos runs.
 
-``python -m tests.chaos --kills 200`` is the long one.
+``python -m tests.chaos --kills 200 --trouble mix --every 1`` is the long one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.bot_process import nursery
 from tests.chaos.books import Books, PostgresBooks, SqliteBooks
 from tests.chaos.ledger import Ledger
-from tests.chaos.run import Plan, run
+from tests.chaos.run import Plan, Trouble, run
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")
@@ -33,8 +33,11 @@ async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> N
     assert ledger.sound, "\n".join(ledger.lines())
 
 
-async def test_kills_while_discord_refuses(tmp_path: Path) -> None:
-    plan = Plan(kills=2, seed=6, users=3, trouble="discord", seconds=1.5, every=1)
+@pytest.mark.parametrize("trouble", ["discord", "guilds", "servers"])
+async def test_kills_while_discord_refuses_or_is_late_and_while_servers_are_sick(
+    trouble: Trouble, tmp_path: Path
+) -> None:
+    plan = Plan(kills=2, seed=6, users=3, trouble=trouble, seconds=1.5, every=1)
     ledger = await chaos(plan, SqliteBooks(tmp_path), tmp_path)
     assert ledger.sound, "\n".join(ledger.lines())
 
@@ -47,8 +50,8 @@ async def test_kills_while_the_disk_is_full(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trouble", ["database", "disk"])
 async def test_kills_while_the_server_of_the_database_is_in_trouble(
-    trouble: str, postgres: Postgres, tmp_path: Path
+    trouble: Trouble, postgres: Postgres, tmp_path: Path
 ) -> None:
-    plan = Plan(kills=2, seed=8, users=3, trouble=trouble, seconds=1.0, every=1)  # type: ignore[arg-type]
+    plan = Plan(kills=2, seed=8, users=3, trouble=trouble, seconds=1.0, every=1)
     ledger = await chaos(plan, PostgresBooks(postgres), tmp_path)
     assert ledger.sound, "\n".join(ledger.lines())

@@ -20,6 +20,6 @@ def job_of(record: JobRecord) -> Job:
 
 
 def error_of(record: JobRecord) -> GenerationError:
-    error = GenerationError(record.error_reason or "")
+    error = GenerationError(record.error_reason or "", model=record.request.model)
     error.message_key = record.error_key or error.message_key  # type: ignore[misc]
     return error

@@ -294,10 +294,10 @@ class Dispatcher:
                 self._groups.remove(group)
                 continue
             limit = engine.rows(entries[0].job.key.model)
-            if limit > 0 and self._may_run(entries[0].job, engine):
-                taken = [entry.job for entry in entries[:limit]]
+            taken = [entry.job for entry in entries if self._may_run(entry.job, engine)][:limit]
+            if taken:
                 self._grouped.difference_update(job.id for job in taken)
-                group.jobs = tuple(entry.job for entry in entries[limit:])
+                group.jobs = tuple(entry.job for entry in entries if entry.job not in taken)
                 return taken
         return []
 

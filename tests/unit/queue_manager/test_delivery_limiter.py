@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
+
 from modules.queue_manager.jobs import Batch, Job, JobId, Picture
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Finished, Receipt
@@ -160,5 +162,6 @@ def test_the_results_of_one_channel_come_in_the_order_in_which_they_were_made() 
     assert delivered_after([3.0, 2.0, 1.0]) == ["p0", "p1", "p2"]
 
 
-def test_a_picture_that_takes_long_is_overtaken() -> None:
+def test_a_picture_that_takes_long_is_overtaken(caplog: pytest.LogCaptureFixture) -> None:
     assert delivered_after([60.0, 1.0, 2.0]) == ["p1", "p2", "p0"]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -407,3 +407,25 @@ def test_taking_a_batch_takes_no_longer_with_thousands_of_keys() -> None:
         return sorted(took)[len(took) // 2]
 
     assert seconds(4000) < 8 * seconds(40)
+
+
+def test_a_sick_engine_proves_itself_with_the_job_of_a_group_that_has_not_failed_there() -> None:
+    """Two jobs of a split batch wait together; the first has failed on the only engine that is left."""
+
+    async def scene(house: House) -> None:
+        house.manager.pause()
+        first, second = await house.submit(1), await house.submit(2)
+        dispatcher = house.manager.dispatcher
+        dispatcher.put_back(first, avoid="a")
+        dispatcher.keep_together((first, second), because="b")
+        dispatcher.engines.states["a"].sick = True
+        dispatcher.engines.states["a"].stir.set()
+        house.manager.resume()
+        await house.ended(first, second, within=60.0)
+        assert house.batches() == [["a lighthouse"], ["a lighthouse"]]
+        assert [job.id for batch in house.engines["a"].submitted for job in batch.jobs] == [
+            second.id,
+            first.id,
+        ]
+
+    play(scene)

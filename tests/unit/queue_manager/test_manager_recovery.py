@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from modules.discord.ui.translations import Translations
 from modules.queue_manager.clock import LoopClock
-from modules.queue_manager.jobs import Job, ModelOffer
+from modules.queue_manager.jobs import Batch, Job, ModelOffer
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Backlog, Cancelled, JobTurn
+from modules.queue_manager.ports import Backlog, Cancelled, Dispatched, Failed, JobTurn
 from tests.fakes import Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import run_virtual
 
@@ -101,6 +102,31 @@ def test_jobs_of_a_graph_that_died_with_its_process_get_the_one_of_today() -> No
         await second.recover()
         (found,) = second.active_jobs(1)
         assert (found.id, found.key.model) == (job.id, "flux")
+        await second.aclose()
+
+    run_virtual(whole())
+
+
+@pytest.mark.parametrize("given_to_a_server", [False, True])
+def test_a_job_whose_model_left_between_two_processes_fails_and_frees_its_place(
+    given_to_a_server: bool,
+) -> None:
+    async def whole() -> None:
+        store, listener = MemoryStore(), Listener()
+        first = manager_of(store, Listener())
+        (job,) = await first.submit([request(1, "before")])
+        await first.aclose()
+        if given_to_a_server:
+            await store.record(Dispatched(batch=Batch(id="b", key=job.key, jobs=(job,)), engine="a"))
+        second = manager_of(store, listener, offer("z-image"))
+        (other,) = await second.submit([request(1, "meanwhile", model="z-image")])
+        await second.recover()
+        await second.settle(1.0)
+        assert second.active_jobs(1) == (other,)
+        (failed,) = [event for event in listener.events if isinstance(event, Failed)]
+        assert failed.job.id == job.id
+        said = Translations.load().error("en-US", failed.error)
+        assert said == "No GPU has flux any more. Please choose another model."
         await second.aclose()
 
     run_virtual(whole())
