@@ -25,7 +25,6 @@ STIFF = {
     r"hence": "so",
     r"others than": "differ from, everyone but",
     r"present (one|value)s?": "current",
-    r"says? of": "say about",
 }
 """What to look for, whatever its case, and what to write instead."""
 
