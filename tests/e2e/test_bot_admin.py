@@ -323,7 +323,7 @@ async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
 
     async with whole_room(tmp_path, world, reload=reload) as stand:
         admin = await stand.person("admin")
-        await stand.until(lambda: stand.fleet.engines())
+        await stand.until(stand.fleet.engines)
         lines = (await says(stand, admin, "!reload", "Reloaded")).splitlines()
         assert lines[0] == "Reloaded. GPUs: GPU-1."
         assert "Nothing changed, because .env has errors" in lines[1]
