@@ -25,7 +25,7 @@ from PIL import Image
 
 from modules.demo.comfy_server import ComfyServer, NoMark, ServerProfile, Timing, read_marks
 from modules.demo.discord_server import default_world
-from modules.demo.users import File, Payload, SimulatedUser
+from modules.demo.users import File, Payload, SimulatedUser, files_of, text_of
 from modules.queue_manager.backports import timeout
 from tests.discord_stand import Stand, bot_on, discord_server
 from tests.integration.embedded_comfy import Graph, Listener
@@ -187,17 +187,17 @@ class Room:
             options["negative"] = asked.negative
         command = "edit" if asked.picture else "imagine"
         reply = await (await asked.person.command(command, self.stand.general, **options)).reply(PATIENCE)
-        assert "queued" in reply["content"], reply["content"]
+        assert "queued" in text_of(reply), text_of(reply)
 
     async def _given(self, asked: Asked) -> bytes | None:
         person = asked.person
         await person.history(self.stand.general, limit=1)  # whatever was sent before has come when this does
 
         def found(message: Payload) -> bool:
-            return bool(message["attachments"]) and f"seed `{asked.seed}`" in message["content"]
+            return bool(files_of(message)) and f"seed `{asked.seed}`" in text_of(message)
 
         (message,) = [message for message in person.all_messages() if found(message)] or [None]
-        return None if message is None else await person.download(message["attachments"][0]["url"])
+        return None if message is None else await person.download(files_of(message)[0]["url"])
 
     async def marks_alone(self, asked: Asked) -> tuple[int, int]:
         """The marks of the picture that the stock graph makes of this request."""

@@ -170,6 +170,12 @@ class Batch:
     rows: tuple[int, ...] = ()
     fused: bool = True
 
+    @property
+    def shared(self) -> bool:
+        """Whether the run may have other rows than one: cancelled jobs stay in it, and a former process's
+        batch no longer names those that have ended."""
+        return len(self.jobs) > 1 or bool(self.rows)
+
     def row(self, index: int) -> int:
         """The row of the run in which the picture of job ``index`` is made."""
         return self.rows[index] if self.rows else index

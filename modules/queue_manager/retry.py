@@ -44,7 +44,7 @@ class Retry:
         if engine.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
             for job in jobs:
                 await self._wait_for_cure(job, error, engine)
-        elif len(jobs) > 1 and blame in ("content", "size"):
+        elif in_flight.batch.shared and blame in ("content", "size"):
             half = (len(jobs) + 1) // 2
             size = half if blame == "content" else max(1, engine.limits.of(in_flight.batch.key.model))
             await self._split(jobs, error, size, engine)

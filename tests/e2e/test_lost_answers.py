@@ -26,7 +26,7 @@ async def test_an_acknowledgement_whose_answer_is_lost_counts(
         await answered_by_status(await ana.click(result, "Again"))
         menus = await (await ana.command("settings", stand.general)).reply()
         stand.server.faults.lose_answers(1, of="/callback", cut=cut)
-        await ana.click(menus, "fullet:setting:switches", values=["previews"])
+        await ana.click(menus, "fullet:setting:previews:off")
         await ana.until(lambda: "Saved" in text_of(ana.message(menus["id"]) or menus))
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         assert len(stand.engine.submitted) == 2

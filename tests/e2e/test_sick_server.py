@@ -290,9 +290,9 @@ async def test_a_small_paging_file_is_the_servers_trouble(stage: Stage) -> None:
     prompts = named(PEOPLE)
     async with run_bot(stage.env_file) as bot, gathered(stage) as crowd:
         await both_are_there(bot, stage)
-        await crowd.told("!pause")  # so that there is something to fuse, however slowly they ask
+        await crowd.told("pause")  # so that there is something to fuse, however slowly they ask
         await crowd.ask(prompts)
-        await crowd.told("!resume")
+        await crowd.told("resume")
         await crowd.get(prompts)
         assert failed(await crowd.ended(len(prompts))) == 0
     assert max(span.rows for span in stage.gpus[1].sampler_log) > 1

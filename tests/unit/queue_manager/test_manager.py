@@ -479,6 +479,18 @@ def test_a_batch_handed_over_and_cancelled_never_runs() -> None:
 # ── failures ────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_neighbour_who_is_cancelled_before_their_prompt_fails_the_run_costs_nobody_a_picture() -> None:
+    async def scene(house: House) -> None:
+        guilty = await house.submit(1, "poison")
+        innocent = await house.submit(2, "a pond")
+        await asyncio.sleep(0.5)  # the run has begun
+        await house.manager.cancel(guilty.id, by=1)
+        await house.ended(guilty, innocent)
+        assert house.ear.of(innocent)[-1] == "Delivered"
+
+    play(scene, engine={"limits": {"flux": 2}, "poison": "poison"})
+
+
 def test_one_poisoned_prompt_among_eight_fails_alone_and_costs_few_runs() -> None:
     async def scene(house: House) -> None:
         jobs = [await house.submit(n, "poison" if n == 5 else f"p{n}") for n in range(8)]
