@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+import socket
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from modules.ai.comfy.errors import Unreachable
 from modules.queue_manager.backoff import Backoff
@@ -43,13 +45,36 @@ class Reachability:
             await self.check()
 
     async def _attempt(self) -> str | None:
-        """What is in the way; None if nothing is."""
+        """What is in the way; None if nothing is. All addresses of the host are tried at once."""
         try:
             async with timeout(self._limit):
-                _, writer = await asyncio.open_connection(self._host, self._port, happy_eyeballs_delay=0.25)
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    self._host, self._port, type=socket.SOCK_STREAM
+                )
+                await self._first([asyncio.ensure_future(_connect(*each)) for each in found])
         except (asyncio.TimeoutError, TimeoutError):
             return f"no connection within {self._limit:g} s"
         except OSError as error:
             return error.strerror or type(error).__name__
-        writer.transport.abort()
         return None
+
+    async def _first(self, tries: Sequence[asyncio.Future[None]]) -> None:
+        """Return once one of ``tries`` succeeds. Raises the last one's `OSError`."""
+        try:
+            for number, attempt in enumerate(asyncio.as_completed(tries), 1):
+                try:
+                    return await attempt
+                except OSError:
+                    if number == len(tries):
+                        raise
+        finally:
+            for each in tries:
+                each.cancel()
+            await asyncio.gather(*tries, return_exceptions=True)
+
+
+async def _connect(family: int, kind: int, protocol: int, _: str, address: Any) -> None:
+    # Not asyncio.open_connection: cancelled at the wrong moment, it leaves its socket open.
+    with socket.socket(family, kind, protocol) as connection:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, address)
