@@ -160,7 +160,7 @@ async def test_somebody_else_stopping_the_run_at_the_server_is_no_fault_of_the_j
             [event async for event in events]
 
 
-BRIEF = Limits(answer=1.0, submit=8.0, picture=8.0, connect=1.0)
+BRIEF = Limits(answer=2.5, submit=8.0, picture=8.0, connect=1.0)
 
 
 async def test_a_machine_that_is_gone_without_a_word_is_noticed_by_its_run() -> None:
