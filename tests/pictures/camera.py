@@ -5,30 +5,51 @@ from __future__ import annotations
 import asyncio
 import io
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
-from playwright.async_api import Page
+from playwright.async_api import Page, ViewportSize
 
+DESKTOP = ViewportSize(width=1200, height=820)
+PHONE = ViewportSize(width=390, height=844)
 MOST_BYTES = 200_000
+
+_THEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 
 
 class Camera:
-    """Writes ``NAME.png`` files into ``folder``."""
+    """Writes ``NAME.png`` files into ``folder``, and each view in both themes, as wide as a desktop's window
+    and as a phone's, into ``every``, if that is given."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, every: Path | None = None) -> None:
+        self._folder, self._every = folder, every
 
     async def take(self, page: Page, name: str) -> None:
         """The page as it stands, without the blinking cursor and half-done movements."""
+        await self._shoot(page, self._folder / f"{name}.png")
+        if self._every is None:
+            return
+        before = page.viewport_size
+        assert before is not None
+        for theme in _THEMES:
+            await page.emulate_media(color_scheme=theme)
+            for device, size in (("desktop", DESKTOP), ("phone", PHONE)):
+                await page.set_viewport_size(size)
+                await self._shoot(page, self._every / f"{name}-{theme}-{device}.png")
+        await page.set_viewport_size(before)
+        await page.emulate_media(color_scheme="dark")
+
+    async def _shoot(self, page: Page, file: Path) -> None:
         await page.evaluate("document.fonts.ready")
         shot = await page.screenshot(animations="disabled", caret="hide")
         data = await asyncio.to_thread(small_png, shot)
-        await asyncio.to_thread(self._write, name, data)
-        print(f"{self._folder.name}/{name}.png  {len(data) // 1000} kB", flush=True)
+        await asyncio.to_thread(_write, file, data)
+        print(f"{file.parent.name}/{file.name}  {len(data) // 1000} kB", flush=True)
 
-    def _write(self, name: str, data: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / f"{name}.png").write_bytes(data)
+
+def _write(file: Path, data: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
 
 
 def small_png(shot: bytes) -> bytes:

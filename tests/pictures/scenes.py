@@ -7,14 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from modules.demo.users import SimulatedUser, files_of, text_of
-from tests.pictures.camera import Camera
+from tests.pictures.camera import DESKTOP, PHONE, Camera
 
 PATIENCE_MS = 90_000
-DESKTOP = ViewportSize(width=1200, height=820)
-PHONE = ViewportSize(width=390, height=844)
 
 
 @dataclass(frozen=True, kw_only=True)
