@@ -445,7 +445,10 @@ class LiveStatusMessages:
             old, placed = message.status, self._placed(message.status)
             other = (old.hindrance, old.served) != (placed.hindrance, placed.served)
             stranded = (old.stranded is None) != (placed.stranded is None)
-            if other or stranded or worth_telling(old.place, placed.place, now=now):
+            # A place says little beside the countdown, and each edit counts against Discord's limits.
+            rested = self.clock.now() - message.sent_at >= 2 * self.interval
+            moved = rested and worth_telling(old.place, placed.place, now=now)
+            if other or stranded or moved:
                 message.put(placed)
                 self._send_soon(message)
         for message in self._all.values():
