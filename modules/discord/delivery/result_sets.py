@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-import discord
-
 from modules.discord.delivery.job_records import job_of
 from modules.discord.delivery.result_message import ResultMessages, ResultPicture
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
+    EDITABLE_FOR,
     OLD_MESSAGE_EDITS,
     DiscordAway,
     MessageClient,
@@ -39,9 +38,6 @@ from modules.utils.database.stores.history import History
 
 REQUEST_LIMIT = 24 * 1024 * 1024
 """Bytes of files in one request; Discord takes 25 MiB with all around them."""
-
-EDITABLE_FOR = 3300.0
-"""Seconds after which a message is left as it is: edits of those older than an hour are limited (30046)."""
 
 SETS = 500
 """So many sets are remembered; of others the message is read again."""
@@ -201,8 +197,7 @@ class ResultSets:
 
     async def _edited(self, known: _SetMessage, posted: Posted, new: _Addition) -> bool:
         """Add the picture and those that wait with it; false if this message cannot have it."""
-        written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
-        old = self.clock.unix() - written_at > EDITABLE_FOR
+        old = self.clock.unix() - posted.written_at > EDITABLE_FOR
         if old or posted.channel_id != new.channel_id or len(known.pictures) >= GALLERY_LIMIT:
             return False
         try:

@@ -29,6 +29,7 @@ from modules.discord.delivery.status_text import (
 )
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
+    EDITABLE_FOR,
     OLD_MESSAGE_EDITS,
     DiscordAway,
     FileUpload,
@@ -70,9 +71,6 @@ INTERVAL = 2.0
 _PAUSES: Mapping[type[JobEvent], float] = {Started: 0.5, Finished: 1.5}
 """Intervals before an edit, since the next one says more: after a beginning come steps and a preview, and
 most pictures are there soon after they were made."""
-
-EDITABLE_FOR = 3300.0
-"""Seconds after which a message is replaced: edits of those older than an hour are limited (30046)."""
 
 PLACES_AT_ONCE = 50
 """Waiting jobs whose place is checked in one interval; the others follow in turn."""
@@ -327,8 +325,7 @@ class LiveStatusMessages:
         posted = message.posted
         if posted is not None:
             if message.written_at is None:  # by a former process; a wall clock that was set back is no help
-                written_at = discord.utils.snowflake_time(posted.message_id).timestamp()
-                message.written_at = self.clock.now() - max(0.0, self.clock.unix() - written_at)
+                message.written_at = self.clock.now() - max(0.0, self.clock.unix() - posted.written_at)
             if self.clock.now() - message.written_at > EDITABLE_FOR:
                 await self.message_client.delete(posted, level=Priority.STATUS)
                 message.replaces, message.posted, message.written_at = posted.message_id, None, None

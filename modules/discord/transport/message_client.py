@@ -47,6 +47,9 @@ TOO_LARGE = 40005
 BLOCKED_BY_AUTOMOD = 200000
 OLD_MESSAGE_EDITS = 30046
 
+EDITABLE_FOR = 3300.0
+"""Seconds for which a message is edited: edits of those older than an hour are limited (30046)."""
+
 
 class MessageError(Exception):
     """A message could not be posted, changed or read."""
@@ -110,6 +113,11 @@ class Posted:
     channel_id: int
     message_id: int
     files: tuple[ShownFile, ...] = field(default=(), compare=False)
+
+    @property
+    def written_at(self) -> float:
+        """When the message was posted, in Unix seconds."""
+        return discord.utils.snowflake_time(self.message_id).timestamp()
 
 
 @dataclass(frozen=True, slots=True)

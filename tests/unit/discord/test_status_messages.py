@@ -167,6 +167,11 @@ class Stand:
         await self.messages.on_event(Queued(job=self.job))
         await asyncio.sleep(0.1)
 
+    async def finished(self) -> None:
+        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
+        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
+        await self.messages.on_event(Finished(job=self.job, picture=picture, report=report))
+
     async def delivered(self) -> None:
         receipt = Receipt(where="channel", channel_id=1, message_id=2)
         await self.messages.on_event(Delivered(job=self.job, receipt=receipt))
@@ -280,9 +285,7 @@ def test_a_picture_that_comes_at_once_is_not_said_to_be_on_its_way() -> None:
     async def scene(stand: Stand) -> None:
         await stand.queued()
         await stand.turns.give()
-        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
-        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
-        await stand.messages.on_event(Finished(job=stand.job, picture=picture, report=report))
+        await stand.finished()
         await asyncio.sleep(1)
         await stand.delivered()
 
@@ -295,9 +298,7 @@ def test_a_picture_that_is_long_on_its_way_is_said_to_be() -> None:
     async def scene(stand: Stand) -> None:
         await stand.queued()
         await stand.turns.give()
-        picture = Picture(data=b"", media_type="image/png", size=Size(width=64, height=64))
-        report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
-        await stand.messages.on_event(Finished(job=stand.job, picture=picture, report=report))
+        await stand.finished()
         await asyncio.sleep(3)
         await stand.turns.give()
 
