@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from modules.utils.database.copying import Copied, copy_database
@@ -24,14 +25,20 @@ _NAMES = {
 
 
 async def copied(source_url: str, target_url: str) -> int:
-    """Copy a database and print what was copied; returns the exit code. Raises `StartupError`."""
-    sys.stdout.write("\n".join(_told(await copy_database(source_url, target_url))) + "\n")
+    """Copy a database and print what was copied; returns the exit code. Being cancelled leaves the target as
+    it was. Raises `StartupError`."""
+    try:
+        done = await copy_database(source_url, target_url)
+    except asyncio.CancelledError:
+        sys.stderr.write("Stopped; nothing was copied\n")
+        return 130  # as shells have it after Ctrl-C
+    sys.stdout.write("\n".join(_told(done)) + "\n")
     return 0
 
 
 def _told(done: Copied) -> list[str]:
     lines = [f"Copied from {done.source} to {done.target}:"]
-    lines += [f"  {count} {_NAMES[name]}" for name, count in done.rows.items() if count]
+    lines += [f"  {_NAMES[name]}: {count}" for name, count in done.rows.items() if count]
     lines.append("Write the new address into DATABASE_URL, and start the bot.")
     if done.open_jobs:
         lines.append(
