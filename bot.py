@@ -13,7 +13,8 @@
     python3 bot.py pictures  retake the pictures in docs/pictures
 
 If a command needs packages that are missing, it creates .venv and installs them there.
-"python3 bot.py COMMAND --help" lists the options of run, setup, check, models, database, demo and lint.
+"python3 bot.py COMMAND --help" lists the options of run, setup, check, models, database, demo and lint;
+"python3 bot.py --version" says which version this is.
 """
 # A Python that is too old must be able to read this file and say so; modules/app/cli.py does the rest.
 

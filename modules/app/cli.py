@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from modules import VERSION
 from modules.app import developer
 
 INTERRUPTED = 130
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
             stream.reconfigure(errors="replace")
     if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(help_text)
+        return 0
+    if arguments[:1] == ["--version"]:
+        print(f"FuLLet {VERSION}")
         return 0
     named = bool(arguments) and not arguments[0].startswith("-")
     command, rest = (arguments[0], arguments[1:]) if named else ("run", arguments)

@@ -1,5 +1,5 @@
-"""A server with the node pack of an earlier version: its operator is told everywhere, with the line that replaces
-it, and its pictures are made one by one meanwhile."""
+"""A server with an earlier node pack: its operator is told everywhere, with the line that replaces it, and its
+pictures are made one by one meanwhile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modules.ai.node_pack import PACK_VERSION
 from modules.demo.comfy_server import ComfyServer, ServerProfile
 from modules.demo.users import text_of
 from tests.bot_process import said_by
@@ -15,7 +16,7 @@ from tests.e2e.operated import KEY, person, result_of, run_bot, staged
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
-TOLD = "has the node pack 1.0.0, and this bot needs 2.0.0, so pictures are made one by one"
+TOLD = f"has the node pack 1.0.0, and this bot needs {PACK_VERSION}, so pictures are made one by one"
 LINE = "run cp -r comfy_custom_nodes/fullet ComfyUI/custom_nodes/ and restart that ComfyUI"
 
 

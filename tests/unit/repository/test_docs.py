@@ -8,6 +8,7 @@ from pathlib import Path
 import discord
 import pytest
 
+from modules.ai.models.loading import read_models
 from modules.ai.workflows import cards
 from modules.app import cli
 from modules.discord.cogs.account import Account
@@ -158,3 +159,22 @@ def test_the_ways_through_the_code_name_functions_that_are_there() -> None:
         assert re.search(rf"^    (?:async )?def {function}\(", source, re.MULTILINE), (file, function)
     for file in re.findall(r"`(modules/[\w/]+\.py)`", told):
         assert (ROOT / file).is_file(), file
+
+
+def test_the_table_of_gpus_says_what_the_cards_say() -> None:
+    told = re.findall(
+        r"^\| `([\w-]+)` \((.+)\) \| ([\d.]+) \| ([\d.]+) \|$",
+        text(ROOT / "docs" / "add-a-gpu.md"),
+        re.MULTILINE,
+    )
+    cards_of = {}
+    for folder in (ROOT / "flujos", ROOT / "flujos" / "library"):
+        models, faults = read_models(folder)
+        assert not faults
+        cards_of |= {name: model.template.card for name, model in models.items()}
+    written = {name: card.estimate for name, card in cards_of.items() if card.estimate is not None}
+    assert written.keys() == cards_of.keys()
+    shown = [
+        (name, cards_of[name].label, f"{e.download_gb:g}", f"{e.vram_gb:g}") for name, e in written.items()
+    ]
+    assert sorted(told) == sorted(shown)
