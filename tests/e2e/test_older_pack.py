@@ -1,5 +1,5 @@
-"""A server with an earlier node pack: its operator is told everywhere, with the line that replaces it, and its
-pictures are made one by one meanwhile."""
+"""A server with an earlier node pack: its operator is told with the line that replaces it, and until then its
+pictures are made one by one."""
 
 from __future__ import annotations
 
