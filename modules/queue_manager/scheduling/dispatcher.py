@@ -277,8 +277,7 @@ class Dispatcher:
             taken_at=now,
             heard_at=now,
         )
-        for job in jobs:
-            self.queue.dispatch(job.id, in_flight)
+        self.queue.dispatch(*(job.id for job in jobs), in_flight=in_flight)
         self._idle_engines.remove(engine)
         engine.warm = weights
         self._note_warm(engine)
