@@ -7,35 +7,32 @@ from math import log2
 from modules.queue_manager.jobs import BatchKey
 from modules.queue_manager.scheduling.estimates import WEIGHT
 
-PER_PIXEL = 1e-6
-"""Seconds for each pixel, until there was a run: only the proportion matters."""
-
 
 class PictureCosts:
     """Means of seconds per picture, for each model and each size of about the same number of pixels (within a
-    factor of √2). What was never made is guessed by its pixels from what was: of the model, else of any."""
+    factor of √2). What was never made is guessed by its pixels from what was: of the model, else of any. At
+    first, 1024×1024 pixels are taken for a second: only the proportion matters."""
 
     def __init__(self) -> None:
         self._by_size: dict[tuple[str, int], float] = {}
-        self._per_pixel: dict[str | None, float] = {None: PER_PIXEL}
+        self._per_megapixel: dict[str | None, float] = {None: 1.0}
 
     def learn(self, key: BatchKey, seconds: float) -> None:
         """A picture of ``key`` took ``seconds``: its share of a run, the loading of the model aside."""
-        place, pixels = _place(key)
-        self._by_size[place] = _mean(self._by_size.get(place), seconds)
+        self._by_size[_about(key)] = _mean(self._by_size.get(_about(key)), seconds)
         for model in (key.model, None):
-            self._per_pixel[model] = _mean(self._per_pixel.get(model), seconds / pixels)
+            per_megapixel = seconds / key.size.megapixels
+            self._per_megapixel[model] = _mean(self._per_megapixel.get(model), per_megapixel)
 
     def expected(self, key: BatchKey) -> float:
         """Seconds that a picture of ``key`` probably takes."""
-        place, pixels = _place(key)
-        seconds = self._by_size.get(place)
-        return pixels * self._per_pixel.get(key.model, self._per_pixel[None]) if seconds is None else seconds
+        if (seconds := self._by_size.get(_about(key))) is not None:
+            return seconds
+        return key.size.megapixels * self._per_megapixel.get(key.model, self._per_megapixel[None])
 
 
-def _place(key: BatchKey) -> tuple[tuple[str, int], int]:
-    pixels = max(key.size.width * key.size.height, 1)
-    return (key.model, round(2 * log2(pixels))), pixels
+def _about(key: BatchKey) -> tuple[str, int]:
+    return key.model, round(2 * log2(key.size.megapixels))
 
 
 def _mean(known: float | None, sample: float) -> float:
