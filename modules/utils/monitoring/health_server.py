@@ -128,8 +128,17 @@ async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
         raise BadSettings(
             f"METRICS_PORT: {host}:{port} cannot be used ({reason}); choose another, or another METRICS_HOST"
         ) from None
-    log.info("Metrics are served", extra={"address": f"{host}:{runner.addresses[0][1]}"})
+    log.info(
+        "The status page is at http://%s:%d/, the metrics at /metrics", _linked(host), runner.addresses[0][1]
+    )
     return True
+
+
+def _linked(host: str) -> str:
+    """The host of a link: this machine, where the server listens on all of its addresses."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 async def _listen_later(runner: web.AppRunner, host: str, port: int) -> None:

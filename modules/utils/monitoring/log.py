@@ -1,6 +1,5 @@
 """Logs to stdout, as text or as one JSON object per line, with secrets removed from every line. Each line has
-the fields of ``extra`` (engine, where …), and names the jobs that it is about (see `job_log`): one grep follows
-a job."""
+the fields of ``extra`` (engine, where …) and names the jobs that it is about (see `job_log`)."""
 
 from __future__ import annotations
 
