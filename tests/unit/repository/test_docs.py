@@ -8,7 +8,6 @@ from pathlib import Path
 import discord
 import pytest
 
-from modules import VERSION
 from modules.ai.workflows import cards
 from modules.app import cli
 from modules.discord.cogs.account import Account
@@ -159,8 +158,3 @@ def test_the_ways_through_the_code_name_functions_that_are_there() -> None:
         assert re.search(rf"^    (?:async )?def {function}\(", source, re.MULTILINE), (file, function)
     for file in re.findall(r"`(modules/[\w/]+\.py)`", told):
         assert (ROOT / file).is_file(), file
-
-
-def test_the_bot_says_the_version_that_the_project_has() -> None:
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'\nversion = "{VERSION}"\n' in project
