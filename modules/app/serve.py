@@ -25,6 +25,7 @@ from modules.discord.bot import ImageBot
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import BadSettings, LeaseLost, StartupError, StoreUnavailable
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import JobListener
 from modules.utils.database.lease import Lease
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.log import configure
@@ -134,8 +135,10 @@ async def serve(
     message_content: bool = True,
     database_patience: float = 30.0,
     meanwhile: Callable[[], Awaitable[int]] | None = None,
+    listener: JobListener | None = None,
 ) -> int:
-    """Serve until something (or ``meanwhile``) ends; what is under way is finished before it returns."""
+    """Serve until something (or ``meanwhile``) ends; what is under way is finished before it returns.
+    ``listener`` hears of the jobs, too."""
     composed = compose(
         settings,
         env_file=env_file,
@@ -151,6 +154,8 @@ async def serve(
             status=product.status_history.snapshot,
         )
         stack.enter_context(health_server.showing(view))
+        if listener is not None:
+            queue.subscribe(listener)
         queue.close("standby")
         await stack.enter_async_context(lease.hold())
         queue.open()
