@@ -6,6 +6,7 @@ A command imports packages only when it needs them, so that a missing one is rep
 from __future__ import annotations
 
 import io
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,32 @@ from modules.app import developer
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
+UNREAD = 141
+"""The exit code of a program whose output nobody reads any more, as shells have it."""
+
 Command = Callable[[Path, Sequence[str]], int]
 """Takes the folder of bot.py and the arguments; returns the exit code."""
 
 
 def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     """Do what the command line says; returns the exit code. ``root`` is the folder of bot.py."""
+    try:
+        try:
+            return _main(arguments, root, help_text)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except (
+            BrokenPipeError
+        ):  # the reader, such as head, has seen enough; Python would tell of it at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNREAD
+        raise
+
+
+def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
     for stream in (sys.stdout, sys.stderr):  # a console without a character shows another one instead
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
