@@ -24,12 +24,14 @@ from modules.queue_manager.jobs import (
     Job,
     JobId,
     Learned,
+    LoraUse,
     ModelOffer,
     Origin,
     Picture,
     Scaling,
     Size,
     SourceImage,
+    Style,
     Variation,
 )
 from modules.queue_manager.ports import (
@@ -87,6 +89,8 @@ def request(
     locale: str = "en-US",
     age_restricted: bool = False,
     origin: Origin | None = None,
+    lora: LoraUse | None = None,
+    style: Style | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -105,6 +109,8 @@ def request(
         variation=variation,
         age_restricted=age_restricted,
         origin=origin,
+        lora=lora,
+        style=style,
     )
 
 
