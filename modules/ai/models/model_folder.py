@@ -49,8 +49,8 @@ class _Found:
 @dataclass(kw_only=True, eq=False, repr=False)
 class ModelFolder:
     """``templates`` has the models of ``path`` by id. Removed and changed ones stay while jobs need them;
-    ``in_use`` returns those ids. ``on_change`` is called when the models change. ``kept_table`` is what an
-    earlier process learned about servers' nodes; ``keep_table`` saves it for the next one."""
+    ``in_use`` returns those ids. ``on_change`` is called when something else is offered. ``kept_table`` is
+    what an earlier process learned about servers' nodes; ``keep_table`` saves it for the next one."""
 
     path: Path
     clock: Clock
@@ -151,8 +151,8 @@ class ModelFolder:
         self._faults = faults
         if changes:
             self._replace()
-            if not first:
-                self.on_change()
+        if (changes or reread) and not first:
+            self.on_change()
         notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
         self._tell(
             [*changes, *reread],
