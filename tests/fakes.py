@@ -20,6 +20,7 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import (
     Batch,
+    Elastic,
     GenerationRequest,
     Job,
     JobId,
@@ -229,6 +230,10 @@ class FakeRun:
     def batch(self) -> Batch:
         return self._batch
 
+    @property
+    def id(self) -> str:
+        return self._batch.id
+
     async def events(self) -> AsyncIterator[RunEvent]:
         engine, batch = self._engine, self._batch
         async with engine.gpu:
@@ -334,12 +339,13 @@ class FakeEngine:
     submit_seconds: float = 0.01
     stalling: bool = False
     seed: int = 0
+    elastic: Elastic | None = None
     loaded: str | None = None
     log: list[tuple[float, float, Batch]] = field(default_factory=list)
     submitted: list[Batch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.gpu = asyncio.Lock()
+        self.gpu = asyncio.Semaphore(1 if self.elastic is None else self.elastic.slots)
         self.dead = asyncio.Event()
         self.broke = asyncio.Event()
         self.random = random.Random(self.seed)

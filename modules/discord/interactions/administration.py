@@ -271,7 +271,7 @@ class Administration:
         )
 
     def _busy_share(self, engine: EngineStatus) -> float:
-        return min(1.0, engine.busy_seconds / max(1.0, self.clock.unix() - self._started_at))
+        return engine.busy_share(self.clock.unix() - self._started_at)
 
     # ── people and pictures ─────────────────────────────────────────────────────────────────────
 
