@@ -350,9 +350,17 @@ class Dispatcher:
         """The first job that an elastic engine's terms let it have."""
         self._look_again(RECHECK)
         late = self._own_first.late(engine, now)
-        waiting = (job for job in late if job.id not in self._grouped and self._waits(job))
-        jobs = list(islice(waiting, 1))
+        free = (job for job in late if job.id not in self._grouped and self._waits(job))
+        jobs = list(islice((job for job in free if not self._is_gathered(job)), 1))
         return [] if not jobs or self._stands_back(engine, jobs, now) else jobs
+
+    def _is_gathered(self, job: Job) -> bool:
+        """Whether an idle engine of one's own may have the job as soon as its batch is full."""
+        return self._idle_engines.idle(job.key.model) > 0 and any(
+            own.reliable and own.next_batch is not None and own.limits.of(job.key.model) > 0
+            for own in self.engines.states.values()
+            if own.elastic is None and not own.batches and self._may_run(job, own)
+        )
 
     def _waits(self, job: Job) -> bool:
         entry = self.queue.entry(job.id)

@@ -325,11 +325,14 @@ class GpuWorker:
             await self._moved(in_flight, left)
 
     async def _free_slot(self) -> None:
-        while (left := self.engine.full_until - self._clock.now()) > 0:
-            await self._clock.sleep(left)
-        while len(self.engine.batches) >= (1 if self.engine.sick else self.engine.slots):
-            self._freed.clear()
-            await self._freed.wait()
+        while True:
+            if (left := self.engine.full_until - self._clock.now()) > 0:
+                await self._clock.sleep(left)
+            elif len(self.engine.batches) >= (1 if self.engine.sick else self.engine.slots):
+                self._freed.clear()
+                await self._freed.wait()
+            else:
+                return
 
     async def _moved(self, in_flight: InFlightBatch, seconds: float | None) -> None:
         in_flight.moved.clear()
