@@ -88,6 +88,7 @@ function lane(engine, told, from, width) {
   about.append(
     element("b", { class: engine.state }, STATES[engine.state] ?? engine.state),
     ` · ${engine.pictures} pictures · ${Math.round(engine.busy * 100)}% busy`,
+    engine.elastic ? ` · elastic, ${engine.elastic} at once` : "",
   );
   label.append(about);
   if (engine.trouble) label.append(element("div", { class: "about trouble", title: engine.trouble }, engine.trouble));
