@@ -157,8 +157,8 @@ class EngineForgot(EngineUnavailable):
 class EngineFull(EngineUnavailable):
     """The server takes no more runs for ``seconds``; those that it has go on."""
 
-    def __init__(self, reason: str, /, *, seconds: float) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str = "", /, *, seconds: float = 0.0, **fields: str | int | float) -> None:
+        super().__init__(reason, **fields)
         self.seconds = seconds
 
 

@@ -302,9 +302,9 @@ class FusionCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elastic:
-    """The terms on which an engine is used that is no GPU of one's own, and whose runs may cost money: up to
+    """The terms on which an engine is used that is no GPU of your own, and whose runs may cost money: up to
     ``slots`` runs at once, of one picture each, for jobs that would wait longer than ``after`` seconds for
-    one's own GPUs (0: for any that these do not take first)."""
+    your own GPUs (0: for any that these do not take first)."""
 
     slots: int
     after: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import (
     cautious_growth,
     discord_load,
+    elastic,
     estimates,
     failover,
     fairness,
@@ -28,6 +29,7 @@ SUBJECTS = (
     fairness.SUBJECT,
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
+    elastic.SUBJECT,
     failover.SUBJECT,
     sick_gpu.SUBJECT,
     cautious_growth.SUBJECT,

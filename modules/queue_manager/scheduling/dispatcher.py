@@ -355,7 +355,7 @@ class Dispatcher:
         return [] if not jobs or self._stands_back(engine, jobs, now) else jobs
 
     def _is_gathered(self, job: Job) -> bool:
-        """Whether an idle engine of one's own may have the job as soon as its batch is full."""
+        """Whether an idle GPU of your own may have the job as soon as its batch is full."""
         return self._idle_engines.idle(job.key.model) > 0 and any(
             own.reliable and own.next_batch is not None and own.limits.of(job.key.model) > 0
             for own in self.engines.states.values()
@@ -473,7 +473,7 @@ class Dispatcher:
         return True
 
     def _stands_back(self, engine: EngineState, jobs: list[Job], now: float) -> bool:
-        """Whether the other engines of one's own would finish everything that waits before this engine
+        """Whether the other engines that are your own would finish everything that waits before this engine
         finished ``jobs``."""
         key, rows = jobs[0].key, len(jobs)
         mine = self._seconds(engine, key, rows, swap=engine.warm != self.weights(key))
@@ -501,7 +501,7 @@ class Dispatcher:
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
-        """Seconds of the run on the fastest living engine of one's own, computed at most once a second."""
+        """Seconds of the run on the fastest living engine of your own, computed at most once a second."""
         known = self._fastest_known.get((key, rows))
         if known is not None and known[0] > now:
             return known[1]

@@ -99,7 +99,7 @@ def _played(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> list[Tim
 
 
 def _begun_by(when: float, lanes: Iterable[Lane], free: dict[str, float], key: BatchKey) -> int:
-    """About how many jobs one's own GPUs have begun by then, if all were of ``key``."""
+    """About how many jobs your own GPUs have begun by then, if all were of ``key``."""
     begun = 0
     for lane in lanes:
         rows = lane.limit(key.model) if lane.after is None and free[lane.name] <= when else 0

@@ -13,7 +13,7 @@ from modules.queue_manager.scheduling.in_flight import EngineState
 
 
 class Sort(NamedTuple):
-    """What makes engines alike. ``after`` is that of an elastic one's terms, None for one's own."""
+    """What makes engines alike. ``after`` is that of an elastic one's terms, None for your own."""
 
     after: float | None
     busy: bool
@@ -52,7 +52,7 @@ class IdleEngines:
             del self._by_sort[sort]
 
     def sorts(self, head_weights: str | None) -> list[Sort]:
-        """Every sort, the best first for a job that needs ``head_weights``: one's own, sound engines, idle
+        """Every sort, the best first for a job that needs ``head_weights``: your own, sound engines, idle
         ones, then those that need not load."""
         return sorted(
             self._by_sort,
@@ -66,7 +66,7 @@ class IdleEngines:
         return [engine for _, _, engine in self._by_sort.get(sort, ())[:most]]
 
     def idle(self, model: str) -> int:
-        """How many sound engines of one's own have nothing to do at all, and can run ``model``."""
+        """How many sound engines of your own have nothing to do at all, and can run ``model``."""
         return sum(
             len(engines)
             for sort, engines in self._by_sort.items()

@@ -1,4 +1,4 @@
-"""One's own GPUs first: which waiting jobs these would not begin in time, so that an elastic engine may."""
+"""Your own GPUs first: which waiting jobs these would not begin in time, so that an elastic engine may."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WANTED = 64
 """Jobs that an elastic engine is offered at most: as many as it may have slots."""
 
 HOLDS_FOR = 0.25
-"""Seconds for which an answer holds. One's own GPUs do little in that time, and a job that comes meanwhile
+"""Seconds for which an answer holds. Your own GPUs do little in that time, and a job that comes meanwhile
 waits for the next answer."""
 
 
@@ -44,7 +44,7 @@ class OwnFirst:
     _known: dict[str, tuple[float, tuple[Job, ...]]] = field(init=False, default_factory=dict)
 
     def late(self, engine: EngineState, now: float) -> tuple[Job, ...]:
-        """The first waiting jobs that the elastic ``engine`` may run and that one's own GPUs would begin
+        """The first waiting jobs that the elastic ``engine`` may run and that your own GPUs would begin
         later than its terms say.
 
         While it is not known when they would (a GPU is starting or away, or the model never ran), a job is

@@ -1,4 +1,4 @@
-"""One's own GPUs first: what is bought from an elastic engine, and that nothing is bought twice."""
+"""Your own GPUs first: what is bought from an elastic engine, and that nothing is bought twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def play(
     store: MemoryStore | None = None,
     **cloud: Any,
 ) -> House:
-    """A scene with a GPU of one's own (none if ``own`` is empty) and an elastic engine, which know how long
+    """A scene with a GPU of your own (none if ``own`` is empty) and an elastic engine, which know how long
     their runs take."""
 
     async def whole() -> House:
@@ -68,7 +68,7 @@ async def burst(house: House, count: int) -> None:
 
 
 async def known(house: House) -> None:
-    """The GPU of one's own has made a picture before."""
+    """Your own GPU has made a picture before."""
     await house.ended(await house.submit(999, "before"))
 
 
