@@ -30,6 +30,8 @@ from modules.queue_manager.errors import (
     StoreError,
     StoreUnavailable,
 )
+from modules.queue_manager.job_log import about
+from modules.queue_manager.jobs import Batch
 from modules.queue_manager.ports import (
     Capabilities,
     Clock,
@@ -235,19 +237,24 @@ class GpuWorker:
 
     async def _take_up_orphans(self) -> None:
         for batch in self._runs.orphans(self.engine.name):
-            try:
-                run = await self._server.resume(batch)
-            except GenerationError as error:
-                self._note(error)
-                run = None
-            if run is None:
-                self._runs.return_orphan(batch)
-                continue
-            in_flight = self._dispatcher.adopt(batch, self.engine, run)
-            await self._runs.journal_run(in_flight, run.id)
-            if in_flight.abandoned:
-                in_flight.unwanted.set()
-            self._spawn(in_flight)
+            with about(*batch.jobs, run=batch.id):
+                await self._take_up(batch)
+
+    async def _take_up(self, batch: Batch) -> None:
+        try:
+            run = await self._server.resume(batch)
+        except GenerationError as error:
+            self._note(error)
+            run = None
+        if run is None:
+            self._runs.return_orphan(batch)
+            return
+        log.info("Taken up again after a restart", extra={"engine": self.engine.name})
+        in_flight = self._dispatcher.adopt(batch, self.engine, run)
+        await self._runs.journal_run(in_flight, run.id)
+        if in_flight.abandoned:
+            in_flight.unwanted.set()
+        self._spawn(in_flight)
 
     # ── serving ─────────────────────────────────────────────────────────────────────────────────
 
@@ -262,10 +269,15 @@ class GpuWorker:
                 if not taking.cancelled():  # a batch came in the same instant
                     self._runs.returned(taking.result())
                 return
+            in_flight: InFlightBatch = taking.result()
             if self.engine.elastic is None:
-                await self._submit(taking.result())
+                await self._give(in_flight)
             else:
-                self._follow_by(self._submit(taking.result()), taking.result())
+                self._follow_by(self._give(in_flight), in_flight)
+
+    async def _give(self, in_flight: InFlightBatch) -> None:
+        with about(*in_flight.aboard, run=in_flight.batch.id):
+            await self._submit(in_flight)
 
     async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
         """Wait for ``work``; false, and ``work`` is cancelled, if trouble came first. Meanwhile an idle
@@ -375,6 +387,10 @@ class GpuWorker:
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self, in_flight: InFlightBatch) -> None:
+        with about(*in_flight.aboard, run=in_flight.batch.id):
+            await self._follow_to_its_end(in_flight)
+
+    async def _follow_to_its_end(self, in_flight: InFlightBatch) -> None:
         listening = asyncio.ensure_future(self._listen(in_flight))
         try:
             if await self._taken_back(in_flight, listening):
@@ -513,8 +529,10 @@ class GpuWorker:
         return self._clock.now() - in_flight.heard_at
 
     def _limit_of_silence(self, in_flight: InFlightBatch) -> float:
-        model, rows = in_flight.batch.key.model, len(in_flight.batch.jobs)
-        own = self._runs.durations.own(self.engine.name, model, rows, swap=in_flight.swapped)
+        key, rows = in_flight.batch.key, len(in_flight.batch.jobs)
+        own = self._runs.durations.own(
+            self.engine.name, key.model, rows, megapixels=key.size.megapixels, swap=in_flight.swapped
+        )
         return self._times.patience.limit(in_flight, own)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
@@ -531,7 +549,8 @@ class GpuWorker:
         self._followers.discard(task)
         self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
+            with about(*in_flight.aboard, run=in_flight.batch.id):
+                log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
             self._stop_serving()
             if not isinstance(error, StoreError):
                 self._runs.rescue(in_flight)
