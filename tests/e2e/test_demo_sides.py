@@ -92,7 +92,10 @@ async def test_stopped_in_the_middle_of_a_picture_it_leaves_nothing_behind(tmp_p
             async with await SimulatedUser.connect(page) as user:
                 general = user.channel("general")
                 assert general is not None
-                asked = await user.command("imagine", general["id"], model="flux", prompt="a long night")
+                added = {"style": "noir", "lora": "autumn"}  # its servers have the LoRA's file
+                asked = await user.command(
+                    "imagine", general["id"], model="flux", prompt="a long night", **added
+                )
                 assert "queued" in text_of(await asked.reply())
             assert left_in(tmp_path)
             assert await shown.end(number) == 0
