@@ -30,9 +30,10 @@ class Size:
     height: int
 
     @property
-    def megapixels(self) -> float:
-        """In units of 1024×1024."""
-        return self.width * self.height / 2**20
+    def work(self) -> float:
+        """About how many times as long as for 1024×1024 a sampler step takes: in proportion to the pixels.
+        Smaller pictures are not much faster, since they leave a part of the GPU unused."""
+        return max(self.width * self.height / 2**20, 1.0)
 
     def __str__(self) -> str:
         return f"{self.width}×{self.height}"

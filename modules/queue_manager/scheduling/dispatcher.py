@@ -550,7 +550,7 @@ class Dispatcher:
         ]
 
     def _duration(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> Duration | None:
-        return self.durations.predict(engine.name, key.model, rows, megapixels=key.size.megapixels, swap=swap)
+        return self.durations.predict(engine.name, key.model, rows, work=key.size.work, swap=swap)
 
     def _seconds(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> float | None:
         duration = self._duration(engine, key, rows, swap=swap)

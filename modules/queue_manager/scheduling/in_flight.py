@@ -126,7 +126,7 @@ class InFlightBatch:
             last_step=None if last is None else last - self.started_at,
             total=self.ended_at - self.started_at,
             longest_step=self.longest_step,
-            megapixels=self.batch.key.size.megapixels,
+            work=self.batch.key.size.work,
         )
 
     def seconds_per_picture(self) -> float | None:
