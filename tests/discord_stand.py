@@ -283,10 +283,12 @@ async def delete_result(person: SimulatedUser, message: Payload) -> None:
 
 
 async def answered_by_status(asked: Invocation) -> None:
-    """Return once what was asked for in the person's own channel is taken: the answer is gone, since the
-    status message says all."""
+    """Return once what was asked for in the person's own channel is taken: a click has no answer, and that to
+    a command is gone, since the status message says all."""
     await asked.acknowledged()
-    await asked._screen.until(lambda: asked.message_id is not None and asked.message is None)
+    await asked._screen.until(
+        lambda: asked.state == "updated" or (asked.message_id is not None and asked.message is None)
+    )
 
 
 async def result_for(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import discord
 
-from modules.discord.interactions.replies import answer
+from modules.discord.interactions.replies import answer, answer_nothing
 from modules.discord.requests.requester import Requester, Requesters
 from modules.discord.requests.submission import Accepted, ImageRequest, Submissions
 from modules.discord.ui.translations import Translations
@@ -29,7 +29,7 @@ class ImageRequests:
         with self.queue.expecting():
             accepted = await self.submissions.take(person, image_request)
         if interaction.channel_id == accepted.channel_id:
-            await interaction.delete_original_response()
+            await answer_nothing(interaction)
         else:
             await answer(interaction, self._where(person, accepted))
 

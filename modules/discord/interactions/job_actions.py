@@ -19,7 +19,7 @@ from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.prompt_forms import PromptForms, about_message
-from modules.discord.interactions.replies import answer
+from modules.discord.interactions.replies import answer, answer_nothing
 from modules.discord.rejections import NoPictureHere, PictureForgotten
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
@@ -96,7 +96,7 @@ class JobActions:
             await self.result_sets.choose(where, job, notify=person.preferences.notify)
         except MessageError as error:
             raise NoPictureHere(str(error)) from error
-        await interaction.delete_original_response()
+        await answer_nothing(interaction)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
@@ -231,7 +231,7 @@ class JobActions:
             told = remembered(self.messages, person.locale, about, record, self.jobs.guild_of)
             await answer(interaction, told)
         elif interaction.message is not None and not interaction.message.flags.ephemeral:
-            await interaction.delete_original_response()  # the status message says so
+            await answer_nothing(interaction)  # the status message says so
         else:
             text = self.messages.text(
                 person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
