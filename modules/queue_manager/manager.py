@@ -377,13 +377,17 @@ class QueueManager:
 
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
+    def varies(self) -> bool:
+        """Whether variations can be made: a living server has the node pack, or none lives to tell."""
+        living = list(self.dispatcher.engines.living())
+        return not living or any(engine.varies for engine in living)
+
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
         if not self._somebody_can(offer):
             raise ModelUnavailable(model=offer.label)
-        living = list(self.dispatcher.engines.living())
-        if request.variation is not None and living and not any(engine.varies for engine in living):
+        if request.variation is not None and not self.varies():
             raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)

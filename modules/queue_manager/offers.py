@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,11 @@ class ModelChange:
 
     turn: Literal["added", "changed", "removed", "faulty"]
     what: str
+
+
+def named(offers: Iterable[ModelOffer], name: str) -> ModelOffer | None:
+    """The offer with this name, or None."""
+    return next((offer for offer in offers if offer.name == name), None)
 
 
 class Offers(Sequence[ModelOffer]):
@@ -34,7 +39,7 @@ class Offers(Sequence[ModelOffer]):
 
     def named(self, name: str) -> ModelOffer | None:
         """The offer with this name, or None."""
-        return next((offer for offer in self._now if offer.name == name), None)
+        return named(self._now, name)
 
     def __iter__(self) -> Iterator[ModelOffer]:
         return iter(self._now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture, Size
+from modules.queue_manager.offers import named
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import JobRecord, UserPreferences
 from modules.utils.images.cleaner import OutputFormat, PictureCleaner
@@ -46,12 +47,14 @@ class ResultPicture:
 
 @dataclass(kw_only=True, eq=False)
 class ResultMessages:
-    """Makes the message that carries pictures. ``with_metadata``: a file holds its owner's own prompt, seed
-    and model; ``gallery``: pictures can be shared."""
+    """Makes the message that carries pictures. ``varies``: whether variations can be made now;
+    ``with_metadata``: a file holds its owner's own prompt, seed and model; ``gallery``: pictures can be
+    shared."""
 
     cleaner: PictureCleaner
     messages: Translations
     offers: Sequence[ModelOffer]
+    varies: Callable[[], bool]
     output_format: OutputFormat = "png"
     with_metadata: bool = True
     gallery: bool = False
@@ -129,7 +132,8 @@ class ResultMessages:
         files = [replace(one.file, alt=one.file.alt if with_prompt else "") for one in pictures if one.file]
         alt = plain(prompt, 1000)
         shown = [(attached(one.name), alt) for one in pictures if one.name is not None]
-        actions = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, request))
+        nsfw = is_nsfw(self.offers, request)
+        actions = result_actions(self.offers, varies=self.varies(), gallery=self.gallery, nsfw=nsfw)
         facts = made_of(self.messages, locale, self.offers, request, picture.size)
         if len(pictures) > 1:
             facts.insert(0, f"#{job.number}")
@@ -216,20 +220,16 @@ class ResultMessages:
         ]
 
 
-def _named(offers: Sequence[ModelOffer], name: str) -> ModelOffer | None:
-    return next((offer for offer in offers if offer.name == name), None)
-
-
 def label_of(offers: Sequence[ModelOffer], name: str) -> str:
     """What people call a model; its name if it is not offered any more."""
-    offer = _named(offers, name)
+    offer = named(offers, name)
     return name if offer is None else offer.label
 
 
 def is_nsfw(offers: Sequence[ModelOffer], request: GenerationRequest) -> bool:
     """Whether the picture may only go to age-restricted places: because of its model, or of the model that
     made its source."""
-    offer = _named(offers, request.model)
+    offer = named(offers, request.model)
     return request.age_restricted or (offer is not None and offer.nsfw)
 
 
@@ -252,7 +252,7 @@ def made_by(
     first, *later = request.models
     made = plain(label_of(offers, first), 60)
     for name in later:
-        offer = _named(offers, name)
+        offer = named(offers, name)
         if offer is not None and offer.kind == "upscale":
             made = messages.text(locale, "made-upscaled", made=made, factor=f"{offer.upscale:g}")
         else:
@@ -262,7 +262,7 @@ def made_by(
 
 def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     made, models = job.request.maker, job.request.models
-    offer = _named(offers, made.model)
+    offer = named(offers, made.model)
     return OwnMetadata(
         prompt=job.request.prompt,
         negative=made.negative,
@@ -284,10 +284,14 @@ def _file(job: Job, picture: Picture) -> FileUpload:
     )
 
 
-def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -> tuple[Action, ...]:
-    """What can be done with a picture; nothing that no model offers."""
+def result_actions(
+    offers: Sequence[ModelOffer], *, varies: bool, gallery: bool, nsfw: bool
+) -> tuple[Action, ...]:
+    """What can be done with a picture; nothing that no model offers, or no server can do."""
     kinds = {offer.kind for offer in offers}
-    actions: list[Action] = ["again", "vary"]
+    actions: list[Action] = ["again"]
+    if varies:
+        actions.append("vary")
     if "edit" in kinds:
         actions.append("edit")
     actions.append("prompt")

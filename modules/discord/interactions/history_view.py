@@ -233,7 +233,7 @@ class HistoryView:
         size = record.size if record is not None and record.size is not None else request.size
         shares = picture is not None and self.jobs.gallery_channel_id is not None
         nsfw = is_nsfw(self.offers, request)
-        actions = result_actions(self.offers, gallery=shares, nsfw=nsfw)
+        actions = result_actions(self.offers, varies=self.jobs.queue.varies(), gallery=shares, nsfw=nsfw)
         facts = made_of(messages, locale, self.offers, request, size)
         await answer(
             interaction,

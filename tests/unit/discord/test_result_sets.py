@@ -158,6 +158,7 @@ class Stage:
                 cleaner=SimpleNamespace(present=present),  # type: ignore[arg-type]
                 messages=MESSAGES,
                 offers=(),
+                varies=lambda: True,
             ),
             history=self.books,  # type: ignore[arg-type]
             clock=self.clock,
