@@ -260,7 +260,11 @@ async def session_of(person: SimulatedUser) -> str:
 
 async def more(person: SimulatedUser, message: Payload, what: str) -> Invocation:
     """Choose ``what`` (the name of an action) in the menu under a result."""
-    (menu,) = (c for c in components_of(message) if str(c.get("custom_id")).startswith("fullet:more:"))
+    (menu,) = (
+        c
+        for c in components_of(message)
+        if str(c.get("custom_id")).startswith(("fullet:more:", "fullet:others:"))
+    )
     return await person.click(message, menu["custom_id"], values=[what])
 
 

@@ -263,6 +263,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             result_messages=result_messages,
             history=database.history,
             clock=clock,
+            began=clock.unix(),
         )
         delivery = ChannelDelivery(
             sets=result_sets,
@@ -446,6 +447,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             history=database.history,
             channels=channels,
             failures=failures,
+            sets=result_sets,
             deferrals=deferrals,
             messages=messages,
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from modules.demo.users import Payload, SimulatedUser, components_of, files_of, text_of
 from modules.discord.requests.limits import Limits
@@ -208,3 +211,40 @@ async def test_a_set_is_taken_up_again_by_the_next_process(tmp_path: Path) -> No
                 receipt = await stand.product.delivery.deliver(made(replace(job, maybe_posted=True)))
                 assert str(receipt.message_id) == result["id"]
             assert len(server.messages(channel)[0].attachments) == 3
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_the_same_can_be_chosen_twice_in_the_menu_at_the_price_of_an_edit(
+    tmp_path: Path, count: int
+) -> None:
+    """Discord's clients keep what was chosen as long as the message has the same menu."""
+    async with whole_room(tmp_path, limits=MANY, rate_limits=False) as stand:
+        ana, server = await stand.person(), stand.server
+        await ana.command("imagine", stand.general, model="flux", prompt="a fleet", seed=1, count=count)
+        result = await set_for(ana, "a fleet", count)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await ana.until(lambda: len(ana.messages(result["channel_id"])) == 1)
+        for what in ("details", "prompt", "details"):
+            before, menu = server.counters["rest"], menu_of(result)
+            asked = await more(ana, result, what)
+            if what == "prompt":
+                await asked.modal()
+            else:
+                assert "Flux" in text_of(await asked.reply())
+            now = await ana.until(partial(_with_another_menu, ana, result, menu))
+            read = 1 if count > 1 else 0  # others may have been added to a set since
+            assert server.counters["rest"] - before == 2 + read
+            assert (text_of(now), numbers_of(now)) == (text_of(result), numbers_of(result))
+            result = now
+        await answered_by_status(await more(ana, result, "upscale"))
+
+
+def menu_of(message: Payload) -> str:
+    """The ``custom_id`` of the menu of further actions."""
+    (select,) = (c for c in components_of(message) if c.get("placeholder") == "More…")
+    return str(select["custom_id"])
+
+
+def _with_another_menu(person: SimulatedUser, message: Payload, menu: str) -> Payload | None:
+    now = person.message(message["id"])
+    return now if now is not None and menu_of(now) != menu else None

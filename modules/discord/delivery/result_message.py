@@ -10,7 +10,7 @@ from typing import Any, Literal
 import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import Action, job_buttons, menu, more_menu
+from modules.discord.ui.components import MORE, Action, job_buttons, menu, more_menu
 from modules.discord.ui.formatting import plain, quoted, seconds
 from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
 from modules.discord.ui.message_parts import ShownFile
@@ -29,13 +29,17 @@ log = getLogger(__name__)
 FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
 """What has a button under a picture; the rest is in a menu."""
 
+REMARK = 1 << 20
+"""The number of a message's remark, and, with the job's number added, of a remark about one picture. By these
+they are found in a message that is to be edited; Discord itself gives small numbers."""
+
 Where = Literal["channel", "new-channel", "direct-message"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultPicture:
     """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
-    there is none. ``remark`` tells what became of it."""
+    there is none, which has no ``name`` either. ``remark`` tells what became of it."""
 
     job: Job
     report: RunReport | None
@@ -75,7 +79,7 @@ class ResultMessages:
             [picture],
             picture.job.id,
             notify=wanted.notify,
-            remarks=[remark] if remark is not None else [],
+            remark=remark,
             with_prompt=with_prompt,
         )
 
@@ -91,7 +95,7 @@ class ResultMessages:
             )
         except NoOutput as error:
             log.warning("job %s: %s", job.id, error, extra={"job": job.id})
-            told = self.messages.error(locale, error)
+            told = _about(job, self.messages.error(locale, error))
             return ResultPicture(
                 job=job, report=finished.report, size=finished.picture.size, name=None, remark=told
             )
@@ -103,7 +107,7 @@ class ResultMessages:
             size=picture.size,
             name=file.name,
             file=file,
-            remark=self.messages.text(locale, "result-reencoded") if changed else None,
+            remark=_about(job, self.messages.text(locale, "result-reencoded")) if changed else None,
         )
 
     def remark(self, job: Job, where: Where, wanted: UserPreferences) -> str | None:
@@ -121,11 +125,13 @@ class ResultMessages:
         *,
         notify: bool,
         kept: tuple[ShownFile, ...] = (),
-        remarks: Sequence[str] = (),
+        remark: str | None = None,
+        more: str = MORE[0],
         with_prompt: bool = True,
     ) -> OutgoingMessage:
         """The message with these pictures, one or those of a set so far; its controls are about the job
-        ``chosen``. ``kept``: the files of an edited message that stay."""
+        ``chosen``. ``kept``: the files of an edited message that stay; ``remark``: what there is to say of
+        all of them; ``more``: the name of the menu, see `MORE`."""
         picture = next(one for one in pictures if one.job.id == chosen)
         job, request = picture.job, picture.job.request
         locale, prompt = request.locale, request.prompt if with_prompt else ""
@@ -138,16 +144,16 @@ class ResultMessages:
         if len(pictures) > 1:
             facts.insert(0, f"#{job.number}")
         facts += self._made_in(picture.report, locale)
-        said = self.messages.text(locale, "prompt-line", prompt=quoted(prompt))
-        told = [*([picture.remark] if picture.remark is not None else []), *remarks]
+        quote = self.messages.text(locale, "prompt-line", prompt=quoted(prompt))
+        told = [(REMARK + one.job.number, one.remark) for one in pictures] + [(REMARK, remark)]
         frame = container(
             gallery(shown) if shown else None,
-            text(said) if prompt.strip() else None,
+            text(quote) if prompt.strip() else None,
             small(" · ".join(facts)),
-            *[small(remark) for remark in told],
+            *[small(said, mark=mark) for mark, said in told if said is not None],
             self._choice(pictures, job) if len(pictures) > 1 else None,
             job_buttons(self.messages, locale, job.id, [action for action in actions if action in FIRST]),
-            more_menu(self.messages, locale, job.id, [one for one in actions if one not in FIRST]),
+            more_menu(self.messages, locale, job.id, [one for one in actions if one not in FIRST], more),
             accent=accent_of(request.model),
         )
         headline = self._headline(pictures, request)
@@ -272,6 +278,11 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
         steps=offer.steps if offer is not None else None,
         variation=made.variation,
     )
+
+
+def _about(job: Job, remark: str) -> str:
+    """A remark about one picture; of a set's it says about which."""
+    return remark if job.request.set is None else f"#{job.number}: {remark}"
 
 
 def _file(job: Job, picture: Picture) -> FileUpload:
