@@ -342,6 +342,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             hindrance=availability.hindrance,
             served=availability.served,
             stranded=availability.stranded,
+            together_with=queue.together_with,
             tell_elsewhere=failures.tell,
             interval=instead.status_interval,
         )

@@ -264,6 +264,10 @@ class QueueManager:
         """A person's active jobs, in the order of acceptance."""
         return tuple(entry.job for entry in self._queue.of_user(user_id))
 
+    def together_with(self, job: Job) -> tuple[Job, ...]:
+        """The active jobs of its group, itself included while it is active."""
+        return tuple(one for one in self.active_jobs(job.request.user_id) if one.group == job.group)
+
     def place(self, job_id: JobId) -> QueuePosition | None:
         """Where an active job stands."""
         entry = self._queue.entry(job_id)

@@ -6,7 +6,7 @@ An edit notifies nobody, so a failure that an edit shows is told by a short new 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -136,7 +136,8 @@ class _Message:
 class LiveStatusMessages:
     """Implements `JobListener`. ``place``, ``hindrance``, ``served`` and ``stranded`` tell how a waiting job
     stands, whether a server that is up can make it, and until when it waits if none can any more;
-    ``tell_elsewhere`` shows a failure where its status message cannot."""
+    ``together_with`` gives the active jobs of its set; ``tell_elsewhere`` shows a failure where its status
+    message cannot."""
 
     message_client: MessageClient
     store: StatusMessageStore
@@ -147,6 +148,7 @@ class LiveStatusMessages:
     hindrance: Callable[[], Hindrance | None]
     served: Callable[[Job], bool]
     stranded: Callable[[Job], Stranded | None]
+    together_with: Callable[[Job], Sequence[Job]]
     tell_elsewhere: Callable[[StatusText], Awaitable[None]]
     interval: float = INTERVAL
     _search: StatusMessageSearch = field(init=False)
@@ -180,13 +182,15 @@ class LiveStatusMessages:
     def _taken_up(self, job: Job) -> _Message:
         """The message about a job of which this process had not heard, with what a former one left."""
         left, sought = self._left.get(job.id), job.id in self._left and self._left[job.id] is None
-        missing = {other for other, place in self._left.items() if place == left and left is not None}
+        noted = {other for other, place in self._left.items() if place == left and left is not None}
+        # those that wait on since a former process have no event yet
+        statuses = {one.id: StatusText(job=one) for one in (*self.together_with(job), job)}
         message = self._all[job.group] = _Message(
-            statuses={job.id: StatusText(job=job)},
-            missing=missing - {job.id},
+            statuses=statuses,
+            missing=noted - statuses.keys(),
             posted=left,
             sought=sought,
-            noted={job.id, *missing} if left is not None else set(),
+            noted=noted,
         )
         return message
 
@@ -354,7 +358,14 @@ class LiveStatusMessages:
     ) -> discord.ui.LayoutView:
         statuses = sorted(message.statuses.values(), key=lambda status: status.job.number)
         file = None if preview is None else _file_name(preview)
-        return render(self.messages, statuses, now=self.clock.unix(), preview=file, mention=mention)
+        return render(
+            self.messages,
+            statuses,
+            missing=len(message.missing),
+            now=self.clock.unix(),
+            preview=file,
+            mention=mention,
+        )
 
     async def _edit(self, message: _Message, posted: Posted) -> None:
         status, (shown, preview) = message.status, self._look(message)

@@ -247,8 +247,7 @@ class JobActions:
         await self._cancel_each(interaction, job, [job])
 
     async def _cancel_set(self, interaction: discord.Interaction, job: Job) -> None:
-        active = self.queue.active_jobs(job.request.user_id)
-        await self._cancel_each(interaction, job, [one for one in active if one.group == job.group])
+        await self._cancel_each(interaction, job, self.queue.together_with(job))
 
     async def _cancel_each(self, interaction: discord.Interaction, about: Job, jobs: Sequence[Job]) -> None:
         person = await self.requesters.of(interaction)

@@ -153,6 +153,7 @@ class Stand:
             hindrance=lambda: None,
             served=lambda _: self.served,
             stranded=lambda _: self.stranded,
+            together_with=lambda job: [job],
             tell_elsewhere=self._tell,
         )
         self.job: Job = a_job(1)

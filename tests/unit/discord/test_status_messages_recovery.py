@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,11 @@ from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import JobId
+from modules.queue_manager.jobs import JobId, PictureSet
+from modules.queue_manager.ports import Started
 from modules.utils.database.rows import JobRecord
 from tests.fakes import request
+from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
 JOB = JobId("0" * 32)
@@ -52,6 +55,7 @@ def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: 
             "hindrance",
             "served",
             "stranded",
+            "together_with",
             "tell_elsewhere",
         )
     )
@@ -77,7 +81,8 @@ class Gaps:
 
     async def all(self) -> list[Any]:
         return [
-            SimpleNamespace(job_id=JOB, channel_id=1000, message_id=number) for number in self.noted.values()
+            SimpleNamespace(job_id=job_id, channel_id=1000, message_id=number)
+            for job_id, number in self.noted.items()
         ]
 
     async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
@@ -109,7 +114,11 @@ class Channel:
         yield
 
     async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
-        self.messages[where.message_id] = {"id": str(where.message_id), "text": str(note.view)}
+        assert note.view is not None
+        self.messages[where.message_id] = {
+            "id": str(where.message_id),
+            "text": str(note.view.to_components()),
+        }
 
     async def delete(self, where: Posted, **_: object) -> None:
         self.messages.pop(where.message_id, None)
@@ -123,6 +132,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
     parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "stranded", "tell_elsewhere"))
+    parts["together_with"] = lambda job: [job]
     messages = LiveStatusMessages(
         store=shelf,  # type: ignore[arg-type]
         message_client=channel,  # type: ignore[arg-type]
@@ -143,3 +153,34 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     assert list(channel.messages) == left
     assert not any("components" in message for message in channel.messages.values())
     assert shelf.noted == {}
+
+
+def test_of_a_set_only_what_was_delivered_counts_as_ready_after_a_restart() -> None:
+    """Of four, the first was delivered and the last has failed, which is not known yet; one is made now, and
+    one waits without any event."""
+    together = replace(request(1), set=PictureSet(id="5" * 32, count=4))
+    jobs = [a_job(number, together) for number in range(1, 5)]
+    shelf, channel, clock = Gaps([]), Channel(), VirtualClock()
+    shelf.noted = {job.id: MESSAGE for job in jobs[1:]}
+    messages = LiveStatusMessages(
+        store=shelf,  # type: ignore[arg-type]
+        message_client=channel,  # type: ignore[arg-type]
+        preferences=SimpleNamespace(),  # type: ignore[arg-type]
+        messages=Translations.load(),
+        clock=clock,
+        place=lambda _: None,
+        hindrance=lambda: None,
+        served=lambda _: True,
+        stranded=lambda _: None,
+        together_with=lambda _: jobs[1:3],
+        tell_elsewhere=None,  # type: ignore[arg-type]
+    )
+
+    async def whole() -> None:
+        await messages.recall()
+        await messages.on_event(Started(job=jobs[1], engine="a", batch_size=1))
+        await clock.sleep(5)
+        await messages.aclose()
+
+    run_virtual(whole())
+    assert "1 of 4 ready" in channel.messages[MESSAGE]["text"]
