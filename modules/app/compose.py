@@ -33,7 +33,8 @@ from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
 from modules.discord.delivery.result_sets import ResultSets
-from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import INTERVAL, StatusPoster
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
 from modules.discord.interactions.administration import Administration, Inspect, Reload
@@ -333,18 +334,22 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         availability = Availability(queue=queue, fleet=fleet)
         status_messages = LiveStatusMessages(
-            message_client=message_client,
+            poster=StatusPoster(
+                message_client=message_client,
+                store=database.status_messages,
+                preferences=database.preferences,
+                messages=messages,
+                clock=clock,
+                tell_elsewhere=failures.tell,
+                interval=instead.status_interval,
+            ),
             store=database.status_messages,
-            preferences=database.preferences,
-            messages=messages,
             clock=clock,
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
             stranded=availability.stranded,
             together_with=queue.together_with,
-            tell_elsewhere=failures.tell,
-            interval=instead.status_interval,
         )
         undelivered = UndeliveredPictures(
             history=database.history,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,11 +13,12 @@ import pytest
 from discord.utils import time_snowflake
 
 from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import StatusPoster
 from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import JobId, PictureSet
+from modules.queue_manager.jobs import Job, JobId, PictureSet
 from modules.queue_manager.ports import Started
 from modules.utils.database.rows import JobRecord
 from tests.fakes import request
@@ -41,25 +42,36 @@ class Shelf:
         self.noted = [record for record in self.noted if record.job_id not in job_ids]
 
 
+def live_messages(
+    store: Any, channel: Any, clock: VirtualClock, together: Sequence[Job] = ()
+) -> LiveStatusMessages:
+    """The part to be tested, where the queue says little; ``together``: the active jobs of the set."""
+    nobody: Any = None
+    poster = StatusPoster(
+        message_client=channel,
+        store=store,
+        preferences=nobody,
+        messages=Translations.load(),
+        clock=clock,
+        tell_elsewhere=nobody,
+    )
+    return LiveStatusMessages(
+        poster=poster,
+        store=store,
+        clock=clock,
+        place=lambda _: None,
+        hindrance=lambda: None,
+        served=lambda _: True,
+        stranded=lambda _: None,
+        together_with=lambda _: together,
+    )
+
+
 @pytest.mark.parametrize(("record", "left"), [(None, 0), (SimpleNamespace(state="queued"), 1)])
 def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: int) -> None:
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
-    parts: Any = dict.fromkeys(
-        (
-            "message_client",
-            "preferences",
-            "messages",
-            "clock",
-            "place",
-            "hindrance",
-            "served",
-            "stranded",
-            "together_with",
-            "tell_elsewhere",
-        )
-    )
-    messages = LiveStatusMessages(store=shelf, **parts)  # type: ignore[arg-type]
+    messages = live_messages(shelf, Channel(), VirtualClock())
 
     async def known(_: JobId) -> Any:
         return record
@@ -131,15 +143,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     fault: Exception, gap: int, state: Any, left: list[int]
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
-    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "stranded", "tell_elsewhere"))
-    parts["together_with"] = lambda job: [job]
-    messages = LiveStatusMessages(
-        store=shelf,  # type: ignore[arg-type]
-        message_client=channel,  # type: ignore[arg-type]
-        messages=Translations.load(),
-        clock=clock,
-        **parts,
-    )
+    messages = live_messages(shelf, channel, clock)
 
     async def known(_: JobId) -> JobRecord:
         return JobRecord(job_id=JOB, number=1, request=request(), state=state, queued_at=clock.unix())
@@ -162,19 +166,7 @@ def test_of_a_set_only_what_was_delivered_counts_as_ready_after_a_restart() -> N
     jobs = [a_job(number, together) for number in range(1, 5)]
     shelf, channel, clock = Gaps([]), Channel(), VirtualClock()
     shelf.noted = {job.id: MESSAGE for job in jobs[1:]}
-    messages = LiveStatusMessages(
-        store=shelf,  # type: ignore[arg-type]
-        message_client=channel,  # type: ignore[arg-type]
-        preferences=SimpleNamespace(),  # type: ignore[arg-type]
-        messages=Translations.load(),
-        clock=clock,
-        place=lambda _: None,
-        hindrance=lambda: None,
-        served=lambda _: True,
-        stranded=lambda _: None,
-        together_with=lambda _: jobs[1:3],
-        tell_elsewhere=None,  # type: ignore[arg-type]
-    )
+    messages = live_messages(shelf, channel, clock, together=jobs[1:3])
 
     async def whole() -> None:
         await messages.recall()
