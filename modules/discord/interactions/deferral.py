@@ -1,7 +1,7 @@
 """Acknowledges each interaction in time: Discord gives three seconds, however many there are.
 
 An answer that is there soon acknowledges by itself, which spares a request; what takes longer is deferred.
-Where many wait for their answers, others are deferred at once, and work on those waits meanwhile. Few go at
+Where many come at the same time, they are deferred at once, and work on them waits until all are. Few go at
 the same time, so that they share connections: a thousand at once would each begin with a handshake.
 """
 
@@ -25,7 +25,7 @@ HOLD = 1.2
 """Seconds since it came after which an interaction without an answer is deferred."""
 
 CROWD = 20
-"""Interactions that may wait for their answers; when there are more, they are deferred at once."""
+"""Interactions that may wait for their answers; where there are more, they are deferred at once."""
 
 TIME_LIMIT = 3.0
 """Seconds for one acknowledgement; later ones are not taken (Discord docs, Receiving and Responding)."""
@@ -78,13 +78,13 @@ class Deferrals:
             del self._seen[next(iter(self._seen))]
         waiting = _Waiting(self, interaction, update=update)
         interaction.extras[_WAITING] = waiting
-        if len(self._waiting) < CROWD:
-            self._waiting.add(waiting)
+        self._waiting.add(waiting)
+        await asyncio.sleep(0)  # for those that came in the same instant to be counted
+        if len(self._waiting) <= CROWD and self._calm.is_set():
             now = asyncio.get_running_loop().time()
             waiting.defer_in(interaction.extras.get(_RECEIVED, now) + HOLD - now)
         else:
-            waiting.defer_in(0.0)
-            await waiting.deferred()
+            await waiting.defer_now()
             with suppress(asyncio.TimeoutError):
                 async with timeout(STAND_BACK):
                     await self._calm.wait()
@@ -140,32 +140,32 @@ class _Waiting:
         self._deferring: asyncio.Task[None] | None = None
         self._begun = False
 
+    async def defer_now(self) -> None:
+        """Raises what `Deferrals.defer` does."""
+        self._begun = True
+        await self._deferrals._defer(self)
+
     def defer_in(self, seconds: float) -> None:
         self._deferring = asyncio.create_task(self._later(seconds), name="deferral")
         # Its error is for the one who answers, if anybody still does.
         self._deferring.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _later(self, seconds: float) -> None:
-        if seconds > 0:
-            await asyncio.sleep(seconds)
-        self._begun = True
-        await self._deferrals._defer(self)
-
-    async def deferred(self) -> None:
-        """Wait until it is; raises what that ended with."""
-        assert self._deferring is not None
-        await asyncio.wait([self._deferring])
-        if not self._deferring.cancelled():
-            self._deferring.result()
+        await asyncio.sleep(max(0.0, seconds))
+        await self.defer_now()
 
     async def respond(self, send: Callable[[], Awaitable[object]], kind: Kind) -> bool:
-        if self._begun:
-            await self.deferred()
-            if self.interaction.response.is_done():
-                return False
-        elif self._deferring is not None:
+        """See `respond`."""
+        if not self._begun:
             self._begun = True
-            self._deferring.cancel()
+            if self._deferring is not None:
+                self._deferring.cancel()
+        elif self._deferring is not None:
+            await asyncio.wait([self._deferring])
+            if not self._deferring.cancelled():
+                self._deferring.result()
+        if self.interaction.response.is_done():
+            return False
         await self._deferrals._send(self, send, kind)
         return True
 

@@ -171,12 +171,20 @@ def test_an_answer_of_which_nothing_comes_back_is_sent_again_and_counts_once() -
     run_virtual(whole())
 
 
-def test_where_many_wait_the_others_are_deferred_at_once() -> None:
+def test_a_crowd_is_deferred_before_any_of_it_is_worked_on() -> None:
     async def whole() -> None:
-        deferrals, crowd = make_deferrals(), [Interaction() for _ in range(2 * CROWD)]
-        await asyncio.gather(*(asked(deferrals, interaction, 0.5) for interaction in crowd))
-        sent = [interaction.response.sent[0] for interaction in crowd]
-        assert sent == [("here", 0.5)] * CROWD + [("thinking", 0.0)] * CROWD
+        deferrals, few = make_deferrals(), [Interaction() for _ in range(CROWD)]
+        await asyncio.gather(*(asked(deferrals, interaction, 0.5) for interaction in few))
+        assert [interaction.response.sent for interaction in few] == [[("here", 0.5)]] * CROWD
+        many = [Interaction() for _ in range(CROWD + 1)]
+        began = asyncio.get_running_loop().time()
+        asking = [asyncio.ensure_future(asked(deferrals, interaction, 0.5)) for interaction in many]
+        await asyncio.sleep(0.05)
+        late = Interaction()  # while they are being deferred
+        await asked(deferrals, late, 0.0)
+        await asyncio.gather(*asking)
+        assert [interaction.response.sent for interaction in many] == [[("thinking", began)]] * len(many)
+        assert late.response.sent == [("thinking", began + 0.05)]
         last = Interaction()
         await asked(deferrals, last, 0.1)
         assert last.response.sent[0][0] == "here"
