@@ -24,8 +24,11 @@ AT_ONCE = 100
 HOLD = 1.2
 """Seconds since it came after which an interaction without an answer is deferred."""
 
-CROWD = 20
+CROWD = 10
 """Interactions that may wait for their answers; where there are more, they are deferred at once."""
+
+SETTLE = 0.02
+"""Seconds before it is seen how many have come; more, and more of them, where the bot is busy."""
 
 TIME_LIMIT = 3.0
 """Seconds for one acknowledgement; later ones are not taken (Discord docs, Receiving and Responding)."""
@@ -76,13 +79,14 @@ class Deferrals:
         self._seen[interaction.id] = None
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
+        clock = asyncio.get_running_loop().time
+        defer_at = interaction.extras.get(_RECEIVED, clock()) + HOLD
         waiting = _Waiting(self, interaction, update=update)
         interaction.extras[_WAITING] = waiting
         self._waiting.add(waiting)
-        await asyncio.sleep(0)  # for those that came in the same instant to be counted
+        await asyncio.sleep(SETTLE)
         if len(self._waiting) <= CROWD and self._calm.is_set():
-            now = asyncio.get_running_loop().time()
-            waiting.defer_in(interaction.extras.get(_RECEIVED, now) + HOLD - now)
+            waiting.defer_in(defer_at - clock())
         else:
             await waiting.defer_now()
             with suppress(asyncio.TimeoutError):
