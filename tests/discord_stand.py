@@ -258,14 +258,22 @@ async def session_of(person: SimulatedUser) -> str:
     return str(channel["id"])
 
 
-async def more(person: SimulatedUser, message: Payload, what: str) -> Invocation:
-    """Choose ``what`` (the name of an action) in the menu under a result."""
-    (menu,) = (
-        c
-        for c in components_of(message)
-        if str(c.get("custom_id")).startswith(("fullet:more:", "fullet:others:"))
-    )
-    return await person.click(message, menu["custom_id"], values=[what])
+async def more(person: SimulatedUser, message: Payload, what: str, *, strange: bool = False) -> Invocation:
+    """Choose ``what`` (the name of an action) in the menu under a result, as it is now. Then it has another
+    one, unless the person is a stranger to it."""
+    now = person.message(message["id"]) or message
+    menu = menu_of(now)
+    asked = await person.click(now, menu, values=[what])
+    if not strange:
+        await person.until(lambda: menu_of(person.message(message["id"]) or message) != menu)
+    return asked
+
+
+def menu_of(message: Payload) -> str:
+    """The ``custom_id`` of the menu of further actions."""
+    names = ("fullet:more:", "fullet:others:")
+    (menu,) = (c for c in components_of(message) if str(c.get("custom_id")).startswith(names))
+    return str(menu["custom_id"])
 
 
 def filled(form: Payload) -> dict[str, str | None]:
