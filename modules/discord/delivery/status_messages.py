@@ -26,6 +26,7 @@ from modules.discord.transport.message_client import (
 from modules.discord.transport.rate_limiter import Priority
 from modules.queue_manager.backports import gather_or_cancel, timeout
 from modules.queue_manager.errors import StoreUnavailable
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -166,7 +167,8 @@ class LiveStatusMessages:
                 if may_go > self.clock.now():
                     await self.clock.sleep(may_go - self.clock.now())
                 message.changed = False
-                await self.poster.bring_up_to_date(message)
+                with about(*message.jobs):
+                    await self.poster.bring_up_to_date(message)
         finally:
             if message.task is asyncio.current_task():  # else another task has taken over
                 message.task = message.waits_for = None
@@ -247,7 +249,7 @@ class LiveStatusMessages:
             try:
                 return await ended(job_id)
             except StoreUnavailable as error:
-                log.info("the status message of job %s is delayed: %s", job_id, error)
+                log.info("a status message is delayed: %s", error, extra={"job_id": job_id})
                 await self.clock.sleep(self.poster.interval)
 
     async def take_down(self, job_id: JobId) -> None:
@@ -265,7 +267,7 @@ class LiveStatusMessages:
             if posted.message_id != NOWHERE_YET:
                 await self.poster.message_client.delete(posted, level=Priority.STATUS)
         except MessageError as error:
-            log.info("the status message of job %s stays: %s", job_id, error)
+            log.info("the status message stays: %s", error)
         await self.store.remove([job_id])
 
     async def say_goodbye(self) -> None:
@@ -273,7 +275,7 @@ class LiveStatusMessages:
         await self.aclose()
         try:
             async with timeout(GOODBYE_LIMIT):
-                await gather_or_cancel(self.poster.part(message) for message in list(self._all.values()))
+                await gather_or_cancel(self._take_leave(message) for message in list(self._all.values()))
         except asyncio.TimeoutError:
             log.warning("some status messages could not be updated before the restart")
 
@@ -283,6 +285,10 @@ class LiveStatusMessages:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_leave(self, message: StatusMessage) -> None:
+        with about(*message.jobs):
+            await self.poster.part(message)
 
 
 def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:

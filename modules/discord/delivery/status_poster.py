@@ -33,7 +33,7 @@ from modules.discord.ui.formatting import message_link, nonce
 from modules.discord.ui.layout import layout, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import StoreError
-from modules.queue_manager.jobs import JobId
+from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
 from modules.utils.database.stores.preferences import Preferences
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
@@ -86,6 +86,10 @@ class StatusMessage:
     def status(self) -> StatusText:
         """The job that tells most."""
         return lead(self.statuses.values())
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [status.job for status in self.statuses.values()]
 
     @property
     def ended(self) -> bool:
@@ -157,7 +161,7 @@ class StatusPoster:
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
-            log.info("the status message of job %s is delayed: %s", message.status.job.id, error)
+            log.info("the status message is delayed: %s", error)
             message.not_before = self.clock.now() + 2 * self.interval
             message.changed = True
         except Refused as error:
@@ -168,9 +172,9 @@ class StatusPoster:
                     message.put(replace(status, with_prompt=False))
                 message.changed = True
             else:
-                log.warning("Discord refused the status message of job %s: %s", message.status.job.id, error)
+                log.warning("Discord refused the status message: %s", error)
         except MessageError as error:
-            log.info("the status message of job %s cannot be shown: %s", message.status.job.id, error)
+            log.info("the status message cannot be shown: %s", error)
             message.unreachable = True
             with suppress(StoreError):  # the next process will find out as this one did
                 await self._forget(message)
@@ -272,7 +276,7 @@ class StatusPoster:
         except DiscordAway:
             raise
         except MessageError as error:
-            log.info("the owner of job %s was not mentioned: %s", status.job.id, error)
+            log.info("the owner was not mentioned: %s", error)
 
     async def _post(self, message: StatusMessage) -> None:
         """Post it so that a later process finds it: it is noted before it is there."""
@@ -327,7 +331,7 @@ class StatusPoster:
             async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
                 await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
-            log.info("the status message of job %s was not updated: %s", message.status.job.id, error)
+            log.info("the status message was not updated: %s", error)
 
 
 def _file_name(preview: bytes) -> str:

@@ -13,6 +13,7 @@ from modules.discord.requests.requester import Requester, Requesters
 from modules.discord.requests.submission import Accepted, ImageRequest, Submissions
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import UnknownJob
+from modules.queue_manager.job_log import about
 from modules.queue_manager.manager import QueueManager
 
 log = getLogger(__name__)
@@ -46,10 +47,11 @@ class ImageRequests:
     async def _take_back(self, accepted: Accepted) -> None:
         """Cancel what was never acknowledged: its person was told by Discord that the bot did not respond,
         and may have asked again."""
-        for job in accepted.jobs:
-            log.warning("job %s is taken back: its request was not acknowledged in time", job.id)
-            with suppress(UnknownJob):
-                await self.queue.cancel(job.id, by=job.request.user_id)
+        with about(*accepted.jobs):
+            log.warning("a request was not acknowledged in time and is taken back")
+            for job in accepted.jobs:
+                with suppress(UnknownJob):
+                    await self.queue.cancel(job.id, by=job.request.user_id)
 
     def _where(self, person: Requester, accepted: Accepted) -> str:
         return self.messages.text(
