@@ -35,7 +35,8 @@ from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
 from modules.discord.delivery.result_sets import ResultSets
-from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import INTERVAL, StatusPoster
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
 from modules.discord.interactions.administration import Administration, Inspect, Reload
@@ -260,10 +261,15 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
             idle=settings.session_idle_minutes * 60,
         )
+
+        def varies() -> bool:
+            return queue.varies()
+
         result_messages = ResultMessages(
             cleaner=cleaner,
             messages=messages,
             offers=offers,
+            varies=varies,
             output_format=settings.output_format,
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,
@@ -273,6 +279,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             result_messages=result_messages,
             history=database.history,
             clock=clock,
+            began=clock.unix(),
         )
         delivery = ChannelDelivery(
             sets=result_sets,
@@ -352,17 +359,22 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         availability = Availability(queue=queue, fleet=fleet)
         status_messages = LiveStatusMessages(
-            message_client=message_client,
+            poster=StatusPoster(
+                message_client=message_client,
+                store=database.status_messages,
+                preferences=database.preferences,
+                messages=messages,
+                clock=clock,
+                tell_elsewhere=failures.tell,
+                interval=instead.status_interval,
+            ),
             store=database.status_messages,
-            preferences=database.preferences,
-            messages=messages,
             clock=clock,
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
             stranded=availability.stranded,
-            tell_elsewhere=failures.tell,
-            interval=instead.status_interval,
+            together_with=queue.together_with,
         )
         undelivered = UndeliveredPictures(
             history=database.history,
@@ -466,6 +478,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             history=database.history,
             channels=channels,
             failures=failures,
+            sets=result_sets,
             deferrals=deferrals,
             messages=messages,
         )

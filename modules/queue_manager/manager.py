@@ -287,6 +287,10 @@ class QueueManager:
         """A person's active jobs, in the order of acceptance."""
         return tuple(entry.job for entry in self._queue.of_user(user_id))
 
+    def together_with(self, job: Job) -> tuple[Job, ...]:
+        """The active jobs of its group, itself included while it is active."""
+        return tuple(one for one in self.active_jobs(job.request.user_id) if one.group == job.group)
+
     def place(self, job_id: JobId) -> QueuePosition | None:
         """Where an active job stands."""
         entry = self._queue.entry(job_id)
@@ -400,15 +404,19 @@ class QueueManager:
 
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
+    def varies(self) -> bool:
+        """Whether variations can be made: a living server has the node pack, or none lives to tell."""
+        living = list(self.dispatcher.engines.living())
+        return not living or any(engine.varies for engine in living)
+
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
         if not self.somebody_has(offer):
             raise ModelUnavailable(model=offer.label)
-        living = list(self.dispatcher.engines.living())
         if request.lora is not None and not self.somebody_has(offer, request.lora.file):
             raise LoraUnavailable(lora=request.lora.label, model=offer.label)
-        if request.variation is not None and living and not any(engine.varies for engine in living):
+        if request.variation is not None and not self.varies():
             raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)

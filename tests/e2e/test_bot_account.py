@@ -91,10 +91,19 @@ async def test_history_turns_pages_and_acts_on_a_picture(tmp_path: Path) -> None
         newest = await changed(ana, older, await ana.click(older, "Newer"))
         assert numbers_on(newest) == numbers_on(page)
         picked = await ana.click(newest, "Choose a picture to work with", values=[ids[2]])
-        shown = await picked.reply()
+        shown = await changed(ana, newest, picked)
         assert text_of(shown).splitlines()[:2] == ["**#3**", "> part 3"]
         await ana.click(shown, "Again")
         await result_for(ana, "part 3")
+        # The page is there again as it was, so that the same picture can be chosen a second time.
+        back = await changed(ana, shown, await ana.click(shown, "Back"))
+        assert numbers_on(back) == [11, *range(10, 3, -1)]
+        older = await changed(ana, back, await ana.click(back, "Older"))
+        for _ in "ab":
+            picked = await ana.click(older, "Choose a picture to work with", values=[ids[2]])
+            shown = await changed(ana, older, picked)
+            older = await changed(ana, shown, await ana.click(shown, "Back"))
+            assert numbers_on(older) == [3, 2, 1]
         assert "not made any pictures yet" in text_of(await history_of(stand, ben))
 
 

@@ -131,7 +131,8 @@ class Commands(commands.Cog):
         """What this bot can do."""
         person = await self.deferrals.begin(interaction)
         gallery = self.jobs.gallery_channel_id is not None
-        page = help_page(self.messages, person, self.offers, self.limits, gallery=gallery)
+        varies = self.jobs.queue.varies()
+        page = help_page(self.messages, person, self.offers, self.limits, varies=varies, gallery=gallery)
         await answer(interaction, view=page)
 
     # ── what is offered while they type ─────────────────────────────────────────────────────────

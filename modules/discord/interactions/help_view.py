@@ -20,15 +20,21 @@ MODELS_LENGTH = 2000
 
 
 def help_page(
-    messages: Translations, person: Requester, offers: Sequence[ModelOffer], limits: Limits, *, gallery: bool
+    messages: Translations,
+    person: Requester,
+    offers: Sequence[ModelOffer],
+    limits: Limits,
+    *,
+    varies: bool,
+    gallery: bool,
 ) -> discord.ui.LayoutView:
-    """The answer to this person; ``gallery``: pictures can be shared."""
+    """The answer to this person; ``varies``: variations can be made, ``gallery``: pictures can be shared."""
     locale = person.locale
     commands = [
         messages.text(locale, f"help-{part}")
         for part in ("imagine", "edit", "queue", "history", "settings", "menus")
     ]
-    actions = result_actions(offers, gallery=gallery, nsfw=False)
+    actions = result_actions(offers, varies=varies, gallery=gallery, nsfw=False)
     buttons = [
         f"- **{messages.text(locale, f'button-{action}')}**: {messages.text(locale, f'help-button-{action}')}"
         for action in (*actions, "cancel")

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from logging import getLogger
 from typing import Any
 
 import discord
@@ -19,21 +20,29 @@ from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.prompt_forms import PromptForms, about_message
-from modules.discord.interactions.replies import answer
+from modules.discord.interactions.replies import answer, answer_nothing
 from modules.discord.rejections import NoPictureHere, PictureForgotten
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_button, rows
+from modules.discord.ui.components import MORE, job_button, rows
 from modules.discord.ui.extras import NONE, named
 from modules.discord.ui.modals import Typed, seed_of, size_for
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
+from modules.queue_manager.errors import (
+    BadSourceImage,
+    NotYourJob,
+    RequestRejected,
+    StoreError,
+    UnknownJob,
+)
 from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Kind, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.stores.history import History
+
+log = getLogger(__name__)
 
 VARIATION_STRENGTH = 0.15
 """How much of a second noise Vary mixes in: the composition stays, details change."""
@@ -84,6 +93,28 @@ class JobActions:
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
 
+    async def choose_action(
+        self, interaction: discord.Interaction, menu: str, what: str, job_id: JobId
+    ) -> None:
+        """Do what was chosen in the ``menu`` of further actions, and put another one in its place: see
+        `MORE`. Raises a `RequestRejected`."""
+        try:
+            await self.press(interaction, what, job_id)
+        finally:
+            await self._renew(interaction, MORE[1 - MORE.index(menu)], job_id)
+
+    async def _renew(self, interaction: discord.Interaction, menu: str, job_id: JobId) -> None:
+        message, owner = interaction.message, interaction.user.id
+        try:
+            job = await self.jobs.job(job_id)
+            if message is None or job.request.user_id != owner:
+                return
+            person = await self.requesters.of(interaction)
+            where, notify = _place_of(message), person.preferences.notify
+            await self.result_sets.choose(where, job, notify=notify, more=menu, seen=message)
+        except (MessageError, RequestRejected, StoreError) as error:
+            log.info("the menu stays as it is: %s", error, extra={"job_id": job_id})
+
     async def choose(self, interaction: discord.Interaction, job_id: JobId) -> None:
         """Of several pictures in a message, its controls are about this one from now on."""
         await self.deferrals.defer(interaction)
@@ -92,12 +123,12 @@ class JobActions:
         if message is None:
             raise NoPictureHere
         person = await self.requesters.of(interaction)
-        where = Posted(channel_id=message.channel.id, message_id=message.id)
+        where = _place_of(message)
         try:
             await self.result_sets.choose(where, job, notify=person.preferences.notify)
         except MessageError as error:
             raise NoPictureHere(str(error)) from error
-        await interaction.delete_original_response()
+        await answer_nothing(interaction)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
@@ -220,8 +251,7 @@ class JobActions:
         await self._cancel_each(interaction, job, [job])
 
     async def _cancel_set(self, interaction: discord.Interaction, job: Job) -> None:
-        active = self.queue.active_jobs(job.request.user_id)
-        await self._cancel_each(interaction, job, [one for one in active if one.group == job.group])
+        await self._cancel_each(interaction, job, self.queue.together_with(job))
 
     async def _cancel_each(self, interaction: discord.Interaction, about: Job, jobs: Sequence[Job]) -> None:
         person = await self.requesters.of(interaction)
@@ -235,7 +265,7 @@ class JobActions:
             told = remembered(self.messages, person.locale, about, record, self.jobs.guild_of)
             await answer(interaction, told)
         elif interaction.message is not None and not interaction.message.flags.ephemeral:
-            await interaction.delete_original_response()  # the status message says so
+            await answer_nothing(interaction)  # the status message says so
         else:
             text = self.messages.text(
                 person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
@@ -299,3 +329,7 @@ class JobActions:
             variation=request.variation if seed == request.seed else None,
             **changes,
         )
+
+
+def _place_of(message: discord.Message) -> Posted:
+    return Posted(channel_id=message.channel.id, message_id=message.id)

@@ -212,6 +212,7 @@ button-cancelall = Cancel all
 more = More…
 which = Which picture the buttons apply to
 which-option = #{ $number } · seed { $seed }
+button-back = Back
 button-older = Older
 button-newer = Newer
 button-search = Search…

@@ -212,6 +212,7 @@ button-cancelall = Cancelar todas
 more = Más…
 which = A qué imagen se aplican los botones
 which-option = #{ $number } · semilla { $seed }
+button-back = Volver
 button-older = Más antiguas
 button-search = Buscar…
 button-newer = Más recientes

@@ -32,6 +32,11 @@ _STYLES: dict[str, discord.ButtonStyle] = {
 }
 
 
+MORE = ("more", "others")
+"""What the menu of further actions is called, in turns. A client keeps what was chosen in a menu, so that the
+same cannot be chosen again, until the message has another one."""
+
+
 class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE):
     """Any button or menu of this bot. Only its ``custom_id`` is needed to answer it."""
 
@@ -127,14 +132,18 @@ def job_buttons(
 
 
 def more_menu(
-    messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
+    messages: Translations,
+    locale: str | None,
+    job_id: JobId,
+    actions: Iterable[Action],
+    name: str = MORE[0],
 ) -> discord.ui.ActionRow[Any]:
-    """The menu of what else can be done about a job."""
+    """The menu of what else can be done about a job; ``name``: see `MORE`."""
     options = [
         discord.SelectOption(label=messages.text(locale, f"button-{action}"), value=action)
         for action in actions
     ]
-    return row(menu("more", job_id, messages.text(locale, "more"), options))
+    return row(menu(name, job_id, messages.text(locale, "more"), options))
 
 
 def status_mark(group: str) -> int:
