@@ -83,7 +83,6 @@ class Set:
         )
         context.set_default_timeout(PATIENCE_MS)
         await context.add_init_script(
-            "localStorage.setItem('fullet.help.seen', '1');"
             f"sessionStorage.setItem('fullet.user', '{self.people[person]}');"
         )
         try:
