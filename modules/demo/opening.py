@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from modules.demo.invocation import InvocationFailed, Payload
-from modules.demo.users import SimulatedUser, files_of, text_of
+from modules.demo.users import SimulatedUser, components_of, text_of
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,16 @@ async def _ask(page: str, person: int, prompts: Sequence[str]) -> None:
             model = str(models[0]["value"])
             await (await user.command("imagine", channel["id"], model=model, prompt=prompt)).reply()
         made = [await user.wait_for_message(_result_of(prompt), PATIENCE) for prompt in prompts]
-        if user.find_component(made[0], "Share") is not None:
-            await (await user.click(made[0], "Share")).reply()
+        share = _share(made[0])
+        assert share is not None  # the page has a gallery
+        await (await user.click(made[0], share)).reply()
 
 
 def _result_of(prompt: str) -> Callable[[Payload], bool]:
-    def found(message: Payload) -> bool:
-        text = text_of(message)
-        return prompt in text and "seed `" in text and bool(files_of(message))
+    return lambda message: prompt in text_of(message) and _share(message) is not None
 
-    return found
+
+def _share(message: Payload) -> str | None:
+    """The button under a result, whatever the person's language."""
+    names = (str(component.get("custom_id", "")) for component in components_of(message))
+    return next((name for name in names if "share" in name), None)
