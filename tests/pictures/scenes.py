@@ -237,6 +237,7 @@ async def _greeted(page: Page, camera: Camera) -> None:
     await status.locator(".batch").first.wait_for(state="attached")
     await camera.look(status, "status-page")
     await status.close()
+    await page.mouse.move(0, 0)
 
 
 async def _queued(page: Page, words: Words, camera: Camera) -> None:
@@ -321,6 +322,11 @@ def _result(page: Page, words: Words, prompt: str) -> Locator:
 
 async def _settle(page: Page) -> None:
     """Every picture is loaded, and the newest message is in view."""
-    await page.evaluate("Promise.allSettled([...document.images].map((image) => image.decode()))")
+    await page.evaluate(
+        """Promise.allSettled([...document.images].map((image) => {
+          image.loading = 'eager'; // what is far above is not loaded, and waited for without end
+          return image.decode();
+        }))"""
+    )
     await page.get_by_test_id("scroller").evaluate("(list) => { list.scrollTop = list.scrollHeight; }")
     await page.mouse.move(0, 0)

@@ -14,13 +14,15 @@ from modules.demo.comfy_server.drawing.light import Point, mix, shape
 def space(canvas: Canvas) -> None:
     image, plan, palette = canvas.image, canvas.plan, canvas.palette
     width, height = image.size
-    image.paste(light.gradient(image.size, ((4, 4, 14), (10, 8, 28), (5, 6, 18))))
+    part = 2 if min(image.size) >= 400 else 1  # it is soft, as a sky is
+    nebula = light.gradient((width // part, height // part), ((4, 4, 14), (10, 8, 28), (5, 6, 18)))
     for colour in (palette.sky[2], palette.sky[3], palette.horizon):
-        cloud = light.noise(image.size, plan, (2, 2), 5).point(
+        cloud = light.noise(nebula.size, plan, (2, 2), 5).point(
             [min(150, max(0, round((v - 120) * 1.9))) for v in range(256)]
         )
-        lit = Image.composite(Image.new("RGB", image.size, colour), Image.new("RGB", image.size), cloud)
-        image.paste(ImageChops.screen(image, lit))
+        lit = Image.composite(Image.new("RGB", nebula.size, colour), Image.new("RGB", nebula.size), cloud)
+        nebula = ImageChops.screen(nebula, lit)
+    image.paste(nebula.resize(image.size, Image.Resampling.BICUBIC))
     light.stars(image, canvas.free, 1.0, 420)
     radius = min(width, height) * plan.uniform(0.2, 0.28)
     centre = (width * plan.uniform(0.4, 0.62), height * plan.uniform(0.4, 0.56))
@@ -73,7 +75,7 @@ def flow(canvas: Canvas) -> None:
     waves = [(plan.uniform(-5, 5), plan.uniform(-5, 5), plan.random() * math.tau) for _ in range(4)]
     tones = (*palette.sky[1:], palette.sun, *palette.clouds)
     draw = ImageDraw.Draw(large)
-    for _ in range(min(480, width * height // 300)):
+    for _ in range(min(400, width * height // 300)):
         x, y = canvas.free.uniform(-0.1, 1.1), canvas.free.uniform(-0.1, 1.1)
         where = sum(math.sin(a * x + b * y + c) for a, b, c in waves) / 4
         tone = mix(

@@ -51,8 +51,10 @@ def land(
         for outline in extra:
             canvas.polygon([(x * k, (y - above) * k) for x, y in outline], fill=255)
 
-    area = (width, height - above)
-    canvas.image.paste(light.gradient(area, (top, low, low)), (0, above), shape(area, draw))
+    filled = light.gradient((width, height - above), (top, low, low))
+    deep = min(height - above, max(2, math.ceil(max(line) * height) + 2 - above))
+    canvas.image.paste(filled.crop((0, deep, width, height - above)), (0, above + deep))
+    canvas.image.paste(filled.crop((0, 0, width, deep)), (0, above), shape((width, deep), draw))
 
 
 def _faces(canvas: Canvas, line: Sequence[float], tone: Colour, strength: float) -> None:
