@@ -24,12 +24,14 @@ from modules.queue_manager.jobs import (
     Job,
     JobId,
     Learned,
+    LoraUse,
     ModelOffer,
     Origin,
     Picture,
     Scaling,
     Size,
     SourceImage,
+    Style,
     Variation,
 )
 from modules.queue_manager.ports import (
@@ -87,6 +89,8 @@ def request(
     locale: str = "en-US",
     age_restricted: bool = False,
     origin: Origin | None = None,
+    lora: LoraUse | None = None,
+    style: Style | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -105,6 +109,8 @@ def request(
         variation=variation,
         age_restricted=age_restricted,
         origin=origin,
+        lora=lora,
+        style=style,
     )
 
 
@@ -332,6 +338,7 @@ class FakeEngine:
     refuses: str = ""
     breaks: str = ""
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     fetch_seconds: float = 0.02
@@ -382,7 +389,11 @@ class FakeEngine:
             self.hiccups -= 1
             raise EngineUnavailable("no answer")
         return Capabilities(
-            batch_limits=self.limits, cautious=self.cautious, versions=self.versions, varies=self.varies
+            batch_limits=self.limits,
+            cautious=self.cautious,
+            versions=self.versions,
+            varies=self.varies,
+            loras=self.loras,
         )
 
     async def submit(self, batch: Batch) -> FakeRun:

@@ -4,6 +4,7 @@ else that made it, with the prompt as a small caption and a mark that cannot be 
 from __future__ import annotations
 
 import random
+import re
 
 from PIL import Image, ImageChops, ImageEnhance, ImageOps
 
@@ -13,6 +14,9 @@ from modules.demo.comfy_server.drawing.light import Colour, fading, gradient
 from modules.demo.comfy_server.drawing.marks import mark_of, mark_of_making, stamp
 from modules.demo.comfy_server.drawing.subjects import subject_of, time_of, weather_of
 
+_LORA = re.compile(r" > LoraLoader\w*\(lora_name=\W*([^'\\]+)[^)]*?strength_model=(-?[0-9.]+)\)")
+"""A LoRA in the words of ``making``: its file and its strength."""
+
 
 def picture_of(
     prompt: str, seed: int, size: tuple[int, int], source: Image.Image | None = None, *, making: str = ""
@@ -20,17 +24,24 @@ def picture_of(
     """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
     ``size`` is width and height in pixels.
 
-    With a ``source`` it is an edit: the source in another light, or with what the prompt lets fall.
+    With a ``source`` it is an edit: the source in another light, or with what the prompt lets fall. A LoRA turns
+    the colours, the further the stronger it is.
     """
     whose, how = mark_of(prompt, seed), mark_of_making(making)
+    unstyled = mark_of_making(_LORA.sub("", making))
     plan = random.Random(mark_of(prompt, seed % 2**64))  # a variation keeps the plan
-    free = random.Random(whose << 32 | how)
+    free = random.Random(whose << 32 | unstyled)
     if source is not None:
         above = (0, 0, source.width, max(1, round(source.height * 0.955)))  # what is below is its own caption
         image = _edited(ImageOps.fit(source.convert("RGB").crop(above), size), prompt, free)
     else:
         image = scenes.scene(size, subject_of(prompt, plan), plan, free)
-        image = ImageEnhance.Color(image).enhance(0.94 + 0.12 * (how % 101) / 100)
+        image = ImageEnhance.Color(image).enhance(0.94 + 0.12 * (unstyled % 101) / 100)
+    turns = [
+        float(strength) * (0.15 + 0.2 * mark_of_making(file) / 2**32)
+        for file, strength in _LORA.findall(making)
+    ]
+    image = _turned(image, sum(turns)) if turns else image
     caption(image, prompt)
     return stamp(image, whose, how)
 
@@ -69,6 +80,13 @@ _LIGHTS: dict[str, tuple[Colour, Colour]] = {
     "aurora": ((10, 60, 80), (70, 220, 160)),
     "red": ((150, 60, 30), (255, 180, 120)),
 }
+
+
+def _turned(image: Image.Image, turn: float) -> Image.Image:
+    """``image`` with all hues turned; 1 is once around."""
+    hue, *others = image.convert("HSV").split()
+    shifted = hue.point([(level + round(turn * 256)) % 256 for level in range(256)])
+    return Image.merge("HSV", (shifted, *others)).convert("RGB")
 
 
 def _edited(image: Image.Image, prompt: str, free: random.Random) -> Image.Image:
