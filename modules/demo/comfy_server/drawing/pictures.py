@@ -24,8 +24,8 @@ def picture_of(
     """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
     ``size`` is width and height in pixels.
 
-    With a ``source`` it is an edit: the source in another light, or with what the prompt lets fall. A LoRA turns
-    the colours, the further the stronger it is.
+    With a ``source`` it is an edit: the source in another light, or with what the prompt lets fall. A LoRA
+    turns the colours, the further the stronger it is.
     """
     whose, how = mark_of(prompt, seed), mark_of_making(making)
     unstyled = mark_of_making(_LORA.sub("", making))
