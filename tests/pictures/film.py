@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from playwright.async_api import Locator, Page, ViewportSize, expect
 
 COLUMN = ViewportSize(width=680, height=750)
@@ -51,7 +51,9 @@ class Film:
 
     def write(self, file: Path) -> int:
         """Write the film as an animated WebP, the last frame shown for long; its size in bytes."""
-        frames = [self._frame(*parts) for _, parts in self._shots]
+        whole = [self._frame(*parts) for _, parts in self._shots]
+        tall = max(frame.height for frame in whole)  # a line more or less under the lanes makes a difference
+        frames = [ImageOps.pad(frame, (WIDTH, tall), color=_GROUND, centering=(0, 0)) for frame in whole]
         times = [at for at, _ in self._shots]
         lasting = [round((b - a) * 1000 / SPEED) for a, b in pairwise(times)]
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -211,7 +211,7 @@ async def _type(page: Page, command: str, *values: str) -> None:
     for value in values:
         await page.keyboard.type(value)
         if value != values[-1]:
-            await page.get_by_test_id("choice").first.wait_for()
+            await expect(page.get_by_test_id("choice").first).to_contain_text(value)
             await page.keyboard.press("Enter")
     await page.keyboard.press("Enter")
 
