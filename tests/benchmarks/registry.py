@@ -12,6 +12,7 @@ from tests.benchmarks import (
     gpu_seconds,
     journal,
     makespan,
+    mixed_crowd,
     privacy,
     queue_operations,
     sick_gpu,
@@ -41,6 +42,7 @@ SUBJECTS = (
     estimates.SUBJECT,
     queue_operations.SUBJECT,
     workflow_files.SUBJECT,
+    mixed_crowd.SUBJECT,
     simulated_fleet.SUBJECT,
     privacy.SUBJECT,
 )
