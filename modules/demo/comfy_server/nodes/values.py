@@ -81,7 +81,7 @@ def render(recipe: Recipe) -> Image.Image:
     called in a thread."""
     image = _drawn(recipe)
     if isinstance(recipe, Scaled) and min(recipe.size) >= 40:
-        stamp(image, *marks_in(recipe))
+        return stamp(image, *marks_in(recipe))
     return image
 
 

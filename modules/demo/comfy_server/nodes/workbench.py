@@ -22,7 +22,7 @@ from modules.demo.comfy_server.profile import Timing
 from modules.demo.comfy_server.run import GpuSpan
 
 Drawing = Literal["full", "plain"]
-"""``full`` draws landscapes with text; ``plain`` a coloured plane with the mark, in a few milliseconds."""
+"""``full`` draws scenes with a caption; ``plain`` a coloured plane with the mark, in a few milliseconds."""
 
 
 class Workbench:
@@ -67,8 +67,7 @@ def _image(recipe: Recipe, drawing: Drawing) -> Image.Image:
     whose, making = marks_in(recipe)
     colour = whose ^ making
     image = Image.new("RGB", recipe.size, (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
-    stamp(image, whose, making)
-    return image
+    return stamp(image, whose, making)
 
 
 @functools.lru_cache(maxsize=64)
