@@ -13,6 +13,14 @@ class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
     """A negative prompt for a model that does not use negative prompts (fields: model)."""
 
 
+class StrengthAlone(RequestRejected, message_key="error-strength-alone"):
+    """A strength, and no picture to start from."""
+
+
+class NobodyPaintsParts(RequestRejected, message_key="error-no-masks"):
+    """No model can paint only a part of a picture."""
+
+
 class RestrictedPicture(RequestRejected, message_key="error-restricted-picture"):
     """The request starts from a picture that may be shown in age-restricted channels only."""
 

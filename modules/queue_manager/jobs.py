@@ -121,10 +121,10 @@ class GenerationRequest:
     the pictures that were asked for with it, whose numbers are next to its own; ``style`` has a negative only
     if its model takes one from each person.
 
-    With ``strength`` or ``mask``, the first of ``sources`` has exactly the size of the result, and the sampler
-    starts from it. ``strength``: how much of it becomes noise first, in steps of `STRENGTH_STEP`; None: as
-    much as in the model's graph. ``mask`` is of that size too, in grey: white is painted anew, black stays as
-    it is, and grey is the seam, where both are mixed.
+    With ``strength`` or ``mask``, the first of ``sources`` has exactly the size of the result, and the
+    sampler starts from it. ``strength``: how much of it becomes noise first, in steps of `STRENGTH_STEP`;
+    None: as much as in the model's graph. ``mask`` is of that size too, in grey: white is painted anew, black
+    stays as it is, and grey is the seam, where both are mixed.
     """
 
     user_id: int

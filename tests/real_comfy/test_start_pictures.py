@@ -1,4 +1,4 @@
-"""Start pictures, masks and both, fused against alone, in ComfyUI's own executor (see test_whole_graphs.py)."""
+"""Start pictures and masks, fused against alone, in ComfyUI's own executor (see test_whole_graphs.py)."""
 
 from __future__ import annotations
 
