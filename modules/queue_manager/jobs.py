@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 JobId = NewType("JobId", str)
 """32 hexadecimal digits (a random UUID without hyphens). Fits a button's ``custom_id``."""
@@ -187,6 +187,13 @@ class GenerationRequest:
         return Origin(models=self.models[-MOST_MODELS:], request=self.maker if kind == "upscale" else None)
 
 
+class Need(NamedTuple):
+    """What a server must have for a job: a model, by the id of its offer, and a LoRA's file (empty: none)."""
+
+    model: str
+    lora: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchKey:
     """What must be equal for two jobs to share one sampler run.
@@ -204,6 +211,11 @@ class BatchKey:
     lora: LoraUse | None = None
     strength: float | None = None
     masked: bool = False
+
+    @property
+    def need(self) -> Need:
+        """What a server must have."""
+        return Need(self.model, self.lora.file if self.lora is not None else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ from modules.queue_manager.errors import (
     CannotMask,
     CannotStart,
     MaskNeeded,
+    LoraUnavailable,
     ModelGone,
     ModelUnavailable,
     NoSourceImage,
@@ -256,6 +257,19 @@ class QueueManager:
                 continue
         return tuple(ended)
 
+    def somebody_has(self, offer: ModelOffer, lora: str = "") -> bool:
+        """False only if there are living servers and none of them has the model, with this LoRA's file: with
+        none alive, jobs wait. A model that has changed is taken to be where it was before, until that server
+        was asked."""
+        living = list(self.dispatcher.engines.living())
+        before = f"{offer.name}@"
+        return not living or any(
+            engine.limits.of(offer.id) > 0
+            or (offer.version and any(f"{model}@".startswith(before) for model in engine.limits.models()))
+            for engine in living
+            if not lora or lora in engine.loras
+        )
+
     def models_in_use(self) -> set[str]:
         """The ids of the models that accepted jobs need, and all that are offered while one is accepted."""
         accepting = self.offers.by_id if self._reserved else ()
@@ -385,15 +399,18 @@ class QueueManager:
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
-        if not self._somebody_can(offer):
+        if not self.somebody_has(offer):
             raise ModelUnavailable(model=offer.label)
         living = list(self.dispatcher.engines.living())
+        if request.lora is not None and not self.somebody_has(offer, request.lora.file):
+            raise LoraUnavailable(lora=request.lora.label, model=offer.label)
         if request.variation is not None and living and not any(engine.varies for engine in living):
             raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
-        if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:
-            raise BadPrompt(length=max(len(request.prompt), len(request.negative)), limit=MAX_PROMPT)
+        longest = max(len(request.full_prompt), len(request.full_negative))
+        if longest > MAX_PROMPT:
+            raise BadPrompt(length=longest, limit=MAX_PROMPT)
         if not 0 <= request.seed <= MAX_SEED:
             raise BadSeed(seed=str(request.seed))
         if offer.kind == "imagine" and request.size not in offer.sizes:
@@ -427,17 +444,6 @@ class QueueManager:
         if offer is None or offer.kind != request.kind:
             raise UnknownModel(model=request.model)
         return offer
-
-    def _somebody_can(self, offer: ModelOffer) -> bool:
-        """False only if there are living servers and none of them has the model: with none alive, jobs wait.
-        A model that has changed is taken to be where it was before, until that server was asked."""
-        living = [engine.limits for engine in self.dispatcher.engines.living()]
-        before = f"{offer.name}@"
-        return not living or any(
-            limits.of(offer.id) > 0
-            or (offer.version and any(f"{model}@".startswith(before) for model in limits.models()))
-            for limits in living
-        )
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)
