@@ -17,6 +17,10 @@ class StrengthAlone(RequestRejected, message_key="error-strength-alone"):
     """A strength, and no picture to start from."""
 
 
+class NobodyStarts(RequestRejected, message_key="error-no-starts"):
+    """No model can start from a picture."""
+
+
 class NobodyPaintsParts(RequestRejected, message_key="error-no-masks"):
     """No model can paint only a part of a picture."""
 

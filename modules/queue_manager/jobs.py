@@ -11,8 +11,9 @@ JobId = NewType("JobId", str)
 Kind = Literal["imagine", "edit", "upscale"]
 """What a model does: a picture from words, from words and pictures, or a larger picture."""
 
-MaskUse = Literal["none", "may", "must"]
-"""Whether a model can paint only a part of a picture: not at all, it can, or it does nothing else."""
+MaskUse = Literal["none", "may", "best", "must"]
+"""Whether a model can paint only a part of a picture: not at all, it can, it was made for it, or it does
+nothing else."""
 
 NegativeUse = Literal["none", "own", "shared"]
 """Whether a model uses a negative prompt: not at all, one for each row of a batch, or one for the batch."""
@@ -21,7 +22,7 @@ JobState = Literal["waiting", "taken", "running", "arriving"]
 """Where an active job stands, kept on its entry in the fair queue: ``waiting`` there; ``taken`` by a server
 that has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
 
-STRENGTH_STEP = 0.05
+START_STEP = 0.05
 """The least strength of a start picture, and the step to the next: equal ones share runs."""
 
 MAX_SEED = 2**53 - 1
@@ -122,8 +123,8 @@ class GenerationRequest:
     if its model takes one from each person.
 
     With ``strength`` or ``mask``, the first of ``sources`` has exactly the size of the result, and the
-    sampler starts from it. ``strength``: how much of it becomes noise first, in steps of `STRENGTH_STEP`;
-    None: as much as in the model's graph. ``mask`` is of that size too, in grey: white is painted anew, black
+    sampler starts from it. ``strength``: how much of it becomes noise first, in steps of `START_STEP`;
+    None: as much as in the model's graph. ``mask`` is of that size too, in grey: white is painted again, black
     stays as it is, and grey is the seam, where both are mixed.
     """
 

@@ -24,8 +24,8 @@ from modules.queue_manager.errors import (
     BadStrength,
     CannotMask,
     CannotStart,
-    MaskNeeded,
     LoraUnavailable,
+    MaskNeeded,
     ModelGone,
     ModelUnavailable,
     NoSourceImage,
@@ -40,7 +40,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import (
     MAX_SEED,
-    STRENGTH_STEP,
+    START_STEP,
     Batch,
     BatchKey,
     GenerationRequest,
@@ -427,17 +427,20 @@ class QueueManager:
         if request.strength is not None:
             if not offer.starts:
                 raise CannotStart(model=offer.label, others=self._labels(lambda known: known.starts))
-            if not STRENGTH_STEP <= request.strength <= 1:
+            if not START_STEP <= request.strength <= 1:
                 raise BadStrength(strength=f"{request.strength:g}")
         if request.mask is not None and offer.masks == "none":
             raise CannotMask(model=offer.label, others=self._labels(lambda known: known.masks != "none"))
         if request.mask is None and offer.masks == "must" and request.sources:
             raise MaskNeeded(model=offer.label)
-        if request.starts and any(one.size != request.size for one in (*request.sources[:1], request.mask) if one):
+        if request.starts and any(
+            one.size != request.size for one in (*request.sources[:1], request.mask) if one
+        ):
             raise BadSize(size=str(request.sources[0].size), allowed=str(request.size))
 
     def _labels(self, can: Callable[[ModelOffer], bool]) -> str:
-        return ", ".join(offer.label for offer in self.offers if can(offer) and not offer.nsfw)
+        """Of the models that can; ``none`` if there are none."""
+        return ", ".join(offer.label for offer in self.offers if can(offer) and not offer.nsfw) or "none"
 
     def _offer(self, request: GenerationRequest) -> ModelOffer:
         offer = self.offers.named(request.model)

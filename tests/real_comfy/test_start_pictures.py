@@ -163,7 +163,7 @@ def test_all_painters_start_and_mask_and_all_editors_mask() -> None:
     for draw in PAINTERS.values():
         assert (why_no_start(draw().template()), mask_use(draw().template())) == (None, "may")
     uses = [mask_use(draw().template()) for draw in EDITORS.values()]
-    assert uses == ["may", "may", "must", "may"]
+    assert uses == ["may", "may", "must", "best"]
 
 
 @pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no ComfyUI")

@@ -22,7 +22,7 @@ from modules.ai.fusion.samplers import (
     varied_sampler,
 )
 from modules.ai.fusion.sources import without_source
-from modules.ai.fusion.start_pictures import CannotStart, started
+from modules.ai.fusion.start_pictures import INPAINTING, CannotStart, started
 from modules.ai.workflows.graph import (
     JSON,
     Graph,
@@ -194,13 +194,15 @@ def why_no_mask(template: WorkflowTemplate) -> str | None:
 
 
 def mask_use(template: WorkflowTemplate) -> MaskUse:
-    """Whether the template can paint a part of a picture, and whether it needs the mask: it takes one from
+    """Whether the template can paint a part of a picture, and whether it must: its graph takes the mask from
     the picture's own transparency."""
     if why_no_mask(template) is not None:
         return "none"
     graph = tailored(template, example(template))
     loaders = [place.node for place in template.card.places("sources")]
-    return "must" if any(slot == 1 for node in loaders for _, slot in consumers(graph, node)) else "may"
+    if any(slot == 1 for node in loaders for _, slot in consumers(graph, node)):
+        return "must"
+    return "best" if any(node.class_type == INPAINTING for node in graph.values()) else "may"
 
 
 def _why_not(template: WorkflowTemplate, **how: Any) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import discord
 
@@ -18,7 +18,7 @@ from modules.utils.database.stores.jobs import JobJournal
 from modules.utils.images.cleaner import CleanPicture, Extension, PictureCleaner
 from modules.utils.images.media_types import media_type
 
-Marked = tuple[CleanPicture, Optional[CleanPicture]]
+Marked = tuple[CleanPicture, CleanPicture | None]
 """A picture, and the mask of what is to be painted in it."""
 
 

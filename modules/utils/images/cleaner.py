@@ -34,8 +34,8 @@ METADATA_ROOM = 1_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanPicture:
-    """A cleaned upload: upright, sRGB, opaque, pixels only. ``size`` is what a viewer sees; ``holed``: it was a
-    PNG with a transparent part."""
+    """A cleaned upload: upright, sRGB, opaque, pixels only. ``size`` is what a viewer sees; ``holed``: it was
+    a PNG with a transparent part."""
 
     data: bytes
     media_type: str
@@ -70,9 +70,7 @@ class PictureCleaner:
         self._check(data)
         answer, pixels = await self._cleaned({"do": "clean"}, data)
         size = Size(**answer["size"])
-        return CleanPicture(
-            data=pixels, media_type=answer["media_type"], size=size, holed=answer["holed"]
-        )
+        return CleanPicture(data=pixels, media_type=answer["media_type"], size=size, holed=answer["holed"])
 
     async def cut(self, data: bytes, mask: bytes = b"") -> tuple[CleanPicture, CleanPicture | None]:
         """A picture without loss, and its mask as `GenerationRequest` has one: from the upload ``mask``, in
