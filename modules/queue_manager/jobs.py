@@ -124,8 +124,8 @@ class GenerationRequest:
 
     With ``strength`` or ``mask``, the first of ``sources`` has exactly the size of the result, and the
     sampler starts from it. ``strength``: how much of it becomes noise first, in steps of `START_STEP`;
-    None: as much as in the model's graph. ``mask`` is of that size too, in grey: white is painted again, black
-    stays as it is, and grey is the seam, where both are mixed.
+    None: as much as in the model's graph. ``mask`` is of that size too, in grey: white is painted again,
+    black stays as it is, and grey is the seam, where both are mixed.
     """
 
     user_id: int

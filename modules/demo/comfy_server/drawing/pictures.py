@@ -13,16 +13,25 @@ from modules.demo.comfy_server.drawing.scenes import colour_of, gradient, landsc
 
 
 def picture_of(
-    prompt: str, seed: int, size: tuple[int, int], source: Image.Image | None = None, *, making: str = ""
+    prompt: str,
+    seed: int,
+    size: tuple[int, int],
+    source: Image.Image | None = None,
+    start: tuple[Image.Image, float] | None = None,
+    *,
+    making: str = "",
 ) -> Image.Image:
     """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
     ``size`` is width and height in pixels.
 
-    With a ``source`` it is an edit: the source hangs in it, framed, under the new prompt's text.
+    With a ``source`` it is an edit: the source hangs in it, framed, under the new prompt's text. With a
+    ``start`` and its strength, that much of the start is painted over.
     """
     whose, how = mark_of(prompt, seed), mark_of_making(making)
     rng = random.Random(whose << 32 | how)
     image = _edited(source, size, rng) if source is not None else landscape(size, rng)
+    if start is not None:
+        image = Image.blend(start[0].resize(size), image, start[1])
     write(image, prompt, seed)
     stamp(image, whose, how)
     return image
