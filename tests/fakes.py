@@ -338,6 +338,7 @@ class FakeEngine:
     refuses: str = ""
     breaks: str = ""
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     fetch_seconds: float = 0.02
@@ -388,7 +389,11 @@ class FakeEngine:
             self.hiccups -= 1
             raise EngineUnavailable("no answer")
         return Capabilities(
-            batch_limits=self.limits, cautious=self.cautious, versions=self.versions, varies=self.varies
+            batch_limits=self.limits,
+            cautious=self.cautious,
+            versions=self.versions,
+            varies=self.varies,
+            loras=self.loras,
         )
 
     async def submit(self, batch: Batch) -> FakeRun:

@@ -43,6 +43,8 @@ def misfits(lora: LoraOffer, templates: Mapping[str, WorkflowTemplate]) -> Itera
     """The models that ``lora`` names and cannot change, each with the reason."""
     for name in lora.models:
         try:
+            if templates[name].card.kind == "upscale":
+                raise NoPlaceForLora("people choose no LoRA when they upscale a picture")
             with_lora(templates[name].graph, lora.use(lora.strength))
         except KeyError:
             yield name, f"there is no model {name}{did_you_mean(name, templates)}"

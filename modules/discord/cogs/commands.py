@@ -189,7 +189,8 @@ class Commands(commands.Cog):
         self, interaction: discord.Interaction, typed: str
     ) -> list[app_commands.Choice[float]]:
         lora = str(interaction.namespace.lora or "")
-        return self.choices.strengths(lora, str(typed), await self.requesters.of(interaction))
+        typed = str(typed).replace("nan", "")  # discord.py's value of an empty number
+        return self.choices.strengths(lora, typed, await self.requesters.of(interaction))
 
     @imagine.autocomplete("style")
     @edit.autocomplete("style")
