@@ -1,19 +1,29 @@
-"""Start pictures and masks, fused against alone, in ComfyUI's own executor (see test_whole_graphs.py)."""
+"""Start pictures and masks, fused against alone: many graphs in ComfyUI's own executor (see
+test_whole_graphs.py), and our own models on a server."""
 
 from __future__ import annotations
 
+import io
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from modules.ai.fusion.fuse import fuse, mask_use, plain, why_no_start
-from modules.ai.workflows.graph import write_graph
-from modules.queue_manager.jobs import SourceImage, Variation
+from modules.ai.fusion.fuse import example, fuse, mask_use, plain, why_no_start
+from modules.ai.models.loading import load_model
+from modules.ai.workflows.graph import Graph, Node, write_graph
+from modules.queue_manager.jobs import Size, SourceImage, Variation
+from modules.utils.images import masks
 from tests.fakes import request
+from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
+from tests.real_comfy.graphs import KLEIN, ZIMAGE
 from tests.real_comfy.test_networks import FOLDER
+from tests.real_comfy.test_templates import FOLDER as FLUJOS
+from tests.real_comfy.test_templates import smaller
 from tests.real_comfy.test_whole_graphs import OFF, PROMPTS, SIZE, Drawing, Link, both, measured
 
 
@@ -164,6 +174,95 @@ def test_all_painters_start_and_mask_and_all_editors_mask() -> None:
         assert (why_no_start(draw().template()), mask_use(draw().template())) == (None, "may")
     uses = [mask_use(draw().template()) for draw in EDITORS.values()]
     assert uses == ["may", "may", "must", "best"]
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("flux", "start"),
+        ("z-image", "start"),
+        *[(name, how) for name in ("flux", "z-image", "flux_edit") for how in ("mask", "zoom", "pan")],
+    ],
+)
+async def test_on_a_server_our_models_do_it_for_each_as_alone_and_keep_the_rest_to_the_bit(
+    comfy: Comfy, name: str, how: str
+) -> None:
+    template = load_model(FLUJOS / f"{name}.json").template
+    template = replace(template, graph=unquantised(smaller(template.graph)))
+    size = Size(width=192, height=160)
+    people, names, pairs = [], [], []
+    for i in range(3):
+        drawn = Image.effect_noise((size.width, size.height), 90 + i).convert("RGB")
+        picture, mask = parts(drawn, how)
+        pairs.append((picture, mask))
+        uploaded = [await send(comfy, part) for part in (picture, mask) if part is not None]
+        names.append(uploaded)
+        own = SourceImage(key="", size=size)
+        people.append(
+            replace(
+                example(template),
+                prompt=PROMPTS[i],
+                seed=70 + i,
+                size=size,
+                sources=(own,),
+                strength=0.4 if how == "start" else None,
+                mask=None if mask is None else own,
+            )
+        )
+    keys = [uuid.uuid4().hex for _ in people]
+    await comfy.run(write_graph(fuse(template, people, keys=keys, source_names=names).graph))
+    for person, theirs, key, (start, mask) in zip(people, names, keys, pairs, strict=True):
+        alone = plain(template, person, key=uuid.uuid4().hex, source_names=theirs)
+        outputs = await comfy.run(write_graph(alone.graph))
+        lone = await comfy.view(outputs[alone.places[0].node]["images"][0])
+        fused = await comfy.picture(key)
+        largest, share = pixel_differences(pixels(fused), pixels(lone))
+        print(name, how, largest, share)
+        assert largest <= 1
+        assert share <= 0.0005
+        assert pixels(fused) != start.tobytes()
+        if mask is not None:
+            black = mask.point(lambda grey: 0 if grey else 255)
+            nothing = Image.new("RGB", black.size)
+            for made in (fused, lone):
+                shown = Image.frombytes("RGB", black.size, pixels(made))
+                kept = [Image.composite(each, nothing, black).tobytes() for each in (shown, start)]
+                assert kept[0] == kept[1]
+
+
+def unquantised(graph: Graph) -> Graph:
+    """With the same models' files that stock nodes load."""
+    loaders = {"UnetLoaderGGUF": "UNETLoader", "CLIPLoaderGGUF": "CLIPLoader"}
+    files = {
+        "flux-2-klein-4b-Q5_K_M.gguf": KLEIN.unet,
+        "z-image-turbo-Q5_K_M.gguf": ZIMAGE.unet,
+        "Qwen3-4B-Q6_K.gguf": KLEIN.clip[0],
+    }
+    return {
+        node_id: Node(
+            class_type=loaders.get(node.class_type, node.class_type),
+            inputs={name: files.get(str(value), value) for name, value in node.inputs.items()}
+            | ({"weight_dtype": "default"} if node.class_type == "UnetLoaderGGUF" else {}),
+        )
+        for node_id, node in graph.items()
+    }
+
+
+def parts(drawn: Image.Image, how: str) -> tuple[Image.Image, Image.Image | None]:
+    """A picture to start from, and its mask."""
+    if how == "start":
+        return drawn, None
+    if how == "mask":
+        hole = Image.new("L", drawn.size)
+        hole.paste(255, (40, 30, 120, 110))
+        return drawn, masks.with_seam(hole)
+    return masks.zoomed(drawn, 1.5) if how == "zoom" else masks.panned(drawn, "left")
+
+
+async def send(comfy: Comfy, image: Image.Image) -> str:
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return await comfy.upload(f"{uuid.uuid4().hex}.png", out.getvalue())
 
 
 @pytest.mark.skipif(not FOLDER, reason="REAL_COMFY_PATH names no ComfyUI")
