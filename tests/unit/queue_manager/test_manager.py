@@ -224,7 +224,7 @@ SMALLER = SourceImage(key="b", size=Size(width=64, height=64))
         ({"sources": (START,), "strength": 0.5}, CannotStart),
         ({"sources": (START,), "mask": START}, CannotMask),
         ({"model": "filler", "kind": "edit", "sources": (START,)}, MaskNeeded),
-        ({"model": "starter", "strength": 0.5}, WrongSourceCount),
+        ({"model": "starter", "strength": 0.5}, NoSourceImage),
         ({"model": "starter", "strength": 1.5, "sources": (START,)}, BadStrength),
         ({"model": "starter", "strength": 0.5, "sources": (SMALLER,)}, BadSize),
         ({"model": "starter", "mask": SMALLER, "sources": (START,)}, BadSize),
