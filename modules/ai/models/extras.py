@@ -44,7 +44,7 @@ def misfits(lora: LoraOffer, templates: Mapping[str, WorkflowTemplate]) -> Itera
     for name in lora.models:
         try:
             if templates[name].card.kind == "upscale":
-                raise NoPlaceForLora("people choose no LoRA when they upscale a picture")
+                raise NoPlaceForLora("an upscale takes no LoRA")
             with_lora(templates[name].graph, lora.use(lora.strength))
         except KeyError:
             yield name, f"there is no model {name}{did_you_mean(name, templates)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from modules.ai.models.extras import misfits, read_loras, read_styles
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import Style
+from modules.queue_manager.manager import MAX_PROMPT
 from modules.queue_manager.offers import LoraOffer
+from modules.queue_manager.stranded import PATIENCE
 from tests.workflow_graphs import FLUJOS, SHIPPED
 
 LEAST = '[grain]\nlabel = "Film grain"\nfile = "photo\\\\grain.safetensors"\nmodels = ["flux"]\n'
@@ -53,6 +56,17 @@ def test_what_we_ship_is_right_and_without_the_files_there_is_nothing(tmp_path: 
     (tmp_path / "loras.toml").write_text(uncommented, encoding="utf-8")
     (lora,) = read_loras(tmp_path)
     assert (lora.name, list(misfits(lora, SHIPPED))) == ("film-grain", [])
+
+
+def test_what_the_documentation_shows_is_right(tmp_path: Path) -> None:
+    told = (FLUJOS.parent / "docs" / "create.md").read_text(encoding="utf-8")
+    loras, styles = re.findall(r"```toml\n(.*?)```", told, re.DOTALL)
+    (tmp_path / "loras.toml").write_text(loras, encoding="utf-8")
+    (tmp_path / "styles.toml").write_text(styles, encoding="utf-8")
+    assert [lora.name for lora in read_loras(tmp_path)] == ["film-grain"]
+    assert read_styles(tmp_path)[0] in read_styles(FLUJOS)
+    assert f"{MAX_PROMPT} characters" in told
+    assert f"{PATIENCE / 60:g} minutes" in told
 
 
 @pytest.mark.parametrize(
@@ -106,5 +120,5 @@ def test_models_that_it_does_not_fit_are_told(tmp_path: Path) -> None:
     (lora,) = read_loras(tmp_path)
     assert list(misfits(lora, SHIPPED)) == [
         ("flx", "there is no model flx; did you mean flux?"),
-        ("upscale", "it cannot be used with upscale: people choose no LoRA when they upscale a picture"),
+        ("upscale", "it cannot be used with upscale: an upscale takes no LoRA"),
     ]
