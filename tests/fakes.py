@@ -252,7 +252,9 @@ class FakeRun:
             load = engine.load if engine.loaded != batch.key.model else 0.0
             engine.loaded = batch.key.model
             noise = engine.random.uniform(1 - engine.noise, 1 + engine.noise)
-            per_step = (engine.fixed + engine.each * len(batch.jobs)) / steps * noise
+            size = batch.key.size
+            area = size.width * size.height / 2**20 if engine.by_area else 1.0
+            per_step = (engine.fixed + engine.each * area * len(batch.jobs)) / steps * noise
             await self._pass(load)
             engine.check_health(batch)
             if len(batch.jobs) > engine.fits:
@@ -308,6 +310,7 @@ class FakeRun:
 @dataclass
 class FakeEngine:
     """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time.
+    ``by_area``: ``each`` is for 1024², and others take in proportion.
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
     ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,
@@ -323,6 +326,7 @@ class FakeEngine:
     limits: Mapping[str, int] = field(default_factory=lambda: {"flux": 4, "z-image": 4, "flux_edit": 4})
     fixed: float = 1.0
     each: float = 1.0
+    by_area: bool = False
     load: float = 0.0
     noise: float = 0.0
     steps: int = 4

@@ -296,6 +296,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             max_jobs_per_user=settings.max_jobs_per_user,
             max_key_wait=settings.max_key_wait,
             max_attempts=settings.max_attempts,
+            fairness=settings.fairness,
             batch_window=settings.batch_window_ms / 1000,
             top_tier=max(
                 [int(bool(settings.priority_roles)), *(rule.tier for _, rule in settings.role_limits)]

@@ -36,6 +36,11 @@ class Size:
     width: int
     height: int
 
+    @property
+    def megapixels(self) -> float:
+        """In units of 1024×1024."""
+        return self.width * self.height / 2**20
+
     def __str__(self) -> str:
         return f"{self.width}×{self.height}"
 

@@ -63,10 +63,11 @@ from modules.queue_manager.ports import (
 from modules.queue_manager.prompt_text import is_blank
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.run_tracker import RunTracker
+from modules.queue_manager.scheduling.costs import PictureCosts
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times
-from modules.queue_manager.scheduling.fair_queue import FairQueue, QueueEntry
+from modules.queue_manager.scheduling.fair_queue import Fairness, FairQueue, QueueEntry
 from modules.queue_manager.status import QueuePosition, QueueStatus
 from modules.queue_manager.stranded import StrandedJobs
 
@@ -102,8 +103,10 @@ class QueueManager:
         lift_after: float = 120.0,
         top_tier: int = 0,
         pictures_at_once: int = 32,
+        fairness: Fairness = "pictures",
     ) -> None:
-        """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: see `Deliveries`."""
+        """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: see `Deliveries`; ``fairness``:
+        what a turn is, see `fair_queue`."""
         self.offers = offers if isinstance(offers, Offers) else Offers(offers)
         self.durations = DurationBook()
         self._store = store
@@ -111,7 +114,12 @@ class QueueManager:
         self._publisher = EventPublisher()
         self._max_jobs = max_jobs_per_user
         self._max_key_wait = max_key_wait
-        self._queue = FairQueue(lift_after=lift_after, top_tier=top_tier)
+        costs = PictureCosts()
+        self._queue = FairQueue(
+            lift_after=lift_after,
+            top_tier=top_tier,
+            seconds=(lambda job: costs.expected(job.key)) if fairness == "gpu_seconds" else None,
+        )
         self.dispatcher = Dispatcher(
             queue=self._queue,
             offers=self.offers,
@@ -147,6 +155,7 @@ class QueueManager:
             journal=self._journal,
             publisher=self._publisher,
             durations=self.durations,
+            costs=costs,
             offers=self.offers,
             clock=clock,
             spawn=self._spawn,

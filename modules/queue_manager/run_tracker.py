@@ -14,6 +14,7 @@ from modules.queue_manager.journal import Journal
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Clock, Dispatched, Progressed, Queued, RunReport, Started
 from modules.queue_manager.retry import Retry
+from modules.queue_manager.scheduling.costs import PictureCosts
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.fair_queue import FairQueue
@@ -36,6 +37,7 @@ class RunTracker:
     journal: Journal
     publisher: EventPublisher
     durations: DurationBook
+    costs: PictureCosts
     offers: Offers
     clock: Clock
     spawn: Spawn
@@ -81,6 +83,10 @@ class RunTracker:
         assert in_flight.started_at is not None
         assert in_flight.ended_at is not None
         self.dispatcher.engines.run_ended(in_flight, in_flight.ended_at - in_flight.started_at)
+        if (seconds := in_flight.seconds_per_picture()) is not None:
+            self.costs.learn(in_flight.batch.key, seconds)
+            for job in in_flight.aboard:
+                self.queue.took(job.id, seconds)
         for job in in_flight.aboard:
             self.queue.mark(job.id, "arriving")
         self.dispatcher.land(in_flight)

@@ -14,7 +14,7 @@ from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Clock, Run
 from modules.queue_manager.scheduling.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from modules.queue_manager.scheduling.engine_registry import EngineRegistry, Remember
-from modules.queue_manager.scheduling.estimates import DurationBook
+from modules.queue_manager.scheduling.estimates import Duration, DurationBook
 from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.idle_engines import IdleEngines
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
@@ -273,12 +273,11 @@ class Dispatcher:
             engine=engine,
             weights=weights,
             swapped=swapped,
-            expected=self.durations.predict(engine.name, key.model, len(jobs), swap=swapped),
+            expected=self._duration(engine, key, len(jobs), swap=swapped),
             taken_at=now,
             heard_at=now,
         )
-        for job in jobs:
-            self.queue.dispatch(job.id, in_flight)
+        self.queue.dispatch(*(job.id for job in jobs), in_flight=in_flight)
         self._idle_engines.remove(engine)
         engine.warm = weights
         self._note_warm(engine)
@@ -495,6 +494,9 @@ class Dispatcher:
             seconds=lambda key, rows, swap: self._seconds(engine, key, rows, swap=swap),
         )
 
+    def _duration(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> Duration | None:
+        return self.durations.predict(engine.name, key.model, rows, megapixels=key.size.megapixels, swap=swap)
+
     def _seconds(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> float | None:
-        duration = self.durations.predict(engine.name, key.model, rows, swap=swap)
+        duration = self._duration(engine, key, rows, swap=swap)
         return None if duration is None else duration.total

@@ -124,7 +124,16 @@ class InFlightBatch:
             last_step=None if last is None else last - self.started_at,
             total=self.ended_at - self.started_at,
             longest_step=self.longest_step,
+            megapixels=self.batch.key.size.megapixels,
         )
+
+    def seconds_per_picture(self) -> float | None:
+        """What each of its pictures took, once it has succeeded, the loading of the model aside."""
+        seen = self.observed()
+        if seen is None or (seen.swapped and self.expected is None):
+            return None
+        load = self.expected.load if self.expected is not None else 0.0
+        return max(seen.total - load, 0.0) / seen.batch_size
 
     @property
     def aboard(self) -> list[Job]:

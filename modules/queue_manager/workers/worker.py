@@ -464,8 +464,10 @@ class GpuWorker:
         return self._clock.now() - in_flight.heard_at
 
     def _limit_of_silence(self, in_flight: InFlightBatch) -> float:
-        model, rows = in_flight.batch.key.model, len(in_flight.batch.jobs)
-        own = self._runs.durations.own(self.engine.name, model, rows, swap=in_flight.swapped)
+        key, rows = in_flight.batch.key, len(in_flight.batch.jobs)
+        own = self._runs.durations.own(
+            self.engine.name, key.model, rows, megapixels=key.size.megapixels, swap=in_flight.swapped
+        )
         return self._times.patience.limit(in_flight, own)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
