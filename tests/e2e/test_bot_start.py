@@ -239,6 +239,41 @@ async def test_a_part_of_a_picture_is_painted_and_the_rest_stays_to_the_bit(tmp_
         assert outside(before, await shown(ana, again), hole) == 0
 
 
+async def test_a_model_that_was_made_for_parts_paints_them_if_nobody_chooses(tmp_path: Path) -> None:
+    fill = replace(ABLE[2], name="fill", label="Fill", masks="best")
+    engine = make_engine()
+    engine.limits = {known.name: 1 for known in (*ABLE, fill)}
+    async with whole_room(tmp_path, offers=(*ABLE, fill), engine=engine) as stand:
+        ana = await stand.person()
+        part = {"image": png(drawing(SMALL, (8, 8, 40, 40)))}
+        for model, name in ((None, "fill"), ("flux_edit", "flux_edit")):
+            options = part if model is None else {**part, "model": model}
+            await ana.command("edit", stand.general, prompt=f"a door by {name}", **options)
+            await result_for(ana, f"a door by {name}")
+            assert (await asked(stand, ana)).model == name
+        await ana.command("imagine", stand.general, model="flux", prompt="a boat")
+        result = await result_for(ana, "a boat")
+        await asked(stand, ana)
+        await answered_by_status(await more(ana, result, "zoom15"))
+        await stand.until(lambda: len(stand.engine.submitted) == 4)
+        request = await asked(stand, ana)
+        assert (request.model, request.kind, request.prompt) == ("fill", "edit", "a boat")
+        assert request.mask is not None
+
+
+async def test_the_menu_of_a_message_paints_the_transparent_part_too(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, offers=ABLE) as stand:
+        ana, ben = await stand.person("member-1"), await stand.person("member-2")
+        await ana.say(stand.general, "look", png(drawing(SMALL, (8, 8, 40, 40))))
+        said = await ben.wait_for_message(lambda m: text_of(m) == "look")
+        form = await (await ben.context("Edit picture", stand.general, said)).modal()
+        await (await ben.submit_modal(form, prompt="a door")).reply()
+        assert "only a part was painted" in text_of(await result_for(ben, "a door"))
+        request = await asked(stand, ben)
+        assert request.mask is not None
+        assert request.mask.size == request.size == SMALL
+
+
 async def _ready(here: Live, ana: SimulatedUser) -> tuple[Payload, Image.Image]:
     await ana.command("imagine", here.stand.general, model="z-image", prompt="a boat", aspect="landscape")
     result = await result_for(ana, "a boat")

@@ -22,7 +22,7 @@ from modules.ai.fusion.samplers import (
     varied_sampler,
 )
 from modules.ai.fusion.sources import without_source
-from modules.ai.fusion.start_pictures import INPAINTING, CannotStart, started
+from modules.ai.fusion.start_pictures import INPAINTING, WHOLE, CannotStart, started
 from modules.ai.workflows.graph import (
     JSON,
     Graph,
@@ -188,8 +188,12 @@ def why_no_start(template: WorkflowTemplate) -> str | None:
 
 def why_no_mask(template: WorkflowTemplate) -> str | None:
     """Why the template cannot paint only a part of a picture; None if it can."""
-    if template.card.kind == "upscale":
-        return f"its kind is {template.card.kind}"
+    card = template.card
+    if card.kind == "upscale":
+        return f"its kind is {card.kind}"
+    sides = [side for size in card.sizes for side in (size.width, size.height)]
+    if any(side % WHOLE for side in sides or [card.size_multiple]):
+        return f"its sizes are not all multiples of {WHOLE}, so encoding could shift the picture"
     return _why_not(template, mask="x.png")
 
 

@@ -23,6 +23,10 @@ from modules.ai.workflows.graph import Graph, Link, Node, NodeInput, downstream,
 EMPTY = frozenset({"EmptyFlux2LatentImage", "EmptyLatentImage", "EmptySD3LatentImage"})
 """Empty latents of one picture, for which VAEEncode gives the same kind of latent."""
 
+WHOLE = 16
+"""Sides that are a multiple of this lose nothing when a VAE encodes them: most take 8 pixels at once, that of
+FLUX.2 takes 16."""
+
 INPAINTING = "InpaintModelConditioning"
 
 _DECODERS = ("VAEDecode", "VAEDecodeTiled")

@@ -93,8 +93,8 @@ class MessageMenus:
         if kind in ("edit", "start"):
             self._check_sees(interaction, channel_id)
             brought = self._brought.get(target)
-            picture = (
-                await self.pictures.upload(brought)
+            picture, mask = (
+                await self.pictures.painted_in(brought)
                 if brought is not None
                 else await self.pictures.of_message(channel_id, message_id)
             )
@@ -109,6 +109,7 @@ class MessageMenus:
                 age_restricted=self._is_restricted(record, channel_id),
                 origin=record.request.as_origin(does) if record is not None and own else None,
                 strength=strength_of(values),
+                mask=mask,
             )
         else:
             image_request = ImageRequest(kind="imagine", prompt=prompt)

@@ -76,12 +76,12 @@ class SourcePictures:
             raise BadSourceImage("gone")
         return await self._read(file.url)
 
-    async def of_message(self, channel_id: int, message_id: int) -> CleanPicture:
-        """The first picture of a message."""
+    async def of_message(self, channel_id: int, message_id: int) -> Marked:
+        """The first picture of a message, as `painted_in` reads it."""
         pictures = pictures_of(await self._message(channel_id, message_id))
         if not pictures:
             raise BadSourceImage("gone")
-        return await self.upload(pictures[0].url)
+        return await self.painted_in(pictures[0].url)
 
     async def _message(self, channel_id: int, message_id: int) -> Mapping[str, Any]:
         try:

@@ -107,6 +107,10 @@ def changed(name: str, *changes: tuple[str, dict[str, Any]], **more: Node) -> An
     return replace(template, graph={**graph, **more})
 
 
+ODD = replace(
+    SHIPPED["z-image"],
+    card=replace(SHIPPED["z-image"].card, sizes=(Size(width=1016, height=1000),)),
+)
 LEVELS = Node(class_type="ManualSigmas", inputs={"sigmas": "1, 0.5, 0"})
 LARGER = Node(
     class_type="ImageScaleBy", inputs={"image": Link("9", 0), "upscale_method": "area", "scale_by": 2.0}
@@ -123,6 +127,7 @@ LARGER = Node(
             "node levels (ManualSigmas): its noise levels do not follow a strength",
             None,
         ),
+        (ODD, None, "its sizes are not all multiples of 16"),
         (
             changed("z-image", ("SaveImage", {"images": Link("larger", 0)}), larger=LARGER),
             None,
@@ -137,5 +142,9 @@ def test_what_a_graph_cannot_is_said_with_the_node_that_is_the_reason(
         assert why is None if said is None else said in (why or "")
     if mask is not None:
         assert mask_use(template) == "none"
-        with pytest.raises(Unfusible, match="changes the picture"):
-            plain(template, request(sources=(OWN,), mask=MASK), key="0" * 32, source_names=["p", "m"])
+
+
+def test_a_request_that_its_graph_cannot_serve_is_refused_before_it_runs() -> None:
+    template = changed("z-image", ("SaveImage", {"images": Link("larger", 0)}), larger=LARGER)
+    with pytest.raises(Unfusible, match="changes the picture"):
+        plain(template, request(sources=(OWN,), mask=MASK), key="0" * 32, source_names=["p", "m"])
