@@ -246,10 +246,10 @@ async def test_a_model_that_was_made_for_parts_paints_them_if_nobody_chooses(tmp
     async with whole_room(tmp_path, offers=(*ABLE, fill), engine=engine) as stand:
         ana = await stand.person()
         part = {"image": png(drawing(SMALL, (8, 8, 40, 40)))}
-        for model, name in ((None, "fill"), ("flux_edit", "flux_edit")):
+        for number, (model, name) in enumerate(((None, "fill"), ("flux_edit", "flux_edit"))):
             options = part if model is None else {**part, "model": model}
-            await ana.command("edit", stand.general, prompt=f"a door by {name}", **options)
-            await result_for(ana, f"a door by {name}")
+            await ana.command("edit", stand.general, prompt=f"door {number}", **options)
+            await result_for(ana, f"door {number}")
             assert (await asked(stand, ana)).model == name
         await ana.command("imagine", stand.general, model="flux", prompt="a boat")
         result = await result_for(ana, "a boat")
