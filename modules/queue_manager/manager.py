@@ -437,7 +437,7 @@ class QueueManager:
             if not offer.starts:
                 raise CannotStart(model=offer.label, others=self._labels(lambda known: known.starts))
             if not START_STEP <= request.strength <= 1:
-                raise BadStrength(strength=f"{request.strength:g}")
+                raise BadStrength(strength=request.strength)
         if request.mask is not None and offer.masks == "none":
             raise CannotMask(model=offer.label, others=self._labels(lambda known: known.masks != "none"))
         if request.mask is None and offer.masks == "must" and request.sources:
@@ -489,7 +489,7 @@ class QueueManager:
                 self._made_here.update(job.id for job in jobs)
             await self._store.accept(jobs, sources)
         except StoreError as error:
-            log.exception("Could not journal a request")
+            log.exception("Could not journal a request", extra={"user": requests[0].user_id})
             raise QueueClosed("store") from error
         return jobs
 

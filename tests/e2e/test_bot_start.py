@@ -116,14 +116,14 @@ async def test_a_picture_is_used_as_a_start_from_its_menu_and_from_anybodys_mess
         form = await (await ben.context("Use as start", stand.general, said)).modal()
         assert filled(form) == {"prompt": None, "strength": "0.80", "model": "flux"}
         await (await ben.submit_modal(form, prompt="una barca")).reply()
-        assert "a partir de una imagen, fuerza 0.8" in text_of(await result_for(ben, "una barca"))
+        assert "a partir de una imagen, fuerza 0,8" in text_of(await result_for(ben, "una barca"))
 
 
 async def test_the_strength_that_a_person_prefers_is_used_where_they_say_none(tmp_path: Path) -> None:
     async with whole_room(tmp_path, offers=ABLE) as stand:
         ana = await stand.person()
         page = await (await ana.command("settings", stand.general)).reply()
-        assert "**Strength of a start picture** · Usual (0.60)" in text_of(page)
+        assert "**Strength of a start picture** · Usual (0.6)" in text_of(page)
         chosen = await ana.click(page, "fullet:setting:strength", values=["0.25"])
         await chosen.acknowledged()
         await ana.command("imagine", stand.general, model="flux", prompt="a boat", image=png(drawing(SMALL)))

@@ -88,7 +88,7 @@ class ResultMessages:
                 max_bytes=limit,
             )
         except NoOutput as error:
-            log.warning("job %s: %s", job.id, error, extra={"job": job.id})
+            log.warning("%s", error)
             told = self.messages.error(locale, error)
             return ResultPicture(
                 job=job, report=finished.report, size=finished.picture.size, name=None, remark=told
@@ -252,7 +252,7 @@ def made_of(
     if made.lora is not None:
         facts.append(lora_line(messages, locale, made.lora))
     if made.strength is not None:
-        facts.append(messages.text(locale, "result-start", strength=f"{made.strength:g}"))
+        facts.append(messages.text(locale, "result-start", strength=made.strength))
     if made.mask is not None:
         facts.append(messages.text(locale, "result-part"))
     return facts

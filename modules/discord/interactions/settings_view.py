@@ -100,7 +100,7 @@ def settings_view(
         "strength": (
             None if chosen.strength is None else f"{chosen.strength:.2f}",
             [
-                (AUTO, messages.text(locale, "settings-strength-auto", strength=f"{USUAL_STRENGTH:.2f}")),
+                (AUTO, messages.text(locale, "settings-strength-auto", strength=USUAL_STRENGTH)),
                 *((one, one) for one in STRENGTHS if any(offer.starts for offer in offers)),
             ],
         ),

@@ -41,8 +41,8 @@ def lora_of(
         raise LoraForOtherModels(lora=lora.label, model=offer.label, models=", ".join(labels))
     strength = lora.strength if strength is None else strength
     if strength not in lora.steps():
-        least, most = (f"{one:g}" for one in lora.strengths)
-        raise BadLoraStrength(lora=lora.label, least=least, most=most, step=f"{STRENGTH_STEP:g}")
+        least, most = lora.strengths
+        raise BadLoraStrength(lora=lora.label, least=least, most=most, step=STRENGTH_STEP)
     return lora.use(strength)
 
 

@@ -256,7 +256,7 @@ def _strength(person: Requester, image_request: ImageRequest) -> float | None:
         usual = person.preferences.strength or USUAL_STRENGTH
         return usual if image_request.mask is None else None
     if not START_STEP <= wanted <= 1:
-        raise BadStrength(strength=f"{wanted:g}")
+        raise BadStrength(strength=wanted)
     return round(round(wanted / START_STEP) * START_STEP, 2)
 
 

@@ -576,7 +576,8 @@ async def test_loras_and_styles_that_cannot_be_had_are_told_with_what_to_do(tmp_
         sections = await check.inspect(given, models)
         assert {str(finding) for finding in of_level(sections, "fault")} == {
             "loras.toml: grain: there is no model z-imag; did you mean z-image?: correct models of [grain]",
-            "loras.toml: ink: it cannot be used with upscale: an upscale takes no LoRA: correct models of [ink]",
+            "loras.toml: ink: it cannot be used with upscale: an upscale takes no LoRA: correct models of "
+            "[ink]",
         }
         assert (
             "loras.toml: ink: no server that runs flux has ink_v1.safetensors: put the file into "
