@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import (
     cautious_growth,
     discord_load,
+    elastic,
     estimates,
     failover,
     fairness,
@@ -12,6 +13,7 @@ from tests.benchmarks import (
     gpu_seconds,
     journal,
     makespan,
+    mixed_crowd,
     privacy,
     queue_operations,
     sick_gpu,
@@ -30,6 +32,7 @@ SUBJECTS = (
     gpu_seconds.SUBJECT,
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
+    elastic.SUBJECT,
     failover.SUBJECT,
     sick_gpu.SUBJECT,
     cautious_growth.SUBJECT,
@@ -41,6 +44,7 @@ SUBJECTS = (
     estimates.SUBJECT,
     queue_operations.SUBJECT,
     workflow_files.SUBJECT,
+    mixed_crowd.SUBJECT,
     simulated_fleet.SUBJECT,
     privacy.SUBJECT,
 )
