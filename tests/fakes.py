@@ -93,6 +93,8 @@ def request(
     origin: Origin | None = None,
     lora: LoraUse | None = None,
     style: Style | None = None,
+    strength: float | None = None,
+    mask: SourceImage | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -113,6 +115,8 @@ def request(
         origin=origin,
         lora=lora,
         style=style,
+        strength=strength,
+        mask=mask,
     )
 
 

@@ -404,6 +404,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             limits=limits,
             cooldown=Cooldown(clock=clock, seconds=settings.cooldown_seconds),
             banned=BannedWords(Path(settings.banned_words_file) if settings.banned_words_file else None),
+            cleaner=cleaner,
             clock=clock,
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -21,7 +21,11 @@ from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
     BadSize,
+    BadStrength,
+    CannotMask,
+    CannotStart,
     LoraUnavailable,
+    MaskNeeded,
     ModelGone,
     ModelUnavailable,
     NoSourceImage,
@@ -36,6 +40,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import (
     MAX_SEED,
+    START_STEP,
     Batch,
     BatchKey,
     GenerationRequest,
@@ -427,12 +432,32 @@ class QueueManager:
             raise BadSeed(seed=str(request.seed))
         if offer.kind == "imagine" and request.size not in offer.sizes:
             raise BadSize(size=str(request.size), allowed=", ".join(map(str, offer.sizes)))
-        least, most = offer.source_count
+        self._check_start(request, offer)
+        least, most = (1, 1) if offer.kind == "imagine" and request.starts else offer.source_count
         if least and not request.sources:
             raise NoSourceImage
         if not least <= len(request.sources) <= most:
             count = f"{most}" if least == most else f"{least}–{most}"
             raise WrongSourceCount(model=offer.label, count=count)
+
+    def _check_start(self, request: GenerationRequest, offer: ModelOffer) -> None:
+        if request.strength is not None:
+            if not offer.starts:
+                raise CannotStart(model=offer.label, others=self._labels(lambda known: known.starts))
+            if not START_STEP <= request.strength <= 1:
+                raise BadStrength(strength=request.strength)
+        if request.mask is not None and offer.masks == "none":
+            raise CannotMask(model=offer.label, others=self._labels(lambda known: known.masks != "none"))
+        if request.mask is None and offer.masks == "must" and request.sources:
+            raise MaskNeeded(model=offer.label)
+        if request.starts and any(
+            one.size != request.size for one in (*request.sources[:1], request.mask) if one
+        ):
+            raise BadSize(size=str(request.sources[0].size), allowed=str(request.size))
+
+    def _labels(self, can: Callable[[ModelOffer], bool]) -> str:
+        """Of the models that can; ``none`` if there are none."""
+        return ", ".join(offer.label for offer in self.offers if can(offer) and not offer.nsfw) or "none"
 
     def _offer(self, request: GenerationRequest) -> ModelOffer:
         offer = self.offers.named(request.model)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import MORE, Action, job_buttons, menu, more_menu
+from modules.discord.ui.components import MAKES_ROOM, MORE, Action, job_buttons, menu, more_menu
 from modules.discord.ui.extras import lora_line, style_line
 from modules.discord.ui.formatting import plain, quoted, seconds
 from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
@@ -249,7 +249,7 @@ def made_of(
     request: GenerationRequest,
     size: Size,
 ) -> list[str]:
-    """A picture's models, its ``size`` and its seed, then its style and its LoRA."""
+    """A picture's models, its ``size`` and its seed, then its style and its LoRA, and how it started."""
     made = request.maker
     model, seed = made_by(messages, locale, offers, request), str(made.seed)
     facts = [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
@@ -257,6 +257,10 @@ def made_of(
         facts.append(style_line(messages, locale, made.style))
     if made.lora is not None:
         facts.append(lora_line(messages, locale, made.lora))
+    if made.strength is not None:
+        facts.append(messages.text(locale, "result-start", strength=made.strength))
+    if made.mask is not None:
+        facts.append(messages.text(locale, "result-part"))
     return facts
 
 
@@ -286,6 +290,8 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
         models=tuple(label_of(offers, name) for name in models) if len(models) > 1 else (),
         steps=offer.steps if offer is not None else None,
         variation=made.variation,
+        strength=made.strength,
+        part=made.mask is not None,
         style=dict(made.style.label).get("en", made.style.name) if made.style is not None else None,
         lora=f"{made.lora.label} {made.lora.strength:g}" if made.lora is not None else None,
     )
@@ -317,6 +323,10 @@ def result_actions(
     if "edit" in kinds:
         actions.append("edit")
     actions.append("prompt")
+    if any(offer.starts for offer in offers):
+        actions.append("start")
+    if any(offer.masks != "none" for offer in offers):
+        actions += MAKES_ROOM
     if "upscale" in kinds:
         actions.append("upscale")
     if gallery and not nsfw:

@@ -87,6 +87,8 @@ class ComponentRouter:
             await self.message_menus.answered(interaction, kind, target, values, uploads)
         elif kind == "edit":
             await self.actions.edited(interaction, JobId(target), values, uploads)
+        elif kind == "start":
+            await self.actions.started(interaction, JobId(target), values)
         elif kind == "prompt":
             await self.actions.reworded(interaction, JobId(target), values)
 

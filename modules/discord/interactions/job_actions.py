@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from logging import getLogger
 from typing import Any
 
@@ -24,12 +25,12 @@ from modules.discord.interactions.replies import answer, answer_nothing
 from modules.discord.rejections import NoPictureHere, PictureForgotten
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
-from modules.discord.requests.submission import ImageRequest
+from modules.discord.requests.submission import ImageRequest, part_painters
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import MORE, job_button, rows
+from modules.discord.ui.components import MAKES_ROOM, MORE, job_button, rows
 from modules.discord.ui.extras import NONE, named
-from modules.discord.ui.modals import Typed, seed_of, size_for
+from modules.discord.ui.modals import Typed, seed_of, size_for, strength_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import (
     BadSourceImage,
@@ -41,6 +42,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Kind, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.stores.history import History
+from modules.utils.images.cleaner import Extension
 
 log = getLogger(__name__)
 
@@ -73,6 +75,8 @@ class JobActions:
             "upscale": self._upscale,
             "edit": self._edit,
             "prompt": self._prompt,
+            "start": self._start,
+            **{what: partial(self._extend, MAKES_ROOM[what]) for what in MAKES_ROOM},
             "share": self._share,
             "delete": self._delete,
             "erase": self._erase,
@@ -87,7 +91,7 @@ class JobActions:
 
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button or the choice says. Raises a `RequestRejected`."""
-        if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
+        if what not in ("edit", "prompt", "start"):  # those answer with a form, which cannot be deferred
             await self.deferrals.defer(interaction, update=what == "erase")
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, what, job)
@@ -163,6 +167,8 @@ class JobActions:
             seed=request.seed,
             negative=request.negative,
             sources=await self.pictures.sources(request),
+            strength=request.strength,
+            mask=await self.pictures.mask(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
             style=request.style.name if request.style is not None else NONE,
@@ -184,6 +190,7 @@ class JobActions:
         seed: int | None = None,
         model: str | None = None,
         uploads: Sequence[str] = (),
+        strength: float | None = None,
     ) -> None:
         """Ask for something made of the job's picture, and of ``uploads`` (addresses)."""
         sources = [await self.pictures.of_job(job.id, interaction.message)]
@@ -194,6 +201,7 @@ class JobActions:
             model=model,
             seed=seed,
             sources=tuple(sources),
+            strength=strength,
             age_restricted=is_nsfw(self.queue.offers, job.request),
             origin=job.request.as_origin(kind),
         )
@@ -202,6 +210,33 @@ class JobActions:
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
         person = await self.requesters.of(interaction)
         await interaction.response.send_modal(await self.forms.short(person, "edit", job.id))
+
+    async def _start(self, interaction: discord.Interaction, job: Job) -> None:
+        person, typed = await self.requesters.of(interaction), {"prompt": job.request.maker.prompt}
+        await interaction.response.send_modal(await self.forms.short(person, "start", job.id, typed))
+
+    async def _extend(self, how: Extension, interaction: discord.Interaction, job: Job) -> None:
+        """Paint what lies around the picture or beside it, by the model that made it if none is better."""
+        made, person = job.request.maker, await self.requesters.of(interaction)
+        if made.kind == "upscale":
+            raise PictureForgotten
+        model = part_painters(self.queue.offers, person, made.model, made.kind)[0]
+        picture, mask = await self.pictures.extended(job.id, interaction.message, how)
+        same = model.name == made.model
+        image_request = ImageRequest(
+            kind=model.kind,
+            prompt=made.prompt,
+            model=model.name,
+            negative=made.negative if model.negative != "none" else "",
+            sources=(picture,),
+            mask=mask,
+            age_restricted=is_nsfw(self.queue.offers, job.request),
+            origin=job.request.origin if same and job.request is made else job.request.as_origin(model.kind),
+            style=made.style.name if made.style is not None else NONE,
+            lora=made.lora.name if made.lora is not None and same else NONE,
+            lora_strength=made.lora.strength if made.lora is not None and same else None,
+        )
+        await self.requests.submit(interaction, image_request)
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
         person, message, made = await self.requesters.of(interaction), interaction.message, job.request.maker
@@ -301,6 +336,20 @@ class JobActions:
             uploads=uploads,
         )
 
+    async def started(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
+        """The form of Use as start came back."""
+        await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
+        self._check_owner(interaction, "start", job)
+        await self._rework(
+            interaction,
+            job,
+            "imagine",
+            prompt=values.get("prompt", ""),
+            model=values.get("model"),
+            strength=strength_of(values),
+        )
+
     async def reworded(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
         """The form of Prompt… came back, from the owner or from somebody who saw it in the gallery."""
         await self.deferrals.defer(interaction)
@@ -313,6 +362,8 @@ class JobActions:
         seed = seed_of(values.get("seed", str(request.seed)))  # a full form has no field for it
         model = values.get("model") or request.model
         changes: dict[str, Any] = {"style": values["style"]} if "style" in values else {}
+        if "strength" in values:
+            changes["strength"] = strength_of(values)
         lora = named(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
         if lora is not None and model != request.model and model not in lora.models:
             changes |= {"lora": NONE, "lora_strength": None}  # the form said which models it fits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import discord
@@ -16,10 +16,17 @@ import discord
 from modules.discord.ui.layout import row
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import JobId
+from modules.utils.images.cleaner import Extension
 
 Action = Literal[
-    "again", "vary", "edit", "prompt", "upscale", "share", "delete", "details", "erase", "cancel", "cancelall"
-]
+    "again", "vary", "edit", "prompt", "start", "upscale", "share", "delete", "details", "erase", "cancel",
+    "cancelall", "zoom15", "zoom2", "panleft", "panup", "panright", "pandown",
+]  # fmt: skip
+
+MAKES_ROOM: Mapping[Action, Extension] = {
+    "zoom15": 1.5, "zoom2": 2.0, "panleft": "left", "panup": "up", "panright": "right", "pandown": "down",
+}  # fmt: skip
+"""The actions that make room around a picture or beside it."""
 
 TEMPLATE = re.compile(r"fullet:(?P<what>[a-z]+)(?::(?P<about>[0-9a-z:-]+))?")
 

@@ -19,13 +19,20 @@ _LORA = re.compile(r" > LoraLoader\w*\(lora_name=\W*([^'\\]+)[^)]*?strength_mode
 
 
 def picture_of(
-    prompt: str, seed: int, size: tuple[int, int], source: Image.Image | None = None, *, making: str = ""
+    prompt: str,
+    seed: int,
+    size: tuple[int, int],
+    source: Image.Image | None = None,
+    start: tuple[Image.Image, float] | None = None,
+    *,
+    making: str = "",
 ) -> Image.Image:
     """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
     ``size`` is width and height in pixels.
 
     With a ``source`` it is an edit: the source in another light, or with what the prompt lets fall. A LoRA
-    turns the colours, the further the stronger it is.
+    turns the colours, the further the stronger it is. With a ``start`` and its strength, that much of the
+    start is painted over.
     """
     whose, how = mark_of(prompt, seed), mark_of_making(making)
     unstyled = mark_of_making(_LORA.sub("", making))
@@ -42,6 +49,8 @@ def picture_of(
         for file, strength in _LORA.findall(making)
     ]
     image = _turned(image, sum(turns)) if turns else image
+    if start is not None:
+        image = Image.blend(start[0].resize(size), image, start[1])
     caption(image, prompt)
     return stamp(image, whose, how)
 
