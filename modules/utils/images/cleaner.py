@@ -83,7 +83,7 @@ class PictureCleaner:
     async def fit(
         self, picture: CleanPicture, mask: CleanPicture | None, size: Size
     ) -> tuple[CleanPicture, CleanPicture | None]:
-        """Both scaled to cover ``size``, and cut to it. Raises `BadSourceImage`."""
+        """Both scaled to cover ``size``, and cut to it. Raises `BadSourceImage` and `BadMask`."""
         header = {"do": "fit", "width": size.width, "height": size.height}
         return await self._parts(header, picture.data, b"" if mask is None else mask.data)
 
