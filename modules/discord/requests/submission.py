@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
+from math import isfinite
 from uuid import uuid4
 
 from modules.discord.rejections import (
@@ -171,7 +172,8 @@ class Submissions:
         preferred = person.preferences.model
         if image_request.mask is not None:
             if image_request.model is None:
-                return part_painters(self.queue.offers, person, preferred, image_request.kind)[0]
+                count = len(image_request.sources)
+                return part_painters(self.queue.offers, person, preferred, image_request.kind, count)[0]
             named = self.queue.offers.named(image_request.model)
             if named is not None and named.masks != "none":
                 return named
@@ -234,14 +236,19 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
 
 
 def part_painters(
-    offers: Sequence[ModelOffer], person: Requester, first: str | None, kind: Kind
+    offers: Sequence[ModelOffer], person: Requester, first: str | None, kind: Kind, count: int = 1
 ) -> list[ModelOffer]:
-    """The models that can paint a part of a picture: those made for it, then ``first``, then those of this
-    kind, then the others. Raises `NobodyPaintsParts`."""
+    """The models that can paint a part of a picture, those that take ``count`` pictures before others: those
+    made for it, then ``first``, then those of this kind, then the others. Raises `NobodyPaintsParts`."""
     found = [offer for offer in offers if offer.masks != "none" and (person.age_restricted or not offer.nsfw)]
     if not found:
         raise NobodyPaintsParts
-    return sorted(found, key=lambda offer: (offer.masks == "may", offer.name != first, offer.kind != kind))
+
+    def rank(offer: ModelOffer) -> tuple[bool, ...]:
+        takes = max(1, offer.source_count[1]) >= count
+        return not takes, offer.masks == "may", offer.name != first, offer.kind != kind
+
+    return sorted(found, key=rank)
 
 
 def _strength(person: Requester, image_request: ImageRequest) -> float | None:
@@ -255,9 +262,10 @@ def _strength(person: Requester, image_request: ImageRequest) -> float | None:
     if wanted is None:
         usual = person.preferences.strength or USUAL_STRENGTH
         return usual if image_request.mask is None else None
-    if not START_STEP <= wanted <= 1:
+    nearest = round(round(wanted / START_STEP) * START_STEP, 2) if isfinite(wanted) else wanted
+    if not START_STEP <= nearest <= 1:
         raise BadStrength(strength=wanted)
-    return round(round(wanted / START_STEP) * START_STEP, 2)
+    return nearest
 
 
 def _requests(
