@@ -120,6 +120,17 @@ def filled(*, padded: bool) -> Drawing:
     return d.ends(d.decoded(d.sampled(inpainted, [inpainted[0], 1], latent, model=model)))
 
 
+def encoded_with_mask(encoder: str) -> Drawing:
+    d = Drawing("SD 1.5")
+    sides, picture = both(d), d.picture()
+    mask = [picture[0], 1]
+    if encoder == "VAEEncodeForInpaint":
+        latent = d.add(encoder, pixels=picture, vae=d.vae, mask=mask, grow_mask_by=6)
+    else:
+        latent = d.add(encoder, samples=d.add("VAEEncode", pixels=picture, vae=d.vae), mask=mask)
+    return d.ends(d.decoded(d.sampled(*sides, latent)))
+
+
 PAINTERS: dict[str, Callable[[], Drawing]] = {
     "KSampler": lambda: sampled("euler"),
     "KSampler with step noise": lambda: sampled("dpmpp_2m_sde"),
@@ -139,6 +150,8 @@ EDITORS: dict[str, Callable[[], Drawing]] = {
     "Qwen-Image edit": qwen_edit,
     "an inpainting model": lambda: filled(padded=False),
     "an inpainting model whose graph pads": lambda: filled(padded=True),
+    "VAEEncodeForInpaint": lambda: encoded_with_mask("VAEEncodeForInpaint"),
+    "SetLatentNoiseMask": lambda: encoded_with_mask("SetLatentNoiseMask"),
 }
 
 
@@ -174,7 +187,7 @@ def test_all_painters_start_and_mask_and_all_editors_mask() -> None:
     for draw in PAINTERS.values():
         assert (why_no_start(draw().template()), mask_use(draw().template())) == (None, "may")
     uses = [mask_use(draw().template()) for draw in EDITORS.values()]
-    assert uses == ["may", "may", "must", "best"]
+    assert uses == ["may", "may", "must", "best", "must", "must"]
 
 
 @pytest.mark.parametrize(

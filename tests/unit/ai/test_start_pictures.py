@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from modules.ai import node_pack as pack
 from modules.ai.fusion.fuse import fuse, mask_use, plain, why_no_mask, why_no_start
 from modules.ai.fusion.samplers import Unfusible
+from modules.ai.models.derivation import derive
 from modules.ai.models.loading import read_models
+from modules.ai.workflows.cards import read_card
 from modules.ai.workflows.graph import Graph, Link, Node
+from modules.ai.workflows.node_table import bundled_table
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import (
     GenerationRequest,
     LoraUse,
@@ -25,7 +29,7 @@ from modules.queue_manager.jobs import (
 )
 from tests.examples import examples
 from tests.fakes import request
-from tests.workflow_graphs import SHIPPED
+from tests.workflow_graphs import SHIPPED, node
 
 LIBRARY, _ = read_models(Path(__file__).parents[3] / "flujos" / "library")
 SIZE = Size(width=1024, height=1024)
@@ -99,6 +103,38 @@ def test_an_inpainting_model_gets_the_picture_and_the_mask_where_its_graph_has_t
     assert not any(node.class_type == "ImagePadForOutpaint" for node in graph.values())
     without = plain(template, replace(asked, mask=None), key="0" * 32, source_names=["p.png"]).graph
     assert any(node.class_type == "ImagePadForOutpaint" for node in without.values())
+
+
+@pytest.mark.parametrize("encoder", ["VAEEncodeForInpaint", "SetLatentNoiseMask"])
+def test_a_workflow_that_takes_its_mask_from_the_picture_gets_the_persons_mask_there(encoder: str) -> None:
+    encoded: dict[str, Any] = {
+        "VAEEncodeForInpaint": {"pixels": ["4", 0], "vae": ["1", 2], "grow_mask_by": 6},
+        "SetLatentNoiseMask": {"samples": ["10", 0]},
+    }[encoder]
+    drawn = {
+        "1": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
+        "2": node("CLIPTextEncode", text="x", clip=["1", 1]),
+        "3": node("CLIPTextEncode", text="y", clip=["1", 1]),
+        "4": node("LoadImage", image="a.png"),
+        "5": node(encoder, mask=["4", 1], **encoded),
+        "7": node(
+            "KSampler", model=["1", 0], positive=["2", 0], negative=["3", 0], latent_image=["5", 0], seed=1,
+            steps=20, cfg=7.0, sampler_name="euler", scheduler="normal", denoise=1.0,
+        ),
+        "8": node("VAEDecode", samples=["7", 0], vae=["1", 2]),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="x"),
+        "10": node("VAEEncode", pixels=["4", 0], vae=["1", 2]),
+    }  # fmt: skip
+    derived = derive(read_graph(drawn), bundled_table(), {}, label="Mine")
+    template = WorkflowTemplate(name="mine", card=read_card(derived.fields), graph=derived.graph)
+    assert mask_use(template) == "must"
+    asked = request(model="mine", kind="edit", size=SIZE, sources=(OWN,), mask=MASK)
+    graph = plain(template, asked, key="0" * 32, source_names=["p.png", "m.png"]).graph
+    (sampler,) = [each for each in graph.values() if each.class_type == "KSampler"]
+    latent = graph[sampler.inputs["latent_image"].node]
+    assert latent.class_type == encoder
+    assert graph[latent.inputs["mask"].node].class_type == "ThresholdMask"
+    assert not any(link == Link("4", 1) for each in graph.values() for _, link in each.links())
 
 
 def test_each_persons_own_picture_and_mask_are_in_a_fused_graph() -> None:
