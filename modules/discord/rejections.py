@@ -1,4 +1,4 @@
-"""What only Discord's side of the bot refuses."""
+"""Refusals of requests that only this package raises."""
 
 from __future__ import annotations
 

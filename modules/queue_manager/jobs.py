@@ -23,7 +23,7 @@ JobState = Literal["waiting", "taken", "running", "arriving"]
 that has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
 
 START_STEP = 0.05
-"""The least strength of a start picture, and the step to the next: equal ones share runs."""
+"""The smallest strength of a start picture, and the step between strengths: equal ones share runs."""
 
 MAX_SEED = 2**53 - 1
 """Largest integer of a Discord option, so that a shown seed can be typed in again."""
@@ -64,7 +64,7 @@ class SourceImage:
 
 
 PROMPT_MARK = "{prompt}"
-"""What stands in a style for what a person typed."""
+"""The placeholder in a style for what a person typed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -399,9 +399,9 @@ class FusionCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elastic:
-    """The terms on which an engine is used that is no GPU of your own, and whose runs may cost money: up to
-    ``slots`` runs at once, of one picture each, for jobs that would wait longer than ``after`` seconds for
-    your own GPUs (0: for any that these do not take first)."""
+    """How an engine is used that is not your own GPU and may cost money: up to ``slots`` runs at once, with
+    one picture each, for jobs that would wait longer than ``after`` seconds for your own GPUs (0: for any job
+    that these do not take first)."""
 
     slots: int
     after: float

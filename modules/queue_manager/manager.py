@@ -410,7 +410,7 @@ class QueueManager:
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
     def varies(self) -> bool:
-        """Whether variations can be made: a living server has the node pack, or none lives to tell."""
+        """Whether variations can be made: a living server has the node pack, or no server is there to ask."""
         living = list(self.dispatcher.engines.living())
         return not living or any(engine.varies for engine in living)
 

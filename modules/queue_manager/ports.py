@@ -113,7 +113,7 @@ class ImageEngine(Protocol):
 
     @property
     def elastic(self) -> Elastic | None:
-        """On which terms it is used; None for a GPU of your own."""
+        """The terms on which it is used; None for your own GPU."""
 
     async def probe(self) -> Capabilities:
         """What the server can do now. Raises `EngineUnavailable` (or a child) if it is not there."""

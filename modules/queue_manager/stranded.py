@@ -58,7 +58,7 @@ class StrandedJobs:
             await self.retry.fail(entry.job, ModelGone(f"no server can run {label} any more", model=label))
 
     def _label(self, job: Job) -> str:
-        """What people call what no server has."""
+        """The name that people know for what no server has."""
         model, lora = self.offers.by_id[job.key.model].label, job.key.lora
         return model if lora is None else f"{model} + {lora.label}"
 

@@ -50,7 +50,7 @@ class _Limited(httpx.AsyncHTTPTransport):
 
 
 def http_client(may_post: Callable[[], None]) -> httpx.AsyncClient:
-    """``may_post`` is asked right before each request that changes something; it raises if it must not be
+    """``may_post`` is called right before each request that changes something, and raises if it must not be
     sent."""
     return httpx.AsyncClient(
         transport=_Limited(may_post),

@@ -131,7 +131,8 @@ class ModelFolder:
         return _Found(models=models, loras=loras, styles=styles, faults=tuple(faults))
 
     def _take(self, everything: _Found, *, first: bool = False) -> tuple[ModelChange, ...]:
-        """Make ``everything`` what there is; what is in a file that is faulty now stays as it was."""
+        """Replace what is offered by ``everything``; the contents of a file that is faulty now stay as they
+        were."""
         found = everything.models
         now: dict[str, WorkflowTemplate] = {}
         for name in model_names(self._read):

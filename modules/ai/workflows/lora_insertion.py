@@ -1,6 +1,6 @@
 """Puts a LoRA into a graph: behind the one node that loads the model, for all that uses the model.
 
-Where that cannot be done exactly, it is refused: half of a LoRA would be a wrong picture that nobody notices.
+If that cannot be done exactly, it is refused: half a LoRA would make a wrong picture that nobody notices.
 """
 
 from __future__ import annotations

@@ -298,7 +298,7 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
 
 
 def _about(job: Job, remark: str) -> str:
-    """A remark about one picture; of a set's it says about which."""
+    """A remark about one picture; in a set, it says about which one."""
     return remark if job.request.set is None else f"#{job.number}: {remark}"
 
 
@@ -315,7 +315,7 @@ def _file(job: Job, picture: Picture) -> FileUpload:
 def result_actions(
     offers: Sequence[ModelOffer], *, varies: bool, gallery: bool, nsfw: bool
 ) -> tuple[Action, ...]:
-    """What can be done with a picture; nothing that no model offers, or no server can do."""
+    """What can be done with a picture, except what no model or no server can do."""
     kinds = {offer.kind for offer in offers}
     actions: list[Action] = ["again"]
     if varies:

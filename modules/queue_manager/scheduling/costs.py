@@ -10,8 +10,8 @@ from modules.queue_manager.scheduling.estimates import WEIGHT
 
 class PictureCosts:
     """Means of seconds per picture, for each model and each size of about the same number of pixels (within a
-    factor of √2; see `Size.work`). What was never made is guessed by its pixels from what was: of the model,
-    else of any. At first, 1024×1024 pixels are taken for a second: only the proportion matters."""
+    factor of √2; see `Size.work`). A size that was never made is guessed by its pixels from others, of the
+    same model if possible. At first, 1024×1024 pixels count as one second: only the proportion matters."""
 
     def __init__(self) -> None:
         self._by_size: dict[tuple[str, int], float] = {}

@@ -499,7 +499,7 @@ class Dispatcher:
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
-        """Seconds of the run on the fastest living engine of your own, computed at most once a second."""
+        """Seconds of the run on the fastest of your own living engines, computed at most once a second."""
         known = self._fastest_known.get((key, rows))
         if known is not None and known[0] > now:
             return known[1]

@@ -1,4 +1,4 @@
-"""When waiting jobs will be done: the next batches played through as the dispatcher would choose them."""
+"""When waiting jobs will be done: simulates the next batches as the dispatcher would choose them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from modules.queue_manager.scheduling.in_flight import InFlightBatch
 Name = TypeVar("Name")
 
 Fairness = Literal["pictures", "gpu_seconds"]
-"""What everybody gets equally much of while the GPUs are busy."""
+"""What is shared out equally while the GPUs are busy."""
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
@@ -248,7 +248,7 @@ class FairQueue:
             entry.in_flight = in_flight
 
     def took(self, job_id: JobId, seconds: float) -> None:
-        """What a job that a server has made did cost."""
+        """Charge the owner what a job really cost, once a server has made it."""
         if self._seconds is not None:
             self._entries[job_id].cost = seconds
 

@@ -130,7 +130,7 @@ class InFlightBatch:
         )
 
     def seconds_per_picture(self) -> float | None:
-        """What each of its pictures took, once it has succeeded, the loading of the model aside."""
+        """Seconds per picture, once it has succeeded, without loading the model."""
         seen = self.observed()
         if seen is None or (seen.swapped and self.expected is None):
             return None

@@ -25,7 +25,7 @@ PATIENCE = LENGTH_SECONDS + 2
 """Seconds to wait for the lease: that of a bot that was killed ends by then."""
 
 PAGE_ROWS = 500
-"""So many rows are in memory at once; of those with pictures' bytes, one."""
+"""How many rows are in memory at once; of rows with pictures' bytes, only one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
