@@ -48,7 +48,7 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunQueued:
-    """The server says that the run still waits there."""
+    """The server says that the run still waits in its queue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,8 @@
 """Jobs whose model or LoRA no server has any more: they wait for a stated time, then fail, and free their
 places.
 
-A server that is down may come back, so jobs go on waiting for what it could run; so they do while no server
-is in use at all.
+A server that is down may come back, so jobs go on waiting for what it could run; the same holds while no
+server is in use at all.
 """
 
 from __future__ import annotations

@@ -180,5 +180,5 @@ def _with_assets(graph: Mapping[str, JSON], assets: Mapping[str, JSON]) -> dict[
 
 
 def _saved() -> FusedGraph:
-    """Where the picture of a former process's run is: it names no samplers."""
+    """Where the picture is of a run that an earlier process submitted; no samplers are known."""
     return FusedGraph(graph={}, places=(SavedFile(SAVE_NODE, ""),), samplers=())

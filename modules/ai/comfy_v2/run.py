@@ -1,4 +1,4 @@
-"""One job of Comfy API v2, followed by its events, or by asking where there are none."""
+"""One job of Comfy API v2, followed by its events, or by polling if there are none."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class V2Times:
 
 
 async def patiently(clock: Clock, times: V2Times, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the server answers; raise once it has not for too long."""
+    """Ask until the server answers; raises if that takes too long."""
     since = clock.now()
     backoff = Backoff(first=times.first_poll, longest=times.longest_poll)
     while True:

@@ -248,7 +248,7 @@ def _stat(file: Path) -> os.stat_result:
 
 
 def _unless_faulty(read: Callable[[Path], T], folder: Path, faults: list[str]) -> T | None:
-    """What ``read`` finds there; None if it cannot be used, which is added to ``faults``."""
+    """What ``read`` finds there; None if it cannot be used: then the reason is added to ``faults``."""
     try:
         return read(folder)
     except BadWorkflow as fault:

@@ -51,7 +51,7 @@ class NoPlaceForLora(Exception):
 
 
 def with_lora(graph: Graph, lora: LoraUse) -> dict[str, Node]:
-    """The graph with the LoRA. LoRAs that are in it stay: their changes of the weights are added. Raises
+    """The graph with the LoRA. The workflow's own LoRAs stay, and their changes add up. Raises
     `NoPlaceForLora`."""
     model = _loaded(graph, "model", _MODEL_INPUTS, _MODEL_SLOTS)
     node = Node(

@@ -31,8 +31,8 @@ FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
 """What has a button under a picture; the rest is in a menu."""
 
 REMARK = 1 << 20
-"""The number of a message's remark, and, with the job's number added, of a remark about one picture. By these
-they are found in a message that is to be edited; Discord itself gives small numbers."""
+"""Component ids of a message's remark, and, with the job's number added, of a remark about one picture. They
+make remarks findable in a message that is edited; Discord itself assigns small ids."""
 
 Where = Literal["channel", "new-channel", "direct-message"]
 

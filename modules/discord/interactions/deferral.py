@@ -49,7 +49,7 @@ _RECEIVED, _WAITING = "received", "waiting"
 
 
 def note_received(interaction: discord.Interaction) -> None:
-    """It came right now. What is done with it may begin much later where there is much to do."""
+    """Note that it came now; work on it may begin much later when there is much to do."""
     interaction.extras[_RECEIVED] = asyncio.get_running_loop().time()
 
 

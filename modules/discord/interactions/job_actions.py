@@ -337,7 +337,7 @@ class JobActions:
         )
 
     async def started(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
-        """The form of Use as start came back."""
+        """The form of *Use as start* was submitted."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, "start", job)

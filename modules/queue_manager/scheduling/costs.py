@@ -18,7 +18,7 @@ class PictureCosts:
         self._per_work: dict[str | None, float] = {None: 1.0}
 
     def learn(self, key: BatchKey, seconds: float) -> None:
-        """A picture of ``key`` took ``seconds``: its share of a run, the loading of the model aside."""
+        """A picture of ``key`` took ``seconds``: its share of a run, without loading the model."""
         self._by_size[_about(key)] = _mean(self._by_size.get(_about(key)), seconds)
         for model in (key.model, None):
             per_work = seconds / key.size.work

@@ -531,8 +531,8 @@ class Dispatcher:
         return self.offers.by_id[key.model].weights or key.model
 
     def lanes(self, engine: EngineState, now: float) -> list[Lane]:
-        """The engine as planners see it: one lane, or one for each slot; none where it is unknown when it
-        will be free."""
+        """The engine as planners see it: one lane, or one for each slot; none if nobody knows when it will be
+        free."""
         if engine.elastic is not None:
             free = engine.slots_free_in(now)
         else:

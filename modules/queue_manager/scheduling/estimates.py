@@ -1,4 +1,4 @@
-"""How long things take, learned from what they took.
+"""How long runs take, learned from earlier ones.
 
 A run's time has four parts, learned separately for each engine and model: *load* (only after a change of
 model), *before* (from the start to the first step: text encoding and so on), *step* (a sampler step, by batch

@@ -239,8 +239,8 @@ class FairQueue:
         self._insert(entry)
 
     def dispatch(self, *job_ids: JobId, in_flight: InFlightBatch | None = None) -> None:
-        """Waiting jobs go to a server in a batch; they keep their turns until they end. The virtual time is
-        the tag of the first of them: the others only come along."""
+        """Waiting jobs go to a server in a batch and keep their turns until they end. The virtual time
+        becomes the tag of the first job; the others only share its run."""
         entries = [self._entries[job_id] for job_id in job_ids]
         self._virtual_time = max(self._virtual_time, min(entry.tag for entry in entries))
         for entry in entries:
