@@ -259,7 +259,7 @@ class Setup:
         return self._ask(question, known or FIRST_ADDRESS)
 
     def _take_addresses(self, answer: str) -> None:
-        """Take them if all servers answer, or if the person wants them all the same."""
+        """Take the addresses if all servers answer, or if the person wants them anyway."""
         try:
             self.now = replace(self.now, comfy_urls=values.server_urls(answer), max_batch_size=(None,))
         except ValueError as fault:

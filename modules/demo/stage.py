@@ -1,4 +1,5 @@
-"""The demonstration's stage: which side is simulated, in words and in settings, and what happens on it."""
+"""The set-up of a demonstration: which side is simulated, in words and in settings, and what happens in
+it."""
 
 from __future__ import annotations
 

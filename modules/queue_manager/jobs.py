@@ -314,13 +314,13 @@ class ModelOffer:
     """What one model can do, from its card.
 
     ``version`` tells it from what was offered under the same name before, while this process runs;
-    ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count``
-    is the least and the most number of pictures it starts from; ``scalings`` how each of them is
-    scaled (None: not at all) and ``size_multiple`` what the sides of the result are rounded to;
-    ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
-    most rows the card allows in one run (None: the server decides); ``starts``: it can start from a picture
-    with a strength; ``masks``: whether it can paint a part of one. Models of equal ``weights`` load
-    the same files, so that going from one to the other costs no loading (empty: its own name).
+    ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count`` is the
+    smallest and the largest number of pictures it starts from; ``scalings`` how each of them is scaled (None:
+    not at all) and ``size_multiple`` what the sides of the result are rounded to; ``upscale`` the factor by
+    which the result's sides exceed the source's; ``max_batch`` the most rows the card allows in one run
+    (None: the server decides); ``starts``: it can start from a picture with a strength; ``masks``: whether it
+    can paint a part of one. Models of equal ``weights`` load the same files, so that going from one to the
+    other costs no loading (empty: its own name).
     """
 
     name: str

@@ -31,7 +31,7 @@ waits for the next answer."""
 @dataclass(kw_only=True, eq=False, repr=False)
 class OwnFirst:
     """``lanes`` gives an engine as planners see it; ``avoided`` the engines on which a job failed;
-    ``may_run``: whether an engine may have it all the same; ``waits_since``: when it began to wait."""
+    ``may_run``: whether an engine may have it in spite of that; ``waits_since``: when it began to wait."""
 
     queue: FairQueue
     engines: EngineRegistry
@@ -47,8 +47,8 @@ class OwnFirst:
         """The first waiting jobs that the elastic ``engine`` may run and that your own GPUs would begin
         later than its terms say.
 
-        While it is not known when they would (a GPU is starting or away, or the model never ran), a job is
-        late once it has waited so long.
+        While that is unknown (a GPU is starting or away, or the model never ran), a job is late once it has
+        waited that long.
         """
         assert engine.elastic is not None
         after = engine.elastic.after
