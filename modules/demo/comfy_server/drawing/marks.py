@@ -81,7 +81,7 @@ def _layouts(size: tuple[int, int]) -> tuple[_Layout, _Layout]:
 
 def _read(image: Image.Image, layout: _Layout) -> int:
     columns, rows, height = layout
-    strip = image.convert("L").crop((0, image.height - height, image.width, image.height))
+    strip = image.crop((0, image.height - height, image.width, image.height)).convert("L")
     # three samples a cell each way, of which the middle one is far from blurred edges
     cells = strip.resize((columns * 3, rows * 3), Image.Resampling.BOX)
     bits = 0
