@@ -24,12 +24,14 @@ from modules.queue_manager.jobs import (
     Job,
     JobId,
     Learned,
+    LoraUse,
     ModelOffer,
     Origin,
     Picture,
     Scaling,
     Size,
     SourceImage,
+    Style,
     Variation,
 )
 from modules.queue_manager.ports import (
@@ -87,6 +89,8 @@ def request(
     locale: str = "en-US",
     age_restricted: bool = False,
     origin: Origin | None = None,
+    lora: LoraUse | None = None,
+    style: Style | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -105,6 +109,8 @@ def request(
         variation=variation,
         age_restricted=age_restricted,
         origin=origin,
+        lora=lora,
+        style=style,
     )
 
 
@@ -242,7 +248,9 @@ class FakeRun:
             load = engine.load if engine.loaded != batch.key.model else 0.0
             engine.loaded = batch.key.model
             noise = engine.random.uniform(1 - engine.noise, 1 + engine.noise)
-            per_step = (engine.fixed + engine.each * len(batch.jobs)) / steps * noise
+            size = batch.key.size
+            area = size.width * size.height / 2**20 if engine.by_area else 1.0
+            per_step = (engine.fixed + engine.each * area * len(batch.jobs)) / steps * noise
             await self._pass(load)
             engine.check_health(batch)
             if len(batch.jobs) > engine.fits:
@@ -298,6 +306,7 @@ class FakeRun:
 @dataclass
 class FakeEngine:
     """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time.
+    ``by_area``: ``each`` is for 1024², and others take in proportion.
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
     ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,
@@ -313,6 +322,7 @@ class FakeEngine:
     limits: Mapping[str, int] = field(default_factory=lambda: {"flux": 4, "z-image": 4, "flux_edit": 4})
     fixed: float = 1.0
     each: float = 1.0
+    by_area: bool = False
     load: float = 0.0
     noise: float = 0.0
     steps: int = 4
@@ -328,6 +338,7 @@ class FakeEngine:
     refuses: str = ""
     breaks: str = ""
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     fetch_seconds: float = 0.02
@@ -378,7 +389,11 @@ class FakeEngine:
             self.hiccups -= 1
             raise EngineUnavailable("no answer")
         return Capabilities(
-            batch_limits=self.limits, cautious=self.cautious, versions=self.versions, varies=self.varies
+            batch_limits=self.limits,
+            cautious=self.cautious,
+            versions=self.versions,
+            varies=self.varies,
+            loras=self.loras,
         )
 
     async def submit(self, batch: Batch) -> FakeRun:

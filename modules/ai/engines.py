@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
@@ -20,6 +20,7 @@ from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_locat
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import SourceNeeded
 from modules.ai.workflows.graph import JSON, write_graph
+from modules.ai.workflows.lora_insertion import NoPlaceForLora, with_lora
 from modules.ai.workflows.node_table import respelled
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel, timeout
@@ -93,6 +94,7 @@ class ComfyEngine:
             notes=report.notes,
             missing_files=report.missing_files,
             varies=report.pack,
+            loras=report.loras,
             checks=report.valid(checks),
         )
 
@@ -171,6 +173,8 @@ class ComfyEngine:
         keys = [secrets.token_hex(16) for _ in requests]
         names = await self._uploaded(batch)
         try:
+            if batch.key.lora is not None:
+                template = replace(template, graph=with_lora(template.graph, batch.key.lora))
             if batch.fused and template.id in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self.picture_format,
@@ -183,7 +187,7 @@ class ComfyEngine:
             return plain(
                 template, requests[0], key=keys[0], source_names=names[0], mixes_noise=self._report.pack,
             )  # fmt: skip
-        except (Unfusible, SourceNeeded) as error:
+        except (Unfusible, SourceNeeded, NoPlaceForLora) as error:
             raise WorkflowRejected(str(error)) from error
 
     def _previews(self, template: WorkflowTemplate) -> int:

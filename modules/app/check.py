@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 
 from modules.ai.comfy.client import ComfyClient
-from modules.ai.inspection import inspect_models, inspect_server
+from modules.ai.comfy.preflight import ServerReport
+from modules.ai.inspection import about_files, inspect_extras, inspect_models, inspect_server
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
 from modules.discord.message_inspection import inspect_messages
@@ -99,18 +100,22 @@ async def inspect(
     """Check everything outside this process, all at once. ``ask``: how the connected bot asks Discord;
     ``faulty``: settings that could not be read."""
     templates, about_models = inspect_models(models)
+    loras, about_extras = inspect_extras(models, templates)
+    reports: list[ServerReport] = []
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         found = await gather_or_cancel(
             [
                 _inspect_discord(settings, session, ask),
                 _inspect_database(settings, faulty),
-                _inspect_servers(settings, session, templates, faulty),
+                _inspect_servers(settings, session, templates, faulty, reports),
             ]
         )
     titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
     return [
         Section(title=title, findings=findings)
-        for title, findings in zip(titles, (*found, about_models), strict=True)
+        for title, findings in zip(
+            titles, (*found, (*about_models, *about_extras, *about_files(loras, reports))), strict=True
+        )
     ]
 
 
@@ -142,7 +147,9 @@ async def _inspect_servers(
     session: aiohttp.ClientSession,
     templates: Mapping[str, WorkflowTemplate],
     faulty: Collection[str],
+    reports: list[ServerReport],
 ) -> tuple[Finding, ...]:
+    """``reports`` gets what those servers say that can be asked."""
     if not settings.comfy_urls:
         return _skipped("COMFY_URLS")
     servers = await servers_of(settings)
@@ -156,7 +163,8 @@ async def _inspect_servers(
         inspect_server(client, templates, max_batch=max_batch, checks=checks.get(client.name, {}))
         for client, max_batch in zip(clients, servers.values(), strict=True)
     )
-    return tuple(finding for each in found for finding in each)
+    reports += [report for report, _ in found if report is not None]
+    return tuple(finding for _, each in found for finding in each)
 
 
 async def servers_of(settings: Settings) -> dict[str, int | None]:

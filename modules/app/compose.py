@@ -6,6 +6,7 @@ queue before the parts that listen to it or ask it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -127,6 +128,8 @@ class Product:
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
+    folder_changed: asyncio.Event
+    """Set when other models, LoRAs or styles are offered."""
     disconnect: Callable[[], Awaitable[None]]
     """Answer people who wait for an answer, send nothing more, and leave Discord. May be called twice."""
 
@@ -158,10 +161,14 @@ class Product:
         )
 
     async def _register(self, guild_id: int) -> None:
-        try:
-            await self.registration.sync_if_changed(guild_id)
-        except (StoreError, *DISCORD_ERRORS) as error:
-            log.warning("Slash commands were not registered: %s", error)
+        """Register the commands, whose options depend on what is offered."""
+        while True:
+            self.folder_changed.clear()
+            try:
+                await self.registration.sync_if_changed(guild_id)
+            except (StoreError, *DISCORD_ERRORS) as error:
+                log.warning("Slash commands were not registered: %s", error)
+            await self.folder_changed.wait()
 
 
 @asynccontextmanager
@@ -199,11 +206,17 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 patience=database_patience,
             )
         )
+        folder_changed = asyncio.Event()
+
+        def take_folder() -> None:
+            fleet.ask_again()
+            folder_changed.set()
+
         model_folder = ModelFolder(
             path=models,
             clock=clock,
             in_use=lambda: queue.models_in_use(),  # noqa: PLW0108 - it is built below
-            on_change=lambda: fleet.ask_again(),  # noqa: PLW0108 - as above
+            on_change=take_folder,
             kept_table=unpacked(await database.key_values.get(NODE_TABLE)),
             keep_table=partial(database.key_values.put, NODE_TABLE),
         )
@@ -283,6 +296,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             max_jobs_per_user=settings.max_jobs_per_user,
             max_key_wait=settings.max_key_wait,
             max_attempts=settings.max_attempts,
+            fairness=settings.fairness,
             batch_window=settings.batch_window_ms / 1000,
             top_tier=max(
                 [int(bool(settings.priority_roles)), *(rule.tier for _, rule in settings.role_limits)]
@@ -448,9 +462,18 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         queue_view = QueueView(
             queue=queue, availability=availability, deferrals=deferrals, messages=messages, clock=clock
         )
-        choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
+        choices = Choices(
+            offers=offers, messages=messages, seconds=queue.durations.alone, has=queue.somebody_has
+        )
         registration = CommandSync(
-            client=client, tree=client.tree, messages=messages, facts=database.key_values
+            client=client,
+            tree=client.tree,
+            messages=messages,
+            facts=database.key_values,
+            unused=lambda: (
+                *(() if offers.loras else ("lora", "lora_strength")),
+                *(() if offers.styles else ("style",)),
+            ),
         )
         administration = Administration(
             queue=queue,
@@ -552,6 +575,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,
+            folder_changed=folder_changed,
             disconnect=connection.aclose,
         )
         yield product

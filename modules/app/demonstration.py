@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from argparse import Namespace
 from pathlib import Path
 
 from modules.app.serve import serve
+from modules.demo.loras import with_loras
 from modules.demo.stage import stage
 from modules.utils.monitoring import log
 from modules.utils.monitoring.health_server import HealthServer
@@ -20,12 +22,16 @@ async def demonstrate(options: Namespace, root: Path) -> int:
     own = {**settings.read_file(root / ".env"), **os.environ} if real else {}
     async with stage(options, own) as set_up:
         given = set_up.settings
+        models = root / "flujos"
+        if not options.comfy_urls:
+            models = await asyncio.to_thread(with_loras, models, set_up.folder / "flujos")
         log.configure(level=given.log_level, secrets=given.secrets())
         return await serve(
             given,
             HealthServer(),
             env_file=set_up.folder / ".env",
-            models=root / "flujos",
+            models=models,
             meanwhile=set_up.meanwhile,
+            listener=set_up.listener,
         )
     raise AssertionError("no part swallows an error")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.demo.loras import FILES
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StartupError
@@ -89,6 +90,7 @@ def _gpu_arguments(seed: int, seconds_per_image: float) -> list[str]:
         "--seed",
         str(seed),
         *(part for name, value in times.items() for part in (f"--{name}", f"{value:g}")),
+        *(part for file in FILES for part in ("--lora", file)),
     ]
 
 

@@ -70,6 +70,10 @@ class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
     """There is a card, but no living server has what it needs (fields: model)."""
 
 
+class LoraUnavailable(RequestRejected, message_key="error-lora-unavailable"):
+    """No living server has the LoRA's file beside the model (fields: lora, model)."""
+
+
 class VariationUnavailable(RequestRejected, message_key="error-no-variations"):
     """No living server can make a variation of a picture: that needs the node pack."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 JobId = NewType("JobId", str)
 """32 hexadecimal digits (a random UUID without hyphens). Fits a button's ``custom_id``."""
@@ -29,6 +29,11 @@ class Size:
     width: int
     height: int
 
+    @property
+    def megapixels(self) -> float:
+        """In units of 1024×1024."""
+        return self.width * self.height / 2**20
+
     def __str__(self) -> str:
         return f"{self.width}×{self.height}"
 
@@ -48,6 +53,35 @@ class SourceImage:
 
     key: str
     size: Size
+
+
+PROMPT_MARK = "{prompt}"
+"""What stands in a style for what a person typed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """Words around a prompt: ``prompt`` has `PROMPT_MARK` exactly once. ``name`` is its entry in
+    ``styles.toml``; ``label`` maps a language (``en``, ``es``) to what people read."""
+
+    name: str
+    label: tuple[tuple[str, str], ...]
+    prompt: str
+    negative: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraUse:
+    """A LoRA, as it is used for a picture. ``name`` is its entry in ``loras.toml``; ``file`` what servers
+    call it, with ``/`` between folders; ``clip``: it changes the text encoder too; ``words`` are added to the
+    prompt."""
+
+    name: str
+    label: str
+    file: str
+    strength: float
+    clip: bool = False
+    words: str = ""
 
 
 MOST_MODELS = 6
@@ -78,11 +112,13 @@ class PictureSet:
 class GenerationRequest:
     """One picture that somebody wants.
 
-    ``channel_id`` is the session channel for the result; ``size`` the size of the result (for edits: of the
+    ``prompt`` and ``negative`` are what the person typed; ``channel_id`` is the session channel for the
+    result; ``size`` the size of the result (for edits: of the
     scaled first source, see `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes
     first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source or its model is for
     adults only, and so is the result; ``origin``: where its source came from, if the bot made it; ``set``:
-    the pictures that were asked for with it, whose numbers are next to its own.
+    the pictures that were asked for with it, whose numbers are next to its own; ``style`` has a negative only
+    if its model takes one from each person.
     """
 
     user_id: int
@@ -101,6 +137,21 @@ class GenerationRequest:
     age_restricted: bool = False
     origin: Origin | None = None
     set: PictureSet | None = None
+    lora: LoraUse | None = None
+    style: Style | None = None
+
+    @property
+    def full_prompt(self) -> str:
+        """The prompt that the model gets: what was typed, in its style, then the words of the LoRA."""
+        before, mark, after = (self.style.prompt if self.style is not None else "").partition(PROMPT_MARK)
+        styled = f"{before}{self.prompt}{after}" if mark else self.prompt
+        words = self.lora.words if self.lora is not None else ""
+        return f"{styled}, {words}" if words else styled
+
+    @property
+    def full_negative(self) -> str:
+        """The negative prompt that the model gets: what was typed, then that of the style."""
+        return ", ".join(filter(None, (self.negative, self.style.negative if self.style is not None else "")))
 
     @property
     def maker(self) -> GenerationRequest:
@@ -118,6 +169,13 @@ class GenerationRequest:
         return Origin(models=self.models[-MOST_MODELS:], request=self.maker if kind == "upscale" else None)
 
 
+class Need(NamedTuple):
+    """What a server must have for a job: a model, by the id of its offer, and a LoRA's file (empty: none)."""
+
+    model: str
+    lora: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchKey:
     """What must be equal for two jobs to share one sampler run.
@@ -131,6 +189,12 @@ class BatchKey:
     size: Size
     negative: str | None = None
     sources: tuple[Size, ...] = ()
+    lora: LoraUse | None = None
+
+    @property
+    def need(self) -> Need:
+        """What a server must have."""
+        return Need(self.model, self.lora.file if self.lora is not None else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +246,9 @@ class Batch:
 
     def written(self) -> tuple[str, ...]:
         """What people wrote for it, which is never shown to others."""
-        return tuple(text for job in self.jobs for text in (job.request.prompt, job.request.negative))
+        return tuple(
+            text for job in self.jobs for text in (job.request.full_prompt, job.request.full_negative)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,4 +374,5 @@ def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
         size=request.size,
         negative=request.negative if offer.negative == "shared" else None,
         sources=tuple(offer.scaled(source.size, n) for n, source in enumerate(request.sources)),
+        lora=request.lora,
     )

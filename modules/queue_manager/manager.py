@@ -21,6 +21,7 @@ from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
     BadSize,
+    LoraUnavailable,
     ModelGone,
     ModelUnavailable,
     NoSourceImage,
@@ -57,10 +58,11 @@ from modules.queue_manager.ports import (
 from modules.queue_manager.prompt_text import is_blank
 from modules.queue_manager.retry import Retry
 from modules.queue_manager.run_tracker import RunTracker
+from modules.queue_manager.scheduling.costs import PictureCosts
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
 from modules.queue_manager.scheduling.eta import finish_times
-from modules.queue_manager.scheduling.fair_queue import FairQueue, QueueEntry
+from modules.queue_manager.scheduling.fair_queue import Fairness, FairQueue, QueueEntry
 from modules.queue_manager.status import QueuePosition, QueueStatus
 from modules.queue_manager.stranded import StrandedJobs
 
@@ -96,8 +98,10 @@ class QueueManager:
         lift_after: float = 120.0,
         top_tier: int = 0,
         pictures_at_once: int = 32,
+        fairness: Fairness = "pictures",
     ) -> None:
-        """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: see `Deliveries`."""
+        """``batch_window``, ``lift_after``: seconds. ``pictures_at_once``: see `Deliveries`; ``fairness``:
+        what a turn is, see `fair_queue`."""
         self.offers = offers if isinstance(offers, Offers) else Offers(offers)
         self.durations = DurationBook()
         self._store = store
@@ -105,7 +109,12 @@ class QueueManager:
         self._publisher = EventPublisher()
         self._max_jobs = max_jobs_per_user
         self._max_key_wait = max_key_wait
-        self._queue = FairQueue(lift_after=lift_after, top_tier=top_tier)
+        costs = PictureCosts()
+        self._queue = FairQueue(
+            lift_after=lift_after,
+            top_tier=top_tier,
+            seconds=(lambda job: costs.expected(job.key)) if fairness == "gpu_seconds" else None,
+        )
         self.dispatcher = Dispatcher(
             queue=self._queue,
             offers=self.offers,
@@ -141,6 +150,7 @@ class QueueManager:
             journal=self._journal,
             publisher=self._publisher,
             durations=self.durations,
+            costs=costs,
             offers=self.offers,
             clock=clock,
             spawn=self._spawn,
@@ -250,6 +260,19 @@ class QueueManager:
             except UnknownJob:  # it ended by itself, or its picture is on its way
                 continue
         return tuple(ended)
+
+    def somebody_has(self, offer: ModelOffer, lora: str = "") -> bool:
+        """False only if there are living servers and none of them has the model, with this LoRA's file: with
+        none alive, jobs wait. A model that has changed is taken to be where it was before, until that server
+        was asked."""
+        living = list(self.dispatcher.engines.living())
+        before = f"{offer.name}@"
+        return not living or any(
+            engine.limits.of(offer.id) > 0
+            or (offer.version and any(f"{model}@".startswith(before) for model in engine.limits.models()))
+            for engine in living
+            if not lora or lora in engine.loras
+        )
 
     def models_in_use(self) -> set[str]:
         """The ids of the models that accepted jobs need, and all that are offered while one is accepted."""
@@ -380,15 +403,18 @@ class QueueManager:
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
-        if not self._somebody_can(offer):
+        if not self.somebody_has(offer):
             raise ModelUnavailable(model=offer.label)
         living = list(self.dispatcher.engines.living())
+        if request.lora is not None and not self.somebody_has(offer, request.lora.file):
+            raise LoraUnavailable(lora=request.lora.label, model=offer.label)
         if request.variation is not None and living and not any(engine.varies for engine in living):
             raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
-        if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:
-            raise BadPrompt(length=max(len(request.prompt), len(request.negative)), limit=MAX_PROMPT)
+        longest = max(len(request.full_prompt), len(request.full_negative))
+        if longest > MAX_PROMPT:
+            raise BadPrompt(length=longest, limit=MAX_PROMPT)
         if not 0 <= request.seed <= MAX_SEED:
             raise BadSeed(seed=str(request.seed))
         if offer.kind == "imagine" and request.size not in offer.sizes:
@@ -405,17 +431,6 @@ class QueueManager:
         if offer is None or offer.kind != request.kind:
             raise UnknownModel(model=request.model)
         return offer
-
-    def _somebody_can(self, offer: ModelOffer) -> bool:
-        """False only if there are living servers and none of them has the model: with none alive, jobs wait.
-        A model that has changed is taken to be where it was before, until that server was asked."""
-        living = [engine.limits for engine in self.dispatcher.engines.living()]
-        before = f"{offer.name}@"
-        return not living or any(
-            limits.of(offer.id) > 0
-            or (offer.version and any(f"{model}@".startswith(before) for model in limits.models()))
-            for limits in living
-        )
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)
@@ -449,7 +464,7 @@ class QueueManager:
                 self._made_here.update(job.id for job in jobs)
             await self._store.accept(jobs, sources)
         except StoreError as error:
-            log.exception("Could not journal a request")
+            log.exception("Could not journal a request", extra={"user": requests[0].user_id})
             raise QueueClosed("store") from error
         return jobs
 

@@ -35,7 +35,7 @@ class Stranded:
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
     or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the
-    operator; ``missing_files`` and ``checks``: as in `Capabilities`."""
+    operator; ``missing_files``, ``loras`` and ``checks``: as in `Capabilities`."""
 
     name: str
     state: EngineAvailability
@@ -47,6 +47,7 @@ class EngineStatus:
     models: tuple[str, ...]
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
+    loras: frozenset[str] = frozenset()
     checks: Mapping[str, FusionCheck] = field(default_factory=dict)
     last_error: str | None = None
 
@@ -64,3 +65,8 @@ class QueueStatus:
     users: int
     paused: bool
     closed_because: str | None
+
+    @property
+    def unfinished(self) -> int:
+        """All jobs that have not ended."""
+        return self.waiting + self.taken + self.running + self.arriving

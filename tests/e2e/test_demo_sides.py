@@ -92,7 +92,10 @@ async def test_stopped_in_the_middle_of_a_picture_it_leaves_nothing_behind(tmp_p
             async with await SimulatedUser.connect(page) as user:
                 general = user.channel("general")
                 assert general is not None
-                asked = await user.command("imagine", general["id"], model="flux", prompt="a long night")
+                added = {"style": "noir", "lora": "autumn"}  # its servers have the LoRA's file
+                asked = await user.command(
+                    "imagine", general["id"], model="flux", prompt="a long night", **added
+                )
                 assert "queued" in text_of(await asked.reply())
             assert left_in(tmp_path)
             assert await shown.end(number) == 0
@@ -163,9 +166,10 @@ async def test_a_real_side_that_lacks_a_setting_is_one_line(
         (["--gpus", "0"], "--gpus, --users and --jobs begin at 1"),
         (["--seconds-per-image", "nan"], "--seconds-per-image goes from 0"),
         (["--real-discord", "--script"], "--script needs the simulated Discord"),
-        (["--out", "pictures"], "--jobs and --out go with --script"),
+        (["--out", "pictures"], "--jobs, --out and --json go with --script"),
+        (["--json"], "--jobs, --out and --json go with --script"),
         (["--log", "loud"], "argument --log: invalid choice: 'LOUD'"),
-        (["--jobs", "3"], "--jobs and --out go with --script"),
+        (["--jobs", "3"], "--jobs, --out and --json go with --script"),
     ],
 )
 def test_a_flag_out_of_bounds_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +15,7 @@ from modules.ai.comfy.client import ComfyClient, ImageRef
 from modules.ai.comfy.errors import short
 from modules.ai.fusion.fuse import example, fuse, fusible, plain
 from modules.ai.workflows.graph import JSON, Graph
+from modules.ai.workflows.lora_insertion import MODEL_ONLY, WITH_CLIP
 from modules.ai.workflows.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel
@@ -38,7 +40,7 @@ class ServerReport:
     ``pack_version``: the version of any (None: there is none). For models in ``cautious``
     it is not known how many rows fit. ``versions`` names what the runs of each model depend on: template,
     node pack, server. ``spellings``: how the server spells files that the graphs write with other separators.
-    ``missing_files``: as in `Capabilities`."""
+    ``missing_files``, ``loras``: as in `Capabilities`."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int]
@@ -49,6 +51,7 @@ class ServerReport:
     versions: Mapping[str, str]
     spellings: Mapping[Choice, str]
     missing_files: Mapping[str, str]
+    loras: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,6 +96,7 @@ async def inspect(
     cautious = frozenset(
         name for name in fused if fitting_rows(templates[name], memory_gb, max_batch) is None
     )
+    loras = await client.models("loras")
     what_runs = f"{_system(stats, 'comfyui_version')} {version}"
     versions = {name: _version(templates[name], what_runs) for name in limits}
     found = [
@@ -113,6 +117,12 @@ async def inspect(
         for graph in pair
         for choice, own in respellings(graph or {}, table, templates[name].card.places("sources"))
     }
+    spellings |= {
+        (loader, "lora_name", _plain(file)): file
+        for file in loras
+        for loader in (MODEL_ONLY, WITH_CLIP)
+        if file != _plain(file)
+    }
     return ServerReport(
         findings=tuple(found),
         limits=limits,
@@ -128,12 +138,20 @@ async def inspect(
             for lack in pair[1]
             if lack.is_file and not lack.folder
         },
+        loras=frozenset(map(_plain, loras)),
     )
 
 
+def _plain(file: str) -> str:
+    """A file with ``/`` between folders, as Windows does not write it."""
+    return file.replace("\\", "/")
+
+
 def compatible(version: str) -> bool:
-    """Whether a pack of this version understands our graphs: its first number is ours."""
-    return version.partition(".")[0] == pack.PACK_VERSION.partition(".")[0]
+    """Whether a pack of this version understands our graphs: its first number is ours, and it is not older,
+    because ComfyUI silently drops an input that an older node does not know."""
+    there, ours = (tuple(map(int, re.findall(r"\d+", text))) for text in (version, pack.PACK_VERSION))
+    return there[:1] == ours[:1] and there >= ours
 
 
 def rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int:

@@ -125,8 +125,8 @@ def _filled(
     """The template's own graph with one request in it."""
     card = template.card
     values: list[tuple[NodeInput, JSON]] = [
-        *((place, request.prompt) for place in card.places("prompt")),
-        *((place, request.negative) for place in _written_negative(template, request)),
+        *((place, request.full_prompt) for place in card.places("prompt")),
+        *((place, request.full_negative) for place in _written_negative(template, request)),
         *((place, request.seed) for place in card.places("seed")),
         *((place, 1) for place in card.places("batch")),
         *zip(card.places("sources"), source_names, strict=False),
@@ -136,7 +136,7 @@ def _filled(
 
 def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[NodeInput, ...]:
     """Where the person's negative prompt goes; without one, the graph keeps its author's."""
-    written = request.negative and template.card.negative != "none"
+    written = request.full_negative and template.card.negative != "none"
     return template.card.places("negative") if written else ()
 
 

@@ -60,6 +60,9 @@ class Commands(commands.Cog):
         model: str,
         prompt: str,
         aspect: str | None = None,
+        style: str | None = None,
+        lora: str | None = None,
+        lora_strength: float | None = None,
         seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
         negative: str = "",
         count: app_commands.Range[int, 1, 10] = 1,
@@ -74,6 +77,9 @@ class Commands(commands.Cog):
             seed=seed,
             negative=negative,
             count=count,
+            style=style,
+            lora=lora,
+            lora_strength=lora_strength,
         )
         await self.requests.submit(interaction, image_request)
 
@@ -85,6 +91,9 @@ class Commands(commands.Cog):
         image: discord.Attachment | None = None,
         image2: discord.Attachment | None = None,
         model: str | None = None,
+        style: str | None = None,
+        lora: str | None = None,
+        lora_strength: float | None = None,
         seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
     ) -> None:
         """Change a picture by words."""
@@ -101,6 +110,9 @@ class Commands(commands.Cog):
             sources=tuple(uploads),
             age_restricted=last is not None and is_nsfw(self.offers, last.request),
             origin=last.request.as_origin("edit") if last is not None else None,
+            style=style,
+            lora=lora,
+            lora_strength=lora_strength,
         )
         await self.requests.submit(interaction, image_request)
 
@@ -136,6 +148,30 @@ class Commands(commands.Cog):
     async def _shapes(self, interaction: discord.Interaction, typed: str) -> Offered:
         model = str(interaction.namespace.model or "")
         return self.choices.shapes(model, typed, await self.requesters.of(interaction))
+
+    @imagine.autocomplete("lora")
+    async def _loras(self, interaction: discord.Interaction, typed: str) -> Offered:
+        person, model = await self.requesters.of(interaction), str(interaction.namespace.model or "")
+        return self.choices.loras("imagine", model, typed, person)
+
+    @edit.autocomplete("lora")
+    async def _edit_loras(self, interaction: discord.Interaction, typed: str) -> Offered:
+        person, model = await self.requesters.of(interaction), str(interaction.namespace.model or "")
+        return self.choices.loras("edit", model, typed, person)
+
+    @imagine.autocomplete("lora_strength")
+    @edit.autocomplete("lora_strength")
+    async def _strengths(
+        self, interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[float]]:
+        lora = str(interaction.namespace.lora or "")
+        typed = str(typed).replace("nan", "")  # discord.py's value of an empty number
+        return self.choices.strengths(lora, typed, await self.requesters.of(interaction))
+
+    @imagine.autocomplete("style")
+    @edit.autocomplete("style")
+    async def _styles(self, interaction: discord.Interaction, typed: str) -> Offered:
+        return self.choices.styles(typed, await self.requesters.of(interaction))
 
     @imagine.autocomplete("prompt")
     async def _prompts(self, interaction: discord.Interaction, typed: str) -> Offered:

@@ -11,6 +11,7 @@ import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
 from modules.discord.ui.components import Action, job_buttons, menu, more_menu
+from modules.discord.ui.extras import lora_line, style_line
 from modules.discord.ui.formatting import plain, quoted, seconds
 from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
 from modules.discord.ui.message_parts import ShownFile
@@ -87,7 +88,7 @@ class ResultMessages:
                 max_bytes=limit,
             )
         except NoOutput as error:
-            log.warning("job %s: %s", job.id, error, extra={"job": job.id})
+            log.warning("%s", error)
             told = self.messages.error(locale, error)
             return ResultPicture(
                 job=job, report=finished.report, size=finished.picture.size, name=None, remark=told
@@ -198,8 +199,10 @@ class ResultMessages:
             lines.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
         if record.report is not None:
             lines += self._times(record.report, record.queued_at, locale)
-        if made.negative.strip():
-            lines.append(messages.text(locale, "details-negative", negative=quoted(made.negative)))
+        if made.full_prompt != made.prompt:
+            lines.append(messages.text(locale, "details-prompt", prompt=quoted(made.full_prompt)))
+        if made.full_negative.strip():
+            lines.append(messages.text(locale, "details-negative", negative=quoted(made.full_negative)))
         lines.append(messages.text(locale, "details-metadata", there=int(self.with_metadata)))
         return "\n".join(lines)
 
@@ -240,9 +243,15 @@ def made_of(
     request: GenerationRequest,
     size: Size,
 ) -> list[str]:
-    """A picture's models, its ``size`` and its seed."""
-    model, seed = made_by(messages, locale, offers, request), str(request.maker.seed)
-    return [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
+    """A picture's models, its ``size`` and its seed, then its style and its LoRA."""
+    made = request.maker
+    model, seed = made_by(messages, locale, offers, request), str(made.seed)
+    facts = [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
+    if made.style is not None:
+        facts.append(style_line(messages, locale, made.style))
+    if made.lora is not None:
+        facts.append(lora_line(messages, locale, made.lora))
+    return facts
 
 
 def made_by(
@@ -264,13 +273,15 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     made, models = job.request.maker, job.request.models
     offer = _named(offers, made.model)
     return OwnMetadata(
-        prompt=job.request.prompt,
-        negative=made.negative,
+        prompt=made.full_prompt,
+        negative=made.full_negative,
         seed=made.seed,
         model=label_of(offers, made.model),
         models=tuple(label_of(offers, name) for name in models) if len(models) > 1 else (),
         steps=offer.steps if offer is not None else None,
         variation=made.variation,
+        style=dict(made.style.label).get("en", made.style.name) if made.style is not None else None,
+        lora=f"{made.lora.label} {made.lora.strength:g}" if made.lora is not None else None,
     )
 
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import discord
 
 from modules.discord.delivery.result_message import result_actions
-from modules.discord.interactions.autocomplete import described
 from modules.discord.requests.limits import Limits
 from modules.discord.requests.requester import Requester
-from modules.discord.ui.formatting import fitting
+from modules.discord.ui.formatting import fitting, in_language
 from modules.discord.ui.layout import container, layout, separator, small, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import ModelOffer
@@ -36,7 +35,9 @@ def help_page(
     ]
     language = messages.language(locale)
     models = [
-        messages.text(locale, "help-model", label=offer.label, description=described(offer, language))
+        messages.text(
+            locale, "help-model", label=offer.label, description=in_language(offer.description, language)
+        )
         for offer in [offer for offer in offers if person.age_restricted or not offer.nsfw][:MODELS_SHOWN]
     ]
     return layout(

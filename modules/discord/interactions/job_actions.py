@@ -27,6 +27,7 @@ from modules.discord.requests.submission import ImageRequest
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import job_button, rows
+from modules.discord.ui.extras import NONE, named
 from modules.discord.ui.modals import Typed, seed_of, size_for
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
@@ -133,6 +134,9 @@ class JobActions:
             sources=await self.pictures.sources(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
+            style=request.style.name if request.style is not None else NONE,
+            lora=request.lora.name if request.lora is not None else NONE,
+            lora_strength=request.lora.strength if request.lora is not None else None,
         )
         await self.requests.submit(interaction, replace(same, **changes))
 
@@ -276,7 +280,12 @@ class JobActions:
             raise PictureForgotten
         if request.sources and interaction.user.id != request.user_id:
             raise BadSourceImage("gone")  # nobody else may use what an edit started from
-        seed, model = seed_of(values.get("seed")), values.get("model") or request.model
+        seed = seed_of(values.get("seed", str(request.seed)))  # a full form has no field for it
+        model = values.get("model") or request.model
+        changes: dict[str, Any] = {"style": values["style"]} if "style" in values else {}
+        lora = named(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
+        if lora is not None and model != request.model and model not in lora.models:
+            changes |= {"lora": NONE, "lora_strength": None}  # the form said which models it fits
         shape = size_for(request, self.queue.offers.named(model), values.get("size", ""))
         await self._repeat(
             interaction,
@@ -288,4 +297,5 @@ class JobActions:
             size=None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,
+            **changes,
         )

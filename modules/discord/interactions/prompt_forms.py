@@ -16,6 +16,7 @@ import discord
 from modules.discord.requests.requester import Requester
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.ui.components import button
+from modules.discord.ui.extras import named
 from modules.discord.ui.formatting import BROKEN_FENCE, code_block
 from modules.discord.ui.layout import Part, attached, container, layout, row, small, text
 from modules.discord.ui.message_parts import components_of, files_of
@@ -29,7 +30,7 @@ from modules.utils.database.stores.history import History
 LONG_FIELDS = {"prompt": 1001, "negative": 1002}
 """The number of the text that shows each field; small numbers are Discord's own."""
 
-SHORT_FIELDS = {"seed": 1003, "size": 1004, "model": 1005}
+SHORT_FIELDS = {"seed": 1003, "size": 1004, "model": 1005, "style": 1006}
 
 BLOCK = 1200
 """Characters of a text that are shown; a longer one is attached as a file too."""
@@ -78,7 +79,16 @@ class PromptForms:
             return await self.short(person, "again", about_message(message))
         if not models:
             raise UnknownModel(model=made.model)
-        return prompt_form(self.messages, person.locale, job.id, made, models=models, typed=typed)
+        return prompt_form(
+            self.messages,
+            person.locale,
+            job.id,
+            made,
+            models=models,
+            styles=self.offers.styles,
+            lora=None if made.lora is None else named(self.offers.loras, made.lora.name),
+            typed=typed,
+        )
 
     def given_back(
         self, data: Mapping[str, Any], form: str, locale: str, said: str

@@ -12,6 +12,12 @@ command-imagine = imagine
     .prompt-description = What the picture should show
     .aspect = aspect
     .aspect-description = The picture's shape or size
+    .style = style
+    .style-description = A look: words that are added to your prompt
+    .lora = lora
+    .lora-description = A LoRA, which changes how the model draws
+    .lora_strength = lora_strength
+    .lora_strength-description = How much the LoRA changes
     .seed = seed
     .seed-description = A number; the same one makes the same picture again
     .negative = negative
@@ -28,6 +34,12 @@ command-edit = edit
     .image2-description = A second picture to take something from
     .model = model
     .model-description = The model to use
+    .style = style
+    .style-description = A look: words that are added to your prompt
+    .lora = lora
+    .lora-description = A LoRA, which changes how the model draws
+    .lora_strength = lora_strength
+    .lora_strength-description = How much the LoRA changes
     .seed = seed
     .seed-description = A number; the same one makes the same picture again
 command-queue = queue
@@ -37,7 +49,7 @@ command-cancel = cancel
 command-history = history
     .description = The pictures you have made
 command-settings = settings
-    .description = Your model, shape and language, and where your pictures go
+    .description = Your model, shape, style and language, and where your pictures go
     .model = model
     .model-description = The model offered to you first
 command-forget = forget
@@ -142,6 +154,10 @@ prompt-line = > { $prompt }
 ## The result
 
 result-line = { $model } · { $size } · seed `{ $seed }`
+lora-line = { $label } { $strength }{ $words ->
+        [none] {""}
+       *[other] {" "}(adds “{ $words }”)
+    }
 made-upscaled = { $made }, upscaled ×{ $factor }
 made-edited = { $made }, edited with { $model }
 result-variation = variation `{ $seed }`
@@ -168,6 +184,7 @@ result-gpu-alone = GPU { $seconds ->
         [0] under 0.1 s
        *[other] { $seconds } s
     }
+details-prompt = The model got: { $prompt }
 details-negative = What should not be in the picture: { $negative }
 details-metadata = { $there ->
         [0] The file contains only the picture.
@@ -214,6 +231,11 @@ form-field-seed = Seed
 form-hint-seed = Leave empty for a new one
 form-field-size = Shape
 form-field-model = Model
+form-field-style = Style
+form-lora = { $models ->
+        [none] { $lora } is no longer available.
+       *[other] { $lora } stays, if the model is: { $models }
+    }
 form-search = Search your pictures
 form-field-word = A word in the prompt
 form-field-pictures = More pictures to take something from
@@ -242,6 +264,14 @@ aspect-portrait = Portrait
 aspect-landscape = Landscape
 aspect-wide = Wide
 aspect-tall = Tall
+choice-no-style = No style
+choice-no-lora = No LoRA
+choice-no-loras = There is no LoRA for this model right now
+choice-lora = { $label } · { $least } to { $most }{ $words ->
+        [none] {""}
+       *[other] {" "}· adds “{ $words }”
+    }
+choice-strength = { $strength }
 choice-model = { $label } · { $seconds ->
         [unknown] { $steps ->
             [one] { $steps } step
@@ -314,6 +344,8 @@ settings-saved = Saved.
 settings-model = Model
 settings-model-auto = No preference
 settings-aspect = Shape
+settings-style = Style of new pictures
+settings-lora = LoRA of new pictures, with the models that it fits
 settings-locale = Language
 settings-locale-auto = Same as Discord
 settings-previews = Show the picture while it is being made
@@ -336,7 +368,7 @@ help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and wr
 help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
 help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
 help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
-help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
+help-settings = **{ COMMAND("settings") }** sets your model, shape, style and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
 help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture* or *Make again*.
 help-limit = You may have { $limit ->
         [one] one picture
@@ -346,7 +378,7 @@ help-buttons = Buttons and menu of a picture
 help-button-again = the same prompt with a new seed
 help-button-vary = the same picture with small changes
 help-button-edit = say what should be different
-help-button-prompt = change the prompt, the model, the shape or the seed
+help-button-prompt = change the prompt, the model, the style, the shape or the seed
 help-button-upscale = the same picture, larger
 help-button-share = show it to everyone in the gallery
 help-button-delete = remove the picture
@@ -390,6 +422,7 @@ admin-reloaded-model = { $turn ->
         [added] New model: { $what }
         [changed] Changed model: { $what }
         [removed] Removed model: { $what }
+        [reread] Read again: { $what }
        *[faulty] File that cannot be used: { $what }
     }
 admin-blocked = { $user } is blocked. { $count ->
@@ -490,6 +523,13 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-lora-unavailable = No GPU that runs { $model } has { $lora } right now. Choose another LoRA or none, or try again later.
+error-unknown-lora = There is no LoRA called { $lora }. Choose one from the list.
+error-lora-roles = None of your roles may use { $lora }. Choose another LoRA.
+error-lora-models = { $lora } does not fit { $model }. It fits: { $models }.
+error-lora-strength = { $lora } takes a strength from { $least } to { $most }, in steps of { $step }.
+error-lora-missing = Choose a LoRA too: a strength alone changes nothing.
+error-unknown-style = There is no style called { $style }. Choose one from the list.
 error-no-variations = No GPU can make variations right now: they need this bot's node pack on the ComfyUI server. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.

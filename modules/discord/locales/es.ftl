@@ -12,6 +12,12 @@ command-imagine = imaginar
     .prompt-description = Qué debe mostrar la imagen
     .aspect = formato
     .aspect-description = El formato o el tamaño de la imagen
+    .style = estilo
+    .style-description = Un estilo: palabras que se agregan a tu prompt
+    .lora = lora
+    .lora-description = Un LoRA, que cambia cómo dibuja el modelo
+    .lora_strength = fuerza_lora
+    .lora_strength-description = Cuánto cambia el LoRA
     .seed = semilla
     .seed-description = Un número; con el mismo sale la misma imagen
     .negative = negativo
@@ -28,6 +34,12 @@ command-edit = editar
     .image2-description = Una segunda imagen, para tomar algo de ella
     .model = modelo
     .model-description = El modelo que se usará
+    .style = estilo
+    .style-description = Un estilo: palabras que se agregan a tu prompt
+    .lora = lora
+    .lora-description = Un LoRA, que cambia cómo dibuja el modelo
+    .lora_strength = fuerza_lora
+    .lora_strength-description = Cuánto cambia el LoRA
     .seed = semilla
     .seed-description = Un número; con el mismo sale la misma imagen
 command-queue = cola
@@ -37,7 +49,7 @@ command-cancel = cancelar
 command-history = historial
     .description = Las imágenes que has creado
 command-settings = ajustes
-    .description = Tu modelo, formato e idioma, y dónde recibes tus imágenes
+    .description = Tu modelo, formato, estilo e idioma, y dónde recibes tus imágenes
     .model = modelo
     .model-description = El modelo que se te ofrece primero
 command-forget = olvidar
@@ -142,6 +154,10 @@ prompt-line = > { $prompt }
 ## El resultado
 
 result-line = { $model } · { $size } · semilla `{ $seed }`
+lora-line = { $label } { $strength }{ $words ->
+        [none] {""}
+       *[other] {" "}(agrega «{ $words }»)
+    }
 made-upscaled = { $made }, ampliación ×{ $factor }
 made-edited = { $made }, editada con { $model }
 result-variation = variación `{ $seed }`
@@ -168,6 +184,7 @@ result-gpu-alone = GPU { $seconds ->
         [0] menos de 0,1 s
        *[other] { $seconds } s
     }
+details-prompt = El modelo recibió: { $prompt }
 details-negative = Lo que no debe aparecer: { $negative }
 details-metadata = { $there ->
         [0] El archivo solo contiene la imagen.
@@ -214,6 +231,11 @@ form-field-seed = Semilla
 form-hint-seed = Déjala vacía para una nueva
 form-field-size = Formato
 form-field-model = Modelo
+form-field-style = Estilo
+form-lora = { $models ->
+        [none] { $lora } ya no está disponible.
+       *[other] { $lora } se mantiene si el modelo es: { $models }
+    }
 form-search = Buscar entre tus imágenes
 form-field-word = Una palabra del prompt
 form-field-pictures = Más imágenes de las que tomar algo
@@ -242,6 +264,14 @@ aspect-portrait = Vertical
 aspect-landscape = Horizontal
 aspect-wide = Panorámico
 aspect-tall = Vertical alargado
+choice-no-style = Sin estilo
+choice-no-lora = Sin LoRA
+choice-no-loras = En este momento no hay ningún LoRA para este modelo
+choice-lora = { $label } · de { $least } a { $most }{ $words ->
+        [none] {""}
+       *[other] {" "}· agrega «{ $words }»
+    }
+choice-strength = { $strength }
 choice-model = { $label } · { $seconds ->
         [unknown] { $steps ->
             [one] { $steps } paso
@@ -314,6 +344,8 @@ settings-saved = Guardado.
 settings-model = Modelo
 settings-model-auto = Sin preferencia
 settings-aspect = Formato
+settings-style = Estilo de las imágenes nuevas
+settings-lora = LoRA de las imágenes nuevas, con los modelos compatibles
 settings-locale = Idioma
 settings-locale-auto = El mismo que en Discord
 settings-previews = Mostrar la imagen mientras se crea
@@ -336,7 +368,7 @@ help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y esc
 help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
 help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
 help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
-help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
+help-settings = **{ COMMAND("settings") }** define tu modelo, formato, estilo e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
 help-menus = Haz clic derecho en cualquier imagen (en el teléfono, mantenla presionada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
@@ -346,7 +378,7 @@ help-buttons = Botones y menú de una imagen
 help-button-again = el mismo prompt con otra semilla
 help-button-vary = la misma imagen con pequeños cambios
 help-button-edit = di qué debe ser distinto
-help-button-prompt = cambia el prompt, el modelo, el formato o la semilla
+help-button-prompt = cambia el prompt, el modelo, el estilo, el formato o la semilla
 help-button-upscale = la misma imagen, más grande
 help-button-share = muéstrala a todos en la galería
 help-button-delete = elimina la imagen
@@ -390,6 +422,7 @@ admin-reloaded-model = { $turn ->
         [added] Modelo nuevo: { $what }
         [changed] Modelo modificado: { $what }
         [removed] Modelo retirado: { $what }
+        [reread] Leído de nuevo: { $what }
        *[faulty] Archivo que no se puede usar: { $what }
     }
 admin-blocked = Se bloqueó a { $user }. { $count ->
@@ -493,6 +526,13 @@ error-bad-source-image = { $problem ->
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-lora-unavailable = En este momento, ninguna GPU que use { $model } tiene { $lora }. Elige otro LoRA o ninguno, o inténtalo más tarde.
+error-unknown-lora = No hay ningún LoRA llamado { $lora }. Elige uno de la lista.
+error-lora-roles = Ninguno de tus roles puede usar { $lora }. Elige otro LoRA.
+error-lora-models = { $lora } no es compatible con { $model }. Es compatible con: { $models }.
+error-lora-strength = { $lora } admite una fuerza de { $least } a { $most }, en pasos de { $step }.
+error-lora-missing = Elige también un LoRA: la fuerza sola no cambia nada.
+error-unknown-style = No hay ningún estilo llamado { $style }. Elige uno de la lista.
 error-no-variations = Ninguna GPU puede crear variaciones en este momento: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from modules.discord.rejections import NegativeUnknown, RestrictedPicture
 from modules.discord.requests.banned_words import BannedWords
+from modules.discord.requests.extras import lora_of, style_of
 from modules.discord.requests.limits import Allowance, Cooldown, Limits
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
@@ -54,7 +55,8 @@ class ImageRequest:
 
     ``model`` None: the one they prefer, or the first of the kind; ``shape`` a word or ``832x1216``;
     ``seed`` None: a new one; of ``count`` pictures each has the next seed. ``age_restricted``: the
-    ``sources`` are; ``origin``: where the first of them came from.
+    ``sources`` are; ``origin``: where the first of them came from. ``lora`` and ``style`` are names or
+    labels, ``none`` for none; None: what they prefer, for a new picture.
     """
 
     kind: Kind
@@ -69,6 +71,9 @@ class ImageRequest:
     sources: tuple[CleanPicture, ...] = ()
     age_restricted: bool = False
     origin: Origin | None = None
+    lora: str | None = None
+    lora_strength: float | None = None
+    style: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,11 +102,15 @@ class Submissions:
         await self._admit(person.user_id)
         offer = self._offer(person, image_request)
         allowance = self.limits.of(person.role_ids)
-        requests, sources = _requests(person, image_request, offer, allowance)
+        plain, sources = _requests(person, image_request, offer, allowance)
+        lora = lora_of(self.queue.offers, person, offer, image_request.lora, image_request.lora_strength)
+        style = style_of(self.queue.offers, person, offer, image_request.style)
+        requests = [replace(request, lora=lora, style=style) for request in plain]
         self._check(person, image_request, offer)
         for request in requests:
             self.queue.check(request)
-        await self.banned.check(image_request.prompt, image_request.negative)
+        sent = requests[0].full_prompt, requests[0].full_negative
+        await self.banned.check(*dict.fromkeys((image_request.prompt, image_request.negative, *sent)))
         # The queue counts again, atomically; this spares those over the limit a new channel.
         active = len(self.queue.active_jobs(person.user_id))
         if active + image_request.count > allowance.jobs:

@@ -13,10 +13,12 @@ import discord
 from modules.discord.rejections import NotANumber
 from modules.discord.ui.aspect_ratios import SHAPES, shape_of, sizes_by_shape
 from modules.discord.ui.components import custom_id
+from modules.discord.ui.extras import NONE, lora_line, style_line
 from modules.discord.ui.formatting import is_whole, plain
 from modules.discord.ui.message_parts import components_of
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import GenerationRequest, ModelOffer, Size
+from modules.queue_manager.jobs import GenerationRequest, ModelOffer, Size, Style
+from modules.queue_manager.offers import LoraOffer
 
 OPEN_FOR = 900.0
 """Seconds after which Discord no longer takes an answer."""
@@ -66,27 +68,50 @@ def prompt_form(
     request: GenerationRequest,
     *,
     models: Sequence[ModelOffer],
+    styles: Sequence[Style] = (),
+    lora: LoraOffer | None = None,
     typed: Typed | None = None,
 ) -> discord.ui.Modal:
     """Everything that a picture was made from, to be changed; ``models``: those to choose from, at least one.
-    ``typed``: what the fields hold at first, if that is something else."""
+    The LoRA stays with the models that it fits, and the form says so; ``lora``: what is offered of it now.
+    ``typed``: what the fields hold at first, if that is something else. A form has five fields: where six
+    would be of use, that for the negative prompt is left out, or, if the model takes one, that for the seed,
+    which stays."""
     before = {
         "prompt": request.prompt,
         "negative": request.negative,
         "seed": str(request.seed),
         "size": _size_value(request.size),
         "model": request.model,
+        "style": request.style.name if request.style is not None else NONE,
     }
     now = {**before, **(typed or {})}
     form = _form(messages, locale, "prompt", about)
     form.add_item(_field(messages, locale, "prompt", now["prompt"], long=True))
-    if any(offer.negative != "none" for offer in models):
+    negative = {offer.name: offer.negative != "none" for offer in models}
+    own, full = negative.get(request.model, False), bool(styles) and request.kind == "imagine"
+    if own or (any(negative.values()) and not full):
         form.add_item(_field(messages, locale, "negative", now["negative"], long=True, required=False))
-    form.add_item(_field(messages, locale, "seed", now["seed"], required=False))
+    if not (own and full):
+        form.add_item(_field(messages, locale, "seed", now["seed"], required=False))
     if request.kind == "imagine":
         shapes = _shapes(messages, locale, request, models)
         form.add_item(_menu(messages, locale, "size", shapes, now["size"]))
-    form.add_item(_model_menu(messages, locale, models, now["model"]))
+    model_menu = _model_menu(messages, locale, models, now["model"])
+    if request.lora is not None:
+        fitting = ", ".join(offer.label for offer in models if lora is not None and offer.name in lora.models)
+        told = messages.text(
+            locale, "form-lora", lora=lora_line(messages, locale, request.lora), models=fitting or "none"
+        )
+        model_menu.description = plain(told, 100)
+    form.add_item(model_menu)
+    if styles:
+        labels = {style.name: style_line(messages, locale, style) for style in styles}
+        kept = (
+            {now["style"]: labels.get(now["style"], now["style"])} if now["style"] not in ("", NONE) else {}
+        )
+        choices = {NONE: messages.text(locale, "choice-no-style"), **kept, **labels}
+        form.add_item(_menu(messages, locale, "style", choices, now["style"]))
     return form
 
 

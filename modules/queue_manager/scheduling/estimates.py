@@ -2,15 +2,17 @@
 
 A run's time has four parts, learned separately for each engine and model: *load* (only after a change of
 model), *before* (from the start to the first step: text encoding and so on), *step* (a sampler step, by batch
-size) and *after* (decoding and saving, by batch size). What was never seen is guessed from the nearest thing
-that was: another batch size of the same model on the same engine, or the same model on the other engines.
+size) and *after* (decoding and saving, by batch size). Steps and what comes after them take time in
+proportion to the pixels of a picture: they are kept for 1024×1024. What was never seen is guessed from the
+nearest thing that was: another batch size of the same model on the same engine, or the same model on the
+other engines.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 WEIGHT = 0.25
@@ -24,6 +26,10 @@ BORROWED = 8
 
 BORROWED_FOR = 16
 """Finished runs, of any engine, after which such a guess is made again."""
+
+
+UNIT = "1024x1024"
+"""The size of picture for which durations are written down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +52,10 @@ class Duration:
         """From start to end with the model loaded already."""
         return self.total - self.load
 
+    def scaled(self, megapixels: float) -> Duration:
+        """For pictures so many times as large."""
+        return replace(self, step=self.step * megapixels, after=self.after * megapixels)
+
     def remaining(self, *, elapsed: float, step: int, since_step: float, pace: float | None = None) -> float:
         """Seconds until the end of a run that has done ``step`` steps, the last one ``since_step`` ago.
 
@@ -63,7 +73,7 @@ class Duration:
 class Observation:
     """What one run took: ``first_step`` and ``last_step`` are when steps 1 and ``steps`` ended, in
     seconds since its start (None where no progress was heard); ``total`` when the run ended; ``longest_step``
-    the longest time from one step to the next."""
+    the longest time from one step to the next. ``megapixels``: the size of a picture, in 1024×1024."""
 
     engine: str
     model: str
@@ -74,12 +84,14 @@ class Observation:
     last_step: float | None
     total: float
     longest_step: float = 0.0
+    megapixels: float = 1.0
 
 
 @dataclass(slots=True)
 class Longest:
     """The longest that a model's runs on an engine were silent, in seconds: before the first step, from one
-    step to the next, and after the last step. What is long ago counts ever less."""
+    step to the next, and after the last step, the latter two for pictures of at most 1024×1024. What is long
+    ago counts ever less."""
 
     before: float = 0.0
     step: float = 0.0
@@ -87,9 +99,16 @@ class Longest:
 
     def add(self, seen: Observation) -> None:
         told = seen.first_step is not None and seen.last_step is not None
+        size = max(seen.megapixels, 1.0)
         self.before = max(self.before * FADING, seen.first_step or seen.total if told else seen.total)
-        self.step = max(self.step * FADING, seen.longest_step)
-        self.after = max(self.after * FADING, seen.total - (seen.last_step or 0.0) if told else 0.0)
+        self.step = max(self.step * FADING, seen.longest_step / size)
+        after = seen.total - (seen.last_step or 0.0) if told else 0.0
+        self.after = max(self.after * FADING, after / size)
+
+    def scaled(self, megapixels: float) -> Longest:
+        """For pictures of this size. A pause has other reasons too: smaller ones may be silent as long."""
+        size = max(megapixels, 1.0)
+        return Longest(before=self.before, step=self.step * size, after=self.after * size)
 
 
 @dataclass(slots=True)
@@ -143,6 +162,8 @@ class _Learned:
     def read(cls, text: str) -> _Learned:
         """What `DurationBook.written` wrote. Raises ValueError, KeyError or TypeError for anything else."""
         told: dict[str, Any] = json.loads(text)
+        if told["unit"] != UNIT:
+            raise ValueError(told["unit"])
         curves = {
             name: _Curve({int(size): _Mean(**mean) for size, mean in told[name]["means"].items()})
             for name in ("before", "step", "after")
@@ -185,18 +206,18 @@ class DurationBook:
         book.longest.add(seen)
         size = seen.batch_size
         if seen.first_step is None or seen.last_step is None or seen.steps < 2:
-            warm = book.predict(size).warm if book.step.means else seen.total
+            warm = book.predict(size).scaled(seen.megapixels).warm if book.step.means else seen.total
             load = max(seen.total - warm, 0.0) if seen.swapped else 0.0
             if seen.swapped:
                 book.load.add(load)
-            book.step.add(size, (seen.total - load) / book.steps)
+            book.step.add(size, (seen.total - load) / book.steps / seen.megapixels)
             book.after.add(size, 0.0)
             book.before.add(size, 0.0)
             return
         pace = (seen.last_step - seen.first_step) / (seen.steps - 1)
         before = max(seen.first_step - pace, 0.0)
-        book.step.add(size, pace)
-        book.after.add(size, max(seen.total - seen.last_step, 0.0))
+        book.step.add(size, pace / seen.megapixels)
+        book.after.add(size, max(seen.total - seen.last_step, 0.0) / seen.megapixels)
         if seen.swapped:
             # The first run of a model loads and encodes in one stretch; what encoding alone takes
             # shows in the next one.
@@ -216,7 +237,7 @@ class DurationBook:
         book = self._learned.get((engine, model))
         if book is None or (book.runs & (book.runs - 1) and book.runs % 16):
             return None
-        return json.dumps(asdict(book), separators=(",", ":"))
+        return json.dumps({**asdict(book), "unit": UNIT}, separators=(",", ":"))
 
     def recall(self, engine: str, model: str, text: str) -> None:
         """Take over what a former process has `written`, unless this one knows better."""
@@ -236,29 +257,33 @@ class DurationBook:
             self._borrowed.clear()
             self.version += 1
 
-    def predict(self, engine: str, model: str, batch_size: int, *, swap: bool = False) -> Duration | None:
+    def predict(
+        self, engine: str, model: str, batch_size: int, *, megapixels: float = 1.0, swap: bool = False
+    ) -> Duration | None:
         """The expected parts of a run, or None while nothing is known of the model."""
         book = self._learned.get((engine, model))
         if book is not None:
-            return book.predict(batch_size, swap=swap)
+            return book.predict(batch_size, swap=swap).scaled(megapixels)
         borrowed = self._borrowed.get(guess := (engine, model, batch_size, swap))
         if borrowed is None or self.version >= borrowed[0] + BORROWED_FOR:
             borrowed = (self.version, self._borrow(engine, model, batch_size, swap=swap))
             self._borrowed[guess] = borrowed
-        return borrowed[1]
+        return None if borrowed[1] is None else borrowed[1].scaled(megapixels)
 
-    def own(self, engine: str, model: str, batch_size: int, *, swap: bool) -> tuple[Duration, Longest] | None:
+    def own(
+        self, engine: str, model: str, batch_size: int, *, megapixels: float = 1.0, swap: bool
+    ) -> tuple[Duration, Longest] | None:
         """The expected parts of a run (loading included: the engine may have dropped the model by itself) and
         the longest silences, by this engine's own runs alone. None if it has not made a run of this size, or,
         for a ``swap``, has never been seen to load the model."""
         book = self._learned.get((engine, model))
         if book is None or batch_size not in book.step.means or (swap and not book.load.count):
             return None
-        return book.predict(batch_size, swap=True), book.longest
+        return book.predict(batch_size, swap=True).scaled(megapixels), book.longest.scaled(megapixels)
 
     def alone(self, model: str) -> float | None:
-        """Seconds for one picture by itself with the model loaded: the mean of at most `BORROWED` engines
-        that have run it; None while none has."""
+        """Seconds for one picture of 1024×1024 by itself with the model loaded: the mean of at most
+        `BORROWED` engines that have run it; None while none has."""
         engines = self._engines.get(model, ())[:BORROWED]
         runs = [self._learned[engine, model].predict(1).warm for engine in engines]
         return sum(runs) / len(runs) if runs else None

@@ -34,7 +34,7 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
             [
                 Candidate(key=key, weights=weights[key], order=(0, 0, 0.0, places[0]))
                 for key, places in waiting.items()
-                if lane.limit(key.model) > 0
+                if lane.limit(key.need) > 0
             ],
             warm=warm[lane.name],
             left=[key for key in waiting if weights[key] in loaded],
@@ -47,8 +47,8 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
         key, places = choice.key, waiting[choice.key]
         idle = 0
         if free[lane.name] <= 0:
-            idle = sum(free[other.name] <= 0 and other.limit(key.model) > 0 for other in able)
-        rows = rows_for(len(places), limit=lane.limit(key.model), idle_engines=idle)
+            idle = sum(free[other.name] <= 0 and other.limit(key.need) > 0 for other in able)
+        rows = rows_for(len(places), limit=lane.limit(key.need), idle_engines=idle)
         seconds = lane.seconds(key, rows, warm[lane.name] != weights[key])
         if seconds is None:
             break

@@ -1,6 +1,6 @@
-"""Who goes next: round robin by person; jobs that servers have count.
+"""Who goes next: round robin by person, in turns of one picture or of equal GPU time.
 
-The fair order of waiting jobs is (tier, turn, tag, sequence):
+By pictures, the fair order of waiting jobs is (tier, turn, tag, sequence):
 
 - *tier*: priority. A person's first turn is lifted by one tier for every ``lift_after`` seconds since
   acceptance, so that nobody starves. Later turns are not lifted before they become the first: of many jobs
@@ -10,10 +10,15 @@ The fair order of waiting jobs is (tier, turn, tag, sequence):
   A1,B1,C1,A2,C2,A3 (the order of InvokeAI's round robin), and somebody with no job at a server is served
   before anybody's second job;
 - *tag*: the start tag of start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM
-  1996) with every job of weight one: of two people with equal turns, the one who was served less goes first;
+  1996) with every job of cost 1: of two people with equal turns, the one who was served less goes first;
 - *sequence*: acceptance.
 
-A job only moves forward in this order, except when somebody new comes before it.
+By GPU seconds, a job costs the seconds that a GPU needs for it, and the order is (tier, tag, sequence): of
+pictures that take four times as long, a person gets a quarter as many. A waiting job counts as what it is
+expected to cost; what its owner is charged, once a server has made it, is what it did cost.
+
+A job only moves forward in this order, except when somebody new comes before it, or a picture of the same
+person has cost more than expected.
 """
 
 from __future__ import annotations
@@ -24,12 +29,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState
+from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState, Need
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 Name = TypeVar("Name")
+
+Fairness = Literal["pictures", "gpu_seconds"]
+"""What everybody gets equally much of while the GPUs are busy."""
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
@@ -37,13 +45,18 @@ Order = tuple[int, int, float, int]
 
 @dataclass(eq=False, slots=True)
 class QueueEntry:
-    """Where an active job stands. ``in_flight`` is the batch in which a server has it, None while it waits;
-    ``failed_on`` names the servers on which it failed alone, once for each failure."""
+    """Where an active job stands. ``cost``: see the module; ``floor`` is the virtual time when it came;
+    ``round`` is its turn by pictures, and 0 by GPU seconds. ``in_flight`` is the batch in which a server has
+    it, None while it waits; ``failed_on`` names the servers on which it failed alone, once for each failure.
+    """
 
     job: Job
+    cost: float
+    floor: float
     tag: float
     tier: int
     turn: int = 0
+    round: int = 0
     lift_at: float = 0.0
     state: JobState = "taken"
     in_flight: InFlightBatch | None = None
@@ -56,17 +69,19 @@ class QueueEntry:
     @property
     def order(self) -> Order:
         tier = self.job.request.tier if self.turn else self.tier
-        return (-tier, self.turn, self.tag, self.job.number)
+        return (-tier, self.round, self.tag, self.job.number)
 
 
 @dataclass(eq=False, slots=True)
 class _Person:
-    finish_tag: float
+    """``served``: the start tag of the person's next job, apart from those that wait or that servers have."""
+
+    served: float
     entries: list[QueueEntry] = field(default_factory=list)
 
 
 class _Line:
-    """Orders, sorted: a list for each (−tier, turn), since one list of many thousands is slow to change."""
+    """Orders, sorted: a list for each (−tier, round), since one list of many thousands is slow to change."""
 
     def __init__(self) -> None:
         self._levels: dict[tuple[int, int], list[Order]] = {}
@@ -111,19 +126,27 @@ def _remove(lines: dict[Name, _Line], name: Name, order: Order) -> None:
 
 
 class FairQueue:
-    """Every active job, and the order of those that wait."""
+    """Every active job, and the order of those that wait. ``seconds`` is the GPU time that a job is expected
+    to take; without it, turns go by pictures."""
 
-    def __init__(self, *, lift_after: float = 120.0, top_tier: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        lift_after: float = 120.0,
+        top_tier: int = 0,
+        seconds: Callable[[Job], float] | None = None,
+    ) -> None:
+        self._seconds = seconds
         self._lift_after = lift_after
         self._top_tier = top_tier
         self._entries: dict[JobId, QueueEntry] = {}
         self._by_sequence: dict[int, QueueEntry] = {}
         self._people: dict[int, _Person] = {}
-        self._finish_tags: dict[int, float] = {}
+        self._served: dict[int, float] = {}
         self._virtual_time = 0.0
         self._line = _Line()
         self._by_key: dict[BatchKey, _Line] = {}
-        self._by_model: dict[str, _Line] = {}
+        self._by_need: dict[Need, _Line] = {}
         self._lifts: list[tuple[float, JobId]] = []
         self._counts: Counter[JobState] = Counter()
         self.version = 0
@@ -158,16 +181,16 @@ class FairQueue:
     def batch_keys(self) -> tuple[BatchKey, ...]:
         return tuple(self._by_key)
 
-    def models(self) -> tuple[str, ...]:
-        """The models of waiting jobs: few, however many keys there are."""
-        return tuple(self._by_model)
+    def needs(self) -> tuple[Need, ...]:
+        """What waiting jobs need: few, however many keys there are."""
+        return tuple(self._by_need)
 
     def waiting_count(self, key: BatchKey) -> int:
         return len(self._by_key.get(key, ()))
 
-    def waiting_for(self, model: str) -> int:
-        """How many jobs wait for the model, whatever their keys."""
-        return len(self._by_model.get(model, ()))
+    def waiting_for(self, need: Need) -> int:
+        """How many jobs wait with this need, whatever their keys."""
+        return len(self._by_need.get(need, ()))
 
     def ahead(self, job_id: JobId) -> int:
         """How many waiting jobs go before this waiting one."""
@@ -182,9 +205,9 @@ class FairQueue:
         accepted = (entry.job for entry in self._along(self._by_key.get(key), accept))
         return list(islice(accepted, count))
 
-    def first_for(self, model: str, *, accept: Callable[[Job], bool] | None = None) -> QueueEntry | None:
-        """The first waiting job for ``model`` that ``accept`` lets through."""
-        return next(self._along(self._by_model.get(model), accept), None)
+    def first_for(self, need: Need, *, accept: Callable[[Job], bool] | None = None) -> QueueEntry | None:
+        """The first waiting job with this need that ``accept`` lets through."""
+        return next(self._along(self._by_need.get(need), accept), None)
 
     def _along(self, line: _Line | None, accept: Callable[[Job], bool] | None) -> Iterator[QueueEntry]:
         entries = (self._by_sequence[order[-1]] for order in line or ())
@@ -199,10 +222,12 @@ class FairQueue:
         user_id = job.request.user_id
         person = self._people.get(user_id)
         if person is None:
-            person = self._people[user_id] = _Person(self._finish_tags.pop(user_id, 0.0))
-        tag = max(self._virtual_time, person.finish_tag)
-        person.finish_tag = tag + 1.0
-        entry = QueueEntry(job, tag=tag, tier=job.request.tier)
+            person = self._people[user_id] = _Person(self._served.pop(user_id, 0.0))
+        if all(entry.state == "arriving" for entry in person.entries):
+            person.served = max(self._virtual_time, person.served)
+        cost = 1.0 if self._seconds is None else self._seconds(job)
+        floor = max(self._virtual_time, person.served)
+        entry = QueueEntry(job, cost=cost, floor=floor, tag=floor, tier=job.request.tier)
         insort(person.entries, entry, key=lambda other: other.job.number)
         self._renumber(person)
         self._entries[job.id] = entry
@@ -213,21 +238,30 @@ class FairQueue:
             heappush(self._lifts, (entry.lift_at, job.id))
         self._insert(entry)
 
-    def dispatch(self, job_id: JobId, in_flight: InFlightBatch | None = None) -> None:
-        """A waiting job goes to a server in a batch; it keeps its turn until it ends."""
-        entry = self._entries[job_id]
-        self._virtual_time = max(self._virtual_time, entry.tag)
-        self._withdraw(entry)
-        entry.in_flight = in_flight
+    def dispatch(self, *job_ids: JobId, in_flight: InFlightBatch | None = None) -> None:
+        """Waiting jobs go to a server in a batch; they keep their turns until they end. The virtual time is
+        the tag of the first of them: the others only come along."""
+        entries = [self._entries[job_id] for job_id in job_ids]
+        self._virtual_time = max(self._virtual_time, min(entry.tag for entry in entries))
+        for entry in entries:
+            self._withdraw(entry)
+            entry.in_flight = in_flight
+
+    def took(self, job_id: JobId, seconds: float) -> None:
+        """What a job that a server has made did cost."""
+        if self._seconds is not None:
+            self._entries[job_id].cost = seconds
 
     def mark(self, job_id: JobId, state: JobState) -> None:
         """Set the state of a job that does not wait. When one is arriving, no server is busy with it any
-        more, so the person's later jobs move up by a turn."""
+        more, so the person is charged for it, and their later jobs move up by a turn."""
         entry = self._entries[job_id]
-        moves = "arriving" in (entry.state, state)
+        person = self._people[entry.job.request.user_id]
+        charged = (state == "arriving") - (entry.state == "arriving")
         self._set(entry, state)
-        if moves:
-            self._renumber(self._people[entry.job.request.user_id])
+        if charged:
+            person.served += charged * entry.cost
+            self._renumber(person)
 
     def put_back(self, job: Job) -> None:
         """A job that a server had waits again, in its old place. ``job`` replaces the old value."""
@@ -239,19 +273,21 @@ class FairQueue:
             self._insert(entry)
 
     def end(self, job_id: JobId) -> None:
-        """The person's later jobs move up by a turn."""
+        """The person's later jobs move up by a turn. One that waited costs nothing."""
         entry = self._entries.pop(job_id)
         del self._by_sequence[entry.job.number]
-        if entry.waiting:
-            self._withdraw(entry)
-        self._counts[entry.state] -= 1
         user_id = entry.job.request.user_id
         person = self._people[user_id]
+        if entry.waiting:
+            self._withdraw(entry)
+        elif entry.state != "arriving":
+            person.served += entry.cost
+        self._counts[entry.state] -= 1
         person.entries.remove(entry)
         self._renumber(person)
         if not person.entries:
             del self._people[user_id]
-            self._remember(user_id, person.finish_tag)
+            self._remember(user_id, person.served)
 
     def lift(self, now: float) -> None:
         """Raise each job by one tier if it has waited long enough."""
@@ -260,32 +296,35 @@ class FairQueue:
             entry = self._entries.get(job_id)
             if entry is None or entry.lift_at != due or entry.tier >= self._top_tier:
                 continue
-            self._move(entry, tier=entry.tier + 1, turn=entry.turn)
+            self._move(entry, entry.tier + 1, entry.turn, entry.tag)
             if entry.tier < self._top_tier:
                 entry.lift_at = due + self._lift_after
                 heappush(self._lifts, (entry.lift_at, job_id))
 
     def _renumber(self, person: _Person) -> None:
-        turn = 0
+        turn, tag = 0, person.served
         for entry in person.entries:
             if entry.state == "arriving":
                 continue
-            if entry.turn != turn:
-                self._move(entry, tier=entry.tier, turn=turn)
+            tag = max(tag, entry.floor)
+            if entry.turn != turn or entry.tag != tag:
+                self._move(entry, entry.tier, turn, tag)
             turn += 1
+            tag += entry.cost
 
-    def _move(self, entry: QueueEntry, *, tier: int, turn: int) -> None:
+    def _move(self, entry: QueueEntry, tier: int, turn: int, tag: float) -> None:
         waiting = entry.waiting
         if waiting:
             self._withdraw(entry)
-        entry.tier, entry.turn = tier, turn
+        entry.tier, entry.turn, entry.tag = tier, turn, tag
+        entry.round = turn if self._seconds is None else 0
         if waiting:
             self._insert(entry)
 
     def _insert(self, entry: QueueEntry) -> None:
         self._line.add(entry.order)
         self._by_key.setdefault(entry.job.key, _Line()).add(entry.order)
-        self._by_model.setdefault(entry.job.key.model, _Line()).add(entry.order)
+        self._by_need.setdefault(entry.job.key.need, _Line()).add(entry.order)
         self._set(entry, "waiting")
         self.version += 1
 
@@ -293,7 +332,7 @@ class FairQueue:
         key, order = entry.job.key, entry.order
         self._line.remove(order)
         _remove(self._by_key, key, order)
-        _remove(self._by_model, key.model, order)
+        _remove(self._by_need, key.need, order)
         self._set(entry, "taken")
         self.version += 1
 
@@ -302,10 +341,10 @@ class FairQueue:
         self._counts[state] += 1
         entry.state = state
 
-    def _remember(self, user_id: int, finish_tag: float) -> None:
+    def _remember(self, user_id: int, served: float) -> None:
         """Keep a person's tag as long as it makes a difference."""
-        if finish_tag > self._virtual_time:
-            self._finish_tags[user_id] = finish_tag
-        if len(self._finish_tags) > 1024 + 2 * len(self._people):
+        if served > self._virtual_time:
+            self._served[user_id] = served
+        if len(self._served) > 1024 + 2 * len(self._people):
             now = self._virtual_time
-            self._finish_tags = {user: tag for user, tag in self._finish_tags.items() if tag > now}
+            self._served = {user: tag for user, tag in self._served.items() if tag > now}

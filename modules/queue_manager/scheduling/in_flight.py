@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modules.queue_manager.jobs import Batch, Job, JobId
+from modules.queue_manager.jobs import Batch, Job, JobId, Need
 from modules.queue_manager.ports import Run
 from modules.queue_manager.scheduling.batch_limits import BatchLimits
 from modules.queue_manager.scheduling.estimates import Duration, Observation
@@ -124,7 +124,16 @@ class InFlightBatch:
             last_step=None if last is None else last - self.started_at,
             total=self.ended_at - self.started_at,
             longest_step=self.longest_step,
+            megapixels=self.batch.key.size.megapixels,
         )
+
+    def seconds_per_picture(self) -> float | None:
+        """What each of its pictures took, once it has succeeded, the loading of the model aside."""
+        seen = self.observed()
+        if seen is None or (seen.swapped and self.expected is None):
+            return None
+        load = self.expected.load if self.expected is not None else 0.0
+        return max(seen.total - load, 0.0) / seen.batch_size
 
     @property
     def aboard(self) -> list[Job]:
@@ -165,6 +174,7 @@ class EngineState:
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     last_error: str | None = None
     pictures: int = 0
     busy_seconds: float = 0.0
@@ -184,9 +194,13 @@ class EngineState:
         """Whether it can be relied on to take what others leave."""
         return self.living and not self.doubted and not self.sick
 
-    def rows(self, model: str) -> int:
-        """The most rows of ``model`` that may go there now."""
-        limit = self.limits.of(model)
+    def can(self, need: Need) -> bool:
+        """Whether it has what a job needs."""
+        return self.limits.of(need.model) > 0 and (not need.lora or need.lora in self.loras)
+
+    def rows(self, need: Need) -> int:
+        """The most rows of jobs with this need that may go there now; 0: it cannot run them."""
+        limit = self.limits.of(need.model) if self.can(need) else 0
         return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 from modules.queue_manager.jobs import (
     BatchKey,
     GenerationRequest,
     Kind,
+    LoraUse,
     Origin,
     PictureSet,
     Size,
     SourceImage,
+    Style,
     Variation,
 )
 
@@ -44,6 +47,8 @@ def _request_value(request: GenerationRequest) -> dict[str, Any]:
         "age_restricted": request.age_restricted,
         "origin": request.origin and [request.origin.models, before and _request_value(before)],
         "set": request.set and [request.set.id, request.set.count],
+        "lora": request.lora and asdict(request.lora),
+        "style": request.style and asdict(request.style),
     }
     return {
         "user_id": request.user_id,
@@ -61,6 +66,7 @@ def _request_value(request: GenerationRequest) -> dict[str, Any]:
 
 def _request(value: Mapping[str, Any]) -> GenerationRequest:
     variation, origin, together = value.get("variation"), value.get("origin"), value.get("set")
+    style = value.get("style")
     return GenerationRequest(
         user_id=value["user_id"],
         guild_id=value["guild_id"],
@@ -81,29 +87,40 @@ def _request(value: Mapping[str, Any]) -> GenerationRequest:
         age_restricted=value.get("age_restricted", False),
         origin=Origin(models=tuple(origin[0]), request=origin[1] and _request(origin[1])) if origin else None,
         set=PictureSet(id=together[0], count=together[1]) if together else None,
+        lora=_lora(value.get("lora")),
+        style=Style(**{**style, "label": tuple(map(tuple, style["label"]))}) if style else None,
     )
 
 
 def key_to_text(key: BatchKey) -> str:
-    """The batch key as JSON."""
-    return _dump([key.model, key.kind, _pair(key.size), key.negative, [_pair(size) for size in key.sources]])
+    """The batch key as JSON, without what has its default value."""
+    optional = {"lora": key.lora and asdict(key.lora)}
+    rest = {name: value for name, value in optional.items() if value}
+    sources = [_pair(size) for size in key.sources]
+    return _dump([key.model, key.kind, _pair(key.size), key.negative, sources, *([rest] if rest else [])])
 
 
 def key_from_text(text: str) -> BatchKey:
     """The batch key that `key_to_text` wrote."""
-    model, kind, size, negative, sources = json.loads(text)
+    model, kind, size, negative, sources, *rest = json.loads(text)
+    value: Mapping[str, Any] = rest[0] if rest else {}
     return BatchKey(
         model=model,
         kind=cast(Kind, kind),
         size=_size(size),
         negative=negative,
         sources=tuple(_size(source) for source in sources),
+        lora=_lora(value.get("lora")),
     )
 
 
 def storable(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` characters, without what PostgreSQL or UTF-8 cannot hold."""
     return text[:limit].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _lora(value: Mapping[str, Any] | None) -> LoraUse | None:
+    return LoraUse(**value) if value else None
 
 
 def _pair(size: Size) -> list[int]:

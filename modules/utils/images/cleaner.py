@@ -95,7 +95,14 @@ class PictureCleaner:
             else:
                 if len(data) <= max_bytes:
                     return Picture(data=data, media_type=f"image/{output_format}", size=size)
-        written = metadata and (metadata.prompt, metadata.negative, *metadata.models)
+        texts = metadata and (
+            metadata.prompt,
+            metadata.negative,
+            metadata.style,
+            metadata.lora,
+            *metadata.models,
+        )
+        written = [text for text in texts or () if text]
         room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
         wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room}
         try:

@@ -29,6 +29,8 @@ class OwnMetadata:
     negative: str = ""
     steps: int | None = None
     variation: Variation | None = None
+    style: str | None = None
+    lora: str | None = None
 
 
 def parameters_text(metadata: OwnMetadata, size: Size) -> str:
@@ -40,6 +42,8 @@ def parameters_text(metadata: OwnMetadata, size: Size) -> str:
         "Size": f"{size.width}x{size.height}",
         "Model": metadata.model,
         "Models": ", ".join(metadata.models) or None,
+        "Style": metadata.style,
+        "Lora": metadata.lora,
         "Variation seed": variation and variation.seed,
         "Variation seed strength": variation and variation.strength,
         "Version": SOFTWARE,

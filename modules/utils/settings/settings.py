@@ -49,6 +49,9 @@ class Settings:
     max_batch_size: tuple[int | None, ...] = _setting(values.batch_sizes, (None,))
     max_key_wait: int = _setting(values.whole(0, 100), 2)
     batch_window_ms: int = _setting(values.whole(0, 10_000), 100)
+    fairness: Literal["pictures", "gpu_seconds"] = _setting(
+        values.one_of("pictures", "gpu_seconds"), "pictures"
+    )
     max_attempts: int = _setting(values.whole(1, 20), 3)
     shutdown_grace_seconds: float = _setting(values.seconds(0, 3600), 60.0)
 

@@ -8,7 +8,14 @@ from modules.queue_manager.scheduling.estimates import DurationBook, Observation
 
 
 def seen(
-    engine: str = "gpu", model: str = "flux", *, rows: int, pace: float, load: float = 0.0, after: float = 0.3
+    engine: str = "gpu",
+    model: str = "flux",
+    *,
+    rows: int,
+    pace: float,
+    load: float = 0.0,
+    after: float = 0.3,
+    megapixels: float = 1.0,
 ) -> Observation:
     first = load + 0.2 + pace
     return Observation(
@@ -20,6 +27,8 @@ def seen(
         first_step=first,
         last_step=first + 3 * pace,
         total=first + 3 * pace + after,
+        longest_step=pace,
+        megapixels=megapixels,
     )
 
 
@@ -77,3 +86,39 @@ def test_what_remains_follows_the_run_s_own_pace() -> None:
     assert duration.remaining(elapsed=2.2, step=2, since_step=0.5) == pytest.approx(2.0 - 0.5 + 0.3)
     assert duration.remaining(elapsed=6.0, step=3, since_step=0.0, pace=2.0) == pytest.approx(2.3)
     assert duration.remaining(elapsed=60.0, step=4, since_step=50.0) == 0.0
+
+
+@pytest.mark.parametrize(("learned", "asked"), [(1.0, 4.0), (4.0, 1.0), (0.5, 2.0)])
+def test_steps_and_decoding_take_longer_for_larger_pictures(learned: float, asked: float) -> None:
+    book = DurationBook()
+    book.learn(seen(rows=1, pace=1.0, megapixels=learned))
+    for engine in ("gpu", "another"):
+        duration = book.predict(engine, "flux", 1, megapixels=asked)
+        assert duration
+        assert duration.before == pytest.approx(0.2)
+        assert duration.step == pytest.approx(asked / learned)
+        assert duration.after == pytest.approx(0.3 * asked / learned)
+
+
+def test_a_server_may_be_silent_longer_over_a_larger_picture() -> None:
+    book = DurationBook()
+    book.learn(seen(rows=1, pace=20.0, load=1.0))
+    usual, large, small = (
+        book.own("gpu", "flux", 1, megapixels=megapixels, swap=True) for megapixels in (1.0, 4.0, 0.25)
+    )
+    assert usual
+    assert large
+    assert small
+    assert large[1].step == 4 * usual[1].step == 80.0
+    assert small[1].step == usual[1].step  # a pause may have other reasons than the size
+
+
+def test_what_a_version_wrote_that_did_not_know_sizes_is_learned_anew() -> None:
+    book, later = DurationBook(), DurationBook()
+    book.learn(seen(rows=1, pace=1.0))
+    written = book.written("gpu", "flux")
+    assert written
+    later.recall("gpu", "flux", written.replace(',"unit":"1024x1024"', ""))
+    assert later.predict("gpu", "flux", 1) is None
+    later.recall("gpu", "flux", written)
+    assert later.predict("gpu", "flux", 1) == book.predict("gpu", "flux", 1)

@@ -175,3 +175,78 @@ def test_nobody_gets_two_turns_more_than_somebody_who_waits(users: list[int], at
         still = [u for u in served if any(e.waiting for e in queue.of_user(u))]
         if len(still) > 1:
             assert max(served[u] for u in still) - min(served[u] for u in still) <= 1
+
+
+def by_seconds(costs: dict[int, float]) -> FairQueue:
+    """Turns by GPU seconds; ``costs`` by person."""
+    return FairQueue(seconds=lambda job: costs[job.request.user_id])
+
+
+def test_by_gpu_seconds_who_asks_for_slow_pictures_gets_fewer() -> None:
+    queue = by_seconds({1: 4.0, 2: 1.0})
+    for number in range(1, 9):
+        queue.add(job(number, user=1 if number <= 3 else 2), now=0.0)
+    assert numbers(queue) == [1, 4, 5, 6, 7, 2, 8, 3]
+
+
+def test_by_gpu_seconds_a_person_is_charged_what_their_picture_did_take() -> None:
+    queue = by_seconds({1: 1.0, 2: 1.0})
+    for number in range(1, 9):
+        queue.add(job(number, user=1 if number <= 3 else 2), now=0.0)
+    first = JobId(f"{1:032x}")
+    queue.dispatch(first)
+    queue.took(first, 3.5)
+    queue.mark(first, "arriving")
+    assert numbers(queue) == [4, 5, 6, 7, 2, 8, 3]
+
+
+def test_by_gpu_seconds_a_cancelled_job_costs_nothing() -> None:
+    queue = by_seconds({1: 10.0, 2: 1.0})
+    for number in range(1, 5):
+        queue.add(job(number, user=1), now=0.0)
+    queue.add(job(5, user=2), now=0.0)
+    queue.add(job(6, user=2), now=0.0)
+    for number in range(1, 4):
+        queue.end(JobId(f"{number:032x}"))
+    assert numbers(queue) == [4, 5, 6]
+
+
+def test_by_gpu_seconds_nobody_saves_up_turns_behind_a_job_that_cannot_run() -> None:
+    queue = by_seconds({1: 1.0, 2: 1.0})
+    queue.add(job(1, user=1, model="gone"), now=0.0)
+    for number in range(2, 52):
+        queue.add(job(number, user=2), now=0.0)
+        queue.dispatch(JobId(f"{number:032x}"))
+        queue.end(JobId(f"{number:032x}"))
+    for number in range(60, 64):
+        queue.add(job(number, user=2 if number % 2 else 1), now=0.0)
+    # Person 1's job for the lost model stays first; the others have no more turns than person 2's.
+    assert numbers(queue) == [1, 60, 61, 62, 63]
+
+
+@given(
+    st.lists(st.sampled_from([0.5, 1.0, 2.0, 4.0]), min_size=2, max_size=5),
+    st.integers(1, 4),
+    st.integers(1, 3),
+)
+def test_by_gpu_seconds_everybody_gets_equal_time(costs: list[float], rows: int, servers: int) -> None:
+    """People who always have jobs waiting, each of their own batch key: their GPU times differ by no more
+    than what a few full batches take."""
+    queue = by_seconds(dict(enumerate(costs)))
+    spent = dict.fromkeys(range(len(costs)), 0.0)
+    number, running = 0, list[list[Job]]()
+    for _ in range(100):
+        for user in spent:
+            while sum(entry.waiting for entry in queue.of_user(user)) < rows:
+                number += 1
+                queue.add(job(number, user, model=f"model {user}"), now=0.0)
+        head = next(iter(queue.in_order()))
+        batch = queue.first(head.key, rows)
+        queue.dispatch(*(j.id for j in batch))
+        running.append(batch)
+        if len(running) == servers:
+            for j in running.pop(0):
+                queue.mark(j.id, "arriving")
+                queue.end(j.id)
+                spent[j.request.user_id] += costs[j.request.user_id]
+    assert max(spent.values()) - min(spent.values()) <= 2 * rows * servers * max(costs)

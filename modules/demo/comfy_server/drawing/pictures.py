@@ -4,12 +4,16 @@ the prompt as legible text, so that a wrong delivery can be seen."""
 from __future__ import annotations
 
 import random
+import re
 
 from PIL import Image, ImageDraw, ImageOps
 
 from modules.demo.comfy_server.drawing.lettering import write
 from modules.demo.comfy_server.drawing.marks import mark_of, mark_of_making, stamp
 from modules.demo.comfy_server.drawing.scenes import colour_of, gradient, landscape
+
+_LORA = re.compile(r" > LoraLoader\w*\(lora_name=\W*([^'\\]+)[^)]*?strength_model=(-?[0-9.]+)\)")
+"""A LoRA in the words of ``making``: its file and its strength."""
 
 
 def picture_of(
@@ -18,11 +22,17 @@ def picture_of(
     """The picture that ``prompt``, ``seed`` and ``making`` (all else that made it) give, always the same;
     ``size`` is width and height in pixels.
 
-    With a ``source`` it is an edit: the source hangs in it, framed, under the new prompt's text.
+    With a ``source`` it is an edit: the source hangs in it, framed, under the new prompt's text. A LoRA turns
+    its colours, the further the stronger it is.
     """
     whose, how = mark_of(prompt, seed), mark_of_making(making)
-    rng = random.Random(whose << 32 | how)
+    rng = random.Random(whose << 32 | mark_of_making(_LORA.sub("", making)))
     image = _edited(source, size, rng) if source is not None else landscape(size, rng)
+    turns = [
+        float(strength) * (0.15 + 0.2 * mark_of_making(file) / 2**32)
+        for file, strength in _LORA.findall(making)
+    ]
+    image = _turned(image, sum(turns)) if turns else image
     write(image, prompt, seed)
     stamp(image, whose, how)
     return image
@@ -41,6 +51,13 @@ def preview_of(image: Image.Image, marks: tuple[int, int], done: float) -> Image
     if min(small.size) >= 40:
         stamp(small, *marks)
     return small
+
+
+def _turned(image: Image.Image, turn: float) -> Image.Image:
+    """``image`` with all hues turned; 1 is once around."""
+    hue, *others = image.convert("HSV").split()
+    shifted = hue.point([(level + round(turn * 256)) % 256 for level in range(256)])
+    return Image.merge("HSV", (shifted, *others)).convert("RGB")
 
 
 def _edited(source: Image.Image, size: tuple[int, int], rng: random.Random) -> Image.Image:
