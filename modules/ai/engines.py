@@ -30,7 +30,7 @@ from modules.queue_manager.errors import (
     StoreUnavailable,
     WorkflowRejected,
 )
-from modules.queue_manager.jobs import Batch, FusionCheck
+from modules.queue_manager.jobs import Batch, Elastic, FusionCheck
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
 from modules.utils.images.media_types import EXTENSIONS, media_type
 
@@ -66,6 +66,7 @@ class ComfyEngine:
     times: RunTimes = field(default_factory=RunTimes)
     learn: LearnTable | None = None
     read_checks: ReadChecks | None = None
+    elastic: Elastic | None = None
 
     def __post_init__(self) -> None:
         self._stream = EventStream(client=self.client, clock=self.clock)
@@ -196,10 +197,10 @@ class ComfyEngine:
         return min(100, max(self.preview_every, rarest)) if self.preview_every else 0
 
     async def _uploaded(self, batch: Batch) -> list[list[str]]:
-        """The server's names of each job's sources; equal pictures are uploaded once."""
-        keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.sources))
+        """The server's names of each job's pictures; equal ones are uploaded once."""
+        keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.inputs))
         names = dict(zip(keys, await gather_or_cancel(map(self._upload, keys)), strict=True))
-        return [[names[source.key] for source in job.request.sources] for job in batch.jobs]
+        return [[names[source.key] for source in job.request.inputs] for job in batch.jobs]
 
     async def _upload(self, key: str) -> str:
         try:

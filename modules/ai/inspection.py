@@ -10,7 +10,7 @@ from modules.ai.comfy import findings
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.errors import ServerSilent, Unreachable, Untrusted
 from modules.ai.comfy.preflight import ServerReport, inspect
-from modules.ai.fusion.fuse import fusible
+from modules.ai.fusion.fuse import fusible, why_no_mask, why_no_start
 from modules.ai.models.extras import misfits, read_loras, read_styles
 from modules.ai.models.loading import LORAS, LoadedModel, read_models
 from modules.ai.workflows.suggestions import did_you_mean
@@ -34,12 +34,16 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
 
 
 def _about(model: LoadedModel) -> Finding:
-    template = model.template
-    why_alone = fusible(template)
-    alone = f", one by one ({why_alone})" if why_alone is not None else ""
-    what = f"{template.name} ({template.card.kind}) is OK{alone}"
+    template, kind = model.template, model.template.card.kind
+    lacking = {
+        "one by one": fusible(template),
+        "without start pictures": why_no_start(template) if kind == "imagine" else None,
+        "without masks": why_no_mask(template) if kind != "upscale" else None,
+    }
+    told = [f", {how} ({why})" for how, why in lacking.items() if why is not None]
+    what = f"{template.name} ({kind}) is OK{''.join(told)}"
     detail = "\n".join(_derived(model)) if model.derived else ""
-    return Finding(level="ok", what=what, detail=detail, routine=why_alone is None)
+    return Finding(level="ok", what=what, detail=detail, routine=not told)
 
 
 def _derived(model: LoadedModel) -> Iterator[str]:

@@ -16,6 +16,7 @@ from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.preflight import ServerReport
 from modules.ai.inspection import about_files, inspect_extras, inspect_models, inspect_server
 from modules.ai.workflows.templates import WorkflowTemplate
+from modules.app.elastic import inspect_elastic
 from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
 from modules.discord.message_inspection import inspect_messages
 from modules.discord.transport.api_address import redirect
@@ -25,6 +26,7 @@ from modules.utils import inspection
 from modules.utils.database.inspection import inspect_database, read_fusion_checks
 from modules.utils.inspection import Finding, Section
 from modules.utils.monitoring import log
+from modules.utils.settings.elastic import is_elastic
 from modules.utils.settings.inspection import inspect_settings
 from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
@@ -152,8 +154,9 @@ async def _inspect_servers(
     """``reports`` gets what those servers say that can be asked."""
     if not settings.comfy_urls:
         return _skipped("COMFY_URLS")
+    elastic = [url for url in settings.comfy_urls if is_elastic(url)]
     servers = await servers_of(settings)
-    if not servers:
+    if not servers and len(elastic) < len(settings.comfy_urls):
         what = f"no server was found under {', '.join(settings.comfy_urls)}"
         return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None
@@ -164,11 +167,12 @@ async def _inspect_servers(
         for client, max_batch in zip(clients, servers.values(), strict=True)
     )
     reports += [report for report, _ in found if report is not None]
-    return tuple(finding for _, each in found for finding in each)
+    about_elastic = await gather_or_cancel(inspect_elastic(url, settings, templates) for url in elastic)
+    return tuple(finding for each in [*(each for _, each in found), *about_elastic] for finding in each)
 
 
 async def servers_of(settings: Settings) -> dict[str, int | None]:
-    """The addresses of the servers, each with the most pictures of one run there (None: ``auto``)."""
+    """The addresses of the ComfyUI servers, each with the most pictures of one run there (None: ``auto``)."""
     urls: list[str] = []
 
     async def keep(found: Sequence[str]) -> None:
@@ -178,4 +182,4 @@ async def servers_of(settings: Settings) -> dict[str, int | None]:
         return {}
     addresses = ServerDiscovery(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
-    return {url: addresses.batch_size(url) for url in urls}
+    return {url: addresses.batch_size(url) for url in urls if not is_elastic(url)}

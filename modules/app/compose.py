@@ -22,6 +22,7 @@ from modules.ai.engines import ComfyEngine
 from modules.ai.models.model_folder import ModelFolder
 from modules.ai.workflows.reduced_table import unpacked
 from modules.app import check
+from modules.app.elastic import elastic_engine
 from modules.discord.bot import ImageBot
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin
@@ -34,7 +35,8 @@ from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
 from modules.discord.delivery.result_sets import ResultSets
-from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import INTERVAL, StatusPoster
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
 from modules.discord.interactions.administration import Administration, Inspect, Reload
@@ -71,7 +73,7 @@ from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import ModelOffer
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Clock, EngineFactory
+from modules.queue_manager.ports import Clock, EngineFactory, ImageEngine
 from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
 from modules.utils.database.lease import Lease
@@ -79,6 +81,7 @@ from modules.utils.database.rows import Retention
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.monitoring.metrics import JobMetrics, journal_seconds
 from modules.utils.monitoring.status_history import StatusHistory
+from modules.utils.settings.elastic import is_elastic
 from modules.utils.settings.env_file import EnvironmentFile
 from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
@@ -258,10 +261,15 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
             idle=settings.session_idle_minutes * 60,
         )
+
+        def varies() -> bool:
+            return queue.varies()
+
         result_messages = ResultMessages(
             cleaner=cleaner,
             messages=messages,
             offers=offers,
+            varies=varies,
             output_format=settings.output_format,
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,
@@ -271,6 +279,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             result_messages=result_messages,
             history=database.history,
             clock=clock,
+            began=clock.unix(),
         )
         delivery = ChannelDelivery(
             sets=result_sets,
@@ -304,7 +313,16 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         stack.push_async_callback(queue.aclose)
 
-        def comfy_engine(url: str) -> ComfyEngine:
+        def engine_at(url: str) -> ImageEngine:
+            if is_elastic(url):
+                return elastic_engine(
+                    url,
+                    settings,
+                    templates=model_folder.templates,
+                    read_source=database.jobs.source,
+                    clock=clock,
+                    may_post=database.lease.ensure_safe,
+                )
             return ComfyEngine(
                 client=ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None),
                 templates=model_folder.templates,
@@ -316,7 +334,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 read_checks=database.fusion_checks.of,
             )
 
-        fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)
+        fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or engine_at, clock=clock)
         stack.push_async_callback(fleet.aclose, 0)
         addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock)
 
@@ -341,17 +359,22 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         availability = Availability(queue=queue, fleet=fleet)
         status_messages = LiveStatusMessages(
-            message_client=message_client,
+            poster=StatusPoster(
+                message_client=message_client,
+                store=database.status_messages,
+                preferences=database.preferences,
+                messages=messages,
+                clock=clock,
+                tell_elsewhere=failures.tell,
+                interval=instead.status_interval,
+            ),
             store=database.status_messages,
-            preferences=database.preferences,
-            messages=messages,
             clock=clock,
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
             stranded=availability.stranded,
-            tell_elsewhere=failures.tell,
-            interval=instead.status_interval,
+            together_with=queue.together_with,
         )
         undelivered = UndeliveredPictures(
             history=database.history,
@@ -381,6 +404,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             limits=limits,
             cooldown=Cooldown(clock=clock, seconds=settings.cooldown_seconds),
             banned=BannedWords(Path(settings.banned_words_file) if settings.banned_words_file else None),
+            cleaner=cleaner,
             clock=clock,
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
@@ -455,6 +479,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             history=database.history,
             channels=channels,
             failures=failures,
+            sets=result_sets,
             deferrals=deferrals,
             messages=messages,
         )

@@ -43,10 +43,12 @@ class SimulatedDiscord:
 
 @asynccontextmanager
 async def simulated_discord(
-    *, port: int = 0, users: int = 3, simulated_gpus: int
+    *, port: int = 0, users: int = 3, simulated_gpus: int, status_page: str | None = None
 ) -> AsyncIterator[SimulatedDiscord]:
-    """An embedded Discord with its page, which says how many GPUs are simulated. ``port`` 0: a free one."""
+    """An embedded Discord with its page, which says how many GPUs are simulated and links to the bot's
+    ``status_page``. ``port`` 0: a free one."""
     arguments = ["--port", str(port), "--users", str(users), "--simulated-gpus", str(simulated_gpus)]
+    arguments += ["--status-page", status_page] if status_page else []
     async with server_process("modules.demo.discord_server", arguments) as said:
         yield SimulatedDiscord(
             page=said["url"],

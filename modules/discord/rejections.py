@@ -13,6 +13,18 @@ class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
     """A negative prompt for a model that does not use negative prompts (fields: model)."""
 
 
+class StrengthAlone(RequestRejected, message_key="error-strength-alone"):
+    """A strength, and no picture to start from."""
+
+
+class NobodyStarts(RequestRejected, message_key="error-no-starts"):
+    """No model can start from a picture."""
+
+
+class NobodyPaintsParts(RequestRejected, message_key="error-no-masks"):
+    """No model can paint only a part of a picture."""
+
+
 class UnknownLora(RequestRejected, message_key="error-unknown-lora"):
     """No LoRA of this name (fields: lora)."""
 

@@ -54,6 +54,29 @@ class BadSourceImage(RequestRejected, message_key="error-bad-source-image"):
         super().__init__(problem, problem=problem, **fields)
 
 
+class BadMask(RequestRejected, message_key="error-bad-mask"):
+    """``problem`` is one of size (not that of the picture), nothing and everything (that it paints)."""
+
+    def __init__(self, problem: str, /) -> None:
+        super().__init__(problem, problem=problem)
+
+
+class BadStrength(RequestRejected, message_key="error-bad-strength"):
+    """Not from 0.05 to 1 (fields: strength)."""
+
+
+class CannotStart(RequestRejected, message_key="error-cannot-start"):
+    """The model cannot start from a picture (fields: model, others: those that can, maybe none)."""
+
+
+class CannotMask(RequestRejected, message_key="error-cannot-mask"):
+    """The model cannot paint only a part of a picture (fields: model, others: those that can, maybe none)."""
+
+
+class MaskNeeded(RequestRejected, message_key="error-mask-needed"):
+    """The model paints a part of a picture, and nothing says which (fields: model)."""
+
+
 class NoSourceImage(RequestRejected, message_key="error-no-source-image"):
     """An edit without a picture, and no earlier one to fall back on."""
 
@@ -155,7 +178,15 @@ class EngineSick(EngineUnavailable):
 
 
 class EngineForgot(EngineUnavailable):
-    """The server does not have a run that it was given: it was restarted."""
+    """The server does not have a run that it was given: it was restarted, or somebody there ended the run."""
+
+
+class EngineFull(EngineUnavailable):
+    """The server takes no more runs for ``seconds``; those that it has go on."""
+
+    def __init__(self, reason: str = "", /, *, seconds: float = 0.0, **fields: str | int | float) -> None:
+        super().__init__(reason, **fields)
+        self.seconds = seconds
 
 
 class OutOfMemory(GenerationError, message_key="error-out-of-memory", blame="size"):

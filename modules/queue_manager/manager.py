@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -21,7 +21,11 @@ from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
     BadSize,
+    BadStrength,
+    CannotMask,
+    CannotStart,
     LoraUnavailable,
+    MaskNeeded,
     ModelGone,
     ModelUnavailable,
     NoSourceImage,
@@ -36,6 +40,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import (
     MAX_SEED,
+    START_STEP,
     Batch,
     BatchKey,
     GenerationRequest,
@@ -287,6 +292,10 @@ class QueueManager:
         """A person's active jobs, in the order of acceptance."""
         return tuple(entry.job for entry in self._queue.of_user(user_id))
 
+    def together_with(self, job: Job) -> tuple[Job, ...]:
+        """The active jobs of its group, itself included while it is active."""
+        return tuple(one for one in self.active_jobs(job.request.user_id) if one.group == job.group)
+
     def place(self, job_id: JobId) -> QueuePosition | None:
         """Where an active job stands."""
         entry = self._queue.entry(job_id)
@@ -400,15 +409,19 @@ class QueueManager:
 
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
+    def varies(self) -> bool:
+        """Whether variations can be made: a living server has the node pack, or none lives to tell."""
+        living = list(self.dispatcher.engines.living())
+        return not living or any(engine.varies for engine in living)
+
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
         if not self.somebody_has(offer):
             raise ModelUnavailable(model=offer.label)
-        living = list(self.dispatcher.engines.living())
         if request.lora is not None and not self.somebody_has(offer, request.lora.file):
             raise LoraUnavailable(lora=request.lora.label, model=offer.label)
-        if request.variation is not None and living and not any(engine.varies for engine in living):
+        if request.variation is not None and not self.varies():
             raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
@@ -419,12 +432,32 @@ class QueueManager:
             raise BadSeed(seed=str(request.seed))
         if offer.kind == "imagine" and request.size not in offer.sizes:
             raise BadSize(size=str(request.size), allowed=", ".join(map(str, offer.sizes)))
-        least, most = offer.source_count
+        self._check_start(request, offer)
+        least, most = (1, 1) if offer.kind == "imagine" and request.starts else offer.source_count
         if least and not request.sources:
             raise NoSourceImage
         if not least <= len(request.sources) <= most:
             count = f"{most}" if least == most else f"{least}–{most}"
             raise WrongSourceCount(model=offer.label, count=count)
+
+    def _check_start(self, request: GenerationRequest, offer: ModelOffer) -> None:
+        if request.strength is not None:
+            if not offer.starts:
+                raise CannotStart(model=offer.label, others=self._labels(lambda known: known.starts))
+            if not START_STEP <= request.strength <= 1:
+                raise BadStrength(strength=request.strength)
+        if request.mask is not None and offer.masks == "none":
+            raise CannotMask(model=offer.label, others=self._labels(lambda known: known.masks != "none"))
+        if request.mask is None and offer.masks == "must" and request.sources:
+            raise MaskNeeded(model=offer.label)
+        if request.starts and any(
+            one.size != request.size for one in (*request.sources[:1], request.mask) if one
+        ):
+            raise BadSize(size=str(request.sources[0].size), allowed=str(request.size))
+
+    def _labels(self, can: Callable[[ModelOffer], bool]) -> str:
+        """Of the models that can; ``none`` if there are none."""
+        return ", ".join(offer.label for offer in self.offers if can(offer) and not offer.nsfw) or "none"
 
     def _offer(self, request: GenerationRequest) -> ModelOffer:
         offer = self.offers.named(request.model)
@@ -507,7 +540,8 @@ class QueueManager:
         lanes = [
             lane
             for engine in self.dispatcher.engines.living()
-            if not engine.sick and (lane := self.dispatcher.lane(engine, now))
+            if not engine.sick
+            for lane in self.dispatcher.lanes(engine, now)
         ]
         lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
         jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
@@ -521,7 +555,7 @@ class QueueManager:
         if self._rate[0] > now:
             return self._rate[1]
         rate = sum(
-            engine.pictures / engine.busy_seconds
+            engine.pictures / engine.busy_seconds * engine.slots
             for engine in self.dispatcher.engines.living()
             if engine.pictures and engine.busy_seconds
         )

@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,11 @@ class ModelChange:
 
     turn: Literal["added", "changed", "removed", "faulty", "reread"]
     what: str
+
+
+def named(offers: Iterable[ModelOffer], name: str) -> ModelOffer | None:
+    """The offer with this name, or None."""
+    return next((offer for offer in offers if offer.name == name), None)
 
 
 STRENGTH_STEP = 0.25
@@ -81,7 +86,7 @@ class Offers(Sequence[ModelOffer]):
 
     def named(self, name: str) -> ModelOffer | None:
         """The offer with this name, or None."""
-        return next((offer for offer in self._now if offer.name == name), None)
+        return named(self._now, name)
 
     def __iter__(self) -> Iterator[ModelOffer]:
         return iter(self._now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import (
     cautious_growth,
     discord_load,
+    elastic,
     estimates,
     failover,
     fairness,
@@ -31,6 +32,7 @@ SUBJECTS = (
     gpu_seconds.SUBJECT,
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
+    elastic.SUBJECT,
     failover.SUBJECT,
     sick_gpu.SUBJECT,
     cautious_growth.SUBJECT,

@@ -8,10 +8,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modules.ai.fusion.fuse import mask_use, why_no_start
 from modules.ai.fusion.sources import scaling
 from modules.ai.models.derivation import derive, label_of
 from modules.ai.models.drawing import Underivable
@@ -130,6 +131,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
         file=file.name,
         downloads=(*card.downloads, *workflow.downloads),
     )
+    template = replace(template, starts=why_no_start(template) is None, masks=mask_use(template))
     return LoadedModel(template=template, derived=not is_whole(written), notes=notes)
 
 

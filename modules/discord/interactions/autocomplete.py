@@ -60,7 +60,7 @@ class Choices:
         return plain(text.rstrip(" ·"), WIDEST)
 
     def shapes(self, model: str, typed: str, person: Requester) -> Offered:
-        """The shapes and sizes that the chosen model (else: the first) can make."""
+        """The shapes, then the further sizes, that the chosen model (else: the first) can make."""
         known = [offer for offer in self.offers if offer.kind == "imagine"]
         offer = next((offer for offer in known if offer.name == model), known[0] if known else None)
         if offer is None:
@@ -69,7 +69,8 @@ class Choices:
             shape: f"{self.messages.text(person.locale, f'aspect-{shape}')} · {size}"
             for shape, size in sizes_by_shape(offer).items()
         }
-        lines |= {f"{size.width}x{size.height}": str(size) for size in offer.sizes}
+        named = set(sizes_by_shape(offer).values())
+        lines |= {f"{size.width}x{size.height}": str(size) for size in offer.sizes if size not in named}
         wanted = typed.strip().casefold()
         return [
             app_commands.Choice(name=line, value=value)

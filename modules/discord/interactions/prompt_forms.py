@@ -13,7 +13,9 @@ from typing import Any
 
 import discord
 
+from modules.discord.rejections import NobodyStarts
 from modules.discord.requests.requester import Requester
+from modules.discord.requests.submission import USUAL_STRENGTH
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.ui.components import button
 from modules.discord.ui.extras import named
@@ -30,7 +32,7 @@ from modules.utils.database.stores.history import History
 LONG_FIELDS = {"prompt": 1001, "negative": 1002}
 """The number of the text that shows each field; small numbers are Discord's own."""
 
-SHORT_FIELDS = {"seed": 1003, "size": 1004, "model": 1005, "style": 1006}
+SHORT_FIELDS = {"seed": 1003, "size": 1004, "model": 1005, "style": 1006, "strength": 1007}
 
 BLOCK = 1200
 """Characters of a text that are shown; a longer one is attached as a file too."""
@@ -62,7 +64,15 @@ class PromptForms:
     async def short(
         self, person: Requester, kind: str, about: str, typed: Typed | None = None
     ) -> discord.ui.Modal:
-        """Asks what should change in a picture (``edit``), or for a new prompt."""
+        """Asks what should change in a picture (``edit``), what to make from it (``start``, raises
+        `NobodyStarts`), or for a new prompt."""
+        if kind == "start":
+            models = [offer for offer in await self.likely(person, "imagine") if offer.starts]
+            if not models:
+                raise NobodyStarts
+            usual = f"{person.preferences.strength or USUAL_STRENGTH:.2f}"
+            known = {"strength": usual, **(typed or {})}
+            return short_form(self.messages, person.locale, "start", about, models=models, typed=known)
         if kind != "edit":
             return short_form(self.messages, person.locale, "again", about, typed=typed)
         models = await self.likely(person, "edit")
@@ -74,7 +84,11 @@ class PromptForms:
         """Everything that the picture was made from; for an enlargement whose original is not known, or where
         no model makes such pictures any more, only a new prompt. Raises `UnknownModel`."""
         made = job.request.maker
-        models = await self.likely(person, made.kind, made.model)
+        models = [
+            offer
+            for offer in await self.likely(person, made.kind, made.model)
+            if (made.strength is None or offer.starts) and (made.mask is None or offer.masks != "none")
+        ]
         if message is not None and (made.kind == "upscale" or not models):
             return await self.short(person, "again", about_message(message))
         if not models:

@@ -11,12 +11,13 @@ import discord
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
-from modules.discord.requests.submission import find_offer
+from modules.discord.requests.submission import USUAL_STRENGTH, find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import button, menu
 from modules.discord.ui.extras import style_line
 from modules.discord.ui.formatting import plain
 from modules.discord.ui.layout import Part, container, layout, row, section, separator, small, text
+from modules.discord.ui.modals import STRENGTHS
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.offers import Offers
 from modules.utils.database.rows import UserPreferences
@@ -96,6 +97,13 @@ def settings_view(
                 *((lora.name, lora.label) for lora in offers.loras if lora.allows(person.role_ids)),
             ],
         ),
+        "strength": (
+            None if chosen.strength is None else f"{chosen.strength:.2f}",
+            [
+                (AUTO, messages.text(locale, "settings-strength-auto", strength=USUAL_STRENGTH)),
+                *((one, one) for one in STRENGTHS if any(offer.starts for offer in offers)),
+            ],
+        ),
         "locale": (
             chosen.locale,
             [
@@ -158,4 +166,6 @@ def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -
         change = {SWITCHES[name]: turned == "on"}
     elif setting in ("model", "aspect", "style", "lora", "locale"):
         change = {setting: None if not values or values[0] == AUTO else values[0]}
+    elif setting == "strength":
+        change = {setting: float(values[0]) if values and values[0] in STRENGTHS else None}
     return replace(preferences, **change)

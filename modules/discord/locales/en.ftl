@@ -24,14 +24,20 @@ command-imagine = imagine
     .negative-description = What the picture should not show (some models do not use this)
     .count = count
     .count-description = How many pictures; each gets its own seed
+    .image = image
+    .image-description = A picture to start from; of a PNG with a transparent part, only this part is painted
+    .strength = strength
+    .strength-description = How much of that picture may change, from 0.05 (hardly anything) to 1 (everything)
 command-edit = edit
     .description = Change a picture by describing what should be different
     .prompt = prompt
     .prompt-description = What to change
     .image = image
-    .image-description = The picture to change; leave it out to use your last one
+    .image-description = The picture, or none for your last one; of a PNG, only a transparent part is painted
     .image2 = image2
     .image2-description = A second picture to take something from
+    .mask = mask
+    .mask-description = A picture of the same size: only where it is white or transparent, yours is painted
     .model = model
     .model-description = The model to use
     .style = style
@@ -58,6 +64,7 @@ command-help = help
     .description = What this bot can do
 command-edit-picture = Edit picture
 command-make-again = Make again
+command-use-as-start = Use as start
 command-admin = admin
     .description = For administrators
 command-admin-sync = sync
@@ -160,6 +167,8 @@ lora-line = { $label } { $strength }{ $words ->
     }
 made-upscaled = { $made }, upscaled ×{ $factor }
 made-edited = { $made }, edited with { $model }
+result-start = started from a picture, strength { $strength }
+result-part = only a part was painted
 result-variation = variation `{ $seed }`
 result-seconds = { $seconds ->
         [0] under 0.1 s
@@ -202,6 +211,13 @@ button-again = Again
 button-vary = Vary
 button-edit = Edit
 button-prompt = Prompt…
+button-start = Use as start…
+button-zoom15 = Zoom out 1.5×
+button-zoom2 = Zoom out 2×
+button-panleft = Pan ←
+button-panup = Pan ↑
+button-panright = Pan →
+button-pandown = Pan ↓
 button-upscale = Upscale
 button-share = Share
 button-delete = Delete
@@ -212,6 +228,7 @@ button-cancelall = Cancel all
 more = More…
 which = Which picture the buttons apply to
 which-option = #{ $number } · seed { $seed }
+button-back = Back
 button-older = Older
 button-newer = Newer
 button-search = Search…
@@ -224,9 +241,12 @@ button-turn-off = Turn off
 form-edit = Edit picture
 form-prompt = Change and make again
 form-again = Make again
+form-start = Use as start
 form-field-prompt = Prompt
 form-field-negative = What should not be in the picture
 form-hint-negative = Some models do not use this
+form-field-strength = Strength
+form-hint-strength = How much of the picture may change, from hardly anything to everything
 form-field-seed = Seed
 form-hint-seed = Leave empty for a new one
 form-field-size = Shape
@@ -346,6 +366,8 @@ settings-model-auto = No preference
 settings-aspect = Shape
 settings-style = Style of new pictures
 settings-lora = LoRA of new pictures, with the models that it fits
+settings-strength = Strength of a start picture
+settings-strength-auto = Usual ({ $strength })
 settings-locale = Language
 settings-locale-auto = Same as Discord
 settings-previews = Show the picture while it is being made
@@ -364,12 +386,12 @@ forget-busy = Some of your pictures are still in the queue. Wait for them, or ca
 ## /help
 
 help-title = What this bot can do
-help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
-help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
+help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show. With a picture, it starts from that.
+help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one. With a transparent part or a mask, only a part of it is painted.
 help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
 help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
 help-settings = **{ COMMAND("settings") }** sets your model, shape, style and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
-help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture* or *Make again*.
+help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture*, *Use as start* or *Make again*.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
@@ -379,6 +401,8 @@ help-button-again = the same prompt with a new seed
 help-button-vary = the same picture with small changes
 help-button-edit = say what should be different
 help-button-prompt = change the prompt, the model, the style, the shape or the seed
+help-button-start = make a new picture that starts from this one
+help-make-room = **Zoom out** and **Pan**: paint what lies around the picture, or beside it
 help-button-upscale = the same picture, larger
 help-button-share = show it to everyone in the gallery
 help-button-delete = remove the picture
@@ -477,6 +501,13 @@ admin-gpu-line = **{ $name }** { $state ->
 admin-gpu-share = { $bar } busy { $share }%
 admin-gpu-busy = Busy: share of the time since the bot started.
 admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors to you alone.
+admin-gpu-elastic = Elastic: { $slots ->
+        [one] one picture
+       *[other] up to { $slots } pictures
+    } at once{ $after ->
+        [0] {""}
+       *[other] , for jobs that would wait longer than { $after } s for your own GPUs
+    }.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
         [-1] one by one: fused pictures differ
@@ -520,6 +551,24 @@ error-bad-source-image = { $problem ->
         [gone] That picture is no longer available. Please upload it again.
        *[other] That picture cannot be used.
     }
+error-bad-mask = { $problem ->
+        [size] The mask must have the same width and height as the picture.
+        [nothing] The mask marks nothing: make the part to paint white or transparent.
+       *[everything] The mask marks the whole picture, so nothing of it would stay. Mark only a part.
+    }
+error-bad-strength = The strength must be from 0.05 to 1, not { $strength }.
+error-strength-alone = A strength needs a picture to start from: add one as image.
+error-cannot-start = { $model } cannot start from a picture.{ $others ->
+        [none] {""}
+       *[other] {" "}These can: { $others }.
+    }
+error-cannot-mask = { $model } cannot paint only a part of a picture.{ $others ->
+        [none] {""}
+       *[other] {" "}These can: { $others }.
+    }
+error-mask-needed = { $model } paints only a marked part of a picture. Add a mask, or use a PNG with a transparent part.
+error-no-starts = No model here can start from a picture.
+error-no-masks = No model here can paint only a part of a picture.
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.

@@ -108,6 +108,7 @@ class Fleet:
             loras=engine.loras,
             checks=engine.limits.checks,
             last_error=engine.last_error,
+            elastic=engine.elastic,
         )
 
     async def aclose(self, grace_seconds: float) -> None:

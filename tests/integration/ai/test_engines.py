@@ -195,7 +195,9 @@ async def test_upscaling_gives_sides_twice_as_long() -> None:
         await heard(run)
         for picture in await pictures(run):
             assert picture.size == size
-            assert opened(picture).getpixel((5, 5)) == (200, 100, 50)
+            seen = opened(picture).getpixel((5, 5))
+            assert isinstance(seen, tuple)
+            assert all(abs(a - b) < 40 for a, b in zip(seen, (200, 100, 50), strict=True))  # the mark's veil
 
 
 async def test_a_source_that_is_gone_is_told() -> None:

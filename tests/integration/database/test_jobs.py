@@ -353,6 +353,8 @@ _REQUESTS = st.builds(
     variation=st.none()
     | st.builds(Variation, seed=st.integers(0, MAX_SEED), strength=st.floats(0, 1, allow_nan=False)),
     age_restricted=st.booleans(),
+    strength=st.none() | st.integers(1, 20).map(lambda steps: steps / 20),
+    mask=st.none() | st.builds(SourceImage, key=st.text("0123456789abcdef"), size=_SIZES),
     lora=st.none()
     | st.builds(
         LoraUse,

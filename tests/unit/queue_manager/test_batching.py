@@ -39,6 +39,14 @@ def edit(*sizes: Size, **more: Any) -> GenerationRequest:
     return request(kind="edit", model="edit", sources=sources, **more)
 
 
+def started(strength: float | None, picture: str = "a", *, mask: str | None = None) -> GenerationRequest:
+    return request(
+        sources=(SourceImage(key=picture, size=SQUARE),),
+        strength=strength,
+        mask=None if mask is None else SourceImage(key=mask, size=SQUARE),
+    )
+
+
 @pytest.mark.parametrize(
     ("first", "second", "kind", "apart"),
     [
@@ -60,6 +68,10 @@ def edit(*sizes: Size, **more: Any) -> GenerationRequest:
         (request(lora=GRAIN), request(lora=GRAIN), {}, None),
         (request(), request(lora=GRAIN), {}, "lora"),
         (request(lora=replace(GRAIN, strength=0.5)), request(lora=GRAIN), {}, "lora"),
+        (started(0.4, "a"), started(0.4, "b"), {}, None),
+        (started(0.4), started(0.45), {}, "strength"),
+        (started(None, "a", mask="x"), started(None, "b", mask="y"), {}, None),
+        (started(0.4, mask="x"), started(0.4), {}, "masked"),
     ],
 )
 def test_requests_share_a_run_unless_their_keys_differ_in_what_the_run_has_once(
