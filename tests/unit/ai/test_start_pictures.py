@@ -16,7 +16,7 @@ from modules.ai.fusion.samplers import Unfusible
 from modules.ai.models.derivation import derive
 from modules.ai.models.loading import read_models
 from modules.ai.workflows.cards import read_card
-from modules.ai.workflows.graph import Graph, Link, Node
+from modules.ai.workflows.graph import Graph, Link, Node, read_graph
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import (
