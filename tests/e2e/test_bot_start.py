@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sqlite3
 from contextlib import closing
@@ -22,6 +23,8 @@ from tests.discord_stand import (
     WIDE,
     Stand,
     answered_by_status,
+    bot_on,
+    discord_server,
     filled,
     make_engine,
     more,
@@ -308,6 +311,33 @@ async def test_a_picture_whose_start_was_forgotten_is_not_made_again_from_words_
             told = await (await ana.click(result, button)).reply()
             assert "no longer" in text_of(told) or "gone" in text_of(told), text_of(told)
         assert len(stand.engine.submitted) == 1
+
+
+async def test_a_part_that_waited_through_a_restart_is_painted_with_its_mask_apart_from_the_others(
+    tmp_path: Path,
+) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path, offers=ABLE, limits=Limits(jobs=3)) as stand:
+            ana = await stand.person()
+            stand.queue.pause()
+            for hole in ((8, 8, 40, 40), (20, 20, 60, 60), None):
+                image = png(drawing(SMALL, hole))
+                await ana.command("imagine", stand.general, model="flux", prompt="a door", image=image)
+            await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 3)
+            before = stand.queue.active_jobs(ana.id)
+        async with bot_on(server, tmp_path, offers=ABLE, limits=Limits(jobs=3)) as stand:
+            ana = await stand.person()
+            await stand.until(lambda: sum(len(batch.jobs) for batch in stand.engine.submitted) == 3)
+            batches = stand.engine.submitted
+            ran = sorted((job for batch in batches for job in batch.jobs), key=lambda job: job.number)
+            assert [(job.request, job.key) for job in ran] == [(job.request, job.key) for job in before]
+            assert sorted(len(batch.jobs) for batch in batches) == [1, 2]
+            masks = [job.request.mask for job in ran]
+            assert len({mask.key for mask in masks if mask is not None}) == 2
+            for source in {source for job in ran for source in job.request.inputs}:
+                data = await stand.database.jobs.source(source.key)
+                assert hashlib.sha256(data).hexdigest() == source.key
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
 
 
 async def test_a_second_picture_is_not_lost_to_a_model_that_takes_one(tmp_path: Path) -> None:
