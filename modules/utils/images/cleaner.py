@@ -90,7 +90,7 @@ class PictureCleaner:
     async def extend(self, data: bytes, how: Extension) -> tuple[CleanPicture, CleanPicture | None]:
         """A picture of the same size with room to paint in, and the mask of this room. Either the old picture
         is ``how`` times smaller in the middle, or its half on the side ``how`` has moved to the other side.
-        Raises `BadSourceImage`."""
+        Raises `BadSourceImage`, and `BadMask` for a strip of which nothing could stay."""
         self._check(data)
         return await self._parts({"do": "extend", "how": how}, data)
 

@@ -185,25 +185,30 @@ def _checked(hole: Image.Image) -> Image.Image:
 
 
 def _fitted(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
-    """Both scaled and cut to a size, in which something must be left to paint and something to keep."""
+    """Both scaled and cut to a size."""
     size = (header["width"], header["height"])
     first = masks.fitted(_plain(pictures[0], header["keep_pixels"]), size)
     if len(pictures) == 1:
         return first, None
-    mask = masks.fitted(pictures[1].convert("L"), size)
+    return first, _left(masks.fitted(pictures[1].convert("L"), size))
+
+
+def _left(mask: Image.Image) -> Image.Image:
+    """The mask, if in its size something is left to paint, and something to keep."""
     marked = masks.bright_in(mask)
     if not marked.getbbox():
         raise Refused("mask-outside")
     if marked.getextrema()[0]:
         raise Refused("mask-everything")
-    return first, mask
+    return mask
 
 
 def _extended(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
     """Room around a picture or beside it, and the mask of this room."""
     picture = _plain(pictures[0], header["keep_pixels"])
     how = header["how"]
-    return masks.panned(picture, how) if isinstance(how, str) else masks.zoomed(picture, how)
+    frame, mask = masks.panned(picture, how) if isinstance(how, str) else masks.zoomed(picture, how)
+    return frame, _left(mask)
 
 
 _PARTS = {"cut": _cut, "fit": _fitted, "extend": _extended}

@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from modules.queue_manager.errors import BadMask, BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
+from modules.utils.images import worker
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.images.metadata import OwnMetadata, chunk
+from tests.examples import examples
 
 GPS = "SECRET-PLACE"
 SIZE = Size(width=400, height=300)
@@ -464,6 +468,26 @@ async def test_a_mask_of_which_nothing_is_left_in_the_size_of_the_result_is_refu
     with pytest.raises(BadMask) as refused:
         await cleaner.fit(picture, mask, Size(width=256, height=256))
     assert refused.value.fields == {"problem": problem}
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(
+    size=st.tuples(st.integers(16, 400), st.integers(16, 400)),
+    how=st.sampled_from([1.5, 2.0, "left", "up", "right", "down"]),
+)
+def test_room_to_paint_in_leaves_something_of_every_picture_or_is_refused(
+    size: tuple[int, int], how: Any
+) -> None:
+    picture = Image.frombytes("RGB", size, random.Random(1).randbytes(size[0] * size[1] * 3))
+    try:
+        frame, mask = worker._extended([picture], {"how": how, "keep_pixels": 4096 * 4096})
+    except worker.Refused:
+        frame, mask = picture, None
+    if mask is None:
+        assert max(size) > 10 * min(size)
+    else:
+        assert (frame.size, mask.size) == (size, size)
+        assert mask.getextrema()[0] < 128 <= mask.getextrema()[1]
 
 
 async def test_a_picture_and_its_mask_are_brought_to_a_size_together(cleaner: PictureCleaner) -> None:
