@@ -116,7 +116,8 @@ class PictureCleaner:
 
     async def _cleaned(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         try:
-            answer, pixels = await self._ask(header, payload, self.seconds)
+            pictures = 2 if header.get("mask_bytes") else 1
+            answer, pixels = await self._ask(header, payload, pictures * self.seconds)
         except asyncio.TimeoutError:
             raise BadSourceImage("took-too-long") from None
         except WorkerDied:
