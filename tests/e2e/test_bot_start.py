@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 
 from modules.demo.users import File, Payload, SimulatedUser, files_of, text_of
 from modules.discord.requests.limits import Limits
-from modules.queue_manager.jobs import GenerationRequest, Size
+from modules.queue_manager.jobs import GenerationRequest, MaskUse, Size
 from modules.utils.database.rows import UserPreferences
 from modules.utils.images.masks import SEAM
 from tests.discord_stand import (
@@ -375,6 +375,22 @@ async def test_a_model_that_was_made_for_parts_paints_them_if_nobody_chooses(tmp
         request = await asked(stand, ana)
         assert (request.model, request.kind, request.prompt) == ("fill", "edit", "a boat")
         assert request.mask is not None
+
+
+@pytest.mark.parametrize("masks", ["best", "must"])
+async def test_a_model_that_was_made_for_parts_gets_no_whole_picture_if_nobody_chooses_it(
+    tmp_path: Path, masks: MaskUse
+) -> None:
+    offers = (replace(ABLE[2], name="fill", label="Fill", masks=masks), *ABLE)
+    engine = make_engine()
+    engine.limits = {known.name: 1 for known in offers}
+    async with whole_room(tmp_path, offers=offers, engine=engine) as stand:
+        ana = await stand.person()
+        await ana.command("edit", stand.general, prompt="at night", image=png(drawing(SMALL)))
+        result = await result_for(ana, "at night")
+        assert (await asked(stand, ana)).model == "flux_edit"
+        form = await (await ana.context("Edit picture", result["channel_id"], result)).modal()
+        assert filled(form)["model"] == "flux_edit"
 
 
 async def test_the_menu_of_a_message_paints_the_transparent_part_too(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Job,
     Kind,
+    MaskUse,
     ModelOffer,
     Origin,
     PictureSet,
@@ -59,6 +60,10 @@ log = getLogger(__name__)
 
 USUAL_STRENGTH = 0.6
 """The strength of a start picture if nobody chooses one: the subject stays, its look changes."""
+
+
+FOR_PARTS: tuple[MaskUse, ...] = ("best", "must")
+"""Of models that were made to paint a part of a picture: others are better for a whole one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,13 +226,12 @@ class Submissions:
 
 
 def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> ModelOffer:
-    """The model that ``name`` (or label, whatever its case) means; without one, the first of the kind.
-
-    Raises `UnknownModel`.
+    """The model that ``name`` (or label, whatever its case) means; without one, the first of the kind, if
+    possible not one made for parts. Raises `UnknownModel`.
     """
     fitting = [offer for offer in offers if offer.kind == kind]
     if name is None and fitting:
-        return fitting[0]
+        return min(fitting, key=lambda offer: offer.masks in FOR_PARTS)
     wanted = (name or "").strip().casefold()
     for offer in fitting:
         if wanted in (offer.name.casefold(), offer.label.casefold()):
