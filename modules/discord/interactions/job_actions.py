@@ -76,7 +76,7 @@ class JobActions:
             "edit": self._edit,
             "prompt": self._prompt,
             "start": self._start,
-            **{what: partial(self._extend, MAKES_ROOM[what]) for what in MAKES_ROOM},
+            **{what: partial(self._extend, how) for what, how in MAKES_ROOM.items()},
             "share": self._share,
             "delete": self._delete,
             "erase": self._erase,
@@ -320,33 +320,25 @@ class JobActions:
         )
         await interaction.response.send_modal(form)
 
-    async def edited(
-        self, interaction: discord.Interaction, job_id: JobId, values: Typed, uploads: Sequence[str]
+    async def made_from_picture(
+        self,
+        interaction: discord.Interaction,
+        form: str,
+        job_id: JobId,
+        values: Typed,
+        uploads: Sequence[str],
     ) -> None:
-        """The form of Edit came back."""
+        """The form of Edit (``edit``) or of Use as start (``start``) came back."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
-        self._check_owner(interaction, "edit", job)
+        self._check_owner(interaction, form, job)
         await self._rework(
             interaction,
             job,
-            "edit",
+            "edit" if form == "edit" else "imagine",
             prompt=values.get("prompt", ""),
             model=values.get("model"),
             uploads=uploads,
-        )
-
-    async def started(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
-        """The form of Use as start came back."""
-        await self.deferrals.defer(interaction)
-        job = await self.jobs.job(job_id)
-        self._check_owner(interaction, "start", job)
-        await self._rework(
-            interaction,
-            job,
-            "imagine",
-            prompt=values.get("prompt", ""),
-            model=values.get("model"),
             strength=strength_of(values),
         )
 
