@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
@@ -66,7 +67,7 @@ class ComfyEngine:
     times: RunTimes = field(default_factory=RunTimes)
     learn: LearnTable | None = None
     read_checks: ReadChecks | None = None
-    elastic: Elastic | None = None
+    elastic: ClassVar[Elastic | None] = None
 
     def __post_init__(self) -> None:
         self._stream = EventStream(client=self.client, clock=self.clock)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from modules.ai.comfy.errors import ServerLacks
-from modules.ai.comfy_v2.client import ComfyV2Client, JobState, KeyUsed, Labels, NotFound, OutcomeUnknown
+from modules.ai.comfy_v2.client import ComfyV2Client, KeyUsed, Labels, NotFound, OutcomeUnknown, RemoteJob
 from modules.ai.comfy_v2.offered import Offered, offered
 from modules.ai.comfy_v2.run import ComfyV2Run, V2Times, patiently
 from modules.ai.fusion.fuse import plain
@@ -112,7 +112,7 @@ class ComfyV2Engine:
     async def aclose(self) -> None:
         await self.client.aclose()
 
-    async def _known(self, name: str) -> JobState | None:
+    async def _known(self, name: str) -> RemoteJob | None:
         """The job of this id, else the one labelled so; None if the server shows neither."""
         try:
             return await self.client.job(name)
@@ -120,7 +120,7 @@ class ComfyV2Engine:
             found = await self.client.find(name, self._labels)
             return None if found is None else await self.client.job(found)
 
-    async def _submitted(self, batch: Batch, graph: Mapping[str, JSON], fused: FusedGraph) -> JobState:
+    async def _submitted(self, batch: Batch, graph: Mapping[str, JSON], fused: FusedGraph) -> RemoteJob:
         """Start the run once, whatever becomes of the answers: the key makes another try harmless."""
         until = self.clock.now() + self.times.doubt
         while True:
@@ -152,7 +152,7 @@ class ComfyV2Engine:
         stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
         return await self.client.upload(data, f"{stem}.{EXTENSIONS.get(kind, 'png')}", kind)
 
-    def _run(self, batch: Batch, template: WorkflowTemplate, fused: FusedGraph, job: JobState) -> ComfyV2Run:
+    def _run(self, batch: Batch, template: WorkflowTemplate, fused: FusedGraph, job: RemoteJob) -> ComfyV2Run:
         return ComfyV2Run(
             id=job.id if len(job.id) <= LONGEST_ID else batch.id,
             job=job,

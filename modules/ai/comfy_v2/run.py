@@ -15,7 +15,7 @@ from comfy_low import RawEvent
 from modules.ai.comfy.errors import failure
 from modules.ai.comfy.outputs import checked
 from modules.ai.comfy.sampling_progress import SamplingProgress
-from modules.ai.comfy_v2.client import ComfyV2Client, JobState, NotFound
+from modules.ai.comfy_v2.client import ComfyV2Client, NotFound, RemoteJob
 from modules.ai.fusion.output_locations import FusedGraph, SavedFile
 from modules.ai.workflows.graph import JSON
 from modules.queue_manager.backoff import Backoff
@@ -72,7 +72,7 @@ class ComfyV2Run:
     """``job``: what is known of it when it is made."""
 
     id: str
-    job: JobState
+    job: RemoteJob
     batch: Batch
     fused: FusedGraph
     steps: int
@@ -139,7 +139,7 @@ class ComfyV2Run:
             return [*found, *self._read(await self._asked())]
         return found
 
-    async def _asked(self) -> JobState:
+    async def _asked(self) -> RemoteJob:
         try:
             job = await patiently(self.clock, self.times, lambda: self.client.job(self.job.id))
             if job.status == "expired":
@@ -162,7 +162,7 @@ class ComfyV2Run:
             return [*self._start(), *([RunPreview(index=0, image=image)] if image else [])]
         return []
 
-    def _read(self, job: JobState) -> list[RunEvent]:
+    def _read(self, job: RemoteJob) -> list[RunEvent]:
         """What follows from where the job stands. Raises what it failed with."""
         self.job = job
         name = self.client.name

@@ -25,11 +25,6 @@ class ElasticAddress:
     after: float = 0.0
     models: tuple[str, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """Host, port and path."""
-        return self.url.partition("://")[2]
-
 
 def is_elastic(url: str) -> bool:
     return url.startswith(PREFIX)
