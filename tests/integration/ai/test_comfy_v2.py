@@ -106,7 +106,8 @@ async def test_pictures_to_start_from_go_there_as_assets(kind: str) -> None:
         request = ask("", model="upscale", kind="upscale", size=size, sources=(source,))
         run = await engine(rig, **server).submit(rig.batch(request))
         await heard(run)  # type: ignore[arg-type]
-        assert opened(await run.fetch(0)).getpixel((5, 5)) == (200, 100, 50)
+        shown = opened(await run.fetch(0)).getpixel((5, 5))
+        assert shown == pytest.approx((200, 100, 50), abs=25), "its mark changes each pixel a little"
 
 
 async def test_the_proxys_events_tell_of_progress_and_previews() -> None:
