@@ -52,10 +52,9 @@ ReadChecks = Callable[[str], Awaitable[Mapping[str, FusionCheck]]]
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
     """One server. ``max_batch`` tells the operator's limit at each probe; None: as its memory and the cards
-    say (``auto``). ``preview_every`` n: a
-    preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none. ``learn`` is given the
-    server's name and its whole node table whenever the server came, or came back. ``read_checks`` is asked at
-    each probe."""
+    say (``auto``). ``preview_every`` n: a preview of each picture at every n-th step, but at most
+    `_MOST_PREVIEWS`; 0: none. ``learn`` is given the server's name and its whole node table whenever the
+    server came, or came back. ``read_checks`` is asked at each probe."""
 
     client: ComfyClient
     templates: Mapping[str, WorkflowTemplate]

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from modules.queue_manager.jobs import Elastic
+
 PREFIX = "comfy+"
 
 MOST_JOBS = 64
@@ -24,6 +26,11 @@ class ElasticAddress:
     jobs: int = 1
     after: float = 0.0
     models: tuple[str, ...] = ()
+
+    @property
+    def terms(self) -> Elastic:
+        """On which terms it is used."""
+        return Elastic(slots=self.jobs, after=self.after)
 
 
 def is_elastic(url: str) -> bool:
