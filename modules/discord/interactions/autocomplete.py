@@ -9,8 +9,8 @@ from discord import app_commands
 
 from modules.discord.requests.requester import Requester
 from modules.discord.ui.aspect_ratios import sizes_by_shape
-from modules.discord.ui.extras import NONE, find_extra, style_line
 from modules.discord.ui.formatting import in_language, plain
+from modules.discord.ui.loras_and_styles import NONE, find_entry, style_line
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Kind, ModelOffer
 from modules.queue_manager.offers import LoraOffer, Offers
@@ -97,7 +97,7 @@ class Choices:
 
     def strengths(self, lora: str, typed: str, person: Requester) -> list[app_commands.Choice[float]]:
         """The strengths of the chosen LoRA, its own one first."""
-        chosen = find_extra(self.offers.loras, lora or person.preferences.lora or "")
+        chosen = find_entry(self.offers.loras, lora or person.preferences.lora or "")
         if chosen is None:
             return []
         steps = sorted(chosen.steps(), key=lambda step: step != chosen.strength)

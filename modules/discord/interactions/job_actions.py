@@ -29,7 +29,7 @@ from modules.discord.requests.submission import ImageRequest, part_painters
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import MAKES_ROOM, MORE, job_button, rows
-from modules.discord.ui.extras import NONE, find_extra
+from modules.discord.ui.loras_and_styles import NONE, find_entry
 from modules.discord.ui.modals import Typed, seed_of, size_for, strength_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import (
@@ -356,7 +356,7 @@ class JobActions:
         changes: dict[str, Any] = {"style": values["style"]} if "style" in values else {}
         if "strength" in values:
             changes["strength"] = strength_of(values)
-        lora = find_extra(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
+        lora = find_entry(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
         if lora is not None and model != request.model and model not in lora.models:
             changes |= {"lora": NONE, "lora_strength": None}  # the form said which models it fits
         shape = size_for(request, self.queue.offers.named(model), values.get("size", ""))

@@ -19,8 +19,8 @@ from modules.discord.rejections import (
     StrengthAlone,
 )
 from modules.discord.requests.banned_words import BannedWords
-from modules.discord.requests.extras import lora_of, style_of
 from modules.discord.requests.limits import Allowance, Cooldown, Limits
+from modules.discord.requests.loras_and_styles import lora_of, style_of
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape

@@ -16,7 +16,7 @@ NONE = "none"
 Entry = TypeVar("Entry", bound=LoraOffer | Style)
 
 
-def find_extra(entries: Iterable[Entry], name: str) -> Entry | None:
+def find_entry(entries: Iterable[Entry], name: str) -> Entry | None:
     """The entry with this name or label, in any language and whatever its case."""
     wanted = name.strip().casefold()
     for entry in entries:
