@@ -40,14 +40,15 @@ class V2Times:
     """Seconds. Where no events come, the server is asked every ``first_poll``, growing to ``longest_poll``. A
     server that does not answer is given up after ``patience``: the run may be paid for, and goes on. After a
     submission that may have arrived, it is repeated for ``doubt`` under the same key. Events are asked for
-    again ``reopen`` after they broke off. That a job has expired is believed after it was said twice,
-    ``twice`` apart."""
+    again ``reopen`` after they broke off, growing to ``longest_reopen`` where none come. That a job has
+    expired is believed after it was said twice, ``twice`` apart."""
 
     first_poll: float = 0.5
     longest_poll: float = 3.0
     patience: float = 120.0
     doubt: float = 20.0
     reopen: float = 5.0
+    longest_reopen: float = 60.0
     twice: float = 1.0
 
 
@@ -118,12 +119,14 @@ class ComfyV2Run:
 
     async def _listen(self) -> None:
         """Pass the events on for as long as there are any; what is missed, the polls tell."""
+        pauses = Backoff(first=self.times.reopen, longest=self.times.longest_reopen)
         while True:
             with suppress(EngineUnavailable):
                 async with aclosing(self.client.events(self.job.id)) as events:
                     async for event in events:
+                        pauses.reset()
                         await self._heard.put(event)
-            await self.clock.sleep(self.times.reopen)
+            await self.clock.sleep(pauses.pause())
 
     async def _next(self) -> list[RunEvent]:
         """An event, or where the job stands, if none came for a while."""

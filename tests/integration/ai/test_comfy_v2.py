@@ -131,6 +131,13 @@ async def test_where_no_events_come_the_job_is_asked_for() -> None:
         assert await heard(first) == [RunStarted()]  # type: ignore[arg-type]
 
 
+async def test_a_platform_without_events_is_asked_for_them_ever_less() -> None:
+    async with comfy_rig(timing=SLOW) as rig, cloud(rig) as (platform, made):
+        made.times = replace(BRISK, reopen=0.01)
+        await heard(await made.submit(rig.batch(ask())))  # type: ignore[arg-type]
+        assert 1 <= sum(asked.endswith("/events") for asked in platform.asked) <= 12
+
+
 async def test_events_that_break_off_cost_nothing() -> None:
     async with comfy_rig(timing=SLOW) as rig, proxy(rig.server) as url:
         run = await engine(rig, url).submit(rig.batch(request := ask()))
