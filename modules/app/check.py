@@ -112,12 +112,11 @@ async def inspect(
                 _inspect_servers(settings, session, templates, faulty, reports),
             ]
         )
+    about_folder = (*about_models, *about_loras, *about_lora_files(loras, reports))
     titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
     return [
         Section(title=title, findings=findings)
-        for title, findings in zip(
-            titles, (*found, (*about_models, *about_loras, *about_lora_files(loras, reports))), strict=True
-        )
+        for title, findings in zip(titles, (*found, about_folder), strict=True)
     ]
 
 
