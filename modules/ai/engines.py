@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import ClassVar
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
+from modules.ai.comfy.inputs import read_upload
 from modules.ai.comfy.preflight import ServerReport, inspect
 from modules.ai.comfy.runs import ComfyRun, RunTimes
 from modules.ai.comfy.socket import EventStream
@@ -33,7 +33,6 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import Batch, Elastic, FusionCheck
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
-from modules.utils.images.media_types import EXTENSIONS, media_type
 
 logger = logging.getLogger(__name__)
 
@@ -203,14 +202,8 @@ class ComfyEngine:
         return [[names[source.key] for source in job.request.inputs] for job in batch.jobs]
 
     async def _upload(self, key: str) -> str:
-        try:
-            data = await self.read_source(key)
-        except KeyError as error:
-            raise WorkflowRejected("the source picture is gone") from error
-        stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
-        return await self.client.upload(
-            data, f"{stem}.{EXTENSIONS.get(media_type(data) or '', 'png')}", _UPLOAD_FOLDER
-        )
+        picture = await read_upload(self.read_source, key)
+        return await self.client.upload(picture.data, picture.name, _UPLOAD_FOLDER)
 
     def _run(
         self,

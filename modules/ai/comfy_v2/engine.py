@@ -4,7 +4,6 @@ at once."""
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from asyncio import Event
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from modules.ai.comfy.errors import ServerLacks
+from modules.ai.comfy.inputs import read_upload
 from modules.ai.comfy_v2.client import ComfyV2Client, KeyUsed, Labels, NotFound, OutcomeUnknown, RemoteJob
 from modules.ai.comfy_v2.offered import Offered, offered
 from modules.ai.comfy_v2.run import ComfyV2Run, V2Times, patiently
@@ -24,7 +24,6 @@ from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import EngineForgot, EngineFull, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Batch, Elastic
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
-from modules.utils.images.media_types import EXTENSIONS, media_type
 
 logger = logging.getLogger(__name__)
 
@@ -144,13 +143,8 @@ class ComfyV2Engine:
             await self.clock.sleep(self.times.first_poll)
 
     async def _asset(self, key: str) -> JSON:
-        try:
-            data = await self.read_source(key)
-        except KeyError as error:
-            raise WorkflowRejected("the source picture is gone") from error
-        kind = media_type(data) or "image/png"
-        stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
-        return await self.client.upload(data, f"{stem}.{EXTENSIONS.get(kind, 'png')}", kind)
+        picture = await read_upload(self.read_source, key)
+        return await self.client.upload(picture.data, picture.name, picture.media_type)
 
     def _run(self, batch: Batch, template: WorkflowTemplate, fused: FusedGraph, job: RemoteJob) -> ComfyV2Run:
         return ComfyV2Run(
