@@ -36,9 +36,8 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     except BrokenPipeError:
         try:
             print(flush=True)
-        except (
-            BrokenPipeError
-        ):  # the reader, such as head, has seen enough; Python would tell of it at its end
+        except BrokenPipeError:
+            # The reader, such as head, has seen enough. Python would tell of it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNREAD
         raise
@@ -70,7 +69,10 @@ def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
         if (error.name or "modules").partition(".")[0] == "modules":
             raise
         install = f"{sys.executable} -m pip install -r {developer.RUNNING}"
-        sys.exit(f"The package {error.name} is missing from this Python; install everything with: {install}")
+        move = "" if os.access(root, os.W_OK) else "put FuLLet into a folder that you can write to, or "
+        sys.exit(
+            f"The package {error.name} is missing from this Python; {move}install everything with: {install}"
+        )
 
 
 def _run(root: Path, arguments: Sequence[str]) -> int:

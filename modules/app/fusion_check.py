@@ -101,7 +101,7 @@ async def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets:
     elastic = [each for each in (settings.comfy_urls if url is None else (url,)) if is_elastic(each)]
     for each in elastic:
         why = "it is an address of Comfy API v2, which makes pictures one by one: there is nothing to check"
-        show([read_elastic(each).name, f"  {MARKS['hint']} {why}"])
+        show([read_elastic(each).url.partition("://")[2], f"  {MARKS['hint']} {why}"])
     if not servers and not elastic:
         raise BadSettings(
             "no server was found: correct COMFY_URLS, or give an address such as http://127.0.0.1:8188"
