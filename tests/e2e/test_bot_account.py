@@ -194,7 +194,7 @@ async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> Non
         stand.server.delete_channel(int(result["channel_id"]))
         await stand.until(lambda: stand.bot.get_channel(int(result["channel_id"])) is None)
         page = text_of(await (await ana.command("history", stand.general)).reply())
-        assert "was in a channel that is closed" in page
+        assert "its channel was deleted" in page
         assert "/channels/" not in page
 
 
@@ -496,4 +496,4 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit
             refused = await admin.command("imagine", stand.general, model="flux", prompt="many", count=3)
-            assert "You may have 2 pictures in the queue at once" in text_of(await refused.reply())
+            assert "You can have 2 pictures in the queue at once" in text_of(await refused.reply())

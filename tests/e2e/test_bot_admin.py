@@ -352,7 +352,7 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path, worl
         await says(stand, admin, f"!unblock <@{ana.id}>", "can ask for pictures again")
         assert not await stand.database.members.is_blocked(ana.id)
         await says(stand, admin, "!reload", "Reloaded")
-        await says(stand, admin, "!drain GPU-1", "GPU-1 finishes its current work")
+        await says(stand, admin, "!drain GPU-1", "GPU-1 will finish what it is doing")
         await stand.until(lambda: not stand.fleet.engines())
 
 

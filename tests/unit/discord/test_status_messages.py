@@ -498,7 +498,7 @@ def test_a_job_whose_model_is_gone_is_told_until_when_it_waits() -> None:
         stand.messages.look_at_places()
         await stand.turns.give()
         assert "No GPU has Flux any more" in stand.turns.said[-1]
-        assert "this request ends <t:1900000000:R>" in stand.turns.said[-1]
+        assert "this request will fail <t:1900000000:R>" in stand.turns.said[-1]
         stand.stranded = None
         stand.messages.look_at_places()
         await stand.turns.give()
