@@ -400,7 +400,7 @@ async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> N
         mine = [re.fullmatch(r"\*\*#(\d+)\*\*: (first in line|.* ahead of it)[.,].*", line) for line in lines]
         assert [int(found[1]) for found in mine if found] == list(range(2, 12))
         assert len({line for line in lines if line.endswith("…")}) == 1  # the last one is whole too
-        assert re.match(r"-# 20 more pictures of yours wait; .*cancel.* lists them\.", lines[-1])
+        assert re.match(r"-# 20 more of your pictures are waiting; .*cancel.* lists them\.", lines[-1])
 
 
 async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(

@@ -110,7 +110,7 @@ async def test_what_cannot_be_had_is_refused_with_a_sentence(tmp_path: Path) -> 
             ("gran", None, "en-US"): "There is no LoRA called gran. Choose one from the list.",
             ("grain", 7.0, "en-US"): "Film grain takes a strength from 0.25 to 1.5, in steps of 0.25.",
             ("grain", 0.3, "es-ES"): "Film grain admite una fuerza de 0,25 a 1,5, en pasos de 0,25.",
-            ("gothic", None, "en-US"): "Gothic does not fit FLUX.2 Klein. It fits: Z-Image Turbo.",
+            ("gothic", None, "en-US"): "Gothic does not work with FLUX.2 Klein. It works with: Z-Image",
             ("gothic", None, "es-ES"): "Gothic no es compatible con FLUX.2 Klein.",
             (None, 0.5, "en-US"): "Choose a LoRA too: its strength alone changes nothing.",
         }

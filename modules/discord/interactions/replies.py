@@ -85,7 +85,7 @@ async def answer_apart(interaction: discord.Interaction, text: str) -> None:
 
 
 async def answer_nothing(interaction: discord.Interaction) -> None:
-    """Answer with nothing at all, as what became of it is shown elsewhere. A command cannot be answered so,
+    """Answer with nothing at all, as the result is shown elsewhere. A command cannot be answered so,
     and its "thinking" is taken away."""
     silent = interaction.message is not None
     kind = Kind.deferred_message_update if silent else Kind.deferred_channel_message
@@ -116,7 +116,7 @@ class ErrorReplies:
             log.info("could not look up a person's language: %s", failure, extra=by)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         if _came_twice(cause):
-            log.info("an interaction came twice: %s", cause, extra=by)
+            log.info("Discord sent an interaction twice: %s", cause, extra=by)
             return
         if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
             log.warning("an interaction could not be answered in time: %s", cause, extra=by)

@@ -29,7 +29,7 @@ command-imagine = imagine
     .strength = strength
     .strength-description = How much the picture may change, from 0.05 (hardly at all) to 1 (completely)
 command-edit = edit
-    .description = Change a picture by describing what should be different
+    .description = Change a picture: describe what should be different
     .prompt = prompt
     .prompt-description = What to change
     .image = image
@@ -315,7 +315,7 @@ queue-counts = { $waiting } waiting, { $taken ->
        *[other] , for { $users } people.
     }
 queue-closed = No new requests are accepted right now.
-queue-mine-running = **#{ $number }** is on a GPU{ $when ->
+queue-mine-running = **#{ $number }** is being made{ $when ->
         [none] .
         [soon] , expected any moment now.
        *[other] , expected { $when }.
@@ -331,8 +331,8 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
     }
 queue-none-mine = You have nothing in the queue.
 queue-more-mine = { $count ->
-        [one] One more picture of yours waits
-       *[other] { $count } more pictures of yours wait
+        [one] One more of your pictures is waiting
+       *[other] { $count } more of your pictures are waiting
     }; { COMMAND("cancel") } lists them.
 
 ## /history
@@ -429,7 +429,7 @@ admin-argument-missing = { $command } needs { $argument ->
         [message] a message: paste a link to it, or its ID.
        *[other] something after it: { $argument }.
     }
-admin-argument-wrong = { $command } does not understand what you wrote after it. Mention a person, or write their ID.
+admin-argument-wrong = { $command } does not understand what you wrote after it. To name a person, mention them or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
         [one] One slash command is now registered in this server.
@@ -575,7 +575,7 @@ error-unknown-model = There is no model called { $model }. Choose one from the l
 error-lora-unavailable = No GPU that runs { $model } has { $lora } right now. Choose another LoRA or none, or try again later.
 error-unknown-lora = There is no LoRA called { $lora }. Choose one from the list.
 error-lora-roles = None of your roles may use { $lora }. Choose another LoRA.
-error-lora-models = { $lora } does not fit { $model }. It fits: { $models }.
+error-lora-models = { $lora } does not work with { $model }. It works with: { $models }.
 error-lora-strength = { $lora } takes a strength from { $least } to { $most }, in steps of { $step }.
 error-lora-missing = Choose a LoRA too: its strength alone changes nothing.
 error-unknown-style = There is no style called { $style }. Choose one from the list.
@@ -602,7 +602,7 @@ error-cooling-down = Please wait { $seconds ->
 error-blocked = You cannot ask for pictures here: an administrator has blocked you.
 error-guild-away = This server is unavailable right now because of a Discord outage. Please try again in a few minutes.
 error-banned-word = Your prompt contains a word that is not allowed here.
-error-unknown-job = That picture is no longer in the queue.
+error-unknown-job = That picture is not in the queue.
 error-not-your-job = That picture belongs to someone else.
 error-too-many-channels = This server has no room for another channel. Please ask an administrator to delete some.
 error-queue-closed = { $why ->
@@ -632,5 +632,5 @@ error-permissions = { $permissions ->
 error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.
-error-gone = The bot no longer remembers that picture.
+error-gone = The bot has no record of that picture.
 error-not-a-member = Only members of the bot's server can do this.

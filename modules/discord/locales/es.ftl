@@ -29,7 +29,7 @@ command-imagine = imaginar
     .strength = fuerza
     .strength-description = Cuánto puede cambiar la imagen, de 0,05 (casi nada) a 1 (por completo)
 command-edit = editar
-    .description = Cambia una imagen: describe qué debe ser distinto
+    .description = Modifica una imagen: describe qué quieres cambiar
     .prompt = prompt
     .prompt-description = Qué hay que cambiar
     .image = imagen
@@ -248,7 +248,7 @@ form-hint-negative = Algunos modelos no lo usan
 form-field-strength = Fuerza
 form-hint-strength = Cuánto puede cambiar la imagen, de casi nada a por completo
 form-field-seed = Semilla
-form-hint-seed = Déjala vacía para una nueva
+form-hint-seed = Déjalo vacío para usar una nueva
 form-field-size = Formato
 form-field-model = Modelo
 form-field-style = Estilo
@@ -315,7 +315,7 @@ queue-counts = { $waiting } en espera, { $taken ->
        *[other] , para { $users } personas.
     }
 queue-closed = No se aceptan peticiones nuevas en este momento.
-queue-mine-running = **#{ $number }** está en una GPU{ $when ->
+queue-mine-running = **#{ $number }** se está creando{ $when ->
         [none] .
         [soon] ; estará lista de un momento a otro.
        *[other] ; estará lista aproximadamente { $when }.
@@ -399,7 +399,7 @@ help-limit = Puedes tener { $limit ->
 help-buttons = Los botones y el menú debajo de una imagen
 help-button-again = el mismo prompt con otra semilla
 help-button-vary = la misma imagen con pequeños cambios
-help-button-edit = di qué debe ser distinto
+help-button-edit = indica qué quieres cambiar
 help-button-prompt = cambia el prompt, el modelo, el estilo, el formato o la semilla
 help-button-start = crea una imagen nueva a partir de esta
 help-make-room = **Alejar** y **Desplazar**: pintan más alrededor de la imagen, o hacia un lado
@@ -429,7 +429,7 @@ admin-argument-missing = { $command } necesita { $argument ->
         [message] un mensaje: pega un enlace a él o su ID.
        *[other] algo más: { $argument }.
     }
-admin-argument-wrong = No se entiende lo que escribiste después de { $command }. Menciona a una persona o escribe su ID.
+admin-argument-wrong = No se entiende lo que escribiste después de { $command }. Para indicar a una persona, menciónala o escribe su ID.
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
         [one] Ahora hay un comando registrado en este servidor.
@@ -605,7 +605,7 @@ error-cooling-down = Espera { $seconds ->
 error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
 error-guild-away = Este servidor no está disponible en este momento por un problema de Discord. Inténtalo otra vez en unos minutos.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
-error-unknown-job = Esa imagen ya no está en la cola.
+error-unknown-job = Esa imagen no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
 error-too-many-channels = En este servidor no cabe otro canal. Pídele a un administrador que elimine alguno.
 error-queue-closed = { $why ->
@@ -635,5 +635,5 @@ error-permissions = { $permissions ->
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.
-error-gone = El bot ya no recuerda esa imagen.
+error-gone = El bot no tiene ningún registro de esa imagen.
 error-not-a-member = Solo los miembros del servidor del bot pueden hacer esto.

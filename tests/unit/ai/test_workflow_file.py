@@ -152,7 +152,7 @@ def many(count: int) -> dict[str, Any]:
     ("data", "sentence"),
     [
         ("{", "not JSON"),
-        ("[" * 100_000, "nested too deep"),
+        ("[" * 100_000, "nested too deeply"),
         ("[" + "9" * 5000 + "]", "number too long"),
         ("[]", "no ComfyUI workflow"),
         ({"a": 1}, "no ComfyUI workflow"),

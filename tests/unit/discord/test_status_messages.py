@@ -435,7 +435,7 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
     assert shown == [[], [1], [], [3]]
 
 
-# ── a run that came to nothing ──────────────────────────────────────────────────────────────────
+# ── a run that failed ───────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
