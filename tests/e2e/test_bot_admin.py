@@ -236,7 +236,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "There is no GPU with that name. The GPUs are: gpu-1." in str(
             text_of(await answer("drain", gpu="gpu-9"))
         )
-        assert "gpu-1 finishes" in str(text_of(await answer("drain", gpu="gpu-1")))
+        assert "gpu-1 will finish" in str(text_of(await answer("drain", gpu="gpu-1")))
 
 
 async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ async def test_a_real_side_that_lacks_a_setting_is_one_line(
     [
         (["--port", "99999"], "--port must be from 0 to 65535"),
         (["--gpus", "0"], "--gpus, --users and --jobs must be at least 1"),
-        (["--seconds-per-image", "nan"], "--seconds-per-image goes from 0"),
+        (["--seconds-per-image", "nan"], "--seconds-per-image must be from 0"),
         (["--real-discord", "--script"], "--script needs the simulated Discord"),
         (["--out", "pictures"], "--jobs, --out and --json go with --script"),
         (["--json"], "--jobs, --out and --json go with --script"),

@@ -230,7 +230,7 @@ async def test_an_answer_in_doubt_is_asked_for_again_under_the_same_key() -> Non
         ((429, "deployment_not_ready", {"Retry-After": "30"}), EngineFull, "is not ready yet", 30.0),
         ((422, "deployment_stopped", {}), EngineUnavailable, "is stopped; start it there", None),
         ((401, "unauthorized", {}), EngineUnauthorized, "the right key in COMFY_API_KEYS", None),
-        ((413, "payload_too_large", {}), WorkflowRejected, "no upload of this size", None),
+        ((413, "payload_too_large", {}), WorkflowRejected, "not accept an upload of this size", None),
         ((302, "moved", {"Location": "http://else.example"}), EngineUnavailable, "redirects elsewhere", None),
     ],
 )  # fmt: skip
