@@ -36,9 +36,8 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     except BrokenPipeError:
         try:
             print(flush=True)
-        except (
-            BrokenPipeError
-        ):  # the reader, such as head, has seen enough; Python would tell of it at its end
+        except BrokenPipeError:
+            # The reader, such as head, has seen enough. Python would tell of it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNREAD
         raise

@@ -154,6 +154,9 @@ async def test_the_choices_are_those_that_fit_the_model_and_that_a_server_has(tm
         grain = "Film grain · 0.25 to 1.5 · adds “grainy photo”"
         assert await offered("lora", model="flux") == {"grain": grain, "none": "No LoRA"}
         assert await offered("lora", model="z-image") == {"none": "There is no LoRA for this model right now"}
+        assert await offered("lora", model="flux", lora="velvet") == {"none": "No LoRA"}, (
+            "there is another one"
+        )
         assert await offered("lora", "edit") == {"grain": grain, "none": "No LoRA"}
         strengths = await offered("lora_strength", model="flux", lora="grain")
         assert list(strengths) == [1.0, 0.25, 0.5, 0.75, 1.25, 1.5]

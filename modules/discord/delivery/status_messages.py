@@ -288,7 +288,7 @@ class LiveStatusMessages:
 
     async def _take_leave(self, message: StatusMessage) -> None:
         with about(*message.jobs):
-            await self.poster.part(message)
+            await self.poster.take_leave(message)
 
 
 def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:

@@ -192,7 +192,7 @@ class JobMetrics(Collector):
         slots = GaugeMetricFamily("fullet_engine_slots", "Most runs at once", labels=["engine", "kind"])
         for engine in self.engines():
             kind = "own" if engine.elastic is None else "elastic"
-            slots.add_metric([engine.name, kind], 1 if engine.elastic is None else engine.elastic.slots)
+            slots.add_metric([engine.name, kind], engine.slots)
             busy.add_metric([engine.name], engine.busy_seconds)
             for name in ENGINE_STATES:
                 state.add_metric([engine.name, name], float(engine.state == name))
