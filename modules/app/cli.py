@@ -69,7 +69,10 @@ def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
         if (error.name or "modules").partition(".")[0] == "modules":
             raise
         install = f"{sys.executable} -m pip install -r {developer.RUNNING}"
-        sys.exit(f"The package {error.name} is missing from this Python; install everything with: {install}")
+        move = "" if os.access(root, os.W_OK) else "put FuLLet into a folder that you can write to, or "
+        sys.exit(
+            f"The package {error.name} is missing from this Python; {move}install everything with: {install}"
+        )
 
 
 def _run(root: Path, arguments: Sequence[str]) -> int:

@@ -83,7 +83,13 @@ async def live(*, env_file: Path, models: Path) -> int:
     """Serve with the settings of the file and the environment; the status page is there from the first
     moment. Raises `StartupError`."""
     written = read_file(env_file)
-    settings = read(os.environ, written)
+    try:
+        settings = read(os.environ, written)
+    except BadSettings as error:
+        if written or "DISCORD_TOKEN" in os.environ:
+            raise
+        setup = "python3 bot.py setup asks for what the bot needs and writes it"
+        raise BadSettings(f"{error}\n{env_file.name} has no settings yet: {setup}") from None
     configure(level=settings.log_level, style=settings.log_format, secrets=settings.secrets())
     log.info("Starting FuLLet %s with Python %s", VERSION, platform.python_version())
     for problem in (*unknown_names(written), *unreadable_list(settings)):

@@ -80,6 +80,8 @@ def set_up(root: Path, env_file: Path, given: Given) -> int:
         if missing := setup.missing():
             sys.stderr.write(f"No terminal to ask questions on: also give {', '.join(missing)}\n")
             return MISSING
+        if setup.asks and not os.access(env_file.parent, os.W_OK):
+            raise BadSettings(f"{env_file} cannot be written; put FuLLet into a folder that you can write to")
         setup.ask_all()
     except (KeyboardInterrupt, EOFError):
         setup.say("", f"Stopped; {env_file.name} was not changed")

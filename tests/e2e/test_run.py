@@ -152,6 +152,15 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
     assert not any("Traceback" in line for line in bot.lines)
 
 
+async def test_without_an_env_file_it_says_what_makes_one(stage: Stage) -> None:
+    stage.env_file.unlink()
+    async with run_bot(stage.env_file) as bot:
+        assert await bot.ended() == 1
+    missing, told = bot.lines[:-1], bot.lines[-1]
+    assert [line.partition(":")[0] for line in missing] == ["DISCORD_TOKEN", "COMFY_URLS"]
+    assert told == ".env has no settings yet: python3 bot.py setup asks for what the bot needs and writes it"
+
+
 @pytest.mark.parametrize(
     ("url", "fix"),
     [

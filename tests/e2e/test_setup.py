@@ -110,7 +110,7 @@ async def test_from_nothing_to_the_first_picture_with_every_line_typed(tmp_path:
             told = await typist.answers(r"commas \[http://127.0.0.1:8188\]: ", "http://127.0.0.1:1")
             assert 'lacks http:// or https://; write "http://127.0.0.1:8188"' in told
             told = await typist.answers(r"anyway\? \(y/n\) \[n\]: ")
-            assert "✗ 127.0.0.1:1 cannot be reached" in told
+            assert "✗ 127.0.0.1:1 cannot be reached (nothing listens there)" in told
             await typist.answers(r"commas \[http://127.0.0.1:1\]: ", f"{here.comfy.url}/")
             await typist.reads(r"ComfyUI 0.33.0, 24.0 GB\) can run flux, flux_edit, upscale, z-image\n")
             told = await typist.reads("Written: .*\n")
@@ -185,6 +185,18 @@ async def test_ctrl_c_at_any_point_leaves_the_file_as_it_was(tmp_path: Path, que
         assert "Traceback" not in typist.shown
         assert here.env_file.read_text() == kept
         assert not (tmp_path / ".env.bak").exists()
+
+
+async def test_where_nothing_can_be_written_it_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with typing(
+            "bot.py", "setup", "--env-file", "none/.env", cwd=tmp_path, **here.outside
+        ) as typist:
+            assert await typist.end() == 1
+            assert typist.shown == (
+                "none/.env cannot be written; put FuLLet into a folder that you can write to\n"
+            )
+        assert here.discord.counters["rest"] == 0
 
 
 async def test_without_a_terminal_the_missing_answers_are_named_and_nothing_is_asked(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ class ServerLacks(EngineUnavailable, message_key="error-server-lacks"):
     """The server does not have a node or a model file that a graph needs; another one may."""
 
 
+def connecting_failed(error: OSError) -> str:
+    """Why, in words."""
+    if isinstance(error, ConnectionRefusedError):  # asyncio words it as "Connect call failed ('::1', 1)"
+        return "nothing listens there"
+    return error.strerror or type(error).__name__
+
+
 @contextmanager
 def foreign_errors(server: str) -> Iterator[None]:
     """Turns the errors of aiohttp and sockets, and timeouts, into `EngineUnavailable` with the server's
@@ -67,7 +74,7 @@ def foreign_errors(server: str) -> Iterator[None]:
     except aiohttp.ClientSSLError as error:
         raise Untrusted(f"{server} does not speak TLS at this address") from error
     except aiohttp.ClientConnectorError as error:
-        why = error.os_error.strerror or type(error.os_error).__name__
+        why = connecting_failed(error.os_error)
         raise Unreachable(f"{server} cannot be reached ({why})") from error
     except (aiohttp.ClientError, OSError) as error:
         raise EngineUnavailable(f"{server}: the connection broke ({type(error).__name__})") from error

@@ -67,7 +67,7 @@ export default {
   'composer.minlength': '{name} needs at least {n} characters.',
   'composer.maxlength': '{name} takes at most {n} characters.',
   'composer.badchoice': 'Pick one of the choices for {name}.',
-  'composer.keys': '↑↓ choose · Tab accept · Enter send · Esc close',
+  'composer.keys': '↑↓ choose · Tab or Enter accept · Esc close',
   'composer.searching': 'Searching…',
   'composer.nochoices': 'Nothing found',
   'composer.toolong': '{n} of 2000 characters',

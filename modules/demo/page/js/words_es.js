@@ -67,7 +67,7 @@ export default {
   'composer.minlength': '{name} necesita al menos {n} caracteres.',
   'composer.maxlength': '{name} admite como máximo {n} caracteres.',
   'composer.badchoice': 'Elige una de las opciones de {name}.',
-  'composer.keys': '↑↓ elegir · Tab aceptar · Enter enviar · Esc cerrar',
+  'composer.keys': '↑↓ elegir · Tab o Enter aceptar · Esc cerrar',
   'composer.searching': 'Buscando…',
   'composer.nochoices': 'Sin resultados',
   'composer.toolong': '{n} de 2000 caracteres',
