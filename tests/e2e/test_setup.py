@@ -97,7 +97,7 @@ async def test_from_nothing_to_the_first_picture_with_every_line_typed(tmp_path:
             typist.types("another.bots.token\n")
             assert "Discord does not accept DISCORD_TOKEN" in await typist.reads("Token: ")
             typist.types(f"{TOKEN}\n")
-            told = await typist.reads("Waiting until the bot is there .* …\n")
+            told = await typist.reads("Waiting for the bot to join .* …\n")
             assert "✓ DISCORD_TOKEN works: the bot is FuLLet\n" in told
             assert "• the Message Content Intent is off, so ! commands need a mention of the bot\n" in told
             assert "  → switch it on in the developer portal" in told
@@ -170,7 +170,7 @@ async def test_what_the_comfyui_lacks_is_asked_for_copied_or_listed(tmp_path: Pa
         assert (mode(here.env_file), mode(backup)) == (0o600, 0o600)
 
 
-@pytest.mark.parametrize("question", ["Token: ", "Waiting until the bot is there", "Addresses .*: "])
+@pytest.mark.parametrize("question", ["Token: ", "Waiting for the bot to join", "Addresses .*: "])
 async def test_ctrl_c_at_any_point_leaves_the_file_as_it_was(tmp_path: Path, question: str) -> None:
     kept = f"DISCORD_TOKEN={TOKEN}\n" if question != "Token: " else ""
     (tmp_path / ".env").write_text(kept)
@@ -180,7 +180,7 @@ async def test_ctrl_c_at_any_point_leaves_the_file_as_it_was(tmp_path: Path, que
         if question.startswith("Addresses"):
             await typist.answers("ID of the server .*: ")
         await typist.reads(question)
-        await typist.interrupts("\nStopped; .env is as it was\n")
+        await typist.interrupts("\nStopped; .env was not changed\n")
         assert await typist.end() == 130
         assert "Traceback" not in typist.shown
         assert here.env_file.read_text() == kept
@@ -203,7 +203,7 @@ async def test_without_a_terminal_the_missing_answers_are_named_and_nothing_is_a
     async with home(tmp_path) as here:
         code, said, errors = await here.run("--guild", here.guild)
         assert (code, said) == (2, "")
-        assert errors == "There is no terminal to ask on; also give --token-file FILE, --comfy-urls URLS\n"
+        assert errors == "No terminal to ask questions on: also give --token-file FILE, --comfy-urls URLS\n"
         assert here.discord.counters["rest"] == 0
 
 

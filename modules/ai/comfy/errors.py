@@ -72,7 +72,7 @@ def foreign_errors(server: str) -> Iterator[None]:
         why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         raise Untrusted(f"{server}: its certificate is not trusted ({short(why)})") from error
     except aiohttp.ClientSSLError as error:
-        raise Untrusted(f"{server} does not speak TLS there") from error
+        raise Untrusted(f"{server} does not speak TLS at this address") from error
     except aiohttp.ClientConnectorError as error:
         why = connecting_failed(error.os_error)
         raise Unreachable(f"{server} cannot be reached ({why})") from error
@@ -124,9 +124,9 @@ def _told(fault: Mapping[str, JSON]) -> str:
             f"input {name}: {value} is not on the server{did_you_mean(extra.get('received_value'), options)}"
         )
     if kind == "value_smaller_than_min":
-        return f"input {name}: {value} is too small, {limits.get('min')} is the least"
+        return f"input {name}: {value} is too small; the minimum is {limits.get('min')}"
     if kind == "value_bigger_than_max":
-        return f"input {name}: {value} is too large, {limits.get('max')} is the most"
+        return f"input {name}: {value} is too large; the maximum is {limits.get('max')}"
     if kind == "required_input_missing":
         return f"input {name} is missing"
     if name in _SECRET_INPUTS:

@@ -209,7 +209,9 @@ class ComfyV2Client:
         if (self.encrypted and parts.scheme != "https") or (
             is_private(parts.hostname or "") and not self.private
         ):
-            raise EngineUnavailable(f"{self.name} keeps its pictures where the bot must not look")
+            raise EngineUnavailable(
+                f"{self.name} keeps its pictures at a private address, or without TLS: the bot uses neither"
+            )
         answer = await self._http.get(url)
         if answer.status_code != 200:
             raise EngineUnavailable(f"{self.name}: its storage answered {answer.status_code}")
@@ -247,7 +249,7 @@ class ComfyV2Client:
     def _state(self, body: Mapping[str, JSON]) -> RemoteJob:
         name = body.get("id")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise EngineUnavailable(f"{self.name} told of a run without a name")
+            raise EngineUnavailable(f"{self.name} answered with a run that has no id")
         told = {part: body.get(part) for part in ("status", "outputs", "error", "progress")}
         return RemoteJob(id=name, **told)
 
@@ -266,9 +268,7 @@ class ComfyV2Client:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise EngineUnavailable(f"{self.name}: the connection broke ({type(error).__name__})") from error
         except (ValidationError, httpx.InvalidURL) as error:
-            raise EngineUnavailable(
-                f"{self.name} answered with something that Comfy API v2 never says"
-            ) from error
+            raise EngineUnavailable(f"{self.name} gave an answer that does not fit Comfy API v2") from error
         except ApiError as error:
             raise self._meant(error, titles or {}, written) from error
 
@@ -280,7 +280,7 @@ class ComfyV2Client:
                     f"{self.name}: its certificate is not trusted ({short(cause.verify_message)})"
                 )
             if isinstance(cause, ssl.SSLError):
-                return Untrusted(f"{self.name} does not speak TLS there")
+                return Untrusted(f"{self.name} does not speak TLS at this address")
             cause = cause.__cause__ or cause.__context__
         return Unreachable(f"{self.name} cannot be reached")
 
@@ -296,15 +296,15 @@ class ComfyV2Client:
             )
         if status == 402:
             return EngineFull(
-                f"no credits are left at {self.name}; it gets no run until there are some",
+                f"no credits are left at {self.name}; it gets no more pictures until you add some",
                 seconds=WITHOUT_CREDITS,
             )
         if status == 429:
             seconds = min(error.retry_after or USUAL_WAIT, LONGEST_WAIT)
-            what = "is not ready yet" if code == "deployment_not_ready" else "takes no more runs now"
+            what = "is not ready yet" if code == "deployment_not_ready" else "accepts no more runs right now"
             return EngineFull(f"{self.name} {what}; the bot asks again in {seconds:g} s", seconds=seconds)
         if code == "idempotency_key_reuse":
-            return KeyUsed(f"{self.name} has had this run before")
+            return KeyUsed(f"{self.name} already has this run")
         if code == "invalid_workflow" and status == 422:
             return self._refused(error, titles, written)
         if code == "deployment_stopped":
@@ -312,7 +312,7 @@ class ComfyV2Client:
         if status == 404:
             return NotFound(f"{self.name} does not have it")
         if status == 413:
-            return WorkflowRejected("the server takes no upload of this size")
+            return WorkflowRejected("the server does not accept an upload of this size")
         if 300 <= status < 400:
             return EngineUnavailable(f"{self.name} redirects elsewhere; put that address in COMFY_URLS")
         return EngineUnavailable(f"{self.name} answered {status} ({said})")

@@ -136,9 +136,7 @@ class ComfyV2Engine:
                     self.clock, self.times, lambda: self.client.find(batch.id, self._labels)
                 )
                 if found is None:
-                    raise EngineForgot(
-                        f"{self.name} took the run, and does not say under which name"
-                    ) from None
+                    raise EngineForgot(f"{self.name} accepted the run but did not say its id") from None
                 return await patiently(self.clock, self.times, partial(self.client.job, found))
             await self.clock.sleep(self.times.first_poll)
 

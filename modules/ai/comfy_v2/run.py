@@ -109,7 +109,7 @@ class ComfyV2Run:
         if before.status != "queued" and not interrupt:
             return False
         after = await self.client.cancel(self.job.id)
-        # comfy-api-proxy knows only that the job is not in ComfyUI's queue any more.
+        # comfy-api-proxy only knows that the job is no longer in ComfyUI's queue.
         return before.status == "queued" and after.status in ("canceled", "canceling", "expired")
 
     async def running(self) -> bool:
@@ -186,7 +186,7 @@ class ComfyV2Run:
             }
             raise failure(data, self._titles, self.batch.written())
         if job.status == "expired":
-            raise EngineForgot(f"{name} does not have the run any more: it expired there")
+            raise EngineForgot(f"{name} no longer has the run: it expired there")
         if job.status == "canceled":
             raise EngineForgot(f"the run was canceled at {name}")
         return []
@@ -219,7 +219,7 @@ class ComfyV2Run:
                 asset = output.get("id")
                 if isinstance(asset, str) and 0 < len(asset) < 2000:
                     return asset
-        raise NoOutput("the run ended, and no picture of its own was saved")
+        raise NoOutput("the run ended without saving a picture of its own")
 
 
 def _count(progress: Mapping[str, JSON], part: str) -> int:

@@ -40,7 +40,7 @@ Where = Literal["channel", "new-channel", "direct-message"]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultPicture:
     """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
-    there is none, which has no ``name`` either. ``remark`` tells what became of it."""
+    there is none, which has no ``name`` either. ``remark`` says what happened to it."""
 
     job: Job
     report: RunReport | None

@@ -115,7 +115,7 @@ class ErrorReplies:
             log.info("could not look up a person's language: %s", failure, extra=by)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         if _came_twice(cause):
-            log.info("an interaction came twice: %s", cause, extra=by)
+            log.info("Discord sent an interaction twice: %s", cause, extra=by)
             return
         if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
             log.warning("an interaction could not be answered in time: %s", cause, extra=by)

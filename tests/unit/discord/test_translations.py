@@ -51,7 +51,7 @@ def _catalogue(file: Path) -> dict[str, set[str]]:
         parts = [(entry.id.name, entry.value)]
         parts += [(f"{entry.id.name}.{part.id.name}", part.value) for part in entry.attributes]
         for key, pattern in parts:
-            assert key not in found, f"{file}: {key} stands twice"
+            assert key not in found, f"{file}: {key} appears twice"
             blanks = _Blanks()
             blanks.visit(pattern)
             found[key] = blanks.names
@@ -222,8 +222,8 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
         (
             "queue-mine-running",
             {"number": "4"},
-            "**#4** is on a GPU, expected {}.",
-            "**#4** está en una GPU; estará lista {}.",
+            "**#4** is being made, expected {}.",
+            "**#4** se está creando; estará lista {}.",
         ),
         (
             "queue-mine-waiting",
