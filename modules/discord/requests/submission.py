@@ -252,7 +252,7 @@ def _strength(person: Requester, image_request: ImageRequest) -> float | None:
             raise StrengthAlone
         return None
     if wanted is None:
-        usual = person.preferences.strength or USUAL_STRENGTH
+        usual = person.preferences.start_strength or USUAL_STRENGTH
         return usual if image_request.mask is None else None
     if not START_STEP <= wanted <= 1:
         raise BadStrength(strength=wanted)
