@@ -115,7 +115,7 @@ async def test_a_picture_is_used_as_a_start_from_its_menu_and_from_anybodys_mess
         request = await asked(stand, ana)
         assert (request.kind, request.strength, request.size) == ("imagine", 0.45, WIDE)
 
-        await stand.database.preferences.put(ben.id, UserPreferences(strength=0.8))
+        await stand.database.preferences.put(ben.id, UserPreferences(start_strength=0.8))
         await ana.say(stand.general, "look", png(drawing(SMALL)))
         said = await ben.wait_for_message(lambda m: text_of(m) == "look")
         form = await (await ben.context("Use as start", stand.general, said)).modal()

@@ -73,7 +73,7 @@ class PromptForms:
             models = [offer for offer in await self.likely(person, "imagine") if offer.starts]
             if not models:
                 raise NobodyStarts
-            usual = f"{person.preferences.strength or USUAL_STRENGTH:.2f}"
+            usual = f"{person.preferences.start_strength or USUAL_STRENGTH:.2f}"
             known = {"strength": usual, **(typed or {})}
             return short_form(self.messages, person.locale, "start", about, models=models, typed=known)
         if kind != "edit":

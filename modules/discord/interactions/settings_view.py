@@ -98,7 +98,7 @@ def settings_view(
             ],
         ),
         "strength": (
-            None if chosen.strength is None else f"{chosen.strength:.2f}",
+            None if chosen.start_strength is None else f"{chosen.start_strength:.2f}",
             [
                 (AUTO, messages.text(locale, "settings-strength-auto", strength=USUAL_STRENGTH)),
                 *((one, one) for one in STRENGTHS if any(offer.starts for offer in offers)),
@@ -167,5 +167,5 @@ def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -
     elif setting in ("model", "aspect", "style", "lora", "locale"):
         change = {setting: None if not values or values[0] == AUTO else values[0]}
     elif setting == "strength":
-        change = {setting: float(values[0]) if values and values[0] in STRENGTHS else None}
+        change = {"start_strength": float(values[0]) if values and values[0] in STRENGTHS else None}
     return replace(preferences, **change)

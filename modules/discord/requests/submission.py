@@ -263,7 +263,7 @@ def _strength(person: Requester, image_request: ImageRequest) -> float | None:
             raise StrengthAlone
         return None
     if wanted is None:
-        usual = person.preferences.strength or USUAL_STRENGTH
+        usual = person.preferences.start_strength or USUAL_STRENGTH
         return usual if image_request.mask is None else None
     nearest = round(round(wanted / START_STEP) * START_STEP, 2) if isfinite(wanted) else wanted
     if not START_STEP <= nearest <= 1:

@@ -107,7 +107,7 @@ class PreferencesRow(Base):
     model: Mapped[str | None]
     aspect: Mapped[str | None]
     style: Mapped[str | None]
-    strength: Mapped[float | None]
+    start_strength: Mapped[float | None]
     lora: Mapped[str | None]
     locale: Mapped[str | None]
     previews: Mapped[bool]

@@ -58,7 +58,7 @@ class UserPreferences:
     aspect: str | None = None
     locale: str | None = None
     style: str | None = None
-    strength: float | None = None
+    start_strength: float | None = None
     lora: str | None = None
     previews: bool = True
     notify: bool = True

@@ -73,7 +73,7 @@ async def test_what_was_stored_before_the_sizes_were_is_kept(url: str) -> None:
         await database.jobs.record(delivered(job, message=1))
 
         def as_before(connection: Any) -> None:
-            later_columns = {"jobs": ("width", "height"), "preferences": ("style", "lora", "strength")}
+            later_columns = {"jobs": ("width", "height"), "preferences": ("style", "lora", "start_strength")}
             for table, columns in later_columns.items():
                 for column in columns:
                     connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))

@@ -11,4 +11,4 @@ down_revision = "0006"
 
 def upgrade() -> None:
     """A column more; nobody has chosen yet."""
-    op.add_column("preferences", sa.Column("strength", sa.Double))
+    op.add_column("preferences", sa.Column("start_strength", sa.Double))
