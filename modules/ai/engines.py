@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from modules.ai.comfy.client import ComfyClient, PromptState
@@ -21,7 +21,6 @@ from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_locat
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import SourceNeeded
 from modules.ai.workflows.graph import JSON, write_graph
-from modules.ai.workflows.lora_insertion import NoPlaceForLora, with_lora
 from modules.ai.workflows.node_table import respelled
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel, timeout
@@ -173,8 +172,6 @@ class ComfyEngine:
         keys = [secrets.token_hex(16) for _ in requests]
         names = await self._uploaded(batch)
         try:
-            if batch.key.lora is not None:
-                template = replace(template, graph=with_lora(template.graph, batch.key.lora))
             if batch.fused and template.id in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self.picture_format,
@@ -187,7 +184,7 @@ class ComfyEngine:
             return plain(
                 template, requests[0], key=keys[0], source_names=names[0], mixes_noise=self._report.pack,
             )  # fmt: skip
-        except (Unfusible, SourceNeeded, NoPlaceForLora) as error:
+        except (Unfusible, SourceNeeded) as error:
             raise WorkflowRejected(str(error)) from error
 
     def _previews(self, template: WorkflowTemplate) -> int:

@@ -35,6 +35,7 @@ from modules.queue_manager.errors import BadSettings, EngineUnavailable, Startup
 from modules.utils.database.engine import Database
 from modules.utils.inspection import MARKS, Finding
 from modules.utils.monitoring.log import Redactor
+from modules.utils.settings.elastic import is_elastic, read_elastic
 from modules.utils.settings.settings import Settings
 from modules.utils.settings.values import server_urls
 
@@ -97,7 +98,11 @@ async def report(env_file: Path, models: Path, wanted: Sequence[str], *, sheets:
         servers = await check_servers(settings, chosen, url, sheets=sheets, say=say, show=show)
     except asyncio.CancelledError:
         return 128 + signal.SIGINT  # as shells have it
-    if not servers:
+    elastic = [each for each in (settings.comfy_urls if url is None else (url,)) if is_elastic(each)]
+    for each in elastic:
+        why = "it is an address of Comfy API v2, which makes pictures one by one: there is nothing to check"
+        show([read_elastic(each).url.partition("://")[2], f"  {MARKS['hint']} {why}"])
+    if not servers and not elastic:
         raise BadSettings(
             "no server was found: correct COMFY_URLS, or give an address such as http://127.0.0.1:8188"
         )

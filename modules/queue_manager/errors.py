@@ -55,7 +55,8 @@ class BadSourceImage(RequestRejected, message_key="error-bad-source-image"):
 
 
 class BadMask(RequestRejected, message_key="error-bad-mask"):
-    """``problem`` is one of size (not that of the picture), nothing and everything (that it paints)."""
+    """``problem`` is one of size (not that of the picture), nothing, outside (of the result) and everything
+    (that it paints)."""
 
     def __init__(self, problem: str, /) -> None:
         super().__init__(problem, problem=problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sqlite3
 from contextlib import closing
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image, ImageChops
 
 from modules.demo.users import File, Payload, SimulatedUser, files_of, text_of
-from modules.queue_manager.jobs import GenerationRequest, Size
+from modules.discord.requests.limits import Limits
+from modules.queue_manager.jobs import GenerationRequest, MaskUse, Size
 from modules.utils.database.rows import UserPreferences
 from modules.utils.images.masks import SEAM
 from tests.discord_stand import (
@@ -21,10 +23,13 @@ from tests.discord_stand import (
     WIDE,
     Stand,
     answered_by_status,
+    bot_on,
+    discord_server,
     filled,
     make_engine,
     more,
     result_for,
+    set_for,
     whole_room,
 )
 from tests.e2e.live_models import Live, live
@@ -157,6 +162,11 @@ async def test_what_cannot_be_is_told(tmp_path: Path) -> None:
         "Fill changes only a marked part of a picture. Add a mask, or use a PNG with a transparent part.": (
             "edit", {"image": image, "model": "fill"},
         ),
+        "The part that should change is cut off when the picture is brought to the size of the result: "
+        "choose another aspect, or crop the picture.": (
+            "imagine", {"image": png(drawing(WIDE, (0, 0, 20, 64))), "aspect": "tall"},
+        ),
+        "The strength must be from 0.05 to 1, not 1.03.": ("imagine", {"image": image, "strength": 1.03}),
         "That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.": (
             "edit", {"image": image, "mask": File(filename="m.png", data=b"words")},
         ),
@@ -239,6 +249,112 @@ async def test_a_part_of_a_picture_is_painted_and_the_rest_stays_to_the_bit(tmp_
         assert outside(before, await shown(ana, again), hole) == 0
 
 
+async def test_what_a_mask_leaves_stays_through_all_that_is_asked_for_next(tmp_path: Path) -> None:
+    size, hole = Size(width=1024, height=1024), (200, 300, 700, 800)
+    async with live(tmp_path) as here:
+        stand, before = here.stand, drawing(size)
+        ana = await stand.person()
+
+        async def picture(number: int) -> tuple[Payload, Image.Image]:
+            found = await ana.wait_for_message(
+                lambda m: bool(files_of(m)) and f"**#{number}** is ready" in text_of(m)
+            )
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+            return found, (await shown(ana, found)).convert("RGB")
+
+        options = {"image": png(drawing(size, hole)), "seed": 3}
+        await ana.command("edit", stand.general, prompt="a door", style="noir", **options)
+        first, door = await picture(1)
+        await answered_by_status(await ana.click(first, "Vary"))
+        _, varied = await picture(2)
+        assert outside(before, varied, hole) == 0
+        assert varied.tobytes() != door.tobytes()
+
+        seam = round(1024 / SEAM)
+        await answered_by_status(await more(ana, first, "panup"))
+        _, panned = await picture(3)
+        kept = [panned.crop((0, 512 + seam, 1024, 1024)), door.crop((0, seam, 1024, 512))]
+        assert kept[0].crop((0, 0, 1024, 496)).tobytes() == door.crop((0, seam, 1024, 512)).tobytes()
+
+        await answered_by_status(await more(ana, first, "upscale"))
+        large, upscaled = await picture(4)
+        assert upscaled.width > 1024
+        await answered_by_status(await more(ana, large, "zoom15"))
+        zoomed, smaller = await picture(5)
+        assert "only part of it changed" in text_of(zoomed)
+        assert smaller.size == door.size
+
+
+async def test_several_pictures_of_one_mask_all_keep_what_it_leaves(tmp_path: Path) -> None:
+    size, hole = Size(width=1024, height=1024), (200, 300, 700, 800)
+    async with live(tmp_path, limits=Limits(jobs=4)) as here:
+        ana = await here.stand.person()
+        options = {"model": "flux", "image": png(drawing(size, hole)), "strength": 0.8, "count": 4}
+        await ana.command("imagine", here.stand.general, prompt="a door", **options)
+        result = await set_for(ana, "a door", 4, 60.0)
+        files = [Image.open(io.BytesIO(await ana.download(each["url"]))) for each in files_of(result)]
+        assert [outside(drawing(size), each, hole) for each in files] == [0] * 4
+        assert len({each.convert("RGB").tobytes() for each in files}) == 4
+
+
+async def test_a_picture_whose_start_was_forgotten_is_not_made_again_from_words_alone(tmp_path: Path) -> None:
+    async with whole_room(tmp_path, offers=ABLE) as stand:
+        ana = await stand.person()
+        options = {"image": png(drawing(SMALL, (8, 8, 40, 40)))}
+        await ana.command("edit", stand.general, prompt="a door", **options)
+        result = await result_for(ana, "a door")
+        mask = (await asked(stand, ana)).mask
+        assert mask is not None
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+            database.execute("DELETE FROM sources WHERE key = ?", (mask.key,))
+        for button in ("Again", "Vary"):
+            told = await (await ana.click(result, button)).reply()
+            assert "no longer" in text_of(told) or "gone" in text_of(told), text_of(told)
+        assert len(stand.engine.submitted) == 1
+
+
+async def test_a_part_that_waited_through_a_restart_is_painted_with_its_mask_apart_from_the_others(
+    tmp_path: Path,
+) -> None:
+    async with discord_server() as server:
+        async with bot_on(server, tmp_path, offers=ABLE, limits=Limits(jobs=3)) as stand:
+            ana = await stand.person()
+            stand.queue.pause()
+            for hole in ((8, 8, 40, 40), (20, 20, 60, 60), None):
+                image = png(drawing(SMALL, hole))
+                await ana.command("imagine", stand.general, model="flux", prompt="a door", image=image)
+            await stand.until(lambda: len(stand.queue.active_jobs(ana.id)) == 3)
+            before = stand.queue.active_jobs(ana.id)
+        async with bot_on(server, tmp_path, offers=ABLE, limits=Limits(jobs=3)) as stand:
+            ana = await stand.person()
+            await stand.until(lambda: sum(len(batch.jobs) for batch in stand.engine.submitted) == 3)
+            batches = stand.engine.submitted
+            ran = sorted((job for batch in batches for job in batch.jobs), key=lambda job: job.number)
+            assert [(job.request, job.key) for job in ran] == [(job.request, job.key) for job in before]
+            assert sorted(len(batch.jobs) for batch in batches) == [1, 2]
+            masks = [job.request.mask for job in ran]
+            assert len({mask.key for mask in masks if mask is not None}) == 2
+            for source in {source for job in ran for source in job.request.inputs}:
+                data = await stand.database.jobs.source(source.key)
+                assert hashlib.sha256(data).hexdigest() == source.key
+            await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+
+
+async def test_a_second_picture_is_not_lost_to_a_model_that_takes_one(tmp_path: Path) -> None:
+    offers = (*ABLE[:2], replace(ABLE[2], source_count=(1, 2)), ABLE[3])
+    fill = replace(offers[2], name="fill", label="Fill", masks="best", source_count=(1, 1))
+    engine = make_engine()
+    engine.limits = {known.name: 1 for known in (*offers, fill)}
+    async with whole_room(tmp_path, offers=(*offers, fill), engine=engine) as stand:
+        ana = await stand.person()
+        options = {"image": png(drawing(SMALL, (8, 8, 40, 40))), "image2": png(drawing(WIDE))}
+        await ana.command("edit", stand.general, prompt="a door", **options)
+        await result_for(ana, "a door")
+        request = await asked(stand, ana)
+        assert (request.model, [each.size for each in request.sources]) == ("flux_edit", [SMALL, WIDE])
+        assert request.mask is not None
+
+
 async def test_a_model_that_was_made_for_parts_paints_them_if_nobody_chooses(tmp_path: Path) -> None:
     fill = replace(ABLE[2], name="fill", label="Fill", masks="best")
     engine = make_engine()
@@ -259,6 +375,22 @@ async def test_a_model_that_was_made_for_parts_paints_them_if_nobody_chooses(tmp
         request = await asked(stand, ana)
         assert (request.model, request.kind, request.prompt) == ("fill", "edit", "a boat")
         assert request.mask is not None
+
+
+@pytest.mark.parametrize("masks", ["best", "must"])
+async def test_a_model_that_was_made_for_parts_gets_no_whole_picture_if_nobody_chooses_it(
+    tmp_path: Path, masks: MaskUse
+) -> None:
+    offers = (replace(ABLE[2], name="fill", label="Fill", masks=masks), *ABLE)
+    engine = make_engine()
+    engine.limits = {known.name: 1 for known in offers}
+    async with whole_room(tmp_path, offers=offers, engine=engine) as stand:
+        ana = await stand.person()
+        await ana.command("edit", stand.general, prompt="at night", image=png(drawing(SMALL)))
+        result = await result_for(ana, "at night")
+        assert (await asked(stand, ana)).model == "flux_edit"
+        form = await (await ana.context("Edit picture", result["channel_id"], result)).modal()
+        assert filled(form)["model"] == "flux_edit"
 
 
 async def test_the_menu_of_a_message_paints_the_transparent_part_too(tmp_path: Path) -> None:

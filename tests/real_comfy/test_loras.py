@@ -12,7 +12,6 @@ from modules.ai.fusion.output_locations import FusedGraph
 from modules.ai.models.derivation import derive
 from modules.ai.workflows.cards import read_card
 from modules.ai.workflows.graph import read_graph, write_graph
-from modules.ai.workflows.lora_insertion import with_lora
 from modules.ai.workflows.node_table import bundled_table
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import LoraUse
@@ -61,12 +60,11 @@ async def test_fused_equals_alone_and_the_lora_and_its_strength_count(
     ]
 
     async def alone(lora: LoraUse | None, who: int) -> Latent:
-        template = bare if lora is None else replace(bare, graph=with_lora(bare.graph, lora))
-        return await latents_of(comfy, plain(template, people[who], key=uuid.uuid4().hex, source_names=[]))
+        person = replace(people[who], lora=lora)
+        return await latents_of(comfy, plain(bare, person, key=uuid.uuid4().hex, source_names=[]))
 
-    template = replace(bare, graph=with_lora(bare.graph, strong))
     keys = [uuid.uuid4().hex for _ in people]
-    together = await latents_of(comfy, fuse(template, people, keys=keys, source_names=[[]] * len(people)))
+    together = await latents_of(comfy, fuse(bare, people, keys=keys, source_names=[[]] * len(people)))
     solos = [await alone(strong, who) for who in range(len(people))]
     worst = max(largest_difference(together.row(i), solo.row(0)) for i, solo in enumerate(solos))
     weaker = largest_difference(solos[0].row(0), (await alone(replace(strong, strength=0.5), 0)).row(0))

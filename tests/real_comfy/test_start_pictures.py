@@ -16,7 +16,8 @@ from PIL import Image
 from modules.ai.fusion.fuse import example, fuse, mask_use, plain, why_no_start
 from modules.ai.models.loading import load_model
 from modules.ai.workflows.graph import Graph, Node, write_graph
-from modules.queue_manager.jobs import Size, SourceImage, Variation
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.queue_manager.jobs import LoraUse, Size, SourceImage, Style, Variation
 from modules.utils.images import masks
 from tests.fakes import request
 from tests.real_comfy.comfy import Comfy, pixel_differences, pixels
@@ -119,6 +120,17 @@ def filled(*, padded: bool) -> Drawing:
     return d.ends(d.decoded(d.sampled(inpainted, [inpainted[0], 1], latent, model=model)))
 
 
+def encoded_with_mask(encoder: str) -> Drawing:
+    d = Drawing("SD 1.5")
+    sides, picture = both(d), d.picture()
+    mask = [picture[0], 1]
+    if encoder == "VAEEncodeForInpaint":
+        latent = d.add(encoder, pixels=picture, vae=d.vae, mask=mask, grow_mask_by=6)
+    else:
+        latent = d.add(encoder, samples=d.add("VAEEncode", pixels=picture, vae=d.vae), mask=mask)
+    return d.ends(d.decoded(d.sampled(*sides, latent)))
+
+
 PAINTERS: dict[str, Callable[[], Drawing]] = {
     "KSampler": lambda: sampled("euler"),
     "KSampler with step noise": lambda: sampled("dpmpp_2m_sde"),
@@ -138,6 +150,8 @@ EDITORS: dict[str, Callable[[], Drawing]] = {
     "Qwen-Image edit": qwen_edit,
     "an inpainting model": lambda: filled(padded=False),
     "an inpainting model whose graph pads": lambda: filled(padded=True),
+    "VAEEncodeForInpaint": lambda: encoded_with_mask("VAEEncodeForInpaint"),
+    "SetLatentNoiseMask": lambda: encoded_with_mask("SetLatentNoiseMask"),
 }
 
 
@@ -173,7 +187,7 @@ def test_all_painters_start_and_mask_and_all_editors_mask() -> None:
     for draw in PAINTERS.values():
         assert (why_no_start(draw().template()), mask_use(draw().template())) == (None, "may")
     uses = [mask_use(draw().template()) for draw in EDITORS.values()]
-    assert uses == ["may", "may", "must", "best"]
+    assert uses == ["may", "may", "must", "best", "must", "must"]
 
 
 @pytest.mark.parametrize(
@@ -187,11 +201,47 @@ def test_all_painters_start_and_mask_and_all_editors_mask() -> None:
 async def test_on_a_server_our_models_do_it_for_each_as_alone_and_keep_the_rest_to_the_bit(
     comfy: Comfy, name: str, how: str
 ) -> None:
+    await compare(comfy, small_model(name), [how] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "hows"),
+    [
+        ("flux", ["start"] * 3),
+        ("z-image", ["start"] * 3),
+        *[(name, ["zoom", "pan", "mask"]) for name in ("flux", "z-image", "flux_edit")],
+    ],
+)
+async def test_on_a_server_a_lora_a_style_a_variation_and_masks_of_every_kind_share_a_run(
+    comfy: Comfy, name: str, hows: list[str]
+) -> None:
+    template = small_model(name)
+    file = "tiny_z_image.safetensors" if name == "z-image" else "tiny_klein.safetensors"
+    lora = LoraUse(name="tiny", label="Tiny", file=file, strength=0.75, clip=True, words="grainy")
+    changes: list[dict[str, Any]] = [
+        {"style": Style(name="noir", label=(("en", "Noir"),), prompt="{prompt}, at night")},
+        {"variation": Variation(seed=7, strength=0.3)},
+        {},
+    ]
+    await compare(comfy, template, hows, [{"lora": lora, **each} for each in changes])
+
+
+def small_model(name: str) -> WorkflowTemplate:
     template = load_model(FLUJOS / f"{name}.json").template
-    template = replace(template, graph=unquantised(smaller(template.graph)))
+    return replace(template, graph=unquantised(smaller(template.graph)))
+
+
+async def compare(
+    comfy: Comfy,
+    template: WorkflowTemplate,
+    hows: list[str],
+    changes: list[dict[str, Any]] | None = None,
+) -> None:
+    """One picture for each of ``hows``, fused against alone, and what is to stay against the start; none may
+    be what the model makes without these ``changes`` of the requests."""
     size = Size(width=192, height=160)
     people, names, pairs = [], [], []
-    for i in range(3):
+    for i, how in enumerate(hows):
         drawn = Image.effect_noise((size.width, size.height), 90 + i).convert("RGB")
         picture, mask = parts(drawn, how)
         pairs.append((picture, mask))
@@ -207,17 +257,24 @@ async def test_on_a_server_our_models_do_it_for_each_as_alone_and_keep_the_rest_
                 sources=(own,),
                 strength=0.4 if how == "start" else None,
                 mask=None if mask is None else own,
+                **(changes[i] if changes else {}),
             )
         )
     keys = [uuid.uuid4().hex for _ in people]
     await comfy.run(write_graph(fuse(template, people, keys=keys, source_names=names).graph))
-    for person, theirs, key, (start, mask) in zip(people, names, keys, pairs, strict=True):
-        alone = plain(template, person, key=uuid.uuid4().hex, source_names=theirs)
-        outputs = await comfy.run(write_graph(alone.graph))
-        lone = await comfy.view(outputs[alone.places[0].node]["images"][0])
-        fused = await comfy.picture(key)
+
+    async def alone(who: int, **change: Any) -> bytes:
+        key, person = uuid.uuid4().hex, replace(people[who], **change)
+        graph = plain(template, person, key=key, source_names=names[who], mixes_noise=True)
+        outputs = await comfy.run(write_graph(graph.graph))
+        return await comfy.view(outputs[graph.places[0].node]["images"][0])
+
+    for who, (how, key, (start, mask)) in enumerate(zip(hows, keys, pairs, strict=True)):
+        lone, fused = await alone(who), await comfy.picture(key)
         largest, share = pixel_differences(pixels(fused), pixels(lone))
-        print(name, how, largest, share)
+        print(template.name, how, largest, share)
+        for change in changes[who] if changes else ():
+            assert pixels(await alone(who, **{change: None})) != pixels(lone)
         assert largest <= 1
         assert share <= 0.0005
         assert pixels(fused) != start.tobytes()

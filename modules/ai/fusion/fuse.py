@@ -35,6 +35,7 @@ from modules.ai.workflows.graph import (
     only,
     upstream,
 )
+from modules.ai.workflows.lora_insertion import NoPlaceForLora, with_lora
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.jobs import GenerationRequest, MaskUse, SourceImage
 
@@ -56,6 +57,8 @@ def fuse(
     ``keys`` are fresh 32-digit keys, one a request; ``source_names[i]`` the uploaded names of request
     i's `inputs`. ``preview_every`` n asks for a preview of each picture at every n-th step.
     """
+    if len({(each.size, each.lora, each.strength, each.mask is None) for each in requests}) > 1:
+        raise Unfusible("these people's sizes, LoRAs, strengths or masks do not go together")
     own = [_filled(template, *each) for each in zip(requests, source_names, strict=True)]
     _refuse_repeats(own[0])
     refuse_mixing(own[0], template)
@@ -150,11 +153,16 @@ def _written_negative(template: WorkflowTemplate, request: GenerationRequest) ->
 
 
 def tailored(template: WorkflowTemplate, request: GenerationRequest) -> dict[str, Node]:
-    """The template's graph in the request's size, without sources that the request does not give and nodes
-    that the output does not depend on."""
+    """The template's graph in the request's size and with its LoRA, without sources that the request does not
+    give and nodes that the output does not depend on."""
     card = template.card
     output = card.places("output")[0].node
     graph: dict[str, Node] = only(template.graph, upstream(template.graph, [output]))
+    if request.lora is not None:
+        try:
+            graph = with_lora(graph, request.lora)
+        except NoPlaceForLora as reason:
+            raise Unfusible(str(reason)) from reason
     for place in card.places("sources")[len(request.sources) :]:
         graph = without_source(graph, place.node, output)
     values = [

@@ -28,6 +28,8 @@ WHOLE = 16
 FLUX.2 takes 16."""
 
 INPAINTING = "InpaintModelConditioning"
+_INPAINTERS = {INPAINTING: 2, "VAEEncodeForInpaint": 0}
+"""What takes a picture with its mask, and which of its outputs is the latent."""
 
 _DECODERS = ("VAEDecode", "VAEDecodeTiled")
 _ENCODERS = ("VAEEncode", "VAEEncodeTiled")
@@ -56,7 +58,10 @@ def started(
     if not isinstance(latent, Link):
         raise Unstartable(f"{named(graph, sampler)}: its latent_image is not connected")
     node = graph[latent.node]
-    if node.class_type == INPAINTING and loaders and latent.slot == 2 and mask is not None:
+    below = node.inputs.get("samples")
+    if node.class_type == "SetLatentNoiseMask" and mask is not None and isinstance(below, Link):
+        latent, node = below, graph[below.node]  # the person's mask takes the place of the graph's
+    if _INPAINTERS.get(node.class_type) == latent.slot and loaders and mask is not None:
         result[latent.node] = node.having(pixels=start, mask=Link("fullet_mask_whole", 0))
     elif node.class_type in EMPTY or (node.class_type in _ENCODERS and _sees(graph, latent.node, loaders)):
         result["fullet_start_latent"] = Node(class_type="VAEEncode", inputs={"pixels": start, "vae": vae})

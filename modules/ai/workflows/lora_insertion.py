@@ -73,8 +73,14 @@ def with_lora(graph: Graph, lora: LoraUse) -> dict[str, Node]:
 
 def _loaded(graph: Graph, what: str, inputs: Collection[str], loaders: Mapping[str, int]) -> Link:
     """The one output of a loader from which all ``inputs`` of the graph come, through patches or not;
-    ``loaders``: which of its outputs it is. Raises `NoPlaceForLora`."""
-    links = {link for node in graph.values() for name, link in node.links() if name in inputs}
+    ``loaders``: which of its outputs it is. Other packs' nodes may name such an input otherwise. Raises
+    `NoPlaceForLora`."""
+    links = {
+        link
+        for node in graph.values()
+        for name, link in node.links()
+        if name in inputs or loaders.get(graph[link.node].class_type) == link.slot
+    }
     ends = {link for link in links if not any(name in inputs for name, _ in graph[link.node].links())}
     for link in sorted(ends, key=str):
         if loaders.get(graph[link.node].class_type) != link.slot:

@@ -15,7 +15,7 @@ import discord
 
 from modules.discord.rejections import NobodyStarts
 from modules.discord.requests.requester import Requester
-from modules.discord.requests.submission import USUAL_STRENGTH
+from modules.discord.requests.submission import FOR_PARTS, USUAL_STRENGTH
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.ui.components import button
 from modules.discord.ui.formatting import BROKEN_FENCE, code_block
@@ -57,9 +57,12 @@ class PromptForms:
             for offer in self.offers
             if offer.kind == kind and (person.age_restricted or not offer.nsfw or offer.name == first)
         ]
-        return sorted(
-            offers, key=lambda offer: order.index(offer.name) if offer.name in order else len(order)
-        )
+
+        def rank(offer: ModelOffer) -> tuple[int, bool]:
+            known = order.index(offer.name) if offer.name in order else len(order)
+            return known, offer.masks in FOR_PARTS
+
+        return sorted(offers, key=rank)
 
     async def short(
         self, person: Requester, kind: str, about: str, typed: Typed | None = None

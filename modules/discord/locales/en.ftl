@@ -554,6 +554,7 @@ error-bad-source-image = { $problem ->
 error-bad-mask = { $problem ->
         [size] The mask must have the same width and height as the picture.
         [nothing] The mask marks nothing: make the part that should change white or transparent.
+        [outside] The part that should change is cut off when the picture is brought to the size of the result: choose another aspect, or crop the picture.
        *[everything] The mask marks the whole picture, so nothing of it would be left. Mark only a part.
     }
 error-bad-strength = The strength must be from 0.05 to 1, not { $strength }.

@@ -557,6 +557,7 @@ error-bad-source-image = { $problem ->
 error-bad-mask = { $problem ->
         [size] La máscara debe tener el mismo ancho y alto que la imagen.
         [nothing] La máscara no marca nada: deja en blanco o transparente la parte que deba cambiar.
+        [outside] La parte que debe cambiar queda cortada al llevar la imagen al tamaño del resultado: elige otro formato o recorta la imagen.
        *[everything] La máscara marca toda la imagen, así que no quedaría nada de ella. Marca solo una parte.
     }
 error-bad-strength = La fuerza debe estar entre 0,05 y 1, no { $strength }.

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
+from math import isfinite
 from uuid import uuid4
 
 from modules.discord.rejections import (
@@ -39,6 +40,7 @@ from modules.queue_manager.jobs import (
     GenerationRequest,
     Job,
     Kind,
+    MaskUse,
     ModelOffer,
     Origin,
     PictureSet,
@@ -58,6 +60,10 @@ log = getLogger(__name__)
 
 USUAL_STRENGTH = 0.6
 """The strength of a start picture if nobody chooses one: the subject stays, its look changes."""
+
+
+FOR_PARTS: tuple[MaskUse, ...] = ("best", "must")
+"""Of models that were made to paint a part of a picture: others are better for a whole one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,7 +177,8 @@ class Submissions:
         preferred = person.preferences.model
         if image_request.mask is not None:
             if image_request.model is None:
-                return part_painters(self.queue.offers, person, preferred, image_request.kind)[0]
+                count = len(image_request.sources)
+                return part_painters(self.queue.offers, person, preferred, image_request.kind, count)[0]
             wanted = self.queue.offers.named(image_request.model)
             if wanted is not None and wanted.masks != "none":
                 return wanted
@@ -218,13 +225,12 @@ class Submissions:
 
 
 def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> ModelOffer:
-    """The model that ``name`` (or label, whatever its case) means; without one, the first of the kind.
-
-    Raises `UnknownModel`.
+    """The model that ``name`` (or label, whatever its case) means; without one, the first of the kind, if
+    possible not one made for parts. Raises `UnknownModel`.
     """
     fitting = [offer for offer in offers if offer.kind == kind]
     if name is None and fitting:
-        return fitting[0]
+        return min(fitting, key=lambda offer: offer.masks in FOR_PARTS)
     wanted = (name or "").strip().casefold()
     for offer in fitting:
         if wanted in (offer.name.casefold(), offer.label.casefold()):
@@ -233,14 +239,19 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
 
 
 def part_painters(
-    offers: Sequence[ModelOffer], person: Requester, first: str | None, kind: Kind
+    offers: Sequence[ModelOffer], person: Requester, first: str | None, kind: Kind, count: int = 1
 ) -> list[ModelOffer]:
-    """The models that can paint a part of a picture: those made for it, then ``first``, then those of this
-    kind, then the others. Raises `NobodyPaintsParts`."""
+    """The models that can paint a part of a picture, those that take ``count`` pictures before others: those
+    made for it, then ``first``, then those of this kind, then the others. Raises `NobodyPaintsParts`."""
     found = [offer for offer in offers if offer.masks != "none" and (person.age_restricted or not offer.nsfw)]
     if not found:
         raise NobodyPaintsParts
-    return sorted(found, key=lambda offer: (offer.masks == "may", offer.name != first, offer.kind != kind))
+
+    def rank(offer: ModelOffer) -> tuple[bool, ...]:
+        takes = max(1, offer.source_count[1]) >= count
+        return not takes, offer.masks == "may", offer.name != first, offer.kind != kind
+
+    return sorted(found, key=rank)
 
 
 def _strength(person: Requester, image_request: ImageRequest) -> float | None:
@@ -254,9 +265,10 @@ def _strength(person: Requester, image_request: ImageRequest) -> float | None:
     if wanted is None:
         usual = person.preferences.start_strength or USUAL_STRENGTH
         return usual if image_request.mask is None else None
-    if not START_STEP <= wanted <= 1:
+    nearest = round(round(wanted / START_STEP) * START_STEP, 2) if isfinite(wanted) else wanted
+    if not START_STEP <= nearest <= 1:
         raise BadStrength(strength=wanted)
-    return round(round(wanted / START_STEP) * START_STEP, 2)
+    return nearest
 
 
 def _requests(

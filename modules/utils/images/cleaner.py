@@ -83,14 +83,14 @@ class PictureCleaner:
     async def fit(
         self, picture: CleanPicture, mask: CleanPicture | None, size: Size
     ) -> tuple[CleanPicture, CleanPicture | None]:
-        """Both scaled to cover ``size``, and cut to it. Raises `BadSourceImage`."""
+        """Both scaled to cover ``size``, and cut to it. Raises `BadSourceImage` and `BadMask`."""
         header = {"do": "fit", "width": size.width, "height": size.height}
         return await self._parts(header, picture.data, b"" if mask is None else mask.data)
 
     async def extend(self, data: bytes, how: Extension) -> tuple[CleanPicture, CleanPicture | None]:
         """A picture of the same size with room to paint in, and the mask of this room. Either the old picture
         is ``how`` times smaller in the middle, or its half on the side ``how`` has moved to the other side.
-        Raises `BadSourceImage`."""
+        Raises `BadSourceImage`, and `BadMask` for a strip of which nothing could stay."""
         self._check(data)
         return await self._parts({"do": "extend", "how": how}, data)
 
@@ -113,7 +113,8 @@ class PictureCleaner:
 
     async def _cleaned(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         try:
-            answer, pixels = await self._ask(header, payload, self.seconds)
+            pictures = 2 if header.get("mask_bytes") else 1
+            answer, pixels = await self._ask(header, payload, pictures * self.seconds)
         except asyncio.TimeoutError:
             raise BadSourceImage("took-too-long") from None
         except WorkerDied:

@@ -166,8 +166,14 @@ def _cut(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Ima
         return first, None if own is None or not own.getbbox() else _checked(own)
     if _upright_size(pictures[0]) != _upright_size(pictures[1]):
         raise Refused("mask-size")
-    second, hole = _layers(pictures[1], header["keep_pixels"])
-    return first, _checked(masks.bright_in(second) if hole is None else hole)
+    return first, _checked(_marked(*_layers(pictures[1], header["keep_pixels"])))
+
+
+def _marked(mask: Image.Image, hole: Image.Image | None) -> Image.Image:
+    """What a mask marks: where it is transparent; if that is nowhere, or all else is white, where it is
+    bright. (What is transparent is white in ``mask``.)"""
+    bright = masks.bright_in(mask)
+    return bright if hole is None or not hole.getbbox() or bright.getextrema()[0] else hole
 
 
 def _checked(hole: Image.Image) -> Image.Image:
@@ -182,14 +188,27 @@ def _fitted(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.
     """Both scaled and cut to a size."""
     size = (header["width"], header["height"])
     first = masks.fitted(_plain(pictures[0], header["keep_pixels"]), size)
-    return first, masks.fitted(pictures[1].convert("L"), size) if len(pictures) > 1 else None
+    if len(pictures) == 1:
+        return first, None
+    return first, _left(masks.fitted(pictures[1].convert("L"), size))
+
+
+def _left(mask: Image.Image) -> Image.Image:
+    """The mask, if in its size something is left to paint, and something to keep."""
+    marked = masks.bright_in(mask)
+    if not marked.getbbox():
+        raise Refused("mask-outside")
+    if marked.getextrema()[0]:
+        raise Refused("mask-everything")
+    return mask
 
 
 def _extended(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
     """Room around a picture or beside it, and the mask of this room."""
     picture = _plain(pictures[0], header["keep_pixels"])
     how = header["how"]
-    return masks.panned(picture, how) if isinstance(how, str) else masks.zoomed(picture, how)
+    frame, mask = masks.panned(picture, how) if isinstance(how, str) else masks.zoomed(picture, how)
+    return frame, _left(mask)
 
 
 _PARTS = {"cut": _cut, "fit": _fitted, "extend": _extended}

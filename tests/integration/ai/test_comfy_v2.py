@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
+from modules.ai.comfy.errors import ServerLacks
 from modules.ai.comfy_v2 import transport
 from modules.ai.comfy_v2.client import ComfyV2Client
 from modules.ai.comfy_v2.engine import ComfyV2Engine
@@ -32,8 +33,9 @@ from modules.queue_manager.errors import (
     LeaseLost,
     WorkflowRejected,
 )
-from modules.queue_manager.jobs import Elastic, Size, Variation
+from modules.queue_manager.jobs import Elastic, LoraUse, Size, Variation
 from modules.queue_manager.ports import RunPreview, RunProgress, RunQueued, RunStarted
+from modules.utils.images.masks import with_seam
 from tests.comfy_v2 import Platform, proxy, served
 from tests.integration.comfy_rig import SLOW, SLUGGISH, Rig, ask, comfy_rig, heard, is_of, opened, until_step
 from tests.workflow_graphs import SHIPPED
@@ -108,6 +110,49 @@ async def test_pictures_to_start_from_go_there_as_assets(kind: str) -> None:
         await heard(run)  # type: ignore[arg-type]
         shown = opened(await run.fetch(0)).getpixel((5, 5))
         assert shown == pytest.approx((200, 100, 50), abs=25), "its mark changes each pixel a little"
+
+
+@KINDS
+async def test_a_start_picture_and_a_mask_go_there_as_assets_and_make_what_they_make_here(kind: str) -> None:
+    side = 128
+    hole = Image.new("L", (side, side))
+    hole.paste(255, (30, 30, 80, 80))
+    mask = with_seam(hole)
+    black = mask.point(lambda grey: 0 if grey else 255)
+    drawn = Image.linear_gradient("L").resize((side, side)).convert("RGB")
+    async with comfy_rig(drawing="full") as rig, before(kind, rig) as server:
+        source, marked = rig.upload(drawn), rig.upload(mask)
+        asked = [
+            ask("a fox", 1, sources=(source,), strength=0.4),
+            ask("a fox", 1, sources=(source,), mask=marked),
+            ask("a fox", 1, sources=(source,), mask=marked, strength=0.4),
+            ask("a fox", 1, model="flux_edit", kind="edit", sources=(source,), mask=marked),
+        ]
+        made = engine(rig, **server)
+        for request in asked:
+            batch = replace(rig.batch(request), fused=False)
+            shown = []
+            for one in (made, rig.engine()):
+                run: Any = await one.submit(batch)
+                await heard(run)
+                shown.append(opened(await run.fetch(0)).convert("RGB"))
+            assert shown[0].tobytes() == shown[1].tobytes() != drawn.tobytes()
+            if request.mask is not None:
+                assert shown[0].getpixel((55, 55)) != drawn.getpixel((55, 55))
+                kept = [
+                    Image.composite(each, Image.new("RGB", each.size), black) for each in (shown[0], drawn)
+                ]
+                assert kept[0].tobytes() == kept[1].tobytes()
+
+
+async def test_a_lora_that_is_not_there_is_never_left_out_in_silence() -> None:
+    lora = LoraUse(name="grain", label="Grain", file="grain.safetensors", strength=1.0)
+    async with comfy_rig() as rig, proxy(rig.server) as url:
+        made = engine(rig, url)
+        assert (await made.probe()).loras == frozenset()
+        with pytest.raises(ServerLacks, match=r"grain\.safetensors"):
+            await made.submit(rig.batch(ask(lora=lora)))
+        assert rig.server.sampler_log == []
 
 
 async def test_the_proxys_events_tell_of_progress_and_previews() -> None:

@@ -240,6 +240,19 @@ async def test_an_address_that_the_bot_does_not_use_is_told(bench: Bench) -> Non
     assert any("this address is not in COMFY_URLS" in line for line in bench.shown)
 
 
+@pytest.mark.parametrize("wanted", [[], ["comfy+https://cloud.comfy.org"]])
+async def test_an_address_of_comfy_api_v2_is_told_to_need_no_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wanted: list[str]
+) -> None:
+    (tmp_path / ".env").write_text("DISCORD_TOKEN=a.b.c\nCOMFY_URLS=comfy+https://cloud.comfy.org?jobs=4\n")
+    shipped = Path(__file__).parents[3] / "flujos"
+    code = await fusion_check.report(tmp_path / ".env", shipped, wanted, sheets=tmp_path, as_json=False)
+    told = capsys.readouterr().out
+    assert code == 0
+    assert "cloud.comfy.org\n" in told
+    assert "Comfy API v2, which makes pictures one by one: there is nothing to check" in told
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [

@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from modules.queue_manager.errors import BadMask, BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
+from modules.utils.images import worker
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.images.metadata import OwnMetadata, chunk
+from tests.examples import examples
 
 GPS = "SECRET-PLACE"
 SIZE = Size(width=400, height=300)
@@ -416,6 +420,74 @@ async def test_masks_that_say_nothing_are_refused(cleaner: PictureCleaner) -> No
         await cleaner.cut(holed((0, 0, 400, 300)))
     with pytest.raises(BadSourceImage):
         await cleaner.cut(encoded(photo(), "PNG"), b"no picture")
+
+
+def marked(mode: str, around: Any, within: Any) -> Image.Image:
+    mask = Image.new(mode, (400, 300), around)
+    mask.paste(within, (100, 80, 200, 160))
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("kind", "mask"),
+    [
+        ("PNG", marked("RGBA", "black", "white")),
+        ("PNG", marked("LA", (0, 255), (255, 255))),
+        ("PNG", marked("RGBA", "black", (0, 0, 0, 0))),
+        ("PNG", marked("RGBA", "purple", (255, 255, 255, 0))),
+        ("PNG", marked("L", 0, 255).convert("P")),
+        ("PNG", marked("1", 0, 1)),
+        ("PNG", marked("I;16", 0, 65535)),
+        ("JPEG", marked("CMYK", (0, 0, 0, 255), (0, 0, 0, 0))),
+        ("WEBP", marked("RGBA", "black", "white")),
+    ],
+)
+async def test_what_is_white_or_transparent_in_a_mask_is_painted(
+    cleaner: PictureCleaner, kind: str, mask: Image.Image
+) -> None:
+    _, found = await cleaner.cut(encoded(photo(), "PNG"), encoded(mask, kind))
+    assert found is not None
+    shown = opened(found.data)
+    assert [shown.getpixel(at) for at in ((150, 120), (90, 120), (210, 120))] == [255, 0, 0]
+
+
+async def test_a_mask_of_white_strokes_on_nothing_is_not_turned_inside_out(cleaner: PictureCleaner) -> None:
+    strokes = marked("RGBA", (0, 0, 0, 0), "white")
+    with pytest.raises(BadMask) as refused:
+        await cleaner.cut(encoded(photo(), "PNG"), encoded(strokes, "PNG"))
+    assert refused.value.fields == {"problem": "everything"}
+
+
+@pytest.mark.parametrize(
+    ("box", "problem"), [((0, 0, 40, 300), "outside"), ((50, 0, 350, 300), "everything")]
+)
+async def test_a_mask_of_which_nothing_is_left_in_the_size_of_the_result_is_refused(
+    cleaner: PictureCleaner, box: tuple[int, int, int, int], problem: str
+) -> None:
+    picture, mask = await cleaner.cut(holed(box))
+    with pytest.raises(BadMask) as refused:
+        await cleaner.fit(picture, mask, Size(width=256, height=256))
+    assert refused.value.fields == {"problem": problem}
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(
+    size=st.tuples(st.integers(16, 400), st.integers(16, 400)),
+    how=st.sampled_from([1.5, 2.0, "left", "up", "right", "down"]),
+)
+def test_room_to_paint_in_leaves_something_of_every_picture_or_is_refused(
+    size: tuple[int, int], how: Any
+) -> None:
+    picture = Image.frombytes("RGB", size, random.Random(1).randbytes(size[0] * size[1] * 3))
+    try:
+        frame, mask = worker._extended([picture], {"how": how, "keep_pixels": 4096 * 4096})
+    except worker.Refused:
+        frame, mask = picture, None
+    if mask is None:
+        assert max(size) > 10 * min(size)
+    else:
+        assert (frame.size, mask.size) == (size, size)
+        assert mask.getextrema()[0] < 128 <= mask.getextrema()[1]
 
 
 async def test_a_picture_and_its_mask_are_brought_to_a_size_together(cleaner: PictureCleaner) -> None:

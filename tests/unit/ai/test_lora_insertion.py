@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from modules.ai.fusion.fuse import fuse, fusible
+from modules.ai.fusion.fuse import fuse, fusible, plain
+from modules.ai.fusion.samplers import Unfusible
 from modules.ai.inspection import inspect_models
 from modules.ai.workflows.graph import Link, read_graph, write_graph
 from modules.ai.workflows.lora_insertion import LORA_NODE, NoPlaceForLora, with_lora
@@ -34,16 +36,29 @@ def test_whatever_was_drawn_gets_it_once_behind_the_loader_and_still_fuses(drawn
         assert graph[LORA_NODE].inputs["strength_model"] == 0.75
         assert graph[LORA_NODE].inputs.get("strength_clip") == (0.75 if lora.clip else None)
         assert refusals(graph) == []
-        changed = replace(model, graph=graph)
-        assert fusible(changed) == fusible(model)
+        assert fusible(replace(model, graph=graph)) == fusible(model)
         if fusible(model) is None:
             asked = [request(prompt=words, seed=n, lora=lora) for n, words in enumerate(("fox", "owl"))]
-            joint = fuse(changed, asked, keys=["0" * 32, "1" * 32], source_names=[[], []]).graph
+            joint = fuse(model, asked, keys=["0" * 32, "1" * 32], source_names=[[], []]).graph
             assert [each.class_type for each in joint.values()].count(graph[LORA_NODE].class_type) >= 1
             assert refusals(joint) == []
 
 
 LOADER = "UnetLoaderGGUF"
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(exported(), st.permutations([None, ONE, BOTH, replace(ONE, strength=0.5)]))
+def test_people_with_unequal_loras_never_share_a_graph_and_each_gets_their_own_alone(
+    drawn: Exported, loras: list[LoraUse | None]
+) -> None:
+    model = drawn.template
+    people = [request(prompt="fox", seed=n, lora=lora) for n, lora in enumerate(loras[:2])]
+    with pytest.raises(Unfusible):
+        fuse(model, people, keys=["0" * 32, "1" * 32], source_names=[[], []])
+    for person in people:
+        found = plain(model, person, key="0" * 32, source_names=[]).graph.get(LORA_NODE)
+        assert (found and found.inputs["strength_model"]) == (person.lora and person.lora.strength)
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED | LIBRARY))
@@ -113,6 +128,15 @@ REFINED = {
             },
             BOTH,
             "each load a text encoder",
+        ),
+        (
+            {
+                "5": node("UNETLoader", unet_name="b.safetensors"),
+                "6": node("SomebodysMerge", model=["1", 0], refiner=["5", 0]),
+                "3": node("KSampler", model=["6", 0], positive=["2", 0]),
+            },
+            ONE,
+            "each load a model",
         ),
         ({"3": node("SaveImage")}, ONE, "no node of it loads a model"),
     ],

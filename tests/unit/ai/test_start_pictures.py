@@ -7,19 +7,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from modules.ai import node_pack as pack
 from modules.ai.fusion.fuse import fuse, mask_use, plain, why_no_mask, why_no_start
 from modules.ai.fusion.samplers import Unfusible
+from modules.ai.models.derivation import derive
 from modules.ai.models.loading import read_models
-from modules.ai.workflows.graph import Graph, Link, Node
-from modules.queue_manager.jobs import Size, SourceImage
+from modules.ai.workflows.cards import read_card
+from modules.ai.workflows.graph import Graph, Link, Node, read_graph
+from modules.ai.workflows.node_table import bundled_table
+from modules.ai.workflows.templates import WorkflowTemplate
+from modules.queue_manager.jobs import (
+    GenerationRequest,
+    LoraUse,
+    Size,
+    SourceImage,
+    Variation,
+    batch_key,
+)
+from tests.examples import examples
 from tests.fakes import request
-from tests.workflow_graphs import SHIPPED
+from tests.workflow_graphs import SHIPPED, node
 
 LIBRARY, _ = read_models(Path(__file__).parents[3] / "flujos" / "library")
 SIZE = Size(width=1024, height=1024)
 OWN = SourceImage(key="p", size=SIZE)
 MASK = SourceImage(key="m", size=SIZE)
+LORA = LoraUse(name="one", label="One", file="one.safetensors", strength=0.75)
+LOADERS = ("LoadImage", "LoadImageMask")
 
 
 def made(name: str, **how: Any) -> Graph:
@@ -88,6 +105,38 @@ def test_an_inpainting_model_gets_the_picture_and_the_mask_where_its_graph_has_t
     assert any(node.class_type == "ImagePadForOutpaint" for node in without.values())
 
 
+@pytest.mark.parametrize("encoder", ["VAEEncodeForInpaint", "SetLatentNoiseMask"])
+def test_a_workflow_that_takes_its_mask_from_the_picture_gets_the_persons_mask_there(encoder: str) -> None:
+    encoded: dict[str, Any] = {
+        "VAEEncodeForInpaint": {"pixels": ["4", 0], "vae": ["1", 2], "grow_mask_by": 6},
+        "SetLatentNoiseMask": {"samples": ["10", 0]},
+    }[encoder]
+    drawn = {
+        "1": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
+        "2": node("CLIPTextEncode", text="x", clip=["1", 1]),
+        "3": node("CLIPTextEncode", text="y", clip=["1", 1]),
+        "4": node("LoadImage", image="a.png"),
+        "5": node(encoder, mask=["4", 1], **encoded),
+        "7": node(
+            "KSampler", model=["1", 0], positive=["2", 0], negative=["3", 0], latent_image=["5", 0], seed=1,
+            steps=20, cfg=7.0, sampler_name="euler", scheduler="normal", denoise=1.0,
+        ),
+        "8": node("VAEDecode", samples=["7", 0], vae=["1", 2]),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="x"),
+        "10": node("VAEEncode", pixels=["4", 0], vae=["1", 2]),
+    }  # fmt: skip
+    derived = derive(read_graph(drawn), bundled_table(), {}, label="Mine")
+    template = WorkflowTemplate(name="mine", card=read_card(derived.fields), graph=derived.graph)
+    assert mask_use(template) == "must"
+    asked = request(model="mine", kind="edit", size=SIZE, sources=(OWN,), mask=MASK)
+    graph = plain(template, asked, key="0" * 32, source_names=["p.png", "m.png"]).graph
+    (sampler,) = [each for each in graph.values() if each.class_type == "KSampler"]
+    latent = graph[sampler.inputs["latent_image"].node]
+    assert latent.class_type == encoder
+    assert graph[latent.inputs["mask"].node].class_type == "ThresholdMask"
+    assert not any(link == Link("4", 1) for each in graph.values() for _, link in each.links())
+
+
 def test_each_persons_own_picture_and_mask_are_in_a_fused_graph() -> None:
     people = [request(prompt=f"{i}", seed=i, sources=(OWN,), mask=MASK) for i in range(2)]
     names = [[f"p{i}.png", f"m{i}.png"] for i in range(2)]
@@ -148,3 +197,50 @@ def test_a_request_that_its_graph_cannot_serve_is_refused_before_it_runs() -> No
     template = changed("z-image", ("SaveImage", {"images": Link("larger", 0)}), larger=LARGER)
     with pytest.raises(Unfusible, match="changes the picture"):
         plain(template, request(sources=(OWN,), mask=MASK), key="0" * 32, source_names=["p", "m"])
+
+
+def asked_of(name: str, masked: bool, **how: Any) -> GenerationRequest:
+    starts = masked or how["strength"] is not None or SHIPPED[name].card.kind == "edit"
+    how |= {"kind": SHIPPED[name].card.kind, "size": SIZE, "sources": (OWN,) if starts else ()}
+    return request(model=name, prompt="fox", mask=MASK if masked else None, **how)
+
+
+HOWS = st.fixed_dictionaries({
+    "strength": st.sampled_from([None, 0.05, 0.4, 1.0]),
+    "masked": st.booleans(),
+    "lora": st.sampled_from([None, LORA, replace(LORA, strength=0.5), replace(LORA, clip=True)]),
+    "seed": st.integers(0, 2**53 - 1),
+    "variation": st.none() | st.builds(Variation, seed=st.integers(0, 9), strength=st.just(0.15)),
+})  # fmt: skip
+
+
+@settings(max_examples=examples(80), deadline=None)
+@given(st.sampled_from(["flux", "z-image", "flux_edit"]), HOWS, HOWS)
+def test_people_share_a_graph_only_under_one_key_and_each_row_has_their_own_pictures(
+    name: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    template = SHIPPED[name]
+    if template.card.kind == "edit":
+        first, second = ({**each, "strength": None} for each in (first, second))
+    people = [asked_of(name, **each) for each in (first, second)]
+    names = [[f"{n}{i}.png" for i, _ in enumerate(each.inputs)] for n, each in zip("ab", people, strict=True)]
+    keys = ["0" * 32, "1" * 32]
+    if len({batch_key(each, template.offer()) for each in people}) > 1:
+        with pytest.raises(Unfusible):
+            fuse(template, people, keys=keys, source_names=names)
+        return
+    joint = fuse(template, people, keys=keys, source_names=names).graph
+    pairs = zip(people, names, keys, strict=True)
+    graphs = [joint, *[plain(template, *each[:1], key=each[2], source_names=each[1], mixes_noise=True).graph
+                       for each in pairs]]  # fmt: skip
+    loaded = [
+        sorted(str(node.inputs["image"]) for node in graph.values() if node.class_type in LOADERS)
+        for graph in graphs
+    ]
+    assert loaded[0] == sorted(loaded[1] + loaded[2])
+    kept = [sum(node.class_type == "ImageCompositeMasked" for node in graph.values()) for graph in graphs]
+    assert kept == [2 * first["masked"], first["masked"], first["masked"]]
+    (save,) = [node for node in joint.values() if node.class_type == pack.SAVE]
+    for i in range(2 if first["masked"] else 0):
+        shown = joint[joint[save.inputs["images"].node].inputs[f"row{i}"].node].inputs
+        assert [joint[shown[place].node].inputs["image"] for place in ("destination", "mask")] == names[i]
