@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks import (
+    autoscaling,
     cautious_growth,
     discord_load,
     estimates,
@@ -42,5 +43,6 @@ SUBJECTS = (
     queue_operations.SUBJECT,
     workflow_files.SUBJECT,
     simulated_fleet.SUBJECT,
+    autoscaling.SUBJECT,
     privacy.SUBJECT,
 )

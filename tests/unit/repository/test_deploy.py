@@ -233,7 +233,7 @@ def test_the_procfile_starts_the_bot() -> None:
 
 
 def manifests() -> dict[tuple[str, str], dict[str, Any]]:
-    folder = DEPLOY / "kubernetes"
+    folder = DEPLOY / "kubernetes" / "base"
     kustomization = documents(folder / "kustomization.yaml")[0]
     found = [document for name in kustomization["resources"] for document in documents(folder / name)]
     assert {path.name for path in folder.iterdir()} == {*kustomization["resources"], "kustomization.yaml"}
@@ -260,7 +260,7 @@ def test_kubernetes_runs_one_bot_that_may_do_little_and_reads_edits() -> None:
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
 def test_kubectl_puts_the_manifests_together() -> None:
-    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes")]
+    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes" / "base")]
     made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     found = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(made)}
     assert found.keys() == manifests().keys()
