@@ -5,6 +5,7 @@
     python3 bot.py check     check the whole set-up and say how to fix what is wrong; --fusion
                              compares fused pictures with those made alone, --discord tries messages
     python3 bot.py models    list the models, what they need and where they run; add or remove one
+    python3 bot.py database  copy FROM TO: move the bot to another database
     python3 bot.py demo      see it work, without a token or a GPU
     python3 bot.py test      run the tests
     python3 bot.py lint      check format, types, imports, known vulnerabilities
@@ -12,7 +13,8 @@
     python3 bot.py pictures  retake the pictures in docs/pictures
 
 If a command needs packages that are missing, it creates .venv and installs them there.
-"python3 bot.py COMMAND --help" lists the options of run, setup, check, models, demo and lint.
+"python3 bot.py COMMAND --help" lists the options of run, setup, check, models, database, demo and lint;
+"python3 bot.py --version" says which version this is.
 """
 # A Python that is too old must be able to read this file and say so; modules/app/cli.py does the rest.
 

@@ -191,7 +191,6 @@ async def bot_on(
     given = Settings(
         discord_token=server.token,
         allowed_guild_id=server.guild.id if guild_id == -1 else guild_id,
-        database_url=f"sqlite:///{folder}/bot.db",
         discord_api_base=server.api_url,
         discord_gateway_url=server.gateway_url,
         max_jobs_per_user=limits.jobs,
@@ -199,7 +198,12 @@ async def bot_on(
         role_limits=limits.roles,
         priority_roles=limits.priority_roles,
         banned_words_file=str(banned_words or ""),
-        **{"batch_window_ms": 10, "comfy_urls": ("http://127.0.0.1:1",), **chosen},
+        **{
+            "batch_window_ms": 10,
+            "comfy_urls": ("http://127.0.0.1:1",),
+            "database_url": f"sqlite:///{folder}/bot.db",
+            **chosen,
+        },
     )
     parts: dict[str, Any] = {
         "offers": OFFERS,

@@ -42,6 +42,11 @@ class Postgres:
         return None if user is None else str(user)
 
     @property
+    def programs(self) -> Path:
+        """The folder with ``psql``, ``pg_dump`` and their like."""
+        return Path(self._server.bin_path)
+
+    @property
     def socket(self) -> str:
         return f"{self.socket_folder}/.s.PGSQL.5432"
 
@@ -56,7 +61,7 @@ class Postgres:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """What ``psql`` prints."""
-        program = str(self._server.bin_path / "psql")
+        program = str(self.programs / "psql")
         done = subprocess.run(
             [program, "-h", self.socket_folder, "-U", "postgres", "-d", database, "-qAt", "-c", statement],
             check=True,
@@ -75,7 +80,7 @@ class Postgres:
 
     def _control(self, *arguments: str) -> None:
         subprocess.run(
-            [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self._server.pgdata), *arguments],
+            [str(self.programs / "pg_ctl"), "-w", "-D", str(self._server.pgdata), *arguments],
             check=True,
             capture_output=True,
             user=self._server.system_user,

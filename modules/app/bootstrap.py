@@ -15,10 +15,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 if sys.platform == "win32":
     import msvcrt
@@ -199,24 +201,31 @@ def _how_to_get_venv() -> str:
 
 
 def _install(python: Path, requirements: Path) -> None:
-    """pip shows its progress itself; of its errors only what is of use is shown."""
+    """Of what pip says only what is being installed is shown, and of its errors what is of use."""
     options = ["--disable-pip-version-check", "--retries", "1", "-r", str(requirements)]
     command = [str(python), "-m", "pip", "install", *options]
-    done = subprocess.run(
-        command, cwd=requirements.parent, stderr=subprocess.PIPE, text=True, errors="replace", check=False
-    )
-    if done.returncode and _UNREACHABLE.search(done.stderr):
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+        told: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": file, "text": True, "errors": "replace"}
+        with subprocess.Popen(command, cwd=requirements.parent, **told) as pip:
+            for line in pip.stdout or ():
+                if not line.startswith(_OF_NO_USE):
+                    print(line, end="", flush=True)
+        file.seek(0)
+        errors = file.read()
+    if pip.returncode and _UNREACHABLE.search(errors):
         raise BootstrapError(
             "the packages cannot be downloaded, because pip cannot reach its package index; "
             "check the network (or PIP_INDEX_URL), then run the same command again"
         )
-    if done.returncode:
-        sys.stderr.write(done.stderr)
+    if pip.returncode:
+        sys.stderr.write(errors)
         raise BootstrapError(
             f"pip could not install {requirements.name} (see its output above); "
             "fix that, then run the same command again"
         )
 
+
+_OF_NO_USE = ("Requirement already satisfied", "Ignoring ", "Looking in ")
 
 _UNREACHABLE = re.compile(r"after connection broken by|Max retries exceeded|ReadTimeoutError")
 

@@ -6,16 +6,21 @@ A command imports packages only when it needs them, so that a missing one is rep
 from __future__ import annotations
 
 import io
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from modules import VERSION
 from modules.app import developer
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
+
+UNREAD = 141
+"""The exit code of a program whose output nobody reads any more, as shells have it."""
 
 Command = Callable[[Path, Sequence[str]], int]
 """Takes the folder of bot.py and the arguments; returns the exit code."""
@@ -23,11 +28,31 @@ Command = Callable[[Path, Sequence[str]], int]
 
 def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     """Do what the command line says; returns the exit code. ``root`` is the folder of bot.py."""
+    try:
+        try:
+            return _main(arguments, root, help_text)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except (
+            BrokenPipeError
+        ):  # the reader, such as head, has seen enough; Python would tell of it at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return UNREAD
+        raise
+
+
+def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
     for stream in (sys.stdout, sys.stderr):  # a console without a character shows another one instead
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(help_text)
+        return 0
+    if arguments[:1] == ["--version"]:
+        print(f"FuLLet {VERSION}")
         return 0
     named = bool(arguments) and not arguments[0].startswith("-")
     command, rest = (arguments[0], arguments[1:]) if named else ("run", arguments)
@@ -141,6 +166,25 @@ def _models(root: Path, arguments: Sequence[str]) -> int:
     return models.listed(options.env_file, folder)
 
 
+def _database(root: Path, arguments: Sequence[str]) -> int:
+    about = (
+        "Copy everything from one database into an empty one, such as from SQLite into PostgreSQL. "
+        "The bot must not run meanwhile. Both addresses are written as in DATABASE_URL; the default SQLite "
+        "file is sqlite:///database/bot_data.db."
+    )
+    parser = ArgumentParser(prog="bot.py database", description=about)
+    parser.add_argument("action", choices=["copy"])
+    parser.add_argument("source", metavar="FROM", help="the database that is copied; it stays as it is")
+    parser.add_argument("target", metavar="TO", help="a database without tables, or a file that is not there")
+    options = parser.parse_args(arguments)
+    from modules.app.database import copied
+    from modules.app.serve import until_signalled
+    from modules.utils.monitoring import log
+
+    log.configure(level="CRITICAL", stream=sys.stderr)
+    return until_signalled(copied(options.source, options.target))
+
+
 def _demo(root: Path, arguments: Sequence[str]) -> int:
     outcome = developer.rerun_in_environment(root, ["demo", *arguments])
     if outcome is not None:
@@ -168,6 +212,7 @@ COMMANDS: Mapping[str, Command] = {
     "setup": _setup,
     "check": _check,
     "models": _models,
+    "database": _database,
     "demo": _demo,
     "test": developer.test,
     "lint": developer.lint,
@@ -175,5 +220,5 @@ COMMANDS: Mapping[str, Command] = {
     "pictures": partial(developer.run_module, "tests.pictures"),
     "test-nodes": developer.test_nodes,
 }
-OPERATING = ("run", "setup", "check", "models")
+OPERATING = ("run", "setup", "check", "models", "database")
 """The commands that run with the calling Python where it has all packages."""

@@ -27,5 +27,6 @@ async def demonstrate(options: Namespace, root: Path) -> int:
             env_file=set_up.folder / ".env",
             models=root / "flujos",
             meanwhile=set_up.meanwhile,
+            listener=set_up.listener,
         )
     raise AssertionError("no part swallows an error")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import platform
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,13 @@ from typing import Any
 import aiohttp
 import discord
 
+from modules import VERSION
 from modules.app.compose import Product, compose
 from modules.discord.bot import ImageBot
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import BadSettings, LeaseLost, StartupError, StoreUnavailable
 from modules.queue_manager.manager import QueueManager
+from modules.queue_manager.ports import JobListener
 from modules.utils.database.lease import Lease
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.log import configure
@@ -80,12 +85,15 @@ async def live(*, env_file: Path, models: Path) -> int:
     written = read_file(env_file)
     settings = read(os.environ, written)
     configure(level=settings.log_level, style=settings.log_format, secrets=settings.secrets())
+    log.info("FuLLet %s starts, with Python %s", VERSION, platform.python_version())
     for problem in (*unknown_names(written), *unreadable_list(settings)):
         log.warning("%s", problem)
     health_server = HealthServer()
     async with AsyncExitStack() as stack:
         if port := settings.metrics_port:
             await stack.enter_async_context(health_server.serving(host=settings.metrics_host, port=port))
+        else:
+            log.info("There is no status page, because METRICS_PORT is not set")
         return await keep_serving(settings, health_server, env_file=env_file, models=models)
     raise AssertionError("no part swallows an error")
 
@@ -127,8 +135,10 @@ async def serve(
     message_content: bool = True,
     database_patience: float = 30.0,
     meanwhile: Callable[[], Awaitable[int]] | None = None,
+    listener: JobListener | None = None,
 ) -> int:
-    """Serve until something (or ``meanwhile``) ends; what is under way is finished before it returns."""
+    """Serve until something (or ``meanwhile``) ends; what is under way is finished before it returns.
+    ``listener`` hears of the jobs, too."""
     composed = compose(
         settings,
         env_file=env_file,
@@ -144,14 +154,16 @@ async def serve(
             status=product.status_history.snapshot,
         )
         stack.enter_context(health_server.showing(view))
+        if listener is not None:
+            queue.subscribe(listener)
         queue.close("standby")
         await stack.enter_async_context(lease.hold())
         queue.open()
         # Winding down closes the connection last, so that people are answered until then.
         connection = asyncio.ensure_future(_stay_connected(product.client, settings.discord_token))
         stack.push_async_callback(_cancelled, connection)
-        work = asyncio.ensure_future(product.work())
-        stack.push_async_callback(_wind_down, product, work)
+        work = asyncio.ensure_future(_work(product))
+        stack.push_async_callback(_wind_down, product, work, time.monotonic())
         return await _first_to_end(
             asyncio.shield(connection),
             asyncio.shield(work),
@@ -162,6 +174,15 @@ async def serve(
             *([meanwhile()] if meanwhile else []),
         )
     raise AssertionError("no part swallows an error")
+
+
+async def _work(product: Product) -> int:
+    """Say once, when the guild is there, with what the bot works; then work."""
+    await product.home_guild.serving.wait()
+    log.info("Models: %s", ", ".join(offer.name for offer in product.model_folder.offers) or "none")
+    log.info("Servers: %s", ", ".join(product.settings.comfy_urls))
+    log.info("Database: %s", product.database.connections.shown)
+    return await product.work()
 
 
 async def _stay_connected(bot: ImageBot, token: str) -> int:
@@ -224,8 +245,9 @@ async def _first_to_end(*works: Awaitable[int | None]) -> int:
         await _cancelled(*tasks)
 
 
-async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
-    """Take nothing new, let running pictures finish and be sent, tell the others that their place is kept."""
+async def _wind_down(product: Product, work: asyncio.Future[int], began: float) -> None:
+    """Take nothing new, let running pictures finish and be sent, tell the others that their place is kept.
+    ``began``: when the work did, by `time.monotonic`."""
     queue, fleet = product.queue, product.fleet
     queue.close("shutting-down")
     try:
@@ -233,6 +255,7 @@ async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
             await fleet.aclose(product.settings.shutdown_grace_seconds)
             await queue.settle(10)
             await product.status_messages.say_goodbye()
+            log.info("%s", _summary(product, time.monotonic() - began))
         await _cancelled(work)
         await product.disconnect()  # at once if the lease is lost: another process may be about to connect
     finally:
@@ -240,6 +263,15 @@ async def _wind_down(product: Product, work: asyncio.Future[int]) -> None:
         await fleet.aclose(0)
         await queue.aclose()
         await product.disconnect()
+
+
+def _summary(product: Product, seconds: float) -> str:
+    """What the log says last."""
+    made, left = int(product.metrics.figures()["made"]), product.queue.status().unfinished
+    after = f"Stopped after {timedelta(seconds=round(seconds))}, {made} picture{'s' * (made != 1)} made"
+    if not left:
+        return f"{after}; nothing waits"
+    return f"{after}; {left} still wait{'s' * (left == 1)}, and will go on at the next start"
 
 
 def unready(product: Product) -> str | None:

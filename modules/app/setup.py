@@ -18,7 +18,6 @@ import aiohttp
 
 from modules.ai.comfy.preflight import ServerReport
 from modules.ai.inspection import about_trouble, inspect_models
-from modules.ai.node_pack import PACK_VERSION
 from modules.app import check
 from modules.app.models import Told, ask_servers, commands
 from modules.discord.inspection import (
@@ -304,7 +303,7 @@ class Setup:
         """Copy the node pack, or a newer one, into a ComfyUI on this machine."""
         source = self.root / "comfy_custom_nodes" / "fullet"
         here = values.is_loopback(urlsplit(f"//{name}").hostname or "")
-        if report.pack_version == PACK_VERSION or not here or not source.is_dir():
+        if report.pack or not here or not source.is_dir():
             return
 
         def ask() -> str:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,45 +21,56 @@ SUBJECTS = (
 )  # fmt: skip
 
 _SEED = re.compile(r"seed `(\d+)`")
+_NUMBERED = ", number "
 _LINK = re.compile(r"<#\d+>")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One line of the report. ``problem`` None: it ended as it should. ``refused``: it ended with a
-    sentence to the person, which is what should happen to it. ``batch`` 0: not known."""
+    """What came of one request. ``problem`` None: it ended as it should. ``refused``: it ended with a
+    sentence to the person, which is what should happen to it. ``number``: the picture's, once accepted."""
 
     who: str
-    what: str
+    command: str
+    model: str = ""
+    prompt: str = ""
+    number: int | None = None
     seconds: float = 0.0
-    batch: int = 0
     picture: bytes | None = None
     refused: str | None = None
     problem: str | None = None
 
     def line(self) -> str:
         """For people."""
+        asked = self.who
+        if self.prompt:
+            asked += f" asks for {wish(self.command, self.model, self.prompt)}"
         if self.problem is not None:
-            return f"✗ {self.who:<12} {self.what:<52} {self.problem}"
-        end = (
-            f"told: {self.refused}"
-            if self.refused
-            else f"{self.seconds:5.1f} s  batch of {self.batch or '?'}"
-        )
-        return f"✓ {self.who:<12} {self.what:<52} {end}"
+            return f"✗ {asked}: {self.problem}"
+        return asked if self.refused is None else f"{asked} and is told: “{self.refused}”"
+
+
+def wish(kind: str, model: str, prompt: str) -> str:
+    """A request in words, without what tells its prompt from others with the same subject."""
+    subject = prompt.partition(_NUMBERED)[0]
+    return f"a photo turned into “{subject}”" if kind == "edit" else f"“{subject}” ({model})"
 
 
 class Person:
     """One person and what they do.
 
     ``limit``: how many pictures they may have under way; ``signed``: the GPUs sign what they draw;
-    ``patience``: seconds until a picture must be there.
+    ``patience``: seconds until a picture must be there; ``tell``: takes a line about a request that is
+    refused or did not end as it should.
     """
 
-    def __init__(self, *, user: SimulatedUser, limit: int, signed: bool, patience: float) -> None:
+    def __init__(
+        self, *, user: SimulatedUser, limit: int, signed: bool, patience: float, tell: Callable[[str], None]
+    ) -> None:
+        self._tell = tell
         self._user, self._limit, self._signed, self._patience = user, limit, signed, patience
         self._places = asyncio.Semaphore(limit)
-        self._name = str(user.user.get("global_name") or user.user["username"])
+        self.name = str(user.user.get("global_name") or user.user["username"])
 
     async def act(self, jobs: int, *, too_much: bool = False, broken: bool = False) -> list[Outcome]:
         """Make ``jobs`` pictures, after asking for too much or uploading what is no picture."""
@@ -72,7 +84,7 @@ class Person:
             making = [self._make(channel, number, *turns[number % len(turns)]) for number in range(jobs)]
             return [*outcomes, *await asyncio.gather(*making)]
         except (InvocationFailed, asyncio.TimeoutError, ConnectionError) as error:
-            return [self._told(Outcome(who=self._name, what="take part", problem=_words(error)))]
+            return [self._told(Outcome(who=self.name, command="", problem=_words(error)))]
 
     # ── what they do ────────────────────────────────────────────────────────────────────────────
 
@@ -91,12 +103,16 @@ class Person:
     async def _ask_for_too_much(self, channel: str, model: str) -> list[Outcome]:
         """One more than they may have, all in the same moment: exactly one is refused."""
         count = self._limit + 1
-        asked = await asyncio.gather(*(self._ask(channel, 100 + n, "imagine", model) for n in range(count)))
+
+        async def one(number: int) -> Outcome:
+            return self._told(await self._ask(channel, number, "imagine", model))
+
+        asked = await asyncio.gather(*(one(100 + n) for n in range(count)))
         refused = [outcome for outcome in asked if outcome.refused]
         if len(refused) != 1:
             lost = replace(asked[-1], problem=f"of {count} at once {len(refused)} were refused instead of 1")
-            asked = [*asked[:-1], lost]
-        return [self._told(outcome) for outcome in asked]
+            asked = [*asked[:-1], self._told(lost)]
+        return asked
 
     async def _upload_no_picture(self, channel: str) -> Outcome:
         """An edit of a text file, which has to end in a sentence."""
@@ -111,8 +127,8 @@ class Person:
         self, channel: str, number: int, command: str, model: str, upload: File | None = None
     ) -> Outcome:
         """Send one command and wait for what comes of it."""
-        prompt = f"{SUBJECTS[(number + self._user.id) % len(SUBJECTS)]}, number {number} of {self._name}"
-        asked = Outcome(who=self._name, what=f"{command} {model}".strip() + f" · {prompt[:34]}")
+        prompt = f"{SUBJECTS[(number + self._user.id) % len(SUBJECTS)]}{_NUMBERED}{number} of {self.name}"
+        asked = Outcome(who=self.name, command=command, model=model, prompt=prompt)
         options: dict[str, Any] = {"prompt": prompt}
         if command == "edit":
             options["image"] = upload or File(filename="photo.png", data=_photo(number))
@@ -124,11 +140,13 @@ class Person:
             reply = await invocation.reply(timeout=30)
             if _LINK.search(text_of(reply)) is None:  # what is taken is shown in a channel
                 return replace(asked, refused=_first_line(text_of(reply)))
-            return await self._received(asked, prompt, _number_in(text_of(reply)), started)
+            return await self._received(asked, _number_in(text_of(reply)), started)
         except (InvocationFailed, asyncio.TimeoutError) as error:
             return replace(asked, problem=_words(error))
 
-    async def _received(self, asked: Outcome, prompt: str, number: str, started: float) -> Outcome:
+    async def _received(self, asked: Outcome, number: str, started: float) -> Outcome:
+        asked = replace(asked, number=int(number))
+
         def mine(message: dict[str, Any]) -> bool:  # previews are attached too, but have no seed yet
             text = text_of(message)
             return bool(files_of(message)) and _SEED.search(text) is not None and _number_in(text) == number
@@ -139,13 +157,13 @@ class Person:
             return replace(asked, problem=f"no picture; the last word was: {self._last_word(number)}")
         seconds = time.monotonic() - started
         data = await self._user.download(files_of(message)[0]["url"])
-        found = re.search(r"together with (\d+|one)", text_of(message))
         return replace(
             asked,
             seconds=seconds,
-            batch=1 if found is None else 2 if found[1] == "one" else 1 + int(found[1]),
             picture=data,
-            problem=await asyncio.to_thread(fault_of, data, prompt, text_of(message), signed=self._signed),
+            problem=await asyncio.to_thread(
+                fault_of, data, asked.prompt, text_of(message), signed=self._signed
+            ),
         )
 
     # ── what they see ───────────────────────────────────────────────────────────────────────────
@@ -168,7 +186,8 @@ class Person:
         return _first_line(said[-1]) if said else "nothing"
 
     def _told(self, outcome: Outcome) -> Outcome:
-        print(outcome.line(), flush=True)
+        if outcome.refused or outcome.problem:
+            self._tell(outcome.line())
         return outcome
 
 

@@ -12,12 +12,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from modules.demo.run import SimulatedDiscord, simulated_discord, simulated_gpus
-from modules.demo.script import Script, commands_are_there, play
+from modules.demo.script import Script, Story, commands_are_there, play
 from modules.queue_manager.errors import StartupError
+from modules.queue_manager.ports import JobListener
 from modules.utils.settings import settings
 from modules.utils.settings.settings import Settings
 
@@ -53,12 +55,22 @@ def read_options(arguments: Sequence[str]) -> Namespace:
     parser.add_argument(
         "--jobs", type=int, help="with --script: how many pictures each asks for (default: 3)"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="with --script: write the pictures there")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="with --script: write the pictures there (default: a new folder among the temporary files)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --script: print what happened as JSON (CONTRIBUTING.md says how it is built)",
+    )
     options = parser.parse_args(arguments)
     if options.script and options.real_discord:
         parser.error("--script needs the simulated Discord")
-    if not options.script and (options.out or options.jobs is not None):
-        parser.error("--jobs and --out go with --script")
+    if not options.script and (options.out or options.json or options.jobs is not None):
+        parser.error("--jobs, --out and --json go with --script")
     if options.jobs is None:
         options.jobs = 3
     if options.users is None:
@@ -74,11 +86,13 @@ def read_options(arguments: Sequence[str]) -> Namespace:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What the bot is to be started with. ``meanwhile`` is to be run beside it; its end is the end."""
+    """What the bot is to be started with. ``meanwhile`` is to be run beside it; its end is the end.
+    ``listener`` is to hear of its jobs."""
 
     settings: Settings
     folder: Path
     meanwhile: Callable[[], Awaitable[int]]
+    listener: JobListener | None = None
 
 
 @asynccontextmanager
@@ -88,7 +102,8 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
     """
     if options.port:
         _try_port(options.port)
-    if options.out:
+    if options.script:
+        options.out = options.out or Path(tempfile.mkdtemp(prefix="fullet-pictures-"))
         _try_folder(options.out)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fullet-demo-")))
@@ -117,7 +132,11 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
             )
             values.update(_meaning(discord))
         given = settings.read({}, values)
-        yield Stage(settings=given, folder=folder, meanwhile=_action(options, given, discord))
+        if not options.script or discord is None:
+            yield Stage(settings=given, folder=folder, meanwhile=partial(_show, options, given, discord))
+            return
+        script = _script(options, given, discord)
+        yield Stage(settings=given, folder=folder, meanwhile=partial(play, script), listener=script.story)
 
 
 def _try_port(port: int) -> None:
@@ -156,20 +175,18 @@ def _meaning(discord: SimulatedDiscord) -> dict[str, str]:
     }
 
 
-def _action(
-    options: Namespace, given: Settings, discord: SimulatedDiscord | None
-) -> Callable[[], Awaitable[int]]:
-    if options.script and discord is not None:
-        script = Script(
-            page=discord.page,
-            users=discord.users,
-            jobs=options.jobs,
-            signed=not options.comfy_urls,
-            limit=given.max_jobs_per_user,
-            out=options.out,
-        )
-        return lambda: play(script)
-    return lambda: _show(options, given, discord)
+def _script(options: Namespace, given: Settings, discord: SimulatedDiscord) -> Script:
+    gpus = {urlsplit(url).netloc: f"GPU {number}" for number, url in enumerate(given.comfy_urls, 1)}
+    return Script(
+        page=discord.page,
+        users=discord.users,
+        jobs=options.jobs,
+        signed=not options.comfy_urls,
+        limit=given.max_jobs_per_user,
+        out=options.out,
+        story=Story(gpus={} if options.comfy_urls else gpus, quiet=options.json),
+        as_json=options.json,
+    )
 
 
 async def _show(options: Namespace, given: Settings, discord: SimulatedDiscord | None) -> int:

@@ -9,6 +9,7 @@ from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.delivery_limiter import ArrivalOrder, DeliveryLimiter
 from modules.queue_manager.errors import GenerationError, LeaseLost, StoreUnavailable
 from modules.queue_manager.event_publisher import EventPublisher
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.ports import Clock, Delivered, Finished, PictureDelivery, Receipt, RunReport
@@ -48,6 +49,10 @@ class Deliveries:
 
     async def bring(self, in_flight: InFlightBatch, index: int, job: Job, report: RunReport) -> None:
         """Fetch and deliver the picture of the run's job ``index``."""
+        with about(job, run=in_flight.batch.id):
+            await self._bring(in_flight, index, job, report)
+
+    async def _bring(self, in_flight: InFlightBatch, index: int, job: Job, report: RunReport) -> None:
         assert in_flight.run is not None
         ended = self.clock.now()
         async with (
@@ -93,10 +98,10 @@ class Deliveries:
                 self.journal.lost.set()
                 raise
             except StoreUnavailable as error:
-                log.warning("Could not deliver: %s", error, extra={"job": finished.job.id})
+                log.warning("Could not deliver: %s", error)
             except Exception as error:
                 tries += 1
-                log.exception("Could not deliver", extra={"job": finished.job.id})
+                log.exception("Could not deliver")
                 if tries == DELIVERIES:
                     raise GenerationError("the picture was made, but could not be delivered") from error
             await self.clock.sleep(backoff.pause())

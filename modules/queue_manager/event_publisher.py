@@ -7,8 +7,10 @@ import logging
 from collections import deque
 from dataclasses import replace
 
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import JobId
 from modules.queue_manager.ports import (
+    Cancelled,
     Delivered,
     Failed,
     Finished,
@@ -54,10 +56,11 @@ class _Line:
             while self.events:
                 item = self.events.popleft()
                 event = self.progress.pop(item) if isinstance(item, str) else item
-                try:
-                    await self.listener.on_event(event)
-                except Exception:  # one listener's fault is not the queue's
-                    log.exception("A listener failed", extra={"job": event.job.id})
+                with about(event.job):
+                    try:
+                        await self.listener.on_event(event)
+                    except Exception:  # one listener's fault is not the queue's
+                        log.exception("A listener failed")
             self.heard.set()
             self.wake.clear()
             await self.wake.wait()
@@ -104,16 +107,19 @@ def _log(event: JobEvent) -> None:
     if isinstance(event, Progressed):
         return
     level, words = logging.INFO, type(event).__name__
-    about: dict[str, object] = {"job": event.job.id}
+    more: dict[str, object] = {}
     if isinstance(event, Queued):
-        about |= {"model": event.job.request.model}
+        more = {"model": event.job.request.model}
     elif isinstance(event, Started):
-        about |= {"engine": event.engine, "batch_size": event.batch_size}
+        more = {"engine": event.engine, "batch_size": event.batch_size}
     elif isinstance(event, Finished):
-        about |= {"engine": event.report.engine, "gpu_seconds": round(event.report.gpu_seconds, 3)}
+        more = {"engine": event.report.engine, "gpu_seconds": round(event.report.gpu_seconds, 3)}
     elif isinstance(event, Delivered):
-        about |= {"where": event.receipt.where}
+        more = {"where": event.receipt.where}
+    elif isinstance(event, Cancelled):
+        more = {"by": event.by}
     elif isinstance(event, Failed | Requeued):
         level = logging.ERROR if isinstance(event, Failed) else logging.WARNING
         words = f"{words}: {event.error}"
-    log.log(level, "%s", words, extra=about)
+    with about(event.job):
+        log.log(level, "%s", words, extra=more)

@@ -458,7 +458,7 @@ class QueueManager:
                 self._made_here.update(job.id for job in jobs)
             await self._store.accept(jobs, sources)
         except StoreError as error:
-            log.exception("Could not journal a request")
+            log.exception("Could not journal a request", extra={"user": requests[0].user_id})
             raise QueueClosed("store") from error
         return jobs
 

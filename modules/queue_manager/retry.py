@@ -39,8 +39,7 @@ class Retry:
         jobs, engine, blame = in_flight.aboard, in_flight.engine, error.blame
         if not jobs:
             return
-        extra = {"run": in_flight.batch.id, "engine": engine.name, "blame": blame}
-        log.warning("Run failed: %s", error, extra=extra)
+        log.warning("Run failed: %s", error, extra={"engine": engine.name, "blame": blame})
         if engine.sick and (blame in ("content", "size") or isinstance(error, EngineSick)):
             for job in jobs:
                 await self._wait_for_cure(job, error, engine)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import GenerationError
 from modules.queue_manager.event_publisher import EventPublisher
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import Batch
 from modules.queue_manager.journal import Journal
 from modules.queue_manager.offers import Offers
@@ -48,11 +49,8 @@ class RunTracker:
     async def journal_dispatch(self, in_flight: InFlightBatch) -> None:
         """Journal where the batch goes, before it goes there."""
         await self.journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine.name))
-        for job in in_flight.aboard:
-            log.info(
-                "Dispatched",
-                extra={"job": job.id, "run": in_flight.batch.id, "engine": in_flight.engine.name},
-            )
+        if not in_flight.abandoned:
+            log.info("Dispatched", extra={"engine": in_flight.engine.name})
 
     def started(self, in_flight: InFlightBatch) -> None:
         for job in in_flight.aboard:
@@ -98,7 +96,8 @@ class RunTracker:
         )
         for index, job in enumerate(in_flight.batch.jobs):
             if job.id not in in_flight.dropped:
-                self.spawn(self.deliveries.bring(in_flight, index, job, report), f"deliver {job.id}")
+                name = f"Delivery (job=#{job.number} user={job.request.user_id} job_id={job.id})"
+                self.spawn(self.deliveries.bring(in_flight, index, job, report), name)
 
     async def failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
         self._leave(in_flight)
@@ -106,6 +105,8 @@ class RunTracker:
 
     def returned(self, in_flight: InFlightBatch) -> None:
         """The batch was taken back before it began: its jobs wait again as if nothing had happened."""
+        with about(*in_flight.aboard, run=in_flight.batch.id):
+            log.info("Taken back before it began", extra={"engine": in_flight.engine.name})
         self._leave(in_flight)
         self.retry.put_back(in_flight.aboard)
 

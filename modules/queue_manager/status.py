@@ -64,3 +64,8 @@ class QueueStatus:
     users: int
     paused: bool
     closed_because: str | None
+
+    @property
+    def unfinished(self) -> int:
+        """All jobs that have not ended."""
+        return self.waiting + self.taken + self.running + self.arriving

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from modules.demo.discord_server import BotSpec, WorldSpec, default_world
-from tests.postgres import postgres
+from tests.postgres import migrated, postgres, postgres_url
 
-__all__ = ["postgres"]
+__all__ = ["migrated", "postgres", "postgres_url"]
 
 
 @pytest.fixture(params=[True, False], ids=["with intent", "without intent"])

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from modules.demo.users import File, InvocationFailed, Payload, files_of, is_ephemeral, text_of
+from modules.discord.interactions.job_actions import JobActions
+from modules.queue_manager import job_log
 from modules.utils.database.stores.key_values import SHARED
 from tests.discord_stand import (
     WIDE,
@@ -346,6 +348,24 @@ async def test_a_prompt_that_is_too_long_for_a_form_is_cut_with_a_word_and_never
         told = await (await ana.submit_modal(modal, prompt="x" * 10_000)).reply()
         assert text_of(told).startswith("Your prompt has 10,000 characters; the limit is 6,000.")
         assert len(stand.engine.submitted) == 1
+
+
+async def test_a_button_that_fails_is_logged_with_the_picture_and_who_pressed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(JobActions, "_details", broken)
+    caplog.handler.addFilter(job_log.add_fields)
+    async with whole_room(tmp_path) as stand:
+        ana = await stand.person()
+        await ana.command("imagine", stand.general, model="flux", prompt="a wall", seed=1)
+        pressed = await more(ana, await result_for(ana, "a wall"), "details")
+        assert "went wrong" in text_of(await pressed.reply())
+    (line,) = [line for line in caplog.records if line.getMessage() == "an interaction failed"]
+    assert (line.job, line.user, line.by) == ("#1", str(ana.id), ana.id)  # type: ignore[attr-defined]
+    assert "a wall" not in caplog.text
 
 
 async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) -> None:

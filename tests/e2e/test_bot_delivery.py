@@ -15,6 +15,7 @@ from modules.demo.discord_server.state.messages import create_message
 from modules.demo.users import components_of, text_of
 from modules.discord.transport.message_client import OutgoingMessage, Refused
 from modules.discord.transport.rate_limiter import Priority
+from modules.queue_manager import job_log
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StoreUnavailable
 from modules.queue_manager.jobs import Job, Picture
@@ -76,7 +77,11 @@ async def test_without_any_channel_it_comes_by_direct_message(tmp_path: Path) ->
         assert "Your channel could not be used" in text_of(result)
 
 
-async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_path: Path) -> None:
+async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.addFilter(job_log.add_fields)
+    caplog.set_level("INFO", "modules")
     async with whole_room(tmp_path, hermit_world(), engine=make_engine(0.6)) as stand:
         ana = await stand.person("hermit")
         permissions = stand.server.hub.bot_spec.permissions
@@ -88,6 +93,9 @@ async def test_with_nowhere_to_go_it_is_kept_and_shown_at_the_next_command(tmp_p
         record = await stand.database.history.last_picture(ana.id)
         assert record is not None
         assert record.state == "kept"
+        logged = [line for line in caplog.records if line.name.startswith("modules.discord.delivery")]
+        assert {(line.job, line.user) for line in logged} == {("#1", str(ana.id))}  # type: ignore[attr-defined]
+        assert "the picture could not be delivered, and is kept" in {line.getMessage() for line in logged}
         stand.server.set_bot_permissions(permissions)
         await ana.command("imagine", stand.general, model="flux", prompt="a raft", seed=2)
         assert "a ship" in text_of(await result_for(ana, "seed `1`"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import os
+import re
 from pathlib import Path
 
 import aiohttp
@@ -28,23 +31,58 @@ async def demo(tmp_path: Path, *flags: str) -> tuple[int, str]:
         await shown.kill()
 
 
-async def test_every_job_of_the_script_ends_as_it_should(tmp_path: Path) -> None:
+QUICK = ("--script", "--users", "4", "--jobs", "3", "--seconds-per-image", "0.2")
+
+
+async def test_the_script_tells_who_asks_for_what_and_what_is_made_in_one_run(tmp_path: Path) -> None:
+    code, output = await demo(tmp_path, *QUICK)
+    assert code == 0, output
+    first, *_, last = output.splitlines()
+    assert first == "4 people use the bot at once, in a simulated Discord with 2 simulated GPUs."
+    done = "Everybody got what they asked for: 14 pictures for 4 people in"
+    told = re.fullmatch(rf"{done} \d+ s, made in (\d+) runs; they are in (.+)", last)
+    assert told is not None, output
+    assert len(os.listdir(told[2])) == 14
+    assert os.path.dirname(told[2]) == str(tmp_path), "among the temporary files"
+    lines = [line[10:] for line in output.splitlines() if re.match(r" *[\d.]+ s  ", line)]
+    asked = re.compile(r"(?:Admin|Member \d) asks for (?:a photo turned into )?“[^”]+”(?: \(\S+\))?: (#\d+)")
+    asks = [found[1] for line in lines if (found := asked.fullmatch(line))]
+    assert sorted(asks) == sorted(f"#{number}" for number in range(1, 15))
+    runs = [line for line in lines if re.match(r"GPU [12] made #\d+", line)]
+    assert len(runs) == int(told[1]) < 14
+    assert sorted(number for line in runs for number in re.findall(r"#\d+", line)) == sorted(asks)
+    assert all(("in one run, for" in line) == (line.count("#") > 1) for line in runs)
+    refused = [line.partition(" and is told: ")[2] for line in lines if " and is told: " in line]
+    assert sorted(refused) == [
+        "“That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.”",
+        "“You may have 2 pictures in the queue at once; you already have 2.”",
+    ]
+    assert len(asks) + len(runs) + len(refused) == len(lines)
+
+
+async def test_every_request_of_the_script_ends_as_it_should_and_is_there_for_machines(
+    tmp_path: Path,
+) -> None:
     temporary, out = tmp_path / "temporary", tmp_path / "pictures"
     temporary.mkdir()
     before = sorted((ROOT / "database").iterdir())
-    code, output = await demo(
-        temporary, "--script", "--users", "4", "--jobs", "3", "--seconds-per-image", "0.2", "--out", str(out)
-    )
+    code, output = await demo(temporary, *QUICK, "--out", str(out), "--json")
     assert code == 0, output
-    lines = [line for line in output.splitlines() if line.startswith(("✓", "✗"))]
-    assert [line for line in lines if line.startswith("✗")] == []
-    assert sum("told: You may have 2 pictures in the queue at once" in line for line in lines) == 1
-    assert sum("told: That file is not a picture" in line for line in lines) == 1
-    table = dict(line.rsplit(maxsplit=1) for line in output.splitlines()[-8:])
-    assert (table["users"], table["jobs"], table["pictures"], table["errors shown to users"]) == (
-        "4", "16", "14", "2",
-    )  # fmt: skip
-    assert len(list(out.iterdir())) == 14
+    told = json.loads(output)
+    requests = told.pop("requests")
+    runs = {
+        (each["engine"], *sorted({each["number"], *each["together_with"]}))
+        for each in requests
+        if each["file"]
+    }
+    assert told.pop("seconds") > 0
+    assert told == {
+        "people": 4, "pictures": 14, "refused": 2, "problems": 0, "runs": len(runs), "folder": str(out),
+    }  # fmt: skip
+    assert {each["file"] for each in requests if each["file"]} == {file.name for file in out.iterdir()}
+    assert sum(len(numbers) for _, *numbers in runs) == 14
+    documented = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in documented for name in (*told, "seconds", "requests", *requests[0]))
     assert list(temporary.iterdir()) == []
     assert sorted((ROOT / "database").iterdir()) == before
 
@@ -75,7 +113,7 @@ async def test_a_request_that_discord_does_not_know_fails_the_script() -> None:
         assert await wrong_requests(session, server.url) == []
         await session.get(f"{server.api_url}/channels/1/paintings")
         (outcome,) = await wrong_requests(session, server.url)
-    assert outcome.problem == "unknown route: GET /api/v10/channels/1/paintings"
+    assert outcome.line() == "✗ the bot: unknown route: GET /api/v10/channels/1/paintings"
 
 
 @pytest.mark.parametrize(

@@ -163,9 +163,10 @@ async def test_a_real_side_that_lacks_a_setting_is_one_line(
         (["--gpus", "0"], "--gpus, --users and --jobs begin at 1"),
         (["--seconds-per-image", "nan"], "--seconds-per-image goes from 0"),
         (["--real-discord", "--script"], "--script needs the simulated Discord"),
-        (["--out", "pictures"], "--jobs and --out go with --script"),
+        (["--out", "pictures"], "--jobs, --out and --json go with --script"),
+        (["--json"], "--jobs, --out and --json go with --script"),
         (["--log", "loud"], "argument --log: invalid choice: 'LOUD'"),
-        (["--jobs", "3"], "--jobs and --out go with --script"),
+        (["--jobs", "3"], "--jobs, --out and --json go with --script"),
     ],
 )
 def test_a_flag_out_of_bounds_is_told(

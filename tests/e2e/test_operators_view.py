@@ -204,13 +204,17 @@ async def test_figures_and_lines_tell_what_happened_and_no_secret(
     if level == "INFO":
         assert not [word for word in (*WORDS, POISON) if word in output]
     lines = [fields_of(line, style) for line in bot.lines]
-    ids = [line["job"] for line in lines if line["message"] == "Queued"]
-    assert len(set(ids)) == jobs
+    numbers = [line["job"] for line in lines if line["message"] == "Queued"]
+    assert numbers == [f"#{number}" for number in range(1, jobs + 1)]
+    people = {str(user.id) for user in stage.discord.hub.people}
+    about = [line for line in lines if "job" in line]
+    assert {user for line in about for user in line["user"].split(",")} == people
+    assert all(len(line["job_id"].split(",")) == len(line["job"].split(",")) for line in about)
     runs = {line["run"] for line in lines if line["message"] == "Dispatched"}
     assert {span.prompt_id for span in spans} <= runs, "the id that ComfyUI has is that of the run"
     endings = []
-    for job_id in ids:
-        told = [line["message"].partition(":")[0] for line in lines if line.get("job") == job_id]
+    for number in numbers:
+        told = [line["message"].partition(":")[0] for line in about if number in line["job"].split(",")]
         *begun, last = [word for word in told if word in TURNS]
         assert begun[:3] == ["Queued", "Dispatched", "Started"]
         assert begun[3:] == ["Finished"] or last == "Failed"

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -76,7 +77,12 @@ async def own_words(user: SimulatedUser, message: Payload) -> str:
 
 async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage) -> None:
     async with run_bot(stage.env_file, cold=True) as bot, person(stage) as (user, general):
+        await bot.says(r"FuLLet \d+\.\d+\.\d+ starts, with Python 3\.")
+        await bot.says(f"The status page is at http://127.0.0.1:{stage.metrics_port}/, ")
         await bot.says("Serving FuLLet demo as FuLLet")
+        await bot.says("Models: .*flux, .*z-image")
+        await bot.says(f"Servers: {stage.gpus[0].url}\n")
+        await bot.says(f"Database: SQLite .*{re.escape(str(stage.env_file.parent / 'bot.db'))}\n")
         await (await user.command("imagine", general, model="flux", prompt="first light")).reply()
         told = await user.wait_for_message(result_of("first light"), 60)
         assert "first light" in await own_words(user, told)
@@ -94,6 +100,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         await (await user.command("imagine", general, model="flux", prompt="last light")).reply()
         await scraped(stage, "fullet_wait_seconds_count 2.0")
         assert await bot.end() == 0
+        await bot.says(r"Stopped after 0:\d\d:\d\d, 2 pictures made; nothing waits\n")
         await user.wait_for_message(result_of("last light"))
         assert not any("Traceback" in line or "ERROR" in line for line in bot.lines), "\n".join(bot.lines)
         for secret in (TOKEN, KEY, "hunter2", "first light", "last light"):
@@ -122,6 +129,7 @@ async def test_what_is_not_done_in_time_is_done_after_the_restart(stage: Stage) 
         await (await user.command("imagine", general, model="flux", prompt="a long night")).reply()
         await scraped(stage, "fullet_wait_seconds_count 1.0")
         assert await bot.end(signal.SIGINT) == 0
+        await bot.says("0 pictures made; 1 still waits, and will go on at the next start")
         told = await user.wait_for_message(lambda message: "your place is kept" in text_of(message))
         assert "#1" in text_of(told)
         async with run_bot(stage.env_file):
@@ -210,7 +218,7 @@ async def test_one_that_stands_by_with_the_same_settings_takes_the_port_over(sta
             await waiting.says("METRICS_PORT: .* is in use; nothing is served until it is free")
             await waiting.says("Standing by: ")
             assert await working.end() == 0
-            await waiting.says("Metrics are served")
+            await waiting.says("The status page is at ")
             await until_told(stage.metrics_port, "/readyz", (200, "ready\n"))
             assert await waiting.end() == 0
 

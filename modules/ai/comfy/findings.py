@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from modules.ai import node_pack as pack
 from modules.ai.workflows.graph import JSON
@@ -11,6 +12,7 @@ from modules.ai.workflows.node_table import Lack
 from modules.ai.workflows.suggestions import did_you_mean
 from modules.queue_manager.jobs import FusionCheck
 from modules.utils.inspection import Finding
+from modules.utils.settings.values import is_loopback
 
 OLDEST_COMFYUI = (0, 18)
 
@@ -52,16 +54,23 @@ def about_gguf(server: str, classes: Iterable[str]) -> list[Finding]:
 
 
 def about_pack(server: str, version: str | None, *, usable: bool) -> Finding:
-    """Whether the node pack is there, and its version."""
+    """Whether the node pack is there, and its version; ``usable``: it understands this bot's graphs."""
     if version is None:
         what = f"{server} makes pictures one by one, without the node pack"
         return Finding(level="hint", what=what, fix=_COPY)
-    if version == pack.PACK_VERSION:
-        return Finding(level="ok", what=f"{server} has the node pack {version}", routine=True)
-    what = f"{server} has the node pack {version}, but this bot needs {pack.PACK_VERSION}"
-    if not usable:
-        what += ", so pictures are made one by one"
-    return Finding(level="hint", what=what, fix=_COPY)
+    what = f"{server} has the node pack {version}"
+    if usable:
+        return Finding(level="ok", what=what, routine=True)
+    what += f", and this bot needs {pack.PACK_VERSION}, so pictures are made one by one"
+    return Finding(level="hint", what=what, fix=f"run {_copy_line(server)} and restart that ComfyUI")
+
+
+def _copy_line(server: str) -> str:
+    """The command that puts this bot's node pack in the place of another one."""
+    host = urlsplit(f"//{server}").hostname or server
+    shown = f"[{host}]" if ":" in host else host
+    program, there = ("cp", "") if is_loopback(host) else ("scp", f"{shown}:")
+    return f"{program} -r comfy_custom_nodes/fullet {there}ComfyUI/custom_nodes/"
 
 
 def about_lack(server: str, lack: Lack, models: Mapping[str, str], *, fatal: bool, fetch: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -132,8 +133,10 @@ async def inspect(
 
 
 def compatible(version: str) -> bool:
-    """Whether a pack of this version understands our graphs: its first number is ours."""
-    return version.partition(".")[0] == pack.PACK_VERSION.partition(".")[0]
+    """Whether a pack of this version understands our graphs: its first number is ours, and it is not older,
+    because ComfyUI silently drops an input that an older node does not know."""
+    there, ours = (tuple(map(int, re.findall(r"\d+", text))) for text in (version, pack.PACK_VERSION))
+    return there[:1] == ours[:1] and there >= ours
 
 
 def rows(template: WorkflowTemplate, memory_gb: float | None, max_batch: int | None) -> int:

@@ -26,6 +26,7 @@ from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.formatting import nonce
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import StoreError, TooManyChannels
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import JobId, ModelOffer
 from modules.utils.database.stores.status_messages import StatusMessages as StatusMessageStore
 
@@ -49,11 +50,8 @@ class FailureNotices:
         if await self._told(status):
             return
         job = status.job
-        log.warning(
-            "could not tell its owner that job %s failed; they are told later",
-            job.id,
-            extra={"job": job.id},
-        )
+        with about(job):
+            log.warning("the failure could not be shown to the job's owner; they are told later")
         self._waiting.setdefault(job.request.user_id, {})[job.id] = status
         with suppress(StoreError):
             await self.store.put([job.id], job.request.channel_id, NOWHERE_YET)
@@ -75,10 +73,11 @@ class FailureNotices:
                 await self.store.remove([job_id])
 
     async def _told(self, status: StatusText) -> bool:
-        async for channel_id, shown in self._destinations(status):
-            if await self._post(channel_id, shown):
-                return True
-        return False
+        with about(status.job):
+            async for channel_id, shown in self._destinations(status):
+                if await self._post(channel_id, shown):
+                    return True
+            return False
 
     def forget(self, user_id: int) -> None:
         self._waiting.pop(user_id, None)
@@ -98,7 +97,7 @@ class FailureNotices:
                 age_restricted=nsfw,
             )
         except (TooManyChannels, GuildAway, StoreError, *DISCORD_ERRORS) as error:
-            log.info("no new channel to show the failure of job %s: %s", status.job.id, error)
+            log.info("no new channel to show the failure: %s", error)
         else:
             if another is not None:
                 yield another, status
@@ -120,6 +119,6 @@ class FailureNotices:
         except MessageError as error:
             if isinstance(error, Refused) and error.code == BLOCKED_BY_AUTOMOD and status.with_prompt:
                 return await self._post(channel_id, replace(status, with_prompt=False))
-            log.info("could not say in channel %s that job %s failed: %s", job.id, channel_id, error)
+            log.info("the failure could not be shown in channel %s: %s", channel_id, error)
             return False
         return True

@@ -72,7 +72,7 @@ class ChannelDelivery:
         receipt = await self._delivered_before(job) if job.maybe_posted else None
         receipt = receipt or await self._first_that_works(finished, wanted)
         if receipt.where == "kept" and not job.maybe_posted:
-            log.warning("job %s could not be delivered; its picture is kept", job.id, extra={"job": job.id})
+            log.warning("the picture could not be delivered, and is kept")
         return receipt
 
     async def _first_that_works(self, finished: Finished, wanted: UserPreferences) -> Receipt:
@@ -90,7 +90,7 @@ class ChannelDelivery:
         except AlreadyDeleted:  # it was delivered, and its owner has deleted it since
             return Receipt(where=to.where, channel_id=to.channel_id)
         except MessageError as error:
-            log.info("job %s could not be sent to %s: %s", job.id, to.where, error)
+            log.info("the picture could not be sent to %s: %s", to.where, error)
             return None
 
     async def _patiently(self, job: Job, ask: Callable[[], Awaitable[T]], give_up_at: float = inf) -> T:
@@ -102,7 +102,7 @@ class ChannelDelivery:
             except DiscordAway as error:
                 if self.clock.now() > give_up_at:
                     raise
-                log.warning("Discord cannot be reached, job %s waits: %s", job.id, error)
+                log.warning("Discord cannot be reached, the picture waits: %s", error)
                 await self.clock.sleep(pauses.pause())
 
     async def _post(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt:
@@ -178,7 +178,7 @@ class ChannelDelivery:
         try:
             return await self._patiently(job, reopened, self.clock.now() + PATIENCE)
         except (TooManyChannels, GuildAway, DiscordAway, *DISCORD_ERRORS) as error:
-            log.info("no new channel for job %s: %s", job.id, error)
+            log.info("no new channel for the picture: %s", error)
             return None
 
     async def _direct(self, user_id: int) -> list[_Destination]:

@@ -87,7 +87,7 @@ class ResultMessages:
                 max_bytes=limit,
             )
         except NoOutput as error:
-            log.warning("job %s: %s", job.id, error, extra={"job": job.id})
+            log.warning("%s", error)
             told = self.messages.error(locale, error)
             return ResultPicture(
                 job=job, report=finished.report, size=finished.picture.size, name=None, remark=told

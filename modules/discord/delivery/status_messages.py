@@ -45,6 +45,7 @@ from modules.discord.ui.layout import layout, text
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.backports import gather_or_cancel, timeout
 from modules.queue_manager.errors import StoreError, StoreUnavailable
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import (
     Cancelled,
@@ -120,6 +121,10 @@ class _Message:
     def status(self) -> StatusText:
         """The job that tells most."""
         return lead(self.statuses.values())
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [status.job for status in self.statuses.values()]
 
     @property
     def ended(self) -> bool:
@@ -248,7 +253,8 @@ class LiveStatusMessages:
                 if may_go > self.clock.now():
                     await self.clock.sleep(may_go - self.clock.now())
                 message.changed = False
-                await self._bring_up_to_date(message)
+                with about(*message.jobs):
+                    await self._bring_up_to_date(message)
         finally:
             if message.task is asyncio.current_task():  # else another task has taken over
                 message.task = message.waits_for = None
@@ -279,7 +285,7 @@ class LiveStatusMessages:
             else:
                 await self._update(message)
         except (DiscordAway, StoreError) as error:
-            log.info("the status message of job %s is delayed: %s", message.status.job.id, error)
+            log.info("the status message is delayed: %s", error)
             message.not_before = self.clock.now() + 2 * self.interval
             message.changed = True
         except Refused as error:
@@ -290,9 +296,9 @@ class LiveStatusMessages:
                     message.put(replace(status, with_prompt=False))
                 message.changed = True
             else:
-                log.warning("Discord refused the status message of job %s: %s", message.status.job.id, error)
+                log.warning("Discord refused the status message: %s", error)
         except MessageError as error:
-            log.info("the status message of job %s cannot be shown: %s", message.status.job.id, error)
+            log.info("the status message cannot be shown: %s", error)
             message.unreachable = True
             with suppress(StoreError):  # the next process will find out as this one did
                 await self._forget(message)
@@ -387,7 +393,7 @@ class LiveStatusMessages:
         except DiscordAway:
             raise
         except MessageError as error:
-            log.info("the owner of job %s was not mentioned: %s", status.job.id, error)
+            log.info("the owner was not mentioned: %s", error)
 
     async def _post(self, message: _Message) -> None:
         """Post it so that a later process finds it: it is noted before it is there."""
@@ -499,7 +505,7 @@ class LiveStatusMessages:
             try:
                 return await ended(job_id)
             except StoreUnavailable as error:
-                log.info("the status message of job %s is delayed: %s", job_id, error)
+                log.info("a status message is delayed: %s", error, extra={"job_id": job_id})
                 await self.clock.sleep(self.interval)
 
     async def take_down(self, job_id: JobId) -> None:
@@ -517,7 +523,7 @@ class LiveStatusMessages:
             if posted.message_id != NOWHERE_YET:
                 await self.message_client.delete(posted, level=Priority.STATUS)
         except MessageError as error:
-            log.info("the status message of job %s stays: %s", job_id, error)
+            log.info("the status message stays: %s", error)
         await self.store.remove([job_id])
 
     async def say_goodbye(self) -> None:
@@ -525,7 +531,7 @@ class LiveStatusMessages:
         await self.aclose()
         try:
             async with timeout(GOODBYE_LIMIT):
-                await gather_or_cancel(self._part(message) for message in list(self._all.values()))
+                await gather_or_cancel(self._take_leave(message) for message in list(self._all.values()))
         except asyncio.TimeoutError:
             log.warning("some status messages could not be updated before the restart")
 
@@ -535,6 +541,10 @@ class LiveStatusMessages:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_leave(self, message: _Message) -> None:
+        with about(*message.jobs):
+            await self._part(message)
 
     async def _part(self, message: _Message) -> None:
         if message.ended:
@@ -552,7 +562,7 @@ class LiveStatusMessages:
             async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):
                 await self.message_client.edit_now(message.posted, outgoing)
         except (MessageError, StoreError) as error:
-            log.info("the status message of job %s was not updated: %s", message.status.job.id, error)
+            log.info("the status message was not updated: %s", error)
 
 
 def _file_name(preview: bytes) -> str:

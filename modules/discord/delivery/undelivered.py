@@ -14,6 +14,7 @@ from modules.discord.sessions.channels import SessionChannels
 from modules.discord.transport.message_client import MessageClient
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.errors import StoreError
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import JobId, Picture
 from modules.queue_manager.ports import Clock, Finished, PictureDelivery
 from modules.utils.database.rows import JobRecord
@@ -85,8 +86,9 @@ class UndeliveredPictures:
         self._busy.add(user_id)
         try:
             for record, picture in await self.history.undelivered(user_id):
-                if not await self._delivered(record, picture):
-                    break
+                with about(job_of(record)):
+                    if not await self._delivered(record, picture):
+                        break
             await self.failures.try_again(user_id)
         finally:
             self._busy.discard(user_id)

@@ -247,7 +247,7 @@ class Administration:
             missing = self._text(locale, "admin-gpu-missing", name=quoted(name, 100))
             yield f"-# {missing}\n```sh\n{fetch}\n```" if fetch else f"-# {missing}"
         if self._reads_english(locale):
-            yield from (f"-# {quoted(note, 200)}" for note in engine.notes)
+            yield from (f"-# {quoted(note, 300)}" for note in engine.notes)
         elif engine.notes:
             yield "-# " + self._text(locale, "admin-gpu-notes", count=len(engine.notes))
         if engine.last_error:

@@ -15,6 +15,7 @@ from modules.discord.ui.components import jobs_named
 from modules.discord.ui.formatting import message_link
 from modules.discord.ui.message_parts import ShownFile, custom_ids_of, file_of
 from modules.queue_manager.errors import NoSourceImage
+from modules.queue_manager.job_log import go_on_about
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.rows import JobRecord
@@ -32,14 +33,15 @@ class JobLookup:
     gallery_channel_id: int | None
 
     async def job(self, job_id: JobId) -> Job:
-        """A job, active or remembered. Raises `PictureForgotten`."""
-        active = self.queue.job(job_id)
-        if active is not None:
-            return active
-        record = await self.history.job(job_id)
-        if record is None:
-            raise PictureForgotten
-        return job_of(record)
+        """A job, active or remembered, which the interaction is about. Raises `PictureForgotten`."""
+        job = self.queue.job(job_id)
+        if job is None:
+            record = await self.history.job(job_id)
+            if record is None:
+                raise PictureForgotten
+            job = job_of(record)
+        go_on_about(job)
+        return job
 
     async def last_result(self, user_id: int) -> Job:
         """The job that made the person's last picture, also after a restart. Raises `NoSourceImage`."""

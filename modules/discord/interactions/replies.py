@@ -75,22 +75,22 @@ class ErrorReplies:
         self, interaction: discord.Interaction, error: Exception, *, give_back: GiveBack | None = None
     ) -> None:
         """Say what went wrong; log it unless it is a refusal. ``give_back`` adds what somebody typed."""
-        locale = str(interaction.locale)
+        locale, by = str(interaction.locale), {"by": interaction.user.id}
         try:
             locale = (await self.preferences.get(interaction.user.id)).locale or locale
         except StoreError as failure:
-            log.info("could not look up a person's language: %s", failure)
+            log.info("could not look up a person's language: %s", failure, extra=by)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         if _came_twice(cause):
-            log.info("an interaction came twice: %s", cause)
+            log.info("an interaction came twice: %s", cause, extra=by)
             return
         if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
-            log.warning("an interaction could not be answered in time: %s", cause)
+            log.warning("an interaction could not be answered in time: %s", cause, extra=by)
             return
         if isinstance(cause, discord.Forbidden):
-            log.warning("Discord does not let the bot do what somebody asked for: %s", cause)
+            log.warning("Discord does not let the bot do what somebody asked for: %s", cause, extra=by)
         elif not isinstance(cause, (RequestRejected, app_commands.AppCommandError)):
-            log.error("an interaction failed", exc_info=cause)
+            log.error("an interaction failed", exc_info=cause, extra=by)
         held = [interaction.app_permissions]
         if interaction.guild is not None and interaction.guild.me is not None:
             held.insert(0, interaction.guild.me.guild_permissions)
@@ -102,7 +102,7 @@ class ErrorReplies:
                 view, files = give_back(locale, said)
                 await answer(interaction, view=view, files=files)
         except (discord.HTTPException, aiohttp.ClientError, asyncio.TimeoutError, StoreError) as failure:
-            log.warning("an error could not be shown: %s", failure)
+            log.warning("an error could not be shown: %s", failure, extra=by)
 
 
 def sentence(

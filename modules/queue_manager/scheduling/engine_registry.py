@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from modules.queue_manager.errors import EngineSick, GenerationError
+from modules.queue_manager.job_log import about
 from modules.queue_manager.jobs import Job, Learned
 from modules.queue_manager.ports import Capabilities, Clock
 from modules.queue_manager.scheduling.batch_limits import ALONE_AFTER, BatchLimits
@@ -53,7 +54,8 @@ class EngineRegistry:
     def become(self, engine: EngineState, state: EngineAvailability) -> None:
         if engine.state != state:
             engine.state, engine.since = state, self.clock.unix()
-            log.info("Engine is %s", state, extra={"engine": engine.name})
+            with about():  # of no job, though one may be the cause
+                log.info("Engine is %s", state, extra={"engine": engine.name})
         self.on_change(engine)
 
     def doubt(self, engine: EngineState, *, doubted: bool) -> None:

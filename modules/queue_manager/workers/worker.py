@@ -26,6 +26,8 @@ from modules.queue_manager.errors import (
     StoreError,
     StoreUnavailable,
 )
+from modules.queue_manager.job_log import about
+from modules.queue_manager.jobs import Batch
 from modules.queue_manager.ports import (
     Capabilities,
     Clock,
@@ -221,18 +223,23 @@ class GpuWorker:
 
     async def _take_up_orphans(self) -> None:
         for batch in self._runs.orphans(self.engine.name):
-            try:
-                run = await self._server.resume(batch)
-            except GenerationError as error:
-                self._note(error)
-                run = None
-            if run is None:
-                self._runs.return_orphan(batch)
-                continue
-            in_flight = self._dispatcher.adopt(batch, self.engine, run)
-            if in_flight.abandoned:
-                in_flight.unwanted.set()
-            self._spawn(in_flight)
+            with about(*batch.jobs, run=batch.id):
+                await self._take_up(batch)
+
+    async def _take_up(self, batch: Batch) -> None:
+        try:
+            run = await self._server.resume(batch)
+        except GenerationError as error:
+            self._note(error)
+            run = None
+        if run is None:
+            self._runs.return_orphan(batch)
+            return
+        log.info("Taken up again after a restart", extra={"engine": self.engine.name})
+        in_flight = self._dispatcher.adopt(batch, self.engine, run)
+        if in_flight.abandoned:
+            in_flight.unwanted.set()
+        self._spawn(in_flight)
 
     # ── serving ─────────────────────────────────────────────────────────────────────────────────
 
@@ -247,7 +254,9 @@ class GpuWorker:
                 if not taking.cancelled():  # a batch came in the same instant
                     self._runs.returned(taking.result())
                 return
-            await self._submit(taking.result())
+            in_flight: InFlightBatch = taking.result()
+            with about(*in_flight.aboard, run=in_flight.batch.id):
+                await self._submit(in_flight)
 
     async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
         """Wait for ``work``; false, and ``work`` is cancelled, if trouble came first. Meanwhile an idle
@@ -343,6 +352,10 @@ class GpuWorker:
     # ── following ───────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self, in_flight: InFlightBatch) -> None:
+        with about(*in_flight.aboard, run=in_flight.batch.id):
+            await self._follow_to_its_end(in_flight)
+
+    async def _follow_to_its_end(self, in_flight: InFlightBatch) -> None:
         listening = asyncio.ensure_future(self._listen(in_flight))
         try:
             if await self._taken_back(in_flight, listening):
@@ -480,7 +493,8 @@ class GpuWorker:
     def _follower_ended(self, in_flight: InFlightBatch, task: asyncio.Task[None]) -> None:
         self._followers.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
+            with about(*in_flight.aboard, run=in_flight.batch.id):
+                log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})
             self._stop_serving()
             if not isinstance(error, StoreError):
                 self._runs.rescue(in_flight)

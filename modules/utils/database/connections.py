@@ -64,6 +64,8 @@ class Connections:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self.shown = address.shown
+        """Where the database is, for people and logs."""
         # Right for any server; `look_for_pooler` finds out whether statements may be kept prepared.
         self._pooled = True
         self._make_engines()

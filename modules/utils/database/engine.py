@@ -108,7 +108,7 @@ class Database:
             await _prepare(address, connections, patience)
             database = cls(
                 connections=connections,
-                lease=Lease(_ground(address, connections), length_seconds=lease_seconds),
+                lease=Lease(lease_ground(address, connections), length_seconds=lease_seconds),
                 retention=retention,
                 unix=unix,
                 on_commit=on_commit,
@@ -146,13 +146,15 @@ def _note_end(task: asyncio.Task[None]) -> None:
         )
 
 
-def _ground(address: Address, connections: Connections) -> RowGround | FileGround:
+def lease_ground(address: Address, connections: Connections) -> RowGround | FileGround:
+    """What the lease of this database stands on."""
     if isinstance(address, SqliteAddress):
         return FileGround(address.path.with_name(address.path.name + ".lock"), connections.statements)
     return RowGround(partial(connections.statements, apart=True))
 
 
-def _make_file(path: Path) -> None:
+def make_file(path: Path) -> None:
+    """Make an empty file, and its folder, where there is none. Raises `BadSettings`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # People's prompts are in it; the files beside it are made with the same permissions.
@@ -166,7 +168,7 @@ def _make_file(path: Path) -> None:
 async def _prepare(address: Address, connections: Connections, patience: float) -> None:
     """Make the file's folder, connect (waiting for a server that is not there yet), migrate."""
     if isinstance(address, SqliteAddress):
-        _make_file(address.path)
+        make_file(address.path)
     else:
         for note in address.notes:
             log.warning("%s", note)

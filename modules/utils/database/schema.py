@@ -41,25 +41,46 @@ async def bring_up_to_date(connection: AsyncConnection) -> None:
     Raises `StartupError` if a newer version of the bot or another program made the tables, or if the database
     cannot hold every text.
     """
-    if connection.dialect.name != "sqlite":
-        encoding = (await connection.execute(_ENCODING)).scalar()
-        if encoding not in ("UTF8", "SQL_ASCII"):
-            raise StartupError(
-                f"DATABASE_URL: the database's encoding is {encoding}, which cannot hold what people write; "
-                "create one with ENCODING 'UTF8' TEMPLATE template0, and name that"
-            )
+    await _check_encoding(connection)
     up_to_date = await connection.run_sync(revision) == NEWEST
     await connection.rollback()
     if up_to_date:
         return
-    if connection.dialect.name == "sqlite":
-        await connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        # Ends the transaction of a process that is frozen while it has the lock: others wait for it.
-        await connection.execute(_IDLE_LIMIT, {"seconds": f"{IDLE_SECONDS}s"})
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+    await _begin_alone(connection)
     await connection.run_sync(_upgrade)
     await connection.commit()
+
+
+async def make_tables(connection: AsyncConnection) -> None:
+    """Make the tables in a database that has none, in a transaction that the caller commits. Raises
+    `StartupError` as `bring_up_to_date` does, and if they are there."""
+    await _check_encoding(connection)
+    await connection.rollback()
+    await _begin_alone(connection)
+    if await connection.run_sync(revision) is not None:
+        raise StartupError("DATABASE_URL: the bot's tables are already there; name an empty database")
+    await connection.run_sync(_upgrade)
+
+
+async def _check_encoding(connection: AsyncConnection) -> None:
+    if connection.dialect.name == "sqlite":
+        return
+    encoding = (await connection.execute(_ENCODING)).scalar()
+    if encoding not in ("UTF8", "SQL_ASCII"):
+        raise StartupError(
+            f"DATABASE_URL: the database's encoding is {encoding}, which cannot hold what people write; "
+            "create one with ENCODING 'UTF8' TEMPLATE template0, and name that"
+        )
+
+
+async def _begin_alone(connection: AsyncConnection) -> None:
+    """Begin a transaction that no other process of ours changes tables beside."""
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    # Ends the transaction of a process that is frozen while it has the lock: others wait for it.
+    await connection.execute(_IDLE_LIMIT, {"seconds": f"{IDLE_SECONDS}s"})
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
 
 
 def revision(connection: Connection) -> str | None:

@@ -18,10 +18,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from modules.queue_manager.errors import BadSettings
+from modules.utils.monitoring.localized_page import PAGE, languages_of, pages
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(__file__).parent / "status_page"
 RETRY_SECONDS = 0.5
 SERVER = "FuLLet"
 """The value of the ``Server`` header."""
@@ -34,7 +34,7 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_FILES = {"/": "index.html", "/status.css": "status.css", "/status.js": "status.js"}
+_FILES = ("status.css", "status.js")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,7 @@ class HealthServer:
     """Serves the view that was shown last and is still shown; ``starting`` if there is none."""
 
     def __init__(self) -> None:
+        self._pages = pages()
         self._views = [View(unready=lambda: "starting")]
 
     @contextmanager
@@ -67,8 +68,9 @@ class HealthServer:
         (it may be the bot that this one will replace), it is tried again. Raises `BadSettings` when the port
         cannot be used for another reason."""
         app = web.Application()
-        for path, name in _FILES.items():
-            app.router.add_get(path, _showing(PAGE / name))
+        app.router.add_get("/", self._show_page)
+        for name in _FILES:
+            app.router.add_get(f"/{name}", _showing(PAGE / name))
         app.router.add_get("/status.json", self._show_status)
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/healthz", self._show_health)
@@ -87,6 +89,13 @@ class HealthServer:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
             await runner.cleanup()
+
+    async def _show_page(self, request: web.Request) -> web.Response:
+        """In the language that ``?lang=`` names, else in the first of the browser's that the page has."""
+        asked = (request.query.get("lang"), *languages_of(request.headers.get("Accept-Language", "")), "en")
+        language = next(language for language in asked if language in self._pages)
+        headers = {**_PAGE_HEADERS, "Vary": "Accept-Language"}
+        return web.Response(text=self._pages[language], content_type="text/html", headers=headers)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -128,8 +137,17 @@ async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
         raise BadSettings(
             f"METRICS_PORT: {host}:{port} cannot be used ({reason}); choose another, or another METRICS_HOST"
         ) from None
-    log.info("Metrics are served", extra={"address": f"{host}:{runner.addresses[0][1]}"})
+    log.info(
+        "The status page is at http://%s:%d/, the metrics at /metrics", _linked(host), runner.addresses[0][1]
+    )
     return True
+
+
+def _linked(host: str) -> str:
+    """The host of a link: this machine, where the server listens on all of its addresses."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 async def _listen_later(runner: web.AppRunner, host: str, port: int) -> None:

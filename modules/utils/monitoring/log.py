@@ -1,5 +1,5 @@
-"""Logs to stdout, as text or as one JSON object per line, with secrets removed from every line. The fields of
-``extra`` (job, batch, engine …) are in each line, so that one grep follows a job."""
+"""Logs to stdout, as text or as one JSON object per line, with secrets removed from every line. Each line has
+the fields of ``extra`` (engine, where …) and names the jobs that it is about (see `job_log`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, TextIO
 from urllib.parse import quote
+
+from modules.queue_manager.job_log import add_fields
 
 STRUCK = "***"
 
@@ -47,6 +49,7 @@ def configure(
     handler.redact = Redactor(secrets)
     handler.setFormatter(JsonLines() if style == "json" else TextLines(_LINE, "%Y-%m-%d %H:%M:%S"))
     handler.addFilter(_wanted)
+    handler.addFilter(add_fields)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name, least in _AT_LEAST.items():
         logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))
@@ -86,7 +89,7 @@ class _Redacting(logging.StreamHandler):  # type: ignore[type-arg] # no argument
 
 
 class TextLines(logging.Formatter):
-    """``2026-01-31 18:05:09.123 INFO    modules.queue_manager.workers.worker: words  job=… batch=…``"""
+    """``2026-01-31 18:05:09.123 INFO    modules.queue_manager.workers.worker: words  engine=… job=#37 …``"""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         context = " ".join(f"{name}={value}" for name, value in _context(record).items())

@@ -66,6 +66,7 @@ class JobMetrics(Collector):
     journal: Histogram = field(default_factory=journal_seconds)
     _expected: dict[JobId, float] = field(init=False, default_factory=dict)
     _waiting: dict[JobId, float] = field(init=False, default_factory=dict)
+    _made: int = field(init=False, default=0)
     _failed: int = field(init=False, default=0)
     _served: deque[tuple[float, int]] = field(init=False, default_factory=deque)
     _runs_seen: deque[tuple[str, float]] = field(init=False, default_factory=partial(deque, maxlen=1024))
@@ -96,9 +97,10 @@ class JobMetrics(Collector):
         return generate_latest(self.registry)
 
     def figures(self) -> dict[str, float]:
-        """The numbers at the top of the status page."""
+        """The numbers at the top of the status page, since the start."""
         requests = self.requests()
         return {
+            "made": self._made,
             "fairness": self.fairness(),
             "failed": self._failed,
             "requests": float(sum(requests.values())),
@@ -128,6 +130,7 @@ class JobMetrics(Collector):
 
     def _finished(self, event: Finished) -> None:
         report = event.report
+        self._made += 1
         self._pictures.labels(event.job.request.model, report.engine).inc()
         run = (report.engine, report.started_at)
         if run not in self._runs_seen:

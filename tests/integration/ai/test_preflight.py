@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from modules.ai.comfy import findings
 from modules.ai.comfy.preflight import ServerReport, inspect
+from modules.ai.node_pack import PACK_VERSION
 from modules.ai.workflows.cards import read_card, read_fields
 from modules.ai.workflows.graph import read_graph, write_graph
 from modules.ai.workflows.templates import WorkflowTemplate
@@ -100,13 +102,33 @@ async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_
     )
 
 
-async def test_a_pack_of_another_version_is_told_and_used_only_if_it_understands_us() -> None:
-    near = await report_of(ServerProfile(pack_version="2.4.2", cache_lru=100))
-    assert near.limits["flux"] == 4
-    assert "has the node pack 2.4.2, but this bot needs 2.0.0: copy" in told(near)
-    far = await report_of(ServerProfile(pack_version="1.1.0", cache_lru=100))
-    assert far.limits["flux"] == 1
-    assert "so pictures are made one by one: copy" in told(far)
+MAJOR = PACK_VERSION.partition(".")[0]
+
+
+@pytest.mark.parametrize("version", [PACK_VERSION, f"{PACK_VERSION}.1", f"{MAJOR}.99.2"])
+async def test_a_pack_that_is_newer_by_its_last_numbers_is_used(version: str) -> None:
+    report = await report_of(ServerProfile(pack_version=version, cache_lru=100))
+    assert report.limits["flux"] == 4
+    assert report.notes == ()
+
+
+@pytest.mark.parametrize("version", ["1.1.0", MAJOR, "99.0.0", "unknown"])
+async def test_an_older_pack_and_one_of_another_kind_is_told_with_the_line_that_replaces_it(
+    version: str,
+) -> None:
+    report = await report_of(ServerProfile(pack_version=version, cache_lru=100))
+    assert set(report.limits.values()) == {1}
+    (note,) = report.notes
+    assert note.partition(" ")[2] == (
+        f"has the node pack {version}, and this bot needs {PACK_VERSION}, so pictures are made one by one: "
+        "run cp -r comfy_custom_nodes/fullet ComfyUI/custom_nodes/ and restart that ComfyUI"
+    )
+
+
+def test_the_line_for_another_machine_names_it() -> None:
+    for server, host in (("gpu.example.org/comfy", "gpu.example.org"), ("[fd00::2]:8188", "[fd00::2]")):
+        told = findings.about_pack(server, "1.0.0", usable=False)
+        assert f"run scp -r comfy_custom_nodes/fullet {host}:ComfyUI/custom_nodes/ and restart" in told.fix
 
 
 async def test_an_incomplete_pack_fuses_what_it_can() -> None:

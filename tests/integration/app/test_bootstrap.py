@@ -75,6 +75,25 @@ def test_help_names_the_commands_and_an_unknown_one_is_told() -> None:
     assert answer.stderr.startswith("There is no command 'dmeo'; the commands are run, ")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a pipe without a reader is told otherwise there")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "--help"]])
+def test_it_ends_quietly_when_nobody_reads_on(arguments: list[str], unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as gone:
+        answer = subprocess.run(
+            [sys.executable, str(ROOT / "bot.py"), *arguments],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert answer.stderr == b""
+    assert answer.returncode in (0, 141)  # argparse takes no notice
+
+
 def test_a_missing_package_is_one_line_that_says_how_to_install_it(tmp_path: Path) -> None:
     checkout(tmp_path)  # without requirements.txt, as in the image
     answer = bot(root=tmp_path, flags=("-S", "-E"))
@@ -173,6 +192,12 @@ def test_the_environment_is_made_once_and_installed_into_when_requirements_chang
     again = prepared()
     assert "Making" not in again
     assert "Installing" in again
+    (tmp_path / "requirements.txt").write_text(
+        'pip\nno-such-package; python_version < "3"\n', encoding="utf-8"
+    )
+    assert prepared() == "Installing requirements-dev.txt into .venv (once; a minute or two) …\n", (
+        "pip is there"
+    )
     (tmp_path / "requirements.txt").write_text("./no-such-package\n", encoding="utf-8")
     with pytest.raises(bootstrap.BootstrapError, match=r"pip could not install requirements-dev\.txt"):
         prepared()

@@ -52,7 +52,7 @@ async def test_what_is_offered_and_what_the_library_has_with_needs_and_servers(p
     offered, library = said.split("In the library\n")
     both = f"runs on 127.0.0.1:{one.port}, 127.0.0.1:{two.port}"
     about = "z-image: Z-Image Turbo (imagine)\n      Natural light, people and portraits in eight steps"
-    assert f"{about}\n      ~6 GB VRAM; {both}\n" in offered
+    assert f"{about}\n      ~8.1 GB to download; ~6 GB VRAM; {both}\n" in offered
     assert "z-image-base: Z-Image (imagine)" in library
     assert f"~6.5 GB to download; ~8 GB VRAM; runs on 127.0.0.1:{one.port}\n" in library
     assert "anima: Anima (imagine)" in library

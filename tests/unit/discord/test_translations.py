@@ -20,8 +20,11 @@ from modules.discord.ui.translations import LOCALES, Translations, command_key
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError, GenerationError
 from modules.queue_manager.status import QueuePosition
+from modules.utils.monitoring.localized_page import PAGE
 
 LANGUAGES = sorted(file.stem for file in LOCALES.glob("*.ftl"))
+CATALOGUES = sorted([*LOCALES.glob("*.ftl"), *PAGE.glob("*.ftl")])
+"""What the bot says, and what its status page says."""
 
 
 class _Blanks(Visitor):
@@ -37,30 +40,31 @@ class _Blanks(Visitor):
         self.names.add(f"{node.id.name} {name.value}")
 
 
-def _catalogue(language: str) -> dict[str, set[str]]:
+def _catalogue(file: Path) -> dict[str, set[str]]:
     """Each key (attributes too) with the names of its blanks."""
     found: dict[str, set[str]] = {}
-    for entry in FluentParser().parse((LOCALES / f"{language}.ftl").read_text(encoding="utf-8")).body:
-        assert not isinstance(entry, ast.Junk), f"{language}: cannot be read: {entry.content}"
+    for entry in FluentParser().parse(file.read_text(encoding="utf-8")).body:
+        assert not isinstance(entry, ast.Junk), f"{file}: cannot be read: {entry.content}"
         if not isinstance(entry, ast.Message):
             continue
         parts = [(entry.id.name, entry.value)]
         parts += [(f"{entry.id.name}.{part.id.name}", part.value) for part in entry.attributes]
         for key, pattern in parts:
-            assert key not in found, f"{language}: {key} stands twice"
+            assert key not in found, f"{file}: {key} stands twice"
             blanks = _Blanks()
             blanks.visit(pattern)
             found[key] = blanks.names
     return found
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_language_says_all_that_english_says_with_the_same_blanks(language: str) -> None:
-    assert _catalogue(language) == _catalogue("en")
+@pytest.mark.parametrize("file", CATALOGUES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_language_says_all_that_english_says_with_the_same_blanks(file: Path) -> None:
+    assert _catalogue(file) == _catalogue(file.with_stem("en"))
 
 
-def test_spanish_and_english_are_there() -> None:
-    assert {"en", "es"} <= set(LANGUAGES)
+@pytest.mark.parametrize("folder", [LOCALES, PAGE])
+def test_spanish_and_english_are_there(folder: Path) -> None:
+    assert {"en", "es"} <= {file.stem for file in folder.glob("*.ftl")}
 
 
 def test_another_language_is_one_file_more(tmp_path: Path) -> None:
@@ -106,11 +110,12 @@ def test_a_subcommand_is_mentioned_by_its_commands_id(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_sentences_name_only_commands_that_exist_and_never_as_plain_text(language: str) -> None:
-    named = {blank.partition(" ")[2] for blanks in _catalogue(language).values() for blank in blanks}
+    file = LOCALES / f"{language}.ftl"
+    named = {blank.partition(" ")[2] for blanks in _catalogue(file).values() for blank in blanks}
     messages = Translations.load()
     assert "cancel" in named
     assert all(messages.has(command_key(*name.split())) for name in named - {""})
-    text = (LOCALES / f"{language}.ftl").read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     assert not re.search(r"^[^#\n]*[^\w/<]/\w", text, re.MULTILINE), "use COMMAND"
 
 

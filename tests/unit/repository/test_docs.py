@@ -8,6 +8,8 @@ from pathlib import Path
 import discord
 import pytest
 
+from modules import VERSION
+from modules.ai.models.loading import read_models
 from modules.ai.workflows import cards
 from modules.app import cli
 from modules.discord.cogs.account import Account
@@ -67,7 +69,7 @@ def test_the_invite_grants_exactly_what_the_bot_uses(path: Path) -> None:
 def test_settings_that_are_named_exist(path: Path) -> None:
     named = set(re.findall(r"`([A-Z][A-Z]+(?:_[A-Z]+)+)[=`]", text(path)))
     other = {"POSTGRES_PASSWORD", "FULLET_UID", "COMFYUI_MODELS", "DISCORD_LOCALES"}
-    other |= {"REAL_COMFY_URL", "REAL_COMFY_PATH"}
+    other |= {"REAL_COMFY_URL", "REAL_COMFY_PATH", "PIP_INDEX_URL"}
     assert not named - set(settings.NAMES) - other
 
 
@@ -158,3 +160,42 @@ def test_the_ways_through_the_code_name_functions_that_are_there() -> None:
         assert re.search(rf"^    (?:async )?def {function}\(", source, re.MULTILINE), (file, function)
     for file in re.findall(r"`(modules/[\w/]+\.py)`", told):
         assert (ROOT / file).is_file(), file
+
+
+def test_the_table_of_gpus_says_what_the_cards_say() -> None:
+    told = re.findall(
+        r"^\| `([\w-]+)` \((.+)\) \| ~([\d.]+) \| ~([\d.]+) \|$",
+        text(ROOT / "docs" / "add-a-gpu.md"),
+        re.MULTILINE,
+    )
+    cards_of = {}
+    for folder in (ROOT / "flujos", ROOT / "flujos" / "library"):
+        models, faults = read_models(folder)
+        assert not faults
+        cards_of |= {name: model.template.card for name, model in models.items()}
+    written = {name: card.estimate for name, card in cards_of.items() if card.estimate is not None}
+    assert written.keys() == cards_of.keys()
+    shown = [
+        (name, cards_of[name].label, f"{e.download_gb:g}", f"{e.vram_gb:g}") for name, e in written.items()
+    ]
+    assert sorted(told) == sorted(shown)
+
+
+def test_the_version_stands_in_one_place_and_the_changes_begin_with_it() -> None:
+    project = text(ROOT / "pyproject.toml")
+    assert 'version = { attr = "modules.VERSION" }' in project
+    assert not re.search(r'^version = "', project, re.MULTILINE)
+    assert re.findall(r"^## (\S+)", text(ROOT / "CHANGELOG.md"), re.MULTILINE)[0] == VERSION
+
+
+def test_the_symptoms_that_are_told_are_words_of_the_product() -> None:
+    """What stands in quotes or as code is what people see, with … for what differs each time."""
+    files = [*(ROOT / "modules").rglob("*.py"), *(ROOT / "modules").rglob("*.ftl"), ROOT / "bot.py"]
+    product = re.sub(r'"\s+f?"', "", "".join(text(path) for path in files))
+    guide = text(ROOT / "docs" / "troubleshooting.md")
+    symptoms = re.findall(r"^\| (?:`([^|`]+)`|\"([^|]+)\")", guide, re.MULTILINE)
+    assert len(symptoms) >= 18
+    product += "This application did not respond"  # Discord's own
+    for symptom in ("".join(found) for found in symptoms):
+        for words in filter(None, re.split(r" ?… ?", symptom)):
+            assert words in product, words

@@ -2,13 +2,17 @@
 // Draws /status.json again every two seconds. Everything from outside goes into text nodes and numbers alone.
 
 const SVG = "http://www.w3.org/2000/svg";
-const PALETTE = ["#4c86d8", "#3f9e78", "#b5678f", "#8a74d6", "#b98235", "#3e97a8", "#a5574b", "#6d8a3a"];
-const STATES = { starting: "starting", idle: "idle", busy: "busy", down: "offline", draining: "finishing" };
+const PALETTE = ["#2f72d2", "#338162", "#ad5783", "#7a61d0", "#986b2b", "#337d8b", "#a5574b", "#627c34"];
 const colours = new Map();
 let minutes = 10;
 let last = null;
 
 const $ = (id) => document.getElementById(id);
+const LANGUAGE = document.documentElement.lang;
+const words = JSON.parse($("words").textContent);
+const t = (key, blanks = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => blanks[name]);
+const number = (value, digits = 0) =>
+  value.toLocaleString(LANGUAGE, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const colourOf = (model) => {
   if (!colours.has(model)) colours.set(model, PALETTE[colours.size % PALETTE.length]);
   return colours.get(model);
@@ -26,7 +30,7 @@ const shape = (name, attributes = {}, text = null) => {
   return made;
 };
 const seconds = (value) => {
-  if (value < 10) return `${value.toFixed(1)} s`;
+  if (value < 10) return `${number(value, 1)} s`;
   if (value < 120) return `${Math.round(value)} s`;
   if (value < 7200) return `${Math.round(value / 60)} min`;
   return value < 172800 ? `${Math.round(value / 3600)} h` : `${Math.round(value / 86400)} d`;
@@ -37,47 +41,44 @@ const median = (values) => {
   return sorted[Math.floor(sorted.length / 2)];
 };
 
-function figure(label, value, unit = "") {
+function figure(key, value, blanks = {}) {
   const box = element("div");
-  const number = element("dd", {}, value);
-  if (unit) number.append(element("small", {}, ` ${unit}`));
-  box.append(element("dt", {}, label), number);
+  const meaning = t(`${key}.meaning`, blanks);
+  box.append(element("dt", {}, t(key)), element("dd", {}, value), element("dd", { class: "meaning" }, meaning));
   return box;
 }
 
 function drawFigures(told, from) {
   const wait = median(told.waits.filter(([at]) => at >= from).map(([, waited]) => waited));
-  const made = told.engines.reduce((sum, engine) => sum + engine.pictures, 0);
   const figures = told.figures;
   $("figures").replaceChildren(
-    figure("Pictures", String(made)),
-    figure("Waiting", String(told.queue.waiting)),
-    figure("Being made", String(told.queue.running)),
-    figure("People", String(told.queue.users)),
-    figure("Typical wait", wait === null ? "–" : seconds(wait)),
-    figure("Failed", String(figures.failed ?? 0)),
-    figure("Fairness (1 = equal)", (figures.fairness ?? 1).toFixed(2)),
-    figure("Discord requests", String(figures.requests ?? 0), figures.refused ? `${figures.refused} rate-limited` : ""),
-    figure("Running for", seconds(told.now - told.started_at)),
+    figure("pictures", number(figures.made ?? 0)),
+    figure("waiting", number(told.queue.waiting)),
+    figure("running", number(told.queue.running)),
+    figure("people", number(told.queue.users)),
+    figure("wait", wait === null ? "–" : seconds(wait)),
+    figure("failed", number(figures.failed ?? 0)),
+    figure("fairness", number(figures.fairness ?? 1, 2)),
+    figure("requests", number(figures.requests ?? 0), { refused: number(figures.refused ?? 0) }),
+    figure("uptime", seconds(told.now - told.started_at)),
   );
 }
 
-const REASONS = {
-  standby: "Standing by: another process uses this database",
-  starting: "Starting",
-};
+// A reason may have details in brackets, which are nobody's words but the system's.
+function reasonWhy(unready) {
+  const [reason, ...details] = unready.split(/(?= \()/);
+  const key = `unready-${reason.toLowerCase().replace(/[^a-z]+/g, "-")}`;
+  return (words[key] ?? reason[0].toUpperCase() + reason.slice(1)) + details.join("");
+}
 
 function drawState(told) {
   const engines = told.engines ?? [];
   const down = engines.filter((engine) => engine.state === "down").length;
-  let words = "Taking jobs";
-  let good = true;
-  if (told.unready) {
-    words = REASONS[told.unready] ?? told.unready[0].toUpperCase() + told.unready.slice(1);
-    good = false;
-  } else if (down) words = `Taking jobs; ${down} of ${engines.length} GPUs cannot be used`;
-  $("state").textContent = words;
-  $("state").className = good ? "good" : "bad";
+  let said = t("taking-jobs");
+  if (told.unready) said = reasonWhy(told.unready);
+  else if (down) said = t("some-down", { down, all: engines.length });
+  if ($("state").textContent !== said) $("state").textContent = said;
+  $("state").className = told.unready ? "bad" : "good";
 }
 
 function lane(engine, told, from, width) {
@@ -85,14 +86,15 @@ function lane(engine, told, from, width) {
   const label = element("div");
   label.append(element("div", { class: "name", title: engine.name }, engine.name));
   const about = element("div", { class: "about" });
+  const share = engine.busy.toLocaleString(LANGUAGE, { style: "percent" });
   about.append(
-    element("b", { class: engine.state }, STATES[engine.state] ?? engine.state),
-    ` · ${engine.pictures} pictures · ${Math.round(engine.busy * 100)}% busy`,
+    element("b", { class: engine.state }, t(`state-${engine.state}`)),
+    ` · ${t("about-gpu", { pictures: number(engine.pictures), share })}`,
   );
   label.append(about);
   if (engine.trouble) label.append(element("div", { class: "about trouble", title: engine.trouble }, engine.trouble));
   const picture = shape("svg", { viewBox: `0 0 ${width} 44`, preserveAspectRatio: "none", role: "img" });
-  picture.setAttribute("aria-label", `Batches of ${engine.name}`);
+  picture.setAttribute("aria-label", t("batches-of", { gpu: engine.name }));
   const scale = width / (told.now - from);
   for (const batch of engine.batches) {
     const ends = batch.to ?? told.now;
@@ -103,7 +105,9 @@ function lane(engine, told, from, width) {
     const group = shape("g", { class: `batch ${kind}` });
     group.append(
       shape("rect", { x: left, y: 5, width: wide, height: 34, rx: Math.min(4, wide / 2), fill: colourOf(batch.model) }),
-      shape("title", {}, `${batch.model}, ${batch.size} at once, ${seconds(ends - batch.from)}, ${kind}`),
+      shape("title", {}, t("batch", {
+        model: batch.model, size: batch.size, time: seconds(ends - batch.from), state: t(`batch-${kind}`),
+      })),
     );
     if (wide > 16) group.append(shape("text", { x: left + wide / 2, y: 26, "text-anchor": "middle" }, batch.size));
     picture.append(group);
@@ -117,7 +121,7 @@ function drawLanes(told, from) {
   const narrow = matchMedia("(max-width: 760px)").matches;
   const width = Math.max(200, lanes.clientWidth - (narrow ? 0 : 264));
   const rows = told.engines.map((engine) => lane(engine, told, from, width));
-  lanes.replaceChildren(...(rows.length ? rows : [element("p", { class: "none" }, "There are no servers in COMFY_URLS")]));
+  lanes.replaceChildren(...(rows.length ? rows : [element("p", { class: "none" }, t("no-gpus"))]));
   const keys = [...colours].map(([model, colour]) => {
     const key = element("span");
     const mark = shape("svg", { viewBox: "0 0 10 10" });
@@ -125,7 +129,7 @@ function drawLanes(told, from) {
     key.append(mark, model);
     return key;
   });
-  if (keys.length) keys.push(element("span", {}, "the number in a bar is how many pictures that run makes"));
+  if (keys.length) keys.push(element("span", {}, t("legend")));
   $("legend").replaceChildren(...keys);
 }
 
@@ -138,13 +142,13 @@ function axes(svg, told, from, most, unit) {
     const value = (most * part) / 2;
     svg.append(
       shape("line", { class: "grid", x1: box.left, x2: box.left + box.width, y1: y, y2: y }),
-      shape("text", { x: box.left - 6, y: y + 4, "text-anchor": "end" }, Number.isInteger(value) ? value : value.toFixed(1)),
+      shape("text", { x: box.left - 6, y: y + 4, "text-anchor": "end" }, number(value, Number.isInteger(value) ? 0 : 1)),
     );
   }
   const span = told.now - from;
   for (let part = 0; part <= 2; part += 1) {
     const ago = span * (1 - part / 2);
-    const words = part === 2 ? "now" : `−${seconds(ago)}`;
+    const words = part === 2 ? t("now") : `−${seconds(ago)}`;
     const anchor = part === 0 ? "start" : part === 2 ? "end" : "middle";
     svg.append(shape("text", { x: box.left + (box.width * part) / 2, y: 184, "text-anchor": anchor }, words));
   }
@@ -207,7 +211,7 @@ async function look() {
     last = await answer.json();
     draw();
   } catch {
-    $("state").textContent = "The bot does not answer";
+    $("state").textContent = t("no-answer");
     $("state").className = "bad";
   }
   setTimeout(look, 2000);
