@@ -13,6 +13,7 @@ from modules.queue_manager.errors import (
     EngineUnavailable,
     ExecutionFailed,
     FusionRefused,
+    GenerationError,
     NoOutput,
     OutOfMemory,
     StoreUnavailable,
@@ -20,6 +21,7 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import (
     Batch,
+    Elastic,
     GenerationRequest,
     Job,
     JobId,
@@ -229,6 +231,10 @@ class FakeRun:
     def batch(self) -> Batch:
         return self._batch
 
+    @property
+    def id(self) -> str:
+        return f"its-own-{self._batch.id}"[:36] if self._engine.elastic is not None else self._batch.id
+
     async def events(self) -> AsyncIterator[RunEvent]:
         engine, batch = self._engine, self._batch
         async with engine.gpu:
@@ -299,12 +305,14 @@ class FakeRun:
 
 @dataclass
 class FakeEngine:
-    """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time.
-    ``by_area``: ``each`` is for 1024², and others take in proportion.
+    """An `ImageEngine` that takes ``fixed`` + ``each`` × pictures seconds a batch, one batch at a time, or as
+    many as it has slots if it is ``elastic``; it names those runs itself. ``by_area``: ``each`` is for 1024²,
+    and others take in proportion.
 
     ``noise`` is the share by which a batch's time varies; ``fits`` the rows its memory holds;
     ``poison`` a text in a prompt at which a node raises, ``deadly`` one at which it dies for a second,
     ``refused`` one with which no batch is taken;
+    ``rejects`` what the next batches are refused with;
     ``unreadable`` how often the sources cannot be read, ``lost_pictures`` how many are not there at the end,
     ``hiccups`` how often it does not answer when asked what it can do; ``sick`` what every run fails with,
     ``full`` that its disk is; ``refuses`` a model that it does not fuse, ``breaks`` one of
@@ -324,6 +332,7 @@ class FakeEngine:
     poison: str = ""
     deadly: str = ""
     refused: str = ""
+    rejects: list[GenerationError] = field(default_factory=list)
     unreadable: int = 0
     lost_pictures: int = 0
     hiccups: int = 0
@@ -338,12 +347,13 @@ class FakeEngine:
     submit_seconds: float = 0.01
     stalling: bool = False
     seed: int = 0
+    elastic: Elastic | None = None
     loaded: str | None = None
     log: list[tuple[float, float, Batch]] = field(default_factory=list)
     submitted: list[Batch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.gpu = asyncio.Lock()
+        self.gpu = asyncio.Semaphore(1 if self.elastic is None else self.elastic.slots)
         self.dead = asyncio.Event()
         self.broke = asyncio.Event()
         self.random = random.Random(self.seed)
@@ -391,10 +401,13 @@ class FakeEngine:
         if self.unreadable > 0:
             self.unreadable -= 1
             raise StoreUnavailable("away")
+        if self.rejects:
+            raise self.rejects.pop(0)
         self.submitted.append(batch)
         if self.refused and any(self.refused in job.request.prompt for job in batch.jobs):
             raise WorkflowRejected("refused")
-        run = self.known[batch.id] = FakeRun(self, batch)
+        run = FakeRun(self, batch)
+        self.known[run.id] = run
         return run
 
     async def resume(self, batch: Batch) -> FakeRun | None:

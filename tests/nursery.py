@@ -32,6 +32,7 @@ READ_AHEAD = (
     "PIL.WebPImagePlugin",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
+    "modules.ai.comfy_v2.engine",
     "modules.ai.engines",
     "modules.app.check",
     "modules.app.demonstration",

@@ -29,7 +29,7 @@ from modules.queue_manager.errors import (
     StoreUnavailable,
     WorkflowRejected,
 )
-from modules.queue_manager.jobs import Batch, FusionCheck
+from modules.queue_manager.jobs import Batch, Elastic, FusionCheck
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
 from modules.utils.images.media_types import EXTENSIONS, media_type
 
@@ -65,6 +65,7 @@ class ComfyEngine:
     times: RunTimes = field(default_factory=RunTimes)
     learn: LearnTable | None = None
     read_checks: ReadChecks | None = None
+    elastic: Elastic | None = None
 
     def __post_init__(self) -> None:
         self._stream = EventStream(client=self.client, clock=self.clock)

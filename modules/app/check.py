@@ -15,6 +15,7 @@ import aiohttp
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.inspection import inspect_models, inspect_server
 from modules.ai.workflows.templates import WorkflowTemplate
+from modules.app.elastic import inspect_elastic
 from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
 from modules.discord.message_inspection import inspect_messages
 from modules.discord.transport.api_address import redirect
@@ -24,6 +25,7 @@ from modules.utils import inspection
 from modules.utils.database.inspection import inspect_database, read_fusion_checks
 from modules.utils.inspection import Finding, Section
 from modules.utils.monitoring import log
+from modules.utils.settings.elastic import is_elastic
 from modules.utils.settings.inspection import inspect_settings
 from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
@@ -145,22 +147,28 @@ async def _inspect_servers(
 ) -> tuple[Finding, ...]:
     if not settings.comfy_urls:
         return _skipped("COMFY_URLS")
+    elastic = [url for url in settings.comfy_urls if is_elastic(url)]
     servers = await servers_of(settings)
-    if not servers:
+    if not servers and len(elastic) < len(settings.comfy_urls):
         what = f"no server was found under {', '.join(settings.comfy_urls)}"
         return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None
     checks = {} if "DATABASE_URL" in faulty else await read_fusion_checks(settings.database_url)
     clients = [ComfyClient(session=session, url=url, api_key=key) for url in servers]
     found = await gather_or_cancel(
-        inspect_server(client, templates, max_batch=max_batch, checks=checks.get(client.name, {}))
-        for client, max_batch in zip(clients, servers.values(), strict=True)
+        [
+            *(
+                inspect_server(client, templates, max_batch=max_batch, checks=checks.get(client.name, {}))
+                for client, max_batch in zip(clients, servers.values(), strict=True)
+            ),
+            *(inspect_elastic(url, settings, templates) for url in elastic),
+        ]
     )
     return tuple(finding for each in found for finding in each)
 
 
 async def servers_of(settings: Settings) -> dict[str, int | None]:
-    """The addresses of the servers, each with the most pictures of one run there (None: ``auto``)."""
+    """The addresses of the ComfyUI servers, each with the most pictures of one run there (None: ``auto``)."""
     urls: list[str] = []
 
     async def keep(found: Sequence[str]) -> None:
@@ -170,4 +178,4 @@ async def servers_of(settings: Settings) -> dict[str, int | None]:
         return {}
     addresses = ServerDiscovery(on_urls=keep, clock=LoopClock())
     await addresses.set(settings.comfy_urls, settings.max_batch_size)
-    return {url: addresses.batch_size(url) for url in urls}
+    return {url: addresses.batch_size(url) for url in urls if not is_elastic(url)}

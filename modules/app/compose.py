@@ -21,6 +21,7 @@ from modules.ai.engines import ComfyEngine
 from modules.ai.models.model_folder import ModelFolder
 from modules.ai.workflows.reduced_table import unpacked
 from modules.app import check
+from modules.app.elastic import elastic_engine
 from modules.discord.bot import ImageBot
 from modules.discord.cogs.account import Account
 from modules.discord.cogs.admin import Admin
@@ -70,7 +71,7 @@ from modules.queue_manager.clock import LoopClock
 from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import ModelOffer
 from modules.queue_manager.manager import QueueManager
-from modules.queue_manager.ports import Clock, EngineFactory
+from modules.queue_manager.ports import Clock, EngineFactory, ImageEngine
 from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
 from modules.utils.database.lease import Lease
@@ -78,6 +79,7 @@ from modules.utils.database.rows import Retention
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.monitoring.metrics import JobMetrics, journal_seconds
 from modules.utils.monitoring.status_history import StatusHistory
+from modules.utils.settings.elastic import is_elastic
 from modules.utils.settings.env_file import EnvironmentFile
 from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
@@ -291,7 +293,16 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         stack.push_async_callback(queue.aclose)
 
-        def comfy_engine(url: str) -> ComfyEngine:
+        def engine_at(url: str) -> ImageEngine:
+            if is_elastic(url):
+                return elastic_engine(
+                    url,
+                    settings,
+                    templates=model_folder.templates,
+                    read_source=database.jobs.source,
+                    clock=clock,
+                    may_post=database.lease.ensure_safe,
+                )
             return ComfyEngine(
                 client=ComfyClient(session=session, url=url, api_key=settings.comfy_api_key or None),
                 templates=model_folder.templates,
@@ -303,7 +314,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 read_checks=database.fusion_checks.of,
             )
 
-        fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or comfy_engine, clock=clock)
+        fleet = Fleet(runs=queue.runs, make_engine=instead.make_engine or engine_at, clock=clock)
         stack.push_async_callback(fleet.aclose, 0)
         addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=clock)
 

@@ -18,7 +18,9 @@ import aiohttp
 
 from modules.ai.comfy.preflight import ServerReport
 from modules.ai.inspection import about_trouble, inspect_models
+from modules.ai.workflows.templates import WorkflowTemplate
 from modules.app import check
+from modules.app.elastic import inspect_elastic
 from modules.app.models import Told, ask_servers, commands
 from modules.discord.inspection import (
     API_BASE,
@@ -35,6 +37,7 @@ from modules.queue_manager.errors import BadSettings, EngineUnauthorized
 from modules.utils.inspection import MARKS, Finding
 from modules.utils.monitoring import log
 from modules.utils.settings import settings, values
+from modules.utils.settings.elastic import is_elastic
 from modules.utils.settings.env_writer import BACKUP, write_file
 from modules.utils.settings.settings import Settings
 
@@ -266,7 +269,11 @@ class Setup:
             self._ask_until_right(self._take_key, None, self._ask_key)
             told = self._told()
         self._say_told(told)
-        silent = not told or any(each.error is not None for each in told)
+        about = self._about_elastic()
+        for finding in about:
+            self._say_finding(finding)
+        silent = not (told or about) or any(each.error is not None for each in told)
+        silent = silent or any(finding.level == "fault" for finding in about)
         if silent and self.asks and not self._agrees("Keep these addresses anyway?"):
             raise ValueError("Correct the addresses, or start ComfyUI and press Enter")
         for each in told:
@@ -284,11 +291,21 @@ class Setup:
             raise ValueError(f"COMFY_API_KEY: {fault}") from None
 
     def _told(self) -> list[Told]:
+        return asyncio.run(ask_servers(self.now, self._templates()))
+
+    def _about_elastic(self) -> list[Finding]:
+        """What is found at the addresses of Comfy API v2, whose keys stand in COMFY_API_KEYS."""
+        templates = self._templates()
+        elastic = [url for url in self.now.comfy_urls if is_elastic(url)]
+        found = [f for url in elastic for f in asyncio.run(inspect_elastic(url, self.now, templates))]
+        return [finding for finding in found if not finding.routine]
+
+    def _templates(self) -> dict[str, WorkflowTemplate]:
         templates, _ = inspect_models(self.root / "flujos")
-        return asyncio.run(ask_servers(self.now, templates))
+        return templates
 
     def _say_told(self, told: list[Told]) -> None:
-        if not told:
+        if not told and not all(map(is_elastic, self.now.comfy_urls)):
             self.say(f"{MARKS['fault']} no server was found under {', '.join(self.now.comfy_urls)}")
         for each in told:
             if each.error is not None:

@@ -151,7 +151,15 @@ class EngineSick(EngineUnavailable):
 
 
 class EngineForgot(EngineUnavailable):
-    """The server does not have a run that it was given: it was restarted."""
+    """The server does not have a run that it was given: it was restarted, or somebody there ended the run."""
+
+
+class EngineFull(EngineUnavailable):
+    """The server takes no more runs for ``seconds``; those that it has go on."""
+
+    def __init__(self, reason: str = "", /, *, seconds: float = 0.0, **fields: str | int | float) -> None:
+        super().__init__(reason, **fields)
+        self.seconds = seconds
 
 
 class OutOfMemory(GenerationError, message_key="error-out-of-memory", blame="size"):

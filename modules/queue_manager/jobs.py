@@ -305,6 +305,16 @@ class FusionCheck:
     why_alone: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Elastic:
+    """The terms on which an engine is used that is no GPU of your own, and whose runs may cost money: up to
+    ``slots`` runs at once, of one picture each, for jobs that would wait longer than ``after`` seconds for
+    your own GPUs (0: for any that these do not take first)."""
+
+    slots: int
+    after: float
+
+
 def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
     """The key under which ``request`` may share a run."""
     return BatchKey(

@@ -501,7 +501,8 @@ class QueueManager:
         lanes = [
             lane
             for engine in self.dispatcher.engines.living()
-            if not engine.sick and (lane := self.dispatcher.lane(engine, now))
+            if not engine.sick
+            for lane in self.dispatcher.lanes(engine, now)
         ]
         lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
         jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
@@ -515,7 +516,7 @@ class QueueManager:
         if self._rate[0] > now:
             return self._rate[1]
         rate = sum(
-            engine.pictures / engine.busy_seconds
+            engine.pictures / engine.busy_seconds * engine.slots
             for engine in self.dispatcher.engines.living()
             if engine.pictures and engine.busy_seconds
         )

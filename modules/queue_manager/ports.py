@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from modules.queue_manager.errors import GenerationError
-from modules.queue_manager.jobs import Batch, FusionCheck, Job, Learned, Picture, Size
+from modules.queue_manager.jobs import Batch, Elastic, FusionCheck, Job, Learned, Picture, Size
 
 
 class Clock(Protocol):
@@ -45,6 +45,11 @@ class Capabilities:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunQueued:
+    """The server says that the run still waits there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunStarted:
     """The run began."""
 
@@ -65,11 +70,16 @@ class RunPreview:
     image: bytes
 
 
-RunEvent = RunStarted | RunProgress | RunPreview
+RunEvent = RunQueued | RunStarted | RunProgress | RunPreview
 
 
 class Run(Protocol):
     """One batch on one server."""
+
+    @property
+    def id(self) -> str:
+        """The server's name for the run, by which `ImageEngine.resume` finds it: the batch's id where the
+        server takes ours. At most 36 characters."""
 
     def events(self) -> AsyncIterator[RunEvent]:
         """What happens, ending when the server is free for the next run. May be iterated once.
@@ -99,6 +109,10 @@ class ImageEngine(Protocol):
     def name(self) -> str:
         """Host and port, or what else identifies it, without credentials: for people and logs."""
 
+    @property
+    def elastic(self) -> Elastic | None:
+        """On which terms it is used; None for a GPU of your own."""
+
     async def probe(self) -> Capabilities:
         """What the server can do now. Raises `EngineUnavailable` (or a child) if it is not there."""
 
@@ -106,7 +120,8 @@ class ImageEngine(Protocol):
         """Put the batch into the server's own queue. Raises `GenerationError`; then nothing is queued."""
 
     async def resume(self, batch: Batch) -> Run | None:
-        """Follow a run that a former process submitted; None if the server does not have it."""
+        """Follow a run that a former process submitted; None if the server does not have it. ``batch.id`` is
+        the run's id, or still our own if the process died before it knew the run's."""
 
     async def doubtful(self) -> None:
         """Return when its socket breaks: a reason to ask whether the server is still there."""

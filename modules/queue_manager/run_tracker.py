@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modules.queue_manager.delivery import Deliveries
 from modules.queue_manager.errors import GenerationError
@@ -51,6 +51,13 @@ class RunTracker:
         await self.journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine.name))
         if not in_flight.abandoned:
             log.info("Dispatched", extra={"engine": in_flight.engine.name})
+
+    async def journal_run(self, in_flight: InFlightBatch, run_id: str) -> None:
+        """Journal under which id the server has the batch, if that is not ours."""
+        if run_id != in_flight.batch.id:
+            in_flight.batch = replace(in_flight.batch, id=run_id)
+            await self.journal.record(Dispatched(batch=in_flight.batch, engine=in_flight.engine.name))
+            log.info("Submitted", extra={"engine": in_flight.engine.name, "server_run": run_id})
 
     def started(self, in_flight: InFlightBatch) -> None:
         for job in in_flight.aboard:

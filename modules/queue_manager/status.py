@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from modules.queue_manager.jobs import FusionCheck, JobId
+from modules.queue_manager.jobs import Elastic, FusionCheck, JobId
 
 EngineAvailability = Literal["starting", "idle", "busy", "down", "draining"]
 
@@ -35,7 +35,7 @@ class Stranded:
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
     or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the
-    operator; ``missing_files`` and ``checks``: as in `Capabilities`."""
+    operator; ``missing_files`` and ``checks``: as in `Capabilities`; ``elastic``: as in `ImageEngine`."""
 
     name: str
     state: EngineAvailability
@@ -49,6 +49,12 @@ class EngineStatus:
     missing_files: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, FusionCheck] = field(default_factory=dict)
     last_error: str | None = None
+    elastic: Elastic | None = None
+
+    def busy_share(self, seconds: float) -> float:
+        """The share of its capacity that was in use, of the last ``seconds``, which began with the bot."""
+        slots = 1 if self.elastic is None else self.elastic.slots
+        return min(1.0, self.busy_seconds / max(1.0, seconds) / slots)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

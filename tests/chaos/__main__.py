@@ -15,6 +15,7 @@ from typing import get_args
 from tests.bot_process import nursery, start_bot
 from tests.chaos.books import PostgresBooks, SqliteBooks
 from tests.chaos.run import Plan, Trouble, run
+from tests.chaos.stage import Kind
 from tests.postgres import running_postgres
 
 
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--trouble", choices=get_args(Trouble), default="none")
     parser.add_argument("--every", type=int, default=3, help="there is trouble in every N-th life")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each trouble lasts")
+    parser.add_argument("--elastic", choices=get_args(Kind), default="none")
     parser.add_argument("--cold", action="store_true", help="start each bot by Python, not from a nursery")
     parser.add_argument("--keep", type=Path, help="a folder for the log and the database")
     return asyncio.run(chaos(parser.parse_args()))
@@ -44,6 +46,7 @@ async def chaos(options: argparse.Namespace) -> int:
         trouble=options.trouble,
         seconds=options.seconds,
         every=options.every,
+        elastic=options.elastic,
     )
     async with contextlib.AsyncExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos")))

@@ -16,7 +16,8 @@ class Ledger:
 
     ``untold``: failed or cancelled without a word, or cancelled by nobody.
     ``stale``: status messages that still offer to cancel what has ended, beyond those that live.
-    ``met``: kills that came after a picture was posted and before the journal knew.
+    ``met``: kills that came after a picture was posted and before the journal knew. ``bought``: runs behind
+    Comfy API v2; ``bought_twice``: those of them that were made there before.
     """
 
     kills: int
@@ -31,6 +32,8 @@ class Ledger:
     stale: list[str] = field(default_factory=list)
     met: int = 0
     unheard: int = 0
+    bought: int = 0
+    bought_twice: int = 0
 
     @property
     def sound(self) -> bool:
@@ -52,6 +55,8 @@ class Ledger:
             "untold": len(self.untold),
             "order violations": len(self.disorder),
             "stale status messages": len(self.stale),
+            "bought": self.bought,
+            "bought twice": self.bought_twice,
         }
         table = [f"{name:<42}{value:>7}" for name, value in figures.items()]
         return [*table, *self.lost, *self.duplicated, *self.untold, *self.disorder, *self.stale]
@@ -64,6 +69,9 @@ def count(stage: Stage, books: Books, heard: Heard, *, kills: int, met: int) -> 
     cancelled = {row.group for row in rows if row.number in heard.cancelled}
     known = {row.number for row in rows}
     ledger = Ledger(kills=kills, met=met, asked=heard.asked, accepted=len(rows), delivered=0, told=0)
+    if stage.elastic is not None:
+        runs = stage.elastic.runs()
+        ledger.bought, ledger.bought_twice = runs.total(), runs.total() - len(runs)
     ledger.unheard = len(known - heard.queued)
     ledger.lost = [
         f"#{number}: said to be accepted, and not in the journal" for number in heard.queued - known

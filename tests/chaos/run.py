@@ -17,7 +17,7 @@ from tests.bot_process import BotProcess, Start
 from tests.chaos.books import Books, jobs
 from tests.chaos.crowd import Heard, crowd
 from tests.chaos.ledger import Ledger, count
-from tests.chaos.stage import Stage, open_stage
+from tests.chaos.stage import Kind, Stage, open_stage
 
 Trouble = Literal["none", "database", "disk", "discord", "guilds", "servers", "mix"]
 """``database``: its server is away (a file cannot be); ``disk``: it is full; ``discord``: it refuses all
@@ -40,6 +40,7 @@ class Plan:
     trouble: Trouble = "none"
     seconds: float = 1.0
     every: int = 3
+    elastic: Kind = "none"
 
 
 async def run(
@@ -47,7 +48,7 @@ async def run(
 ) -> Ledger:
     """See the module."""
     heard = Heard()
-    async with open_stage(folder, users=plan.users) as stage:
+    async with open_stage(folder, users=plan.users, elastic=plan.elastic) as stage:
         stage.write(DATABASE_URL=books.url)
         lives = Lives(plan, stage=stage, books=books, start=start, heard=heard, tell=tell)
         users = [user.id for user in stage.discord.hub.people]

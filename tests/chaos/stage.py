@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.discord_server import DiscordServer
@@ -15,6 +17,7 @@ from modules.demo.discord_server.state.guilds import Message
 from modules.demo.discord_server.state.world import default_world
 from modules.demo.users import components_of, text_of
 from tests.chaos.crowd import POISON
+from tests.comfy_v2 import Platform, proxy
 from tests.discord_wiring import openapi_file
 
 QUICK = Timing(load=0.05, step=0.03, row=0.01, noise=0.3)
@@ -24,6 +27,28 @@ _ENDING = re.compile(r"\*\*#(\d+)\*\* (?:could not be made|was cancelled)")
 _RESULT = re.compile(r"\d+-([0-9a-f]{32})\.\w+")
 
 
+Kind = Literal["none", "proxy", "deployment", "cloud"]
+"""What speaks Comfy API v2 beside the GPUs, if anything does: see `tests.comfy_v2`."""
+
+
+@dataclass
+class Bought:
+    """An address of Comfy API v2, and the GPU behind it."""
+
+    gpu: ComfyServer
+    url: str
+    key: str
+
+    def runs(self) -> Counter[str]:
+        """How often each graph was run there to its end, whatever its file is called."""
+        records = [record.as_dict() for record in self.gpu.core.queue.history.values()]
+        return Counter(
+            json.dumps([node for name, node in record["prompt"][2].items() if name != "fullet_save"])
+            for record in records
+            if record["status"]["status_str"] == "success"
+        )
+
+
 @dataclass
 class Stage:
     """Embedded servers, and the file that leads a bot to them."""
@@ -31,13 +56,15 @@ class Stage:
     discord: DiscordServer
     gpus: tuple[ComfyServer, ...]
     env_file: Path
+    elastic: Bought | None = None
 
     def write(self, **values: str) -> None:
         """The settings of the bots to come."""
         settings = {
             "DISCORD_TOKEN": self.discord.token,
             "ALLOWED_GUILD_ID": str(self.discord.guild.id),
-            "COMFY_URLS": ",".join(gpu.url for gpu in self.gpus),
+            "COMFY_URLS": ",".join([*(gpu.url for gpu in self.gpus), *self._elastic_urls()]),
+            "COMFY_API_KEYS": f"{self.elastic.url}={self.elastic.key}" if self.elastic else "",
             "DISCORD_API_BASE": self.discord.api_url,
             "DISCORD_GATEWAY_URL": self.discord.gateway_url,
             "MAX_JOBS_PER_USER": "5",
@@ -46,6 +73,10 @@ class Stage:
         }
         text = "".join(f"{name}='{value}'\n" for name, value in settings.items())
         self.env_file.write_text(text, encoding="utf-8")
+
+    def _elastic_urls(self) -> list[str]:
+        models = "models=flux+z-image+flux_edit"
+        return [f"comfy+{self.elastic.url}?jobs=3&after=0&{models}"] if self.elastic else []
 
     @property
     def connected(self) -> int:
@@ -96,9 +127,10 @@ def is_result(message: Message) -> bool:
 
 @asynccontextmanager
 async def open_stage(
-    folder: Path, *, users: int, gpus: int = 2, timing: Timing = QUICK
+    folder: Path, *, users: int, gpus: int = 2, timing: Timing = QUICK, elastic: Kind = "none"
 ) -> AsyncIterator[Stage]:
-    """A Discord and some GPUs in this process; nothing that the bot did wrong there goes unnoticed."""
+    """A Discord and some GPUs in this process; nothing that the bot did wrong there goes unnoticed. With
+    ``elastic`` the last GPU stands behind Comfy API v2."""
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(
             DiscordServer(default_world(users), openapi=openapi_file(), rate_limits=False)
@@ -110,5 +142,14 @@ async def open_stage(
         for gpu in made:
             gpu.faults.set(poison=POISON)
             await stack.enter_async_context(gpu)
-        yield Stage(discord, tuple(made), folder / ".env")
+        bought = None
+        if elastic == "proxy":
+            bought = Bought(
+                gpu := made.pop(), await stack.enter_async_context(proxy(gpu, token="t0ken")), "t0ken"
+            )
+        elif elastic != "none":
+            platform = Platform(gpus=[gpu := made.pop()], keeps_labels=elastic == "deployment")
+            await stack.enter_async_context(platform.open())
+            bought = Bought(gpu, platform.url, platform.key)
+        yield Stage(discord, tuple(made), folder / ".env", bought)
         assert discord.violations == []

@@ -33,6 +33,12 @@ async def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> N
     assert ledger.sound, "\n".join(ledger.lines())
 
 
+async def test_kills_while_some_runs_are_bought(tmp_path: Path) -> None:
+    ledger = await chaos(Plan(kills=5, seed=9, users=3, elastic="proxy"), SqliteBooks(tmp_path), tmp_path)
+    assert ledger.sound, "\n".join(ledger.lines())
+    assert ledger.bought
+
+
 @pytest.mark.parametrize("trouble", ["discord", "guilds", "servers"])
 async def test_kills_while_discord_refuses_or_is_late_and_while_servers_are_sick(
     trouble: Trouble, tmp_path: Path

@@ -79,6 +79,10 @@ class ComfyRun:
         self._succeeded = False
         self._ended = False
 
+    @property
+    def id(self) -> str:
+        return self.batch.id
+
     async def events(self) -> AsyncIterator[RunEvent]:
         try:
             if self.standing is not None:

@@ -234,6 +234,9 @@ class Administration:
         yield self._text(
             locale, "admin-gpu-share", bar=bar(round(100 * share), 100), share=round(100 * share)
         )
+        if engine.elastic is not None:
+            terms = {"slots": engine.elastic.slots, "after": round(engine.elastic.after)}
+            yield "-# " + self._text(locale, "admin-gpu-elastic", **terms)
         if engine.models:
             labels = [
                 self._checked(offer.label, engine.checks.get(offer.id), locale)
@@ -271,7 +274,7 @@ class Administration:
         )
 
     def _busy_share(self, engine: EngineStatus) -> float:
-        return min(1.0, engine.busy_seconds / max(1.0, self.clock.unix() - self._started_at))
+        return engine.busy_share(self.clock.unix() - self._started_at)
 
     # ── people and pictures ─────────────────────────────────────────────────────────────────────
 

@@ -444,6 +444,13 @@ admin-gpu-line = **{ $name }** { $state ->
 admin-gpu-share = { $bar } busy { $share }%
 admin-gpu-busy = Busy: share of the time since the bot started.
 admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors to you alone.
+admin-gpu-elastic = Elastic: { $slots ->
+        [one] one picture
+       *[other] up to { $slots } pictures
+    } at once{ $after ->
+        [0] {""}
+       *[other] , for jobs that would wait longer than { $after } s for your own GPUs
+    }.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
         [-1] one by one: fused pictures differ

@@ -447,6 +447,13 @@ admin-gpu-line = **{ $name }** { $state ->
 admin-gpu-share = { $bar } ocupada { $share } %
 admin-gpu-busy = Ocupada: parte del tiempo desde que se inició el bot.
 admin-gpu-private = { COMMAND("admin gpus") } te muestra las direcciones y los errores solo a ti.
+admin-gpu-elastic = Elástica: { $slots ->
+        [one] una imagen
+       *[other] hasta { $slots } imágenes
+    } a la vez{ $after ->
+        [0] {""}
+       *[other] , para trabajos que esperarían más de { $after } s a tus propias GPU
+    }.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
         [-1] una por una: las imágenes creadas juntas salen distintas

@@ -80,13 +80,15 @@ def rows_for(waiting: int, *, limit: int, idle_engines: int) -> int:
 
 @dataclass(kw_only=True, slots=True)
 class Lane:
-    """An engine as the planner sees it: free again in ``free_in`` seconds, with ``warm`` loaded."""
+    """An engine as the planner sees it: free again in ``free_in`` seconds, with ``warm`` loaded; or a slot of
+    an elastic one, with its ``after``."""
 
     name: str
     free_in: float
     warm: str | None
     limit: Callable[[str], int]
     seconds: DurationOf
+    after: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

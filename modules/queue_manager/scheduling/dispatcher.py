@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import nsmallest
+from itertools import islice
 
 from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId
 from modules.queue_manager.offers import Offers
@@ -18,6 +19,7 @@ from modules.queue_manager.scheduling.estimates import Duration, DurationBook
 from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.idle_engines import IdleEngines
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
+from modules.queue_manager.scheduling.own_first import OwnFirst
 
 SLOWER = 1.2
 """An engine whose run takes at most this many times the fastest one's does not stand back."""
@@ -78,6 +80,16 @@ class Dispatcher:
         self._arrived: dict[JobId, float] = {}
         self._passes: dict[BatchKey, int] = {}
         self._fastest_known: dict[tuple[BatchKey, int], tuple[float, float | None]] = {}
+        self._own_first = OwnFirst(
+            queue=self.queue,
+            engines=self.engines,
+            max_key_wait=self.max_key_wait,
+            lanes=self.lanes,
+            weights=lambda job: self.weights(job.key),
+            may_run=self._may_run,
+            avoided=lambda job: self._avoid.get(job.id, frozenset()),
+            waits_since=lambda job: self._arrived.setdefault(job.id, self.clock.now()),
+        )
         self._pending: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.paused = False
@@ -140,7 +152,7 @@ class Dispatcher:
             run=run,
         )
         engine.batches.append(in_flight)
-        engine.warm = in_flight.weights
+        self._loads(engine, in_flight.weights)
         for job in batch.jobs:
             entry = self.queue.entry(job.id)
             if entry is not None:
@@ -262,7 +274,7 @@ class Dispatcher:
         if first is None or first.job in jobs:  # else the first one is passed over once more
             self._passes.pop(key, None)
         weights = self.weights(key)
-        swapped = engine.warm != weights
+        swapped = engine.elastic is None and engine.warm != weights
         in_flight = InFlightBatch(
             batch=Batch(
                 id=str(uuid.uuid4()),
@@ -279,11 +291,16 @@ class Dispatcher:
         )
         self.queue.dispatch(*(job.id for job in jobs), in_flight=in_flight)
         self._idle_engines.remove(engine)
-        engine.warm = weights
+        self._loads(engine, weights)
         self._note_warm(engine)
         engine.batches.append(in_flight)
         assert engine.next_batch is not None
         engine.next_batch.set_result(in_flight)
+
+    def _loads(self, engine: EngineState, weights: str) -> None:
+        """The engine's next batch needs these."""
+        if engine.elastic is None:
+            engine.warm = weights
 
     def _next_group(self, engine: EngineState) -> list[Job]:
         for group in list(self._groups):
@@ -293,7 +310,11 @@ class Dispatcher:
                 self._groups.remove(group)
                 continue
             limit = engine.rows(entries[0].job.key.model)
-            taken = [entry.job for entry in entries if self._may_run(entry.job, engine)][:limit]
+            able = [entry.job for entry in entries if self._may_run(entry.job, engine)]
+            if engine.elastic is not None:
+                late = self._own_first.late(engine, self.clock.now())
+                able = [job for job in able if job in late]
+            taken = able[:limit]
             if taken:
                 self._grouped.difference_update(job.id for job in taken)
                 group.jobs = tuple(entry.job for entry in entries if entry.job not in taken)
@@ -301,6 +322,8 @@ class Dispatcher:
         return []
 
     def _next_jobs(self, engine: EngineState, now: float) -> list[Job]:
+        if engine.elastic is not None:
+            return self._next_late(engine, now)
         candidates = self._candidates(engine)
         choice = choose_key(
             candidates,
@@ -322,6 +345,26 @@ class Dispatcher:
             self._passes[choice.passed_over] = self._passes.get(choice.passed_over, 0) + 1
         return jobs
 
+    def _next_late(self, engine: EngineState, now: float) -> list[Job]:
+        """The first job that an elastic engine's terms let it have."""
+        self._look_again(RECHECK)
+        late = self._own_first.late(engine, now)
+        free = (job for job in late if job.id not in self._grouped and self._waits(job))
+        jobs = list(islice((job for job in free if not self._is_gathered(job)), 1))
+        return [] if not jobs or self._stands_back(engine, jobs, now) else jobs
+
+    def _is_gathered(self, job: Job) -> bool:
+        """Whether an idle GPU of your own may have the job as soon as its batch is full."""
+        return self._idle_engines.idle(job.key.model) > 0 and any(
+            own.reliable and own.next_batch is not None and own.limits.of(job.key.model) > 0
+            for own in self.engines.states.values()
+            if own.elastic is None and not own.batches and self._may_run(job, own)
+        )
+
+    def _waits(self, job: Job) -> bool:
+        entry = self.queue.entry(job.id)
+        return entry is not None and entry.waiting
+
     def _candidates(self, engine: EngineState) -> list[Candidate]:
         """The first job of each model: of keys with equal weights, no other one can be chosen."""
         accept = self._acceptor(engine)
@@ -339,6 +382,8 @@ class Dispatcher:
 
     def _may_run(self, job: Job, engine: EngineState) -> bool:
         """Whether the job has not failed on ``engine``, or no other engine can run it."""
+        if not engine.takes(job):
+            return False
         avoid = self._avoid.get(job.id)
         if not avoid or engine.name not in avoid:
             return True
@@ -349,7 +394,11 @@ class Dispatcher:
     def elsewhere(self, job: Job, avoid: Collection[str]) -> bool:
         """Whether an engine that is not in ``avoid`` could run the job."""
         return any(
-            other.living and not other.sick and other.name not in avoid and other.limits.of(job.key.model) > 0
+            other.living
+            and not other.sick
+            and other.name not in avoid
+            and other.limits.of(job.key.model) > 0
+            and other.takes(job)
             for other in self.engines.states.values()
         )
 
@@ -423,8 +472,8 @@ class Dispatcher:
         return True
 
     def _stands_back(self, engine: EngineState, jobs: list[Job], now: float) -> bool:
-        """Whether the other engines would finish everything that waits before this engine finished
-        ``jobs``."""
+        """Whether the other engines that are your own would finish everything that waits before this engine
+        finished ``jobs``."""
         key, rows = jobs[0].key, len(jobs)
         mine = self._seconds(engine, key, rows, swap=engine.warm != self.weights(key))
         if mine is None:
@@ -438,11 +487,11 @@ class Dispatcher:
         others = [
             s
             for s in self.engines.states.values()
-            if s is not engine and s.reliable and s.limits.of(key.model) > 0
+            if s is not engine and s.elastic is None and s.reliable and s.limits.of(key.model) > 0
             if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
-        lanes = [lane for s in near if (lane := self.lane(s, now))]
+        lanes = [lane for s in near for lane in self.lanes(s, now)]
         mine += engine.free_in(now) or 0.0
         if finish_by(lanes, self._work_until(key), within=SOONER * mine) is None:
             return False
@@ -451,14 +500,15 @@ class Dispatcher:
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
-        """Seconds of the run on the fastest living engine, computed at most once a second."""
+        """Seconds of the run on the fastest living engine of your own, computed at most once a second."""
         known = self._fastest_known.get((key, rows))
         if known is not None and known[0] > now:
             return known[1]
         seconds = [
             time
             for engine in self.engines.states.values()
-            if engine.living and not engine.sick and engine.limits.of(key.model) > 0
+            if engine.elastic is None and engine.living and not engine.sick
+            if engine.limits.of(key.model) > 0
             if (time := self._seconds(engine, key, rows, swap=False)) is not None
         ]
         if len(self._fastest_known) > 1024:
@@ -482,18 +532,24 @@ class Dispatcher:
     def weights(self, key: BatchKey) -> str:
         return self.offers.by_id[key.model].weights or key.model
 
-    def lane(self, engine: EngineState, now: float) -> Lane | None:
-        """The engine as a planner sees it; None while it is unknown when it will be free."""
-        free_in = engine.free_in(now)
-        if free_in is None:
-            return None
-        return Lane(
-            name=engine.name,
-            free_in=free_in,
-            warm=engine.warm,
-            limit=engine.rows,
-            seconds=lambda key, rows, swap: self._seconds(engine, key, rows, swap=swap),
-        )
+    def lanes(self, engine: EngineState, now: float) -> list[Lane]:
+        """The engine as planners see it: one lane, or one for each slot; none where it is unknown when it
+        will be free."""
+        if engine.elastic is not None:
+            free = engine.slots_free_in(now)
+        else:
+            free = [] if (free_in := engine.free_in(now)) is None else [free_in]
+        return [
+            Lane(
+                name=f"{engine.name} {slot}",
+                free_in=free_in,
+                warm=engine.warm,
+                limit=engine.rows,
+                seconds=lambda key, rows, swap: self._seconds(engine, key, rows, swap=swap),
+                after=None if engine.elastic is None else engine.elastic.after,
+            )
+            for slot, free_in in enumerate(free)
+        ]
 
     def _duration(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> Duration | None:
         return self.durations.predict(engine.name, key.model, rows, megapixels=key.size.megapixels, swap=swap)

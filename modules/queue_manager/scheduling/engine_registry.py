@@ -93,6 +93,10 @@ class EngineRegistry:
         if not engine.sick:
             engine.last_error = None
 
+    def full(self, engine: EngineState, seconds: float) -> None:
+        """The engine goes on with what it has, and takes no more for so long."""
+        engine.full_until = self.clock.now() + seconds
+
     def recall(self, learned: Mapping[str, Mapping[str, Learned]]) -> None:
         """Take over what former processes learned, by engine and model."""
         for name, models in learned.items():

@@ -13,8 +13,9 @@ from modules.queue_manager.scheduling.in_flight import EngineState
 
 
 class Sort(NamedTuple):
-    """What makes engines alike."""
+    """What makes engines alike. ``after`` is that of an elastic one's terms, None for your own."""
 
+    after: float | None
     busy: bool
     sick: bool
     warm: str | None
@@ -33,7 +34,8 @@ class IdleEngines:
 
     def add(self, engine: EngineState) -> None:
         """The engine waits. If it was there already, its sort may have changed."""
-        sort = Sort(bool(engine.batches), engine.sick, engine.warm, engine.limits.signature)
+        after = None if engine.elastic is None else engine.elastic.after
+        sort = Sort(after, bool(engine.batches), engine.sick, engine.warm, engine.limits.signature)
         if engine.name in self._places and self._places[engine.name][0] == sort:
             return
         self.remove(engine)
@@ -50,18 +52,25 @@ class IdleEngines:
             del self._by_sort[sort]
 
     def sorts(self, head_weights: str | None) -> list[Sort]:
-        """Every sort, the best first for a job that needs ``head_weights``: sound engines, idle ones, then
-        those that need not load."""
-        return sorted(self._by_sort, key=lambda sort: (sort.sick, sort.busy, sort.warm != head_weights))
+        """Every sort, the best first for a job that needs ``head_weights``: your own, sound engines, idle
+        ones, then those that need not load."""
+        return sorted(
+            self._by_sort,
+            key=lambda sort: (
+                -1 if sort.after is None else sort.after, sort.sick, sort.busy, sort.warm != head_weights
+            ),
+        )  # fmt: skip
 
     def of(self, sort: Sort, most: int) -> list[EngineState]:
         """Up to ``most`` engines of a sort, the fastest first."""
         return [engine for _, _, engine in self._by_sort.get(sort, ())[:most]]
 
     def idle(self, model: str) -> int:
-        """How many sound engines have nothing to do at all, and can run ``model``."""
+        """How many sound engines of your own have nothing to do at all, and can run ``model``."""
         return sum(
             len(engines)
             for sort, engines in self._by_sort.items()
-            if not (sort.busy or sort.sick) and any(name == model and rows > 0 for name, rows in sort.limits)
+            if sort.after is None
+            and not (sort.busy or sort.sick)
+            and any(name == model and rows > 0 for name, rows in sort.limits)
         )

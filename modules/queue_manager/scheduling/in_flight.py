@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modules.queue_manager.jobs import Batch, Job, JobId
+from modules.queue_manager.jobs import Batch, Elastic, Job, JobId
 from modules.queue_manager.ports import Run
 from modules.queue_manager.scheduling.batch_limits import BatchLimits
 from modules.queue_manager.scheduling.estimates import Duration, Observation
@@ -83,6 +83,8 @@ class InFlightBatch:
     def ends_in(self, now: float) -> float | None:
         """Seconds until its engine is done with it and with what comes before; None while that is not
         known."""
+        if self.engine.elastic is not None:
+            return self.remaining(now)
         total = 0.0
         for other in self.engine.batches:
             remaining = other.remaining(now)
@@ -152,13 +154,16 @@ class EngineState:
     the `EngineRegistry` the rest.
 
     ``warm`` are the weights it has loaded, or will have after its batches; ``batches`` are at most two: one
-    runs, the other is queued at the server. It was ``asked`` once it has said what it can do. It is
-    ``doubted`` while it is asked whether it is still there, or its run is silent, and ``sick`` from the
-    verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time, to show that it works
-    again. ``stir`` wakes its worker.
+    runs, the other is queued at the server. An ``elastic`` one has up to its slots, nothing is known of what
+    it has loaded, and it takes no more before ``full_until``. It was ``asked`` once it has said what it can
+    do. It is ``doubted`` while it is asked whether it is still there, or its run is silent, and ``sick`` from
+    the verdict on its ``record`` until a run succeeds: meanwhile it gets one job at a time, to show that it
+    works again. ``stir`` wakes its worker.
     """
 
     name: str
+    elastic: Elastic | None = None
+    full_until: float = 0.0
     limits: BatchLimits = field(default_factory=BatchLimits)
     state: EngineAvailability = "starting"
     record: FailureRecord = field(default_factory=FailureRecord)
@@ -193,13 +198,26 @@ class EngineState:
         """Whether it can be relied on to take what others leave."""
         return self.living and not self.doubted and not self.sick
 
+    @property
+    def slots(self) -> int:
+        """How many runs may be at work there."""
+        return 1 if self.elastic is None else self.elastic.slots
+
+    def takes(self, job: Job) -> bool:
+        """Whether it can do what the job asks for, if it can run the job's model: no platform has the nodes
+        that mix the noise of a variation."""
+        return self.elastic is None or job.request.variation is None
+
     def rows(self, model: str) -> int:
         """The most rows of ``model`` that may go there now."""
         limit = self.limits.of(model)
         return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:
-        """Seconds until all its batches are done; None while that is not known."""
+        """Seconds until all its batches are done, or one of its slots is free; None while that is not
+        known."""
+        if self.elastic is not None:
+            return min(self.slots_free_in(now), default=None)
         total = 0.0
         for in_flight in self.batches:
             remaining = in_flight.remaining(now)
@@ -207,3 +225,9 @@ class EngineState:
                 return None
             total += remaining
         return total
+
+    def slots_free_in(self, now: float) -> list[float]:
+        """Seconds until each slot is free, of those of which it is known."""
+        free = [0.0] * max(self.slots - len(self.batches), 0)
+        free += [left for batch in self.batches if (left := batch.remaining(now)) is not None]
+        return [max(left, self.full_until - now) for left in free]

@@ -33,6 +33,7 @@ class GuardedEngine:
     def __init__(self, engine: ImageEngine) -> None:
         self._engine = engine
         self.name = engine.name
+        self.elastic = engine.elastic
 
     async def probe(self) -> Capabilities:
         with _guard(self.name, "Probing"):
@@ -60,6 +61,7 @@ class _GuardedRun:
     def __init__(self, run: Run, engine: str) -> None:
         self._run = run
         self._engine = engine
+        self.id = run.id
 
     async def events(self) -> AsyncIterator[RunEvent]:
         events = self._run.events()

@@ -107,6 +107,7 @@ class Fleet:
             missing_files=engine.missing_files,
             checks=engine.limits.checks,
             last_error=engine.last_error,
+            elastic=engine.elastic,
         )
 
     async def aclose(self, grace_seconds: float) -> None:

@@ -1,7 +1,8 @@
 """One worker for one engine: it takes batches, follows them, and keeps the engine busy.
 
 A worker holds up to two batches: one runs, and the next one is submitted to the server's own queue shortly
-before the first one ends, so that late jobs can still join it and the GPU goes on at once.
+before the first one ends, so that late jobs can still join it and the GPU goes on at once. Of an elastic
+engine it fills every slot.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,6 +19,8 @@ from typing import Any
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import (
+    EngineForgot,
+    EngineFull,
     EngineSick,
     EngineStalled,
     EngineUnavailable,
@@ -36,6 +40,7 @@ from modules.queue_manager.ports import (
     RunEvent,
     RunPreview,
     RunProgress,
+    RunQueued,
     RunStarted,
 )
 from modules.queue_manager.run_tracker import RunTracker
@@ -54,7 +59,8 @@ class WorkerTimes:
     ``margin``: how long before the end of a run the next one is submitted, besides the time that submitting
     takes. ``blind_share``: the share of the learned duration after which it is submitted if the server
     reports no progress. ``refresh``: how often a living engine is asked again what it can do. ``look``: how
-    often it is looked whether a run is silent.
+    often it is looked whether a run is silent. ``patience_with_paid``: for how long an elastic engine that
+    does not answer keeps the jobs of a former process, since another run may cost money.
     """
 
     margin: float = 0.25
@@ -65,6 +71,7 @@ class WorkerTimes:
     longest_pause: float = 60.0
     refresh: float = 60.0
     look: float = 0.5
+    patience_with_paid: float = 300.0
     patience: Patience = field(default_factory=Patience)
 
 
@@ -76,7 +83,9 @@ class GpuWorker:
         self._runs = runs
         self._dispatcher = runs.dispatcher
         self._engines = runs.dispatcher.engines
-        self.engine = EngineState(name=engine.name, limits=self._engines.limits(engine.name))
+        self.engine = EngineState(
+            name=engine.name, elastic=engine.elastic, limits=self._engines.limits(engine.name)
+        )
         self._clock = clock
         self._times = times
         self._backoff = Backoff(
@@ -89,10 +98,12 @@ class GpuWorker:
         self._stir = self.engine.stir
         self._draining = asyncio.Event()
         self._asked = asyncio.Event()
+        self._freed = asyncio.Event()
         self._submit_seconds = 0.05
         self._probed_at = float("-inf")
         self._stuck: Run | None = None
         self._orphaned = True
+        self._began = clock.now()
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,6 +176,8 @@ class GpuWorker:
         """Stop, and take back what was submitted and has not begun, except the batch that ``failed``."""
         self._become("down")
         self._stop_serving()
+        if self.engine.elastic is not None and not self._draining.is_set():
+            return  # what it has is not lost while it does not answer
         for in_flight in self.engine.batches:
             if in_flight is not failed and in_flight.started_at is None:
                 in_flight.unwanted.set()
@@ -203,7 +216,8 @@ class GpuWorker:
 
     def _is_not(self, error: GenerationError) -> bool:
         self._note(error)
-        if self._orphaned:
+        waited = self._clock.now() - self._began
+        if self._orphaned and (self.engine.elastic is None or waited >= self._times.patience_with_paid):
             # The server is away, so other servers take the jobs.
             self._orphaned = False
             for batch in self._runs.orphans(self.engine.name):
@@ -237,6 +251,7 @@ class GpuWorker:
             return
         log.info("Taken up again after a restart", extra={"engine": self.engine.name})
         in_flight = self._dispatcher.adopt(batch, self.engine, run)
+        await self._runs.journal_run(in_flight, run.id)
         if in_flight.abandoned:
             in_flight.unwanted.set()
         self._spawn(in_flight)
@@ -255,8 +270,14 @@ class GpuWorker:
                     self._runs.returned(taking.result())
                 return
             in_flight: InFlightBatch = taking.result()
-            with about(*in_flight.aboard, run=in_flight.batch.id):
-                await self._submit(in_flight)
+            if self.engine.elastic is None:
+                await self._give(in_flight)
+            else:
+                self._follow_by(self._give(in_flight), in_flight)
+
+    async def _give(self, in_flight: InFlightBatch) -> None:
+        with about(*in_flight.aboard, run=in_flight.batch.id):
+            await self._submit(in_flight)
 
     async def _before_trouble(self, work: asyncio.Future[Any]) -> bool:
         """Wait for ``work``; false, and ``work`` is cancelled, if trouble came first. Meanwhile an idle
@@ -302,7 +323,10 @@ class GpuWorker:
         return self._clock.now() - self._probed_at >= self._times.refresh
 
     async def _room(self) -> None:
-        """Return when the engine can be given a batch: it is idle, or about to be."""
+        """Return when the engine can be given a batch: it is idle, or about to be, or has a free slot."""
+        if self.engine.elastic is not None:
+            await self._free_slot()
+            return
         while len(self.engine.batches) >= (1 if self.engine.sick else 2):
             await self._moved(self.engine.batches[0], None)
         while self.engine.batches:
@@ -311,6 +335,16 @@ class GpuWorker:
             if left is not None and left <= 0.001:  # timers are no finer
                 return
             await self._moved(in_flight, left)
+
+    async def _free_slot(self) -> None:
+        while True:
+            if (left := self.engine.full_until - self._clock.now()) > 0:
+                await self._clock.sleep(left)
+            elif len(self.engine.batches) >= (1 if self.engine.sick else self.engine.slots):
+                self._freed.clear()
+                await self._freed.wait()
+            else:
+                return
 
     async def _moved(self, in_flight: InFlightBatch, seconds: float | None) -> None:
         in_flight.moved.clear()
@@ -347,6 +381,7 @@ class GpuWorker:
             self._runs.returned(in_flight)
             return
         self._submit_seconds += 0.2 * (self._clock.now() - before - self._submit_seconds)
+        await self._runs.journal_run(in_flight, in_flight.run.id)
         self._spawn(in_flight)
 
     # ── following ───────────────────────────────────────────────────────────────────────────────
@@ -371,12 +406,15 @@ class GpuWorker:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             in_flight.moved.set()
-            for other in self.engine.batches:
+            for other in self.engine.batches if self.engine.elastic is None else ():
                 other.hear(self._clock.now())  # its turn has come: its silence counts from now on
-            if not self.engine.batches:
-                self._doubt_run(doubted=False)
-                if self.engine.state == "busy":
-                    self._become("idle")
+            self._rest_if_idle()
+
+    def _rest_if_idle(self) -> None:
+        if not self.engine.batches:
+            self._doubt_run(doubted=False)
+            if self.engine.state == "busy":
+                self._become("idle")
 
     async def _taken_back(self, in_flight: InFlightBatch, listening: asyncio.Future[None]) -> bool:
         """Watch over the run until its events have ended; true if it was taken off the server before it
@@ -393,7 +431,8 @@ class GpuWorker:
                 if await self._withdraw(in_flight, interrupt=in_flight.abandoned):
                     return True
             elif self._is_silent(in_flight):
-                self._stuck = self._stuck or in_flight.run
+                if self.engine.elastic is None:
+                    self._stuck = self._stuck or in_flight.run
                 raise EngineStalled(f"no sign of life for {self._silence(in_flight):.0f} s")
         return False
 
@@ -406,6 +445,9 @@ class GpuWorker:
     def _hear(self, in_flight: InFlightBatch, event: RunEvent) -> None:
         now = self._clock.now()
         self._doubt_run(doubted=False)
+        if isinstance(event, RunQueued):
+            in_flight.hear(now)
+            return
         if isinstance(event, RunPreview):
             in_flight.hear(now)
             self._runs.progressed(in_flight, preview=(event.index, event.image))
@@ -432,12 +474,21 @@ class GpuWorker:
         self._runs.landed(in_flight)
 
     async def _failed(self, in_flight: InFlightBatch, error: GenerationError) -> None:
+        if isinstance(error, EngineFull):
+            self._note(error)
+            self._engines.full(self.engine, error.seconds)
+            self.ask_again()  # it says why, for the operator
+            self._runs.returned(in_flight)
+            self._rest_if_idle()
+            return
         if isinstance(error, OutOfMemory):
             self._engines.out_of_memory(in_flight)
         if isinstance(error, FusionRefused):
             self._engines.run_alone(self.engine, in_flight.batch.key.model, error.reason)
         wanted = not in_flight.abandoned or isinstance(error, EngineStalled)  # else we stopped it
-        if isinstance(error, EngineUnavailable) and not isinstance(error, EngineSick) and wanted:
+        of_the_run = self.engine.elastic is not None and isinstance(error, EngineForgot | EngineStalled)
+        of_the_engine = isinstance(error, EngineUnavailable) and not isinstance(error, EngineSick)
+        if of_the_engine and wanted and not of_the_run:
             self._note(error)
             self._leave_off(in_flight)
         elif self._engines.suspect(self.engine, in_flight.aboard, error):
@@ -461,10 +512,11 @@ class GpuWorker:
 
     def _is_silent(self, in_flight: InFlightBatch) -> bool:
         """Whether the run has stalled. A server that may have gets nothing new meanwhile."""
-        if self.engine.batches and in_flight is not self.engine.batches[0]:
+        elastic = self.engine.elastic is not None
+        if self.engine.batches and in_flight is not self.engine.batches[0] and not elastic:
             return False  # silence is usual behind another batch
         limit, silence = self._limit_of_silence(in_flight), self._silence(in_flight)
-        if silence >= limit * self._times.patience.doubt:
+        if not elastic and silence >= limit * self._times.patience.doubt:
             self._doubt_run(doubted=True)
         return silence >= limit
 
@@ -486,12 +538,16 @@ class GpuWorker:
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
     def _spawn(self, in_flight: InFlightBatch) -> None:
-        task = asyncio.create_task(self._follow(in_flight))
+        self._follow_by(self._follow(in_flight), in_flight)
+
+    def _follow_by(self, work: Coroutine[Any, Any, None], in_flight: InFlightBatch) -> None:
+        task = asyncio.create_task(work)
         self._followers.add(task)
         task.add_done_callback(partial(self._follower_ended, in_flight))
 
     def _follower_ended(self, in_flight: InFlightBatch, task: asyncio.Task[None]) -> None:
         self._followers.discard(task)
+        self._freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             with about(*in_flight.aboard, run=in_flight.batch.id):
                 log.error("Following a run failed", exc_info=error, extra={"engine": self.engine.name})

@@ -30,6 +30,8 @@ _AT_LEAST = {
     "discord.client": logging.WARNING,
     "aiohttp.access": logging.WARNING,
     "aiosqlite": logging.INFO,
+    "httpx": logging.WARNING,  # it names addresses that are their own permission
+    "httpcore": logging.WARNING,
     "sqlalchemy": logging.WARNING,
     "alembic": logging.WARNING,
     "asyncio": logging.INFO,

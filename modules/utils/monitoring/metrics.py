@@ -185,11 +185,16 @@ class JobMetrics(Collector):
             "fullet_engine_state", "1 for the state it is in", labels=["engine", "state"]
         )
         busy = CounterMetricFamily("fullet_engine_busy_seconds", "Time with work on it", labels=["engine"])
+        slots = GaugeMetricFamily(
+            "fullet_engine_slots", "Runs that it may have at once", labels=["engine", "kind"]
+        )
         for engine in self.engines():
+            kind = "own" if engine.elastic is None else "elastic"
+            slots.add_metric([engine.name, kind], 1 if engine.elastic is None else engine.elastic.slots)
             busy.add_metric([engine.name], engine.busy_seconds)
             for name in ENGINE_STATES:
                 state.add_metric([engine.name, name], float(engine.state == name))
-        yield from (state, busy)
+        yield from (state, busy, slots)
 
     def fairness(self) -> float:
         """Jain's index over the pictures that each person got in the last ten minutes."""

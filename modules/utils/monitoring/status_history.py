@@ -152,6 +152,7 @@ class StatusHistory:
             "model": engine.model,
             "trouble": engine.last_error,
             "pictures": engine.pictures,
-            "busy": round(min(1.0, engine.busy_seconds / max(1.0, now - self._started_at)), 4),
+            "elastic": None if engine.elastic is None else engine.elastic.slots,
+            "busy": round(engine.busy_share(now - self._started_at), 4),
             "batches": [stretch.shown() for stretch in lane if stretch.since(oldest)],
         }

@@ -44,6 +44,7 @@ class Settings:
         values.server_urls, "write your ComfyUI's address, such as http://127.0.0.1:8188"
     )
     comfy_api_key: str = _setting(values.secret, "", shown=False)
+    comfy_api_keys: tuple[tuple[str, str], ...] = _setting(values.api_keys, (), shown=False)
     database_url: str = _setting(values.database_url, "", shown=False)
 
     max_batch_size: tuple[int | None, ...] = _setting(values.batch_sizes, (None,))
@@ -84,6 +85,7 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """What must never be printed, in each form in which it may be there."""
         found = [self.discord_token, self.comfy_api_key, *self.comfy_api_key.split(":", 1)[1:]]
+        found += [key for _, key in self.comfy_api_keys]
         address = read_address(self.database_url, root=Path())
         if isinstance(address, PostgresAddress):
             as_written = self.database_url.partition("?")[0].rpartition("@")[0].split(":", 2)[2:]

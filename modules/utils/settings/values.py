@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import read_address
+from modules.utils.settings.elastic import bare, is_elastic, read_elastic
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -135,6 +136,9 @@ def server_urls(text: str) -> tuple[str, ...]:
     urls = tuple(dict.fromkeys(_server_url(item) for item in items(text)))
     if not urls:
         raise ValueError("contains no address; write your ComfyUI's, such as http://127.0.0.1:8188")
+    elastic = [read_elastic(url).url for url in urls if is_elastic(url)]
+    if len(set(elastic)) < len(elastic):
+        raise ValueError("an address stands there twice with different options; write it once")
     return urls
 
 
@@ -144,17 +148,37 @@ def _server_url(text: str) -> str:
     if "://" not in text:
         raise ValueError(f"{_shown(text)} lacks http:// or https://; write {_shown('http://' + text)}")
     parts = _split(text)
-    if parts.scheme not in ("http", "https", "dns+http"):
-        raise ValueError(f"{_shown(text)} does not begin with http://, https:// or dns+http://")
+    if parts.scheme not in ("http", "https", "dns+http") and not is_elastic(parts.scheme):
+        raise ValueError(
+            f"{_shown(text)} does not begin with http://, https://, dns+http:// or comfy+https://"
+        )
     if parts.username is not None or parts.password is not None:
         raise ValueError(
             "an address contains a user name or password; put them in COMFY_API_KEY as name:password"
         )
+    if is_elastic(parts.scheme):
+        read_elastic(parts.geturl())
+        return parts.geturl()
     if parts.query or parts.fragment:
         raise ValueError(f"{_shown(text)} contains ? or #; write only the address")
     if parts.scheme == "dns+http" and parts.port is None:
         raise ValueError(f"{_shown(text)} has no port; write {parts.scheme}://{parts.hostname}:8188")
     return parts.geturl().rstrip("/")
+
+
+def api_keys(text: str) -> tuple[tuple[str, str], ...]:
+    """``ADDRESS=KEY``, comma-separated: each key by the address of Comfy API v2 to which alone it goes."""
+    return tuple(dict(_api_key(item) for item in items(text)).items())
+
+
+def _api_key(item: str) -> tuple[str, str]:
+    address, equals, key = item.partition("=")
+    if not equals or not key.strip() or "?" in address:
+        raise ValueError("an entry is not ADDRESS=KEY, such as https://cloud.comfy.org=KEY")
+    parts = _split(address.strip().removeprefix("comfy+"))
+    if parts.scheme not in ("http", "https") or parts.username is not None:
+        raise ValueError("an address does not begin with https:// or http://; write https://HOST=KEY")
+    return bare(parts), secret(key.strip())
 
 
 def database_url(text: str) -> str:

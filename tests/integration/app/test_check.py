@@ -32,6 +32,7 @@ from modules.utils.monitoring.health_server import HealthServer
 from modules.utils.settings import settings
 from modules.utils.settings.inspection import inspect_settings
 from tests.bot_process import said_by
+from tests.comfy_v2 import Platform
 from tests.postgres import Postgres
 from tests.postgres_relay import Authority, relaying
 
@@ -590,3 +591,46 @@ def test_faulty_files_are_told_and_what_was_derived_is_shown(tmp_path: Path) -> 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     assert "there is no model" in faults([Section(title="", findings=inspect_models(tmp_path)[1])])
+
+
+# ── Comfy API v2 ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_elastic_address_is_tried_without_buying_a_run(tmp_path: Path) -> None:
+    async with place(tmp_path) as here, Platform(gpus=[here.comfy]).open() as platform:
+        name = platform.url.partition("://")[2]
+        urls = f"{here.comfy.url},comfy+{platform.url}?jobs=8&after=60&models=flux"
+        sections = await here.check(COMFY_URLS=urls, COMFY_API_KEYS=f"{platform.url}={platform.key}")
+        told = as_text(sections, everything=True)
+        terms = "up to 8 runs at once, for jobs that would wait longer than 60 s"
+        assert f"✓ {name} answers as Comfy API v2; {terms}; models: flux" in told
+        assert "✓ COMFY_API_KEYS is set (in .env)" in told
+        assert (
+            f"{name} keeps no labels, so a run that begins in the instant of a crash may be paid twice"
+            in told
+        )
+        assert platform.key not in told
+        assert not faults(sections)
+        wrong = faults(await here.check(COMFY_URLS=urls, COMFY_API_KEYS=f"{platform.url}=another-key"))
+        assert (
+            f"{name} needs the right key in COMFY_API_KEYS (it answered 401): "
+            f"write http://{name}=KEY into COMFY_API_KEYS" in wrong
+        )
+        assert "another-key" not in wrong
+        nothing = hints(
+            await here.check(
+                COMFY_URLS=f"comfy+{platform.url}?models=nonesuch",
+                COMFY_API_KEYS=f"{platform.url}={platform.key}",
+            )
+        )
+        assert f"{name} offers no model: add models= to its address" in nothing
+        assert "names nonesuch, which is not a model of flujos/" in nothing
+        assert not platform.jobs
+
+
+async def test_an_elastic_address_where_nothing_is_or_something_else(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        there = faults(await here.check(COMFY_URLS=f"{here.comfy.url},comfy+http://127.0.0.1:1"))
+        assert "127.0.0.1:1 cannot be reached: correct the address in COMFY_URLS" in there
+        other = faults(await here.check(COMFY_URLS=f"comfy+{here.comfy.url}"))
+        assert "does not answer as Comfy API v2 does" in other or "answered 401" in other

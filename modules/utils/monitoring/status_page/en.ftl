@@ -53,6 +53,7 @@ state-idle = idle
 state-busy = busy
 state-down = offline
 state-draining = finishing
+elastic = elastic, { $slots } at once
 about-gpu = pictures: { $pictures } · busy: { $share }
 batches-of = Runs of { $gpu }
 batch = { $model }, { $size } at once, { $time }, { $state }

@@ -52,6 +52,7 @@ state-idle = libre
 state-busy = ocupada
 state-down = desconectada
 state-draining = terminando
+elastic = elástica, { $slots } a la vez
 about-gpu = imágenes: { $pictures } · ocupación: { $share }
 batches-of = Tandas de { $gpu }
 batch = { $model }, { $size } a la vez, { $time }, { $state }

@@ -90,6 +90,7 @@ function lane(engine, told, from, width) {
   about.append(
     element("b", { class: engine.state }, t(`state-${engine.state}`)),
     ` · ${t("about-gpu", { pictures: number(engine.pictures), share })}`,
+    engine.elastic ? ` · ${t("elastic", { slots: number(engine.elastic) })}` : "",
   );
   label.append(about);
   if (engine.trouble) label.append(element("div", { class: "about trouble", title: engine.trouble }, engine.trouble));

@@ -1,0 +1,77 @@
+"""Your own GPUs first: which waiting jobs these would not begin in time, so that an elastic engine may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from math import ceil
+
+from modules.queue_manager.jobs import Job
+from modules.queue_manager.scheduling.batching import Lane
+from modules.queue_manager.scheduling.engine_registry import EngineRegistry
+from modules.queue_manager.scheduling.eta import start_times
+from modules.queue_manager.scheduling.fair_queue import FairQueue
+from modules.queue_manager.scheduling.in_flight import EngineState
+
+PLAYED_THROUGH = 128
+"""Waiting jobs whose start is played through; beyond them, what the GPUs make in a second is used."""
+
+LANES = 32
+"""Engines that are considered: those that will be free first."""
+
+WANTED = 64
+"""Jobs that an elastic engine is offered at most: as many as it may have slots."""
+
+HOLDS_FOR = 0.25
+"""Seconds for which an answer holds. Your own GPUs do little in that time, and a job that comes meanwhile
+waits for the next answer."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OwnFirst:
+    """``lanes`` gives an engine as planners see it; ``avoided`` the engines on which a job failed;
+    ``may_run``: whether an engine may have it all the same; ``waits_since``: when it began to wait."""
+
+    queue: FairQueue
+    engines: EngineRegistry
+    max_key_wait: int
+    lanes: Callable[[EngineState, float], list[Lane]]
+    weights: Callable[[Job], str]
+    may_run: Callable[[Job, EngineState], bool]
+    avoided: Callable[[Job], frozenset[str]]
+    waits_since: Callable[[Job], float]
+    _known: dict[str, tuple[float, tuple[Job, ...]]] = field(init=False, default_factory=dict)
+
+    def late(self, engine: EngineState, now: float) -> tuple[Job, ...]:
+        """The first waiting jobs that the elastic ``engine`` may run and that your own GPUs would begin
+        later than its terms say.
+
+        While it is not known when they would (a GPU is starting or away, or the model never ran), a job is
+        late once it has waited so long.
+        """
+        assert engine.elastic is not None
+        after = engine.elastic.after
+        known = self._known.get(engine.name)
+        if known is None or known[0] <= now or not after:
+            late = self._late(after, now) if after else self.queue.in_order()
+            fitting = (j for j in late if engine.rows(j.key.model) > 0 and self.may_run(j, engine))
+            known = self._known[engine.name] = now + HOLDS_FOR, tuple(islice(fitting, WANTED))
+        return known[1]
+
+    def _late(self, after: float, now: float) -> Iterator[Job]:
+        own = [e for e in self.engines.states.values() if e.elastic is None and e.state != "draining"]
+        lanes = [lane for e in own if e.living and not e.sick for lane in self.lanes(e, now)]
+        lanes = sorted(lanes, key=lambda lane: lane.free_in)[:LANES]
+        jobs = list(islice(self.queue.in_order(), PLAYED_THROUGH))
+        line = [(job.key, self.weights(job)) for job in jobs]
+        starts = start_times(lanes, line, max_key_wait=self.max_key_wait)
+        for job, start in zip(jobs, starts, strict=True):
+            able = [e for e in own if not e.asked or e.limits.of(job.key.model) > 0]
+            wait = now - self.waits_since(job) if start is None else start
+            if wait > after or all(e.name in self.avoided(job) for e in able):
+                yield job
+        rate = sum(e.pictures / e.busy_seconds for e in own if e.living and e.busy_seconds)
+        if rate:
+            begin = max(PLAYED_THROUGH, ceil(after * rate))
+            yield from islice(self.queue.in_order(), begin, None)
