@@ -34,7 +34,7 @@ SCALED_OBJECT = Path(__file__).parents[2] / "deploy" / "kubernetes" / "keda" / "
 
 START_SECONDS = 90.0
 """From the decision to a GPU that the bot knows: node, image, loading."""
-LEAVE_SECONDS = 25.0
+LEAVE_SECONDS = 45.0
 """What leaving takes after the last run: its name goes, and `drain.py` waits for an empty queue."""
 BATCH, FIXED, EACH = 4, 1.0, 1.0
 """A batch of 4 takes 5 seconds: a GPU makes 0.8 pictures a second at most."""

@@ -8,6 +8,7 @@ import fnmatch
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.status import EngineStatus, QueueStatus
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.metrics import JobMetrics
-from modules.utils.settings import settings
+from modules.utils.settings import server_discovery, settings
 from modules.utils.settings.settings import Settings
 from tests.virtual_time import VirtualClock
 
@@ -309,6 +310,39 @@ def test_models_can_be_in_the_image_instead_of_a_volume(tmp_path: Path) -> None:
     pod = found["Deployment", "comfyui"]["spec"]["template"]["spec"]
     assert "volumes" not in pod
     assert "volumeMounts" not in pod["containers"][0]
+
+
+def test_a_comfyui_that_leaves_lets_its_runs_end() -> None:
+    pod = manifests()["Deployment", "comfyui"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert compose()["services"]["comfyui"]["pre_stop"] == [{"command": command}]
+    said = instructions(DEPLOY / "comfyui" / "Dockerfile")
+    (folder,) = [rest for name, rest in said if name == "WORKDIR"]
+    assert command == ["python", "drain.py"]
+    assert ("COPY", f"deploy/comfyui/drain.py {folder}/") in said
+    assert ("STOPSIGNAL", "SIGINT") in said, "ComfyUI as a container's first process ignores SIGTERM"
+    waits = runpy.run_path(str(DEPLOY / "comfyui" / "drain.py"))
+    assert waits["WITHIN"] + 30 < pod["terminationGracePeriodSeconds"]
+    dns, fetching = 30, 10
+    assert waits["QUIET"] >= dns + server_discovery.EVERY_SECONDS + fetching
+
+
+def test_comfyui_is_pinned_by_hash() -> None:
+    said = instructions(DEPLOY / "comfyui" / "Dockerfile")
+    sources = [rest.split()[0] for name, rest in said if name == "ADD"]
+    assert len(sources) == 2
+    assert all(re.fullmatch(r"https://github\.com/\S+\.git#[0-9a-f]{40}", source) for source in sources)
+    assert re.fullmatch(
+        r"python:\d+\.\d+\.\d+-\S+ AS comfyui", next(rest for name, rest in said if name == "FROM")
+    )
+    (install,) = [rest for name, rest in said if name == "RUN" and "pip install" in rest]
+    assert "--no-deps --require-hashes" in install
+    text = (DEPLOY / "comfyui" / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(re.match(r"[\w.-]+==\S+( +--hash=sha256:[0-9a-f]{64})+ *$", line) for line in lines)
+    pinned = dict(line.split()[0].split("==") for line in lines)
+    assert pinned.keys() >= {"torch", "comfyui-frontend-package", "gguf"}
 
 
 def test_the_models_come_from_the_claim() -> None:
