@@ -2,9 +2,9 @@
 
     python drain.py                  (in Kubernetes' preStop and in the pre_stop of docker compose)
 
-The bot gives it nothing more once the server's name no longer leads here. Until it knows that, new runs may still
-arrive, and pictures of the last one are still fetched. So the queue must stay empty for QUIET seconds: DNS's time
-to live (30 in many clusters), the bot's next lookup (5), and what fetching takes (10).
+The bot gives it nothing more once the server's name no longer leads here. Until it knows, new runs may arrive
+and pictures of the last one are still fetched. So the queue must stay empty for QUIET seconds: DNS's time to
+live (30 in many clusters), the bot's next lookup (5), and what fetching takes (10).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def left(url: str) -> int | None:
 
 
 def drain(url: str, *, quiet: float, within: float) -> bool:
-    """True once the queue has been empty for ``quiet`` seconds, False when ``within`` seconds are over. A server
-    that does not answer may be at work: that does not count as empty."""
+    """True once the queue has been empty for ``quiet`` seconds, False when ``within`` seconds are over. A
+    server that does not answer may be at work: that does not count as empty."""
     began = time.monotonic()
     empty_since: float | None = None
     told = ""

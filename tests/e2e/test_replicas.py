@@ -10,17 +10,19 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.comfy_server.prompt_queue import RunRecord
-from modules.demo.discord_server import default_world
-from modules.demo.users import SimulatedUser, text_of
+from modules.demo.discord_server import DiscordServer, default_world
+from modules.demo.users import Payload, SimulatedUser, text_of
 from modules.discord.requests.limits import Limits
 from modules.queue_manager.backports import timeout
 from modules.utils.settings import server_discovery
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux answ
 
 NAME = "comfyui.test"
 DRAIN = ROOT / "deploy" / "comfyui" / "drain.py"
+SCALED_OBJECT = ROOT / "deploy" / "kubernetes" / "keda" / "scaledobject.yaml"
 DNS_SECONDS, LOOKUP_SECONDS, QUIET_SECONDS = 0.3, 0.2, 1.5
 """As 30, 5 and 45 seconds in a cluster."""
 SCALE_INS, AT_ONCE, KEPT = 20, 5, 6
@@ -116,9 +119,10 @@ async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
 
 
 @contextlib.asynccontextmanager
-async def the_bot(folder: Path, cluster: Cluster) -> AsyncIterator[Stand]:
+async def the_bot(
+    folder: Path, cluster: Cluster, discord: DiscordServer, options: str = ""
+) -> AsyncIterator[Stand]:
     async with (
-        discord_server(default_world(PEOPLE), rate_limits=False) as discord,
         bot_on(
             discord,
             folder,
@@ -127,7 +131,7 @@ async def the_bot(folder: Path, cluster: Cluster) -> AsyncIterator[Stand]:
             make_engine=None,
             limits=Limits(jobs=COMING),
             max_batch_size=(2,),
-            comfy_urls=(f"dns+http://{NAME}:{cluster.port}",),
+            comfy_urls=(f"dns+http://{NAME}:{cluster.port}{options}",),
         ) as stand,
         stand.database.lease.hold(),
     ):
@@ -137,6 +141,10 @@ async def the_bot(folder: Path, cluster: Cluster) -> AsyncIterator[Stand]:
         finally:
             looking.cancel()
             await asyncio.wait([looking])
+
+
+def crowd() -> contextlib.AbstractAsyncContextManager[DiscordServer]:
+    return discord_server(default_world(PEOPLE), rate_limits=False)
 
 
 class Asker:
@@ -171,7 +179,7 @@ async def scaled_in(
     """Replicas that are at work leave, and others come, until so many have left."""
     async with cluster(monkeypatch) as replicas:
         await replicas.scale_out(KEPT)
-        async with the_bot(folder, replicas) as stand:
+        async with crowd() as discord, the_bot(folder, replicas, discord) as stand:
             members = [await stand.person(known.name) for known in stand.server.hub.people]
             askers = [Asker(number, user, stand.general) for number, user in enumerate(members)]
             asking = [asyncio.ensure_future(asker.run()) for asker in askers]
@@ -206,3 +214,54 @@ async def test_without_the_drain_runs_are_cut_off(tmp_path: Path, monkeypatch: p
     assert replicas.cut_off > 0
     for asker in askers:  # what was cut off is made again, elsewhere
         assert set(asker.received()) == set(asker.asked)
+
+
+def keda(stand: Stand) -> float:
+    """What the ScaledObject's query (sums of series) gives for what the bot serves under /metrics."""
+    (scaled,) = yaml.safe_load_all(SCALED_OBJECT.read_text(encoding="utf-8"))
+    (trigger,) = scaled["spec"]["triggers"]
+    query = trigger["metadata"]["query"]
+    assert re.fullmatch(r"sum\(\w+\)( \+ sum\(\w+\))*", query), "only such queries are understood here"
+    families = text_string_to_metric_families(stand.product.metrics.text().decode())
+    samples = [sample for family in families for sample in family.samples]
+    values = [
+        [sample.value for sample in samples if sample.name == name]
+        for name in re.findall(r"\((\w+)\)", query)
+    ]
+    assert all(values), "a sum of no series has no value in Prometheus"
+    return sum(map(sum, values))
+
+
+async def test_from_zero_people_read_that_a_gpu_is_starting_and_how_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(monkeypatch) as replicas, crowd() as discord:
+        names = [known.name for known in discord.hub.people]
+        async with the_bot(tmp_path, replicas, discord, "?start=2") as stand:
+            one, two = await stand.person(names[1]), await stand.person(names[2], "es-ES")
+            shown = text_of(await (await one.command("queue", stand.general)).reply(30))
+            assert "No GPU is online right now" in shown, "nobody wants one, so none is being started"
+            assert keda(stand) == 0
+            await (await one.command("imagine", stand.general, model="flux", prompt="heron-1-0")).reply(30)
+            await one.wait_for_message(says("A GPU is starting, which takes about 2 s."))
+            await (await two.command("imagine", stand.general, model="flux", prompt="heron-2-0")).reply(30)
+            await two.wait_for_message(says("Se está encendiendo una GPU; tarda unos 2 s."))
+            assert keda(stand) == 2
+            await one.wait_for_message(says("No GPU is online right now"))
+            await two.wait_for_message(says("No hay ninguna GPU en línea"))
+            await replicas.scale_out(1)
+            await one.wait_for_message(has_picture, 60)
+            await two.wait_for_message(has_picture, 60)
+            await stand.until(lambda: keda(stand) == 0)
+            await replicas.scale_in(replicas.ready[0])
+            await stand.until(lambda: not stand.fleet.engines())
+        async with the_bot(tmp_path, replicas, discord, "?start=2") as stand:
+            three = await stand.person(names[3])
+            await (await three.command("imagine", stand.general, model="flux", prompt="heron-3-0")).reply(30)
+            await three.wait_for_message(says("A GPU is starting, which takes about 4 s."))
+            await replicas.scale_out(1)
+            await three.wait_for_message(has_picture, 60)
+
+
+def says(words: str) -> Callable[[Payload], bool]:
+    return lambda message: words in text_of(message)

@@ -111,6 +111,7 @@ status-expected = Expected { $when ->
        *[other] { $when }
     }.
 status-no-server = No GPU is online right now. Your place is kept.
+status-starting = A GPU is starting, which takes about { $seconds } s. Your place is kept.
 status-stranded = No GPU has { $model } any more. If none gets it, this request ends { $when }.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
