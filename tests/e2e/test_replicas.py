@@ -19,6 +19,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from modules.app.serve import unready
 from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
 from modules.demo.comfy_server.prompt_queue import RunRecord
 from modules.demo.discord_server import DiscordServer, default_world
@@ -241,7 +242,7 @@ async def test_from_zero_people_read_that_a_gpu_is_starting_and_how_long_that_ta
             one, two = await stand.person(names[1]), await stand.person(names[2], "es-ES")
             shown = text_of(await (await one.command("queue", stand.general)).reply(30))
             assert "No GPU is online right now" in shown, "nobody wants one, so none is being started"
-            assert keda(stand) == 0
+            assert (keda(stand), unready(stand.product)) == (0, None)
             await (await one.command("imagine", stand.general, model="flux", prompt="heron-1-0")).reply(30)
             await one.wait_for_message(says("A GPU is starting, which takes about 2 s."))
             await (await two.command("imagine", stand.general, model="flux", prompt="heron-2-0")).reply(30)
@@ -249,6 +250,7 @@ async def test_from_zero_people_read_that_a_gpu_is_starting_and_how_long_that_ta
             assert keda(stand) == 2
             await one.wait_for_message(says("No GPU is online right now"))
             await two.wait_for_message(says("No hay ninguna GPU en línea"))
+            assert unready(stand.product) == "no ComfyUI answers"
             await replicas.scale_out(1)
             await one.wait_for_message(has_picture, 60)
             await two.wait_for_message(has_picture, 60)

@@ -41,12 +41,16 @@ class ColdStart:
 
     def seconds(self) -> int | None:
         """How long a start takes, where jobs wait, no server is there, and one should be on its way."""
-        if self.stated is None or not self._wanted():
+        if self.stated is None or not self._wanted() or not self.may_come():
             return None
-        usual = self._usual(self.stated)
-        if self._since is not None and self.clock.now() - self._since > PATIENCE * usual:
-            return None
-        return max(1, round(usual))
+        return max(1, round(self._usual(self.stated)))
+
+    def may_come(self) -> bool:
+        """Whether a server is on its way, or would be as soon as a job waits."""
+        if self.stated is None:
+            return False
+        waited = 0.0 if self._since is None else self.clock.now() - self._since
+        return waited <= PATIENCE * self._usual(self.stated)
 
     async def watch(self) -> None:
         while True:
