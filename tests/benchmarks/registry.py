@@ -20,6 +20,7 @@ from tests.benchmarks import (
     simulated_fleet,
     single_job,
     startup,
+    two_bots,
     workflow_files,
 )
 
@@ -30,6 +31,7 @@ SUBJECTS = (
     makespan.BURST,
     fairness.SUBJECT,
     gpu_seconds.SUBJECT,
+    two_bots.SUBJECT,
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
     elastic.SUBJECT,
