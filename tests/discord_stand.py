@@ -262,10 +262,22 @@ async def session_of(person: SimulatedUser) -> str:
     return str(channel["id"])
 
 
-async def more(person: SimulatedUser, message: Payload, what: str) -> Invocation:
-    """Choose ``what`` (the name of an action) in the menu under a result."""
-    (menu,) = (c for c in components_of(message) if str(c.get("custom_id")).startswith("fullet:more:"))
-    return await person.click(message, menu["custom_id"], values=[what])
+async def more(person: SimulatedUser, message: Payload, what: str, *, strange: bool = False) -> Invocation:
+    """Choose ``what`` (the name of an action) in the menu under a result, as it is now. Then it has another
+    one, unless the person is a stranger to it."""
+    now = person.message(message["id"]) or message
+    menu = menu_of(now)
+    asked = await person.click(now, menu, values=[what])
+    if not strange:
+        await person.until(lambda: menu_of(person.message(message["id"]) or message) != menu)
+    return asked
+
+
+def menu_of(message: Payload) -> str:
+    """The ``custom_id`` of the menu of further actions."""
+    names = ("fullet:more:", "fullet:others:")
+    (menu,) = (c for c in components_of(message) if str(c.get("custom_id")).startswith(names))
+    return str(menu["custom_id"])
 
 
 def filled(form: Payload) -> dict[str, str | None]:
@@ -287,10 +299,12 @@ async def delete_result(person: SimulatedUser, message: Payload) -> None:
 
 
 async def answered_by_status(asked: Invocation) -> None:
-    """Return once what was asked for in the person's own channel is taken: the answer is gone, since the
-    status message says all."""
+    """Return once what was asked for in the person's own channel is taken: a click has no answer, and that to
+    a command is gone, since the status message says all."""
     await asked.acknowledged()
-    await asked._screen.until(lambda: asked.message_id is not None and asked.message is None)
+    await asked._screen.until(
+        lambda: asked.state == "updated" or (asked.message_id is not None and asked.message is None)
+    )
 
 
 async def result_for(person: SimulatedUser, words: str, timeout: float = 60.0) -> dict[str, Any]:

@@ -26,12 +26,14 @@ from modules.queue_manager.jobs import (
     Job,
     JobId,
     Learned,
+    LoraUse,
     ModelOffer,
     Origin,
     Picture,
     Scaling,
     Size,
     SourceImage,
+    Style,
     Variation,
 )
 from modules.queue_manager.ports import (
@@ -89,6 +91,10 @@ def request(
     locale: str = "en-US",
     age_restricted: bool = False,
     origin: Origin | None = None,
+    lora: LoraUse | None = None,
+    style: Style | None = None,
+    strength: float | None = None,
+    mask: SourceImage | None = None,
 ) -> GenerationRequest:
     """A request, everything but the asker at its usual value."""
     return GenerationRequest(
@@ -107,6 +113,10 @@ def request(
         variation=variation,
         age_restricted=age_restricted,
         origin=origin,
+        lora=lora,
+        style=style,
+        strength=strength,
+        mask=mask,
     )
 
 
@@ -341,6 +351,7 @@ class FakeEngine:
     refuses: str = ""
     breaks: str = ""
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     cautious: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     fetch_seconds: float = 0.02
@@ -392,7 +403,11 @@ class FakeEngine:
             self.hiccups -= 1
             raise EngineUnavailable("no answer")
         return Capabilities(
-            batch_limits=self.limits, cautious=self.cautious, versions=self.versions, varies=self.varies
+            batch_limits=self.limits,
+            cautious=self.cautious,
+            versions=self.versions,
+            varies=self.varies,
+            loras=self.loras,
         )
 
     async def submit(self, batch: Batch) -> FakeRun:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -150,6 +151,10 @@ def _latent(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             joined[name] = first[name]
         else:
             raise Refused(_NODE, "row0", f"the latents' {name} differs between people.")
+    mask = joined.get("noise_mask")
+    if mask is not None and joined["samples"].ndim == 5 and mask[0].numel() == math.prod(mask.shape[-2:]):
+        # of a latent with frames, ComfyUI takes a batch of masks for frames unless they have five dimensions
+        joined["noise_mask"] = mask.reshape(len(rows), 1, 1, *mask.shape[-2:])
     return joined
 
 

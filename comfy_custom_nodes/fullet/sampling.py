@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 import comfy.samplers
@@ -46,7 +45,7 @@ class BatchNoise:
                 f"{len(self.entries)} seeds for a batch of {samples.shape[0]} latents.",
             )
         mask = latent.get("noise_mask")
-        if mask is not None and samples.ndim == 5 and mask.numel() // math.prod(mask.shape[-2:]) > 1:
+        if mask is not None and samples.ndim == 5 > mask.ndim and mask[..., 0, 0].numel() > 1:
             raise Refused(
                 "RandomNoiseBatch",
                 "seeds",
@@ -98,18 +97,25 @@ class BatchSampler(comfy.samplers.Sampler):
                 "seeds",
                 f"{len(self._entries)} seeds for a batch of {noise.shape[0]} latents.",
             )
-        if denoise_mask is not None and self._sampler.inpaint_options.get("random"):
-            raise Refused(
-                "SamplerBatch",
-                "sampler",
-                "ddim draws an inpainting's noise from one stream for the whole batch.",
-            )
         callback = previews.watched(callback, model_wrap, noise.shape[0])
         sampler, extra_args = self._own_noise(noise, extra_args)
+        if denoise_mask is not None and sampler.inpaint_options.get("random"):
+            sampler = self._own_mask_noise(sampler)
         sigmas = sigmas.clone()  # uni_pc writes into them, and the scheduler's output may be cached
         return sampler.sample(
             model_wrap, sigmas, extra_args, callback, noise, latent_image, denoise_mask, disable_pbar
         )
+
+    def _own_mask_noise(self, sampler: Any) -> Any:
+        """ddim, which draws another noise for what a mask leaves: here from one stream a picture."""
+
+        def sample(model: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            streams = [torch.Generator().manual_seed(entry.seed + 1) for entry in self._entries]
+            drawn = [torch.randn((1, *x.shape[1:]), generator=stream) for stream in streams]
+            model.noise = torch.cat(drawn).to(x)
+            return sampler.sampler_function(model, x, *args, **kwargs)
+
+        return comfy.samplers.KSAMPLER(sample, sampler.extra_options)
 
     def _own_noise(self, x: torch.Tensor, extra_args: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The stock sampler and its arguments, so that its step noise comes from one stream a picture."""

@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
@@ -20,6 +20,7 @@ from modules.ai.fusion.output_locations import FusedGraph, SavedFile, read_locat
 from modules.ai.fusion.samplers import Unfusible
 from modules.ai.fusion.sources import SourceNeeded
 from modules.ai.workflows.graph import JSON, write_graph
+from modules.ai.workflows.lora_insertion import NoPlaceForLora, with_lora
 from modules.ai.workflows.node_table import respelled
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel, timeout
@@ -94,6 +95,7 @@ class ComfyEngine:
             notes=report.notes,
             missing_files=report.missing_files,
             varies=report.pack,
+            loras=report.loras,
             checks=report.valid(checks),
         )
 
@@ -172,6 +174,8 @@ class ComfyEngine:
         keys = [secrets.token_hex(16) for _ in requests]
         names = await self._uploaded(batch)
         try:
+            if batch.key.lora is not None:
+                template = replace(template, graph=with_lora(template.graph, batch.key.lora))
             if batch.fused and template.id in self._report.fused:
                 return fuse(
                     template, requests, keys=keys, source_names=names, picture_format=self.picture_format,
@@ -184,7 +188,7 @@ class ComfyEngine:
             return plain(
                 template, requests[0], key=keys[0], source_names=names[0], mixes_noise=self._report.pack,
             )  # fmt: skip
-        except (Unfusible, SourceNeeded) as error:
+        except (Unfusible, SourceNeeded, NoPlaceForLora) as error:
             raise WorkflowRejected(str(error)) from error
 
     def _previews(self, template: WorkflowTemplate) -> int:
@@ -193,10 +197,10 @@ class ComfyEngine:
         return min(100, max(self.preview_every, rarest)) if self.preview_every else 0
 
     async def _uploaded(self, batch: Batch) -> list[list[str]]:
-        """The server's names of each job's sources; equal pictures are uploaded once."""
-        keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.sources))
+        """The server's names of each job's pictures; equal ones are uploaded once."""
+        keys = list(dict.fromkeys(source.key for job in batch.jobs for source in job.request.inputs))
         names = dict(zip(keys, await gather_or_cancel(map(self._upload, keys)), strict=True))
-        return [[names[source.key] for source in job.request.sources] for job in batch.jobs]
+        return [[names[source.key] for source in job.request.inputs] for job in batch.jobs]
 
     async def _upload(self, key: str) -> str:
         try:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from modules.ai.comfy import findings
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.errors import ServerSilent, Unreachable, Untrusted
-from modules.ai.comfy.preflight import inspect
-from modules.ai.fusion.fuse import fusible
-from modules.ai.models.loading import LoadedModel, read_models
+from modules.ai.comfy.preflight import ServerReport, inspect
+from modules.ai.fusion.fuse import fusible, why_no_mask, why_no_start
+from modules.ai.models.extras import misfits, read_loras, read_styles
+from modules.ai.models.loading import LORAS, LoadedModel, read_models
+from modules.ai.workflows.suggestions import did_you_mean
 from modules.ai.workflows.templates import WorkflowTemplate
-from modules.queue_manager.errors import EngineUnauthorized, EngineUnavailable
+from modules.queue_manager.errors import BadWorkflow, EngineUnauthorized, EngineUnavailable
 from modules.queue_manager.jobs import FusionCheck
+from modules.queue_manager.offers import LoraOffer
 from modules.utils.inspection import Finding
 
 
@@ -30,12 +34,16 @@ def inspect_models(folder: Path) -> tuple[dict[str, WorkflowTemplate], tuple[Fin
 
 
 def _about(model: LoadedModel) -> Finding:
-    template = model.template
-    why_alone = fusible(template)
-    alone = f", one by one ({why_alone})" if why_alone is not None else ""
-    what = f"{template.name} ({template.card.kind}) is OK{alone}"
+    template, kind = model.template, model.template.card.kind
+    lacking = {
+        "one by one": fusible(template),
+        "without start pictures": why_no_start(template) if kind == "imagine" else None,
+        "without masks": why_no_mask(template) if kind != "upscale" else None,
+    }
+    told = [f", {how} ({why})" for how, why in lacking.items() if why is not None]
+    what = f"{template.name} ({kind}) is OK{''.join(told)}"
     detail = "\n".join(_derived(model)) if model.derived else ""
-    return Finding(level="ok", what=what, detail=detail, routine=why_alone is None)
+    return Finding(level="ok", what=what, detail=detail, routine=not told)
 
 
 def _derived(model: LoadedModel) -> Iterator[str]:
@@ -56,15 +64,64 @@ async def inspect_server(
     *,
     max_batch: int | None,
     checks: Mapping[str, FusionCheck],
-) -> tuple[Finding, ...]:
+) -> tuple[ServerReport | None, tuple[Finding, ...]]:
     """What one server can run, or why it cannot be asked. ``max_batch`` as for `inspect`; ``checks``: what
     ``check --fusion`` found there, by the names of models."""
     try:
         report = await inspect(client, templates, max_batch=max_batch)
     except EngineUnavailable as error:
-        return (about_trouble(error),)
+        return None, (about_trouble(error),)
     checked = report.valid(checks).items()
-    return (*report.findings, *(findings.about_check(client.name, name, check) for name, check in checked))
+    about = (findings.about_check(client.name, name, check) for name, check in checked)
+    return report, (*report.findings, *about)
+
+
+def inspect_extras(
+    folder: Path, templates: Mapping[str, WorkflowTemplate]
+) -> tuple[tuple[LoraOffer, ...], tuple[Finding, ...]]:
+    """The LoRAs of ``folder``, each with the models that it fits, and what is wrong there with LoRAs and
+    styles."""
+    loras: tuple[LoraOffer, ...] = ()
+    found: list[Finding] = []
+    try:
+        loras = read_loras(folder)
+    except BadWorkflow as fault:
+        found.append(
+            Finding(level="fault", what=fault.reason, fix="correct it; until then no LoRA is offered")
+        )
+    try:
+        styles = read_styles(folder)
+    except BadWorkflow as fault:
+        found.append(
+            Finding(level="fault", what=fault.reason, fix="correct it; until then no style is offered")
+        )
+    else:
+        found += [Finding(level="ok", what=f"{len(styles)} styles are OK", routine=True)] if styles else []
+    fitting = []
+    for lora in loras:
+        unfit = dict(misfits(lora, templates))
+        fix = f"correct models of [{lora.name}]"
+        found += [
+            Finding(level="fault", what=f"{LORAS}: {lora.name}: {why}", fix=fix) for why in unfit.values()
+        ]
+        fitting.append(replace(lora, models=tuple(name for name in lora.models if name not in unfit)))
+    return tuple(fitting), tuple(found)
+
+
+def about_files(loras: Iterable[LoraOffer], reports: Sequence[ServerReport]) -> Iterator[Finding]:
+    """The LoRAs' files that no server has which runs a model that they fit."""
+    for lora in loras:
+        running = {name: [one for one in reports if name in one.limits] for name in lora.models}
+        lacking = [
+            name for name, able in running.items() if able and not any(lora.file in one.loras for one in able)
+        ]
+        if lacking:
+            near = did_you_mean(lora.file, sorted({file for one in reports for file in one.loras}))
+            what = f"{LORAS}: {lora.name}: no server that runs {', '.join(lacking)} has {lora.file}"
+            fix = f"put the file into ComfyUI/models/loras there, or write its name in {LORAS}{near}"
+            yield Finding(level="hint", what=what, fix=fix)
+        elif any(running.values()):
+            yield Finding(level="ok", what=f"the LoRA {lora.name} is OK", routine=True)
 
 
 def about_trouble(error: EngineUnavailable) -> Finding:

@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 
 from modules.ai.comfy.client import ComfyClient
-from modules.ai.inspection import inspect_models, inspect_server
+from modules.ai.comfy.preflight import ServerReport
+from modules.ai.inspection import about_files, inspect_extras, inspect_models, inspect_server
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.app.elastic import inspect_elastic
 from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
@@ -101,18 +102,22 @@ async def inspect(
     """Check everything outside this process, all at once. ``ask``: how the connected bot asks Discord;
     ``faulty``: settings that could not be read."""
     templates, about_models = inspect_models(models)
+    loras, about_extras = inspect_extras(models, templates)
+    reports: list[ServerReport] = []
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         found = await gather_or_cancel(
             [
                 _inspect_discord(settings, session, ask),
                 _inspect_database(settings, faulty),
-                _inspect_servers(settings, session, templates, faulty),
+                _inspect_servers(settings, session, templates, faulty, reports),
             ]
         )
     titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
     return [
         Section(title=title, findings=findings)
-        for title, findings in zip(titles, (*found, about_models), strict=True)
+        for title, findings in zip(
+            titles, (*found, (*about_models, *about_extras, *about_files(loras, reports))), strict=True
+        )
     ]
 
 
@@ -144,7 +149,9 @@ async def _inspect_servers(
     session: aiohttp.ClientSession,
     templates: Mapping[str, WorkflowTemplate],
     faulty: Collection[str],
+    reports: list[ServerReport],
 ) -> tuple[Finding, ...]:
+    """``reports`` gets what those servers say that can be asked."""
     if not settings.comfy_urls:
         return _skipped("COMFY_URLS")
     elastic = [url for url in settings.comfy_urls if is_elastic(url)]
@@ -159,15 +166,12 @@ async def _inspect_servers(
     checks = {} if "DATABASE_URL" in faulty else await read_fusion_checks(settings.database_url)
     clients = [ComfyClient(session=session, url=url, api_key=key) for url in servers]
     found = await gather_or_cancel(
-        [
-            *(
-                inspect_server(client, templates, max_batch=max_batch, checks=checks.get(client.name, {}))
-                for client, max_batch in zip(clients, servers.values(), strict=True)
-            ),
-            *(inspect_elastic(url, settings, templates) for url in elastic),
-        ]
+        inspect_server(client, templates, max_batch=max_batch, checks=checks.get(client.name, {}))
+        for client, max_batch in zip(clients, servers.values(), strict=True)
     )
-    return tuple(finding for each in found for finding in each)
+    reports += [report for report, _ in found if report is not None]
+    about_elastic = await gather_or_cancel(inspect_elastic(url, settings, templates) for url in elastic)
+    return tuple(finding for each in [*(each for _, each in found), *about_elastic] for finding in each)
 
 
 async def servers_of(settings: Settings) -> dict[str, int | None]:

@@ -6,6 +6,7 @@ queue before the parts that listen to it or ask it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,7 +35,8 @@ from modules.discord.delivery.failure_notices import FailureNotices
 from modules.discord.delivery.picture_delivery import ChannelDelivery
 from modules.discord.delivery.result_message import ResultMessages
 from modules.discord.delivery.result_sets import ResultSets
-from modules.discord.delivery.status_messages import INTERVAL, LiveStatusMessages
+from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import INTERVAL, StatusPoster
 from modules.discord.delivery.undelivered import UndeliveredPictures
 from modules.discord.inspection import asking_by
 from modules.discord.interactions.administration import Administration, Inspect, Reload
@@ -134,6 +136,8 @@ class Product:
     registration: CommandSync
     home_guild: HomeGuild
     sessions: Sessions
+    folder_changed: asyncio.Event
+    """Set when other models, LoRAs or styles are offered."""
     disconnect: Callable[[], Awaitable[None]]
     """Answer people who wait for an answer, send nothing more, and leave Discord. May be called twice."""
 
@@ -166,10 +170,14 @@ class Product:
         )
 
     async def _register(self, guild_id: int) -> None:
-        try:
-            await self.registration.sync_if_changed(guild_id)
-        except (StoreError, *DISCORD_ERRORS) as error:
-            log.warning("Slash commands were not registered: %s", error)
+        """Register the commands, whose options depend on what is offered."""
+        while True:
+            self.folder_changed.clear()
+            try:
+                await self.registration.sync_if_changed(guild_id)
+            except (StoreError, *DISCORD_ERRORS) as error:
+                log.warning("Slash commands were not registered: %s", error)
+            await self.folder_changed.wait()
 
 
 @asynccontextmanager
@@ -207,11 +215,17 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
                 patience=database_patience,
             )
         )
+        folder_changed = asyncio.Event()
+
+        def take_folder() -> None:
+            fleet.ask_again()
+            folder_changed.set()
+
         model_folder = ModelFolder(
             path=models,
             clock=clock,
             in_use=lambda: queue.models_in_use(),  # noqa: PLW0108 - it is built below
-            on_change=lambda: fleet.ask_again(),  # noqa: PLW0108 - as above
+            on_change=take_folder,
             kept_table=unpacked(await database.key_values.get(NODE_TABLE)),
             keep_table=partial(database.key_values.put, NODE_TABLE),
         )
@@ -253,10 +267,15 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
             idle=settings.session_idle_minutes * 60,
         )
+
+        def varies() -> bool:
+            return queue.varies()
+
         result_messages = ResultMessages(
             cleaner=cleaner,
             messages=messages,
             offers=offers,
+            varies=varies,
             output_format=settings.output_format,
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,
@@ -266,6 +285,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             result_messages=result_messages,
             history=database.history,
             clock=clock,
+            began=clock.unix(),
         )
         delivery = ChannelDelivery(
             sets=result_sets,
@@ -355,17 +375,22 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         )
         availability = Availability(queue=queue, fleet=fleet, cold_start=cold_start)
         status_messages = LiveStatusMessages(
-            message_client=message_client,
+            poster=StatusPoster(
+                message_client=message_client,
+                store=database.status_messages,
+                preferences=database.preferences,
+                messages=messages,
+                clock=clock,
+                tell_elsewhere=failures.tell,
+                interval=instead.status_interval,
+            ),
             store=database.status_messages,
-            preferences=database.preferences,
-            messages=messages,
             clock=clock,
             place=queue.place,
             hindrance=availability.hindrance,
             served=availability.served,
             stranded=availability.stranded,
-            tell_elsewhere=failures.tell,
-            interval=instead.status_interval,
+            together_with=queue.together_with,
         )
         undelivered = UndeliveredPictures(
             history=database.history,
@@ -395,6 +420,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             limits=limits,
             cooldown=Cooldown(clock=clock, seconds=settings.cooldown_seconds),
             banned=BannedWords(Path(settings.banned_words_file) if settings.banned_words_file else None),
+            cleaner=cleaner,
             clock=clock,
         )
         requesters = Requesters(preferences=database.preferences, home=client.home)
@@ -469,6 +495,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             history=database.history,
             channels=channels,
             failures=failures,
+            sets=result_sets,
             deferrals=deferrals,
             messages=messages,
         )
@@ -476,9 +503,18 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         queue_view = QueueView(
             queue=queue, availability=availability, deferrals=deferrals, messages=messages, clock=clock
         )
-        choices = Choices(offers=offers, messages=messages, seconds=queue.durations.alone)
+        choices = Choices(
+            offers=offers, messages=messages, seconds=queue.durations.alone, has=queue.somebody_has
+        )
         registration = CommandSync(
-            client=client, tree=client.tree, messages=messages, facts=database.key_values
+            client=client,
+            tree=client.tree,
+            messages=messages,
+            facts=database.key_values,
+            unused=lambda: (
+                *(() if offers.loras else ("lora", "lora_strength")),
+                *(() if offers.styles else ("style",)),
+            ),
         )
         administration = Administration(
             queue=queue,
@@ -581,6 +617,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             registration=registration,
             home_guild=home_guild,
             sessions=sessions,
+            folder_changed=folder_changed,
             disconnect=connection.aclose,
         )
         yield product

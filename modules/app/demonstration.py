@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from argparse import Namespace
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from modules.app.serve import serve
+from modules.demo.loras import with_loras
 from modules.demo.stage import stage
 from modules.utils.monitoring import log
 from modules.utils.monitoring.health_server import HealthServer
@@ -18,14 +21,19 @@ async def demonstrate(options: Namespace, root: Path) -> int:
     # if both sides are simulated, the operator's own settings are not read, so their faults do not matter
     real = options.real_discord or options.comfy_urls
     own = {**settings.read_file(root / ".env"), **os.environ} if real else {}
-    async with stage(options, own) as set_up:
-        given = set_up.settings
+    async with stage(options, own) as set_up, AsyncExitStack() as stack:
+        given, health_server = set_up.settings, HealthServer()
+        models = root / "flujos"
+        if not options.comfy_urls:
+            models = await asyncio.to_thread(with_loras, models, set_up.folder / "flujos")
         log.configure(level=given.log_level, secrets=given.secrets())
+        if port := given.metrics_port:
+            await stack.enter_async_context(health_server.serving(host=given.metrics_host, port=port))
         return await serve(
             given,
-            HealthServer(),
+            health_server,
             env_file=set_up.folder / ".env",
-            models=root / "flujos",
+            models=models,
             meanwhile=set_up.meanwhile,
             listener=set_up.listener,
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.demo.loras import FILES
 from modules.demo.users import SimulatedUser
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.errors import StartupError
@@ -42,10 +43,12 @@ class SimulatedDiscord:
 
 @asynccontextmanager
 async def simulated_discord(
-    *, port: int = 0, users: int = 3, simulated_gpus: int
+    *, port: int = 0, users: int = 3, simulated_gpus: int, status_page: str | None = None
 ) -> AsyncIterator[SimulatedDiscord]:
-    """An embedded Discord with its page, which says how many GPUs are simulated. ``port`` 0: a free one."""
+    """An embedded Discord with its page, which says how many GPUs are simulated and links to the bot's
+    ``status_page``. ``port`` 0: a free one."""
     arguments = ["--port", str(port), "--users", str(users), "--simulated-gpus", str(simulated_gpus)]
+    arguments += ["--status-page", status_page] if status_page else []
     async with server_process("modules.demo.discord_server", arguments) as said:
         yield SimulatedDiscord(
             page=said["url"],
@@ -89,6 +92,7 @@ def _gpu_arguments(seed: int, seconds_per_image: float) -> list[str]:
         "--seed",
         str(seed),
         *(part for name, value in times.items() for part in (f"--{name}", f"{value:g}")),
+        *(part for file in FILES for part in ("--lora", file)),
     ]
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from modules.demo.opening import opening
 from modules.demo.run import SimulatedDiscord, simulated_discord, simulated_gpus
 from modules.demo.script import Script, Story, commands_are_there, play
 from modules.queue_manager.errors import StartupError
@@ -112,6 +113,8 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
             "SHUTDOWN_GRACE_SECONDS": "2",
             "LOG_LEVEL": options.log,
         }
+        if not options.script:
+            values.update(MAX_JOBS_PER_USER="4", METRICS_PORT=str(_free_port()))
         if options.comfy_urls:
             values.update(COMFY_URLS=options.comfy_urls, COMFY_API_KEY=own.get("COMFY_API_KEY", ""))
         else:
@@ -128,6 +131,7 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
                     port=options.port,
                     users=options.users,
                     simulated_gpus=0 if options.comfy_urls else options.gpus,
+                    status_page=_status_page(values),
                 )
             )
             values.update(_meaning(discord))
@@ -137,6 +141,17 @@ async def stage(options: Namespace, own: Mapping[str, str]) -> AsyncIterator[Sta
             return
         script = _script(options, given, discord)
         yield Stage(settings=given, folder=folder, meanwhile=partial(play, script), listener=script.story)
+
+
+def _free_port() -> int:
+    """A port that is free now: the status page's address must be known before the bot serves it."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def _status_page(values: Mapping[str, str]) -> str | None:
+    port = values.get("METRICS_PORT")
+    return f"http://127.0.0.1:{port}/" if port else None
 
 
 def _try_port(port: int) -> None:
@@ -206,7 +221,10 @@ async def _show(options: Namespace, given: Settings, discord: SimulatedDiscord |
         print("         type /imagine there; switch between people at the lower left", flush=True)
         if not options.no_browser and _has_screen():
             await asyncio.to_thread(webbrowser.open, f"{discord.page}/")
+    print(f"Status page: http://127.0.0.1:{given.metrics_port}/", flush=True)
     print("Stop it by Ctrl-C. Nothing is kept: the database is a temporary one.", flush=True)
+    if discord is not None and not options.comfy_urls:
+        await opening(discord.page, discord.users[1:])
     await asyncio.Event().wait()
     return 0
 

@@ -11,6 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from modules.discord.interactions.deferral import note_received
 from modules.discord.interactions.replies import ErrorReplies
 from modules.discord.rejections import GuildAway
 from modules.discord.requests.guild_guard import GuildGuard
@@ -123,6 +124,8 @@ class ImageBot(commands.Bot):
         """Drop events of other guilds, and all events once the bot is closing."""
         if self.is_closed():  # discord.py's READY comes late, from a task of its own
             return
+        if event_name == "interaction":
+            note_received(args[0])
         if event_name in _ABOUT_THE_BOT_ITSELF:
             self._guilds_changed.set()
             self._guilds_changed = asyncio.Event()

@@ -13,6 +13,42 @@ class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
     """A negative prompt for a model that does not use negative prompts (fields: model)."""
 
 
+class StrengthAlone(RequestRejected, message_key="error-strength-alone"):
+    """A strength, and no picture to start from."""
+
+
+class NobodyStarts(RequestRejected, message_key="error-no-starts"):
+    """No model can start from a picture."""
+
+
+class NobodyPaintsParts(RequestRejected, message_key="error-no-masks"):
+    """No model can paint only a part of a picture."""
+
+
+class UnknownLora(RequestRejected, message_key="error-unknown-lora"):
+    """No LoRA of this name (fields: lora)."""
+
+
+class LoraForOthers(RequestRejected, message_key="error-lora-roles"):
+    """None of the person's roles may use the LoRA (fields: lora)."""
+
+
+class LoraForOtherModels(RequestRejected, message_key="error-lora-models"):
+    """The LoRA does not fit the model (fields: lora, model, models: the labels of those that it fits)."""
+
+
+class BadLoraStrength(RequestRejected, message_key="error-lora-strength"):
+    """Not one of the LoRA's strengths (fields: lora, least, most, step)."""
+
+
+class StrengthOfNothing(RequestRejected, message_key="error-lora-missing"):
+    """A strength without a LoRA."""
+
+
+class UnknownStyle(RequestRejected, message_key="error-unknown-style"):
+    """No style of this name (fields: style)."""
+
+
 class RestrictedPicture(RequestRejected, message_key="error-restricted-picture"):
     """The request starts from a picture that may be shown in age-restricted channels only."""
 

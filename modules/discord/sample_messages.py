@@ -157,7 +157,7 @@ async def _set(first: Job, second: Job, messages: Translations, limit: int) -> S
 async def _results(messages: Translations) -> AsyncIterator[ResultMessages]:
     cleaner = PictureCleaner()
     try:
-        yield ResultMessages(cleaner=cleaner, messages=messages, offers=())
+        yield ResultMessages(cleaner=cleaner, messages=messages, offers=(), varies=lambda: True)
     finally:
         await cleaner.aclose()
 

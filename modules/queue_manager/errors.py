@@ -54,6 +54,29 @@ class BadSourceImage(RequestRejected, message_key="error-bad-source-image"):
         super().__init__(problem, problem=problem, **fields)
 
 
+class BadMask(RequestRejected, message_key="error-bad-mask"):
+    """``problem`` is one of size (not that of the picture), nothing and everything (that it paints)."""
+
+    def __init__(self, problem: str, /) -> None:
+        super().__init__(problem, problem=problem)
+
+
+class BadStrength(RequestRejected, message_key="error-bad-strength"):
+    """Not from 0.05 to 1 (fields: strength)."""
+
+
+class CannotStart(RequestRejected, message_key="error-cannot-start"):
+    """The model cannot start from a picture (fields: model, others: those that can, maybe none)."""
+
+
+class CannotMask(RequestRejected, message_key="error-cannot-mask"):
+    """The model cannot paint only a part of a picture (fields: model, others: those that can, maybe none)."""
+
+
+class MaskNeeded(RequestRejected, message_key="error-mask-needed"):
+    """The model paints a part of a picture, and nothing says which (fields: model)."""
+
+
 class NoSourceImage(RequestRejected, message_key="error-no-source-image"):
     """An edit without a picture, and no earlier one to fall back on."""
 
@@ -68,6 +91,10 @@ class UnknownModel(RequestRejected, message_key="error-unknown-model"):
 
 class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
     """There is a card, but no living server has what it needs (fields: model)."""
+
+
+class LoraUnavailable(RequestRejected, message_key="error-lora-unavailable"):
+    """No living server has the LoRA's file beside the model (fields: lora, model)."""
 
 
 class VariationUnavailable(RequestRejected, message_key="error-no-variations"):

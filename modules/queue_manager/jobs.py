@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 JobId = NewType("JobId", str)
 """32 hexadecimal digits (a random UUID without hyphens). Fits a button's ``custom_id``."""
@@ -11,12 +11,19 @@ JobId = NewType("JobId", str)
 Kind = Literal["imagine", "edit", "upscale"]
 """What a model does: a picture from words, from words and pictures, or a larger picture."""
 
+MaskUse = Literal["none", "may", "best", "must"]
+"""Whether a model can paint only a part of a picture: not at all, it can, it was made for it, or it does
+nothing else."""
+
 NegativeUse = Literal["none", "own", "shared"]
 """Whether a model uses a negative prompt: not at all, one for each row of a batch, or one for the batch."""
 
 JobState = Literal["waiting", "taken", "running", "arriving"]
 """Where an active job stands, kept on its entry in the fair queue: ``waiting`` there; ``taken`` by a server
 that has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
+
+START_STEP = 0.05
+"""The least strength of a start picture, and the step to the next: equal ones share runs."""
 
 MAX_SEED = 2**53 - 1
 """Largest integer of a Discord option, so that a shown seed can be typed in again."""
@@ -30,9 +37,10 @@ class Size:
     height: int
 
     @property
-    def megapixels(self) -> float:
-        """In units of 1024×1024."""
-        return self.width * self.height / 2**20
+    def work(self) -> float:
+        """About how many times as long as for 1024×1024 a sampler step takes: in proportion to the pixels.
+        Smaller pictures are not much faster, since they leave a part of the GPU unused."""
+        return max(self.width * self.height / 2**20, 1.0)
 
     def __str__(self) -> str:
         return f"{self.width}×{self.height}"
@@ -48,11 +56,40 @@ class Variation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceImage:
-    """A picture that an edit starts from. The `JobStore` has its bytes under ``key`` until the job ends.
-    ``size`` is what a viewer sees (EXIF rotation applied)."""
+    """A picture that a request starts from, or its mask. The `JobStore` has its bytes under ``key`` until the
+    job ends. ``size`` is what a viewer sees (EXIF rotation applied)."""
 
     key: str
     size: Size
+
+
+PROMPT_MARK = "{prompt}"
+"""What stands in a style for what a person typed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """Words around a prompt: ``prompt`` has `PROMPT_MARK` exactly once. ``name`` is its entry in
+    ``styles.toml``; ``label`` maps a language (``en``, ``es``) to what people read."""
+
+    name: str
+    label: tuple[tuple[str, str], ...]
+    prompt: str
+    negative: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraUse:
+    """A LoRA, as it is used for a picture. ``name`` is its entry in ``loras.toml``; ``file`` what servers
+    call it, with ``/`` between folders; ``clip``: it changes the text encoder too; ``words`` are added to the
+    prompt."""
+
+    name: str
+    label: str
+    file: str
+    strength: float
+    clip: bool = False
+    words: str = ""
 
 
 MOST_MODELS = 6
@@ -83,11 +120,18 @@ class PictureSet:
 class GenerationRequest:
     """One picture that somebody wants.
 
-    ``channel_id`` is the session channel for the result; ``size`` the size of the result (for edits: of the
+    ``prompt`` and ``negative`` are what the person typed; ``channel_id`` is the session channel for the
+    result; ``size`` the size of the result (for edits: of the
     scaled first source, see `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes
     first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source or its model is for
     adults only, and so is the result; ``origin``: where its source came from, if the bot made it; ``set``:
-    the pictures that were asked for with it, whose numbers are next to its own.
+    the pictures that were asked for with it, whose numbers are next to its own; ``style`` has a negative only
+    if its model takes one from each person.
+
+    With ``strength`` or ``mask``, the first of ``sources`` has exactly the size of the result, and the
+    sampler starts from it. ``strength``: how much of it becomes noise first, in steps of `START_STEP`;
+    None: as much as in the model's graph. ``mask`` is of that size too, in grey: white is painted again,
+    black stays as it is, and grey is the seam, where both are mixed.
     """
 
     user_id: int
@@ -106,6 +150,33 @@ class GenerationRequest:
     age_restricted: bool = False
     origin: Origin | None = None
     set: PictureSet | None = None
+    lora: LoraUse | None = None
+    style: Style | None = None
+    strength: float | None = None
+    mask: SourceImage | None = None
+
+    @property
+    def starts(self) -> bool:
+        """Whether the sampler starts from a picture of the result's size."""
+        return self.strength is not None or self.mask is not None
+
+    @property
+    def inputs(self) -> tuple[SourceImage, ...]:
+        """All pictures that it needs: what it starts from, and the mask."""
+        return (*self.sources, *((self.mask,) if self.mask is not None else ()))
+
+    @property
+    def full_prompt(self) -> str:
+        """The prompt that the model gets: what was typed, in its style, then the words of the LoRA."""
+        before, mark, after = (self.style.prompt if self.style is not None else "").partition(PROMPT_MARK)
+        styled = f"{before}{self.prompt}{after}" if mark else self.prompt
+        words = self.lora.words if self.lora is not None else ""
+        return f"{styled}, {words}" if words else styled
+
+    @property
+    def full_negative(self) -> str:
+        """The negative prompt that the model gets: what was typed, then that of the style."""
+        return ", ".join(filter(None, (self.negative, self.style.negative if self.style is not None else "")))
 
     @property
     def maker(self) -> GenerationRequest:
@@ -123,12 +194,20 @@ class GenerationRequest:
         return Origin(models=self.models[-MOST_MODELS:], request=self.maker if kind == "upscale" else None)
 
 
+class Need(NamedTuple):
+    """What a server must have for a job: a model, by the id of its offer, and a LoRA's file (empty: none)."""
+
+    model: str
+    lora: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchKey:
     """What must be equal for two jobs to share one sampler run.
 
     ``model`` is the id of its offer; ``negative`` is None where each row may have its own; ``sources``
-    holds the scaled sizes of the pictures an edit starts from, in order.
+    holds the scaled sizes of the pictures an edit starts from, in order; ``strength``
+    as in the request; ``masked``: each has a mask.
     """
 
     model: str
@@ -136,6 +215,14 @@ class BatchKey:
     size: Size
     negative: str | None = None
     sources: tuple[Size, ...] = ()
+    lora: LoraUse | None = None
+    strength: float | None = None
+    masked: bool = False
+
+    @property
+    def need(self) -> Need:
+        """What a server must have."""
+        return Need(self.model, self.lora.file if self.lora is not None else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,7 +274,9 @@ class Batch:
 
     def written(self) -> tuple[str, ...]:
         """What people wrote for it, which is never shown to others."""
-        return tuple(text for job in self.jobs for text in (job.request.prompt, job.request.negative))
+        return tuple(
+            text for job in self.jobs for text in (job.request.full_prompt, job.request.full_negative)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,7 +318,8 @@ class ModelOffer:
     is the least and the most number of pictures it starts from; ``scalings`` how each of them is
     scaled (None: not at all) and ``size_multiple`` what the sides of the result are rounded to;
     ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
-    most rows the card allows in one run (None: the server decides). Models of equal ``weights`` load
+    most rows the card allows in one run (None: the server decides); ``starts``: it can start from a picture
+    with a strength; ``masks``: whether it can paint a part of one. Models of equal ``weights`` load
     the same files, so that going from one to the other costs no loading (empty: its own name).
     """
 
@@ -249,6 +339,8 @@ class ModelOffer:
     nsfw: bool = False
     weights: str = ""
     version: str = ""
+    starts: bool = False
+    masks: MaskUse = "none"
 
     @property
     def id(self) -> str:
@@ -323,4 +415,7 @@ def batch_key(request: GenerationRequest, offer: ModelOffer) -> BatchKey:
         size=request.size,
         negative=request.negative if offer.negative == "shared" else None,
         sources=tuple(offer.scaled(source.size, n) for n, source in enumerate(request.sources)),
+        lora=request.lora,
+        strength=request.strength,
+        masked=request.mask is not None,
     )

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter, deque
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -21,6 +21,11 @@ from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
     BadSize,
+    BadStrength,
+    CannotMask,
+    CannotStart,
+    LoraUnavailable,
+    MaskNeeded,
     ModelGone,
     ModelUnavailable,
     NoSourceImage,
@@ -35,6 +40,7 @@ from modules.queue_manager.errors import (
 from modules.queue_manager.event_publisher import EventPublisher
 from modules.queue_manager.jobs import (
     MAX_SEED,
+    START_STEP,
     Batch,
     BatchKey,
     GenerationRequest,
@@ -260,6 +266,19 @@ class QueueManager:
                 continue
         return tuple(ended)
 
+    def somebody_has(self, offer: ModelOffer, lora: str = "") -> bool:
+        """False only if there are living servers and none of them has the model, with this LoRA's file: with
+        none alive, jobs wait. A model that has changed is taken to be where it was before, until that server
+        was asked."""
+        living = list(self.dispatcher.engines.living())
+        before = f"{offer.name}@"
+        return not living or any(
+            engine.limits.of(offer.id) > 0
+            or (offer.version and any(f"{model}@".startswith(before) for model in engine.limits.models()))
+            for engine in living
+            if not lora or lora in engine.loras
+        )
+
     def models_in_use(self) -> set[str]:
         """The ids of the models that accepted jobs need, and all that are offered while one is accepted."""
         accepting = self.offers.by_id if self._reserved else ()
@@ -272,6 +291,10 @@ class QueueManager:
     def active_jobs(self, user_id: int) -> tuple[Job, ...]:
         """A person's active jobs, in the order of acceptance."""
         return tuple(entry.job for entry in self._queue.of_user(user_id))
+
+    def together_with(self, job: Job) -> tuple[Job, ...]:
+        """The active jobs of its group, itself included while it is active."""
+        return tuple(one for one in self.active_jobs(job.request.user_id) if one.group == job.group)
 
     def place(self, job_id: JobId) -> QueuePosition | None:
         """Where an active job stands."""
@@ -386,45 +409,61 @@ class QueueManager:
 
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
+    def varies(self) -> bool:
+        """Whether variations can be made: a living server has the node pack, or none lives to tell."""
+        living = list(self.dispatcher.engines.living())
+        return not living or any(engine.varies for engine in living)
+
     def check(self, request: GenerationRequest) -> None:
         """Raise `RequestRejected` if the request cannot be made; `submit` checks the same."""
         offer = self._offer(request)
-        if not self._somebody_can(offer):
+        if not self.somebody_has(offer):
             raise ModelUnavailable(model=offer.label)
-        living = list(self.dispatcher.engines.living())
-        if request.variation is not None and living and not any(engine.varies for engine in living):
+        if request.lora is not None and not self.somebody_has(offer, request.lora.file):
+            raise LoraUnavailable(lora=request.lora.label, model=offer.label)
+        if request.variation is not None and not self.varies():
             raise VariationUnavailable
         if offer.kind != "upscale" and is_blank(request.prompt):
             raise BadPrompt(length=0, limit=MAX_PROMPT)
-        if len(request.prompt) > MAX_PROMPT or len(request.negative) > MAX_PROMPT:
-            raise BadPrompt(length=max(len(request.prompt), len(request.negative)), limit=MAX_PROMPT)
+        longest = max(len(request.full_prompt), len(request.full_negative))
+        if longest > MAX_PROMPT:
+            raise BadPrompt(length=longest, limit=MAX_PROMPT)
         if not 0 <= request.seed <= MAX_SEED:
             raise BadSeed(seed=str(request.seed))
         if offer.kind == "imagine" and request.size not in offer.sizes:
             raise BadSize(size=str(request.size), allowed=", ".join(map(str, offer.sizes)))
-        least, most = offer.source_count
+        self._check_start(request, offer)
+        least, most = (1, 1) if offer.kind == "imagine" and request.starts else offer.source_count
         if least and not request.sources:
             raise NoSourceImage
         if not least <= len(request.sources) <= most:
             count = f"{most}" if least == most else f"{least}–{most}"
             raise WrongSourceCount(model=offer.label, count=count)
 
+    def _check_start(self, request: GenerationRequest, offer: ModelOffer) -> None:
+        if request.strength is not None:
+            if not offer.starts:
+                raise CannotStart(model=offer.label, others=self._labels(lambda known: known.starts))
+            if not START_STEP <= request.strength <= 1:
+                raise BadStrength(strength=request.strength)
+        if request.mask is not None and offer.masks == "none":
+            raise CannotMask(model=offer.label, others=self._labels(lambda known: known.masks != "none"))
+        if request.mask is None and offer.masks == "must" and request.sources:
+            raise MaskNeeded(model=offer.label)
+        if request.starts and any(
+            one.size != request.size for one in (*request.sources[:1], request.mask) if one
+        ):
+            raise BadSize(size=str(request.sources[0].size), allowed=str(request.size))
+
+    def _labels(self, can: Callable[[ModelOffer], bool]) -> str:
+        """Of the models that can; ``none`` if there are none."""
+        return ", ".join(offer.label for offer in self.offers if can(offer) and not offer.nsfw) or "none"
+
     def _offer(self, request: GenerationRequest) -> ModelOffer:
         offer = self.offers.named(request.model)
         if offer is None or offer.kind != request.kind:
             raise UnknownModel(model=request.model)
         return offer
-
-    def _somebody_can(self, offer: ModelOffer) -> bool:
-        """False only if there are living servers and none of them has the model: with none alive, jobs wait.
-        A model that has changed is taken to be where it was before, until that server was asked."""
-        living = [engine.limits for engine in self.dispatcher.engines.living()]
-        before = f"{offer.name}@"
-        return not living or any(
-            limits.of(offer.id) > 0
-            or (offer.version and any(f"{model}@".startswith(before) for model in limits.models()))
-            for limits in living
-        )
 
     def _reserve(self, user_id: int, count: int, limit: int) -> None:
         reserved = self._reserved.get(user_id, 0)

@@ -1,20 +1,70 @@
-"""The models that people can ask for now, in one place for every part that shows or checks them."""
+"""The models, LoRAs and styles that people can ask for now, in one place for every part that shows or checks
+them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from modules.queue_manager.jobs import ModelOffer
+from modules.queue_manager.jobs import LoraUse, ModelOffer, Style
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelChange:
-    """What happened to a model. ``what`` is its name, or the sentence about a faulty file."""
+    """What happened to a model. ``what`` is its name, the sentence about a faulty file, or the name of a file
+    that lists LoRAs or styles and was ``reread``."""
 
-    turn: Literal["added", "changed", "removed", "faulty"]
+    turn: Literal["added", "changed", "removed", "faulty", "reread"]
     what: str
+
+
+def named(offers: Iterable[ModelOffer], name: str) -> ModelOffer | None:
+    """The offer with this name, or None."""
+    return next((offer for offer in offers if offer.name == name), None)
+
+
+STRENGTH_STEP = 0.25
+"""From one strength of a LoRA to the next: jobs of equal strengths run together, so they are few."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraOffer:
+    """A LoRA that people may choose, from ``loras.toml``.
+
+    ``models``: the names of the models that it fits; ``strengths``: the least and the most; ``strength``:
+    what is used if nobody says; ``roles``: the ids of the roles that may use it (none: everybody); the rest
+    as in `LoraUse`.
+    """
+
+    name: str
+    label: str
+    file: str
+    models: tuple[str, ...]
+    strengths: tuple[float, float]
+    strength: float
+    clip: bool = False
+    words: str = ""
+    roles: tuple[int, ...] = ()
+
+    def steps(self) -> list[float]:
+        """The strengths that can be chosen, upwards."""
+        least, most = self.strengths
+        return [least + STRENGTH_STEP * step for step in range(round((most - least) / STRENGTH_STEP) + 1)]
+
+    def allows(self, role_ids: Collection[int]) -> bool:
+        """Whether somebody with these roles may use it."""
+        return not self.roles or not set(self.roles).isdisjoint(role_ids)
+
+    def use(self, strength: float) -> LoraUse:
+        return LoraUse(
+            name=self.name,
+            label=self.label,
+            file=self.file,
+            strength=strength,
+            clip=self.clip,
+            words=self.words,
+        )
 
 
 class Offers(Sequence[ModelOffer]):
@@ -26,6 +76,8 @@ class Offers(Sequence[ModelOffer]):
     def __init__(self, offers: Sequence[ModelOffer] = ()) -> None:
         self._now = tuple(offers)
         self.by_id = {offer.id: offer for offer in offers}
+        self.loras: tuple[LoraOffer, ...] = ()
+        self.styles: tuple[Style, ...] = ()
 
     def replace(self, offers: Sequence[ModelOffer], retired: Sequence[ModelOffer]) -> None:
         """Offer these from now on; jobs that were accepted before still need ``retired``."""
@@ -34,7 +86,7 @@ class Offers(Sequence[ModelOffer]):
 
     def named(self, name: str) -> ModelOffer | None:
         """The offer with this name, or None."""
-        return next((offer for offer in self._now if offer.name == name), None)
+        return named(self._now, name)
 
     def __iter__(self) -> Iterator[ModelOffer]:
         return iter(self._now)

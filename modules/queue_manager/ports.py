@@ -32,7 +32,8 @@ class Capabilities:
     what its runs depend on (template, node pack, server); what was learned holds for that version. ``notes``
     are sentences for the operator: what is missing and how to fix it. ``missing_files``: the model files that
     the server lacks, each with the command that fetches it (empty: not known from where). ``varies``: it can
-    make a variation of a picture. ``checks``: what ``check --fusion`` found, by model.
+    make a variation of a picture. ``checks``: what ``check --fusion`` found, by model. ``loras``: the LoRA
+    files that it has, with ``/`` between folders.
     """
 
     batch_limits: Mapping[str, int]
@@ -41,6 +42,7 @@ class Capabilities:
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     checks: Mapping[str, FusionCheck] = field(default_factory=dict)
 
 

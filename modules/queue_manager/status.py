@@ -35,7 +35,8 @@ class Stranded:
 class EngineStatus:
     """One server. ``since``: Unix seconds of the last change of state; ``running``: the jobs on it, running
     or submitted; ``pictures`` and ``busy_seconds`` since the bot started; ``notes``: sentences for the
-    operator; ``missing_files`` and ``checks``: as in `Capabilities`; ``elastic``: as in `ImageEngine`."""
+    operator; ``missing_files``, ``loras`` and ``checks``: as in `Capabilities`; ``elastic``: as in
+    `ImageEngine`."""
 
     name: str
     state: EngineAvailability
@@ -47,6 +48,7 @@ class EngineStatus:
     models: tuple[str, ...]
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
+    loras: frozenset[str] = frozenset()
     checks: Mapping[str, FusionCheck] = field(default_factory=dict)
     last_error: str | None = None
     elastic: Elastic | None = None

@@ -93,15 +93,12 @@ async def opened(
     url: str,
     *,
     viewport: ViewportSize = DESKTOP,
-    newcomer: bool = False,
     phone: bool = False,
     locale: str = "en-US",
 ) -> AsyncIterator[Client]:
-    """The page, connected; a newcomer is shown the help first."""
+    """The page, connected."""
     context = await browser.new_context(viewport=viewport, is_mobile=phone, has_touch=phone, locale=locale)
     context.set_default_timeout(10_000)
-    if not newcomer:
-        await context.add_init_script("localStorage.setItem('fullet.help.seen', '1')")
     client = Client(context, await context.new_page())
     try:
         await client.page.goto(url)

@@ -386,7 +386,10 @@ async def test_buttons_outlive_the_process_and_refuse_strangers(tmp_path: Path) 
             await admin.history(old["channel_id"])  # administrators see every channel
             presses = [
                 *[await admin.click(old, button) for button in ("Again", "Vary", "Edit", "Share")],
-                *[await more(admin, old, what) for what in ("prompt", "upscale", "delete", "details")],
+                *[
+                    await more(admin, old, what, strange=True)
+                    for what in ("prompt", "upscale", "delete", "details")
+                ],
             ]
             for pressed in presses:
                 assert text_of(await pressed.reply()) == "That picture belongs to someone else."

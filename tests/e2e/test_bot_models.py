@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import shutil
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
 from modules.ai.inspection import inspect_models
-from modules.demo.comfy_server import ComfyServer, ServerProfile, Timing
+from modules.demo.comfy_server import Timing
 from modules.demo.discord_server import WorldSpec
-from modules.demo.users import SimulatedUser, files_of, text_of
-from tests.discord_stand import Stand, colour_of, make_engine, pixel, result_for, whole_room
-
-FLUJOS = Path(__file__).parents[2] / "flujos"
+from modules.demo.users import files_of, text_of
+from tests.discord_stand import colour_of, make_engine, pixel, result_for, whole_room
+from tests.e2e.live_models import live
+from tests.workflow_graphs import FLUJOS
 
 
 async def test_a_workflow_file_dropped_in_is_one_more_choice_that_makes_pictures(tmp_path: Path) -> None:
@@ -38,63 +33,6 @@ async def test_a_workflow_file_dropped_in_is_one_more_choice_that_makes_pictures
         result = await result_for(ana, "seed `3`")
         assert "Dream of mine" in text_of(result)
         assert pixel(await ana.download(files_of(result)[0]["url"])) == colour_of("a hill", 3)
-
-
-@dataclass
-class Live:
-    """A bot that reads a folder of models under people's hands, and its ComfyUI."""
-
-    stand: Stand
-    comfy: ComfyServer
-    flujos: Path
-
-    async def offered(self, person: SimulatedUser) -> dict[str, str]:
-        choices = await person.autocomplete("imagine", self.stand.general, "model")
-        return {choice["value"]: choice["name"] for choice in choices}
-
-    async def until_offered(self, person: SimulatedUser, *names: str) -> float:
-        """The seconds until these and no others are offered."""
-        begun = time.monotonic()
-        while set(await self.offered(person)) != set(names):
-            assert time.monotonic() - begun < 10
-            await asyncio.sleep(0.02)
-        return time.monotonic() - begun
-
-    async def says(self, person: SimulatedUser, text: str, words: str) -> str:
-        text = self.stand.typed(text)
-        await person.say(self.stand.general, text)
-        answer = await person.wait_for_message(lambda m: words in text_of(m) and text_of(m) != text)
-        return str(text_of(answer))
-
-
-@contextlib.asynccontextmanager
-async def live(
-    tmp_path: Path,
-    world: WorldSpec | None = None,
-    *,
-    timing: Timing = Timing(),  # noqa: B008 - frozen
-) -> AsyncIterator[Live]:
-    flujos = shutil.copytree(FLUJOS, tmp_path / "flujos", ignore=shutil.ignore_patterns("library"))
-    profile = ServerProfile(cache_lru=100)
-    async with ComfyServer(profile=profile, drawing="plain", timing=timing) as comfy:
-        room = whole_room(
-            tmp_path,
-            world,
-            models=flujos,
-            offers=None,
-            make_engine=None,
-            comfy_urls=(comfy.url,),
-            batch_window_ms=10,
-        )
-        async with room as stand, stand.database.lease.hold():
-            watching = asyncio.create_task(stand.product.model_folder.watch())
-            try:
-                await stand.until(lambda: any(engine.models for engine in stand.product.fleet.engines()))
-                yield Live(stand, comfy, flujos)
-            finally:
-                watching.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watching
 
 
 async def test_a_file_is_offered_within_two_seconds_makes_pictures_and_goes_again(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from modules.demo.users import Payload, SimulatedUser, components_of, files_of, text_of
 from modules.discord.requests.limits import Limits
 from tests.discord_stand import (
@@ -16,6 +18,7 @@ from tests.discord_stand import (
     discord_server,
     has_picture,
     make_engine,
+    menu_of,
     more,
     pixel,
     result_for,
@@ -208,3 +211,31 @@ async def test_a_set_is_taken_up_again_by_the_next_process(tmp_path: Path) -> No
                 receipt = await stand.product.delivery.deliver(made(replace(job, maybe_posted=True)))
                 assert str(receipt.message_id) == result["id"]
             assert len(server.messages(channel)[0].attachments) == 3
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_the_same_can_be_chosen_twice_in_the_menu_at_the_price_of_an_edit(
+    tmp_path: Path, count: int
+) -> None:
+    """Discord's clients keep what was chosen as long as the message has the same menu."""
+    async with whole_room(tmp_path, limits=MANY, rate_limits=False) as stand:
+        ana, server = await stand.person(), stand.server
+        await ana.command("imagine", stand.general, model="flux", prompt="a fleet", seed=1, count=count)
+        result = await set_for(ana, "a fleet", count)
+        await stand.until(lambda: not stand.queue.active_jobs(ana.id))
+        await ana.until(lambda: len(ana.messages(result["channel_id"])) == 1)
+        for what in ("details", "prompt", "details"):
+            before, menu = server.counters["rest"], menu_of(result)
+            asked = await more(ana, result, what)
+            if what == "prompt":
+                await asked.modal()
+            else:
+                assert "Flux" in text_of(await asked.reply())
+            now = ana.message(result["id"])
+            assert now is not None
+            assert menu_of(now) != menu
+            read = 1 if count > 1 else 0  # others may have been added to a set since
+            assert server.counters["rest"] - before == 2 + read
+            assert (text_of(now), numbers_of(now)) == (text_of(result), numbers_of(result))
+            result = now
+        await answered_by_status(await more(ana, result, "upscale"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modules.demo.users import SimulatedUser, files_of, text_of
-from modules.discord.delivery.status_messages import INTERVAL
+from modules.discord.delivery.status_poster import INTERVAL
 from modules.discord.requests.limits import Limits
 from modules.discord.transport.message_client import Posted
 from modules.utils.database.rows import UserPreferences
@@ -281,7 +281,7 @@ async def test_a_message_older_than_an_hour_is_replaced(
         monkeypatch.setattr(stand.product.message_client, "post_now", noted)
         await ana.command("imagine", stand.general, model="flux", prompt="a snail")
         old = await status_with(ana, "a snail")
-        monkeypatch.setattr("modules.discord.delivery.status_messages.EDITABLE_FOR", -1.0)
+        monkeypatch.setattr("modules.discord.delivery.status_poster.EDITABLE_FOR", -1.0)
         stand.queue.resume()
         new = await ana.wait_for_message(lambda m: "a snail" in text_of(m) and m["id"] != old["id"])
         assert new["id"] != old["id"]

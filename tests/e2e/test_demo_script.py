@@ -121,8 +121,7 @@ async def test_a_request_that_discord_does_not_know_fails_the_script() -> None:
 )
 def test_a_picture_that_is_somebody_elses_is_noticed(prompt: str, seed: int, fault: str | None) -> None:
     picture, buffer = Image.new("RGB", (256, 256), "navy"), io.BytesIO()
-    stamp(picture, mark_of(prompt, seed))
-    picture.save(buffer, "PNG")
+    stamp(picture, mark_of(prompt, seed)).save(buffer, "PNG")
     found = fault_of(buffer.getvalue(), "mine", "**#1**\n> mine\n-# seed `7`", signed=True)
     assert (found is None) if fault is None else (found is not None and fault in found)
 

@@ -86,13 +86,19 @@ async def test_stopped_in_the_middle_of_a_picture_it_leaves_nothing_behind(tmp_p
         page = (await shown.says(r"Discord: simulated, in your browser at (http://127\.0\.0\.1:\d+)/"))[1]
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{page}/client/info") as answer:
-                assert await answer.json() == {"simulated_gpus": 1}
+                about = await answer.json()
+            assert about["simulated_gpus"] == 1
+            async with session.get(about["status_page"]) as answer:
+                assert "FuLLet" in await answer.text()
             async with session.get(f"{page}/") as answer:
                 assert "<html" in await answer.text()
             async with await SimulatedUser.connect(page) as user:
                 general = user.channel("general")
                 assert general is not None
-                asked = await user.command("imagine", general["id"], model="flux", prompt="a long night")
+                added = {"style": "noir", "lora": "autumn"}  # its servers have the LoRA's file
+                asked = await user.command(
+                    "imagine", general["id"], model="flux", prompt="a long night", **added
+                )
                 assert "queued" in text_of(await asked.reply())
             assert left_in(tmp_path)
             assert await shown.end(number) == 0
@@ -113,7 +119,7 @@ async def test_real_gpus_behind_the_simulated_discord_get_their_key_and_the_page
         await shown.says(f"ComfyUI: {gpu.url}\n")
         page = (await shown.says(r"Discord: simulated, in your browser at (http://127\.0\.0\.1:\d+)/"))[1]
         async with aiohttp.ClientSession() as session, session.get(f"{page}/client/info") as answer:
-            assert await answer.json() == {"simulated_gpus": 0}
+            assert (await answer.json())["simulated_gpus"] == 0
         await picture_for(page, "a real one")
         if os.name != "nt":
             assert await shown.end(signal.SIGTERM) == 0

@@ -84,22 +84,19 @@ def result(page: Page, prompt: str) -> Locator:
 
 async def test_a_newcomer_makes_a_picture_and_changes_one_of_their_own(product: tuple[Browser, str]) -> None:
     browser, url = product
-    async with opened(browser, url, newcomer=True) as client:
+    async with opened(browser, url) as client:
         page = client.page
-        await page.get_by_test_id("help-close").click()
-        await page.keyboard.type("/im")
-        await expect(page.get_by_test_id("command-imagine")).to_be_visible(timeout=PATIENCE_MS)
-        await page.keyboard.press("Tab")
-        await expect(page.get_by_test_id("choice").first).to_contain_text("FLUX.2 Klein")
+        await expect(page.get_by_test_id("greeting")).to_contain_text("a program draws a scene")
+        await page.get_by_test_id("try-it").click(timeout=PATIENCE_MS)
+        await expect(page.get_by_test_id("choice").first).to_contain_text("FLUX.2 Klein · ")
         await page.keyboard.press("Enter")
-        await page.keyboard.type("a lighthouse in the fog")
+        await expect(page.get_by_test_id("field-model")).to_have_value("FLUX.2 Klein")
+        await page.get_by_test_id("field-prompt").fill("a lighthouse in the fog")
         await page.keyboard.press("Enter")
         answer = page.get_by_test_id("message").last
         await expect(answer.get_by_test_id("ephemeral")).to_be_visible(timeout=PATIENCE_MS)
         await answer.get_by_test_id("channel-mention").click()
-        await expect(page.get_by_test_id("channel").filter(has_text="art-")).to_have_attribute(
-            "aria-current", "page"
-        )
+        await expect(page.get_by_test_id("channel-title")).to_have_text("art-admin")
         await expect(page.get_by_text(re.compile(r"step \d of 4"))).to_be_visible(timeout=PATIENCE_MS)
         made = result(page, "a lighthouse in the fog")
         await own_picture(made, "a lighthouse in the fog")
@@ -118,5 +115,20 @@ async def test_a_newcomer_makes_a_picture_and_changes_one_of_their_own(product: 
         await page.get_by_test_id("user-option").nth(1).click()
         await expect(page.get_by_test_id("me")).to_have_text("Member 1")
         await expect(page.get_by_test_id("channel").filter(has_text="general")).to_be_visible()
-        await expect(page.get_by_test_id("channel").filter(has_text="art-")).to_have_count(0)
+        await expect(page.get_by_test_id("channel").filter(has_text="art-admin")).to_have_count(0)
         assert client.troubles == []
+
+
+async def test_gallery_and_status_page_are_filled_before_anybody_at_the_page_asks(
+    product: tuple[Browser, str],
+) -> None:
+    browser, url = product
+    async with opened(browser, url) as client:
+        page = client.page
+        await page.get_by_test_id("channel").filter(has_text="gallery").click()
+        shared = page.get_by_test_id("message").filter(has_text="a castle in the mountains at dawn")
+        await expect(shared.get_by_test_id("picture").get_by_role("img")).to_be_visible(timeout=PATIENCE_MS)
+        async with page.expect_popup() as opening:
+            await page.get_by_test_id("status-link").click()
+        status = await opening.value
+        await expect(status.locator(".batch").first).to_be_attached(timeout=PATIENCE_MS)

@@ -78,7 +78,7 @@ async def html(page: Page, text: str) -> str:
         ("``a ` tick``", "<code>a ` tick</code>"),
         ("lone ` tick", "lone ` tick"),
         ("||hidden||", "<span><span>hidden</span></span>"),
-        ("# One\n## Two\n### Three", "<h3>One</h3><h4>Two</h4><h5>Three</h5>"),
+        ("# One\n## Two\n### Three", "<h2>One</h2><h2>Two</h2><h2>Three</h2>"),
         ("#no heading", "#no heading"),
         ("-# small *print*", "<small>small <em>print</em></small>"),
         ("> said\n> twice\nafter", "<blockquote>said<br>twice</blockquote>after"),
@@ -129,7 +129,7 @@ async def test_no_text_becomes_markup_or_a_dangerous_link(page: Page) -> None:
     bad = await evaluate(
         page,
         """
-        const tags = `STRONG EM U S CODE PRE BLOCKQUOTE SMALL H3 H4 H5 UL OL LI BR
+        const tags = `STRONG EM U S CODE PRE BLOCKQUOTE SMALL H2 UL OL LI BR
           SPAN A TIME BUTTON`.split(/\\s+/);
         const attribute = (name) => name.startsWith('on') || name === 'src' || name === 'style';
         const dangerous = (node) => !tags.includes(node.tagName) || node.getAttributeNames().some(attribute)

@@ -153,4 +153,4 @@ def opened(picture: Picture) -> Image.Image:
 
 def is_of(picture: Picture, request: GenerationRequest) -> bool:
     """Whether the pixels are what this prompt and seed give."""
-    return read_mark(opened(picture)) == mark_of(request.prompt, request.seed)
+    return read_mark(opened(picture)) == mark_of(request.full_prompt, request.seed)

@@ -59,6 +59,13 @@ def test_a_latent_goes_in_and_comes_out_as_it_was() -> None:
         TakeRow().take(joined, 2)
 
 
+def test_masks_of_latents_with_frames_are_one_a_picture() -> None:
+    samples, mask = torch.zeros((1, 4, 1, 2, 2)), torch.rand((1, 1, 16, 16))
+    joined = join(*[{"samples": samples, "noise_mask": mask * i} for i in range(3)])
+    assert joined["noise_mask"].shape == (3, 1, 1, 16, 16)
+    assert torch.equal(joined["noise_mask"][2, 0], mask[0] * 2)
+
+
 @pytest.mark.parametrize(
     ("rows", "why"),
     [

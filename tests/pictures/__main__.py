@@ -1,12 +1,13 @@
 """``python -m tests.pictures``: retake the documentation's pictures, in every language.
 
-``--every FOLDER`` also shows each view in both themes, on a desktop and on a phone.
+``--every FOLDER`` also shows each view in both themes, on a desktop and on a phone, and what axe-core finds.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,12 +28,18 @@ async def take(browser: Browser, words: Words, camera: Camera) -> None:
             await play(browser, url, words, camera)
 
 
-async def main(folder: Path, every: Path | None) -> None:
-    """Take them, language after language."""
+async def main(folder: Path, every: Path | None) -> int:
+    """Take them, language after language; 1 if axe-core finds something."""
+    troubles: list[str] = []
     async with launched() as browser:
         for words in WORDS:
             name = words.language
-            await take(browser, words, Camera(folder / name, every and every / name))
+            camera = Camera(folder / name, every and every / name)
+            await take(browser, words, camera)
+            troubles += camera.troubles
+    if every is not None:
+        print("\n".join(troubles) or "axe-core finds nothing", flush=True)
+    return 1 if troubles else 0
 
 
 if __name__ == "__main__":
@@ -40,4 +47,4 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
     parser.add_argument("--every", type=Path)
     chosen = parser.parse_args()
-    asyncio.run(main(chosen.folder, chosen.every))
+    sys.exit(asyncio.run(main(chosen.folder, chosen.every)))

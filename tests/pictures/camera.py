@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -14,19 +15,25 @@ DESKTOP = ViewportSize(width=1200, height=820)
 PHONE = ViewportSize(width=390, height=844)
 MOST_BYTES = 200_000
 
+AXE = files("axe_playwright_python") / "axe.min.js"
 _THEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 
 
 class Camera:
     """Writes ``NAME.png`` files into ``folder``, and each view in both themes, as wide as a desktop's window
-    and as a phone's, into ``every``, if that is given."""
+    and as a phone's, into ``every``, if that is given. ``troubles`` are what axe-core found there."""
 
     def __init__(self, folder: Path, every: Path | None = None) -> None:
-        self._folder, self._every = folder, every
+        self.folder, self._every = folder, every
+        self.troubles: list[str] = []
 
     async def take(self, page: Page, name: str) -> None:
         """The page as it stands, without the blinking cursor and half-done movements."""
-        await self._shoot(page, self._folder / f"{name}.png")
+        await self._shoot(page, self.folder / f"{name}.png")
+        await self.look(page, name)
+
+    async def look(self, page: Page, name: str) -> None:
+        """The page in each theme and size, if these are wanted, and what axe-core finds there."""
         if self._every is None:
             return
         before = page.viewport_size
@@ -35,7 +42,9 @@ class Camera:
             await page.emulate_media(color_scheme=theme)
             for device, size in (("desktop", DESKTOP), ("phone", PHONE)):
                 await page.set_viewport_size(size)
-                await self._shoot(page, self._every / f"{name}-{theme}-{device}.png")
+                view = f"{name}-{theme}-{device}"
+                await self._shoot(page, self._every / f"{view}.png")
+                self.troubles += [f"{self._every.name}/{view}: {each}" for each in await barriers(page)]
         await page.set_viewport_size(before)
         await page.emulate_media(color_scheme="dark")
 
@@ -45,6 +54,13 @@ class Camera:
         data = await asyncio.to_thread(small_png, shot)
         await asyncio.to_thread(_write, file, data)
         print(f"{file.parent.name}/{file.name}  {len(data) // 1000} kB", flush=True)
+
+
+async def barriers(page: Page) -> list[str]:
+    """What axe-core finds on the page that keeps people out: its rules, with the first element of each."""
+    await page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{each['id']} ({each['impact']}): {each['nodes'][0]['target']}" for each in found["violations"]]
 
 
 def _write(file: Path, data: bytes) -> None:

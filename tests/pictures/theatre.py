@@ -12,7 +12,7 @@ from pathlib import Path
 from modules.queue_manager.backports import timeout
 
 ROOT = Path(__file__).parents[2]
-SECONDS_PER_IMAGE = 10
+SECONDS_PER_IMAGE = 7
 
 
 @asynccontextmanager
@@ -21,7 +21,7 @@ async def demonstration(log: Path) -> AsyncIterator[str]:
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "bot.py", "demo", "--no-browser",
-            "--gpus", "1", "--seconds-per-image", str(SECONDS_PER_IMAGE),
+            "--users", "5", "--gpus", "1", "--seconds-per-image", str(SECONDS_PER_IMAGE),
             cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=errors,
         )  # fmt: skip
     assert process.stdout is not None

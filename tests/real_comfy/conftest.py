@@ -41,6 +41,7 @@ class Record:
         self.parts: dict[str, str] = {}
         self.fidelity: list[Measured] = []
         self.lines: list[str] = []
+        self.loras: list[str] = []
         self.version = ""
 
 
@@ -58,6 +59,10 @@ def record() -> Iterator[Record]:
             write_part(
                 Path(target), f"fidelity on {kept.version}", f"### {kept.version}\n\n{table(kept.fidelity)}"
             )
+        if kept.loras:
+            head = "| model | the LoRA changes | fused from alone | from strength 0.5 | from no LoRA |\n"
+            lines = "\n".join(kept.loras)
+            write_part(Path(target), f"LoRAs on {kept.version}", f"{head}|---|---|--:|--:|--:|\n{lines}")
         if kept.lines:
             write_part(
                 Path(target), f"speed on {kept.version}", "\n".join(f"- {line}" for line in kept.lines)

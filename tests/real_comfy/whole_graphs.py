@@ -1,7 +1,8 @@
 """Runs whole graphs in ComfyUI's own executor, with tiny random networks for model files; prints JSON lines.
 
 ComfyUI's own Python runs this (see test_whole_graphs.py): python whole_graphs.py COMFYUI_FOLDER PACK_FOLDER,
-with one case a line on its standard input: {"name", "fused": graph, "alone": [graph, …], "keys": [key, …]}.
+with one case a line on its standard input: {"name", "fused": graph, "alone": [graph, …], "keys": [key, …]},
+and "masks": [[name of the start picture, of its mask], …] where there are any.
 Loaders, encoders and VAEs are stand-ins that anybody can check by eye; every other node is the real one. Each
 line printed tells how far each picture of the fused graph is from its own lone one, and from anybody else's.
 """
@@ -171,6 +172,16 @@ def _load(image: str) -> tuple[torch.Tensor, torch.Tensor]:
     ).float()
 
 
+def _load_mask(image: str, channel: str) -> tuple[torch.Tensor]:
+    """``WIDTHxHEIGHT-SEED.png``: a white square with a grey seam, somewhere on black."""
+    size, _, seed = image.removesuffix(".png").partition("-")
+    width, height = map(int, size.split("x"))
+    mask, at = torch.zeros((1, height, width)), 4 + int(seed) * 5 % 24
+    mask[:, at : at + 32, at : at + 24] = 0.5
+    mask[:, at + 4 : at + 28, at + 4 : at + 20] = 1.0
+    return (mask,)
+
+
 def _keep_first(images: torch.Tensor, filename_prefix: str) -> dict[str, Any]:
     return _keep(images[:1], json.dumps([filename_prefix.rpartition("/")[2]]))
 
@@ -201,6 +212,7 @@ def stand_ins() -> dict[str, type]:
         "StyleModelLoader": _node(("STYLE_MODEL",), lambda **_: (Style(),), style_model_name=_TEXT),
         "ControlNetLoader": _node(("CONTROL_NET",), _control, control_net_name=_TEXT),
         "LoadImage": _node(("IMAGE", "MASK"), _load, image=_TEXT),
+        "LoadImageMask": _node(("MASK",), _load_mask, image=_TEXT, channel=_TEXT),
         "SaveImage": saved,
         "SaveImageBatch": batch,
         **{
@@ -257,7 +269,16 @@ async def measure(case: dict[str, Any]) -> dict[str, Any]:
         "largest": max(float(picture.abs().max()) for picture in alone),
         "off": max(_far(a, b) for a, b in zip(together, alone, strict=True)),
         "apart": min(others, default=0.0),
+        "outside": max(
+            (_outside(*each) for each in zip(together, case.get("masks", ()), strict=False)), default=0.0
+        ),
     }
+
+
+def _outside(picture: torch.Tensor, names: list[str]) -> float:
+    """How far a picture is from the one that it started from where the mask is black; the names of both."""
+    start, mask = _load(names[0])[0], _load_mask(names[1], "red")[0]
+    return float((picture - start[0])[mask[0] == 0].abs().max())
 
 
 def _far(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -15,6 +15,7 @@ from modules.ai.comfy.client import ComfyClient, ImageRef
 from modules.ai.comfy.errors import short
 from modules.ai.fusion.fuse import example, fuse, fusible, plain
 from modules.ai.workflows.graph import JSON, Graph
+from modules.ai.workflows.lora_insertion import MODEL_ONLY, WITH_CLIP
 from modules.ai.workflows.node_table import Choice, Lack, Table, annotated, lacks, pictures, respellings
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.backports import gather_or_cancel
@@ -39,7 +40,7 @@ class ServerReport:
     ``pack_version``: the version of any (None: there is none). For models in ``cautious``
     it is not known how many rows fit. ``versions`` names what the runs of each model depend on: template,
     node pack, server. ``spellings``: how the server spells files that the graphs write with other separators.
-    ``missing_files``: as in `Capabilities`."""
+    ``missing_files``, ``loras``: as in `Capabilities`."""
 
     findings: tuple[Finding, ...]
     limits: Mapping[str, int]
@@ -50,6 +51,7 @@ class ServerReport:
     versions: Mapping[str, str]
     spellings: Mapping[Choice, str]
     missing_files: Mapping[str, str]
+    loras: frozenset[str] = frozenset()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ async def inspect(
     cautious = frozenset(
         name for name in fused if fitting_rows(templates[name], memory_gb, max_batch) is None
     )
+    loras = await client.models("loras")
     what_runs = f"{_system(stats, 'comfyui_version')} {version}"
     versions = {name: _version(templates[name], what_runs) for name in limits}
     found = [
@@ -114,6 +117,12 @@ async def inspect(
         for graph in pair
         for choice, own in respellings(graph or {}, table, templates[name].card.places("sources"))
     }
+    spellings |= {
+        (loader, "lora_name", _plain(file)): file
+        for file in loras
+        for loader in (MODEL_ONLY, WITH_CLIP)
+        if file != _plain(file)
+    }
     return ServerReport(
         findings=tuple(found),
         limits=limits,
@@ -129,7 +138,13 @@ async def inspect(
             for lack in pair[1]
             if lack.is_file and not lack.folder
         },
+        loras=frozenset(map(_plain, loras)),
     )
+
+
+def _plain(file: str) -> str:
+    """A file with ``/`` between folders, as Windows does not write it."""
+    return file.replace("\\", "/")
 
 
 def compatible(version: str) -> bool:

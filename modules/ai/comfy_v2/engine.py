@@ -77,13 +77,13 @@ class ComfyV2Engine:
         if len(batch.jobs) > 1:
             raise EngineUnavailable(f"{self.name} makes pictures one by one")
         request = batch.jobs[0].request
-        marks = [secrets.token_hex(16) for _ in request.sources]
+        marks = [secrets.token_hex(16) for _ in request.inputs]
         try:
             fused = plain(template, request, key=secrets.token_hex(16), source_names=marks)
         except (Unfusible, SourceNeeded) as error:
             raise WorkflowRejected(str(error)) from error
         try:
-            assets = [await self._asset(source.key) for source in request.sources]
+            assets = [await self._asset(source.key) for source in request.inputs]
             graph = _with_assets(write_graph(fused.graph), dict(zip(marks, assets, strict=True)))
             job = await self._submitted(batch, graph, fused)
         except EngineFull as error:

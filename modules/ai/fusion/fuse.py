@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from modules.ai import node_pack as pack
 from modules.ai.fusion.output_locations import SAVE_FOLDER, SAVE_NODE, FusedGraph, KeptPicture, SavedFile
@@ -22,19 +22,21 @@ from modules.ai.fusion.samplers import (
     varied_sampler,
 )
 from modules.ai.fusion.sources import without_source
+from modules.ai.fusion.start_pictures import INPAINTING, WHOLE, CannotStart, started
 from modules.ai.workflows.graph import (
     JSON,
     Graph,
     Link,
     Node,
     NodeInput,
+    consumers,
     in_order,
     named,
     only,
     upstream,
 )
 from modules.ai.workflows.templates import WorkflowTemplate
-from modules.queue_manager.jobs import GenerationRequest, SourceImage
+from modules.queue_manager.jobs import GenerationRequest, MaskUse, SourceImage
 
 PictureFormat = Literal["png", "webp", "jpeg"]
 
@@ -52,7 +54,7 @@ def fuse(
     """One graph for all ``requests`` (of one batch key), in their order. Raises `Unfusible`.
 
     ``keys`` are fresh 32-digit keys, one a request; ``source_names[i]`` the uploaded names of request
-    i's sources. ``preview_every`` n asks for a preview of each picture at every n-th step.
+    i's `inputs`. ``preview_every`` n asks for a preview of each picture at every n-th step.
     """
     own = [_filled(template, *each) for each in zip(requests, source_names, strict=True)]
     _refuse_repeats(own[0])
@@ -125,18 +127,25 @@ def _filled(
     """The template's own graph with one request in it."""
     card = template.card
     values: list[tuple[NodeInput, JSON]] = [
-        *((place, request.prompt) for place in card.places("prompt")),
-        *((place, request.negative) for place in _written_negative(template, request)),
+        *((place, request.full_prompt) for place in card.places("prompt")),
+        *((place, request.full_negative) for place in _written_negative(template, request)),
         *((place, request.seed) for place in card.places("seed")),
         *((place, 1) for place in card.places("batch")),
-        *zip(card.places("sources"), source_names, strict=False),
+        *zip(card.places("sources"), source_names[: len(request.sources)], strict=False),
     ]
-    return _with_values(tailored(template, request), values)
+    graph = _with_values(tailored(template, request), values)
+    if not request.starts:
+        return graph
+    mask = source_names[-1] if request.mask is not None else None
+    try:
+        return started(graph, card, picture=source_names[0], strength=request.strength, mask=mask)
+    except CannotStart as reason:
+        raise Unfusible(str(reason)) from reason
 
 
 def _written_negative(template: WorkflowTemplate, request: GenerationRequest) -> tuple[NodeInput, ...]:
     """Where the person's negative prompt goes; without one, the graph keeps its author's."""
-    written = request.negative and template.card.negative != "none"
+    written = request.full_negative and template.card.negative != "none"
     return template.card.places("negative") if written else ()
 
 
@@ -167,6 +176,44 @@ def fusible(template: WorkflowTemplate) -> str | None:
             fuse(template, [first, second], keys=["0" * 32, "1" * 32], source_names=names)
         except Unfusible as reason:
             return str(reason)
+    return None
+
+
+def why_no_start(template: WorkflowTemplate) -> str | None:
+    """Why the template's sampler cannot start from a person's picture with a strength; None if it can."""
+    if template.card.kind != "imagine":
+        return f"its kind is {template.card.kind}"
+    return _why_not(template, strength=0.5)
+
+
+def why_no_mask(template: WorkflowTemplate) -> str | None:
+    """Why the template cannot paint only a part of a picture; None if it can."""
+    card = template.card
+    if card.kind == "upscale":
+        return f"its kind is {card.kind}"
+    sides = [side for size in card.sizes for side in (size.width, size.height)]
+    if any(side % WHOLE for side in sides or [card.size_multiple]):
+        return f"its sizes are not all multiples of {WHOLE}, so encoding could shift the picture"
+    return _why_not(template, mask="x.png")
+
+
+def mask_use(template: WorkflowTemplate) -> MaskUse:
+    """Whether the template can paint a part of a picture, and whether it must: its graph takes the mask from
+    the picture's own transparency."""
+    if why_no_mask(template) is not None:
+        return "none"
+    graph = tailored(template, example(template))
+    loaders = [place.node for place in template.card.places("sources")]
+    if any(slot == 1 for node in loaders for _, slot in consumers(graph, node)):
+        return "must"
+    return "best" if any(node.class_type == INPAINTING for node in graph.values()) else "may"
+
+
+def _why_not(template: WorkflowTemplate, **how: Any) -> str | None:
+    try:
+        started(tailored(template, example(template)), template.card, picture="x.png", **how)
+    except CannotStart as reason:
+        return str(reason)
     return None
 
 

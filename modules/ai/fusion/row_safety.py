@@ -9,19 +9,8 @@ from __future__ import annotations
 from modules.ai.fusion.rows import steering
 from modules.ai.fusion.samplers import GUIDERS, Unfusible, refuse_choices
 from modules.ai.workflows.graph import Graph, in_order, named
+from modules.ai.workflows.lora_insertion import MODEL_LOADERS
 from modules.ai.workflows.templates import WorkflowTemplate
-
-# They read a model's weights.
-_LOADERS = frozenset({
-    "CheckpointLoader",
-    "CheckpointLoaderSimple",
-    "DiffusersLoader",
-    "ImageOnlyCheckpointLoader",
-    "UNETLoader",
-    "UnetLoaderGGUF",
-    "UnetLoaderGGUFAdvanced",
-    "unCLIPCheckpointLoader",
-})  # fmt: skip
 
 # They change weights. (The loader of rgthree calls LoraLoader for each of its LoRAs.)
 _WEIGHTS = frozenset({
@@ -100,7 +89,7 @@ _PATCHES = frozenset({
     "TCFG",
 })  # fmt: skip
 
-KNOWN = _LOADERS | _WEIGHTS | _SAMPLER_CHOICES | _PATCHES | GUIDERS.keys()
+KNOWN = MODEL_LOADERS | _WEIGHTS | _SAMPLER_CHOICES | _PATCHES | GUIDERS.keys()
 """Classes that steer each row of a batch as they would alone. If any other class steers a sampler, its
 template runs one by one, unless the card vouches for the class (``rowwise``)."""
 

@@ -8,10 +8,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modules.ai.fusion.fuse import mask_use, why_no_start
 from modules.ai.fusion.sources import scaling
 from modules.ai.models.derivation import derive, label_of
 from modules.ai.models.drawing import Underivable
@@ -27,6 +28,9 @@ from modules.queue_manager.errors import BadWorkflow
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,47}")
+LORAS, STYLES = "loras.toml", "styles.toml"
+"""The files beside the models that list LoRAs and styles; no card has such a name."""
+
 _LARGEST_CARD = 1024 * 1024
 
 
@@ -46,6 +50,9 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
     files: dict[str, Path] = {}
     for file in workflow_files(folder):
         name = model_name(file.stem)
+        if file.with_suffix(".toml").name in (LORAS, STYLES):
+            faults.append(f"{_printed(file)}: rename it: {file.stem}.toml is not the card of a model")
+            continue
         if (other := files.setdefault(name, file)) != file:
             faults.append(
                 f"{_printed(file)}: its model would be called {name}, as that of {_printed(other)} is"
@@ -62,7 +69,7 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
     faults += [
         f"{card.name}: there is no workflow beside it ({card.stem}.json)"
         for card in sorted(folder.glob("*.toml"))
-        if card.stem not in stems
+        if card.stem not in stems and card.name not in (LORAS, STYLES)
     ]
     return models, faults
 
@@ -99,7 +106,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
     has_card = os.path.lexists(card_file)
     blamed = card_file if has_card else file
     try:
-        written = read_fields(_text(card_file)) if has_card else {}
+        written = read_fields(text_of(card_file)) if has_card else {}
         table = bundled_table() if table is None else table
         workflow = read_workflow(file, table)
         raw = workflow.graph
@@ -124,6 +131,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
         file=file.name,
         downloads=(*card.downloads, *workflow.downloads),
     )
+    template = replace(template, starts=why_no_start(template) is None, masks=mask_use(template))
     return LoadedModel(template=template, derived=not is_whole(written), notes=notes)
 
 
@@ -141,7 +149,8 @@ def _printed(file: Path) -> str:
     return file.name.encode("utf-8", "backslashreplace").decode()
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The text of a file of the folder. Raises `BadWorkflow`, which names it."""
     if not os.path.isfile(file):
         raise BadWorkflow(f"{file.name}: it is not a file")
     try:

@@ -1,4 +1,5 @@
-"""Watches ``flujos/`` while the bot runs, and adds, changes and removes models with their files."""
+"""Watches ``flujos/`` while the bot runs, and adds, changes and removes models, LoRAs and styles with their
+files."""
 
 from __future__ import annotations
 
@@ -9,16 +10,19 @@ import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from modules.ai.fusion.fuse import fusible
-from modules.ai.models.loading import LoadedModel, model_name, read_models
+from modules.ai.models.extras import misfits, read_loras, read_styles
+from modules.ai.models.loading import LORAS, STYLES, LoadedModel, model_name, read_models
 from modules.ai.workflows.graph import JSON
 from modules.ai.workflows.node_table import Table, bundled_table
 from modules.ai.workflows.reduced_table import packed, reduced
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.ai.workflows.workflow_file import ENDINGS
 from modules.queue_manager.errors import BadWorkflow, StoreError
-from modules.queue_manager.offers import ModelChange, Offers
+from modules.queue_manager.jobs import Style
+from modules.queue_manager.offers import LoraOffer, ModelChange, Offers
 from modules.queue_manager.ports import Clock
 
 logger = logging.getLogger(__name__)
@@ -26,15 +30,27 @@ logger = logging.getLogger(__name__)
 EVERY_SECONDS = 0.5
 """How often the folder is looked at. A file is read once two looks in a row find it the same."""
 
+T = TypeVar("T")
+
 Marks = Mapping[str, tuple[int, int]]
 """Size and time of each file, by its name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What is in the folder now; None for LoRAs or styles whose file is faulty."""
+
+    models: Mapping[str, LoadedModel]
+    loras: tuple[LoraOffer, ...] | None
+    styles: tuple[Style, ...] | None
+    faults: tuple[str, ...]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ModelFolder:
     """``templates`` has the models of ``path`` by id. Removed and changed ones stay while jobs need them;
-    ``in_use`` returns those ids. ``on_change`` is called when the models change. ``kept_table`` is what an
-    earlier process learned about servers' nodes; ``keep_table`` saves it for the next one."""
+    ``in_use`` returns those ids. ``on_change`` is called when something else is offered. ``kept_table`` is
+    what an earlier process learned about servers' nodes; ``keep_table`` saves it for the next one."""
 
     path: Path
     clock: Clock
@@ -48,6 +64,7 @@ class ModelFolder:
         self.offers = Offers()
         self._tables: dict[str, Table] = {"": self.kept_table}
         self._now: dict[str, WorkflowTemplate] = {}
+        self._loras: tuple[LoraOffer, ...] = ()
         self._faults: tuple[str, ...] = ()
         self._fingerprints: dict[str, str] = {}
         self._read: Marks = {}
@@ -56,11 +73,13 @@ class ModelFolder:
     def load(self) -> None:
         """Read the folder for the first time. Raises `BadWorkflow` if none of its models can be used."""
         self._read = marks(self.path) or {}
-        found, faults = self._found()
-        self._take(found, faults, first=True)
-        if not found:
+        found = self._found()
+        self._take(found, first=True)
+        if not found.models:
             raise BadWorkflow(
-                "\n".join([*faults, f"{self.path}: no model there (a model is a workflow file, NAME.json)"])
+                "\n".join(
+                    [*found.faults, f"{self.path}: no model there (a model is a workflow file, NAME.json)"]
+                )
             )
 
     async def watch(self) -> None:
@@ -81,7 +100,7 @@ class ModelFolder:
             if found is None:
                 return (ModelChange(turn="faulty", what=f"{self.path} cannot be read"),)
             self._read = found
-            return self._take(*await asyncio.to_thread(self._found))
+            return self._take(await asyncio.to_thread(self._found))
 
     async def learn(self, server: str, nodes: Mapping[str, JSON]) -> None:
         """Take a server's answer to ``GET /object_info``, which may make more files readable."""
@@ -105,13 +124,15 @@ class ModelFolder:
     def _table(self) -> Table:
         return {**bundled_table(), **_merged(self._tables)}
 
-    def _found(self) -> tuple[dict[str, LoadedModel], list[str]]:
-        return read_models(self.path, self._table())
+    def _found(self) -> _Found:
+        models, faults = read_models(self.path, self._table())
+        loras = _unless_faulty(read_loras, self.path, faults)
+        styles = _unless_faulty(read_styles, self.path, faults)
+        return _Found(models=models, loras=loras, styles=styles, faults=tuple(faults))
 
-    def _take(
-        self, found: Mapping[str, LoadedModel], faults: list[str], *, first: bool = False
-    ) -> tuple[ModelChange, ...]:
-        """Make ``found`` the models; those whose file is faulty now stay as they were."""
+    def _take(self, everything: _Found, *, first: bool = False) -> tuple[ModelChange, ...]:
+        """Make ``everything`` what there is; what is in a file that is faulty now stays as it was."""
+        found = everything.models
         now: dict[str, WorkflowTemplate] = {}
         for name in model_names(self._read):
             if name in found:
@@ -124,17 +145,43 @@ class ModelFolder:
             *(ModelChange(turn="changed", what=n) for n in now if n in before and now[n].id != before[n].id),
             *(ModelChange(turn="removed", what=name) for name in before if name not in now),
         ]
+        reread, misfitting = self._take_extras(everything)
+        faults = (*everything.faults, *misfitting)
         new_faults = [fault for fault in faults if fault not in self._faults]
-        self._faults = tuple(faults)
+        self._faults = faults
         if changes:
             self._replace()
-            if not first:
-                self.on_change()
+        if (changes or reread) and not first:
+            self.on_change()
         notes = [f"{c.what}: {note}" for c in changes if c.what in found for note in found[c.what].notes]
         self._tell(
-            changes, [*(f"this file cannot be used: {fault}" for fault in new_faults), *notes], first=first
+            [*changes, *reread],
+            [*(f"this file cannot be used: {fault}" for fault in new_faults), *notes],
+            first=first,
         )
-        return (*changes, *(ModelChange(turn="faulty", what=fault) for fault in faults))
+        return (*changes, *reread, *(ModelChange(turn="faulty", what=fault) for fault in faults))
+
+    def _take_extras(self, found: _Found) -> tuple[list[ModelChange], list[str]]:
+        """Offer the LoRAs and styles, each LoRA with the models that can take it. Returns what has changed,
+        and why a LoRA is not offered with a model."""
+        before = self.offers.loras, self.offers.styles
+        self._loras = self._loras if found.loras is None else found.loras
+        unfit = {lora.name: dict(misfits(lora, self._now)) for lora in self._loras}
+        fitting = [
+            replace(lora, models=tuple(name for name in lora.models if name not in unfit[lora.name]))
+            for lora in self._loras
+        ]
+        self.offers.loras = tuple(lora for lora in fitting if lora.models)
+        if found.styles is not None:
+            self.offers.styles = found.styles
+        now = self.offers.loras, self.offers.styles
+        reread = [
+            ModelChange(turn="reread", what=file)
+            for file, old, new in zip((LORAS, STYLES), before, now, strict=True)
+            if old != new
+        ]
+        notes = [f"{LORAS}: {name}: {why}" for name, models in unfit.items() for why in models.values()]
+        return reread, notes
 
     def _identified(self, template: WorkflowTemplate) -> WorkflowTemplate:
         """The template, with an id that no other graph or card has had in this process."""
@@ -170,7 +217,9 @@ class ModelFolder:
             logger.warning("%s", warning)
         for change in changes:
             if not first:
-                logger.info("Model %s: %s", change.turn, change.what)
+                logger.info(
+                    "%s %s: %s", "File" if change.turn == "reread" else "Model", change.turn, change.what
+                )
             why = fusible(self._now[change.what]) if change.what in self._now else None
             if why is not None:
                 logger.warning("%s makes pictures one by one: %s", change.what, why)
@@ -195,6 +244,15 @@ def _stat(file: Path) -> os.stat_result:
         return file.stat()
     except OSError:  # a link to nothing, or to itself
         return file.lstat()
+
+
+def _unless_faulty(read: Callable[[Path], T], folder: Path, faults: list[str]) -> T | None:
+    """What ``read`` finds there; None if it cannot be used, which is added to ``faults``."""
+    try:
+        return read(folder)
+    except BadWorkflow as fault:
+        faults.append(fault.reason)
+        return None
 
 
 def model_names(files: Marks) -> list[str]:

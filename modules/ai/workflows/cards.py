@@ -105,19 +105,21 @@ def is_whole(fields: Mapping[str, Any]) -> bool:
 
 def written_kind(fields: Mapping[str, Any]) -> Kind | None:
     """The kind that a card names, None if it names none. Raises `BadCard`."""
-    kind: Kind | None = _Table(dict(fields), "").choice("kind", get_args(Kind)) if "kind" in fields else None
+    kind: Kind | None = (
+        FieldTable(dict(fields), "").choice("kind", get_args(Kind)) if "kind" in fields else None
+    )
     return kind
 
 
 def written_places(fields: Mapping[str, Any]) -> dict[Role, tuple[NodeInput, ...]]:
     """The inputs of all roles that a card names. Raises `BadCard`."""
-    roles = _Table(dict(fields), "").table("roles") if "roles" in fields else _Table({}, "")
+    roles = FieldTable(dict(fields), "").table("roles") if "roles" in fields else FieldTable({}, "")
     return {role: _read_places(roles, role) for role in ROLES if role in roles.values}
 
 
 def read_card(fields: Mapping[str, Any]) -> ModelCard:
     """The card of a file's fields. Raises `BadCard`, which names the field."""
-    table = _Table(dict(fields), "")
+    table = FieldTable(dict(fields), "")
     kind: Kind = table.choice("kind", get_args(Kind))
     count = _read_count(table, kind)
     sizes, default = _read_sizes(table, kind)
@@ -149,14 +151,14 @@ def read_card(fields: Mapping[str, Any]) -> ModelCard:
     return card
 
 
-def _read_description(table: _Table) -> tuple[tuple[str, str], ...]:
+def _read_description(table: FieldTable) -> tuple[tuple[str, str], ...]:
     if "description" not in table.values:
         return ()
     words = table.table("description")
     return tuple((language, words.text(language, 200)) for language in sorted(words.values))
 
 
-def _read_count(table: _Table, kind: Kind) -> tuple[int, int]:
+def _read_count(table: FieldTable, kind: Kind) -> tuple[int, int]:
     default = {"imagine": [0, 0], "edit": [1, 1], "upscale": [1, 1]}[kind]
     count = table.get("source_count", list, default)
     if (
@@ -173,7 +175,7 @@ def _read_count(table: _Table, kind: Kind) -> tuple[int, int]:
 _SIZE = re.compile(r"(\d{1,5})\s*[x×]\s*(\d{1,5})")
 
 
-def _read_sizes(table: _Table, kind: Kind) -> tuple[tuple[Size, ...], Size]:
+def _read_sizes(table: FieldTable, kind: Kind) -> tuple[tuple[Size, ...], Size]:
     if kind != "imagine":  # their size comes from the picture they start from
         if "sizes" in table.values:
             raise BadCard(f"sizes: a card of kind {kind!r} has none; the picture it starts from decides")
@@ -194,7 +196,7 @@ def _read_size(field: str, text: str) -> Size:
     return Size(width=int(match[1]), height=int(match[2]))
 
 
-def _read_places(roles: _Table, role: Role) -> tuple[NodeInput, ...]:
+def _read_places(roles: FieldTable, role: Role) -> tuple[NodeInput, ...]:
     value = roles.get(role, object)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
@@ -206,7 +208,7 @@ def _read_places(roles: _Table, role: Role) -> tuple[NodeInput, ...]:
     return tuple(places)
 
 
-def _read_memory(table: _Table) -> Memory:
+def _read_memory(table: FieldTable) -> Memory:
     return Memory(
         base_gb=table.number("base_gb", 0, 1000),
         per_image_gb=table.number("per_image_gb", 0.01, 1000),
@@ -214,18 +216,18 @@ def _read_memory(table: _Table) -> Memory:
     )
 
 
-def _read_estimate(table: _Table) -> Estimate:
+def _read_estimate(table: FieldTable) -> Estimate:
     return Estimate(
         download_gb=table.number("download_gb", 0, 10_000), vram_gb=table.number("vram_gb", 0, 1000)
     )
 
 
-def _read_downloads(table: _Table) -> tuple[ModelDownload, ...]:
+def _read_downloads(table: FieldTable) -> tuple[ModelDownload, ...]:
     found = []
     for number, entry in enumerate(table.get("downloads", list, [])):
         if not isinstance(entry, dict):
             raise BadCard("downloads: tables with name, url and folder are needed")
-        one = _Table(entry, f"downloads.{number}.")
+        one = FieldTable(entry, f"downloads.{number}.")
         found.append(
             ModelDownload(
                 name=one.text("name", 200), url=one.text("url", 1000), folder=one.text("folder", 100)
@@ -235,8 +237,9 @@ def _read_downloads(table: _Table) -> tuple[ModelDownload, ...]:
     return tuple(found)
 
 
-class _Table:
-    """A TOML table that checks the types of fields and remembers which were read."""
+class FieldTable:
+    """A TOML table that checks the types of fields and remembers which were read; ``path``: its own, with a
+    dot at the end."""
 
     def __init__(self, values: dict[str, Any], path: str) -> None:
         self.values = values
@@ -252,8 +255,8 @@ class _Table:
             raise BadCard(f"{self._path}{name}: {value!r} is not of the right kind ({kind.__name__})")
         return value
 
-    def table(self, name: str) -> _Table:
-        return _Table(self.get(name, dict), f"{self._path}{name}.")
+    def table(self, name: str) -> FieldTable:
+        return FieldTable(self.get(name, dict), f"{self._path}{name}.")
 
     def text(self, name: str, longest: int, *, default: str | None = None) -> str:
         value = self.get(name, str, default).strip()

@@ -10,18 +10,21 @@ from modules.ai.workflows.cards import ModelCard
 from modules.ai.workflows.downloads import ModelDownload
 from modules.ai.workflows.graph import Graph, write_graph
 from modules.ai.workflows.node_table import FILE_ENDINGS
-from modules.queue_manager.jobs import ModelOffer, Scaling
+from modules.queue_manager.jobs import MaskUse, ModelOffer, Scaling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
-    """``scalings``: how the graph scales each of its sources, None where it does not. ``file``: the name of
+    """``scalings``: how the graph scales each of its sources, None where it does not. ``starts`` and
+    ``masks``: as those of `ModelOffer`. ``file``: the name of
     its workflow file, if that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
 
     name: str
     card: ModelCard
     graph: Graph
     scalings: tuple[Scaling | None, ...] = ()
+    starts: bool = False
+    masks: MaskUse = "none"
     version: str = ""
     file: str = ""
     downloads: tuple[ModelDownload, ...] = ()
@@ -75,5 +78,5 @@ class WorkflowTemplate:
             default_size=card.default_size, steps=card.steps, negative=card.negative,
             source_count=card.source_count, scalings=self.scalings,
             size_multiple=card.size_multiple, upscale=card.upscale, max_batch=card.max_batch, nsfw=card.nsfw,
-            weights=self.weights, version=self.version,
+            weights=self.weights, version=self.version, starts=self.starts, masks=self.masks,
         )  # fmt: skip

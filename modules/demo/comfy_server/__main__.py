@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--pack", default="2.0.0", help="version of the node pack; none: a plain server")
     made.add_argument("--no-gguf", action="store_true")
     made.add_argument("--api-key")
+    made.add_argument("--lora", action="append", default=[], help="a file in its folder of LoRAs")
     made.add_argument("--missing-model", action="append", default=[])
     made.add_argument("--missing-node", action="append", default=[])
     return made
@@ -48,6 +49,7 @@ def build(options: argparse.Namespace) -> ComfyServer:
         api_key=options.api_key,
         missing_models=frozenset(options.missing_model),
         missing_nodes=frozenset(options.missing_node),
+        extra_models={"loras": tuple(options.lora)},
     )
     timing = Timing(
         load=options.load,

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--simulated-gpus", type=int, metavar="N", help="told on the page: how many stand behind the bot"
     )
+    parser.add_argument("--status-page", metavar="URL", help="linked to on the page")
     parser.add_argument("--openapi", type=Path, default=os.environ.get("DISCORD_OPENAPI") or None)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(parser.parse_args()))
@@ -41,6 +42,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         openapi=Path(arguments.openapi) if arguments.openapi else None,
         keep_attachments=not arguments.hashes_only,
         simulated_gpus=arguments.simulated_gpus,
+        status_page=arguments.status_page,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -42,9 +42,9 @@ class DiscordServer:
 
     `rate_limits`: 429s as Discord sends them. `clock`: time that tests can advance. `openapi`: Discord's
     OpenAPI file, against which each body is checked as well. `keep_attachments=False` keeps only hashes of
-    what the bot sends. `simulated_gpus`: how many of the GPUs behind the bot are simulated, for the page to
-    say so; None if that is not known. `violations` must be empty at the end of a test: unknown routes and
-    bodies that the OpenAPI file forbids.
+    what the bot sends. For the page: `simulated_gpus`, how many of the GPUs behind the bot are simulated,
+    and `status_page`, the address of the bot's; None if that is not known. `violations` must be empty at
+    the end of a test: unknown routes and bodies that the OpenAPI file forbids.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class DiscordServer:
         keep_attachments: bool = True,
         page: Path = PAGE,
         simulated_gpus: int | None = None,
+        status_page: str | None = None,
     ) -> None:
         self.clock = clock or ServerClock()
         self.hub = Hub(
@@ -66,7 +67,7 @@ class DiscordServer:
         self.interactions = Interactions(self.hub)
         self._port = port
         self._page = page
-        self._simulated_gpus = simulated_gpus
+        self._about = {"simulated_gpus": simulated_gpus, "status_page": status_page}
         self._openapi = openapi
         self._runner: web.AppRunner | None = None
 
@@ -233,7 +234,7 @@ class DiscordServer:
         return await self.hub.clients.handle(request, partial(receive_frame, self.interactions))
 
     async def _info(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"simulated_gpus": self._simulated_gpus})
+        return web.json_response(self._about)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         """A person's file, before the command or message that uses it; kept in any case."""

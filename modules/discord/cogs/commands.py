@@ -24,8 +24,9 @@ from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import ModelOffer
+from modules.queue_manager.jobs import Job, ModelOffer
 from modules.utils.database.stores.history import History
+from modules.utils.images.cleaner import CleanPicture
 
 
 @dataclass(kw_only=True, eq=False)
@@ -52,6 +53,8 @@ class Commands(commands.Cog):
         edit, again = self.message_menus.edit_picture, self.message_menus.make_again
         self.bot.tree.add_command(app_commands.ContextMenu(name="Edit picture", callback=edit))
         self.bot.tree.add_command(app_commands.ContextMenu(name="Make again", callback=again))
+        start = self.message_menus.use_as_start
+        self.bot.tree.add_command(app_commands.ContextMenu(name="Use as start", callback=start))
 
     @app_commands.command()
     async def imagine(  # noqa: PLR0917 - the options of the command
@@ -60,12 +63,18 @@ class Commands(commands.Cog):
         model: str,
         prompt: str,
         aspect: str | None = None,
+        style: str | None = None,
+        lora: str | None = None,
+        lora_strength: float | None = None,
         seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
         negative: str = "",
         count: app_commands.Range[int, 1, 10] = 1,
+        image: discord.Attachment | None = None,
+        strength: float | None = None,
     ) -> None:
         """Make a picture from words."""
         await self.deferrals.defer(interaction)
+        start, mask = await self.pictures.painted_in(image.url) if image is not None else (None, None)
         image_request = ImageRequest(
             kind="imagine",
             prompt=prompt,
@@ -74,6 +83,12 @@ class Commands(commands.Cog):
             seed=seed,
             negative=negative,
             count=count,
+            sources=(start,) if start is not None else (),
+            strength=strength,
+            mask=mask,
+            style=style,
+            lora=lora,
+            lora_strength=lora_strength,
         )
         await self.requests.submit(interaction, image_request)
 
@@ -84,25 +99,46 @@ class Commands(commands.Cog):
         prompt: str,
         image: discord.Attachment | None = None,
         image2: discord.Attachment | None = None,
+        mask: discord.Attachment | None = None,
         model: str | None = None,
+        style: str | None = None,
+        lora: str | None = None,
+        lora_strength: float | None = None,
         seed: app_commands.Range[int, 0, 9007199254740991] | None = None,
     ) -> None:
         """Change a picture by words."""
         await self.deferrals.defer(interaction)
-        uploads = [await self.pictures.upload(file.url) for file in (image, image2) if file is not None]
         last = await self.jobs.last_result(interaction.user.id) if image is None else None
-        if last is not None:
-            uploads.insert(0, await self.pictures.of_job(last.id))
+        first, part = await self._first(image, last, mask)
+        second = await self.pictures.upload(image2.url) if image2 is not None else None
         image_request = ImageRequest(
             kind="edit",
             prompt=prompt,
             model=model,
             seed=seed,
-            sources=tuple(uploads),
+            sources=tuple(one for one in (first, second) if one is not None),
+            mask=part,
             age_restricted=last is not None and is_nsfw(self.offers, last.request),
             origin=last.request.as_origin("edit") if last is not None else None,
+            style=style,
+            lora=lora,
+            lora_strength=lora_strength,
         )
         await self.requests.submit(interaction, image_request)
+
+    async def _first(
+        self, image: discord.Attachment | None, last: Job | None, mask: discord.Attachment | None
+    ) -> tuple[CleanPicture | None, CleanPicture | None]:
+        """The upload, or else the last picture, and the mask of what is to be painted in it."""
+        if image is not None:
+            if mask is None:
+                return await self.pictures.painted_in(image.url)
+            return await self.pictures.marked(image.url, mask.url)
+        if last is None:
+            return None, None
+        if mask is None:
+            return await self.pictures.of_job(last.id), None
+        return await self.pictures.marked_of_job(last.id, mask.url)
 
     @app_commands.command()
     async def queue(self, interaction: discord.Interaction) -> None:
@@ -119,7 +155,8 @@ class Commands(commands.Cog):
         """What this bot can do."""
         person = await self.deferrals.begin(interaction)
         gallery = self.jobs.gallery_channel_id is not None
-        page = help_page(self.messages, person, self.offers, self.limits, gallery=gallery)
+        varies = self.jobs.queue.varies()
+        page = help_page(self.messages, person, self.offers, self.limits, varies=varies, gallery=gallery)
         await answer(interaction, view=page)
 
     # ── what is offered while they type ─────────────────────────────────────────────────────────
@@ -136,6 +173,30 @@ class Commands(commands.Cog):
     async def _shapes(self, interaction: discord.Interaction, typed: str) -> Offered:
         model = str(interaction.namespace.model or "")
         return self.choices.shapes(model, typed, await self.requesters.of(interaction))
+
+    @imagine.autocomplete("lora")
+    async def _loras(self, interaction: discord.Interaction, typed: str) -> Offered:
+        person, model = await self.requesters.of(interaction), str(interaction.namespace.model or "")
+        return self.choices.loras("imagine", model, typed, person)
+
+    @edit.autocomplete("lora")
+    async def _edit_loras(self, interaction: discord.Interaction, typed: str) -> Offered:
+        person, model = await self.requesters.of(interaction), str(interaction.namespace.model or "")
+        return self.choices.loras("edit", model, typed, person)
+
+    @imagine.autocomplete("lora_strength")
+    @edit.autocomplete("lora_strength")
+    async def _strengths(
+        self, interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[float]]:
+        lora = str(interaction.namespace.lora or "")
+        typed = str(typed).replace("nan", "")  # discord.py's value of an empty number
+        return self.choices.strengths(lora, typed, await self.requesters.of(interaction))
+
+    @imagine.autocomplete("style")
+    @edit.autocomplete("style")
+    async def _styles(self, interaction: discord.Interaction, typed: str) -> Offered:
+        return self.choices.styles(typed, await self.requesters.of(interaction))
 
     @imagine.autocomplete("prompt")
     async def _prompts(self, interaction: discord.Interaction, typed: str) -> Offered:

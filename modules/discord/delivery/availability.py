@@ -29,7 +29,10 @@ class Availability:
 
     def served(self, job: Job) -> bool:
         """Whether a server that is up can make it."""
+        need = job.key.need
         return any(
-            engine.state in ("idle", "busy") and job.key.model in engine.models
+            engine.state in ("idle", "busy")
+            and need.model in engine.models
+            and (not need.lora or need.lora in engine.loras)
             for engine in self._fleet.engines()
         )

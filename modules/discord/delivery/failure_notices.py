@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from logging import getLogger
 
 from modules.discord.delivery.result_message import is_nsfw
-from modules.discord.delivery.status_messages import NOWHERE_YET
+from modules.discord.delivery.status_poster import NOWHERE_YET
 from modules.discord.delivery.status_text import StatusText, render
 from modules.discord.rejections import GuildAway
 from modules.discord.sessions.channels import SessionChannels

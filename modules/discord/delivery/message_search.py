@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import discord
 
 from modules.discord.transport.message_client import PAGE_SIZE, MessageClient, Posted
-from modules.discord.ui.components import TEMPLATE, custom_id, status_mark
+from modules.discord.ui.components import MORE, TEMPLATE, custom_id, status_mark
 from modules.discord.ui.message_parts import components_of, custom_ids_of, files_of
 from modules.queue_manager.jobs import Job, JobId
 from modules.queue_manager.ports import Clock
@@ -29,7 +29,7 @@ PAGES = 20
 CLOCKS_APART = 300.0
 """Seconds by which our clock may be ahead of Discord's."""
 
-_RESULT = ("more", "delete")
+_RESULT = (*MORE, "delete")
 """What only results have: a menu; before there were layouts, a Delete button."""
 
 LOOK_SECONDS = 5.0
@@ -40,7 +40,7 @@ async def find_result(
     message_client: MessageClient, channel_id: int, job_id: JobId, *, since: float
 ) -> int | None:
     """The id of the message with a job's picture, if one was posted after ``since`` (Unix seconds)."""
-    async with aclosing(_messages(message_client, channel_id, since)) as messages:
+    async with aclosing(messages_since(message_client, channel_id, since)) as messages:
         async for message in messages:
             if shows(message, job_id):
                 return int(message["id"])
@@ -89,7 +89,7 @@ class StatusMessageSearch:
 
     async def _read(self, channel_id: int, since: float) -> dict[int, int]:
         found: dict[int, int] = {}
-        async with aclosing(_messages(self._message_client, channel_id, since)) as messages:
+        async with aclosing(messages_since(self._message_client, channel_id, since)) as messages:
             async for message in messages:
                 for mark in _marks(message):
                     found.setdefault(mark, int(message["id"]))
@@ -111,7 +111,7 @@ def _marks(message: Mapping[str, Any]) -> Iterator[int]:
         yield -int(named[1])
 
 
-async def _messages(
+async def messages_since(
     message_client: MessageClient, channel_id: int, since: float
 ) -> AsyncGenerator[Mapping[str, Any], None]:
     """The channel's last page, then those from ``since`` on until the two meet, `PAGES` at most."""

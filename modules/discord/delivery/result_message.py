@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Any, Literal
@@ -10,13 +10,15 @@ from typing import Any, Literal
 import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
-from modules.discord.ui.components import Action, job_buttons, menu, more_menu
+from modules.discord.ui.components import MAKES_ROOM, MORE, Action, job_buttons, menu, more_menu
+from modules.discord.ui.extras import lora_line, style_line
 from modules.discord.ui.formatting import plain, quoted, seconds
 from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
 from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import GenerationRequest, Job, JobId, ModelOffer, Picture, Size
+from modules.queue_manager.offers import named
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import JobRecord, UserPreferences
 from modules.utils.images.cleaner import OutputFormat, PictureCleaner
@@ -28,13 +30,17 @@ log = getLogger(__name__)
 FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
 """What has a button under a picture; the rest is in a menu."""
 
+REMARK = 1 << 20
+"""The number of a message's remark, and, with the job's number added, of a remark about one picture. By these
+they are found in a message that is to be edited; Discord itself gives small numbers."""
+
 Where = Literal["channel", "new-channel", "direct-message"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultPicture:
     """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
-    there is none. ``remark`` tells what became of it."""
+    there is none, which has no ``name`` either. ``remark`` tells what became of it."""
 
     job: Job
     report: RunReport | None
@@ -46,12 +52,14 @@ class ResultPicture:
 
 @dataclass(kw_only=True, eq=False)
 class ResultMessages:
-    """Makes the message that carries pictures. ``with_metadata``: a file holds its owner's own prompt, seed
-    and model; ``gallery``: pictures can be shared."""
+    """Makes the message that carries pictures. ``varies``: whether variations can be made now;
+    ``with_metadata``: a file holds its owner's own prompt, seed and model; ``gallery``: pictures can be
+    shared."""
 
     cleaner: PictureCleaner
     messages: Translations
     offers: Sequence[ModelOffer]
+    varies: Callable[[], bool]
     output_format: OutputFormat = "png"
     with_metadata: bool = True
     gallery: bool = False
@@ -72,7 +80,7 @@ class ResultMessages:
             [picture],
             picture.job.id,
             notify=wanted.notify,
-            remarks=[remark] if remark is not None else [],
+            remark=remark,
             with_prompt=with_prompt,
         )
 
@@ -88,7 +96,7 @@ class ResultMessages:
             )
         except NoOutput as error:
             log.warning("%s", error)
-            told = self.messages.error(locale, error)
+            told = _about(job, self.messages.error(locale, error))
             return ResultPicture(
                 job=job, report=finished.report, size=finished.picture.size, name=None, remark=told
             )
@@ -100,7 +108,7 @@ class ResultMessages:
             size=picture.size,
             name=file.name,
             file=file,
-            remark=self.messages.text(locale, "result-reencoded") if changed else None,
+            remark=_about(job, self.messages.text(locale, "result-reencoded")) if changed else None,
         )
 
     def remark(self, job: Job, where: Where, wanted: UserPreferences) -> str | None:
@@ -118,32 +126,35 @@ class ResultMessages:
         *,
         notify: bool,
         kept: tuple[ShownFile, ...] = (),
-        remarks: Sequence[str] = (),
+        remark: str | None = None,
+        more: str = MORE[0],
         with_prompt: bool = True,
     ) -> OutgoingMessage:
         """The message with these pictures, one or those of a set so far; its controls are about the job
-        ``chosen``. ``kept``: the files of an edited message that stay."""
+        ``chosen``. ``kept``: the files of an edited message that stay; ``remark``: what there is to say of
+        all of them; ``more``: the name of the menu, see `MORE`."""
         picture = next(one for one in pictures if one.job.id == chosen)
         job, request = picture.job, picture.job.request
         locale, prompt = request.locale, request.prompt if with_prompt else ""
         files = [replace(one.file, alt=one.file.alt if with_prompt else "") for one in pictures if one.file]
         alt = plain(prompt, 1000)
         shown = [(attached(one.name), alt) for one in pictures if one.name is not None]
-        actions = result_actions(self.offers, gallery=self.gallery, nsfw=is_nsfw(self.offers, request))
+        nsfw = is_nsfw(self.offers, request)
+        actions = result_actions(self.offers, varies=self.varies(), gallery=self.gallery, nsfw=nsfw)
         facts = made_of(self.messages, locale, self.offers, request, picture.size)
         if len(pictures) > 1:
             facts.insert(0, f"#{job.number}")
         facts += self._made_in(picture.report, locale)
-        said = self.messages.text(locale, "prompt-line", prompt=quoted(prompt))
-        told = [*([picture.remark] if picture.remark is not None else []), *remarks]
+        quote = self.messages.text(locale, "prompt-line", prompt=quoted(prompt))
+        told = [(REMARK + one.job.number, one.remark) for one in pictures] + [(REMARK, remark)]
         frame = container(
             gallery(shown) if shown else None,
-            text(said) if prompt.strip() else None,
+            text(quote) if prompt.strip() else None,
             small(" · ".join(facts)),
-            *[small(remark) for remark in told],
+            *[small(said, mark=mark) for mark, said in told if said is not None],
             self._choice(pictures, job) if len(pictures) > 1 else None,
             job_buttons(self.messages, locale, job.id, [action for action in actions if action in FIRST]),
-            more_menu(self.messages, locale, job.id, [one for one in actions if one not in FIRST]),
+            more_menu(self.messages, locale, job.id, [one for one in actions if one not in FIRST], more),
             accent=accent_of(request.model),
         )
         headline = self._headline(pictures, request)
@@ -198,8 +209,10 @@ class ResultMessages:
             lines.append(messages.text(locale, "result-variation", seed=str(made.variation.seed)))
         if record.report is not None:
             lines += self._times(record.report, record.queued_at, locale)
-        if made.negative.strip():
-            lines.append(messages.text(locale, "details-negative", negative=quoted(made.negative)))
+        if made.full_prompt != made.prompt:
+            lines.append(messages.text(locale, "details-prompt", prompt=quoted(made.full_prompt)))
+        if made.full_negative.strip():
+            lines.append(messages.text(locale, "details-negative", negative=quoted(made.full_negative)))
         lines.append(messages.text(locale, "details-metadata", there=int(self.with_metadata)))
         return "\n".join(lines)
 
@@ -216,20 +229,16 @@ class ResultMessages:
         ]
 
 
-def _named(offers: Sequence[ModelOffer], name: str) -> ModelOffer | None:
-    return next((offer for offer in offers if offer.name == name), None)
-
-
 def label_of(offers: Sequence[ModelOffer], name: str) -> str:
     """What people call a model; its name if it is not offered any more."""
-    offer = _named(offers, name)
+    offer = named(offers, name)
     return name if offer is None else offer.label
 
 
 def is_nsfw(offers: Sequence[ModelOffer], request: GenerationRequest) -> bool:
     """Whether the picture may only go to age-restricted places: because of its model, or of the model that
     made its source."""
-    offer = _named(offers, request.model)
+    offer = named(offers, request.model)
     return request.age_restricted or (offer is not None and offer.nsfw)
 
 
@@ -240,9 +249,19 @@ def made_of(
     request: GenerationRequest,
     size: Size,
 ) -> list[str]:
-    """A picture's models, its ``size`` and its seed."""
-    model, seed = made_by(messages, locale, offers, request), str(request.maker.seed)
-    return [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
+    """A picture's models, its ``size`` and its seed, then its style and its LoRA, and how it started."""
+    made = request.maker
+    model, seed = made_by(messages, locale, offers, request), str(made.seed)
+    facts = [messages.text(locale, "result-line", model=model, size=str(size), seed=seed)]
+    if made.style is not None:
+        facts.append(style_line(messages, locale, made.style))
+    if made.lora is not None:
+        facts.append(lora_line(messages, locale, made.lora))
+    if made.strength is not None:
+        facts.append(messages.text(locale, "result-start", strength=made.strength))
+    if made.mask is not None:
+        facts.append(messages.text(locale, "result-part"))
+    return facts
 
 
 def made_by(
@@ -252,7 +271,7 @@ def made_by(
     first, *later = request.models
     made = plain(label_of(offers, first), 60)
     for name in later:
-        offer = _named(offers, name)
+        offer = named(offers, name)
         if offer is not None and offer.kind == "upscale":
             made = messages.text(locale, "made-upscaled", made=made, factor=f"{offer.upscale:g}")
         else:
@@ -262,16 +281,25 @@ def made_by(
 
 def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
     made, models = job.request.maker, job.request.models
-    offer = _named(offers, made.model)
+    offer = named(offers, made.model)
     return OwnMetadata(
-        prompt=job.request.prompt,
-        negative=made.negative,
+        prompt=made.full_prompt,
+        negative=made.full_negative,
         seed=made.seed,
         model=label_of(offers, made.model),
         models=tuple(label_of(offers, name) for name in models) if len(models) > 1 else (),
         steps=offer.steps if offer is not None else None,
         variation=made.variation,
+        strength=made.strength,
+        part=made.mask is not None,
+        style=dict(made.style.label).get("en", made.style.name) if made.style is not None else None,
+        lora=f"{made.lora.label} {made.lora.strength:g}" if made.lora is not None else None,
     )
+
+
+def _about(job: Job, remark: str) -> str:
+    """A remark about one picture; of a set's it says about which."""
+    return remark if job.request.set is None else f"#{job.number}: {remark}"
 
 
 def _file(job: Job, picture: Picture) -> FileUpload:
@@ -284,13 +312,21 @@ def _file(job: Job, picture: Picture) -> FileUpload:
     )
 
 
-def result_actions(offers: Sequence[ModelOffer], *, gallery: bool, nsfw: bool) -> tuple[Action, ...]:
-    """What can be done with a picture; nothing that no model offers."""
+def result_actions(
+    offers: Sequence[ModelOffer], *, varies: bool, gallery: bool, nsfw: bool
+) -> tuple[Action, ...]:
+    """What can be done with a picture; nothing that no model offers, or no server can do."""
     kinds = {offer.kind for offer in offers}
-    actions: list[Action] = ["again", "vary"]
+    actions: list[Action] = ["again"]
+    if varies:
+        actions.append("vary")
     if "edit" in kinds:
         actions.append("edit")
     actions.append("prompt")
+    if any(offer.starts for offer in offers):
+        actions.append("start")
+    if any(offer.masks != "none" for offer in offers):
+        actions += MAKES_ROOM
     if "upscale" in kinds:
         actions.append("upscale")
     if gallery and not nsfw:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from modules.discord.delivery.job_records import job_of
-from modules.discord.delivery.result_message import ResultMessages, ResultPicture
+from modules.discord.delivery.message_search import messages_since
+from modules.discord.delivery.result_message import REMARK, ResultMessages, ResultPicture
 from modules.discord.transport.message_client import (
     BLOCKED_BY_AUTOMOD,
     EDITABLE_FOR,
@@ -28,11 +30,18 @@ from modules.discord.transport.message_client import (
     Unreachable,
 )
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import jobs_named
+from modules.discord.ui.components import MORE, custom_id, jobs_named
 from modules.discord.ui.formatting import nonce
-from modules.discord.ui.layout import GALLERY_LIMIT
-from modules.discord.ui.message_parts import ShownFile, custom_ids_of, files_of
-from modules.queue_manager.jobs import Job, JobId, Size
+from modules.discord.ui.layout import GALLERY_LIMIT, SMALL
+from modules.discord.ui.message_parts import (
+    AnyMessage,
+    ShownFile,
+    custom_ids_of,
+    files_of,
+    options_of,
+    texts_of,
+)
+from modules.queue_manager.jobs import Job, JobId, PictureSet, Size
 from modules.queue_manager.ports import Clock, Finished
 from modules.utils.database.stores.history import History
 
@@ -42,14 +51,16 @@ REQUEST_LIMIT = 24 * 1024 * 1024
 SETS = 500
 """So many sets are remembered; of others the message is read again."""
 
-_FILE = re.compile(r"\d+-([0-9a-f]{32})\.")
+_FILE = re.compile(r"(\d+)-([0-9a-f]{32})\.")
 
 
 @dataclass(slots=True)
 class _SetMessage:
     """What is known of a set's message. ``waiting``: pictures to be added; ``unsure``: those of which a post
-    was not answered; ``done``: all that have ever been shown, and where."""
+    was not answered; ``done``: all that have ever been shown, and where; ``remark``: what it says of all its
+    pictures."""
 
+    user_id: int
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: dict[JobId, ResultPicture] = field(default_factory=dict)
     unsure: set[JobId] = field(default_factory=set)
@@ -57,6 +68,7 @@ class _SetMessage:
     posted: Posted | None = None
     pictures: dict[JobId, ResultPicture] = field(default_factory=dict)
     chosen: JobId | None = None
+    remark: str | None = None
 
     @property
     def in_use(self) -> bool:
@@ -65,11 +77,12 @@ class _SetMessage:
 
     def forget(self) -> None:
         """Its message is not there any more, or stays as it is."""
-        self.posted, self.pictures, self.chosen = None, {}, None
+        self.posted, self.pictures, self.chosen, self.remark = None, {}, None, None
 
     def about(self, where: Posted) -> _SetMessage:
         """This, or nothing known yet if ``where`` is another message with pictures of the set."""
-        return self if self.posted is None or self.posted == where else _SetMessage(done=self.done)
+        same = self.posted is None or self.posted == where
+        return self if same else _SetMessage(user_id=self.user_id, done=self.done)
 
     def shown(self, taken: Mapping[JobId, ResultPicture], posted: Posted) -> None:
         """The message is there with its own pictures and those of ``taken``."""
@@ -87,18 +100,19 @@ class _Addition:
     channel_id: int
     part: str
     notify: bool
-    remarks: tuple[str, ...]
+    remark: str | None
     with_prompt: bool
 
 
 @dataclass(kw_only=True, eq=False)
 class ResultSets:
-    """Every method raises a `MessageError`."""
+    """Every method raises a `MessageError`. ``began``: when this process did (Unix seconds)."""
 
     message_client: MessageClient
     result_messages: ResultMessages
     history: History
     clock: Clock
+    began: float
     _sets: dict[str, _SetMessage] = field(init=False, default_factory=dict)
 
     async def add(
@@ -120,7 +134,7 @@ class ResultSets:
             channel_id=channel_id,
             part=part,
             notify=notify,
-            remarks=() if remark is None else (remark,),
+            remark=remark,
             with_prompt=with_prompt,
         )
         picture = await self.result_messages.picture(finished, limit=limit)
@@ -136,14 +150,29 @@ class ResultSets:
         finally:
             known.waiting.pop(job.id, None)
 
-    async def choose(self, where: Posted, job: Job, *, notify: bool) -> None:
-        """From now on the message's controls are about this picture of it."""
+    async def choose(
+        self,
+        where: Posted,
+        job: Job,
+        *,
+        notify: bool,
+        more: str = MORE[0],
+        seen: AnyMessage | None = None,
+    ) -> None:
+        """From now on the message's controls are about this picture of it, and its menu of further actions
+        is called ``more`` (see `MORE`). ``seen``: the message as it was a moment ago."""
         known = self._known(job)
         async with known.lock:
-            message = await self._read(known.about(where), where)
+            if job.request.set is not None:
+                seen = None  # pictures may have been added since
+            message = await self._read(known.about(where), where, seen)
             if job.id in message.pictures:
                 message.chosen = job.id
-                await self._show(message, where, notify=notify)
+                await self._show(message, where, notify=notify, more=more)
+
+    def forget(self, user_id: int) -> None:
+        """Keep nothing about this person, who has no active jobs."""
+        self._sets = {group: known for group, known in self._sets.items() if known.user_id != user_id}
 
     async def remove(self, where: Posted, job: Job, *, notify: bool) -> None:
         """Take this picture out of the message; without another one there, delete that."""
@@ -162,7 +191,7 @@ class ResultSets:
             idle = [group for group, one in self._sets.items() if not one.in_use]
             for group in idle[: SETS // 2]:
                 del self._sets[group]
-        return self._sets.setdefault(job.group, _SetMessage())
+        return self._sets.setdefault(job.group, _SetMessage(user_id=job.request.user_id))
 
     async def _bring(self, known: _SetMessage, new: _Addition) -> None:
         """Edit the set's message, or post one if there is none that can be edited."""
@@ -177,7 +206,7 @@ class ResultSets:
             [picture],
             new.job.id,
             notify=new.notify,
-            remarks=new.remarks,
+            remark=new.remark,
             with_prompt=new.with_prompt,
         )
         once = nonce(new.job.id, new.channel_id, new.part)
@@ -192,7 +221,7 @@ class ResultSets:
         if known.posted is not None:  # another message was begun, where an edit may be unanswered, too
             known.done[new.job.id] = (posted, picture.size)
             return
-        known.chosen = new.job.id
+        known.chosen, known.remark = new.job.id, new.remark
         known.shown({new.job.id: picture}, posted)
 
     async def _edited(self, known: _SetMessage, posted: Posted, new: _Addition) -> bool:
@@ -219,6 +248,7 @@ class ResultSets:
         taken: dict[JobId, ResultPicture],
         *,
         notify: bool,
+        more: str = MORE[0],
         with_prompt: bool = True,
     ) -> OutgoingMessage:
         pictures = sorted({**known.pictures, **taken}.values(), key=lambda picture: picture.job.number)
@@ -231,48 +261,81 @@ class ResultSets:
             known.chosen,
             notify=notify,
             kept=tuple(file for file in files if file.name in stay),
+            remark=known.remark,
+            more=more,
             with_prompt=with_prompt,
         )
 
-    async def _show(self, known: _SetMessage, where: Posted, *, notify: bool) -> None:
+    async def _show(self, known: _SetMessage, where: Posted, *, notify: bool, more: str = MORE[0]) -> None:
+        message = partial(self._message, known, {}, notify=notify, more=more)
         async with self.message_client.turn_to_edit(where, level=Priority.ACKNOWLEDGE):
             try:
-                posted = await self.message_client.edit_now(where, self._message(known, {}, notify=notify))
+                posted = await self.message_client.edit_now(where, message())
             except Refused as error:
                 if error.code != BLOCKED_BY_AUTOMOD:
                     raise
-                outgoing = self._message(known, {}, notify=notify, with_prompt=False)
-                posted = await self.message_client.edit_now(where, outgoing)
+                posted = await self.message_client.edit_now(where, message(with_prompt=False))
         known.shown({}, posted)
 
     async def _recall(self, known: _SetMessage, new: _Addition) -> None:
         """Find the message that a former process began, if there is one in this channel."""
-        request, number = new.job.request, new.job.number
+        request, number, channel_id = new.job.request, new.job.number, new.channel_id
         assert request.set is not None
         for record in await self.history.of_user(request.user_id, before=number + request.set.count):
             message_id = record.message_id
-            if record.request.set == request.set and record.channel_id == new.channel_id and message_id:
+            if record.request.set == request.set and record.channel_id == channel_id and message_id:
                 with suppress(Unreachable):
-                    await self._read(known, Posted(channel_id=new.channel_id, message_id=message_id))
+                    await self._read(known, Posted(channel_id=channel_id, message_id=message_id))
                     return
         known.forget()
+        if new.job.queued_at < self.began:  # it may have posted one and not lived to note it
+            found = messages_since(self.message_client, channel_id, new.job.queued_at)
+            async with aclosing(found) as messages:
+                async for message in messages:
+                    if await self._is_of(request.set, number, message):
+                        where = Posted(channel_id=channel_id, message_id=int(message["id"]))
+                        await self._read(known, where, message)
+                        return
 
-    async def _read(self, known: _SetMessage, where: Posted) -> _SetMessage:
-        """What the message shows right now, also of what was not answered."""
-        message = await self.message_client.message(where)
-        files = {JobId(match[1]): file for file in files_of(message) if (match := _FILE.match(file.name))}
-        pictures = {job_id: await self._picture(job_id, file) for job_id, file in files.items()}
+    async def _is_of(self, together: PictureSet, number: int, message: AnyMessage) -> bool:
+        """Whether a message shows a picture of the set in which the picture of this number is."""
+        for file in files_of(message):
+            match = _FILE.match(file.name)
+            if match is not None and abs(int(match[1]) - number) < together.count:
+                record = await self.history.job(JobId(match[2]))
+                if record is not None and record.request.set == together:
+                    return True
+        return False
+
+    async def _read(self, known: _SetMessage, where: Posted, seen: AnyMessage | None = None) -> _SetMessage:
+        """What the message shows right now, also of what was not answered; ``seen``: it, if it cannot have
+        changed since."""
+        message = seen if seen is not None else await self.message_client.message(where)
+        files = {JobId(match[2]): file for file in files_of(message) if (match := _FILE.match(file.name))}
+        remarks = {number: said.removeprefix(SMALL) for number, said in texts_of(message).items()}
+        # a picture that could not be sent has no file, but is in the menu of several
+        named = dict.fromkeys([*files, *map(JobId, options_of(message, custom_id("which")))])
+        pictures = {job_id: await self._picture(job_id, files.get(job_id), remarks) for job_id in named}
         known.forget()
         known.shown(pictures, replace(where, files=tuple(files.values())))
-        known.chosen = next((one for one in jobs_named(custom_ids_of(message)) if one in files), None)
+        known.chosen = next((one for one in jobs_named(custom_ids_of(message)) if one in named), None)
+        known.remark = remarks.get(REMARK)
         return known
 
-    async def _picture(self, job_id: JobId, file: ShownFile) -> ResultPicture:
+    async def _picture(
+        self, job_id: JobId, file: ShownFile | None, remarks: Mapping[int, str]
+    ) -> ResultPicture:
         record = await self.history.job(job_id)
         if record is None:  # an edit would lose its picture
             raise Unreachable(f"job {job_id} is not remembered")
-        size = file.size or record.size or record.request.size
-        return ResultPicture(job=job_of(record), report=record.report, size=size, name=file.name)
+        size = (file.size if file is not None else None) or record.size or record.request.size
+        return ResultPicture(
+            job=job_of(record),
+            report=record.report,
+            size=size,
+            name=file.name if file is not None else None,
+            remark=remarks.get(REMARK + record.number),
+        )
 
 
 def _taken(known: _SetMessage, job: Job) -> dict[JobId, ResultPicture]:

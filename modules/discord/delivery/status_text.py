@@ -75,13 +75,14 @@ def render(
     messages: Translations,
     statuses: Sequence[StatusText],
     *,
+    missing: int = 0,
     now: float = 0.0,
     preview: str | None = None,
     mention: bool = False,
 ) -> discord.ui.LayoutView:
     """The message about a job, or those of a set, at ``now`` (Unix seconds), which matters only where there
-    is a countdown. ``preview``: the name of the file with the picture so far; ``mention``: the message begins
-    with its owner's name."""
+    is a countdown. ``missing``: of so many others it is not known how they ended; ``preview``: the name of
+    the file with the picture so far; ``mention``: the message begins with its owner's name."""
     status = lead(statuses)
     request = status.job.request
     buttons, facts = actions(status), _facts(messages, status, now)
@@ -93,7 +94,7 @@ def render(
         else:
             prompt = messages.text(request.locale, "prompt-line", prompt=quoted(request.prompt, 120))
     frame = container(
-        text("\n".join(_headlines(messages, statuses))),
+        text("\n".join(_headlines(messages, statuses, missing))),
         gallery([(attached(preview), alt)]) if preview is not None else None,
         text(prompt) if prompt else None,
         text("\n".join(facts)) if facts else None,
@@ -104,13 +105,13 @@ def render(
     return layout(text(f"<@{request.user_id}>") if mention else None, frame)
 
 
-def _headlines(messages: Translations, statuses: Sequence[StatusText]) -> Iterator[str]:
+def _headlines(messages: Translations, statuses: Sequence[StatusText], missing: int) -> Iterator[str]:
     """How a job stands; of a set also how many are ready, and each that has ended otherwise."""
     first = lead(statuses)
     together = first.job.request.set
     if together is not None and first.stage not in ENDED:
         others = sum(status.stage != "delivered" for status in statuses)
-        ready = together.count - others
+        ready = together.count - others - missing
         numbers = sorted(status.job.number for status in statuses)
         yield messages.text(
             first.job.request.locale,

@@ -9,9 +9,11 @@ from discord import app_commands
 
 from modules.discord.requests.requester import Requester
 from modules.discord.ui.aspect_ratios import sizes_by_shape
-from modules.discord.ui.formatting import plain
+from modules.discord.ui.extras import NONE, named, style_line
+from modules.discord.ui.formatting import in_language, plain
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Kind, ModelOffer
+from modules.queue_manager.offers import LoraOffer, Offers
 
 MOST = 25
 WIDEST = 100
@@ -19,20 +21,15 @@ WIDEST = 100
 Offered = list[app_commands.Choice[str]]
 
 
-def described(offer: ModelOffer, language: str) -> str:
-    """What a model is good at, in a language or in English."""
-    words = dict(offer.description)
-    return words.get(language) or words.get("en", "")
-
-
 @dataclass(kw_only=True, eq=False)
 class Choices:
     """``seconds`` gives how long a model takes for a picture, once that is known; until then a choice
-    shows the model's steps."""
+    shows the model's steps. ``has``: whether a model can be run with a LoRA's file now."""
 
-    offers: Sequence[ModelOffer]
+    offers: Offers
     messages: Translations
     seconds: Callable[[str], float | None]
+    has: Callable[[ModelOffer, str], bool]
 
     def models(self, kind: Kind, typed: str, person: Requester) -> Offered:
         """Models whose name, label or description holds what was typed; the preferred one first."""
@@ -42,7 +39,7 @@ class Choices:
             for offer in self.offers
             if offer.kind == kind
             and (person.age_restricted or not offer.nsfw)
-            and wanted in f"{offer.name} {offer.label} {described(offer, language)}".casefold()
+            and wanted in f"{offer.name} {offer.label} {in_language(offer.description, language)}".casefold()
         ]
         found.sort(key=lambda offer: offer.name != person.preferences.model)
         return [
@@ -58,12 +55,12 @@ class Choices:
             label=offer.label,
             seconds="unknown" if seconds is None else max(1, round(seconds)),
             steps=offer.steps,
-            description=described(offer, self.messages.language(locale)),
+            description=in_language(offer.description, self.messages.language(locale)),
         )
         return plain(text.rstrip(" ·"), WIDEST)
 
     def shapes(self, model: str, typed: str, person: Requester) -> Offered:
-        """The shapes and sizes that the chosen model (else: the first) can make."""
+        """The shapes, then the further sizes, that the chosen model (else: the first) can make."""
         known = [offer for offer in self.offers if offer.kind == "imagine"]
         offer = next((offer for offer in known if offer.name == model), known[0] if known else None)
         if offer is None:
@@ -72,13 +69,63 @@ class Choices:
             shape: f"{self.messages.text(person.locale, f'aspect-{shape}')} · {size}"
             for shape, size in sizes_by_shape(offer).items()
         }
-        lines |= {f"{size.width}x{size.height}": str(size) for size in offer.sizes}
+        named = set(sizes_by_shape(offer).values())
+        lines |= {f"{size.width}x{size.height}": str(size) for size in offer.sizes if size not in named}
         wanted = typed.strip().casefold()
         return [
             app_commands.Choice(name=line, value=value)
             for value, line in lines.items()
             if wanted.replace("x", "×") in line.casefold() or wanted in value
         ][:MOST]
+
+    def loras(self, kind: Kind, model: str, typed: str, person: Requester) -> Offered:
+        """The LoRAs that the person may use with the chosen model (else: with any) and that a server has."""
+        wanted, locale = typed.strip().casefold(), person.locale
+        models = [one for one in self.offers if one.kind == kind and model in ("", one.name, one.label)]
+        found = [
+            lora
+            for lora in self.offers.loras
+            if lora.allows(person.role_ids)
+            and wanted in f"{lora.name} {lora.label} {lora.words}".casefold()
+            and any(one.name in lora.models and self.has(one, lora.file) for one in models)
+        ]
+        return self._with_none(
+            "choice-no-lora" if self.offers.loras and found else "choice-no-loras",
+            [(lora.name, self._lora_line(lora, locale)) for lora in found],
+            locale,
+        )
+
+    def strengths(self, lora: str, typed: str, person: Requester) -> list[app_commands.Choice[float]]:
+        """The strengths of the chosen LoRA, its own one first."""
+        chosen = named(self.offers.loras, lora or person.preferences.lora or "")
+        if chosen is None:
+            return []
+        steps = sorted(chosen.steps(), key=lambda step: step != chosen.strength)
+        lines = {step: self.messages.text(person.locale, "choice-strength", strength=step) for step in steps}
+        wanted = typed.strip().replace(",", ".")
+        return [
+            app_commands.Choice(name=line, value=step)
+            for step, line in lines.items()
+            if wanted in line.replace(",", ".")
+        ][:MOST]
+
+    def styles(self, typed: str, person: Requester) -> Offered:
+        """The styles whose name or label holds what was typed."""
+        wanted, locale = typed.strip().casefold(), person.locale
+        lines = [(style.name, style_line(self.messages, locale, style)) for style in self.offers.styles]
+        found = [(name, line) for name, line in lines if wanted in f"{name} {line}".casefold()]
+        return self._with_none("choice-no-style", found, person.locale)
+
+    def _with_none(self, none: str, found: Sequence[tuple[str, str]], locale: str) -> Offered:
+        """What was found (names and lines), then the choice of nothing."""
+        choices = [*found[: MOST - 1], (NONE, self.messages.text(locale, none))]
+        return [app_commands.Choice(name=plain(line, WIDEST), value=name) for name, line in choices]
+
+    def _lora_line(self, lora: LoraOffer, locale: str) -> str:
+        least, most = lora.strengths
+        return self.messages.text(
+            locale, "choice-lora", label=lora.label, words=lora.words or "none", least=least, most=most
+        )
 
 
 def prompt_choices(recent: Sequence[str]) -> Offered:

@@ -15,6 +15,7 @@ from modules.discord.interactions.job_actions import JobActions
 from modules.discord.interactions.message_menus import MessageMenus
 from modules.discord.interactions.queue_view import QueueView
 from modules.discord.interactions.settings_view import SettingsView
+from modules.discord.ui.components import MORE
 from modules.discord.ui.modals import uploads_of, values_of
 from modules.queue_manager.errors import NotYourJob
 from modules.queue_manager.jobs import JobId
@@ -38,8 +39,8 @@ class ComponentRouter:
         values = [str(value) for value in data.get("values", ())]
         if self.actions.knows(what):
             await self.actions.press(interaction, what, JobId(about))
-        elif what == "more" and values and self.actions.knows(values[0]):
-            await self.actions.press(interaction, values[0], JobId(about))
+        elif what in MORE and values and self.actions.knows(values[0]):
+            await self.actions.choose_action(interaction, what, values[0], JobId(about))
         elif what == "which" and values:
             await self.actions.choose(interaction, JobId(values[0]))
         elif what in ("page", "filter", "search", "pick"):
@@ -73,7 +74,7 @@ class ComponentRouter:
         elif what == "filter" and values:
             await self.history.filter(interaction, query, values[0])
         elif values:
-            await self.history.pick(interaction, JobId(values[0]))
+            await self.history.pick(interaction, query, JobId(values[0]))
 
     async def form(self, interaction: discord.Interaction, about: str) -> None:
         """A form came back. Raises a `RequestRejected`."""
@@ -86,6 +87,8 @@ class ComponentRouter:
             await self.message_menus.answered(interaction, kind, target, values, uploads)
         elif kind == "edit":
             await self.actions.edited(interaction, JobId(target), values, uploads)
+        elif kind == "start":
+            await self.actions.started(interaction, JobId(target), values)
         elif kind == "prompt":
             await self.actions.reworded(interaction, JobId(target), values)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import discord
 
 from modules.discord.delivery.failure_notices import FailureNotices
+from modules.discord.delivery.result_sets import ResultSets
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer
 from modules.discord.sessions.channels import SessionChannels
@@ -25,6 +26,7 @@ class ForgetView:
     history: History
     channels: SessionChannels
     failures: FailureNotices
+    sets: ResultSets
     deferrals: Deferrals
     messages: Translations
 
@@ -53,5 +55,6 @@ class ForgetView:
                 await self.channels.close(person.guild_id, person.user_id)
                 await self.history.forget(person.user_id)
                 self.failures.forget(person.user_id)
+                self.sets.forget(person.user_id)
         locale, said = (str(interaction.locale), "forget-done") if idle else (person.locale, "forget-busy")
         await answer(interaction, messages.text(locale, said))

@@ -46,7 +46,9 @@ class Gallery:
         if self.channel_id is None:
             raise SharingNotSetUp
         request = job.request
-        await self.submissions.admit(interaction.user.id, request.prompt, request.maker.negative)
+        await self.submissions.admit(
+            interaction.user.id, request.maker.full_prompt, request.maker.full_negative
+        )
         known = await self.facts.get(SHARED + job.id)
         if known is not None:
             raise AlreadyShared(link=message_link(request.guild_id, self.channel_id, int(known)))

@@ -14,7 +14,7 @@ from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
-from modules.discord.ui.components import button, job_buttons, menu, more_menu
+from modules.discord.ui.components import button, job_buttons, menu
 from modules.discord.ui.formatting import moment, plain, quoted
 from modules.discord.ui.layout import (
     Part,
@@ -145,7 +145,7 @@ class HistoryView:
                         for record in shown
                     ],
                     separator() if shown else None,
-                    self._pick_menu(person, shown) if shown else None,
+                    self._pick_menu(person, query, shown) if shown else None,
                     self._filter_menu(person, query, models) if query.model or len(models) > 1 else None,
                     self._turn_buttons(person, query, shown[-1].number if more else None) if models else None,
                 )
@@ -174,14 +174,15 @@ class HistoryView:
             return text(said)
         return section(said, thumbnail(picture.url, plain(record.request.prompt, 1000)))
 
-    def _pick_menu(self, person: Requester, shown: Sequence[JobRecord]) -> Part:
+    def _pick_menu(self, person: Requester, query: HistoryQuery, shown: Sequence[JobRecord]) -> Part:
         options = [
             discord.SelectOption(
                 label=plain(f"#{record.number} {record.request.prompt}", 100), value=record.job_id
             )
             for record in shown
         ]
-        return row(menu("pick", person.user_id, self.messages.text(person.locale, "history-pick"), options))
+        about = f"{person.user_id}:{query}"
+        return row(menu("pick", about, self.messages.text(person.locale, "history-pick"), options))
 
     def _filter_menu(self, person: Requester, query: HistoryQuery, models: Sequence[str]) -> Part:
         every = discord.SelectOption(
@@ -220,9 +221,9 @@ class HistoryView:
             ]
         )
 
-    async def pick(self, interaction: discord.Interaction, job_id: JobId) -> None:
-        """A picture was chosen: show it, and what can be done with it."""
-        person, messages = await self.deferrals.begin(interaction), self.messages
+    async def pick(self, interaction: discord.Interaction, query: str, job_id: JobId) -> None:
+        """A picture was chosen: show it in the page's place, what can be done with it, and the way back."""
+        person, messages = await self.deferrals.begin(interaction, update=True), self.messages
         job, record = await self.jobs.job(job_id), await self.history.job(job_id)
         request, locale = job.request, person.locale
         if request.user_id != person.user_id:
@@ -233,7 +234,7 @@ class HistoryView:
         size = record.size if record is not None and record.size is not None else request.size
         shares = picture is not None and self.jobs.gallery_channel_id is not None
         nsfw = is_nsfw(self.offers, request)
-        actions = result_actions(self.offers, gallery=shares, nsfw=nsfw)
+        actions = result_actions(self.offers, varies=self.jobs.queue.varies(), gallery=shares, nsfw=nsfw)
         facts = made_of(messages, locale, self.offers, request, size)
         await answer(
             interaction,
@@ -244,7 +245,8 @@ class HistoryView:
                     text(messages.text(locale, "prompt-line", prompt=quoted(request.prompt, 200))),
                     small(" · ".join(facts)),
                     job_buttons(messages, locale, job_id, [a for a in actions if a in FIRST]),
-                    more_menu(messages, locale, job_id, [a for a in actions if a not in FIRST]),
+                    job_buttons(messages, locale, job_id, [a for a in actions if a not in FIRST]),
+                    row(button(messages.text(locale, "button-back"), "page", f"{person.user_id}:{query}")),
                     accent=accent_of(request.model),
                 )
             ),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from logging import getLogger
 
 import discord
 
-from modules.discord.interactions.replies import answer
+from modules.discord.interactions.replies import TOKEN_GONE, answer, answer_nothing
 from modules.discord.requests.requester import Requester, Requesters
 from modules.discord.requests.submission import Accepted, ImageRequest, Submissions
 from modules.discord.ui.translations import Translations
+from modules.queue_manager.errors import UnknownJob
+from modules.queue_manager.job_log import about
 from modules.queue_manager.manager import QueueManager
+
+log = getLogger(__name__)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -24,14 +30,28 @@ class ImageRequests:
 
     async def submit(self, interaction: discord.Interaction, image_request: ImageRequest) -> None:
         """Queue what is asked for, and say in which channel it is shown; nothing if it was asked for there.
-        The interaction must be deferred. Raises a `RequestRejected` or `StoreError`."""
+        See to the interaction by `Deferrals.defer` before. Raises a `RequestRejected` or `StoreError`."""
         person = await self.requesters.of(interaction)
         with self.queue.expecting():
             accepted = await self.submissions.take(person, image_request)
-        if interaction.channel_id == accepted.channel_id:
-            await interaction.delete_original_response()
-        else:
-            await answer(interaction, self._where(person, accepted))
+        try:
+            if interaction.channel_id == accepted.channel_id:
+                await answer_nothing(interaction)
+            else:
+                await answer(interaction, self._where(person, accepted))
+        except discord.HTTPException as error:
+            if error.code in TOKEN_GONE and not interaction.response.is_done():
+                await self._take_back(accepted)
+            raise
+
+    async def _take_back(self, accepted: Accepted) -> None:
+        """Cancel what was never acknowledged: its person was told by Discord that the bot did not respond,
+        and may have asked again."""
+        with about(*accepted.jobs):
+            log.warning("a request was not acknowledged in time and is taken back")
+            for job in accepted.jobs:
+                with suppress(UnknownJob):
+                    await self.queue.cancel(job.id, by=job.request.user_id)
 
     def _where(self, person: Requester, accepted: Accepted) -> str:
         return self.messages.text(

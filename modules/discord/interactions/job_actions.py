@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from logging import getLogger
 from typing import Any
 
 import discord
@@ -19,20 +21,30 @@ from modules.discord.interactions.gallery import Gallery
 from modules.discord.interactions.image_requests import ImageRequests
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.prompt_forms import PromptForms, about_message
-from modules.discord.interactions.replies import answer
+from modules.discord.interactions.replies import answer, answer_nothing
 from modules.discord.rejections import NoPictureHere, PictureForgotten
 from modules.discord.requests.requester import Requesters
 from modules.discord.requests.source_pictures import SourcePictures
-from modules.discord.requests.submission import ImageRequest
+from modules.discord.requests.submission import ImageRequest, part_painters
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
-from modules.discord.ui.components import job_button, rows
-from modules.discord.ui.modals import Typed, seed_of, size_for
+from modules.discord.ui.components import MAKES_ROOM, MORE, job_button, rows
+from modules.discord.ui.extras import NONE, named
+from modules.discord.ui.modals import Typed, seed_of, size_for, strength_of
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.errors import BadSourceImage, NotYourJob, UnknownJob
+from modules.queue_manager.errors import (
+    BadSourceImage,
+    NotYourJob,
+    RequestRejected,
+    StoreError,
+    UnknownJob,
+)
 from modules.queue_manager.jobs import MAX_SEED, GenerationRequest, Job, JobId, Kind, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.utils.database.stores.history import History
+from modules.utils.images.cleaner import Extension
+
+log = getLogger(__name__)
 
 VARIATION_STRENGTH = 0.15
 """How much of a second noise Vary mixes in: the composition stays, details change."""
@@ -63,6 +75,8 @@ class JobActions:
             "upscale": self._upscale,
             "edit": self._edit,
             "prompt": self._prompt,
+            "start": self._start,
+            **{what: partial(self._extend, MAKES_ROOM[what]) for what in MAKES_ROOM},
             "share": self._share,
             "delete": self._delete,
             "erase": self._erase,
@@ -77,11 +91,33 @@ class JobActions:
 
     async def press(self, interaction: discord.Interaction, what: str, job_id: JobId) -> None:
         """Do what the button or the choice says. Raises a `RequestRejected`."""
-        if what not in ("edit", "prompt"):  # those answer with a form, which cannot be deferred
+        if what not in ("edit", "prompt", "start"):  # those answer with a form, which cannot be deferred
             await self.deferrals.defer(interaction, update=what == "erase")
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, what, job)
         await self._by_name[what](interaction, job)
+
+    async def choose_action(
+        self, interaction: discord.Interaction, menu: str, what: str, job_id: JobId
+    ) -> None:
+        """Do what was chosen in the ``menu`` of further actions, and put another one in its place: see
+        `MORE`. Raises a `RequestRejected`."""
+        try:
+            await self.press(interaction, what, job_id)
+        finally:
+            await self._renew(interaction, MORE[1 - MORE.index(menu)], job_id)
+
+    async def _renew(self, interaction: discord.Interaction, menu: str, job_id: JobId) -> None:
+        message, owner = interaction.message, interaction.user.id
+        try:
+            job = await self.jobs.job(job_id)
+            if message is None or job.request.user_id != owner:
+                return
+            person = await self.requesters.of(interaction)
+            where, notify = _place_of(message), person.preferences.notify
+            await self.result_sets.choose(where, job, notify=notify, more=menu, seen=message)
+        except (MessageError, RequestRejected, StoreError) as error:
+            log.info("the menu stays as it is: %s", error, extra={"job_id": job_id})
 
     async def choose(self, interaction: discord.Interaction, job_id: JobId) -> None:
         """Of several pictures in a message, its controls are about this one from now on."""
@@ -91,12 +127,12 @@ class JobActions:
         if message is None:
             raise NoPictureHere
         person = await self.requesters.of(interaction)
-        where = Posted(channel_id=message.channel.id, message_id=message.id)
+        where = _place_of(message)
         try:
             await self.result_sets.choose(where, job, notify=person.preferences.notify)
         except MessageError as error:
             raise NoPictureHere(str(error)) from error
-        await interaction.delete_original_response()
+        await answer_nothing(interaction)
 
     def _check_owner(self, interaction: discord.Interaction, what: str, job: Job) -> None:
         shared = interaction.channel_id is not None and interaction.channel_id == self.gallery.channel_id
@@ -131,8 +167,13 @@ class JobActions:
             seed=request.seed,
             negative=request.negative,
             sources=await self.pictures.sources(request),
+            strength=request.strength,
+            mask=await self.pictures.mask(request),
             age_restricted=request.age_restricted,
             origin=request.origin,
+            style=request.style.name if request.style is not None else NONE,
+            lora=request.lora.name if request.lora is not None else NONE,
+            lora_strength=request.lora.strength if request.lora is not None else None,
         )
         await self.requests.submit(interaction, replace(same, **changes))
 
@@ -149,6 +190,7 @@ class JobActions:
         seed: int | None = None,
         model: str | None = None,
         uploads: Sequence[str] = (),
+        strength: float | None = None,
     ) -> None:
         """Ask for something made of the job's picture, and of ``uploads`` (addresses)."""
         sources = [await self.pictures.of_job(job.id, interaction.message)]
@@ -159,6 +201,7 @@ class JobActions:
             model=model,
             seed=seed,
             sources=tuple(sources),
+            strength=strength,
             age_restricted=is_nsfw(self.queue.offers, job.request),
             origin=job.request.as_origin(kind),
         )
@@ -167,6 +210,33 @@ class JobActions:
     async def _edit(self, interaction: discord.Interaction, job: Job) -> None:
         person = await self.requesters.of(interaction)
         await interaction.response.send_modal(await self.forms.short(person, "edit", job.id))
+
+    async def _start(self, interaction: discord.Interaction, job: Job) -> None:
+        person, typed = await self.requesters.of(interaction), {"prompt": job.request.maker.prompt}
+        await interaction.response.send_modal(await self.forms.short(person, "start", job.id, typed))
+
+    async def _extend(self, how: Extension, interaction: discord.Interaction, job: Job) -> None:
+        """Paint what lies around the picture or beside it, by the model that made it if none is better."""
+        made, person = job.request.maker, await self.requesters.of(interaction)
+        if made.kind == "upscale":
+            raise PictureForgotten
+        model = part_painters(self.queue.offers, person, made.model, made.kind)[0]
+        picture, mask = await self.pictures.extended(job.id, interaction.message, how)
+        same = model.name == made.model
+        image_request = ImageRequest(
+            kind=model.kind,
+            prompt=made.prompt,
+            model=model.name,
+            negative=made.negative if model.negative != "none" else "",
+            sources=(picture,),
+            mask=mask,
+            age_restricted=is_nsfw(self.queue.offers, job.request),
+            origin=job.request.origin if same and job.request is made else job.request.as_origin(model.kind),
+            style=made.style.name if made.style is not None else NONE,
+            lora=made.lora.name if made.lora is not None and same else NONE,
+            lora_strength=made.lora.strength if made.lora is not None and same else None,
+        )
+        await self.requests.submit(interaction, image_request)
 
     async def _prompt(self, interaction: discord.Interaction, job: Job) -> None:
         person, message, made = await self.requesters.of(interaction), interaction.message, job.request.maker
@@ -216,8 +286,7 @@ class JobActions:
         await self._cancel_each(interaction, job, [job])
 
     async def _cancel_set(self, interaction: discord.Interaction, job: Job) -> None:
-        active = self.queue.active_jobs(job.request.user_id)
-        await self._cancel_each(interaction, job, [one for one in active if one.group == job.group])
+        await self._cancel_each(interaction, job, self.queue.together_with(job))
 
     async def _cancel_each(self, interaction: discord.Interaction, about: Job, jobs: Sequence[Job]) -> None:
         person = await self.requesters.of(interaction)
@@ -231,7 +300,7 @@ class JobActions:
             told = remembered(self.messages, person.locale, about, record, self.jobs.guild_of)
             await answer(interaction, told)
         elif interaction.message is not None and not interaction.message.flags.ephemeral:
-            await interaction.delete_original_response()  # the status message says so
+            await answer_nothing(interaction)  # the status message says so
         else:
             text = self.messages.text(
                 person.locale, "cancelled-mine", count=len(numbers), numbers=", ".join(numbers)
@@ -267,6 +336,20 @@ class JobActions:
             uploads=uploads,
         )
 
+    async def started(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
+        """The form of Use as start came back."""
+        await self.deferrals.defer(interaction)
+        job = await self.jobs.job(job_id)
+        self._check_owner(interaction, "start", job)
+        await self._rework(
+            interaction,
+            job,
+            "imagine",
+            prompt=values.get("prompt", ""),
+            model=values.get("model"),
+            strength=strength_of(values),
+        )
+
     async def reworded(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
         """The form of Prompt… came back, from the owner or from somebody who saw it in the gallery."""
         await self.deferrals.defer(interaction)
@@ -276,7 +359,14 @@ class JobActions:
             raise PictureForgotten
         if request.sources and interaction.user.id != request.user_id:
             raise BadSourceImage("gone")  # nobody else may use what an edit started from
-        seed, model = seed_of(values.get("seed")), values.get("model") or request.model
+        seed = seed_of(values.get("seed", str(request.seed)))  # a full form has no field for it
+        model = values.get("model") or request.model
+        changes: dict[str, Any] = {"style": values["style"]} if "style" in values else {}
+        if "strength" in values:
+            changes["strength"] = strength_of(values)
+        lora = named(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
+        if lora is not None and model != request.model and model not in lora.models:
+            changes |= {"lora": NONE, "lora_strength": None}  # the form said which models it fits
         shape = size_for(request, self.queue.offers.named(model), values.get("size", ""))
         await self._repeat(
             interaction,
@@ -288,4 +378,9 @@ class JobActions:
             size=None,
             seed=seed,
             variation=request.variation if seed == request.seed else None,
+            **changes,
         )
+
+
+def _place_of(message: discord.Message) -> Posted:
+    return Posted(channel_id=message.channel.id, message_id=message.id)

@@ -1,4 +1,4 @@
-"""The menus on anybody's message: "Edit picture" and "Make again", and the forms that they open."""
+"""The menus on anybody's message: "Edit picture", "Use as start" and "Make again", and their forms."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from modules.discord.requests.source_pictures import SourcePictures
 from modules.discord.requests.submission import ImageRequest
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.message_parts import pictures_of
-from modules.discord.ui.modals import Typed
-from modules.queue_manager.jobs import ModelOffer
+from modules.discord.ui.modals import Typed, strength_of
+from modules.queue_manager.jobs import Kind, ModelOffer
 from modules.utils.database.rows import JobRecord
 from modules.utils.database.stores.history import History
 
@@ -48,11 +48,18 @@ class MessageMenus:
 
     async def edit_picture(self, interaction: discord.Interaction, message: discord.Message) -> None:
         """Ask what should change in a message's picture. Raises `NoPictureHere`."""
+        await self._ask(interaction, "edit", message)
+
+    async def use_as_start(self, interaction: discord.Interaction, message: discord.Message) -> None:
+        """Ask what to make from a message's picture. Raises `NoPictureHere` and `NobodyStarts`."""
+        await self._ask(interaction, "start", message)
+
+    async def _ask(self, interaction: discord.Interaction, kind: str, message: discord.Message) -> None:
         self._brought[about_message(message)] = _first_picture(message)
         if len(self._brought) > FORMS_OPEN:
             del self._brought[next(iter(self._brought))]
         person = await self.requesters.of(interaction)
-        form = await self.actions.forms.short(person, "edit", about_message(message))
+        form = await self.actions.forms.short(person, kind, about_message(message))
         await interaction.response.send_modal(form)
 
     async def make_again(self, interaction: discord.Interaction, message: discord.Message) -> None:
@@ -83,23 +90,26 @@ class MessageMenus:
         await self.deferrals.defer(interaction)
         channel_id, message_id = (int(part) for part in target.split("-", 1))
         prompt = values.get("prompt", "")
-        if kind == "edit":
+        if kind in ("edit", "start"):
             self._check_sees(interaction, channel_id)
             brought = self._brought.get(target)
-            picture = (
-                await self.pictures.upload(brought)
+            picture, mask = (
+                await self.pictures.painted_in(brought)
                 if brought is not None
                 else await self.pictures.of_message(channel_id, message_id)
             )
             record = await self.history.by_message(message_id)
             own = record is not None and record.request.user_id == interaction.user.id
+            does: Kind = "edit" if kind == "edit" else "imagine"
             image_request = ImageRequest(
-                kind="edit",
+                kind=does,
                 prompt=prompt,
                 model=values.get("model"),
                 sources=(picture, *[await self.pictures.upload(url) for url in uploads]),
                 age_restricted=self._is_restricted(record, channel_id),
-                origin=record.request.as_origin("edit") if record is not None and own else None,
+                origin=record.request.as_origin(does) if record is not None and own else None,
+                strength=strength_of(values),
+                mask=mask,
             )
         else:
             image_request = ImageRequest(kind="imagine", prompt=prompt)

@@ -13,9 +13,12 @@ from typing import Any
 
 import discord
 
+from modules.discord.rejections import NobodyStarts
 from modules.discord.requests.requester import Requester
+from modules.discord.requests.submission import USUAL_STRENGTH
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.ui.components import button
+from modules.discord.ui.extras import named
 from modules.discord.ui.formatting import BROKEN_FENCE, code_block
 from modules.discord.ui.layout import Part, attached, container, layout, row, small, text
 from modules.discord.ui.message_parts import components_of, files_of
@@ -29,7 +32,7 @@ from modules.utils.database.stores.history import History
 LONG_FIELDS = {"prompt": 1001, "negative": 1002}
 """The number of the text that shows each field; small numbers are Discord's own."""
 
-SHORT_FIELDS = {"seed": 1003, "size": 1004, "model": 1005}
+SHORT_FIELDS = {"seed": 1003, "size": 1004, "model": 1005, "style": 1006, "strength": 1007}
 
 BLOCK = 1200
 """Characters of a text that are shown; a longer one is attached as a file too."""
@@ -61,7 +64,15 @@ class PromptForms:
     async def short(
         self, person: Requester, kind: str, about: str, typed: Typed | None = None
     ) -> discord.ui.Modal:
-        """Asks what should change in a picture (``edit``), or for a new prompt."""
+        """Asks what should change in a picture (``edit``), what to make from it (``start``, raises
+        `NobodyStarts`), or for a new prompt."""
+        if kind == "start":
+            models = [offer for offer in await self.likely(person, "imagine") if offer.starts]
+            if not models:
+                raise NobodyStarts
+            usual = f"{person.preferences.strength or USUAL_STRENGTH:.2f}"
+            known = {"strength": usual, **(typed or {})}
+            return short_form(self.messages, person.locale, "start", about, models=models, typed=known)
         if kind != "edit":
             return short_form(self.messages, person.locale, "again", about, typed=typed)
         models = await self.likely(person, "edit")
@@ -73,12 +84,25 @@ class PromptForms:
         """Everything that the picture was made from; for an enlargement whose original is not known, or where
         no model makes such pictures any more, only a new prompt. Raises `UnknownModel`."""
         made = job.request.maker
-        models = await self.likely(person, made.kind, made.model)
+        models = [
+            offer
+            for offer in await self.likely(person, made.kind, made.model)
+            if (made.strength is None or offer.starts) and (made.mask is None or offer.masks != "none")
+        ]
         if message is not None and (made.kind == "upscale" or not models):
             return await self.short(person, "again", about_message(message))
         if not models:
             raise UnknownModel(model=made.model)
-        return prompt_form(self.messages, person.locale, job.id, made, models=models, typed=typed)
+        return prompt_form(
+            self.messages,
+            person.locale,
+            job.id,
+            made,
+            models=models,
+            styles=self.offers.styles,
+            lora=None if made.lora is None else named(self.offers.loras, made.lora.name),
+            typed=typed,
+        )
 
     def given_back(
         self, data: Mapping[str, Any], form: str, locale: str, said: str

@@ -12,6 +12,12 @@ import aiohttp
 import discord
 from discord import app_commands
 
+from modules.discord.interactions.deferral import (
+    ALREADY_ACKNOWLEDGED,
+    Kind,
+    changes_its_message,
+    respond,
+)
 from modules.discord.transport.message_client import mentions
 from modules.discord.transport.permissions import NEEDED, names
 from modules.discord.ui.translations import Translations
@@ -22,8 +28,6 @@ log = getLogger(__name__)
 
 TEXT_LIMIT = 2000
 """Characters of a message."""
-
-ALREADY_ACKNOWLEDGED = 40060
 
 TOKEN_GONE = (10062, 10015, 50027)
 """Unknown interaction, unknown webhook, bad webhook token: the interaction can no longer be answered."""
@@ -40,28 +44,58 @@ async def answer(
     view: discord.ui.View | discord.ui.LayoutView | None = None,
     files: Sequence[discord.File] = (),
 ) -> None:
-    """Answer so that only this person sees it, deferred or not. Nobody is pinged. A layout has no text beside
-    it."""
+    """Answer so that only this person sees it, deferred or not; a click that changes the message it is on is
+    answered by that. Nobody is pinged. A layout has no text beside it."""
     text = text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
-    nobody = mentions(None)
-    if interaction.response.is_done():
-        content = None if isinstance(view, discord.ui.LayoutView) else text
+    content = None if isinstance(view, discord.ui.LayoutView) else text
+    response, nobody = interaction.response, mentions(None)
+
+    async def at_once() -> None:
+        for file in files:
+            file.reset(seek=True)
+        if changes_its_message(interaction):
+            await response.edit_message(
+                content=content, view=view, attachments=files, allowed_mentions=nobody
+            )
+            return
+        controls: Any = discord.utils.MISSING if view is None else view
+        await response.send_message(
+            content, ephemeral=True, view=controls, files=files, allowed_mentions=nobody
+        )
+
+    kind = Kind.message_update if changes_its_message(interaction) else Kind.channel_message
+    if not await respond(interaction, at_once, kind):
         await interaction.edit_original_response(
             content=content, view=view, attachments=files, allowed_mentions=nobody
         )
-        return
-    controls: Any = discord.utils.MISSING if view is None else view
-    await interaction.response.send_message(
-        text or None, ephemeral=True, view=controls, files=files, allowed_mentions=nobody
-    )
 
 
 async def answer_apart(interaction: discord.Interaction, text: str) -> None:
     """The same as a message of its own where a click has changed nothing: what it was on stays as it is."""
-    if interaction.response.type is discord.InteractionResponseType.deferred_message_update:
+
+    async def at_once() -> None:
+        await interaction.response.send_message(text, ephemeral=True, allowed_mentions=mentions(None))
+
+    if await respond(interaction, at_once, Kind.channel_message):
+        return
+    if interaction.response.type in (Kind.deferred_message_update, Kind.message_update):
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=mentions(None))
     else:
         await answer(interaction, text)
+
+
+async def answer_nothing(interaction: discord.Interaction) -> None:
+    """Answer with nothing at all, as what became of it is shown elsewhere. A command cannot be answered so,
+    and its "thinking" is taken away."""
+    silent = interaction.message is not None
+    kind = Kind.deferred_message_update if silent else Kind.deferred_channel_message
+
+    async def at_once() -> None:
+        await interaction.response.defer(ephemeral=True, thinking=not silent)
+
+    await respond(interaction, at_once, kind)
+    if interaction.response.type is Kind.deferred_channel_message:
+        await interaction.delete_original_response()
 
 
 @dataclass(kw_only=True, eq=False)

@@ -11,18 +11,20 @@ import discord
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
-from modules.discord.requests.submission import find_offer
+from modules.discord.requests.submission import USUAL_STRENGTH, find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import button, menu
+from modules.discord.ui.extras import style_line
 from modules.discord.ui.formatting import plain
 from modules.discord.ui.layout import Part, container, layout, row, section, separator, small, text
+from modules.discord.ui.modals import STRENGTHS
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import ModelOffer
+from modules.queue_manager.offers import Offers
 from modules.utils.database.rows import UserPreferences
 from modules.utils.database.stores.preferences import Preferences
 
 AUTO = "auto"
-"""No choice: the first model, the model's own shape, the language of their Discord."""
+"""No choice: the first model, the model's own shape, no style, no LoRA, the language of their Discord."""
 
 SWITCHES = {"previews": "previews", "notify": "notify", "direct": "direct_message"}
 """Settings that are on or off, and the preference that each of them is."""
@@ -35,7 +37,7 @@ class SettingsView:
     preferences: Preferences
     deferrals: Deferrals
     messages: Translations
-    offers: Sequence[ModelOffer]
+    offers: Offers
 
     async def show(self, interaction: discord.Interaction, model: str | None) -> None:
         """The page; ``model`` is one that they want from now on. Raises `UnknownModel`."""
@@ -62,7 +64,7 @@ class SettingsView:
 
 
 def settings_view(
-    messages: Translations, person: Requester, offers: Sequence[ModelOffer], *, saved: bool = False
+    messages: Translations, person: Requester, offers: Offers, *, saved: bool = False
 ) -> discord.ui.LayoutView:
     """All settings; ``saved``: one was changed just before."""
     chosen, locale = person.preferences, person.locale
@@ -81,6 +83,27 @@ def settings_view(
                 *((shape, messages.text(locale, f"aspect-{shape}")) for shape in SHAPES),
             ],
         ),
+        "style": (
+            chosen.style,
+            [
+                (AUTO, messages.text(locale, "choice-no-style")),
+                *((style.name, style_line(messages, locale, style)) for style in offers.styles),
+            ],
+        ),
+        "lora": (
+            chosen.lora,
+            [
+                (AUTO, messages.text(locale, "choice-no-lora")),
+                *((lora.name, lora.label) for lora in offers.loras if lora.allows(person.role_ids)),
+            ],
+        ),
+        "strength": (
+            None if chosen.strength is None else f"{chosen.strength:.2f}",
+            [
+                (AUTO, messages.text(locale, "settings-strength-auto", strength=USUAL_STRENGTH)),
+                *((one, one) for one in STRENGTHS if any(offer.starts for offer in offers)),
+            ],
+        ),
         "locale": (
             chosen.locale,
             [
@@ -91,6 +114,8 @@ def settings_view(
     }
     parts: list[Part] = []
     for name, (value, known) in choices.items():
+        if len(known) == 1:
+            continue  # there is nothing to choose
         parts += _menu(messages, locale, name, value or AUTO, known)
     switches = [
         _switch(messages, locale, name, on=getattr(chosen, preference))
@@ -139,6 +164,8 @@ def changed(preferences: UserPreferences, setting: str, values: Sequence[str]) -
         change = {preference: name in values for name, preference in SWITCHES.items()}
     elif name in SWITCHES and turned in ("on", "off"):
         change = {SWITCHES[name]: turned == "on"}
-    elif setting in ("model", "aspect", "locale"):
+    elif setting in ("model", "aspect", "style", "lora", "locale"):
         change = {setting: None if not values or values[0] == AUTO else values[0]}
+    elif setting == "strength":
+        change = {setting: float(values[0]) if values and values[0] in STRENGTHS else None}
     return replace(preferences, **change)

@@ -12,22 +12,40 @@ command-imagine = imagine
     .prompt-description = What the picture should show
     .aspect = aspect
     .aspect-description = The picture's shape or size
+    .style = style
+    .style-description = A look: words that are added to your prompt
+    .lora = lora
+    .lora-description = A LoRA, which changes how the model draws
+    .lora_strength = lora_strength
+    .lora_strength-description = How much the LoRA changes
     .seed = seed
     .seed-description = A number; the same one makes the same picture again
     .negative = negative
     .negative-description = What the picture should not show (some models do not use this)
     .count = count
     .count-description = How many pictures; each gets its own seed
+    .image = image
+    .image-description = A picture to start from; of a PNG with a transparent part, only this part is painted
+    .strength = strength
+    .strength-description = How much of that picture may change, from 0.05 (hardly anything) to 1 (everything)
 command-edit = edit
     .description = Change a picture by describing what should be different
     .prompt = prompt
     .prompt-description = What to change
     .image = image
-    .image-description = The picture to change; leave it out to use your last one
+    .image-description = The picture, or none for your last one; of a PNG, only a transparent part is painted
     .image2 = image2
     .image2-description = A second picture to take something from
+    .mask = mask
+    .mask-description = A picture of the same size: only where it is white or transparent, yours is painted
     .model = model
     .model-description = The model to use
+    .style = style
+    .style-description = A look: words that are added to your prompt
+    .lora = lora
+    .lora-description = A LoRA, which changes how the model draws
+    .lora_strength = lora_strength
+    .lora_strength-description = How much the LoRA changes
     .seed = seed
     .seed-description = A number; the same one makes the same picture again
 command-queue = queue
@@ -37,7 +55,7 @@ command-cancel = cancel
 command-history = history
     .description = The pictures you have made
 command-settings = settings
-    .description = Your model, shape and language, and where your pictures go
+    .description = Your model, shape, style and language, and where your pictures go
     .model = model
     .model-description = The model offered to you first
 command-forget = forget
@@ -46,6 +64,7 @@ command-help = help
     .description = What this bot can do
 command-edit-picture = Edit picture
 command-make-again = Make again
+command-use-as-start = Use as start
 command-admin = admin
     .description = For administrators
 command-admin-sync = sync
@@ -143,8 +162,14 @@ prompt-line = > { $prompt }
 ## The result
 
 result-line = { $model } · { $size } · seed `{ $seed }`
+lora-line = { $label } { $strength }{ $words ->
+        [none] {""}
+       *[other] {" "}(adds “{ $words }”)
+    }
 made-upscaled = { $made }, upscaled ×{ $factor }
 made-edited = { $made }, edited with { $model }
+result-start = started from a picture, strength { $strength }
+result-part = only a part was painted
 result-variation = variation `{ $seed }`
 result-seconds = { $seconds ->
         [0] under 0.1 s
@@ -169,6 +194,7 @@ result-gpu-alone = GPU { $seconds ->
         [0] under 0.1 s
        *[other] { $seconds } s
     }
+details-prompt = The model got: { $prompt }
 details-negative = What should not be in the picture: { $negative }
 details-metadata = { $there ->
         [0] The file contains only the picture.
@@ -186,6 +212,13 @@ button-again = Again
 button-vary = Vary
 button-edit = Edit
 button-prompt = Prompt…
+button-start = Use as start…
+button-zoom15 = Zoom out 1.5×
+button-zoom2 = Zoom out 2×
+button-panleft = Pan ←
+button-panup = Pan ↑
+button-panright = Pan →
+button-pandown = Pan ↓
 button-upscale = Upscale
 button-share = Share
 button-delete = Delete
@@ -196,6 +229,7 @@ button-cancelall = Cancel all
 more = More…
 which = Which picture the buttons apply to
 which-option = #{ $number } · seed { $seed }
+button-back = Back
 button-older = Older
 button-newer = Newer
 button-search = Search…
@@ -208,13 +242,21 @@ button-turn-off = Turn off
 form-edit = Edit picture
 form-prompt = Change and make again
 form-again = Make again
+form-start = Use as start
 form-field-prompt = Prompt
 form-field-negative = What should not be in the picture
 form-hint-negative = Some models do not use this
+form-field-strength = Strength
+form-hint-strength = How much of the picture may change, from hardly anything to everything
 form-field-seed = Seed
 form-hint-seed = Leave empty for a new one
 form-field-size = Shape
 form-field-model = Model
+form-field-style = Style
+form-lora = { $models ->
+        [none] { $lora } is no longer available.
+       *[other] { $lora } stays, if the model is: { $models }
+    }
 form-search = Search your pictures
 form-field-word = A word in the prompt
 form-field-pictures = More pictures to take something from
@@ -243,6 +285,14 @@ aspect-portrait = Portrait
 aspect-landscape = Landscape
 aspect-wide = Wide
 aspect-tall = Tall
+choice-no-style = No style
+choice-no-lora = No LoRA
+choice-no-loras = There is no LoRA for this model right now
+choice-lora = { $label } · { $least } to { $most }{ $words ->
+        [none] {""}
+       *[other] {" "}· adds “{ $words }”
+    }
+choice-strength = { $strength }
 choice-model = { $label } · { $seconds ->
         [unknown] { $steps ->
             [one] { $steps } step
@@ -315,6 +365,10 @@ settings-saved = Saved.
 settings-model = Model
 settings-model-auto = No preference
 settings-aspect = Shape
+settings-style = Style of new pictures
+settings-lora = LoRA of new pictures, with the models that it fits
+settings-strength = Strength of a start picture
+settings-strength-auto = Usual ({ $strength })
 settings-locale = Language
 settings-locale-auto = Same as Discord
 settings-previews = Show the picture while it is being made
@@ -333,12 +387,12 @@ forget-busy = Some of your pictures are still in the queue. Wait for them, or ca
 ## /help
 
 help-title = What this bot can do
-help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show.
-help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one.
+help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show. With a picture, it starts from that.
+help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one. With a transparent part or a mask, only a part of it is painted.
 help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
 help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
-help-settings = **{ COMMAND("settings") }** sets your model, shape and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
-help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture* or *Make again*.
+help-settings = **{ COMMAND("settings") }** sets your model, shape, style and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
+help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture*, *Use as start* or *Make again*.
 help-limit = You may have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
@@ -347,7 +401,9 @@ help-buttons = Buttons and menu of a picture
 help-button-again = the same prompt with a new seed
 help-button-vary = the same picture with small changes
 help-button-edit = say what should be different
-help-button-prompt = change the prompt, the model, the shape or the seed
+help-button-prompt = change the prompt, the model, the style, the shape or the seed
+help-button-start = make a new picture that starts from this one
+help-make-room = **Zoom out** and **Pan**: paint what lies around the picture, or beside it
 help-button-upscale = the same picture, larger
 help-button-share = show it to everyone in the gallery
 help-button-delete = remove the picture
@@ -391,6 +447,7 @@ admin-reloaded-model = { $turn ->
         [added] New model: { $what }
         [changed] Changed model: { $what }
         [removed] Removed model: { $what }
+        [reread] Read again: { $what }
        *[faulty] File that cannot be used: { $what }
     }
 admin-blocked = { $user } is blocked. { $count ->
@@ -495,9 +552,34 @@ error-bad-source-image = { $problem ->
         [gone] That picture is no longer available. Please upload it again.
        *[other] That picture cannot be used.
     }
+error-bad-mask = { $problem ->
+        [size] The mask must have the same width and height as the picture.
+        [nothing] The mask marks nothing: make the part to paint white or transparent.
+       *[everything] The mask marks the whole picture, so nothing of it would stay. Mark only a part.
+    }
+error-bad-strength = The strength must be from 0.05 to 1, not { $strength }.
+error-strength-alone = A strength needs a picture to start from: add one as image.
+error-cannot-start = { $model } cannot start from a picture.{ $others ->
+        [none] {""}
+       *[other] {" "}These can: { $others }.
+    }
+error-cannot-mask = { $model } cannot paint only a part of a picture.{ $others ->
+        [none] {""}
+       *[other] {" "}These can: { $others }.
+    }
+error-mask-needed = { $model } paints only a marked part of a picture. Add a mask, or use a PNG with a transparent part.
+error-no-starts = No model here can start from a picture.
+error-no-masks = No model here can paint only a part of a picture.
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
+error-lora-unavailable = No GPU that runs { $model } has { $lora } right now. Choose another LoRA or none, or try again later.
+error-unknown-lora = There is no LoRA called { $lora }. Choose one from the list.
+error-lora-roles = None of your roles may use { $lora }. Choose another LoRA.
+error-lora-models = { $lora } does not fit { $model }. It fits: { $models }.
+error-lora-strength = { $lora } takes a strength from { $least } to { $most }, in steps of { $step }.
+error-lora-missing = Choose a LoRA too: a strength alone changes nothing.
+error-unknown-style = There is no style called { $style }. Choose one from the list.
 error-no-variations = No GPU can make variations right now: they need this bot's node pack on the ComfyUI server. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.

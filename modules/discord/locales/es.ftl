@@ -12,22 +12,40 @@ command-imagine = imaginar
     .prompt-description = Qué debe mostrar la imagen
     .aspect = formato
     .aspect-description = El formato o el tamaño de la imagen
+    .style = estilo
+    .style-description = Un estilo: palabras que se agregan a tu prompt
+    .lora = lora
+    .lora-description = Un LoRA, que cambia cómo dibuja el modelo
+    .lora_strength = fuerza_lora
+    .lora_strength-description = Cuánto cambia el LoRA
     .seed = semilla
     .seed-description = Un número; con el mismo sale la misma imagen
     .negative = negativo
     .negative-description = Qué no debe mostrar la imagen (algunos modelos no lo usan)
     .count = cantidad
     .count-description = Cuántas imágenes; cada una con su propia semilla
+    .image = imagen
+    .image-description = Una imagen de la que partir; de un PNG con una parte transparente, solo se pinta esa parte
+    .strength = fuerza
+    .strength-description = Cuánto puede cambiar esa imagen, de 0,05 (casi nada) a 1 (todo)
 command-edit = editar
     .description = Cambia una imagen: describe qué debe ser distinto
     .prompt = prompt
     .prompt-description = Qué hay que cambiar
     .image = imagen
-    .image-description = La imagen que quieres cambiar; si no pones ninguna, se usa la última
+    .image-description = La imagen, o ninguna para usar la última; de un PNG, solo se pinta una parte transparente
     .image2 = imagen2
     .image2-description = Una segunda imagen, para tomar algo de ella
+    .mask = máscara
+    .mask-description = Una imagen del mismo tamaño: la tuya se pinta solo donde esta es blanca o transparente
     .model = modelo
     .model-description = El modelo que se usará
+    .style = estilo
+    .style-description = Un estilo: palabras que se agregan a tu prompt
+    .lora = lora
+    .lora-description = Un LoRA, que cambia cómo dibuja el modelo
+    .lora_strength = fuerza_lora
+    .lora_strength-description = Cuánto cambia el LoRA
     .seed = semilla
     .seed-description = Un número; con el mismo sale la misma imagen
 command-queue = cola
@@ -37,7 +55,7 @@ command-cancel = cancelar
 command-history = historial
     .description = Las imágenes que has creado
 command-settings = ajustes
-    .description = Tu modelo, formato e idioma, y dónde recibes tus imágenes
+    .description = Tu modelo, formato, estilo e idioma, y dónde recibes tus imágenes
     .model = modelo
     .model-description = El modelo que se te ofrece primero
 command-forget = olvidar
@@ -46,6 +64,7 @@ command-help = ayuda
     .description = Qué puede hacer este bot
 command-edit-picture = Editar imagen
 command-make-again = Crear otra vez
+command-use-as-start = Usar como inicio
 command-admin = admin
     .description = Para administradores
 command-admin-sync = sync
@@ -143,8 +162,14 @@ prompt-line = > { $prompt }
 ## El resultado
 
 result-line = { $model } · { $size } · semilla `{ $seed }`
+lora-line = { $label } { $strength }{ $words ->
+        [none] {""}
+       *[other] {" "}(agrega «{ $words }»)
+    }
 made-upscaled = { $made }, ampliación ×{ $factor }
 made-edited = { $made }, editada con { $model }
+result-start = a partir de una imagen, fuerza { $strength }
+result-part = solo se pintó una parte
 result-variation = variación `{ $seed }`
 result-seconds = { $seconds ->
         [0] menos de 0,1 s
@@ -169,6 +194,7 @@ result-gpu-alone = GPU { $seconds ->
         [0] menos de 0,1 s
        *[other] { $seconds } s
     }
+details-prompt = El modelo recibió: { $prompt }
 details-negative = Lo que no debe aparecer: { $negative }
 details-metadata = { $there ->
         [0] El archivo solo contiene la imagen.
@@ -186,6 +212,13 @@ button-again = Otra vez
 button-vary = Variar
 button-edit = Editar
 button-prompt = Prompt…
+button-start = Usar como inicio…
+button-zoom15 = Alejar 1,5×
+button-zoom2 = Alejar 2×
+button-panleft = Desplazar ←
+button-panup = Desplazar ↑
+button-panright = Desplazar →
+button-pandown = Desplazar ↓
 button-upscale = Ampliar
 button-share = Compartir
 button-delete = Borrar
@@ -196,6 +229,7 @@ button-cancelall = Cancelar todas
 more = Más…
 which = A qué imagen se aplican los botones
 which-option = #{ $number } · semilla { $seed }
+button-back = Volver
 button-older = Más antiguas
 button-search = Buscar…
 button-newer = Más recientes
@@ -208,13 +242,21 @@ button-keep = Conservar todo
 form-edit = Editar imagen
 form-prompt = Cambiar y crear otra vez
 form-again = Crear otra vez
+form-start = Usar como inicio
 form-field-prompt = Prompt
 form-field-negative = Lo que no debe aparecer
 form-hint-negative = Algunos modelos no lo usan
+form-field-strength = Fuerza
+form-hint-strength = Cuánto puede cambiar la imagen, de casi nada a todo
 form-field-seed = Semilla
 form-hint-seed = Déjala vacía para una nueva
 form-field-size = Formato
 form-field-model = Modelo
+form-field-style = Estilo
+form-lora = { $models ->
+        [none] { $lora } ya no está disponible.
+       *[other] { $lora } se mantiene si el modelo es: { $models }
+    }
 form-search = Buscar entre tus imágenes
 form-field-word = Una palabra del prompt
 form-field-pictures = Más imágenes de las que tomar algo
@@ -243,6 +285,14 @@ aspect-portrait = Vertical
 aspect-landscape = Horizontal
 aspect-wide = Panorámico
 aspect-tall = Vertical alargado
+choice-no-style = Sin estilo
+choice-no-lora = Sin LoRA
+choice-no-loras = En este momento no hay ningún LoRA para este modelo
+choice-lora = { $label } · de { $least } a { $most }{ $words ->
+        [none] {""}
+       *[other] {" "}· agrega «{ $words }»
+    }
+choice-strength = { $strength }
 choice-model = { $label } · { $seconds ->
         [unknown] { $steps ->
             [one] { $steps } paso
@@ -315,6 +365,10 @@ settings-saved = Guardado.
 settings-model = Modelo
 settings-model-auto = Sin preferencia
 settings-aspect = Formato
+settings-style = Estilo de las imágenes nuevas
+settings-lora = LoRA de las imágenes nuevas, con los modelos compatibles
+settings-strength = Fuerza de una imagen de inicio
+settings-strength-auto = La habitual ({ $strength })
 settings-locale = Idioma
 settings-locale-auto = El mismo que en Discord
 settings-previews = Mostrar la imagen mientras se crea
@@ -333,12 +387,12 @@ forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o canc
 ## /help
 
 help-title = Qué puede hacer este bot
-help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar.
-help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última.
+help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar. Si añades una imagen, parte de ella.
+help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última. Con una parte transparente o una máscara, solo se pinta una parte.
 help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
 help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
-help-settings = **{ COMMAND("settings") }** define tu modelo, formato e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
-help-menus = Haz clic derecho en cualquier imagen (en el teléfono, mantenla presionada) y elige *Aplicaciones*: *Editar imagen* o *Crear otra vez*.
+help-settings = **{ COMMAND("settings") }** define tu modelo, formato, estilo e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
+help-menus = Haz clic derecho en cualquier imagen (en el teléfono, mantenla presionada) y elige *Aplicaciones*: *Editar imagen*, *Usar como inicio* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
@@ -347,7 +401,9 @@ help-buttons = Botones y menú de una imagen
 help-button-again = el mismo prompt con otra semilla
 help-button-vary = la misma imagen con pequeños cambios
 help-button-edit = di qué debe ser distinto
-help-button-prompt = cambia el prompt, el modelo, el formato o la semilla
+help-button-prompt = cambia el prompt, el modelo, el estilo, el formato o la semilla
+help-button-start = crea una imagen nueva a partir de esta
+help-make-room = **Alejar** y **Desplazar**: pinta lo que hay alrededor de la imagen, o a su lado
 help-button-upscale = la misma imagen, más grande
 help-button-share = muéstrala a todos en la galería
 help-button-delete = elimina la imagen
@@ -391,6 +447,7 @@ admin-reloaded-model = { $turn ->
         [added] Modelo nuevo: { $what }
         [changed] Modelo modificado: { $what }
         [removed] Modelo retirado: { $what }
+        [reread] Leído de nuevo: { $what }
        *[faulty] Archivo que no se puede usar: { $what }
     }
 admin-blocked = Se bloqueó a { $user }. { $count ->
@@ -498,9 +555,34 @@ error-bad-source-image = { $problem ->
         [gone] Esa imagen ya no está disponible. Súbela otra vez.
        *[other] Esa imagen no se puede usar.
     }
+error-bad-mask = { $problem ->
+        [size] La máscara debe tener el mismo ancho y alto que la imagen.
+        [nothing] La máscara no marca nada: pon en blanco o transparente la parte que quieras pintar.
+       *[everything] La máscara marca toda la imagen, así que no quedaría nada de ella. Marca solo una parte.
+    }
+error-bad-strength = La fuerza debe estar entre 0,05 y 1, no { $strength }.
+error-strength-alone = La fuerza necesita una imagen de la que partir: añádela como imagen.
+error-cannot-start = { $model } no puede partir de una imagen.{ $others ->
+        [none] {""}
+       *[other] {" "}Estos sí pueden: { $others }.
+    }
+error-cannot-mask = { $model } no puede pintar solo una parte de una imagen.{ $others ->
+        [none] {""}
+       *[other] {" "}Estos sí pueden: { $others }.
+    }
+error-mask-needed = { $model } solo pinta una parte marcada de una imagen. Añade una máscara o usa un PNG con una parte transparente.
+error-no-starts = Aquí ningún modelo puede partir de una imagen.
+error-no-masks = Aquí ningún modelo puede pintar solo una parte de una imagen.
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
+error-lora-unavailable = En este momento, ninguna GPU que use { $model } tiene { $lora }. Elige otro LoRA o ninguno, o inténtalo más tarde.
+error-unknown-lora = No hay ningún LoRA llamado { $lora }. Elige uno de la lista.
+error-lora-roles = Ninguno de tus roles puede usar { $lora }. Elige otro LoRA.
+error-lora-models = { $lora } no es compatible con { $model }. Es compatible con: { $models }.
+error-lora-strength = { $lora } admite una fuerza de { $least } a { $most }, en pasos de { $step }.
+error-lora-missing = Elige también un LoRA: la fuerza sola no cambia nada.
+error-unknown-style = No hay ningún estilo llamado { $style }. Elige uno de la lista.
 error-no-variations = Ninguna GPU puede crear variaciones en este momento: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.

@@ -12,13 +12,20 @@ from dataclasses import dataclass, replace
 from logging import getLogger
 from uuid import uuid4
 
-from modules.discord.rejections import NegativeUnknown, RestrictedPicture
+from modules.discord.rejections import (
+    NegativeUnknown,
+    NobodyPaintsParts,
+    RestrictedPicture,
+    StrengthAlone,
+)
 from modules.discord.requests.banned_words import BannedWords
+from modules.discord.requests.extras import lora_of, style_of
 from modules.discord.requests.limits import Allowance, Cooldown, Limits
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
 from modules.queue_manager.errors import (
+    BadStrength,
     Blocked,
     DailyLimitReached,
     NotAllowedHere,
@@ -28,12 +35,14 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import (
     MAX_SEED,
+    START_STEP,
     GenerationRequest,
     Job,
     Kind,
     ModelOffer,
     Origin,
     PictureSet,
+    Scaling,
     Size,
     SourceImage,
     Variation,
@@ -43,9 +52,12 @@ from modules.queue_manager.ports import Clock
 from modules.queue_manager.prompt_text import is_blank
 from modules.utils.database.stores.history import History
 from modules.utils.database.stores.members import Members, day_of
-from modules.utils.images.cleaner import CleanPicture
+from modules.utils.images.cleaner import CleanPicture, PictureCleaner
 
 log = getLogger(__name__)
+
+USUAL_STRENGTH = 0.6
+"""For a start picture, if nobody says otherwise: what is seen stays, how it is painted changes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +66,9 @@ class ImageRequest:
 
     ``model`` None: the one they prefer, or the first of the kind; ``shape`` a word or ``832x1216``;
     ``seed`` None: a new one; of ``count`` pictures each has the next seed. ``age_restricted``: the
-    ``sources`` are; ``origin``: where the first of them came from.
+    ``sources`` are; ``origin``: where the first of them came from. ``lora`` and ``style`` are names or
+    labels, ``none`` for none; None: what they prefer, for a new picture. ``strength`` and ``mask`` as in
+    `GenerationRequest`, but before picture and mask are brought to the result's size.
     """
 
     kind: Kind
@@ -69,6 +83,11 @@ class ImageRequest:
     sources: tuple[CleanPicture, ...] = ()
     age_restricted: bool = False
     origin: Origin | None = None
+    lora: str | None = None
+    lora_strength: float | None = None
+    style: str | None = None
+    strength: float | None = None
+    mask: CleanPicture | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,18 +109,27 @@ class Submissions:
     limits: Limits
     cooldown: Cooldown
     banned: BannedWords
+    cleaner: PictureCleaner
     clock: Clock
 
     async def take(self, person: Requester, image_request: ImageRequest) -> Accepted:
         """Queue what is asked for, all of it or nothing. Raises a `RequestRejected` or `StoreError`."""
         await self._admit(person.user_id)
         offer = self._offer(person, image_request)
+        image_request = replace(image_request, kind=offer.kind)
+        image_request = replace(image_request, strength=_strength(person, image_request))
+        size = _result_size(image_request, offer, person)
+        image_request = await self._fitted(image_request, size)
         allowance = self.limits.of(person.role_ids)
-        requests, sources = _requests(person, image_request, offer, allowance)
+        plain, sources = _requests(person, image_request, size, offer, allowance)
+        lora = lora_of(self.queue.offers, person, offer, image_request.lora, image_request.lora_strength)
+        style = style_of(self.queue.offers, person, offer, image_request.style)
+        requests = [replace(request, lora=lora, style=style) for request in plain]
         self._check(person, image_request, offer)
         for request in requests:
             self.queue.check(request)
-        await self.banned.check(image_request.prompt, image_request.negative)
+        sent = requests[0].full_prompt, requests[0].full_negative
+        await self.banned.check(*dict.fromkeys((image_request.prompt, image_request.negative, *sent)))
         # The queue counts again, atomically; this spares those over the limit a new channel.
         active = len(self.queue.active_jobs(person.user_id))
         if active + image_request.count > allowance.jobs:
@@ -138,8 +166,15 @@ class Submissions:
             raise Blocked
 
     def _offer(self, person: Requester, image_request: ImageRequest) -> ModelOffer:
-        """The model asked for, or the preferred one if it can do this at all."""
+        """The model asked for, or the preferred one if it can do this at all. A part of a picture may be
+        painted by any model that can, whatever the kind of the request."""
         preferred = person.preferences.model
+        if image_request.mask is not None:
+            if image_request.model is None:
+                return part_painters(self.queue.offers, person, preferred, image_request.kind)[0]
+            named = self.queue.offers.named(image_request.model)
+            if named is not None and named.masks != "none":
+                return named
         if image_request.model is None and preferred is not None:
             try:
                 return find_offer(self.queue.offers, image_request.kind, preferred)
@@ -154,6 +189,14 @@ class Submissions:
             raise NotAllowedHere(model=offer.label)
         if image_request.age_restricted and not person.age_restricted:
             raise RestrictedPicture
+
+    async def _fitted(self, image_request: ImageRequest, size: Size) -> ImageRequest:
+        """With the picture that the sampler starts from, and its mask, in the size of the result."""
+        first, mask = image_request.sources[:1], image_request.mask
+        if not first or (image_request.strength is None and mask is None) or first[0].size == size:
+            return image_request
+        picture, mask = await self.cleaner.fit(first[0], mask, size)
+        return replace(image_request, sources=(picture, *image_request.sources[1:]), mask=mask)
 
     async def _submit(
         self,
@@ -190,12 +233,39 @@ def find_offer(offers: Sequence[ModelOffer], kind: Kind, name: str | None) -> Mo
     raise UnknownModel(model=(name or kind)[:80])
 
 
+def part_painters(
+    offers: Sequence[ModelOffer], person: Requester, first: str | None, kind: Kind
+) -> list[ModelOffer]:
+    """The models that can paint a part of a picture: those made for it, then ``first``, then those of this
+    kind, then the others. Raises `NobodyPaintsParts`."""
+    found = [offer for offer in offers if offer.masks != "none" and (person.age_restricted or not offer.nsfw)]
+    if not found:
+        raise NobodyPaintsParts
+    return sorted(found, key=lambda offer: (offer.masks == "may", offer.name != first, offer.kind != kind))
+
+
+def _strength(person: Requester, image_request: ImageRequest) -> float | None:
+    """The strength of a start picture: the one asked for, to the nearest step; else, without a mask, the
+    preferred one. Raises `StrengthAlone` and `BadStrength`."""
+    wanted = image_request.strength
+    if image_request.kind != "imagine" or not image_request.sources:
+        if wanted is not None:
+            raise StrengthAlone
+        return None
+    if wanted is None:
+        usual = person.preferences.strength or USUAL_STRENGTH
+        return usual if image_request.mask is None else None
+    if not START_STEP <= wanted <= 1:
+        raise BadStrength(strength=wanted)
+    return round(round(wanted / START_STEP) * START_STEP, 2)
+
+
 def _requests(
-    person: Requester, image_request: ImageRequest, offer: ModelOffer, allowance: Allowance
+    person: Requester, image_request: ImageRequest, size: Size, offer: ModelOffer, allowance: Allowance
 ) -> tuple[tuple[GenerationRequest, ...], dict[str, bytes]]:
-    """The requests, without a channel yet, and the bytes of their sources by key. Raises `BadSize`."""
-    size = _result_size(image_request, offer, person)
-    sources = [(hashlib.sha256(source.data).hexdigest(), source) for source in image_request.sources]
+    """The requests, without a channel yet, and the bytes of their pictures by key."""
+    sources = [_stored(source) for source in image_request.sources]
+    masks = [] if image_request.mask is None else [_stored(image_request.mask)]
     first = secrets.randbelow(MAX_SEED + 1) if image_request.seed is None else image_request.seed
     together = PictureSet(id=uuid4().hex, count=image_request.count) if image_request.count > 1 else None
     seeds = [first, *((first + index) % (MAX_SEED + 1) for index in range(1, image_request.count))]
@@ -212,7 +282,9 @@ def _requests(
             size=size,
             seed=seed,
             variation=image_request.variation,
-            sources=tuple(SourceImage(key=key, size=source.size) for key, source in sources),
+            sources=tuple(source for source, _ in sources),
+            strength=image_request.strength,
+            mask=masks[0][0] if masks else None,
             tier=allowance.tier,
             # noted here, as the model may be another one, or gone, when the picture is there
             age_restricted=image_request.age_restricted or offer.nsfw,
@@ -221,12 +293,27 @@ def _requests(
         )
         for seed in seeds
     )
-    return requests, {key: source.data for key, source in sources}
+    return requests, {source.key: data for source, data in (*sources, *masks)}
+
+
+def _stored(picture: CleanPicture) -> tuple[SourceImage, bytes]:
+    key = hashlib.sha256(picture.data).hexdigest()
+    return SourceImage(key=key, size=picture.size), picture.data
+
+
+def _fits(size: Size, offer: ModelOffer) -> bool:
+    return size.width % offer.size_multiple == 0 and size.height % offer.size_multiple == 0
 
 
 def _result_size(image_request: ImageRequest, offer: ModelOffer, person: Requester) -> Size:
-    if image_request.kind != "imagine" and image_request.sources:
-        return offer.result_size(image_request.sources[0].size)
+    """The size of the result. A start picture keeps its own if the model makes that, else it gets the one
+    whose proportions are nearest. Raises `BadSize`."""
+    start = image_request.sources[0].size if image_request.sources else None
+    if image_request.kind != "imagine" and start is not None:
+        again = image_request.mask is not None and image_request.size == start
+        return start if again and _fits(start, offer) else offer.result_size(start)
+    if start is not None and image_request.shape is None:
+        return start if start in offer.sizes else Scaling(shapes=offer.sizes).of(start)
     if image_request.size is not None:
         return choose_size(offer, str(image_request.size))
     if image_request.shape is None and person.preferences.aspect is not None:

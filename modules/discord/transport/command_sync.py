@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from logging import getLogger
 from typing import Any
 
@@ -35,12 +35,19 @@ class CommandSync:
         tree: app_commands.CommandTree[Any],
         messages: Translations,
         facts: KeyValues,
+        unused: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
+        """``unused``: the options that are not to be registered now."""
         self._client, self._tree, self._messages, self._facts = client, tree, messages, facts
+        self._unused = unused
 
     def payload(self) -> list[dict[str, Any]]:
-        commands = self._tree.get_commands(type=None)
-        return [localised(command.to_dict(self._tree), self._messages) for command in commands]
+        unused = self._unused()
+        commands = [command.to_dict(self._tree) for command in self._tree.get_commands(type=None)]
+        for command in commands:
+            if "options" in command:
+                command["options"] = [one for one in command["options"] if one["name"] not in unused]
+        return [localised(command, self._messages) for command in commands]
 
     async def sync(self, guild_id: int) -> int:
         """Register the commands in the guild in place of what was there; returns how many."""

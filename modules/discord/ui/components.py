@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import discord
@@ -16,10 +16,17 @@ import discord
 from modules.discord.ui.layout import row
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import JobId
+from modules.utils.images.cleaner import Extension
 
 Action = Literal[
-    "again", "vary", "edit", "prompt", "upscale", "share", "delete", "details", "erase", "cancel", "cancelall"
-]
+    "again", "vary", "edit", "prompt", "start", "upscale", "share", "delete", "details", "erase", "cancel",
+    "cancelall", "zoom15", "zoom2", "panleft", "panup", "panright", "pandown",
+]  # fmt: skip
+
+MAKES_ROOM: Mapping[Action, Extension] = {
+    "zoom15": 1.5, "zoom2": 2.0, "panleft": "left", "panup": "up", "panright": "right", "pandown": "down",
+}  # fmt: skip
+"""The actions that make room around a picture or beside it."""
 
 TEMPLATE = re.compile(r"fullet:(?P<what>[a-z]+)(?::(?P<about>[0-9a-z:-]+))?")
 
@@ -30,6 +37,11 @@ _STYLES: dict[str, discord.ButtonStyle] = {
     "cancel": discord.ButtonStyle.danger,
     "cancelall": discord.ButtonStyle.danger,
 }
+
+
+MORE = ("more", "others")
+"""What the menu of further actions is called, in turns. A client keeps what was chosen in a menu, so that the
+same cannot be chosen again, until the message has another one."""
 
 
 class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE):
@@ -127,14 +139,18 @@ def job_buttons(
 
 
 def more_menu(
-    messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
+    messages: Translations,
+    locale: str | None,
+    job_id: JobId,
+    actions: Iterable[Action],
+    name: str = MORE[0],
 ) -> discord.ui.ActionRow[Any]:
-    """The menu of what else can be done about a job."""
+    """The menu of what else can be done about a job; ``name``: see `MORE`."""
     options = [
         discord.SelectOption(label=messages.text(locale, f"button-{action}"), value=action)
         for action in actions
     ]
-    return row(menu("more", job_id, messages.text(locale, "more"), options))
+    return row(menu(name, job_id, messages.text(locale, "more"), options))
 
 
 def status_mark(group: str) -> int:

@@ -41,6 +41,12 @@ def plain(prompt: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def in_language(texts: Iterable[tuple[str, str]], language: str) -> str:
+    """Of texts by language, that in ``language``, else the English one."""
+    words = dict(texts)
+    return words.get(language) or words.get("en", "")
+
+
 def fitting(lines: Iterable[str], limit: int) -> str:
     """The first lines, as many as fit whole into ``limit`` characters."""
     text = ""

@@ -62,9 +62,13 @@ def text(markdown: str) -> discord.ui.TextDisplay[Any]:
     return discord.ui.TextDisplay(markdown)
 
 
-def small(line: str) -> discord.ui.TextDisplay[Any]:
-    """Small print."""
-    return text(f"-# {line}")
+SMALL = "-# "
+"""What small print begins with."""
+
+
+def small(line: str, *, mark: int | None = None) -> discord.ui.TextDisplay[Any]:
+    """Small print; ``mark`` as of a `container`."""
+    return discord.ui.TextDisplay(f"{SMALL}{line}", id=mark)
 
 
 def gallery(pictures: Iterable[tuple[str, str]]) -> discord.ui.MediaGallery[Any]:

@@ -43,6 +43,18 @@ def custom_ids_of(message: AnyMessage) -> list[str]:
     return [str(custom_id) for custom_id in found if custom_id is not None]
 
 
+def texts_of(message: AnyMessage) -> dict[int, str]:
+    """The message's texts, by the number of each component."""
+    found = ((_field(part, "id"), _field(part, "content")) for part in components_of(message))
+    return {int(number): str(content) for number, content in found if number and content is not None}
+
+
+def options_of(message: AnyMessage, menu: str) -> list[str]:
+    """What can be chosen in the menus whose ``custom_id`` begins so."""
+    menus = (part for part in components_of(message) if str(_field(part, "custom_id")).startswith(menu))
+    return [str(_field(option, "value")) for part in menus for option in _field(part, "options") or ()]
+
+
 def files_of(message: AnyMessage) -> list[ShownFile]:
     """The message's files: those that are attached, then those that its layout shows."""
     found = list(_field(message, "attachments") or ())

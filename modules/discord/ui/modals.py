@@ -13,10 +13,12 @@ import discord
 from modules.discord.rejections import NotANumber
 from modules.discord.ui.aspect_ratios import SHAPES, shape_of, sizes_by_shape
 from modules.discord.ui.components import custom_id
+from modules.discord.ui.extras import NONE, lora_line, style_line
 from modules.discord.ui.formatting import is_whole, plain
 from modules.discord.ui.message_parts import components_of
 from modules.discord.ui.translations import Translations
-from modules.queue_manager.jobs import GenerationRequest, ModelOffer, Size
+from modules.queue_manager.jobs import START_STEP, GenerationRequest, ModelOffer, Size, Style
+from modules.queue_manager.offers import LoraOffer
 
 OPEN_FOR = 900.0
 """Seconds after which Discord no longer takes an answer."""
@@ -30,6 +32,9 @@ MENU_LIMIT = 25
 UPLOADS = "pictures"
 """The field for files."""
 
+STRENGTHS = tuple(f"{step * START_STEP:.2f}" for step in range(1, round(1 / START_STEP) + 1))
+"""All strengths of a start picture, as a menu has them."""
+
 Typed = Mapping[str, str]
 """What somebody typed or chose in a form, by field."""
 
@@ -37,13 +42,14 @@ Typed = Mapping[str, str]
 def short_form(
     messages: Translations,
     locale: str,
-    kind: Literal["edit", "again"],
+    kind: Literal["edit", "again", "start"],
     about: str,
     *,
     models: Sequence[ModelOffer] = (),
     typed: Typed | None = None,
 ) -> discord.ui.Modal:
-    """Asks what should change in a picture, or for the prompt of one whose own prompt cannot be shown.
+    """Asks what should change in a picture, for the prompt of one whose own prompt cannot be shown, or what
+    to make from it as a start, and how much of it may change.
 
     ``about``: a job, or the ids of a message's channel and of itself, with a hyphen. ``models``: those that
     can do it; if one takes several pictures, more can be added. ``typed``: what the fields hold at first.
@@ -54,6 +60,8 @@ def short_form(
     most = max((offer.source_count[1] for offer in models), default=0) - 1
     if most > 0:
         form.add_item(_uploads(messages, locale, min(most, 10)))
+    if kind == "start":
+        form.add_item(_strength_menu(messages, locale, typed.get("strength", "")))
     if len(models) > 1:
         form.add_item(_model_menu(messages, locale, models, typed.get("model") or models[0].name))
     return form
@@ -66,28 +74,60 @@ def prompt_form(
     request: GenerationRequest,
     *,
     models: Sequence[ModelOffer],
+    styles: Sequence[Style] = (),
+    lora: LoraOffer | None = None,
     typed: Typed | None = None,
 ) -> discord.ui.Modal:
     """Everything that a picture was made from, to be changed; ``models``: those to choose from, at least one.
-    ``typed``: what the fields hold at first, if that is something else."""
+    The LoRA stays with the models that it fits, and the form says so; ``lora``: what is offered of it now.
+    ``typed``: what the fields hold at first, if that is something else. What starts from a picture keeps its
+    shape, and has its strength instead. A form has five fields: where six would be of use, that for the
+    negative prompt is left out, or, if the model takes one, that for the seed, which stays."""
     before = {
         "prompt": request.prompt,
         "negative": request.negative,
         "seed": str(request.seed),
         "size": _size_value(request.size),
         "model": request.model,
+        "style": request.style.name if request.style is not None else NONE,
+        "strength": "" if request.strength is None else f"{request.strength:.2f}",
     }
     now = {**before, **(typed or {})}
     form = _form(messages, locale, "prompt", about)
     form.add_item(_field(messages, locale, "prompt", now["prompt"], long=True))
-    if any(offer.negative != "none" for offer in models):
+    negative = {offer.name: offer.negative != "none" for offer in models}
+    own, full = negative.get(request.model, False), bool(styles) and request.kind == "imagine"
+    if own or (any(negative.values()) and not full):
         form.add_item(_field(messages, locale, "negative", now["negative"], long=True, required=False))
-    form.add_item(_field(messages, locale, "seed", now["seed"], required=False))
-    if request.kind == "imagine":
+    if not (own and full):
+        form.add_item(_field(messages, locale, "seed", now["seed"], required=False))
+    if request.strength is not None:
+        form.add_item(_strength_menu(messages, locale, now["strength"]))
+    elif request.kind == "imagine" and request.mask is None:
         shapes = _shapes(messages, locale, request, models)
         form.add_item(_menu(messages, locale, "size", shapes, now["size"]))
-    form.add_item(_model_menu(messages, locale, models, now["model"]))
+    model_menu = _model_menu(messages, locale, models, now["model"])
+    if request.lora is not None:
+        fitting = ", ".join(offer.label for offer in models if lora is not None and offer.name in lora.models)
+        told = messages.text(
+            locale, "form-lora", lora=lora_line(messages, locale, request.lora), models=fitting or "none"
+        )
+        model_menu.description = plain(told, 100)
+    form.add_item(model_menu)
+    if styles:
+        labels = {style.name: style_line(messages, locale, style) for style in styles}
+        kept = (
+            {now["style"]: labels.get(now["style"], now["style"])} if now["style"] not in ("", NONE) else {}
+        )
+        choices = {NONE: messages.text(locale, "choice-no-style"), **kept, **labels}
+        form.add_item(_menu(messages, locale, "style", choices, now["style"]))
     return form
+
+
+def _strength_menu(messages: Translations, locale: str, now: str) -> discord.ui.Label[Any]:
+    found = _menu(messages, locale, "strength", dict(zip(STRENGTHS, STRENGTHS, strict=True)), now)
+    found.description = messages.text(locale, "form-hint-strength")[:100]
+    return found
 
 
 def size_for(request: GenerationRequest, model: ModelOffer | None, chosen: str) -> str:
@@ -203,6 +243,15 @@ def uploads_of(data: Mapping[str, Any]) -> list[str]:
     files = (data.get("resolved") or {}).get("attachments") or {}
     added = [field.get("values") or () for field in components_of(data) if field.get("custom_id") == UPLOADS]
     return [str(files[file]["url"]) for ids in added for file in ids if file in files]
+
+
+def strength_of(typed: Typed) -> float | None:
+    """The strength that was chosen in a form; None: none was. Raises `NotANumber`."""
+    chosen = typed.get("strength", "")
+    try:
+        return float(chosen) if chosen else None
+    except ValueError:
+        raise NotANumber(value=chosen[:40]) from None
 
 
 def seed_of(text: str | None) -> int | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from modules.queue_manager.jobs import BatchKey
+from modules.queue_manager.jobs import BatchKey, Need
 from modules.queue_manager.scheduling.fair_queue import Order
 
 DurationOf = Callable[[BatchKey, int, bool], "float | None"]
@@ -86,7 +86,7 @@ class Lane:
     name: str
     free_in: float
     warm: str | None
-    limit: Callable[[str], int]
+    limit: Callable[[Need], int]
     seconds: DurationOf
     after: float | None = None
 
@@ -112,7 +112,7 @@ def finish_by(lanes: Sequence[Lane], work: Sequence[Work], *, within: float = in
         while left > 0:
             best: tuple[float, int, int] | None = None
             for at, lane in enumerate(lanes):
-                rows = min(left, lane.limit(item.key.model))
+                rows = min(left, lane.limit(item.key.need))
                 if rows <= 0:
                     continue
                 seconds = lane.seconds(item.key, rows, warm[at] != item.weights)

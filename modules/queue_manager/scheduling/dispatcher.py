@@ -309,7 +309,7 @@ class Dispatcher:
             if not entries:
                 self._groups.remove(group)
                 continue
-            limit = engine.rows(entries[0].job.key.model)
+            limit = engine.rows(entries[0].job.key.need)
             able = [entry.job for entry in entries if self._may_run(entry.job, engine)]
             if engine.elastic is not None:
                 late = self._own_first.late(engine, self.clock.now())
@@ -335,8 +335,8 @@ class Dispatcher:
         if choice is None:
             return []
         key = choice.key
-        limit = engine.rows(key.model)
-        idle = 0 if engine.batches else self._idle_engines.idle(key.model)
+        limit = engine.rows(key.need)
+        idle = 0 if engine.batches else self._idle_engines.idle(key.need)
         rows = rows_for(self.queue.waiting_count(key), limit=limit, idle_engines=idle)
         jobs = self.queue.first(key, rows, accept=self._acceptor(engine))
         if not jobs or self._gathering(engine, jobs, limit, now) or self._stands_back(engine, jobs, now):
@@ -355,8 +355,8 @@ class Dispatcher:
 
     def _is_gathered(self, job: Job) -> bool:
         """Whether an idle GPU of your own may have the job as soon as its batch is full."""
-        return self._idle_engines.idle(job.key.model) > 0 and any(
-            own.reliable and own.next_batch is not None and own.limits.of(job.key.model) > 0
+        return self._idle_engines.idle(job.key.need) > 0 and any(
+            own.reliable and own.next_batch is not None and own.can(job.key.need)
             for own in self.engines.states.values()
             if own.elastic is None and not own.batches and self._may_run(job, own)
         )
@@ -366,10 +366,10 @@ class Dispatcher:
         return entry is not None and entry.waiting
 
     def _candidates(self, engine: EngineState) -> list[Candidate]:
-        """The first job of each model: of keys with equal weights, no other one can be chosen."""
+        """The first job of each need: of keys with equal weights, no other one can be chosen."""
         accept = self._acceptor(engine)
-        models = (model for model in self.queue.models() if engine.limits.of(model) > 0)
-        first = [entry for model in models if (entry := self.queue.first_for(model, accept=accept))]
+        needs = filter(engine.can, self.queue.needs())
+        first = [entry for need in needs if (entry := self.queue.first_for(need, accept=accept))]
         return [
             Candidate(key=entry.job.key, weights=self.weights(entry.job.key), order=entry.order)
             for entry in first
@@ -397,15 +397,14 @@ class Dispatcher:
             other.living
             and not other.sick
             and other.name not in avoid
-            and other.limits.of(job.key.model) > 0
+            and other.can(job.key.need)
             and other.takes(job)
             for other in self.engines.states.values()
         )
 
     def _others_wait(self, engine: EngineState) -> bool:
         """Whether a waiting job could run on ``engine`` and has not failed there."""
-        able = (model for model in self.queue.models() if engine.limits.of(model) > 0)
-        waiting = sum(self.queue.waiting_for(model) for model in able)
+        waiting = sum(map(self.queue.waiting_for, filter(engine.can, self.queue.needs())))
         failed = sum(
             engine.name in names and (entry := self.queue.entry(job_id)) is not None and entry.waiting
             for job_id, names in self._avoid.items()
@@ -421,7 +420,7 @@ class Dispatcher:
         own = next((c.key for c in candidates if c.weights == engine.warm), None)
         until = engine.free_in(now) or 0.0
         if own is not None:
-            turn = self._seconds(engine, own, engine.rows(own.model), swap=False)
+            turn = self._seconds(engine, own, engine.rows(own.need), swap=False)
             until += self.max_key_wait * (turn or 0.0)
         return [
             c.key
@@ -438,7 +437,7 @@ class Dispatcher:
         """Whether ``other``, which has the model loaded, may run the first job of ``key`` and will be done
         with it in ``until`` seconds, as far as is known."""
         head = self.queue.head(key)
-        able = other.reliable and other.limits.of(key.model) > 0
+        able = other.reliable and other.can(key.need)
         if not able or head is None or not self._may_run(head.job, other):
             return False
         free_in = other.free_in(now)
@@ -481,13 +480,13 @@ class Dispatcher:
         fastest = self._fastest(key, rows, now)
         if fastest is None or mine <= SLOWER * fastest:
             return False
-        limit = engine.rows(key.model)
+        limit = engine.rows(key.need)
         if len(self.queue) > PLANNED * limit * (mine / max(fastest, 1e-3) + 1.0):
             return False  # more than any other engines could do in that time
         others = [
             s
             for s in self.engines.states.values()
-            if s is not engine and s.elastic is None and s.reliable and s.limits.of(key.model) > 0
+            if s is not engine and s.elastic is None and s.reliable and s.can(key.need)
             if not self._avoid or all(self._may_run(job, s) for job in jobs)
         ]
         near = nsmallest(PLANNED, others, key=lambda s: s.free_in(now) or 0.0)
@@ -507,8 +506,7 @@ class Dispatcher:
         seconds = [
             time
             for engine in self.engines.states.values()
-            if engine.elastic is None and engine.living and not engine.sick
-            if engine.limits.of(key.model) > 0
+            if engine.elastic is None and engine.living and not engine.sick and engine.can(key.need)
             if (time := self._seconds(engine, key, rows, swap=False)) is not None
         ]
         if len(self._fastest_known) > 1024:
@@ -552,7 +550,7 @@ class Dispatcher:
         ]
 
     def _duration(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> Duration | None:
-        return self.durations.predict(engine.name, key.model, rows, megapixels=key.size.megapixels, swap=swap)
+        return self.durations.predict(engine.name, key.model, rows, work=key.size.work, swap=swap)
 
     def _seconds(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> float | None:
         duration = self._duration(engine, key, rows, swap=swap)

@@ -77,6 +77,7 @@ class EngineRegistry:
         for note in set(engine.limits.notes()) - alone:
             log.warning("%s", note, extra={"engine": engine.name})
         engine.missing_files, engine.varies = capabilities.missing_files, capabilities.varies
+        engine.loras = capabilities.loras
         if capabilities.notes != engine.notes:
             engine.notes = capabilities.notes
             for note in capabilities.notes:

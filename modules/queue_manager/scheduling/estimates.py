@@ -52,9 +52,9 @@ class Duration:
         """From start to end with the model loaded already."""
         return self.total - self.load
 
-    def scaled(self, megapixels: float) -> Duration:
-        """For pictures so many times as large."""
-        return replace(self, step=self.step * megapixels, after=self.after * megapixels)
+    def scaled(self, work: float) -> Duration:
+        """For pictures of another size, see `Size.work`."""
+        return replace(self, step=self.step * work, after=self.after * work)
 
     def remaining(self, *, elapsed: float, step: int, since_step: float, pace: float | None = None) -> float:
         """Seconds until the end of a run that has done ``step`` steps, the last one ``since_step`` ago.
@@ -73,7 +73,7 @@ class Duration:
 class Observation:
     """What one run took: ``first_step`` and ``last_step`` are when steps 1 and ``steps`` ended, in
     seconds since its start (None where no progress was heard); ``total`` when the run ended; ``longest_step``
-    the longest time from one step to the next. ``megapixels``: the size of a picture, in 1024×1024."""
+    the longest time from one step to the next. ``work``: see `Size.work`."""
 
     engine: str
     model: str
@@ -84,7 +84,7 @@ class Observation:
     last_step: float | None
     total: float
     longest_step: float = 0.0
-    megapixels: float = 1.0
+    work: float = 1.0
 
 
 @dataclass(slots=True)
@@ -99,16 +99,14 @@ class Longest:
 
     def add(self, seen: Observation) -> None:
         told = seen.first_step is not None and seen.last_step is not None
-        size = max(seen.megapixels, 1.0)
         self.before = max(self.before * FADING, seen.first_step or seen.total if told else seen.total)
-        self.step = max(self.step * FADING, seen.longest_step / size)
+        self.step = max(self.step * FADING, seen.longest_step / seen.work)
         after = seen.total - (seen.last_step or 0.0) if told else 0.0
-        self.after = max(self.after * FADING, after / size)
+        self.after = max(self.after * FADING, after / seen.work)
 
-    def scaled(self, megapixels: float) -> Longest:
-        """For pictures of this size. A pause has other reasons too: smaller ones may be silent as long."""
-        size = max(megapixels, 1.0)
-        return Longest(before=self.before, step=self.step * size, after=self.after * size)
+    def scaled(self, work: float) -> Longest:
+        """For pictures of another size, see `Size.work`."""
+        return Longest(before=self.before, step=self.step * work, after=self.after * work)
 
 
 @dataclass(slots=True)
@@ -206,18 +204,18 @@ class DurationBook:
         book.longest.add(seen)
         size = seen.batch_size
         if seen.first_step is None or seen.last_step is None or seen.steps < 2:
-            warm = book.predict(size).scaled(seen.megapixels).warm if book.step.means else seen.total
+            warm = book.predict(size).scaled(seen.work).warm if book.step.means else seen.total
             load = max(seen.total - warm, 0.0) if seen.swapped else 0.0
             if seen.swapped:
                 book.load.add(load)
-            book.step.add(size, (seen.total - load) / book.steps / seen.megapixels)
+            book.step.add(size, (seen.total - load) / book.steps / seen.work)
             book.after.add(size, 0.0)
             book.before.add(size, 0.0)
             return
         pace = (seen.last_step - seen.first_step) / (seen.steps - 1)
         before = max(seen.first_step - pace, 0.0)
-        book.step.add(size, pace / seen.megapixels)
-        book.after.add(size, max(seen.total - seen.last_step, 0.0) / seen.megapixels)
+        book.step.add(size, pace / seen.work)
+        book.after.add(size, max(seen.total - seen.last_step, 0.0) / seen.work)
         if seen.swapped:
             # The first run of a model loads and encodes in one stretch; what encoding alone takes
             # shows in the next one.
@@ -258,20 +256,20 @@ class DurationBook:
             self.version += 1
 
     def predict(
-        self, engine: str, model: str, batch_size: int, *, megapixels: float = 1.0, swap: bool = False
+        self, engine: str, model: str, batch_size: int, *, work: float = 1.0, swap: bool = False
     ) -> Duration | None:
         """The expected parts of a run, or None while nothing is known of the model."""
         book = self._learned.get((engine, model))
         if book is not None:
-            return book.predict(batch_size, swap=swap).scaled(megapixels)
+            return book.predict(batch_size, swap=swap).scaled(work)
         borrowed = self._borrowed.get(guess := (engine, model, batch_size, swap))
         if borrowed is None or self.version >= borrowed[0] + BORROWED_FOR:
             borrowed = (self.version, self._borrow(engine, model, batch_size, swap=swap))
             self._borrowed[guess] = borrowed
-        return None if borrowed[1] is None else borrowed[1].scaled(megapixels)
+        return None if borrowed[1] is None else borrowed[1].scaled(work)
 
     def own(
-        self, engine: str, model: str, batch_size: int, *, megapixels: float = 1.0, swap: bool
+        self, engine: str, model: str, batch_size: int, *, work: float = 1.0, swap: bool
     ) -> tuple[Duration, Longest] | None:
         """The expected parts of a run (loading included: the engine may have dropped the model by itself) and
         the longest silences, by this engine's own runs alone. None if it has not made a run of this size, or,
@@ -279,7 +277,7 @@ class DurationBook:
         book = self._learned.get((engine, model))
         if book is None or batch_size not in book.step.means or (swap and not book.load.count):
             return None
-        return book.predict(batch_size, swap=True).scaled(megapixels), book.longest.scaled(megapixels)
+        return book.predict(batch_size, swap=True).scaled(work), book.longest.scaled(work)
 
     def alone(self, model: str) -> float | None:
         """Seconds for one picture of 1024×1024 by itself with the model loaded: the mean of at most

@@ -58,7 +58,7 @@ def _played(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> list[Tim
         )
         if lane.after is not None:
             late = left[_begun_by(free[lane.name] + lane.after, able, free, head) if lane.after else 0 :]
-            first = next((place for place in late if lane.limit(line[place][0].model) > 0), None)
+            first = next((place for place in late if lane.limit(line[place][0].need) > 0), None)
             seconds = None if first is None else lane.seconds(line[first][0], 1, False)
             if first is None or seconds is None:
                 able.remove(lane)
@@ -71,7 +71,7 @@ def _played(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> list[Tim
             [
                 Candidate(key=key, weights=weights[key], order=(0, 0, 0.0, places[0]))
                 for key, places in waiting.items()
-                if lane.limit(key.model) > 0
+                if lane.limit(key.need) > 0
             ],
             warm=warm[lane.name],
             left=[key for key in waiting if weights[key] in loaded],
@@ -85,8 +85,8 @@ def _played(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> list[Tim
         idle = 0
         if free[lane.name] <= 0:
             own = [other for other in able if other.after is None]
-            idle = sum(free[other.name] <= 0 and other.limit(key.model) > 0 for other in own)
-        rows = rows_for(len(places), limit=lane.limit(key.model), idle_engines=idle)
+            idle = sum(free[other.name] <= 0 and other.limit(key.need) > 0 for other in own)
+        rows = rows_for(len(places), limit=lane.limit(key.need), idle_engines=idle)
         seconds = lane.seconds(key, rows, warm[lane.name] != weights[key])
         if seconds is None:
             break
@@ -102,7 +102,7 @@ def _begun_by(when: float, lanes: Iterable[Lane], free: dict[str, float], key: B
     """About how many jobs your own GPUs have begun by then, if all were of ``key``."""
     begun = 0
     for lane in lanes:
-        rows = lane.limit(key.model) if lane.after is None and free[lane.name] <= when else 0
+        rows = lane.limit(key.need) if lane.after is None and free[lane.name] <= when else 0
         seconds = lane.seconds(key, rows, False) if rows else None
         if seconds:
             begun += rows * (1 + int((when - free[lane.name]) / seconds))

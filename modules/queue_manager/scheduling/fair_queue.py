@@ -31,7 +31,7 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Literal, TypeVar
 
-from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState
+from modules.queue_manager.jobs import BatchKey, Job, JobId, JobState, Need
 from modules.queue_manager.scheduling.in_flight import InFlightBatch
 
 Name = TypeVar("Name")
@@ -146,7 +146,7 @@ class FairQueue:
         self._virtual_time = 0.0
         self._line = _Line()
         self._by_key: dict[BatchKey, _Line] = {}
-        self._by_model: dict[str, _Line] = {}
+        self._by_need: dict[Need, _Line] = {}
         self._lifts: list[tuple[float, JobId]] = []
         self._counts: Counter[JobState] = Counter()
         self.version = 0
@@ -181,16 +181,16 @@ class FairQueue:
     def batch_keys(self) -> tuple[BatchKey, ...]:
         return tuple(self._by_key)
 
-    def models(self) -> tuple[str, ...]:
-        """The models of waiting jobs: few, however many keys there are."""
-        return tuple(self._by_model)
+    def needs(self) -> tuple[Need, ...]:
+        """What waiting jobs need: few, however many keys there are."""
+        return tuple(self._by_need)
 
     def waiting_count(self, key: BatchKey) -> int:
         return len(self._by_key.get(key, ()))
 
-    def waiting_for(self, model: str) -> int:
-        """How many jobs wait for the model, whatever their keys."""
-        return len(self._by_model.get(model, ()))
+    def waiting_for(self, need: Need) -> int:
+        """How many jobs wait with this need, whatever their keys."""
+        return len(self._by_need.get(need, ()))
 
     def ahead(self, job_id: JobId) -> int:
         """How many waiting jobs go before this waiting one."""
@@ -205,9 +205,9 @@ class FairQueue:
         accepted = (entry.job for entry in self._along(self._by_key.get(key), accept))
         return list(islice(accepted, count))
 
-    def first_for(self, model: str, *, accept: Callable[[Job], bool] | None = None) -> QueueEntry | None:
-        """The first waiting job for ``model`` that ``accept`` lets through."""
-        return next(self._along(self._by_model.get(model), accept), None)
+    def first_for(self, need: Need, *, accept: Callable[[Job], bool] | None = None) -> QueueEntry | None:
+        """The first waiting job with this need that ``accept`` lets through."""
+        return next(self._along(self._by_need.get(need), accept), None)
 
     def _along(self, line: _Line | None, accept: Callable[[Job], bool] | None) -> Iterator[QueueEntry]:
         entries = (self._by_sequence[order[-1]] for order in line or ())
@@ -324,7 +324,7 @@ class FairQueue:
     def _insert(self, entry: QueueEntry) -> None:
         self._line.add(entry.order)
         self._by_key.setdefault(entry.job.key, _Line()).add(entry.order)
-        self._by_model.setdefault(entry.job.key.model, _Line()).add(entry.order)
+        self._by_need.setdefault(entry.job.key.need, _Line()).add(entry.order)
         self._set(entry, "waiting")
         self.version += 1
 
@@ -332,7 +332,7 @@ class FairQueue:
         key, order = entry.job.key, entry.order
         self._line.remove(order)
         _remove(self._by_key, key, order)
-        _remove(self._by_model, key.model, order)
+        _remove(self._by_need, key.need, order)
         self._set(entry, "taken")
         self.version += 1
 

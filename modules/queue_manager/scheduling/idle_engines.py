@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
+from modules.queue_manager.jobs import Need
 from modules.queue_manager.scheduling.in_flight import EngineState
 
 
@@ -20,6 +21,7 @@ class Sort(NamedTuple):
     sick: bool
     warm: str | None
     limits: tuple[tuple[str, int], ...]
+    loras: frozenset[str]
 
 
 class IdleEngines:
@@ -35,7 +37,8 @@ class IdleEngines:
     def add(self, engine: EngineState) -> None:
         """The engine waits. If it was there already, its sort may have changed."""
         after = None if engine.elastic is None else engine.elastic.after
-        sort = Sort(after, bool(engine.batches), engine.sick, engine.warm, engine.limits.signature)
+        limits = engine.limits.signature
+        sort = Sort(after, bool(engine.batches), engine.sick, engine.warm, limits, engine.loras)
         if engine.name in self._places and self._places[engine.name][0] == sort:
             return
         self.remove(engine)
@@ -65,12 +68,10 @@ class IdleEngines:
         """Up to ``most`` engines of a sort, the fastest first."""
         return [engine for _, _, engine in self._by_sort.get(sort, ())[:most]]
 
-    def idle(self, model: str) -> int:
-        """How many sound engines of your own have nothing to do at all, and can run ``model``."""
+    def idle(self, need: Need) -> int:
+        """How many sound engines of your own have nothing to do at all, and what the need says."""
         return sum(
             len(engines)
             for sort, engines in self._by_sort.items()
-            if sort.after is None
-            and not (sort.busy or sort.sick)
-            and any(name == model and rows > 0 for name, rows in sort.limits)
+            if sort.after is None and not (sort.busy or sort.sick) and engines[0][2].can(need)
         )

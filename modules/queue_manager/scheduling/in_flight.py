@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modules.queue_manager.jobs import Batch, Elastic, Job, JobId
+from modules.queue_manager.jobs import Batch, Elastic, Job, JobId, Need
 from modules.queue_manager.ports import Run
 from modules.queue_manager.scheduling.batch_limits import BatchLimits
 from modules.queue_manager.scheduling.estimates import Duration, Observation
@@ -126,7 +126,7 @@ class InFlightBatch:
             last_step=None if last is None else last - self.started_at,
             total=self.ended_at - self.started_at,
             longest_step=self.longest_step,
-            megapixels=self.batch.key.size.megapixels,
+            work=self.batch.key.size.work,
         )
 
     def seconds_per_picture(self) -> float | None:
@@ -179,6 +179,7 @@ class EngineState:
     notes: tuple[str, ...] = ()
     missing_files: Mapping[str, str] = field(default_factory=dict)
     varies: bool = True
+    loras: frozenset[str] = frozenset()
     last_error: str | None = None
     pictures: int = 0
     busy_seconds: float = 0.0
@@ -208,9 +209,13 @@ class EngineState:
         that mix the noise of a variation."""
         return self.elastic is None or job.request.variation is None
 
-    def rows(self, model: str) -> int:
-        """The most rows of ``model`` that may go there now."""
-        limit = self.limits.of(model)
+    def can(self, need: Need) -> bool:
+        """Whether it has what a job needs."""
+        return self.limits.of(need.model) > 0 and (not need.lora or need.lora in self.loras)
+
+    def rows(self, need: Need) -> int:
+        """The most rows of jobs with this need that may go there now; 0: it cannot run them."""
+        limit = self.limits.of(need.model) if self.can(need) else 0
         return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:

@@ -55,7 +55,7 @@ class OwnFirst:
         known = self._known.get(engine.name)
         if known is None or known[0] <= now or not after:
             late = self._late(after, now) if after else self.queue.in_order()
-            fitting = (j for j in late if engine.rows(j.key.model) > 0 and self.may_run(j, engine))
+            fitting = (j for j in late if engine.can(j.key.need) and self.may_run(j, engine))
             known = self._known[engine.name] = now + HOLDS_FOR, tuple(islice(fitting, WANTED))
         return known[1]
 
@@ -67,7 +67,7 @@ class OwnFirst:
         line = [(job.key, self.weights(job)) for job in jobs]
         starts = start_times(lanes, line, max_key_wait=self.max_key_wait)
         for job, start in zip(jobs, starts, strict=True):
-            able = [e for e in own if not e.asked or e.limits.of(job.key.model) > 0]
+            able = [e for e in own if not e.asked or e.can(job.key.need)]
             wait = now - self.waits_since(job) if start is None else start
             if wait > after or all(e.name in self.avoided(job) for e in able):
                 yield job

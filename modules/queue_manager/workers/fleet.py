@@ -105,6 +105,7 @@ class Fleet:
             models=engine.limits.models(),
             notes=(*engine.notes, *engine.limits.notes()),
             missing_files=engine.missing_files,
+            loras=engine.loras,
             checks=engine.limits.checks,
             last_error=engine.last_error,
             elastic=engine.elastic,

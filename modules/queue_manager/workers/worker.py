@@ -531,9 +531,11 @@ class GpuWorker:
     def _limit_of_silence(self, in_flight: InFlightBatch) -> float:
         key, rows = in_flight.batch.key, len(in_flight.batch.jobs)
         own = self._runs.durations.own(
-            self.engine.name, key.model, rows, megapixels=key.size.megapixels, swap=in_flight.swapped
+            self.engine.name, key.model, rows, work=key.size.work, swap=in_flight.swapped
         )
-        return self._times.patience.limit(in_flight, own)
+        limit = self._times.patience.limit(in_flight, own)
+        # Another run may be paid for, and how fast a platform is differs from run to run.
+        return limit if self.engine.elastic is None else max(limit, self._times.patience.unknown)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 

@@ -106,6 +106,9 @@ class PreferencesRow(Base):
     user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     model: Mapped[str | None]
     aspect: Mapped[str | None]
+    style: Mapped[str | None]
+    strength: Mapped[float | None]
+    lora: Mapped[str | None]
     locale: Mapped[str | None]
     previews: Mapped[bool]
     notify: Mapped[bool]

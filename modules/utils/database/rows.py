@@ -57,6 +57,9 @@ class UserPreferences:
     model: str | None = None
     aspect: str | None = None
     locale: str | None = None
+    style: str | None = None
+    strength: float | None = None
+    lora: str | None = None
     previews: bool = True
     notify: bool = True
     direct_message: bool = False

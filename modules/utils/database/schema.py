@@ -16,7 +16,7 @@ from modules.utils.database.models import Base
 
 log = logging.getLogger(__name__)
 
-NEWEST = "0005"
+NEWEST = "0007"
 """The newest file in ``migrations/versions``; a test compares the two."""
 
 _LOCK_NUMBER = 0x66754C4C6574

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass
 from typing import Any, ClassVar, Literal
 
-from modules.queue_manager.errors import BadSourceImage, NoOutput
+from modules.queue_manager.errors import BadMask, BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
 from modules.utils.images.files import NotRewritable, rewrite
 from modules.utils.images.media_types import media_type
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 OutputFormat = Literal["png", "webp", "jpeg"]
 
+Extension = float | Literal["left", "up", "right", "down"]
+"""Room to paint in: around a picture that gets so many times smaller, or on a side."""
+
 MAX_PIXELS = 50_000_000
 """Uploads with more are not decoded."""
 
@@ -31,11 +34,13 @@ METADATA_ROOM = 1_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CleanPicture:
-    """A cleaned upload: upright, sRGB, opaque, pixels only. ``size`` is what a viewer sees."""
+    """A cleaned upload: upright, sRGB, opaque, pixels only. ``size`` is what a viewer sees; ``holed``: it was
+    a PNG with a transparent part."""
 
     data: bytes
     media_type: str
     size: Size
+    holed: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -62,19 +67,66 @@ class PictureCleaner:
 
     async def clean(self, data: bytes) -> CleanPicture:
         """The upload's pixels and nothing else. Raises `BadSourceImage`."""
+        self._check(data)
+        answer, pixels = await self._cleaned({"do": "clean"}, data)
+        size = Size(**answer["size"])
+        return CleanPicture(data=pixels, media_type=answer["media_type"], size=size, holed=answer["holed"])
+
+    async def cut(self, data: bytes, mask: bytes = b"") -> tuple[CleanPicture, CleanPicture | None]:
+        """A picture without loss, and its mask as `GenerationRequest` has one: from the upload ``mask``, in
+        which what is white or transparent is to be painted, else from the picture's transparent part; None
+        if there is none. Raises `BadSourceImage` and `BadMask`."""
+        for upload in filter(None, (data, mask)):
+            self._check(upload)
+        return await self._parts({"do": "cut"}, data, mask)
+
+    async def fit(
+        self, picture: CleanPicture, mask: CleanPicture | None, size: Size
+    ) -> tuple[CleanPicture, CleanPicture | None]:
+        """Both scaled to cover ``size``, and cut to it. Raises `BadSourceImage`."""
+        header = {"do": "fit", "width": size.width, "height": size.height}
+        return await self._parts(header, picture.data, b"" if mask is None else mask.data)
+
+    async def extend(self, data: bytes, how: Extension) -> tuple[CleanPicture, CleanPicture | None]:
+        """A picture with room to paint in, in its former size, and the mask of this room: it is ``how`` times
+        smaller in its middle, or its half on the side ``how`` went to the other side. Raises
+        `BadSourceImage`."""
+        self._check(data)
+        return await self._parts({"do": "extend", "how": how}, data)
+
+    async def _parts(
+        self, header: dict[str, Any], data: bytes, mask: bytes = b""
+    ) -> tuple[CleanPicture, CleanPicture | None]:
+        answer, both = await self._cleaned({**header, "mask_bytes": len(mask)}, data + mask)
+        size, media_type, start = (
+            Size(**answer["size"]),
+            answer["media_type"],
+            len(both) - answer["mask_bytes"],
+        )
+        picture = CleanPicture(data=both[:start], media_type=media_type, size=size)
+        return picture, CleanPicture(data=both[start:], media_type=media_type, size=size) if both[
+            start:
+        ] else None
+
+    def _check(self, data: bytes) -> None:
         if len(data) > self.max_bytes:
             raise BadSourceImage("too-many-bytes", megabytes=self.max_bytes / 1_000_000)
         if media_type(data) is None:
             raise BadSourceImage("not-image")
+
+    async def _cleaned(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         try:
-            answer, pixels = await self._ask({"do": "clean"}, data, self.seconds)
+            answer, pixels = await self._ask(header, payload, self.seconds)
         except asyncio.TimeoutError:
             raise BadSourceImage("took-too-long") from None
         except WorkerDied:
             raise BadSourceImage("not-image") from None
-        if "problem" in answer:
-            raise BadSourceImage(answer["problem"], megapixels=MAX_PIXELS / 1_000_000)
-        return CleanPicture(data=pixels, media_type=answer["media_type"], size=Size(**answer["size"]))
+        problem = answer.get("problem", "")
+        if problem.startswith("mask-"):
+            raise BadMask(problem.removeprefix("mask-"))
+        if problem:
+            raise BadSourceImage(problem, megapixels=MAX_PIXELS / 1_000_000)
+        return answer, pixels
 
     async def present(
         self,
@@ -95,7 +147,14 @@ class PictureCleaner:
             else:
                 if len(data) <= max_bytes:
                     return Picture(data=data, media_type=f"image/{output_format}", size=size)
-        written = metadata and (metadata.prompt, metadata.negative, *metadata.models)
+        texts = metadata and (
+            metadata.prompt,
+            metadata.negative,
+            metadata.style,
+            metadata.lora,
+            *metadata.models,
+        )
+        written = [text for text in texts or () if text]
         room = METADATA_ROOM + 12 * sum(map(len, written)) if written else 0
         wanted = {"do": "encode", "format": output_format, "max_bytes": max_bytes - room}
         try:

@@ -20,7 +20,8 @@ EXIF_LIMIT = 60_000
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnMetadata:
     """What a person's own file may say about its picture (``METADATA=own``), besides its size. ``models``:
-    all that the picture went through, in order, if they are more than ``model``."""
+    all that the picture went through, in order, if they are more than ``model``; ``strength``: that of its
+    start picture; ``part``: only a part of that was painted."""
 
     prompt: str
     seed: int
@@ -29,6 +30,10 @@ class OwnMetadata:
     negative: str = ""
     steps: int | None = None
     variation: Variation | None = None
+    strength: float | None = None
+    part: bool = False
+    style: str | None = None
+    lora: str | None = None
 
 
 def parameters_text(metadata: OwnMetadata, size: Size) -> str:
@@ -40,8 +45,12 @@ def parameters_text(metadata: OwnMetadata, size: Size) -> str:
         "Size": f"{size.width}x{size.height}",
         "Model": metadata.model,
         "Models": ", ".join(metadata.models) or None,
+        "Style": metadata.style,
+        "Lora": metadata.lora,
         "Variation seed": variation and variation.seed,
         "Variation seed strength": variation and variation.strength,
+        "Denoising strength": metadata.strength,
+        "Masked": True if metadata.part else None,
         "Version": SOFTWARE,
     }
     given = [f"{name}: {_quoted(str(value))}" for name, value in fields.items() if value is not None]
@@ -51,7 +60,7 @@ def parameters_text(metadata: OwnMetadata, size: Size) -> str:
 
 def json_text(metadata: OwnMetadata, size: Size) -> str:
     """The same as JSON in ASCII."""
-    given = {name: value for name, value in asdict(metadata).items() if value not in (None, ())}
+    given = {name: value for name, value in asdict(metadata).items() if value not in (None, (), False)}
     return json.dumps({"software": SOFTWARE, **given, "width": size.width, "height": size.height})
 
 

@@ -1,7 +1,8 @@
 """Decodes and encodes pictures for ``cleaner.py``, in a separate process that may die of what it reads.
 
 Started as ``python -m modules.utils.images.worker LIMITS``. A request and an answer are each a length
-(4 bytes, big-endian), JSON of that length, and a payload whose length is the JSON's ``bytes``.
+(4 bytes, big-endian), JSON of that length, and a payload whose length is the JSON's ``bytes``. Of a picture
+with its mask, the mask is the payload's last ``mask_bytes``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageCms, ImageFile, PngImagePlugin, UnidentifiedImageError
+
+from modules.utils.images import masks
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
@@ -84,6 +87,11 @@ def _answer(header: dict[str, Any], payload: bytes, max_pixels: int) -> tuple[di
     try:
         if header["do"] == "clean":
             return _cleaned(_open(payload, max_pixels), header)
+        if header["do"] in _PARTS:
+            mask = header["mask_bytes"]
+            pictures = [payload[: len(payload) - mask], payload[len(payload) - mask :]]
+            opened = [_open(data, max_pixels) for data in pictures if data]
+            return _described_pair(*_PARTS[header["do"]](opened, header))
         # The engine's file may be an upscaled one, larger than any upload.
         return _encoded(_open(payload, 2 * max_pixels), header)
     except Refused as error:
@@ -143,11 +151,48 @@ def _profile_fits(body: bytes) -> bool:
 def _cleaned(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Upright, sRGB, opaque, at most ``keep_pixels``; a JPEG stays one, everything else becomes a PNG."""
     kind = "jpeg" if picture.format in ("JPEG", "MPO") else "png"
-    plain = _plain(picture, header["keep_pixels"])
+    plain, hole = _layers(picture, header["keep_pixels"])
     data = _encode(plain, kind, quality=95)
     if kind == "png" and len(data) > header["keep_bytes"]:
         kind, data = "jpeg", _encode(plain, "jpeg", quality=95)
-    return _described(plain, kind), data
+    holed = picture.format == "PNG" and hole is not None and hole.getbbox() is not None
+    return {**_described(plain, kind), "holed": holed}, data
+
+
+def _cut(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
+    """A picture, and the mask that comes with it or that its transparent part is."""
+    first, own = _layers(pictures[0], header["keep_pixels"])
+    if len(pictures) == 1:
+        return first, None if own is None or not own.getbbox() else _checked(own)
+    if _upright_size(pictures[0]) != _upright_size(pictures[1]):
+        raise Refused("mask-size")
+    second, hole = _layers(pictures[1], header["keep_pixels"])
+    return first, _checked(masks.bright_in(second) if hole is None else hole)
+
+
+def _checked(hole: Image.Image) -> Image.Image:
+    if not hole.getbbox():
+        raise Refused("mask-nothing")
+    if hole.getextrema()[0]:
+        raise Refused("mask-everything")
+    return masks.with_seam(hole)
+
+
+def _fitted(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
+    """Both scaled and cut to a size."""
+    size = (header["width"], header["height"])
+    first = masks.fitted(_plain(pictures[0], header["keep_pixels"]), size)
+    return first, masks.fitted(pictures[1].convert("L"), size) if len(pictures) > 1 else None
+
+
+def _extended(pictures: list[Image.Image], header: dict[str, Any]) -> tuple[Image.Image, Image.Image | None]:
+    """Room around a picture or beside it, and the mask of this room."""
+    picture = _plain(pictures[0], header["keep_pixels"])
+    how = header["how"]
+    return masks.panned(picture, how) if isinstance(how, str) else masks.zoomed(picture, how)
+
+
+_PARTS = {"cut": _cut, "fit": _fitted, "extend": _extended}
 
 
 def _encoded(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -167,6 +212,11 @@ def _encoded(picture: Image.Image, header: dict[str, Any]) -> tuple[dict[str, An
 
 def _plain(picture: Image.Image, keep_pixels: int) -> Image.Image:
     """Nothing but 8-bit RGB pixels as a viewer shows them, on white where they are transparent."""
+    return _layers(picture, keep_pixels)[0]
+
+
+def _layers(picture: Image.Image, keep_pixels: int) -> tuple[Image.Image, Image.Image | None]:
+    """The pixels as `_plain` has them, and white where they were transparent (None: nowhere)."""
     orientation = _orientation(picture)
     loaded = _loaded(picture, keep_pixels)
     turn = _TURNS.get(orientation) if orientation is not None else None
@@ -185,7 +235,12 @@ def _plain(picture: Image.Image, keep_pixels: int) -> Image.Image:
     # A new object has none of what the decoder noted beside the pixels.
     bare = Image.new("RGB", rgb.size, "white")
     bare.paste(rgb, mask=alpha)
-    return bare
+    return bare, None if alpha is None else masks.hole_in(alpha)
+
+
+def _upright_size(picture: Image.Image) -> tuple[int, int]:
+    turned = (_orientation(picture) or 1) >= 5
+    return (picture.height, picture.width) if turned else picture.size
 
 
 def _orientation(picture: Image.Image) -> int | None:
@@ -231,6 +286,12 @@ def _encode(picture: Image.Image, kind: str, quality: int | None = None) -> byte
     buffer = io.BytesIO()
     picture.save(buffer, **options)
     return buffer.getvalue()
+
+
+def _described_pair(picture: Image.Image, mask: Image.Image | None) -> tuple[dict[str, Any], bytes]:
+    """PNGs, which lose nothing."""
+    data, masked = _encode(picture, "png"), b"" if mask is None else _encode(mask, "png")
+    return {**_described(picture, "png"), "mask_bytes": len(masked)}, data + masked
 
 
 def _described(picture: Image.Image, kind: str) -> dict[str, Any]:

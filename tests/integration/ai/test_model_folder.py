@@ -308,3 +308,41 @@ def test_inputs_are_kept_in_the_order_of_their_widgets() -> None:
     }
     kept = reduced({"Node": {**entry, "output": []}})
     assert list(unpacked(packed(kept))["Node"]["input"]["required"]) == ["c", "a", "b"]  # type: ignore[index]
+
+
+GRAIN = '[grain]\nlabel = "Film grain"\nfile = "grain.safetensors"\nmodels = ["first", "second"]\n'
+
+
+async def test_loras_and_styles_come_change_and_go_with_their_files(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = house.folder()
+    async with watched(folder):
+        assert (folder.offers.loras, folder.offers.styles) == ((), ())
+        (house.path / "loras.toml").write_text(GRAIN, encoding="utf-8")
+        await until(lambda: len(folder.offers.loras) == 1)
+        assert house.changes == 1
+        assert folder.offers.loras[0].models == ("first",)
+        assert "loras.toml: grain: there is no model second" in caplog.text
+        house.put("second")
+        await until(lambda: folder.offers.loras[0].models == ("first", "second"))
+        (house.path / "styles.toml").write_text(
+            '[noir]\nprompt = "{prompt}"\nlabel.en = "N"\n', encoding="utf-8"
+        )
+        await until(lambda: [style.name for style in folder.offers.styles] == ["noir"])
+        (house.path / "loras.toml").write_text(GRAIN.replace("file", "flie"), encoding="utf-8")
+        await until(lambda: "loras.toml: grain.file is missing" in caplog.text)
+        assert len(folder.offers.loras) == 1, "what was right before stays"
+        for name in ("loras.toml", "styles.toml"):
+            (house.path / name).unlink()
+        await until(lambda: (folder.offers.loras, folder.offers.styles) == ((), ()))
+
+
+async def test_a_reload_tells_of_them_and_no_model_may_be_called_so(house: House) -> None:
+    folder = house.folder()
+    folder.load()
+    (house.path / "loras.toml").write_text(GRAIN.replace(', "second"', ""), encoding="utf-8")
+    assert await folder.reload() == (ModelChange(turn="reread", what="loras.toml"),)
+    shutil.copy(FLUJOS / "z-image.json", house.path / "styles.json")
+    (fault,) = await folder.reload()
+    assert fault.what == "styles.json: rename it: styles.toml is not the card of a model"

@@ -574,6 +574,36 @@ async def test_a_missing_file_is_told_with_the_line_that_fetches_it(tmp_path: Pa
         assert f"    {fault.detail}\n" in as_text(sections)
 
 
+async def test_loras_and_styles_that_cannot_be_had_are_told_with_what_to_do(tmp_path: Path) -> None:
+    models = shutil.copytree(ROOT / "flujos", tmp_path / "flujos")
+    (models / "loras.toml").write_text(
+        '[grain]\nlabel = "Grain"\nfile = "grain.safetensors"\nmodels = ["flux", "z-imag"]\n'
+        '[ink]\nlabel = "Ink"\nfile = "ink_v1.safetensors"\nmodels = ["flux", "upscale"]\n',
+        encoding="utf-8",
+    )
+    profile = replace(GOOD, extra_models={"loras": ("grain.safetensors", "ink_v2.safetensors")})
+    async with place(tmp_path, profile=profile) as here:
+        given, _ = inspect_settings(here.write(), {})
+        sections = await check.inspect(given, models)
+        assert {str(finding) for finding in of_level(sections, "fault")} == {
+            "loras.toml: grain: there is no model z-imag; did you mean z-image?: correct models of [grain]",
+            "loras.toml: ink: it cannot be used with upscale: an upscale takes no LoRA: correct models of "
+            "[ink]",
+        }
+        assert (
+            "loras.toml: ink: no server that runs flux has ink_v1.safetensors: put the file into "
+            "ComfyUI/models/loras there, or write its name in loras.toml; did you mean ink_v2.safetensors?"
+        ) in hints(sections)
+        everything = as_text(sections, everything=True)
+        assert "the LoRA grain is OK" in everything
+        assert "10 styles are OK" in everything
+        for name in ("loras", "styles"):
+            (models / f"{name}.toml").write_text("[x]\ny = 1\n", encoding="utf-8")
+        told = faults(await check.inspect(given, models))
+        assert "loras.toml: x.models is missing: correct it; until then no LoRA is offered" in told
+        assert "styles.toml: x.prompt is missing: correct it; until then no style is offered" in told
+
+
 async def test_missing_gguf_nodes_are_told(tmp_path: Path) -> None:
     async with place(tmp_path, profile=replace(GOOD, gguf=False)) as here:
         told = faults(await here.check())

@@ -192,7 +192,7 @@ async def test_a_server_that_mixes_rows_is_found_out_and_remembered_until_the_ne
     templates, _ = inspect_models(bench.folder / "flujos")
     async with aiohttp.ClientSession() as session:
         client = ComfyClient(session=session, url=bench.comfy.url)
-        found = await inspect_server(client, templates, max_batch=None, checks=kept)
+        _, found = await inspect_server(client, templates, max_batch=None, checks=kept)
     told = as_text([Section(title="", findings=found)], everything=True)
     gain = f"{kept['flux'].gain:.1f}× as fast with {kept['flux'].rows} at once"
     assert f"✓ {client.name} fuses flux exactly, checked on {day(kept['flux'].checked_at)}, {gain}" in told

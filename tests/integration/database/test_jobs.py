@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import MAX_SEED, Learned, PictureSet, Size, SourceImage, Variation, batch_key
+from modules.queue_manager.jobs import (
+    MAX_SEED,
+    Learned,
+    LoraUse,
+    PictureSet,
+    Size,
+    SourceImage,
+    Style,
+    Variation,
+    batch_key,
+)
 from modules.queue_manager.ports import Cancelled, JobStore, Requeued
 from modules.utils.database.codec import key_from_text, key_to_text, request_from_text, request_to_text
 from modules.utils.database.engine import Database
@@ -343,6 +353,26 @@ _REQUESTS = st.builds(
     variation=st.none()
     | st.builds(Variation, seed=st.integers(0, MAX_SEED), strength=st.floats(0, 1, allow_nan=False)),
     age_restricted=st.booleans(),
+    strength=st.none() | st.integers(1, 20).map(lambda steps: steps / 20),
+    mask=st.none() | st.builds(SourceImage, key=st.text("0123456789abcdef"), size=_SIZES),
+    lora=st.none()
+    | st.builds(
+        LoraUse,
+        name=st.text(max_size=9),
+        label=st.text(max_size=9),
+        file=st.text(max_size=9),
+        strength=st.integers(-8, 8).map(lambda quarters: quarters / 4),
+        clip=st.booleans(),
+        words=st.text(max_size=9),
+    ),
+    style=st.none()
+    | st.builds(
+        Style,
+        name=st.text(max_size=9),
+        label=st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=2).map(tuple),
+        prompt=st.text(max_size=9),
+        negative=st.text(max_size=9),
+    ),
 )
 _WITH_ORIGINS = st.builds(
     lambda wanted, before, kind, models, together: replace(

@@ -73,8 +73,10 @@ async def test_what_was_stored_before_the_sizes_were_is_kept(url: str) -> None:
         await database.jobs.record(delivered(job, message=1))
 
         def as_before(connection: Any) -> None:
-            for column in ("width", "height"):
-                connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
+            later_columns = {"jobs": ("width", "height"), "preferences": ("style", "lora", "strength")}
+            for table, columns in later_columns.items():
+                for column in columns:
+                    connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
             for table in ("learned", "fusion_checks"):
                 connection.execute(text(f"DROP TABLE {table}"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))

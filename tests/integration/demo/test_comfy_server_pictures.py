@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from modules.ai.fusion.fuse import fuse, plain
 from modules.ai.workflows.graph import write_graph
@@ -29,6 +30,11 @@ from modules.demo.comfy_server import (
     read_marks,
     variation_seed,
 )
+from modules.demo.comfy_server.drawing.figures import FIGURES
+from modules.demo.comfy_server.drawing.marks import stamp
+from modules.demo.comfy_server.drawing.pictures import preview_of
+from modules.demo.comfy_server.drawing.scenes import PLACES, scene
+from modules.demo.comfy_server.drawing.subjects import Subject, subject_of
 from modules.queue_manager.jobs import GenerationRequest, Size, SourceImage
 from tests import workflow_graphs
 from tests.examples import examples
@@ -83,6 +89,62 @@ def test_a_picture_follows_from_all_that_made_it() -> None:
     others = [picture_of("a cat", 2, (128, 128)), picture_of("a dog", 1, (128, 128))]
     others.append(picture_of("a cat", 1, (128, 128), making="by another model"))
     assert len({one.tobytes(), *(other.tobytes() for other in others)}) == 4
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """How far two pictures are apart in the mean, in levels of 0 to 255."""
+    levels = ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean
+    return sum(levels) / len(levels)
+
+
+def test_the_mark_of_a_large_picture_is_hardly_seen() -> None:
+    plain = Image.linear_gradient("L").resize((1024, 1024)).convert("RGB")
+    assert difference(stamp(plain, 0xDEADBEEF, 0xC0FFEE), plain) < 5
+
+
+def test_a_variation_looks_like_its_original_and_another_prompt_does_not() -> None:
+    size = (192, 192)
+    one = picture_of("mountains at sunset", 7, size)
+    varied = [picture_of("mountains at sunset", variation_seed(7, number, 0.2), size) for number in range(3)]
+    others = [picture_of("a fox", 7, size), picture_of("tokyo at night", 7, size)]
+    assert max(difference(one, each) for each in varied) < min(difference(one, each) for each in others) / 2
+    assert len({each.tobytes() for each in (one, *varied)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("prompts", "subject"),
+    [
+        (
+            ("a lighthouse in the fog at night", "un faro en la niebla, de noche"),
+            Subject(place="sea", time="night", weather="fog", figure="lighthouse"),
+        ),
+        (
+            ("a castle in the snow at dawn", "un castillo en la nieve al amanecer"),
+            Subject(place="mountains", time="dawn", weather="snow", figure="castle"),
+        ),
+        (
+            ("A fox at sunset", "Un zorro al atardecer"),
+            Subject(place="hills", time="sunset", weather="", figure="fox"),
+        ),
+    ],
+)
+def test_a_prompts_words_decide_what_is_painted(prompts: tuple[str, str], subject: Subject) -> None:
+    assert [subject_of(words, random.Random(1)) for words in prompts] == [subject, subject]
+
+
+@pytest.mark.parametrize("size", [(40, 40), (256, 96), (96, 256)])
+def test_each_scene_is_painted_at_each_shape(size: tuple[int, int]) -> None:
+    subjects = [Subject(place=place, time="day", weather="rain", figure="") for place in PLACES]
+    subjects += [Subject(place="sea", time="aurora", weather="fog", figure=figure) for figure in FIGURES]
+    for subject in subjects:
+        assert scene(size, subject, random.Random(1), random.Random(2)).size == size
+
+
+def test_a_preview_forms_out_of_noise() -> None:
+    whole = picture_of("a castle", 3, (256, 256))
+    away = [difference(preview_of(whole, (1, 2), done / 4), whole) for done in range(5)]
+    assert away == sorted(away, reverse=True)
+    assert away[0] > 5 * away[-1]
 
 
 def test_a_picture_of_somebody_elses_has_no_mark() -> None:

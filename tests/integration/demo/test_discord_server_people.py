@@ -325,6 +325,8 @@ async def test_the_server_runs_as_a_process_of_its_own() -> None:
         "2",
         "--simulated-gpus",
         "4",
+        "--status-page",
+        "http://127.0.0.1:1/",
     ]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "DISCORD_OPENAPI": ""}
@@ -339,7 +341,7 @@ async def test_the_server_runs_as_a_process_of_its_own() -> None:
             await user.wait_for_message(lambda m: m["content"] == "hello")
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{told['url']}/client/info") as answer:
-                assert await answer.json() == {"simulated_gpus": 4}
+                assert await answer.json() == {"simulated_gpus": 4, "status_page": "http://127.0.0.1:1/"}
             async with session.post(f"{told['url']}/control", json={"do": "refuse", "seconds": 60}) as answer:
                 assert answer.status == 200
             headers = {"Authorization": f"Bot {told['token']}"}

@@ -68,8 +68,14 @@ def finished(picture: Picture, batch_size: int = 4) -> Finished:
     return Finished(job=job, picture=picture, report=report)
 
 
+def results_of(cleaner: PictureCleaner, **changes: Any) -> ResultMessages:
+    """What makes the messages, where one model is offered and variations can be made."""
+    parts: dict[str, Any] = {"offers": [FLUX], "varies": lambda: True, **changes}
+    return ResultMessages(cleaner=cleaner, messages=Translations.load(), **parts)
+
+
 async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) -> None:
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = results_of(cleaner)
     message = await results.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
     assert said(message) == (
         "**#12** is ready. <@7>\n> a red fox\n"
@@ -93,7 +99,7 @@ async def test_the_message_tells_what_made_the_picture(cleaner: PictureCleaner) 
 
 
 async def test_what_else_there_is_to_know_is_told_to_who_asks(cleaner: PictureCleaner) -> None:
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = results_of(cleaner)
     done = finished(noise())
     record = JobRecord(
         job_id=JOB_ID,
@@ -117,12 +123,22 @@ async def test_what_else_there_is_to_know_is_told_to_who_asks(cleaner: PictureCl
 
 def test_a_button_is_there_only_where_somebody_can_serve_it() -> None:
     whole = [FLUX, offer("flux_edit", kind="edit"), offer("upscale", kind="upscale")]
-    shared = result_actions(whole, gallery=True, nsfw=False)
+    shared = result_actions(whole, varies=True, gallery=True, nsfw=False)
     assert shared == ("again", "vary", "edit", "prompt", "upscale", "share", "delete", "details")
-    assert result_actions([FLUX], gallery=False, nsfw=False) == (
+    assert result_actions([FLUX], varies=True, gallery=False, nsfw=False) == (
         "again", "vary", "prompt", "delete", "details",
     )  # fmt: skip
-    assert "share" not in result_actions(whole, gallery=True, nsfw=True)
+    assert "share" not in result_actions(whole, varies=True, gallery=True, nsfw=True)
+
+
+@pytest.mark.parametrize("varies", [True, False])
+async def test_vary_is_there_only_while_a_server_has_what_it_needs(
+    cleaner: PictureCleaner, varies: bool
+) -> None:
+    results = results_of(cleaner, varies=lambda: varies)
+    message = await results.of(finished(noise()), where="channel", limit=10**7, wanted=UserPreferences())
+    labels = [part.get("label") for part in components_of(shown(message))]
+    assert ("Vary" in labels) is varies
 
 
 def chained() -> Finished:
@@ -140,7 +156,7 @@ def chained() -> Finished:
 
 async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cleaner: PictureCleaner) -> None:
     offers = [FLUX, offer("flux_edit", kind="edit", steps=7), offer("upscale", kind="upscale", upscale=2.0)]
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=offers)
+    results = results_of(cleaner, offers=offers)
     message = await results.of(chained(), where="channel", limit=10**7, wanted=UserPreferences())
     assert "Flux, edited with Flux_Edit, upscaled ×2, upscaled ×2 · 256×256 · seed `6` · " in said(message)
     assert message.files is not None
@@ -150,7 +166,7 @@ async def test_the_message_and_the_file_tell_all_that_a_picture_went_through(cle
 
 
 async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -> None:
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = results_of(cleaner)
     asked = replace(finished(noise()).job.request, size=Size(width=1024, height=1024))
     done = replace(finished(noise()), job=replace(finished(noise()).job, request=asked))
     for limit in (10**7, 12_000):
@@ -164,7 +180,7 @@ async def test_the_size_that_is_told_is_the_files_own(cleaner: PictureCleaner) -
 
 
 async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = results_of(cleaner)
     message = await results.of(
         finished(noise(), 1), where="channel", limit=10**7, wanted=UserPreferences(notify=False)
     )
@@ -175,9 +191,7 @@ async def test_who_wants_no_mention_gets_none(cleaner: PictureCleaner) -> None:
 
 @pytest.mark.parametrize("with_metadata", [True, False])
 async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner, with_metadata: bool) -> None:
-    results = ResultMessages(
-        cleaner=cleaner, messages=Translations.load(), offers=[FLUX], with_metadata=with_metadata
-    )
+    results = results_of(cleaner, with_metadata=with_metadata)
     picture = noise(prompt="somebody else's secret", workflow="{}")
     message = await results.of(finished(picture), where="channel", limit=10**7, wanted=UserPreferences())
     assert message.files is not None
@@ -187,7 +201,7 @@ async def test_the_file_holds_its_owners_prompt_at_most(cleaner: PictureCleaner,
 
 
 async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: PictureCleaner) -> None:
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = results_of(cleaner)
     message = await results.of(finished(noise()), where="channel", limit=30_000, wanted=UserPreferences())
     assert message.files is not None
     assert len(message.files[0].data) <= 30_000
@@ -196,7 +210,7 @@ async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: Pictur
 
 
 async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:
-    results = ResultMessages(cleaner=cleaner, messages=Translations.load(), offers=[FLUX])
+    results = results_of(cleaner)
     bad = Picture(data=b"<html>", media_type="image/png", size=SIDE)
     message = await results.of(finished(bad), where="channel", limit=10**7, wanted=UserPreferences())
     assert message.files is None

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from modules.queue_manager.errors import BadSourceImage, NoOutput
+from modules.queue_manager.errors import BadMask, BadSourceImage, NoOutput
 from modules.queue_manager.jobs import Picture, Size
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.images.metadata import OwnMetadata, chunk
@@ -362,3 +362,69 @@ async def test_a_worker_knows_no_secrets(cleaner: PictureCleaner, monkeypatch: p
     known = await asyncio.to_thread(Path(f"/proc/{worker._process.pid}/environ").read_bytes)
     assert b"PATH=" in known
     assert b"the-token" not in known
+
+
+# ── masks and room to paint in ──────────────────────────────────────────────────────────────────
+
+
+def holed(box: tuple[int, int, int, int]) -> bytes:
+    picture = photo()
+    alpha = Image.new("L", picture.size, 255)
+    alpha.paste(0, box)
+    picture.putalpha(alpha)
+    return encoded(picture, "PNG")
+
+
+async def test_a_transparent_part_becomes_a_mask_and_the_rest_keeps_its_pixels(
+    cleaner: PictureCleaner,
+) -> None:
+    data = holed((100, 80, 200, 160))
+    assert (await cleaner.clean(data)).holed
+    assert not (await cleaner.clean(encoded(photo(), "PNG"))).holed
+    picture, mask = await cleaner.cut(data)
+    assert mask is not None
+    assert (picture.size, mask.size, mask.media_type) == (SIZE, SIZE, "image/png")
+    white = opened(mask.data)
+    assert (white.mode, white.getpixel((150, 120)), white.getpixel((90, 120))) == ("L", 255, 0)
+    inner = (0, 0, 90, 300)
+    assert opened(picture.data).crop(inner).tobytes() == photo().crop(inner).tobytes()
+    assert (await cleaner.cut(encoded(photo(), "PNG")))[1] is None
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+async def test_a_mask_of_its_own_is_as_large_as_the_picture_looks(cleaner: PictureCleaner, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    picture = encoded(photo(), "JPEG", exif=exif.tobytes())
+    size = (400, 300) if turn == 1 else (300, 400)
+    mask = Image.new("L", size)
+    mask.paste(255, (10, 10, 60, 60))
+    _, found = await cleaner.cut(picture, encoded(mask, "PNG"))
+    assert found is not None
+    assert (found.size.width, found.size.height) == size
+    with pytest.raises(BadMask) as refused:
+        await cleaner.cut(picture, encoded(mask.transpose(Image.Transpose.ROTATE_90), "PNG"))
+    assert refused.value.fields == {"problem": "size"}
+
+
+async def test_masks_that_say_nothing_are_refused(cleaner: PictureCleaner) -> None:
+    for grey, problem in ((0, "nothing"), (255, "everything")):
+        with pytest.raises(BadMask) as refused:
+            await cleaner.cut(encoded(photo(), "PNG"), encoded(Image.new("L", (400, 300), grey), "PNG"))
+        assert refused.value.fields == {"problem": problem}
+    with pytest.raises(BadMask):
+        await cleaner.cut(holed((0, 0, 400, 300)))
+    with pytest.raises(BadSourceImage):
+        await cleaner.cut(encoded(photo(), "PNG"), b"no picture")
+
+
+async def test_a_picture_and_its_mask_are_brought_to_a_size_together(cleaner: PictureCleaner) -> None:
+    picture, mask = await cleaner.cut(holed((100, 80, 200, 160)))
+    square = Size(width=128, height=128)
+    small, cut = await cleaner.fit(picture, mask, square)
+    assert cut is not None
+    assert (small.size, cut.size) == (square, square)
+    assert opened(cut.data).getpixel((44, 50)) == 255
+    frame, room = await cleaner.extend(picture.data, 2.0)
+    assert room is not None
+    assert (frame.size, opened(room.data).getpixel((0, 0))) == (SIZE, 255)

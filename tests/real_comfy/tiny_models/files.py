@@ -143,6 +143,26 @@ def checkpoint() -> Weights:
     return {prefix + name: weights for prefix, part in parts.items() for name, weights in part.items()}
 
 
+RANK = 4
+
+
+def lora(network: Weights, encoder_name: str, text: Weights) -> Weights:
+    """A LoRA of every matrix of a network and of its text encoder, of about a third of their size."""
+    generator = torch.Generator().manual_seed(18)
+    found: Weights = {}
+    for prefix, weights in (
+        ("diffusion_model.", network),
+        (f"text_encoders.{encoder_name}.transformer.", text),
+    ):
+        for name, matrix in weights.items():
+            if name.endswith(".weight") and matrix.ndim == 2:
+                key, (rows, columns) = prefix + name.removesuffix(".weight"), matrix.shape
+                up = torch.randn((rows, RANK), generator=generator) / (3 * math.sqrt(RANK))
+                down = torch.randn((RANK, columns), generator=generator) / math.sqrt(columns)
+                found |= {f"{key}.lora_up.weight": up, f"{key}.lora_down.weight": down}
+    return found
+
+
 FILES: dict[str, Callable[[], Weights]] = {
     "checkpoints/flux1-schnell-fp8.safetensors": checkpoint,
     "diffusion_models/flux-2-klein-4b.safetensors": klein,
@@ -152,6 +172,9 @@ FILES: dict[str, Callable[[], Weights]] = {
     "diffusion_models/flux1-schnell.safetensors": flux1,
     "diffusion_models/z_image_bf16.safetensors": z_image,
     "diffusion_models/z_image_turbo_bf16.safetensors": z_image,
+    "loras/tiny_flux1.safetensors": lambda: lora(flux1(), "t5xxl", t5()),
+    "loras/tiny_klein.safetensors": lambda: lora(klein(), "qwen3_4b", qwen3()),
+    "loras/tiny_z_image.safetensors": lambda: lora(z_image(), "qwen3_4b", qwen3()),
     "text_encoders/clip_l.safetensors": clip_l,
     "text_encoders/qwen_3_4b.safetensors": qwen3,
     "text_encoders/t5xxl_fp16.safetensors": t5,

@@ -32,6 +32,7 @@ from modules.discord.ui.modals import seed_of, uploads_of, values_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import BadSettings, BadSize, UnknownModel
 from modules.queue_manager.jobs import JobId, Size
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.status import QueuePosition
 from modules.utils.database.rows import SessionRecord, UserPreferences
 from tests.fakes import offer
@@ -198,7 +199,9 @@ def test_a_choice_tells_the_models_speed_however_much_it_is_good_at(
 ) -> None:
     wordy = offer("flux", steps=1, description=(("en", "good " * 40), ("es", "bueno " * 40)))
     person = Requester(user_id=ANA, name="Ana", guild_id=9, locale=locale)
-    choices = Choices(offers=[wordy], messages=Translations.load(), seconds=lambda _: seconds)
+    choices = Choices(
+        offers=Offers([wordy]), messages=Translations.load(), seconds=lambda _: seconds, has=lambda *_: True
+    )
     (choice,) = choices.models("imagine", "", person)
     assert choice.name.startswith(f"Flux · {speed} · {'good' if locale == 'en' else 'bueno'} ")
     assert len(choice.name) <= 100

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import discord
+import pytest
 from discord.utils import time_snowflake
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +20,10 @@ from hypothesis import strategies as st
 from modules.discord.delivery.result_message import ResultMessages
 from modules.discord.delivery.result_sets import GALLERY_LIMIT, ResultSets
 from modules.discord.transport.message_client import DiscordAway, OutgoingMessage, Posted, Unreachable
-from modules.discord.ui.message_parts import files_of
+from modules.discord.ui.components import MORE, custom_id
+from modules.discord.ui.message_parts import components_of, custom_ids_of, files_of
 from modules.discord.ui.translations import Translations
+from modules.queue_manager.errors import NoOutput
 from modules.queue_manager.jobs import Job, Picture, PictureSet, Size
 from modules.queue_manager.ports import Finished, RunReport
 from modules.utils.database.rows import JobRecord
@@ -30,6 +33,7 @@ from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
 CHANNEL = 1000
+NONE = b"no picture"
 MESSAGES = Translations.load()
 
 
@@ -78,6 +82,10 @@ class Channel:
             raise Unreachable("unknown message")
         return self.messages[where.message_id]
 
+    async def page(self, channel_id: int, **_: object) -> list[dict[str, Any]]:
+        assert channel_id == CHANNEL
+        return [self.messages[message_id] for message_id in sorted(self.messages, reverse=True)]
+
     async def delete(self, where: Posted, **_: object) -> None:
         self.messages.pop(where.message_id, None)
 
@@ -92,8 +100,9 @@ class Channel:
         files = [*kept, *new]
         names = [each["filename"] for each in files]
         components = note.view.to_components()
-        (gallery,) = (part for part in components[1]["components"] if part["type"] == 12)
-        shown = [item["media"]["url"].removeprefix("attachment://") for item in gallery["items"]]
+        galleries = [part for part in components[1]["components"] if part["type"] == 12]
+        items = [item for gallery in galleries for item in gallery["items"]]
+        shown = [item["media"]["url"].removeprefix("attachment://") for item in items]
         assert sorted(shown) == sorted(names), "a file that no part shows, or the other way round"
         assert shown == sorted(shown, key=lambda name: int(name.partition("-")[0]))
         controls = [
@@ -113,6 +122,20 @@ class Channel:
         """The pictures in all messages."""
         names = [each["filename"] for message in self.messages.values() for each in message["attachments"]]
         return sorted(int(name.partition("-")[0]) for name in names)
+
+    def small_print(self) -> list[str]:
+        """The lines of small print in all messages, in their order."""
+        texts = [said for message in self.messages.values() for said in texts_of_all(message)]
+        return [said.removeprefix("-# ") for said in texts if said.startswith("-# ")]
+
+    def menus(self) -> list[str]:
+        """The menus in all messages, by their ``custom_id``."""
+        found = [name for message in self.messages.values() for name in custom_ids_of(message)]
+        return [name for name in found if name.startswith(tuple(map(custom_id, MORE)))]
+
+
+def texts_of_all(message: dict[str, Any]) -> list[str]:
+    return [str(part["content"]) for part in components_of(message) if part["type"] == 10]
 
 
 @dataclass
@@ -144,12 +167,14 @@ class Stage:
         )
         self.clock = VirtualClock()
         self.channel = Channel(clock=self.clock, chance=random.Random(seed), trouble=trouble)
-        self.sets = self.process()
+        self.sets = self.process(self.clock.epoch)
 
-    def process(self) -> ResultSets:
+    def process(self, began: float) -> ResultSets:
         """What a process knows when it starts: nothing."""
 
         async def present(picture: Picture, **_: object) -> Picture:
+            if picture.data == NONE:
+                raise NoOutput("no picture")
             return picture
 
         return ResultSets(
@@ -158,19 +183,30 @@ class Stage:
                 cleaner=SimpleNamespace(present=present),  # type: ignore[arg-type]
                 messages=MESSAGES,
                 offers=(),
+                varies=lambda: True,
             ),
             history=self.books,  # type: ignore[arg-type]
             clock=self.clock,
+            began=began,
         )
 
-    async def deliver(self, job: Job) -> Posted:
-        """As the bot does: until Discord answers."""
-        picture = Picture(data=b"x" * 100, media_type="image/png", size=Size(width=64, height=64))
+    async def add(
+        self, job: Job, *, remark: str | None = None, media_type: str = "image/png", data: bytes = b"x" * 100
+    ) -> Posted:
+        """Show its picture; nothing is noted yet."""
+        picture = Picture(data=data, media_type=media_type, size=Size(width=64, height=64))
         report = RunReport(engine="a", batch_size=1, started_at=0.0, ended_at=1.0)
         finished = Finished(job=job, picture=picture, report=report)
+        posted, _ = await self.sets.add(
+            finished, CHANNEL, limit=10**7, part="result", notify=True, remark=remark
+        )
+        return posted
+
+    async def deliver(self, job: Job, **options: Any) -> Posted:
+        """As the bot does: until Discord answers."""
         while True:
             try:
-                posted, _ = await self.sets.add(finished, CHANNEL, limit=10**7, part="result", notify=True)
+                posted = await self.add(job, **options)
             except DiscordAway:
                 await asyncio.sleep(0.5)
                 continue
@@ -232,7 +268,7 @@ def test_the_next_process_adds_to_the_message_of_the_former_one() -> None:
 
     async def whole() -> None:
         first = await stage.deliver(stage.jobs[1])
-        stage.sets = stage.process()
+        stage.sets = stage.process(stage.clock.unix())
         assert (await stage.deliver(stage.jobs[0])).message_id == first.message_id
         stage.channel.messages.clear()  # its owner deletes it
         assert (await stage.deliver(stage.jobs[2])).message_id != first.message_id
@@ -268,3 +304,88 @@ def test_one_is_taken_out_and_the_last_takes_its_message_along() -> None:
 
     run_virtual(whole())
     assert stage.channel.messages == {}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_there_is_to_say_of_the_pictures_stays_when_others_come(restarted: bool) -> None:
+    stage = Stage(4)
+    said = [
+        "Your old channel is gone.",
+        "#2: Made smaller to fit.",
+        "#3: The GPU server sent no picture.",
+    ]
+
+    async def whole() -> None:
+        where = await stage.deliver(stage.jobs[0], remark=said[0])
+        await stage.deliver(stage.jobs[1], media_type="image/webp")
+        await stage.deliver(stage.jobs[2], data=NONE)
+        before = stage.channel.small_print()
+        assert len(before) == 4, "the facts, what is said of all, and of two pictures"
+        assert before[1].startswith("#2: ")
+        assert before[2].startswith("#3: ")
+        assert before[3] == said[0]
+        if restarted:
+            stage.sets = stage.process(stage.clock.unix())
+        await stage.deliver(stage.jobs[3])
+        assert stage.channel.small_print()[1:] == before[1:]
+        await stage.sets.choose(where, stage.jobs[3], notify=True)
+        assert stage.channel.small_print()[1:] == before[1:]
+        await stage.sets.remove(where, stage.jobs[1], notify=True)
+        assert stage.channel.small_print()[1:] == before[2:]
+
+    run_virtual(whole())
+    assert stage.channel.numbers() == [1, 4]
+
+
+def test_a_message_that_was_posted_and_never_noted_is_found_by_the_next_process() -> None:
+    stage = Stage(3)
+    another = a_job(4, replace(request(1), set=PictureSet(id="6" * 32, count=2)))
+    stage.books.records[another.id] = replace(
+        stage.books.records[stage.jobs[0].id], job_id=another.id, number=4, request=another.request
+    )
+
+    async def whole() -> None:
+        first = await stage.add(stage.jobs[0])  # and then the process dies
+        await stage.deliver(another)
+        await asyncio.sleep(5)
+        stage.sets = stage.process(stage.clock.unix())
+        added = await asyncio.gather(stage.deliver(stage.jobs[1]), stage.deliver(stage.jobs[2]))
+        assert [each.message_id for each in added] == [first.message_id] * 2
+
+    run_virtual(whole())
+    assert len(stage.channel.messages) == 2
+    assert stage.channel.numbers() == [1, 2, 3, 4]
+
+
+def test_nothing_is_kept_about_who_wants_to_be_forgotten() -> None:
+    stage = Stage(3)
+    owner = stage.jobs[0].request.user_id
+
+    async def whole() -> None:
+        posted = await stage.deliver(stage.jobs[0])
+        await stage.sets.choose(posted, stage.jobs[0], notify=True)
+        stage.sets.forget(owner + 1)
+        assert _remembered(stage.sets, stage.jobs[0].request.prompt)
+        stage.sets.forget(owner)
+        assert not _remembered(stage.sets, stage.jobs[0].request.prompt)
+
+    run_virtual(whole())
+
+
+def _remembered(sets: ResultSets, prompt: str) -> bool:
+    """Whether the prompt stands anywhere in what is kept."""
+    return prompt in repr(vars(sets)["_sets"])
+
+
+def test_after_a_choice_the_menu_is_another_one_so_that_the_same_can_be_chosen_again() -> None:
+    stage = Stage(2)
+
+    async def whole() -> None:
+        posted = [await stage.deliver(job) for job in stage.jobs][-1]
+        job = stage.jobs[1]
+        (before,) = stage.channel.menus()
+        await stage.sets.choose(posted, job, notify=True, more=MORE[1])
+        assert stage.channel.menus() == [custom_id(MORE[1], job.id)] != [before]
+        assert stage.channel.numbers() == [1, 2]
+
+    run_virtual(whole())

@@ -17,6 +17,7 @@ from discord.utils import time_snowflake
 from modules.ai.comfy.errors import ServerLacks
 from modules.demo.users import text_of
 from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import StatusPoster
 from modules.discord.delivery.status_text import worth_telling
 from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.transport.rate_limiter import Line, Priority
@@ -144,16 +145,21 @@ class Stand:
         self.stranded: Stranded | None = None
         self.place: QueuePosition | None = None
         self.messages = LiveStatusMessages(
-            message_client=self.turns,  # type: ignore[arg-type]
+            poster=StatusPoster(
+                message_client=self.turns,  # type: ignore[arg-type]
+                store=self.notes,  # type: ignore[arg-type]
+                preferences=self.choices,  # type: ignore[arg-type]
+                messages=MESSAGES,
+                clock=self.turns.clock,
+                tell_elsewhere=self._tell,
+            ),
             store=self.notes,  # type: ignore[arg-type]
-            preferences=self.choices,  # type: ignore[arg-type]
-            messages=MESSAGES,
             clock=self.turns.clock,
             place=lambda _: self.place,
             hindrance=lambda: None,
             served=lambda _: self.served,
             stranded=lambda _: self.stranded,
-            tell_elsewhere=self._tell,
+            together_with=lambda job: [job],
         )
         self.job: Job = a_job(1)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,16 @@ import pytest
 from discord.utils import time_snowflake
 
 from modules.discord.delivery.status_messages import LiveStatusMessages
+from modules.discord.delivery.status_poster import StatusPoster
 from modules.discord.transport.message_client import OutgoingMessage, Posted
 from modules.discord.ui.components import custom_id
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import LeaseLost, StoreUnavailable
-from modules.queue_manager.jobs import JobId
+from modules.queue_manager.jobs import Job, JobId, PictureSet
+from modules.queue_manager.ports import Started
 from modules.utils.database.rows import JobRecord
 from tests.fakes import request
+from tests.journal import a_job
 from tests.virtual_time import VirtualClock, run_virtual
 
 JOB = JobId("0" * 32)
@@ -38,24 +42,36 @@ class Shelf:
         self.noted = [record for record in self.noted if record.job_id not in job_ids]
 
 
+def live_messages(
+    store: Any, channel: Any, clock: VirtualClock, together: Sequence[Job] = ()
+) -> LiveStatusMessages:
+    """The part to be tested, where the queue says little; ``together``: the active jobs of the set."""
+    nobody: Any = None
+    poster = StatusPoster(
+        message_client=channel,
+        store=store,
+        preferences=nobody,
+        messages=Translations.load(),
+        clock=clock,
+        tell_elsewhere=nobody,
+    )
+    return LiveStatusMessages(
+        poster=poster,
+        store=store,
+        clock=clock,
+        place=lambda _: None,
+        hindrance=lambda: None,
+        served=lambda _: True,
+        stranded=lambda _: None,
+        together_with=lambda _: together,
+    )
+
+
 @pytest.mark.parametrize(("record", "left"), [(None, 0), (SimpleNamespace(state="queued"), 1)])
 def test_a_message_is_forgotten_only_if_nobody_knows_its_job(record: Any, left: int) -> None:
     """A job that is neither active nor ended is being cancelled: its end is on its way."""
     shelf = Shelf()
-    parts: Any = dict.fromkeys(
-        (
-            "message_client",
-            "preferences",
-            "messages",
-            "clock",
-            "place",
-            "hindrance",
-            "served",
-            "stranded",
-            "tell_elsewhere",
-        )
-    )
-    messages = LiveStatusMessages(store=shelf, **parts)  # type: ignore[arg-type]
+    messages = live_messages(shelf, Channel(), VirtualClock())
 
     async def known(_: JobId) -> Any:
         return record
@@ -77,7 +93,8 @@ class Gaps:
 
     async def all(self) -> list[Any]:
         return [
-            SimpleNamespace(job_id=JOB, channel_id=1000, message_id=number) for number in self.noted.values()
+            SimpleNamespace(job_id=job_id, channel_id=1000, message_id=number)
+            for job_id, number in self.noted.items()
         ]
 
     async def put(self, job_ids: Collection[JobId], channel_id: int, message_id: int) -> None:
@@ -109,7 +126,11 @@ class Channel:
         yield
 
     async def edit_now(self, where: Posted, note: OutgoingMessage) -> None:
-        self.messages[where.message_id] = {"id": str(where.message_id), "text": str(note.view)}
+        assert note.view is not None
+        self.messages[where.message_id] = {
+            "id": str(where.message_id),
+            "text": str(note.view.to_components()),
+        }
 
     async def delete(self, where: Posted, **_: object) -> None:
         self.messages.pop(where.message_id, None)
@@ -122,14 +143,7 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     fault: Exception, gap: int, state: Any, left: list[int]
 ) -> None:
     shelf, channel, clock = Gaps([*[None] * gap, fault]), Channel(), VirtualClock()
-    parts: Any = dict.fromkeys(("preferences", "place", "hindrance", "served", "stranded", "tell_elsewhere"))
-    messages = LiveStatusMessages(
-        store=shelf,  # type: ignore[arg-type]
-        message_client=channel,  # type: ignore[arg-type]
-        messages=Translations.load(),
-        clock=clock,
-        **parts,
-    )
+    messages = live_messages(shelf, channel, clock)
 
     async def known(_: JobId) -> JobRecord:
         return JobRecord(job_id=JOB, number=1, request=request(), state=state, queued_at=clock.unix())
@@ -143,3 +157,22 @@ def test_a_database_that_is_away_for_a_while_leaves_no_message_behind(
     assert list(channel.messages) == left
     assert not any("components" in message for message in channel.messages.values())
     assert shelf.noted == {}
+
+
+def test_of_a_set_only_what_was_delivered_counts_as_ready_after_a_restart() -> None:
+    """Of four, the first was delivered and the last has failed, which is not known yet; one is made now, and
+    one waits without any event."""
+    together = replace(request(1), set=PictureSet(id="5" * 32, count=4))
+    jobs = [a_job(number, together) for number in range(1, 5)]
+    shelf, channel, clock = Gaps([]), Channel(), VirtualClock()
+    shelf.noted = {job.id: MESSAGE for job in jobs[1:]}
+    messages = live_messages(shelf, channel, clock, together=jobs[1:3])
+
+    async def whole() -> None:
+        await messages.recall()
+        await messages.on_event(Started(job=jobs[1], engine="a", batch_size=1))
+        await clock.sleep(5)
+        await messages.aclose()
+
+    run_virtual(whole())
+    assert "1 of 4 ready" in channel.messages[MESSAGE]["text"]

@@ -19,6 +19,7 @@ from modules.discord.ui.formatting import date, one_decimal, seconds
 from modules.discord.ui.translations import LOCALES, Translations, command_key
 from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError, GenerationError
+from modules.queue_manager.offers import Offers
 from modules.queue_manager.status import QueuePosition
 from modules.utils.monitoring.localized_page import PAGE
 
@@ -82,7 +83,7 @@ def test_another_language_is_one_file_more(tmp_path: Path) -> None:
     command = {"name": "help", "description": "x", "type": 1, "options": []}
     assert localised(command, messages)["name_localizations"]["fr"] == "aide"
     person = Requester(user_id=1, name="ana", guild_id=1, locale="fr")
-    view = settings_view(messages, person, [])
+    view = settings_view(messages, person, Offers())
     assert "Français" in str(view.to_components())
 
 

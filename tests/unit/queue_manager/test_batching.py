@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from modules.queue_manager.jobs import BatchKey, GenerationRequest, Size, SourceImage, Variation, batch_key
+from modules.queue_manager.jobs import (
+    BatchKey,
+    GenerationRequest,
+    LoraUse,
+    Size,
+    SourceImage,
+    Style,
+    Variation,
+    batch_key,
+)
 from modules.queue_manager.scheduling.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from tests.fakes import SQUARE, offer, request
 
@@ -20,11 +30,21 @@ def candidate(model: str, place: int) -> Candidate:
 
 
 WIDE = Size(width=1280, height=768)
+GRAIN = LoraUse(name="grain", label="Film grain", file="grain.safetensors", strength=0.75)
+NOIR = Style(name="noir", label=(("en", "Noir"),), prompt="{prompt}, film noir")
 
 
 def edit(*sizes: Size, **more: Any) -> GenerationRequest:
     sources = tuple(SourceImage(key=str(n), size=size) for n, size in enumerate(sizes))
     return request(kind="edit", model="edit", sources=sources, **more)
+
+
+def started(strength: float | None, picture: str = "a", *, mask: str | None = None) -> GenerationRequest:
+    return request(
+        sources=(SourceImage(key=picture, size=SQUARE),),
+        strength=strength,
+        mask=None if mask is None else SourceImage(key=mask, size=SQUARE),
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +64,14 @@ def edit(*sizes: Size, **more: Any) -> GenerationRequest:
         (edit(SQUARE, WIDE), edit(WIDE, SQUARE), {}, "sources"),
         (edit(SQUARE), edit(SQUARE, SQUARE), {}, "sources"),
         (request(model="edit"), edit(), {}, "kind"),
+        (request(), request(style=NOIR), {"negative": "shared"}, None),
+        (request(lora=GRAIN), request(lora=GRAIN), {}, None),
+        (request(), request(lora=GRAIN), {}, "lora"),
+        (request(lora=replace(GRAIN, strength=0.5)), request(lora=GRAIN), {}, "lora"),
+        (started(0.4, "a"), started(0.4, "b"), {}, None),
+        (started(0.4), started(0.45), {}, "strength"),
+        (started(None, "a", mask="x"), started(None, "b", mask="y"), {}, None),
+        (started(0.4, mask="x"), started(0.4), {}, "masked"),
     ],
 )
 def test_requests_share_a_run_unless_their_keys_differ_in_what_the_run_has_once(
@@ -53,6 +81,22 @@ def test_requests_share_a_run_unless_their_keys_differ_in_what_the_run_has_once(
     keys = [batch_key(each, offer(each.model, kind=each.kind, **kind)) for each in (first, second)]
     differ = [name for name in BatchKey.__slots__ if len({getattr(key, name) for key in keys}) > 1]
     assert differ == ([] if apart is None else [apart])
+
+
+@given(typed=st.text(), before=st.text(), after=st.text(), words=st.text(), negative=st.text(min_size=1))
+@example(typed="100% {} {prompt} {0} %s \\1", before="a film of ", after=", 35 mm", words="", negative="x")
+def test_what_was_typed_stands_in_a_style_byte_for_byte(
+    typed: str, before: str, after: str, words: str, negative: str
+) -> None:
+    assume("{prompt}" not in f"{before}{after}" and f"{before}{{prompt}}{after}".count("{prompt}") == 1)
+    plain = request(prompt=typed)
+    assert (plain.full_prompt, plain.full_negative) == (typed, "")
+    style = replace(NOIR, prompt=f"{before}{{prompt}}{after}", negative=negative)
+    styled = replace(plain, style=style, lora=replace(GRAIN, words=words))
+    assert styled.full_prompt == f"{before}{typed}{after}" + (f", {words}" if words else "")
+    assert styled.full_negative == negative
+    assert replace(styled, negative="fog").full_negative == f"fog, {negative}"
+    assert styled.prompt == typed
 
 
 lines = st.permutations("abcd").flatmap(lambda p: st.integers(0, 4).map(lambda n: list(p)[:n]))

@@ -19,7 +19,7 @@ def test_what_was_never_made_costs_in_proportion_to_its_pixels() -> None:
     costs.learn(key("z-image", 1024), 6.0)
     assert costs.expected(key("flux", 1024)) == 3.0
     assert costs.expected(key("flux", 2048)) == pytest.approx(12.0)
-    assert costs.expected(key("z-image", 512)) == pytest.approx(1.5)
+    assert costs.expected(key("z-image", 2048)) == pytest.approx(24.0)
 
 
 def test_a_size_that_was_made_costs_what_it_took() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from modules.queue_manager.errors import EngineUnavailable
-from modules.queue_manager.jobs import Job
+from modules.queue_manager.errors import EngineUnavailable, LoraUnavailable
+from modules.queue_manager.jobs import Job, LoraUse
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Capabilities, RunEvent, RunProgress
 from modules.queue_manager.scheduling.in_flight import EngineState
@@ -18,6 +19,8 @@ from modules.queue_manager.workers.worker import WorkerTimes
 from tests.fakes import FakeRun, offer
 from tests.unit.queue_manager.test_manager import House, play
 from tests.virtual_time import run_virtual
+
+GRAIN = LoraUse(name="grain", label="Film grain", file="grain.safetensors", strength=0.75)
 
 
 def models_from(house: House, name: str, batch: int) -> list[str]:
@@ -79,6 +82,46 @@ def test_what_the_engine_that_has_it_loaded_may_not_run_goes_to_another_one() ->
         await give_up(house, [*crowd, *others])
 
     play(scene, "a", "b", max_jobs_per_user=25)
+
+
+def test_what_needs_a_lora_goes_only_where_its_file_is_and_only_with_its_like() -> None:
+    """``a`` is the faster one, and idle more often; ``b`` has the file."""
+
+    async def scene(house: House) -> None:
+        house.engines["a"].each = 0.2
+        house.engines["b"].loras = frozenset({GRAIN.file})
+        house.fleet.ask_again()
+        await asyncio.sleep(2.0)
+        uses = (None, GRAIN, replace(GRAIN, strength=0.5))
+        jobs = [await house.submit(n, lora=uses[n % 3]) for n in range(60)]
+        await house.ended(*jobs)
+        batches = {name: house.engines[name].submitted for name in "ab"}
+        assert {job.request.lora for batch in batches["a"] for job in batch.jobs} == {None}
+        assert {job.request.lora for batch in batches["b"] for job in batch.jobs} >= set(uses[1:])
+        every = [batch for each in batches.values() for batch in each]
+        assert all(len({job.request.lora for job in batch.jobs}) == 1 for batch in every)
+        assert max(len(batch.jobs) for batch in batches["b"]) == 4
+
+    play(scene, "a", "b")
+
+
+def test_a_lora_that_no_living_server_of_the_model_has_is_refused_at_once() -> None:
+    async def scene(house: House) -> None:
+        house.engines["a"].limits = {"flux": 4}
+        house.engines["b"].limits, house.engines["b"].loras = {"z-image": 4}, frozenset({GRAIN.file})
+        house.fleet.ask_again()
+        await asyncio.sleep(2.0)
+        with pytest.raises(LoraUnavailable) as refused:
+            await house.submit(1, lora=GRAIN)
+        assert refused.value.fields == {"lora": "Film grain", "model": "Flux"}
+        await house.ended(await house.submit(1, model="z-image", lora=GRAIN))
+        for name in "ab":
+            house.engines[name].die()
+        await asyncio.sleep(60.0)
+        waiting = await house.submit(1, lora=GRAIN)  # a server that is down may come back with it
+        await give_up(house, [waiting])
+
+    play(scene, "a", "b")
 
 
 def test_a_slow_engine_takes_what_the_fast_one_failed() -> None:

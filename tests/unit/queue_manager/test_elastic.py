@@ -225,6 +225,31 @@ def test_a_run_that_ends_there_otherwise_is_that_runs_trouble_alone() -> None:
     assert isinstance(again.error, EngineForgot)
 
 
+def test_a_slow_run_is_not_given_up_and_paid_again_before_ten_minutes() -> None:
+    async def scene(house: House) -> None:
+        await house.ended(await house.submit(1, "quick"))
+        house.engines["cloud"].stalling = True
+        job = await house.submit(1, "slow")
+        await asyncio.sleep(500.0)
+        house.engines["cloud"].stalling = False
+        await house.ended(job)
+
+    assert bought(play(scene, own={})) == ["quick", "slow"]
+
+
+def test_a_run_that_never_ends_is_given_up_and_costs_the_address_nothing() -> None:
+    async def scene(house: House) -> None:
+        house.engines["cloud"].stalling = True
+        job = await house.submit(1, "stuck")
+        await asyncio.sleep(620.0)
+        house.engines["cloud"].stalling = False
+        await house.ended(job)
+        cloud = next(e for e in house.fleet.engines() if e.name == "cloud")
+        assert cloud.state == "idle"
+
+    assert bought(play(scene, own={})) == ["stuck", "stuck"]
+
+
 def test_a_refused_connection_does_not_take_back_what_is_there() -> None:
     async def scene(house: House) -> None:
         jobs = [await house.submit(n, f"p{n}") for n in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from modules.queue_manager.jobs import Size
 from modules.queue_manager.scheduling.estimates import DurationBook, Observation
 
 
@@ -15,7 +16,7 @@ def seen(
     pace: float,
     load: float = 0.0,
     after: float = 0.3,
-    megapixels: float = 1.0,
+    work: float = 1.0,
 ) -> Observation:
     first = load + 0.2 + pace
     return Observation(
@@ -28,7 +29,7 @@ def seen(
         last_step=first + 3 * pace,
         total=first + 3 * pace + after,
         longest_step=pace,
-        megapixels=megapixels,
+        work=work,
     )
 
 
@@ -88,12 +89,12 @@ def test_what_remains_follows_the_run_s_own_pace() -> None:
     assert duration.remaining(elapsed=60.0, step=4, since_step=50.0) == 0.0
 
 
-@pytest.mark.parametrize(("learned", "asked"), [(1.0, 4.0), (4.0, 1.0), (0.5, 2.0)])
+@pytest.mark.parametrize(("learned", "asked"), [(1.0, 4.0), (4.0, 1.0), (2.0, 3.0)])
 def test_steps_and_decoding_take_longer_for_larger_pictures(learned: float, asked: float) -> None:
     book = DurationBook()
-    book.learn(seen(rows=1, pace=1.0, megapixels=learned))
+    book.learn(seen(rows=1, pace=1.0, work=learned))
     for engine in ("gpu", "another"):
-        duration = book.predict(engine, "flux", 1, megapixels=asked)
+        duration = book.predict(engine, "flux", 1, work=asked)
         assert duration
         assert duration.before == pytest.approx(0.2)
         assert duration.step == pytest.approx(asked / learned)
@@ -103,14 +104,15 @@ def test_steps_and_decoding_take_longer_for_larger_pictures(learned: float, aske
 def test_a_server_may_be_silent_longer_over_a_larger_picture() -> None:
     book = DurationBook()
     book.learn(seen(rows=1, pace=20.0, load=1.0))
-    usual, large, small = (
-        book.own("gpu", "flux", 1, megapixels=megapixels, swap=True) for megapixels in (1.0, 4.0, 0.25)
-    )
+    usual, large = (book.own("gpu", "flux", 1, work=work, swap=True) for work in (1.0, 4.0))
     assert usual
     assert large
-    assert small
     assert large[1].step == 4 * usual[1].step == 80.0
-    assert small[1].step == usual[1].step  # a pause may have other reasons than the size
+
+
+def test_a_picture_takes_work_by_its_pixels_and_a_small_one_no_less() -> None:
+    assert Size(width=2048, height=2048).work == 4.0
+    assert Size(width=1024, height=1024).work == Size(width=64, height=64).work == 1.0
 
 
 def test_what_a_version_wrote_that_did_not_know_sizes_is_learned_anew() -> None:

@@ -16,7 +16,11 @@ from modules.queue_manager.errors import (
     BadPrompt,
     BadSeed,
     BadSize,
+    BadStrength,
+    CannotMask,
+    CannotStart,
     ExecutionFailed,
+    MaskNeeded,
     ModelUnavailable,
     NoSourceImage,
     OutOfMemory,
@@ -26,15 +30,16 @@ from modules.queue_manager.errors import (
     UnknownModel,
     UserLimitReached,
     VariationUnavailable,
+    WrongSourceCount,
 )
-from modules.queue_manager.jobs import MAX_SEED, Job, Size, Variation
+from modules.queue_manager.jobs import MAX_SEED, Job, Size, SourceImage, Variation
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.ports import Cancelled, Capabilities, Failed
 from modules.queue_manager.scheduling.patience import Patience
 from modules.queue_manager.workers.fleet import Fleet
 from modules.queue_manager.workers.worker import WorkerTimes
-from tests.fakes import FakeEngine, Listener, MemoryStore, Postbox, offer, request
+from tests.fakes import SQUARE, FakeEngine, Listener, MemoryStore, Postbox, offer, request
 from tests.virtual_time import VirtualClock, run_virtual
 
 
@@ -54,7 +59,13 @@ class House:
     def __post_init__(self) -> None:
         self.settings.setdefault("batch_window", 0.15)
         self.manager = QueueManager(
-            offers=[offer(), offer("z-image"), offer("flux_edit", kind="edit")],
+            offers=[
+                offer(),
+                offer("z-image"),
+                offer("flux_edit", kind="edit"),
+                offer("starter", starts=True, masks="may"),
+                offer("filler", kind="edit", masks="must"),
+            ],
             store=self.store,
             clock=self.clock,
             delivery=self.box,
@@ -193,6 +204,10 @@ def test_jobs_that_run_count_and_another_persons_do_not() -> None:
     play(scene)
 
 
+START = SourceImage(key="a", size=SQUARE)
+SMALLER = SourceImage(key="b", size=Size(width=64, height=64))
+
+
 @pytest.mark.parametrize(
     ("image_request", "error"),
     [
@@ -205,6 +220,14 @@ def test_jobs_that_run_count_and_another_persons_do_not() -> None:
         ({"seed": -1}, BadSeed),
         ({"size": Size(width=30_000, height=8)}, BadSize),
         ({"model": "flux_edit", "kind": "edit"}, NoSourceImage),
+        ({"sources": (START,)}, WrongSourceCount),
+        ({"sources": (START,), "strength": 0.5}, CannotStart),
+        ({"sources": (START,), "mask": START}, CannotMask),
+        ({"model": "filler", "kind": "edit", "sources": (START,)}, MaskNeeded),
+        ({"model": "starter", "strength": 0.5}, NoSourceImage),
+        ({"model": "starter", "strength": 1.5, "sources": (START,)}, BadStrength),
+        ({"model": "starter", "strength": 0.5, "sources": (SMALLER,)}, BadSize),
+        ({"model": "starter", "mask": SMALLER, "sources": (START,)}, BadSize),
     ],
 )
 def test_what_cannot_be_is_refused_and_takes_no_place(
@@ -216,7 +239,8 @@ def test_what_cannot_be_is_refused_and_takes_no_place(
         assert house.manager.status().users == 0
         assert not house.store.jobs
 
-    play(scene)
+    names = ("flux", "z-image", "flux_edit", "starter", "filler")
+    play(scene, engine={"limits": dict.fromkeys(names, 4)})
 
 
 def test_a_store_that_cannot_write_means_not_accepted() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from modules.queue_manager.errors import ModelGone
-from modules.queue_manager.jobs import Job
+from modules.queue_manager.jobs import Job, LoraUse
 from modules.queue_manager.ports import Failed
+from modules.queue_manager.stranded import PATIENCE
 from tests.unit.queue_manager.test_manager import House, play
+
+GRAIN = LoraUse(name="grain", label="Film grain", file="grain.safetensors", strength=0.75)
 
 
 def left(house: House, job: Job) -> float | None:
@@ -39,6 +42,31 @@ def test_the_only_server_with_a_model_leaves_and_its_jobs_are_told_and_then_free
         (failed,) = [event for event in house.ear.events if isinstance(event, Failed)]
         assert isinstance(failed.error, ModelGone)
         assert not house.manager.active_jobs(1)
+        watching.cancel()
+
+    play(scene, "a")
+
+
+def test_a_lora_whose_only_server_leaves_strands_what_needs_it_and_nothing_else() -> None:
+    async def scene(house: House) -> None:
+        watching = asyncio.ensure_future(house.manager.stranded.watch())
+        house.engines["a"].loras = frozenset({GRAIN.file})
+        house.fleet.ask_again()
+        await asyncio.sleep(2.0)
+        house.manager.pause()
+        lost, other = await house.submit(1, lora=GRAIN), await house.submit(2)
+        house.engines["a"].loras = frozenset()
+        house.fleet.ask_again()
+        house.manager.resume()
+        await house.ended(other)
+        await asyncio.sleep(3.0)
+        stranded = house.manager.stranded.of(lost)
+        assert stranded is not None
+        assert stranded.model == "Flux + Film grain"
+        await house.ended(lost, within=PATIENCE + 20.0)
+        (failed,) = [event for event in house.ear.events if isinstance(event, Failed)]
+        assert isinstance(failed.error, ModelGone)
+        assert failed.error.fields["model"] == "Flux + Film grain"
         watching.cancel()
 
     play(scene, "a")

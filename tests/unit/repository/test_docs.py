@@ -28,6 +28,7 @@ READMES = [ROOT / "README.md", ROOT / "README.es.md"]
 PROSE = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "flujos" / "README.md", *GUIDES]
 LANGUAGES = ("en", "es")
 MOST_BYTES = 200_000
+MOST_BYTES_OF_A_FILM = 3_000_000
 
 
 def text(path: Path) -> str:
@@ -148,6 +149,17 @@ def test_each_picture_is_there_in_each_language_and_small(language: str) -> None
     assert names == {path.name for path in (folder / "en").glob("*.png")}
     assert {"queued.png", "running.png", "result.png", "form.png", "history.png", "status.png"} <= names
     assert all((folder / language / name).stat().st_size <= MOST_BYTES for name in names)
+    assert (folder / language / "film.webp").stat().st_size <= MOST_BYTES_OF_A_FILM
+
+
+@every(READMES)
+def test_each_picture_of_a_readme_is_there_and_told_in_words(path: Path) -> None:
+    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text(path))
+    shown += [
+        (words, file) for file, words in re.findall(r'<img src="([^"]+)"[^>]* alt="([^"]*)"', text(path))
+    ]
+    assert len(shown) == text(path).count("docs/pictures/")
+    assert all(words and (path.parent / file).is_file() for words, file in shown)
 
 
 def test_the_ways_through_the_code_name_functions_that_are_there() -> None:

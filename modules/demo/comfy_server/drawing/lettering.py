@@ -1,9 +1,8 @@
-"""Writes a prompt into a picture, in a font of the machine's that has accents."""
+"""Writes a prompt under a picture, in a font of the machine's that has accents."""
 
 from __future__ import annotations
 
 import functools
-import textwrap
 import unicodedata
 
 from PIL import Image, ImageDraw, ImageFont
@@ -17,29 +16,20 @@ _FONT_NAMES = (
     "arial.ttf",
     "Arial.ttf",
 )
-_LIMIT = 600
 
 
-def write(image: Image.Image, prompt: str, seed: int) -> None:
-    """The prompt and its seed on a dark panel at the top, in letters as large as its length allows."""
+def caption(image: Image.Image, prompt: str) -> None:
+    """The prompt in one small line at the lower left, as much of it as fits."""
     width, height = image.size
-    text = " ".join(prompt.split())
-    text = text if len(text) <= _LIMIT else text[: _LIMIT - 1] + "…"
-    letters = max(9, round(width / (22 if len(text) < 60 else 32 if len(text) < 200 else 48)))
-    font, drawable = _font(letters), _drawable(text)
-    columns = max(8, round(width * 0.9 / (letters * 0.56)))
-    lines = [*(textwrap.wrap(drawable, columns) or ["(empty)"]), f"seed {seed}"]
-    pad, pitch = letters * 0.6, letters * 1.3
-    panel = Image.new("L", image.size, 0)
-    box = (pad, pad, width - pad, min(height - pad, pad * 2 + pitch * len(lines)))
-    if box[2] <= box[0] or box[3] <= box[1]:
-        return
-    ImageDraw.Draw(panel).rounded_rectangle(box, radius=pad, fill=150)
-    image.paste((8, 8, 20), (0, 0), panel)
-    draw = ImageDraw.Draw(image)
-    for index, line in enumerate(lines):
-        tone = (190, 196, 220) if index == len(lines) - 1 else (255, 255, 255)
-        draw.text((pad * 1.8, pad * 1.4 + index * pitch), line, font=font, fill=tone)
+    letters = max(9, round(min(width, height) / 52))
+    font, margin = _font(letters), letters
+    text = _drawable(" ".join(prompt[:400].split()))
+    while text and font.getlength(text) > width - 2 * margin:
+        text = text[: max(0, len(text) * 9 // 10 - 1)].rstrip(" …") + "…" * (len(text) > 2)
+    draw = ImageDraw.Draw(image, "RGBA")
+    place = (margin, height - 2 * margin)
+    draw.text((place[0] + 1, place[1] + 1), text, font=font, fill=(0, 0, 0, 110))
+    draw.text(place, text, font=font, fill=(255, 255, 255, 190))
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,138 +1,148 @@
-"""Landscapes drawn from random numbers: mountains, a sea, dunes or a city, by day or by night."""
+"""Puts a picture together: the sky, the scene, who stands there, and what falls.
+
+``plan`` decides what is where, ``free`` the details; a variation shares the first with its original.
+"""
 
 from __future__ import annotations
 
-import colorsys
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from PIL import Image, ImageChops, ImageDraw
 
-Colour = tuple[int, int, int]
+from modules.demo.comfy_server.drawing import light
+from modules.demo.comfy_server.drawing.beyond import flow, space
+from modules.demo.comfy_server.drawing.canvas import Canvas, sky
+from modules.demo.comfy_server.drawing.figures import lamp_height, stand
+from modules.demo.comfy_server.drawing.land import dunes, forest, hills, land, mountains
+from modules.demo.comfy_server.drawing.light import Colour, Palette, Point, mix, shape
+from modules.demo.comfy_server.drawing.shores import city, sea
+from modules.demo.comfy_server.drawing.subjects import Subject
+
+PLACES: Mapping[str, Callable[[Canvas], None]] = {
+    "mountains": mountains,
+    "hills": hills,
+    "forest": forest,
+    "dunes": dunes,
+    "sea": sea,
+    "city": city,
+    "space": space,
+    "flow": flow,
+}
 
 
-def landscape(size: tuple[int, int], rng: random.Random) -> Image.Image:
-    """A scene of this size that follows from ``rng`` alone."""
-    hue = rng.random()
-    night = rng.random() < 0.35
-    top = colour_of(hue, 0.7, 0.22 if night else 0.75)
-    low = colour_of(hue + rng.uniform(0.08, 0.3), 0.55, 0.5 if night else 0.98)
-    image = gradient(size, top, low)
-    _sun(image, rng, night)
-    scene: Callable[[Image.Image, random.Random, float], None] = rng.choice((_mountains, _sea, _city, _dunes))
-    scene(image, rng, hue)
+def scene(size: tuple[int, int], subject: Subject, plan: random.Random, free: random.Random) -> Image.Image:
+    """A picture of ``subject``."""
+    palette = _palette_of(subject, plan)
+    low = {"sea": 0.56, "city": 0.66, "forest": 0.72}.get(subject.place, 0.62)
+    horizon = low + plan.uniform(-0.03, 0.03)
+    side = plan.choice((-1, 1))
+    lift = 0.36 if palette.night else {"day": 0.34, "winter": 0.28}.get(subject.time, 0.11)
+    sun = (
+        size[0] * (0.5 + side * plan.uniform(0.06, 0.24) + free.uniform(-0.02, 0.02)),
+        size[1] * (horizon - lift - plan.uniform(0, 0.05)),
+    )
+    image = Image.new("RGB", size, palette.horizon)
+    canvas = Canvas(image=image, palette=palette, plan=plan, free=free, horizon=horizon, sun=sun)
+    if subject.place not in ("space", "flow"):
+        image.paste(sky(canvas, subject).resize(size, Image.Resampling.BICUBIC))
+    PLACES[subject.place](canvas)
+    if subject.figure:
+        _figure(canvas, subject, side)
+    _WEATHERS[subject.weather](canvas)
     return image
 
 
-def _mountains(image: Image.Image, rng: random.Random, hue: float) -> None:
-    for layer in range(5):
-        colour = colour_of(hue + 0.5 + layer * 0.02, 0.25 + layer * 0.1, 0.72 - layer * 0.13)
-        _ridge(image, rng, 0.45 + layer * 0.11, 0.16 - layer * 0.015, colour, rough=True)
+def _palette_of(subject: Subject, plan: random.Random) -> Palette:
+    """Snow and rain bring their own light unless the prompt names a time."""
+    brought = {"snow": "winter", "rain": "storm"}.get(subject.weather)
+    of = brought if brought and subject.time not in ("night", "aurora", "neon") else subject.time
+    if subject.place in ("space", "flow") and of in ("day", "dawn", "winter", "storm"):
+        of = plan.choice(("sunset", "dusk", "night", "neon"))
+    return plan.choice(light.PALETTES[of])
 
 
-def _dunes(image: Image.Image, rng: random.Random, hue: float) -> None:
-    for layer in range(6):
-        colour = colour_of(hue + 0.06 * layer, 0.55, 0.92 - layer * 0.12)
-        _ridge(image, rng, 0.5 + layer * 0.09, 0.06, colour, rough=False)
+def _figure(canvas: Canvas, subject: Subject, side: int) -> None:
+    """On a rise in front, in the light's way; on the water what belongs there."""
+    width, height = canvas.image.size
+    x = canvas.sun[0] / width - side * canvas.plan.uniform(0.0, 0.1)
+    tone = mix(canvas.palette.near, (0, 0, 0), 0.25)
+    lamp = mix((255, 214, 130), canvas.palette.sun, 0.3)
+    foot = 0.84
+    if subject.figure in ("boat", "whale") and subject.place == "sea":
+        foot = canvas.horizon + 0.17
+    elif subject.place not in ("space", "flow") and subject.figure not in ("balloon", "rocket"):
+        rise = [foot + 0.35 * (abs(at / 128 - x) ** 1.5) + canvas.plan.uniform(0, 0.002) for at in range(129)]
+        land(canvas, rise, tone, mix(tone, (0, 0, 0), 0.5))
+    place = (x * width, (foot + 0.005) * height)
+    if subject.figure == "lighthouse":
+        _beams(canvas, (place[0], place[1] - lamp_height("lighthouse", canvas.image)), lamp)
+    stand(canvas.image, subject.figure, place, tone, lamp)
 
 
-def _sea(image: Image.Image, rng: random.Random, hue: float) -> None:
+def _beams(canvas: Canvas, lamp: Point, colour: Colour) -> None:
+    """Two beams that fade with the distance."""
+    width, height = canvas.image.size
+    reach, turn = width * 0.75, canvas.plan.uniform(-0.16, 0.16)
+
+    def draw(drawn: ImageDraw.ImageDraw, k: float) -> None:
+        for way in (-1, 1):
+            for part in range(24, 0, -1):
+                far = reach * part / 24
+                ends = [
+                    (
+                        (lamp[0] + way * far * math.cos(turn)) * k,
+                        (lamp[1] + far * (math.sin(turn) * way + wide)) * k,
+                    )
+                    for wide in (-0.09, 0.09)
+                ]
+                drawn.polygon([(lamp[0] * k, lamp[1] * k), *ends], fill=round(130 * (1 - part / 25) ** 1.6))
+
+    canvas.image.paste(colour, (0, 0), shape((width, height), draw))
+
+
+def snow(image: Image.Image, free: random.Random) -> None:
+    """Falling flakes, the near ones large and soft."""
     width, height = image.size
-    _ridge(image, rng, 0.5, 0.08, colour_of(hue + 0.5, 0.3, 0.45), rough=True)
-    water = gradient(
-        (width, height - height * 6 // 10), colour_of(hue + 0.45, 0.6, 0.7), colour_of(hue + 0.5, 0.8, 0.25)
+
+    def draw(drawn: ImageDraw.ImageDraw, k: float) -> None:
+        for _ in range(min(420, width * height // 120)):
+            near = free.random() ** 4
+            x, y, r = free.random() * width, free.random() * height, (0.0012 + 0.006 * near) * width
+            drawn.ellipse(((x - r) * k, (y - r) * k, (x + r) * k, (y + r) * k), fill=round(235 - 130 * near))
+
+    image.paste((250, 252, 255), (0, 0), shape(image.size, draw))
+
+
+def rain(image: Image.Image, free: random.Random) -> None:
+    """Slanting streaks."""
+    width, height = image.size
+
+    def draw(drawn: ImageDraw.ImageDraw, k: float) -> None:
+        for _ in range(min(300, width * height // 200)):
+            x, y, long = (
+                free.random() * width * 1.2,
+                free.random() * height,
+                free.uniform(0.02, 0.06) * height,
+            )
+            drawn.line((x * k, y * k, (x - long * 0.25) * k, (y + long) * k), fill=free.randint(50, 120))
+
+    image.paste((214, 226, 236), (0, 0), shape(image.size, draw))
+
+
+def fog(image: Image.Image, free: random.Random, colour: Colour) -> None:
+    """Banks of mist over the lower half."""
+    veil = light.noise(image.size, free, (2, 7), 4).point(
+        [min(225, max(0, round((v - 88) * 2.0))) for v in range(256)]
     )
-    image.paste(water, (0, height * 6 // 10))
-    draw = ImageDraw.Draw(image)
-    for _ in range(140):
-        y = height * (0.6 + 0.4 * rng.random() ** 1.6)
-        reach = width * 0.02 * (0.3 + (y / height - 0.6) * 8)
-        x = rng.random() * width
-        draw.line(
-            (x - reach, y, x + reach, y), fill=colour_of(hue + 0.4, 0.25, 0.95), width=max(1, height // 400)
-        )
+    veil = ImageChops.multiply(veil, light.fading(image.size, lambda y: max(0.0, 1 - abs(y - 0.66) * 2.1)))
+    image.paste(colour, (0, 0), veil)
 
 
-def _city(image: Image.Image, rng: random.Random, hue: float) -> None:
-    width, height = image.size
-    draw = ImageDraw.Draw(image)
-    for layer in range(3):
-        colour = colour_of(hue + 0.55, 0.4, 0.5 - layer * 0.16)
-        x = -width * 0.05
-        while x < width:
-            wide = width * rng.uniform(0.05, 0.11)
-            roof = height * (0.42 + layer * 0.12 + rng.uniform(-0.14, 0.14))
-            draw.rectangle((x, roof, x + wide, height), fill=colour)
-            if layer == 2:
-                _windows(draw, rng, (x, roof, x + wide, height), height / 42)
-            x += wide * 0.94
-
-
-def _windows(
-    draw: ImageDraw.ImageDraw, rng: random.Random, house: tuple[float, float, float, float], step: float
-) -> None:
-    left, roof, right, ground = house
-    y = roof + step
-    while y < ground:
-        x = left + step * 0.6
-        while x < right - step * 0.8:
-            if rng.random() < 0.4:
-                draw.rectangle((x, y, x + step * 0.45, y + step * 0.55), fill=(255, 226, 150))
-            x += step
-        y += step * 1.3
-
-
-def _ridge(
-    image: Image.Image, rng: random.Random, level: float, reach: float, colour: Colour, *, rough: bool
-) -> None:
-    """One layer of hills: a sum of sines (broken by noise if ``rough``) filled down to the ground."""
-    width, height = image.size
-    waves = [
-        (rng.uniform(0.6, 2.4) * 2**octave, rng.random() * math.tau, 0.55**octave) for octave in range(5)
-    ]
-    points: list[tuple[float, float]] = [(0, height)]
-    count = 96
-    for index in range(count + 1):
-        at = index / count
-        lift = sum(
-            part * math.sin(at * turns * math.tau + phase)
-            for turns, phase, part in waves[: 5 if rough else 2]
-        )
-        if rough:
-            lift = abs(lift) + rng.uniform(-0.06, 0.06)
-        points.append((at * width, height * (level - reach * lift)))
-    points.append((width, height))
-    ImageDraw.Draw(image).polygon(points, fill=colour)
-
-
-def _sun(image: Image.Image, rng: random.Random, night: bool) -> None:
-    width, height = image.size
-    if night:
-        draw = ImageDraw.Draw(image)
-        for _ in range(160):
-            x, y, dot = rng.random() * width, rng.random() * height * 0.6, rng.random() * height / 500
-            draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=(250, 245, 230))
-    radius = min(width, height) * rng.uniform(0.06, 0.12)
-    x, y = width * rng.uniform(0.2, 0.85), height * rng.uniform(0.28, 0.45)
-    glow_side = max(2, round(radius * 7))
-    glow = (
-        ImageChops.invert(Image.radial_gradient("L"))
-        .resize((glow_side, glow_side))
-        .point(lambda v: max(0, v - 75))
-    )
-    tone = (255, 250, 235) if night else colour_of(rng.uniform(0.02, 0.14), 0.35, 1.0)
-    image.paste(tone, (round(x - glow_side / 2), round(y - glow_side / 2)), glow)
-    ImageDraw.Draw(image).ellipse((x - radius, y - radius, x + radius, y + radius), fill=tone)
-
-
-def gradient(size: tuple[int, int], top: Colour, low: Colour) -> Image.Image:
-    """From ``top`` above to ``low`` below."""
-    ramp = Image.linear_gradient("L").resize(size)
-    return Image.composite(Image.new("RGB", size, low), Image.new("RGB", size, top), ramp)
-
-
-def colour_of(hue: float, saturation: float, value: float) -> Colour:
-    """Red, green and blue of a hue that may go round more than once."""
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1, min(1, saturation), min(1, max(0, value)))
-    return round(red * 255), round(green * 255), round(blue * 255)
+_WEATHERS: Mapping[str, Callable[[Canvas], None]] = {
+    "": lambda canvas: None,
+    "snow": lambda canvas: snow(canvas.image, canvas.free),
+    "rain": lambda canvas: rain(canvas.image, canvas.free),
+    "fog": lambda canvas: fog(canvas.image, canvas.free, mix(canvas.palette.horizon, (255, 255, 255), 0.15)),
+}

@@ -14,7 +14,7 @@ from modules.demo.comfy_server.nodes.mishaps import check_node
 from modules.demo.comfy_server.nodes.node_cache import NodeCache, Result, signatures
 from modules.demo.comfy_server.nodes.node_table import declared_inputs
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure
-from modules.demo.comfy_server.nodes.picture_nodes import PICTURE_NODES, annotated
+from modules.demo.comfy_server.nodes.picture_nodes import LOADERS, PICTURE_NODES, annotated
 from modules.demo.comfy_server.nodes.sampling import GPU_NODES
 from modules.demo.comfy_server.nodes.workbench import Workbench
 from modules.demo.comfy_server.prompt_queue import Graph
@@ -149,7 +149,7 @@ class Executor:
         if node["class_type"] in _SEE_THEIR_ID:
             return node_id
         name = node.get("inputs", {}).get("image")
-        if node["class_type"] == "LoadImage" and isinstance(name, str):
+        if node["class_type"] in LOADERS and isinstance(name, str):
             return _digest(self._bench.files.read(*annotated(name)))
         return None
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal, seeds
 from modules.demo.comfy_server.nodes.values import (
+    Composite,
     Conditioning,
     Guider,
     Images,
     Latent,
+    Mask,
     Model,
     Noise,
     Part,
@@ -168,12 +170,18 @@ def _join_rows(inputs: Inputs) -> tuple[Any]:
     sizes = {each.size for each in given} if isinstance(first, Images | Latent) else set()
     if len(sizes) > 1 or (not sizes and any(each != first for each in given)):
         raise NodeFailure("The people of a batch have unequal sizes or settings, which cannot run together.")
-    return (replace(first, rows=tuple(row for each in given for row in each.rows)) if sizes else first,)
+    if not sizes:
+        return (first,)
+    joint = replace(first, rows=tuple(row for each in given for row in each.rows))
+    if isinstance(first, Latent):
+        joint = replace(joint, masks=tuple(mask for each in given for mask in each.masks))
+    return (joint,)
 
 
 def _take_row(inputs: Inputs) -> tuple[Latent]:
     samples: Latent = inputs["samples"]
-    return (replace(samples, rows=samples.rows[inputs["row"] :][:1]),)
+    row = slice(inputs["row"], inputs["row"] + 1)
+    return (replace(samples, rows=samples.rows[row], masks=samples.masks[row]),)
 
 
 # ── noise, sampler, schedule, guider ────────────────────────────────────────────────────────────
@@ -213,7 +221,17 @@ def _flux2_schedule(inputs: Inputs) -> tuple[Sigmas]:
 def _schedule(inputs: Inputs) -> tuple[Sigmas]:
     steps, denoise = int(inputs["steps"]), float(inputs["denoise"])
     made = repr((inputs["scheduler"], steps, denoise, inputs["model"].made))
-    return (Sigmas(steps=steps if denoise > 0 else 0, made=made),)
+    return (Sigmas(steps=steps if denoise > 0 else 0, made=made, denoise=denoise),)
+
+
+def _late_levels(inputs: Inputs) -> tuple[Sigmas, Sigmas]:
+    """SplitSigmas: the levels of the first steps, and the rest."""
+    sigmas, step = inputs["sigmas"], inputs["step"]
+    late = max(0, sigmas.steps - step)
+    return (
+        replace(sigmas, steps=sigmas.steps - late, made=f"{sigmas.made} up to {step}"),
+        Sigmas(steps=late, made=f"{sigmas.made} from {step}", denoise=late / sigmas.steps),
+    )
 
 
 def ksampler_sigmas(inputs: Inputs) -> tuple[Sigmas]:
@@ -224,7 +242,11 @@ def ksampler_sigmas(inputs: Inputs) -> tuple[Sigmas]:
     start, end = inputs.get("start_at_step", 0), min(inputs.get("end_at_step", sigmas.steps), sigmas.steps)
     if (start, end) != (0, sigmas.steps):
         leftover = end < sigmas.steps and inputs["return_with_leftover_noise"]
-        sigmas = Sigmas(steps=max(0, end - start), made=f"{sigmas.made} from {start} to {end} ({leftover})")
+        sigmas = Sigmas(
+            steps=max(0, end - start),
+            made=f"{sigmas.made} from {start} to {end} ({leftover})",
+            denoise=1 - start / sigmas.steps,
+        )
     return (sigmas,)
 
 
@@ -284,6 +306,23 @@ def _vae_encode(inputs: Inputs) -> tuple[Latent]:
     width, height = images.size
     size = (width // 8 * 8, height // 8 * 8)
     return (Latent(size=size, rows=tuple(scaled(row, size, "cut") for row in images.rows)),)
+
+
+def _masked(inputs: Inputs) -> tuple[Latent]:
+    return (replace(inputs["samples"], masks=(inputs["mask"],)),)
+
+
+def _threshold(inputs: Inputs) -> tuple[Mask]:
+    mask, value = inputs["mask"], inputs["value"]
+    return (replace(mask, pixels=mask.image.point(lambda grey: 255 if grey / 255 > value else 0).tobytes()),)
+
+
+def _composite(inputs: Inputs) -> tuple[Images]:
+    under, over = inputs["destination"], inputs["source"]
+    if not under.size == over.size == inputs["mask"].size:
+        raise NodeFailure("the embedded server composes pictures of equal size only", "NotImplementedError")
+    pairs = zip(over.rows, under.rows, strict=True)
+    return (Images(rows=tuple(Composite(over=a, under=b, mask=inputs["mask"]) for a, b in pairs)),)
 
 
 def _image_scale(inputs: Inputs) -> tuple[Images]:
@@ -386,6 +425,10 @@ INSTANT_NODES: Mapping[str, InstantNode] = {
     "RandomNoiseBatch": _noise_batch,
     "KSamplerSelect": _sampler,
     "SamplerBatch": _sampler_batch,
+    "SplitSigmas": _late_levels,
+    "SetLatentNoiseMask": _masked,
+    "ThresholdMask": _threshold,
+    "ImageCompositeMasked": _composite,
     "Flux2Scheduler": _flux2_schedule,
     "BasicScheduler": _schedule,
     "SigmasLikeKSampler": ksampler_sigmas,

@@ -58,10 +58,11 @@ def seeds(node: str, text: str) -> tuple[int, ...]:
 
 
 def variation_seed(seed: int, variation: int, strength: float) -> int:
-    """The seed under which a variation is drawn here; strength 0 and 1 are the plain pictures."""
+    """The seed under which a variation is drawn here; strength 0 and 1 are the plain pictures. Its lower 64
+    bits are the first seed, so that it looks like what it varies."""
     if strength in (0, 1):
         return variation if strength else seed
-    return mixed_seed(seed, variation, float(strength))
+    return mixed_seed(seed, variation, float(strength)) << 64 | seed
 
 
 def check(node: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -19,7 +19,7 @@ from modules.demo.comfy_server.nodes.instant_nodes import Inputs
 from modules.demo.comfy_server.nodes.node_cache import Result
 from modules.demo.comfy_server.nodes.pack_inputs import NodeFailure, refusal
 from modules.demo.comfy_server.nodes.sampling import TimedNode
-from modules.demo.comfy_server.nodes.values import Images, Photo, identity, photo_of
+from modules.demo.comfy_server.nodes.values import Images, Mask, Photo, identity, photo_of
 from modules.demo.comfy_server.nodes.workbench import Workbench
 from modules.demo.comfy_server.run import Interrupted, Run
 
@@ -27,6 +27,12 @@ from modules.demo.comfy_server.run import Interrupted, Run
 async def _load_image(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
     photo, mask = _photo(bench, inputs["image"])
     return Result(outputs=(Images(rows=(photo,)), mask))
+
+
+async def _load_mask(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
+    photo, _ = _photo(bench, inputs["image"])
+    grey = Image.frombytes("RGB", photo.size, photo.pixels).getchannel(inputs["channel"][0].upper())
+    return Result(outputs=(Mask(pixels=grey.tobytes(), size=photo.size),))
 
 
 async def _save(bench: Workbench, run: Run, node_id: str, inputs: Inputs) -> Result:
@@ -81,8 +87,11 @@ async def _save_batch(bench: Workbench, run: Run, node_id: str, inputs: Inputs) 
     return Result(outputs=(), ui={"fullet": [{"key": key, "url": f"/fullet/pictures/{key}"} for key in keys]})
 
 
+LOADERS = ("LoadImage", "LoadImageMask")
+
 PICTURE_NODES: Mapping[str, TimedNode] = {
     "LoadImage": _load_image,
+    "LoadImageMask": _load_mask,
     "SaveImage": _save,
     "PreviewImage": _preview,
     "SaveImageWebsocket": _save_websocket,
@@ -103,7 +112,7 @@ def annotated(name: str) -> tuple[str, str, str]:
 
 def check_inputs(bench: Workbench, class_type: str, inputs: Mapping[str, Any]) -> tuple[str, str] | None:
     """Before the run: (input, what is wrong) where a node itself has something against its inputs."""
-    if class_type == "LoadImage":
+    if class_type in LOADERS:
         name = inputs.get("image")
         if isinstance(name, str) and bench.files.read(*annotated(name)) is None:
             return "image", f"Invalid image file: {name}"

@@ -15,7 +15,6 @@ from modules.demo.comfy_server.nodes.mishaps import check_rows
 from modules.demo.comfy_server.nodes.node_cache import Result
 from modules.demo.comfy_server.nodes.pack_inputs import refusal
 from modules.demo.comfy_server.nodes.values import (
-    Conditioning,
     Guider,
     Images,
     Latent,
@@ -173,7 +172,9 @@ def _painted(task: SamplerTask) -> tuple[Recipe, ...]:
                 prompt=prompts[index % len(prompts)],
                 seed=_seed(task, index),
                 size=task.latent.size,
-                sources=_sources(positive, row, index),
+                sources=_sources(task, row, index),
+                start=row if _blends(task) else None,
+                strength=task.sigmas.denoise,
                 making=_making(task, index),
             )
         )
@@ -204,6 +205,7 @@ def _making(task: SamplerTask, index: int) -> str:
             task.sigmas.made,
             task.noisy,
             None if start is None else identity(start),
+            *(str(mask) for mask in task.latent.masks[index : index + 1]),
         )
     )
 
@@ -227,10 +229,15 @@ def token_count(model: str, prompt: str) -> int:
     return max(padded, len(prompt.split()) + 8)
 
 
-def _sources(positive: Conditioning, row: Recipe | None, index: int) -> tuple[Recipe, ...]:
+def _sources(task: SamplerTask, row: Recipe | None, index: int) -> tuple[Recipe, ...]:
     """The references of row ``index``, in order, or the picture that its own latent held."""
-    references = tuple(batch[index % len(batch)] for batch in positive.references)
-    return references or (() if row is None else (row,))
+    references = tuple(batch[index % len(batch)] for batch in task.guider.positive.references)
+    return references or (() if row is None or _blends(task) else (row,))
+
+
+def _blends(task: SamplerTask) -> bool:
+    """Whether what the sampler starts from shows through: it is denoised in part, or it has a mask."""
+    return not task.guider.positive.references and (task.sigmas.denoise < 1 or bool(task.latent.masks))
 
 
 def _die(bench: Workbench, step: int) -> None:

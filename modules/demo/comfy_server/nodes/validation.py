@@ -166,7 +166,9 @@ class _Checker:
         if isinstance(value, dict) and "__value__" in value:
             value = inputs[spec.name] = value["__value__"]
         wrong = _convert(inputs, spec) or _out_of_range(inputs[spec.name], spec)
-        if wrong is not None and not (node["class_type"] == "LoadImage" and spec.name == "image"):
+        if wrong is not None and not (
+            node["class_type"] in ("LoadImage", "LoadImageMask") and spec.name == "image"
+        ):
             errors.append(wrong)
         return True
 

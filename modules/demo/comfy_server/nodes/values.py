@@ -20,13 +20,16 @@ from modules.demo.comfy_server.drawing.pictures import picture_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Painting:
-    """A picture that a sampler made. ``sources`` are what it was edited from, if anything; ``making`` is all
-    that made it beside prompt, seed and size."""
+    """A picture that a sampler made. ``sources`` are what it was edited from, if anything; ``start`` is what
+    the sampler started from, with a denoise of ``strength``; ``making`` is all that made it beside prompt,
+    seed and size."""
 
     prompt: str
     seed: int
     size: tuple[int, int]
     sources: tuple[Recipe, ...] = ()
+    start: Recipe | None = None
+    strength: float = 1.0
     making: str = ""
 
 
@@ -39,15 +42,43 @@ class Photo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Mask:
+    """Grey pixels, one byte each."""
+
+    pixels: bytes
+    size: tuple[int, int]
+
+    def __str__(self) -> str:
+        return hashlib.blake2b(self.pixels, digest_size=8).hexdigest()
+
+    @property
+    def image(self) -> Image.Image:
+        return Image.frombytes("L", self.size, self.pixels)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composite:
+    """One picture over another of equal size, where a mask is white."""
+
+    over: Recipe
+    under: Recipe
+    mask: Mask
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.under.size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Scaled:
     """Another picture at another size. ``making`` tells each way it was scaled and where it led."""
 
-    base: Painting | Photo
+    base: Painting | Photo | Composite
     size: tuple[int, int]
     making: str
 
 
-Recipe = Painting | Photo | Scaled
+Recipe = Painting | Photo | Composite | Scaled
 
 
 def scaled(recipe: Recipe, size: tuple[int, int], way: str) -> Recipe:
@@ -59,8 +90,8 @@ def scaled(recipe: Recipe, size: tuple[int, int], way: str) -> Recipe:
 
 
 def decoded(recipe: Recipe, by: str) -> Recipe:
-    """``recipe`` once more made by ``by``; an uploaded picture stays what it is."""
-    if isinstance(recipe, Photo):
+    """``recipe`` once more made by ``by``; a picture that is not a painting stays what it is."""
+    if isinstance(recipe, Photo | Composite):
         return recipe
     return replace(recipe, making=f"{recipe.making} > {by}")
 
@@ -69,6 +100,8 @@ def identity(recipe: Recipe) -> str:
     """A digest of all that ``recipe`` came of, as text."""
     if isinstance(recipe, Photo):
         parts: tuple[Any, ...] = (recipe.size, hashlib.blake2b(recipe.pixels).hexdigest())
+    elif isinstance(recipe, Composite):
+        parts = (identity(recipe.over), identity(recipe.under), str(recipe.mask))
     elif isinstance(recipe, Scaled):
         parts = (recipe.size, identity(recipe.base), recipe.making)
     else:
@@ -81,7 +114,7 @@ def render(recipe: Recipe) -> Image.Image:
     called in a thread."""
     image = _drawn(recipe)
     if isinstance(recipe, Scaled) and min(recipe.size) >= 40:
-        stamp(image, *marks_in(recipe))
+        return stamp(image, *marks_in(recipe))
     return image
 
 
@@ -90,8 +123,16 @@ def _drawn(recipe: Recipe) -> Image.Image:
         return _drawn(recipe.base).resize(recipe.size, Image.Resampling.BILINEAR)
     if isinstance(recipe, Photo):
         return Image.frombytes("RGB", recipe.size, recipe.pixels)
+    if isinstance(recipe, Composite):
+        return composed(render(recipe.over), recipe)
     source = side_by_side([_drawn(source) for source in recipe.sources]) if recipe.sources else None
-    return picture_of(recipe.prompt, recipe.seed, recipe.size, source, making=recipe.making)
+    start = None if recipe.start is None else (_drawn(recipe.start), recipe.strength)
+    return picture_of(recipe.prompt, recipe.seed, recipe.size, source, start, making=recipe.making)
+
+
+def composed(over: Image.Image, recipe: Composite) -> Image.Image:
+    """The picture ``over``, drawn already, and what lies under it."""
+    return Image.composite(over, render(recipe.under), recipe.mask.image)
 
 
 def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
@@ -199,10 +240,11 @@ def joined(rows: Sequence[Conditioning]) -> Conditioning:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latent:
-    """A batch of ``size`` pixels each: empty rows (None) or pictures."""
+    """A batch of ``size`` pixels each: empty rows (None) or pictures; ``masks``: one a row, or none."""
 
     size: tuple[int, int]
     rows: tuple[Recipe | None, ...]
+    masks: tuple[Mask, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -247,10 +289,11 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sigmas:
-    """A schedule of ``steps`` steps."""
+    """A schedule of ``steps`` steps, over the last ``denoise`` of the noise levels."""
 
     steps: int
     made: str
+    denoise: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

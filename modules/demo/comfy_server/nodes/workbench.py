@@ -17,12 +17,12 @@ from modules.demo.comfy_server.drawing.picture_shelf import PictureShelf
 from modules.demo.comfy_server.drawing.pictures import preview_of
 from modules.demo.comfy_server.faults import Faults
 from modules.demo.comfy_server.files import FileStore
-from modules.demo.comfy_server.nodes.values import Recipe, encode, marks_in, render
+from modules.demo.comfy_server.nodes.values import Composite, Recipe, composed, encode, marks_in, render
 from modules.demo.comfy_server.profile import Timing
 from modules.demo.comfy_server.run import GpuSpan
 
 Drawing = Literal["full", "plain"]
-"""``full`` draws landscapes with text; ``plain`` a coloured plane with the mark, in a few milliseconds."""
+"""``full`` draws scenes with a caption; ``plain`` a coloured plane with the mark, in a few milliseconds."""
 
 
 class Workbench:
@@ -64,11 +64,12 @@ class Workbench:
 def _image(recipe: Recipe, drawing: Drawing) -> Image.Image:
     if drawing == "full":
         return render(recipe)
+    if isinstance(recipe, Composite):
+        return composed(_image(recipe.over, drawing), recipe)
     whose, making = marks_in(recipe)
     colour = whose ^ making
     image = Image.new("RGB", recipe.size, (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
-    stamp(image, whose, making)
-    return image
+    return stamp(image, whose, making)
 
 
 @functools.lru_cache(maxsize=64)

@@ -89,7 +89,8 @@ export class CommandForm {
   }
 
   #take(chip, choice) {
-    chip.setText(choice.name, choice);
+    const name = short(choice.name);
+    chip.setText(name, { name, value: choice.value });
     chip.markInvalid(false);
     this.error = null;
     this.env.suggestions.hide();
@@ -215,3 +216,6 @@ export class CommandForm {
     return h('div.hint-options', { role: 'group', 'aria-label': t('composer.optional') }, label, open.map(button));
   }
 }
+
+/** What a chip shows of a choice: of a long line, such as a model's with its speed and its strengths, the name. */
+const short = (name) => (name.length > 30 ? name.split(' · ')[0] : name);

@@ -119,8 +119,7 @@ export class Composer {
   #textarea() {
     return h('textarea.composer-text', {
       rows: 1,
-      role: 'combobox',
-      'aria-expanded': 'false',
+      'aria-haspopup': 'listbox',
       'aria-autocomplete': 'list',
       autocomplete: 'off',
       enterkeyhint: 'send',

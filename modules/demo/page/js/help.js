@@ -1,17 +1,15 @@
-// The panel that a newcomer sees first: three steps, and which side of this is simulated.
+// How it works: what stands in the first channel, the panel behind the question mark, which side of this is simulated.
 
 import { h, icon } from './dom.js';
 import { t } from './i18n.js';
 
-const SEEN = 'fullet.help.seen';
-
-/** How many of the GPUs behind the bot are simulated; null if the server does not say. */
-export async function simulatedGpus() {
+/** What stands behind the page: {simulated_gpus, status_page}, each null if the server does not say. */
+export async function information() {
   try {
     const response = await fetch('/client/info', { signal: AbortSignal.timeout(3000) });
-    return response.ok ? (await response.json()).simulated_gpus : null;
+    return response.ok ? await response.json() : {};
   } catch {
-    return null;
+    return {};
   }
 }
 
@@ -22,7 +20,22 @@ export function noteOn(gpus) {
   return `${t('help.note')} ${behind}`;
 }
 
-export const helpWasSeen = () => Boolean(localStorage.getItem(SEEN));
+/** What the first channel begins with; `tryIt` fills in the first command, with `prompt`. */
+export function greeting({ gpus, command, prompt, tryIt }) {
+  const [before, after] = t('greet.text').split('{cmd}');
+  return h(
+    'section.greeting',
+    { 'aria-labelledby': 'greeting-title', 'data-testid': 'greeting' },
+    h('h3', { id: 'greeting-title' }, t('greet.title')),
+    h('p', null, before, h('kbd', null, `/${command}`), after),
+    h(
+      'button.button.primary',
+      { type: 'button', 'data-testid': 'try-it', onclick: tryIt },
+      `${t('greet.try')}: ${prompt}`,
+    ),
+    h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, noteOn(gpus))),
+  );
+}
 
 /** `tryIt` starts the first command in the composer. */
 export function openHelp({ gpus, command, tryIt }) {
@@ -34,7 +47,7 @@ export function openHelp({ gpus, command, tryIt }) {
     { 'data-testid': 'help', 'aria-labelledby': 'help-title' },
     h(
       'button.icon-button.help-close',
-      { type: 'button', 'aria-label': t('help.close'), onclick: () => dialog.close() },
+      { type: 'button', 'aria-label': t('modal.close'), onclick: () => dialog.close() },
       icon('close', 20),
     ),
     h('h2', { id: 'help-title' }, t('help.title')),
@@ -46,7 +59,7 @@ export function openHelp({ gpus, command, tryIt }) {
       h('li', null, h('span', null, t('help.step3'))),
     ),
     h('p.help-more', null, t(touch ? 'help.moretouch' : 'help.more')),
-    h('p.help-note', { 'data-testid': 'client-note' }, icon('app', 17), h('span', null, noteOn(gpus))),
+    h('p.help-note', null, icon('app', 17), h('span', null, noteOn(gpus))),
     h(
       'button.button.primary',
       { type: 'button', autofocus: true, 'data-testid': 'help-close', onclick: () => dialog.close() },
@@ -54,7 +67,6 @@ export function openHelp({ gpus, command, tryIt }) {
     ),
   );
   dialog.addEventListener('close', () => {
-    localStorage.setItem(SEEN, '1');
     dialog.remove();
     tryIt();
   });

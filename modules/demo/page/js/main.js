@@ -5,7 +5,7 @@ import { Composer } from './composer.js';
 import { Connection } from './connection.js';
 import { markdownContext } from './context.js';
 import { h, icon } from './dom.js';
-import { helpWasSeen, noteOn, openHelp, simulatedGpus } from './help.js';
+import { greeting, information, openHelp } from './help.js';
 import { nearest, setLocale, t } from './i18n.js';
 import { markdown } from './markdown.js';
 import { messageMenu } from './menu.js';
@@ -21,7 +21,7 @@ const store = new Store();
 const connection = new Connection();
 const failedComponents = new Map(); // message id → why its last click failed
 let modal = null;
-let gpus = null;
+let about = {};
 let sequence = 0;
 
 const nonce = () => `${Date.now().toString(36)}-${(sequence += 1).toString(36)}`;
@@ -106,7 +106,15 @@ function press(message, component, values) {
 const context = markdownContext(store, actions);
 const banner = new Banner(byId('banner'), connection);
 const sidebar = new Sidebar(byId('sidebar'), store, actions);
-const list = new MessageList(byId('messages'), { store, context, actions, press, failedComponents, request });
+const list = new MessageList(byId('messages'), {
+  store,
+  context,
+  actions,
+  press,
+  failedComponents,
+  request,
+  greets: (channel) => greets(channel),
+});
 const composer = new Composer(byId('composer'), {
   store,
   request,
@@ -180,17 +188,31 @@ function speakAsTheBrowser() {
 function firstChannel() {
   const [, channelId, messageId] = /^#\/(\d+)(?:\/(\d+))?$/.exec(location.hash) ?? [];
   const remembered = sessionStorage.getItem(`fullet.channel.${store.me.id}`);
-  const all = store.sections().flatMap((section) => section.channels);
-  const open = all.find((channel) => !store.isPrivate(channel)) ?? all[0];
-  const wanted = [channelId, remembered].find((id) => store.channels.has(id)) ?? open?.id;
+  const wanted = [channelId, remembered].find((id) => store.channels.has(id)) ?? firstOpen()?.id;
   if (wanted) actions.openChannel(wanted, wanted === channelId ? messageId : undefined);
 }
 
+const imagine = () => store.commands.find((command) => command.name === 'imagine');
+const nameOfImagine = () => imagine()?.name_localizations?.[store.locale] ?? 'imagine';
+
+/** The first channel that everybody sees. */
+const firstOpen = () => {
+  const all = store.sections().flatMap((section) => section.channels);
+  return all.find((channel) => !store.isPrivate(channel)) ?? all[0];
+};
+
+/** What a channel begins with beside its name: the first one greets, once the bot can be asked. */
+function greets(channel) {
+  if (!imagine() || channel.id !== firstOpen()?.id) return null;
+  const prompt = t('greet.prompt');
+  const tryIt = () => composer.startByName('imagine', { prompt: { text: prompt } });
+  return greeting({ gpus: about.simulated_gpus, command: nameOfImagine(), prompt, tryIt });
+}
+
 function showHelp() {
-  const imagine = store.commands.find((command) => command.name === 'imagine');
   openHelp({
-    gpus,
-    command: imagine?.name_localizations?.[store.locale] ?? 'imagine',
+    gpus: about.simulated_gpus,
+    command: nameOfImagine(),
     tryIt: () => matchMedia('(hover: hover)').matches && composer.focus(),
   });
 }
@@ -206,7 +228,6 @@ store.on('ready', ({ again }) => {
   drawTopbar();
   drawTitle();
   byId('app').dataset.ready = store.me.id;
-  if (!again && !helpWasSeen()) showHelp();
 });
 store.on('current', () => sessionStorage.setItem(`fullet.channel.${store.me.id}`, store.currentId));
 for (const name of ['current', 'channels']) store.on(name, drawTopbar);
@@ -260,9 +281,10 @@ if (theme) document.documentElement.dataset.theme = theme;
 setLocale(nearest(navigator.language));
 startClock();
 sidebar.draw();
-simulatedGpus().then((count) => {
-  gpus = count;
-  const shown = document.querySelector('[data-testid=client-note] span');
-  if (shown) shown.textContent = noteOn(gpus);
+information().then((told) => {
+  about = told;
+  sidebar.statusPage = told.status_page;
+  sidebar.draw();
+  list.greetAgain();
 });
 connection.connect(new URLSearchParams(location.search).get('user') ?? sessionStorage.getItem('fullet.user'));

@@ -25,7 +25,7 @@ const RENDER = {
   strike: wrap('s'),
   quote: wrap('blockquote.md-quote'),
   subtext: wrap('small.md-subtext'),
-  heading: (node, context) => h(`h${node.level + 2}.md-h${node.level}`, null, render(node.children, context)),
+  heading: (node, context) => h(`h2.md-h${node.level}`, null, render(node.children, context)),
   list: (node, context) =>
     h(
       node.ordered ? 'ol.md-list' : 'ul.md-list',

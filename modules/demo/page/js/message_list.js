@@ -9,7 +9,7 @@ const OLDER_FROM_PX = 240;
 const PAGE = 50;
 
 export class MessageList {
-  /** `env`: {store, context, actions, press, failedComponents, request(op, fields)}. */
+  /** `env`: {store, context, actions, press, failedComponents, request(op, fields), greets(channel) → node|null}. */
   constructor(root, env) {
     this.env = env;
     this.views = new Map();
@@ -51,6 +51,7 @@ export class MessageList {
     store.on('typing', ({ channelId }) => here(channelId) && this.#drawTyping());
     store.on('interaction', (entry) => here(entry.channelId) && this.draw());
     store.on('channels', () => this.draw());
+    store.on('commands', () => this.greetAgain());
   }
 
   show(unreadFrom = null) {
@@ -130,7 +131,6 @@ export class MessageList {
           'li.divider',
           {
             class: key === 'new' ? 'divider-new' : '',
-            role: 'separator',
             'data-testid': key === 'new' ? 'unread-line' : 'day',
           },
           h('span'),
@@ -178,8 +178,16 @@ export class MessageList {
         h('div.intro-mark', null, icon(this.env.store.isPrivate(channel) ? 'lock' : 'hash', 30)),
         h('h2', null, name),
         h('p', null, t('message.start', { channel: name })),
+        this.env.greets(channel) ?? '',
       );
     }
+  }
+
+  /** What a channel begins with may be known, or sayable, only now. */
+  greetAgain() {
+    this.introKey = null;
+    this.draw();
+    this.#keepEnd();
   }
 
   #drawTyping() {

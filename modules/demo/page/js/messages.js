@@ -263,8 +263,8 @@ const whyFailed = (error, key = 'message.failed') =>
   !error || error === CATALOGUES.en['message.failed'] ? t(key) : error;
 const v2 = (message) => Boolean((message.flags ?? 0) & (1 << 15));
 
-function header(message, origin, { store, actions }) {
-  if (message.type === 19 || message.referenced_message) return replyHeader(message, origin, actions);
+function header(message, origin, { store, context, actions }) {
+  if (message.type === 19 || message.referenced_message) return replyHeader(message, origin, context, actions);
   const meta = message.interaction_metadata;
   const user = message.local ? store.me : (meta?.user ?? message.interaction?.user);
   const name = message.local?.name ?? store.interactions.names.get(meta?.id) ?? meta?.name ?? message.interaction?.name;
@@ -280,12 +280,14 @@ function header(message, origin, { store, actions }) {
   );
 }
 
-function replyHeader(message, origin, actions) {
+function replyHeader(message, origin, context, actions) {
   if (!origin)
     return message.referenced_message === null
       ? h('div.message-header', null, icon('reply', 15), h('em', null, t('message.deletedref')))
       : h('div.message-header.nothing');
-  const text = (textOf(origin) || '…').replace(/\s+/g, ' ').slice(0, 120);
+  const shown = h('div', null, markdown(textOf(origin), context));
+  shown.querySelectorAll('br, blockquote, li, pre, small, h2').forEach((node) => node.before(' '));
+  const text = shown.textContent.replace(/\s+/g, ' ').trim().slice(0, 120) || '…';
   return h(
     'button.message-header.reply',
     {

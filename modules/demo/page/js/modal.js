@@ -36,7 +36,7 @@ export class Modal {
         h('h2', { id: 'modal-title', 'data-testid': 'modal-title' }, data.title),
         h(
           'button.icon-button',
-          { type: 'button', 'aria-label': t('modal.cancel'), onclick: () => this.close() },
+          { type: 'button', 'aria-label': t('modal.close'), onclick: () => this.close() },
           icon('close', 20),
         ),
       ),

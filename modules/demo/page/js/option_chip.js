@@ -92,8 +92,7 @@ export class OptionChip {
     const { option } = this;
     return h('textarea.chip-field', {
       rows: 1,
-      role: 'combobox',
-      'aria-expanded': false,
+      'aria-haspopup': 'listbox',
       'aria-autocomplete': 'list',
       'aria-label': `${localized(option)}: ${localized(option, 'description')}`,
       'aria-required': Boolean(option.required),

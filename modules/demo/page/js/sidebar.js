@@ -13,6 +13,7 @@ export class Sidebar {
     this.store = store;
     this.actions = actions;
     this.collapsed = new Set();
+    this.statusPage = null; // its address, once it is known
     this.head = h('div.guild');
     this.list = h('div.channels', { 'data-testid': 'channels' });
     this.foot = h('div.me');
@@ -128,6 +129,15 @@ export class Sidebar {
     );
     locale.value = currentLocale();
     this.foot.replaceChildren(
+      this.statusPage
+        ? h(
+            'a.status-link',
+            { href: this.statusPage, target: '_blank', rel: 'noopener', 'data-testid': 'status-link' },
+            icon('chart', 17),
+            h('span', null, t('status.link')),
+            icon('external', 13),
+          )
+        : '',
       h(
         'div.me-row',
         null,

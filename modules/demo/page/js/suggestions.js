@@ -34,7 +34,7 @@ export class Suggestions {
     }
     const list = h(
       'ul',
-      { role: 'listbox', id: 'suggestion-list', 'aria-label': title, 'data-testid': 'suggestions' },
+      { role: 'listbox', id: 'suggestion-list', tabindex: 0, 'aria-label': title, 'data-testid': 'suggestions' },
       items.map((item, index) => this.#row(item, index)),
     );
     this.root.replaceChildren(
@@ -43,7 +43,6 @@ export class Suggestions {
       foot && items.length ? h('div.suggestions-foot', null, foot) : '',
     );
     this.root.hidden = false;
-    input?.setAttribute('aria-expanded', 'true');
     input?.setAttribute('aria-controls', 'suggestion-list');
     this.#mark();
   }
@@ -69,7 +68,7 @@ export class Suggestions {
     if (this.root.hidden) return;
     this.root.hidden = true;
     this.items = [];
-    this.input?.setAttribute('aria-expanded', 'false');
+    this.input?.removeAttribute('aria-controls');
     this.input?.removeAttribute('aria-activedescendant');
   }
 

@@ -13,6 +13,12 @@ export default {
   'user.switching': 'Each person sees only their own channels.',
   'locale.label': 'Client language',
   'theme.toggle': 'Light or dark',
+  'greet.title': 'Say what you want to see',
+  'greet.text':
+    'Type {cmd} and a prompt: the bot makes the picture in a channel of your own. Ask for several, or switch to another person and ask as them, too: prompts that fit run together on one GPU.',
+  'greet.try': 'Try it',
+  'greet.prompt': 'a lighthouse at sunset',
+  'status.link': 'GPUs and queue, live',
   'help.open': 'Help',
   'help.title': 'Make your first picture',
   'help.step1': 'Type {cmd} in the box below and press Tab.',
@@ -25,7 +31,8 @@ export default {
     'Tap ··· beside a message for more. Switch users in the list at the top left to see what the others see.',
   'help.note':
     'This page stands in for Discord: the people, channels and messages are simulated on this computer. The bot behind it is the real one.',
-  'help.gpus': 'The GPUs ({n}) are simulated too: they write out your words instead of painting a picture.',
+  'help.gpus':
+    'The GPUs ({n}) are simulated too: no AI model runs, and a program draws a scene from the words of your prompt.',
   'help.real': 'The pictures come from a real ComfyUI.',
   'help.close': 'Got it',
   'banner.lost': 'Connection lost. Trying again…',
@@ -112,6 +119,7 @@ export default {
   'select.search': 'Search',
   'modal.submit': 'Send',
   'modal.cancel': 'Cancel',
+  'modal.close': 'Close',
   'modal.required': 'This field is required.',
   'modal.short': 'At least {n} characters.',
   'modal.long': 'At most {n} characters.',

@@ -13,6 +13,12 @@ export default {
   'user.switching': 'Cada persona ve solo sus canales.',
   'locale.label': 'Idioma del cliente',
   'theme.toggle': 'Claro u oscuro',
+  'greet.title': 'Di qué quieres ver',
+  'greet.text':
+    'Escribe {cmd} y un prompt: el bot crea la imagen en un canal solo para ti. Pide varias, o cambia de persona y pide otra con su nombre: los prompts compatibles se procesan juntos en una GPU.',
+  'greet.try': 'Pruébalo',
+  'greet.prompt': 'un faro al atardecer',
+  'status.link': 'GPU y cola, en vivo',
   'help.open': 'Ayuda',
   'help.title': 'Crea tu primera imagen',
   'help.step1': 'Escribe {cmd} en el cuadro de abajo y presiona Tab.',
@@ -25,7 +31,8 @@ export default {
     'Toca ··· junto a un mensaje para ver más. Cambia de usuario en la lista de arriba a la izquierda para ver lo que ven los demás.',
   'help.note':
     'Esta página hace de Discord: las personas, los canales y los mensajes son simulados y no salen de este equipo. El bot que está detrás es el real.',
-  'help.gpus': 'Las GPU ({n}) también son simuladas: escriben tus palabras en lugar de pintar una imagen.',
+  'help.gpus':
+    'Las GPU ({n}) también son simuladas: no se ejecuta ningún modelo de IA; un programa dibuja una escena a partir de las palabras de tu prompt.',
   'help.real': 'Las imágenes vienen de un ComfyUI real.',
   'help.close': 'Entendido',
   'banner.lost': 'Se perdió la conexión. Reintentando…',
@@ -112,6 +119,7 @@ export default {
   'select.search': 'Buscar',
   'modal.submit': 'Enviar',
   'modal.cancel': 'Cancelar',
+  'modal.close': 'Cerrar',
   'modal.required': 'Este campo es obligatorio.',
   'modal.short': 'Al menos {n} caracteres.',
   'modal.long': 'Como máximo {n} caracteres.',

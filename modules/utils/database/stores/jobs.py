@@ -108,7 +108,7 @@ class JobJournal(Store):
             return range(first, first + count)
 
     async def accept(self, jobs: Sequence[Job], sources: Mapping[str, bytes]) -> None:
-        now, needs = self.unix(), {(source.key, job.id) for job in jobs for source in job.request.sources}
+        now, needs = self.unix(), {(source.key, job.id) for job in jobs for source in job.request.inputs}
         stored = [
             {"key": key, "size": len(data), "stored_at": now, "data": bytes(data)}
             for key, data in sources.items()

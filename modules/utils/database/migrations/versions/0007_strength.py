@@ -1,0 +1,14 @@
+"""People have a strength that they prefer for start pictures."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """A column more; nobody has chosen yet."""
+    op.add_column("preferences", sa.Column("strength", sa.Double))
