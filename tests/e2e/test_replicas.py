@@ -39,7 +39,7 @@ SCALED_OBJECT = ROOT / "deploy" / "kubernetes" / "keda" / "scaledobject.yaml"
 DNS_SECONDS, LOOKUP_SECONDS, QUIET_SECONDS = 0.3, 0.2, 1.5
 """As 30, 5 and 45 seconds in a cluster."""
 SCALE_INS, AT_ONCE, KEPT = 20, 5, 6
-PEOPLE, COMING = 5, 3
+PEOPLE, COMING = 4, 3
 """Each has so many pictures coming at any time: as much as six servers make at once, and more."""
 
 
@@ -71,7 +71,7 @@ class Cluster:
                 host=f"127.0.0.{self._begun + 1}",
                 port=self.port,
                 profile=ServerProfile(cache_lru=100),
-                timing=Timing(step=0.5, row=0.05),
+                timing=Timing(step=1.0, row=0.05),
                 drawing="plain",
             )
             await server.start()
@@ -164,9 +164,7 @@ class Asker:
                 self.asked.append(name)
             else:
                 await asyncio.sleep(0.05)
-        async with timeout(60):
-            while set(self.asked) - set(self.received()):
-                await asyncio.sleep(0.05)
+        await self.user.until(lambda: not set(self.asked) - set(self.received()), 60)
 
     def received(self) -> Counter[str]:
         results = [text_of(message) for message in self.user.all_messages() if has_picture(message)]
