@@ -17,7 +17,7 @@ RUN python -m compileall -q modules && install -d -o fullet -m 0700 database
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 METRICS_PORT=9100
 USER 10001
 VOLUME /app/database
-# without METRICS_PORT there is nothing to ask, and the process itself is the sign of life
+# without METRICS_PORT there is nothing to ask; then it is healthy while its process lives
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import os, urllib.request as http; port = os.environ.get('METRICS_PORT') or '0'; port == '0' or http.urlopen(f'http://127.0.0.1:{port}/healthz', timeout=4)"]
 # no shell in between, so that SIGTERM reaches the bot, which then lets running pictures finish
 ENTRYPOINT ["python", "bot.py"]

@@ -1,4 +1,4 @@
-"""The rooms of the bot. Imports go down only: discord | ai | demo, then utils, then queue_manager."""
+"""The packages of the bot. Imports only go down: discord | ai | demo, then utils, then queue_manager."""
 
 VERSION = "0.2.0"
 """The version of the bot; ``pyproject.toml`` reads it here."""

@@ -15,7 +15,8 @@ def bot_without_memory(folder: Path) -> Path:
     shutil.copy(ROOT / "bot.py", folder)
     (folder / "modules").symlink_to(ROOT / "modules")
     shutil.copytree(ROOT / "flujos", folder / "flujos")
-    for card in (folder / "flujos").glob("*.toml"):
+    for model in (folder / "flujos").glob("*.json"):
+        card = model.with_suffix(".toml")
         text = card.read_text(encoding="utf-8")
         bare = re.sub(r"^\[memory\]\n(?:[^\[\n].*\n?)*", "", text, flags=re.MULTILINE)
         assert bare != text, card.name

@@ -165,11 +165,14 @@ async def born(
     log: Path,
     errors: Path | None = None,
     root: Path = ROOT,
+    typed: str = "",
     pages: Path | None = None,
     **environ: str,
 ) -> BotProcess:
-    """As `started`, without the time that it takes to read the modules; ``pages`` is `tests.nursery`'s."""
+    """As `started`, without the time that it takes to read the modules. ``typed`` is its standard input,
+    ``pages`` `tests.nursery`'s."""
     if os.name == "nt":
+        assert not typed
         return await started(*arguments, folder=folder, log=log, errors=errors, root=root, **environ)
     nursery = await asyncio.to_thread(the_nursery)
     began = _size(log)
@@ -178,6 +181,7 @@ async def born(
         root=str(root),
         folder=str(folder),
         environ=environment(**environ),
+        typed=typed,
         output=str(log),
         errors=str(errors or log),
         pages=str(pages or ""),
@@ -185,12 +189,16 @@ async def born(
     return BotProcess(told["pid"], log, functools.partial(nursery.end_of, told["pid"]), began)
 
 
-async def said_by(*arguments: str, folder: Path, root: Path = ROOT, **environ: str) -> tuple[int, str, str]:
+async def said_by(
+    *arguments: str, folder: Path, root: Path = ROOT, typed: str = "", **environ: str
+) -> tuple[int, str, str]:
     """Exit code, output and errors of a command that ends by itself."""
     output, errors = folder / "said", folder / "errors"
     for file in (output, errors):
         file.write_text("", encoding="utf-8")
-    process = await born(*arguments, folder=folder, log=output, errors=errors, root=root, **environ)
+    process = await born(
+        *arguments, folder=folder, log=output, errors=errors, root=root, typed=typed, **environ
+    )
     try:
         code = await process.ended(100)
     finally:

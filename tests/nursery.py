@@ -81,19 +81,24 @@ def become(
     root: str,
     folder: str,
     environ: dict[str, str],
+    typed: str,
     output: str,
     errors: str,
     pages: str,
 ) -> None:
-    """``python ROOT/bot.py ARGUMENTS`` in ``folder``, whose words are added to files. Its SQLite file may
-    have as many pages as the file ``pages`` says."""
+    """``python ROOT/bot.py ARGUMENTS`` in ``folder``, which reads what was ``typed``; its words are
+    added to files. Its SQLite file may have as many pages as the file ``pages`` says."""
     import bot
     from modules.app import bootstrap
 
     os.setsid()
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, append, 1), (errors, append, 2)):
-        opened = os.open(path, flags, 0o600)
+    with tempfile.TemporaryFile() as keys:
+        keys.write(typed.encode())
+        keys.seek(0)
+        os.dup2(keys.fileno(), 0)
+    for path, target in ((output, 1), (errors, 2)):
+        opened = os.open(path, append, 0o600)
         os.dup2(opened, target)
         os.close(opened)
     os.chdir(folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refuses what is not known to treat the rows of a batch apart: patches, guiders, hooks and control nets."""
+"""Refuses what is not known to keep the rows of a batch apart: patches, guiders, hooks and control nets."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which code that patches a model treats the rows of a batch apart (pure; standard library only).
+"""Which code that patches a model keeps the rows of a batch apart (pure; standard library only).
 
 Code is named by its module and by the class or function that it was written in. Each entry of KNOWN was
 measured: tests/real_comfy/patches.py runs it on small networks, in a batch and in sub-batches, and
@@ -66,7 +66,7 @@ KNOWN: dict[str, Known] = {
 
 
 def unknown(part: object, *, sub_batches: bool) -> bool:
-    """Whether a function, a class's instance or a class is not known to treat rows apart."""
+    """Whether a function, a class's instance or a class is not known to keep rows apart."""
     known = KNOWN.get(".".join(home(part)))
     if known is None or (sub_batches and not known.sub_batches):
         return True

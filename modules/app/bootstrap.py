@@ -201,7 +201,7 @@ def _how_to_get_venv() -> str:
 
 
 def _install(python: Path, requirements: Path) -> None:
-    """Of what pip says only what is being installed is shown, and of its errors what is of use."""
+    """Shows only which packages pip installs, and the useful part of its errors."""
     options = ["--disable-pip-version-check", "--retries", "1", "-r", str(requirements)]
     command = [str(python), "-m", "pip", "install", *options]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:

@@ -151,7 +151,7 @@ async def _inspect_servers(
     faulty: Collection[str],
     reports: list[ServerReport],
 ) -> tuple[Finding, ...]:
-    """``reports`` gets what those servers say that can be asked."""
+    """``reports`` receives the answers of the servers that can be reached."""
     if not settings.comfy_urls:
         return _skipped("COMFY_URLS")
     elastic = [url for url in settings.comfy_urls if is_elastic(url)]

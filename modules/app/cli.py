@@ -20,7 +20,7 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
 
 UNREAD = 141
-"""The exit code of a program whose output nobody reads any more, as shells have it."""
+"""The exit code for output that nobody reads any more, as in shells."""
 
 Command = Callable[[Path, Sequence[str]], int]
 """Takes the folder of bot.py and the arguments; returns the exit code."""

@@ -25,8 +25,8 @@ _NAMES = {
 
 
 async def copied(source_url: str, target_url: str) -> int:
-    """Copy a database and print what was copied; returns the exit code. Being cancelled leaves the target as
-    it was. Raises `StartupError`."""
+    """Copy a database and print what was copied; returns the exit code. If it is cancelled, the target stays
+    as it was. Raises `StartupError`."""
     try:
         done = await copy_database(source_url, target_url)
     except asyncio.CancelledError:

@@ -1,5 +1,5 @@
-"""Engines for the addresses of Comfy API v2. What they need is imported with the first such address: it takes
-half a second and memory that a bot without one should not pay for."""
+"""Engines for the addresses of Comfy API v2. Imports happen with the first such address, because they take
+half a second and memory that other bots need not spend."""
 
 # ruff: noqa: PLC0415
 

@@ -177,7 +177,7 @@ async def serve(
 
 
 async def _work(product: Product) -> int:
-    """Say once, when the guild is there, with what the bot works; then work."""
+    """When the guild is there, log once what the bot works with; then work."""
     await product.home_guild.serving.wait()
     log.info("Models: %s", ", ".join(offer.name for offer in product.model_folder.offers) or "none")
     log.info("Servers: %s", ", ".join(product.settings.comfy_urls))
@@ -247,7 +247,7 @@ async def _first_to_end(*works: Awaitable[int | None]) -> int:
 
 async def _wind_down(product: Product, work: asyncio.Future[int], began: float) -> None:
     """Take nothing new, let running pictures finish and be sent, tell the others that their place is kept.
-    ``began``: when the work did, by `time.monotonic`."""
+    ``began``: when the work began, by `time.monotonic`."""
     queue, fleet = product.queue, product.fleet
     queue.close("shutting-down")
     try:
@@ -266,7 +266,7 @@ async def _wind_down(product: Product, work: asyncio.Future[int], began: float) 
 
 
 def _summary(product: Product, seconds: float) -> str:
-    """What the log says last."""
+    """The last line of the log."""
     made, left = int(product.metrics.figures()["made"]), product.queue.status().unfinished
     after = f"Stopped after {timedelta(seconds=round(seconds))}, {made} picture{'s' * (made != 1)} made"
     if not left:

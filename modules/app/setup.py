@@ -259,7 +259,7 @@ class Setup:
         return self._ask(question, known or FIRST_ADDRESS)
 
     def _take_addresses(self, answer: str) -> None:
-        """Take them if all servers answer, or if the person wants them all the same."""
+        """Take the addresses if all servers answer, or if the person wants them anyway."""
         try:
             self.now = replace(self.now, comfy_urls=values.server_urls(answer), max_batch_size=(None,))
         except ValueError as fault:
@@ -294,7 +294,7 @@ class Setup:
         return asyncio.run(ask_servers(self.now, self._templates()))
 
     def _about_elastic(self) -> list[Finding]:
-        """What is found at the addresses of Comfy API v2, whose keys stand in COMFY_API_KEYS."""
+        """What is found at the addresses of Comfy API v2, asked with the keys in COMFY_API_KEYS."""
         templates = self._templates()
         elastic = [url for url in self.now.comfy_urls if is_elastic(url)]
         found = [f for url in elastic for f in asyncio.run(inspect_elastic(url, self.now, templates))]

@@ -1,4 +1,4 @@
-"""Simulated people at work: they ask for pictures and look whether what comes is theirs."""
+"""Simulated people at work: they ask for pictures and check that those they get are theirs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LINK = re.compile(r"<#\d+>")
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of one request. ``problem`` None: it ended as it should. ``refused``: it ended with a
-    sentence to the person, which is what should happen to it. ``number``: the picture's, once accepted."""
+    """What came of one request. ``problem`` None: it ended as it should. ``refused``: the sentence with which
+    it was refused, as it should be. ``number``: the picture's, once accepted."""
 
     who: str
     command: str
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def wish(kind: str, model: str, prompt: str) -> str:
-    """A request in words, without what tells its prompt from others with the same subject."""
+    """A request in words, without the part that makes its prompt unique."""
     subject = prompt.partition(_NUMBERED)[0]
     return f"a photo turned into “{subject}”" if kind == "edit" else f"“{subject}” ({model})"
 

@@ -1,5 +1,5 @@
-"""What happens before the newcomer's eyes: two other people ask for pictures, which run together, and one is
-shared in the gallery. So the status page and the gallery are not empty."""
+"""What a newcomer sees first: two other people ask for pictures, which run together, and one shares theirs,
+so that the status page and the gallery are not empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ PATIENCE = 600.0
 
 
 async def opening(page: str, people: Sequence[int]) -> None:
-    """Return once everybody has their pictures. If the page or the bot goes away meanwhile, that is all."""
+    """Return once everybody has their pictures. If the page or the bot goes away meanwhile, it returns
+    too."""
     try:
         await asyncio.gather(*(_ask(page, *one) for one in zip(people, PROMPTS, strict=False)))
     except (InvocationFailed, asyncio.TimeoutError, ConnectionError) as error:

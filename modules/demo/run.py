@@ -1,7 +1,7 @@
 """Starts the simulated sides of a demonstration as processes of their own, on free loopback ports.
 
-Of their own, so that drawing pictures never keeps the page waiting, and so that the bot meets them over
-real sockets. They end with the block that started them, and also when this process is killed.
+They are separate so that drawing never keeps the page waiting, and so that the bot talks to them over real
+sockets. They end with the block that started them, and also when this process is killed.
 """
 
 from __future__ import annotations

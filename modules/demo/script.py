@@ -85,7 +85,7 @@ async def commands_are_there(page: str) -> None:
 
 
 async def play(script: Script) -> int:
-    """Act it, tell it and its outcome; 0 if every request ended as it should, else 1."""
+    """Play the script and report it; returns 0 if every request ended as it should, else 1."""
     await commands_are_there(script.page)
     story = script.story
     async with AsyncExitStack() as stack:

@@ -1,4 +1,5 @@
-"""The demonstration's stage: which side is simulated, in words and in settings, and what happens on it."""
+"""The set-up of a demonstration: which side is simulated, in words and in settings, and what happens in
+it."""
 
 from __future__ import annotations
 
@@ -87,8 +88,8 @@ def read_options(arguments: Sequence[str]) -> Namespace:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What the bot is to be started with. ``meanwhile`` is to be run beside it; its end is the end.
-    ``listener`` is to hear of its jobs."""
+    """What the bot is started with. ``meanwhile`` runs beside it, and the demo ends with it; ``listener``
+    hears of its jobs."""
 
     settings: Settings
     folder: Path

@@ -201,7 +201,7 @@ class SimulatedUser:
         *,
         channel: int | str | None = None,
     ) -> Payload:
-        """The first message, seen already or to come, of which the predicate is true as it stands then."""
+        """The first message, already seen or still to come, for which the predicate is true."""
 
         def find() -> Payload | None:
             places = list(self._messages) if channel is None else [str(channel)]

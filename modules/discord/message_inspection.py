@@ -1,5 +1,6 @@
-"""What ``check --discord`` says: in a temporary private channel, it tries by the bot's own transport what the
-bot relies on, and compares Discord's answers with that. It needs no gateway, so the bot may run meanwhile."""
+"""What ``check --discord`` says: in a temporary private channel, it does what the bot relies on, with the
+bot's own transport, and compares Discord's answers with what was sent. It needs no gateway, so the bot may
+run meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only Discord's side of the bot refuses."""
+"""Refusals of requests that only this package raises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class NegativeUnknown(RequestRejected, message_key="error-no-negative"):
 
 
 class StrengthAlone(RequestRejected, message_key="error-strength-alone"):
-    """A strength, and no picture to start from."""
+    """A strength was given without a picture to start from."""
 
 
 class NobodyStarts(RequestRejected, message_key="error-no-starts"):
@@ -42,7 +42,7 @@ class BadLoraStrength(RequestRejected, message_key="error-lora-strength"):
 
 
 class StrengthOfNothing(RequestRejected, message_key="error-lora-missing"):
-    """A strength without a LoRA."""
+    """A strength was given without a LoRA."""
 
 
 class UnknownStyle(RequestRejected, message_key="error-unknown-style"):

@@ -62,7 +62,7 @@ class BadMask(RequestRejected, message_key="error-bad-mask"):
 
 
 class BadStrength(RequestRejected, message_key="error-bad-strength"):
-    """Not from 0.05 to 1 (fields: strength)."""
+    """The strength is not between 0.05 and 1 (fields: strength)."""
 
 
 class CannotStart(RequestRejected, message_key="error-cannot-start"):
@@ -74,7 +74,7 @@ class CannotMask(RequestRejected, message_key="error-cannot-mask"):
 
 
 class MaskNeeded(RequestRejected, message_key="error-mask-needed"):
-    """The model paints a part of a picture, and nothing says which (fields: model)."""
+    """The model always paints a part of a picture, and no mask says which (fields: model)."""
 
 
 class NoSourceImage(RequestRejected, message_key="error-no-source-image"):
@@ -94,7 +94,7 @@ class ModelUnavailable(RequestRejected, message_key="error-model-unavailable"):
 
 
 class LoraUnavailable(RequestRejected, message_key="error-lora-unavailable"):
-    """No living server has the LoRA's file beside the model (fields: lora, model)."""
+    """No living server has both the model and the LoRA's file (fields: lora, model)."""
 
 
 class VariationUnavailable(RequestRejected, message_key="error-no-variations"):

@@ -1,4 +1,4 @@
-"""Tells listeners what happens, each at its own pace, and logs one line for each turn of a job."""
+"""Tells listeners what happens, each at its own pace, and logs one line for each step of a job."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ _fields: ContextVar[dict[str, str]] = ContextVar("fields of log lines")
 
 @contextmanager
 def about(*jobs: Job, **more: str) -> Iterator[None]:
-    """Each line that is logged inside, by whatever part, is about these jobs, and has the fields ``more``.
-    Tasks that are started inside have them too, until this ends: some live on for other jobs."""
+    """Every line that is logged inside this block names these jobs and has the fields ``more``. So do tasks
+    that are started inside, until the block ends (some live on for other jobs)."""
     fields = _of(jobs) | more
     before = _fields.set(fields)
     try:

@@ -23,7 +23,7 @@ JobState = Literal["waiting", "taken", "running", "arriving"]
 that has not begun it; ``running``; or ``arriving``: made, and on its way to its owner."""
 
 START_STEP = 0.05
-"""The least strength of a start picture, and the step to the next: equal ones share runs."""
+"""The smallest strength of a start picture, and the step between strengths: equal ones share runs."""
 
 MAX_SEED = 2**53 - 1
 """Largest integer of a Discord option, so that a shown seed can be typed in again."""
@@ -64,7 +64,7 @@ class SourceImage:
 
 
 PROMPT_MARK = "{prompt}"
-"""What stands in a style for what a person typed."""
+"""The placeholder in a style for what a person typed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -314,13 +314,13 @@ class ModelOffer:
     """What one model can do, from its card.
 
     ``version`` tells it from what was offered under the same name before, while this process runs;
-    ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count``
-    is the least and the most number of pictures it starts from; ``scalings`` how each of them is
-    scaled (None: not at all) and ``size_multiple`` what the sides of the result are rounded to;
-    ``upscale`` the factor by which the result's sides exceed the source's; ``max_batch`` the
-    most rows the card allows in one run (None: the server decides); ``starts``: it can start from a picture
-    with a strength; ``masks``: whether it can paint a part of one. Models of equal ``weights`` load
-    the same files, so that going from one to the other costs no loading (empty: its own name).
+    ``description`` maps a language (``en``, ``es``) to what the model is good at; ``source_count`` is the
+    smallest and the largest number of pictures it starts from; ``scalings`` how each of them is scaled (None:
+    not at all) and ``size_multiple`` what the sides of the result are rounded to; ``upscale`` the factor by
+    which the result's sides exceed the source's; ``max_batch`` the most rows the card allows in one run
+    (None: the server decides); ``starts``: it can start from a picture with a strength; ``masks``: whether it
+    can paint a part of one. Models of equal ``weights`` load the same files, so that going from one to the
+    other costs no loading (empty: its own name).
     """
 
     name: str
@@ -399,9 +399,9 @@ class FusionCheck:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Elastic:
-    """The terms on which an engine is used that is no GPU of your own, and whose runs may cost money: up to
-    ``slots`` runs at once, of one picture each, for jobs that would wait longer than ``after`` seconds for
-    your own GPUs (0: for any that these do not take first)."""
+    """How an engine is used that is not your own GPU and may cost money: up to ``slots`` runs at once, with
+    one picture each, for jobs that would wait longer than ``after`` seconds for your own GPUs (0: for any job
+    that these do not take first)."""
 
     slots: int
     after: float

@@ -267,9 +267,9 @@ class QueueManager:
         return tuple(ended)
 
     def somebody_has(self, offer: ModelOffer, lora: str = "") -> bool:
-        """False only if there are living servers and none of them has the model, with this LoRA's file: with
-        none alive, jobs wait. A model that has changed is taken to be where it was before, until that server
-        was asked."""
+        """False only if servers are alive and none of them has the model and this LoRA's file; if none is
+        alive, jobs wait. A changed model counts as available where it was before, until that server has been
+        asked."""
         living = list(self.dispatcher.engines.living())
         before = f"{offer.name}@"
         return not living or any(
@@ -410,7 +410,7 @@ class QueueManager:
     # ── acceptance ──────────────────────────────────────────────────────────────────────────────
 
     def varies(self) -> bool:
-        """Whether variations can be made: a living server has the node pack, or none lives to tell."""
+        """Whether variations can be made: a living server has the node pack, or no server is there to ask."""
         living = list(self.dispatcher.engines.living())
         return not living or any(engine.varies for engine in living)
 

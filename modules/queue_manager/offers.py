@@ -25,16 +25,16 @@ def named(offers: Iterable[ModelOffer], name: str) -> ModelOffer | None:
 
 
 STRENGTH_STEP = 0.25
-"""From one strength of a LoRA to the next: jobs of equal strengths run together, so they are few."""
+"""The step between strengths of a LoRA; few strengths, because only equal ones run together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoraOffer:
     """A LoRA that people may choose, from ``loras.toml``.
 
-    ``models``: the names of the models that it fits; ``strengths``: the least and the most; ``strength``:
-    what is used if nobody says; ``roles``: the ids of the roles that may use it (none: everybody); the rest
-    as in `LoraUse`.
+    ``models``: the names of the models that it fits; ``strengths``: minimum and maximum; ``strength``: the
+    one used if nobody chooses; ``roles``: the ids of the roles that may use it (none: everybody); the rest as
+    in `LoraUse`.
     """
 
     name: str

@@ -48,7 +48,7 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunQueued:
-    """The server says that the run still waits there."""
+    """The server says that the run still waits in its queue."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +113,7 @@ class ImageEngine(Protocol):
 
     @property
     def elastic(self) -> Elastic | None:
-        """On which terms it is used; None for a GPU of your own."""
+        """The terms on which it is used; None for your own GPU."""
 
     async def probe(self) -> Capabilities:
         """What the server can do now. Raises `EngineUnavailable` (or a child) if it is not there."""

@@ -1,4 +1,4 @@
-"""What the queue and the fleet look like from outside, as plain values."""
+"""The state of the queue and of the servers, as plain values for others to show."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Jobs whose model or LoRA no server has any more: they wait for a stated time, then fail, and free their
 places.
 
-A server that is down may come back, so jobs go on waiting for what it could run; so they do while no server
-is in use at all.
+A server that is down may come back, so jobs go on waiting for what it could run; the same holds while no
+server is in use at all.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class StrandedJobs:
             await self.retry.fail(entry.job, ModelGone(f"no server can run {label} any more", model=label))
 
     def _label(self, job: Job) -> str:
-        """What people call what no server has."""
+        """The name that people know for what no server has."""
         model, lora = self.offers.by_id[job.key.model].label, job.key.lora
         return model if lora is None else f"{model} + {lora.label}"
 

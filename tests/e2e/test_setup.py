@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import stat
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +17,7 @@ from modules.demo.discord_server import DiscordServer
 from modules.demo.discord_server.state.world import BotSpec, default_world
 from modules.discord.transport.permissions import NEEDED, invite_link
 from modules.utils.settings.settings import read_file
+from tests.bot_process import said_by
 from tests.discord_wiring import openapi_file
 from tests.e2e.operated import KEY, ROOT, TOKEN, Stage, person, result_of, run_bot
 
@@ -61,18 +59,11 @@ class Home:
 
     async def run(self, *flags: str, stdin: str = "") -> tuple[int, str, str]:
         """Without a terminal: exit code, output and errors."""
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "bot.py", "setup", *flags],
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "utf-8", **self.outside},
-            input=stdin,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
+        answer = await said_by(
+            "setup", *flags, folder=self.folder, root=self.folder, typed=stdin, **self.outside
         )
-        assert "Traceback" not in done.stderr
-        return done.returncode, done.stdout, done.stderr
+        assert "Traceback" not in answer[2]
+        return answer
 
     def bot_joins(self) -> None:
         self.discord.guild.has_bot = True

@@ -1,4 +1,4 @@
-"""What is known to treat rows apart: told by where its code comes from, through whatever is put around it."""
+"""What is known to keep rows apart: recognised by where its code comes from, even inside wrappers."""
 
 from __future__ import annotations
 

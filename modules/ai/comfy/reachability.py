@@ -1,4 +1,4 @@
-"""Whether a server is there at all, however busy it is: whether connections to it can be made."""
+"""Whether a server is there at all, even if it is busy: whether it accepts connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One batch on one ComfyUI server, followed by the socket, or by asking if there is no socket."""
+"""One batch on one ComfyUI server, followed over the socket, or by polling if there is no socket."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
-"""Comfy API v2, by its official client: imported only where an address of that kind is used, since the client
-brings an HTTP library of its own."""
+"""Comfy API v2, through its official client. Imported only if such an address is used, because the client
+brings its own HTTP library."""

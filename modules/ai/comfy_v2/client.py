@@ -40,26 +40,26 @@ from modules.queue_manager.errors import (
 from modules.utils.private_hosts import is_private
 
 LABEL = "fullet"
-"""The label under which a job's own name stands."""
+"""The label that holds the bot's own name for a job."""
 
 NO_JOB = "00000000-0000-4000-8000-000000000000"
 
 ANSWER, UPLOAD, PICTURE = 30.0, 90.0, 120.0
-"""Seconds for a whole request: any, one with a source picture, and the fetching of a picture."""
+"""Time limits of a request, in seconds: of any, of an upload, and of fetching a picture."""
 
 WITHOUT_CREDITS = 300.0
-"""Seconds until an address without credits is given a run again."""
+"""Seconds until an address without credits gets a run again."""
 
 USUAL_WAIT, LONGEST_WAIT = 10.0, 600.0
-"""Seconds to wait after "too many", where the answer does not say, and at most."""
+"""Seconds to wait after "too many requests": if the answer does not say, and at most."""
 
 _QUIET = httpx.Timeout(10.0, read=45.0)
-"""Of a stream of events, which says every 15 seconds or so that it is still there."""
+"""Time limits of a stream of events, which sends a sign of life about every 15 seconds."""
 
 _LISTED = 100
 
 _NAME = re.compile(r"(?!http)[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
-"""What a server may call a job."""
+"""What a job's id may look like."""
 
 Labels = Literal["map", "text", "none"]
 """What a server keeps as a job's metadata: labels, one text (comfy-api-proxy), or nothing (Comfy Cloud)."""
@@ -67,7 +67,7 @@ Labels = Literal["map", "text", "none"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobState:
-    """Where a job stands, as its server says; all but the name is unchecked."""
+    """The state of a job, as the server tells it; only the name is checked."""
 
     id: str
     status: JSON
@@ -77,7 +77,7 @@ class JobState:
 
 
 class OutcomeUnknown(EngineUnavailable):
-    """The server may have taken the job, and did not say so."""
+    """The server may have accepted the job without saying so."""
 
 
 class KeyUsed(EngineUnavailable):
@@ -156,7 +156,7 @@ class ComfyV2Client:
             raise OutcomeUnknown(error.reason) from error
 
     async def job(self, job_id: str) -> JobState:
-        """Where a job stands. Raises `NotFound`."""
+        """The state of a job. Raises `NotFound`."""
         with self._translated():
             answer = await self._answer("GET", f"/jobs/{quote(job_id, safe='')}")
             return self._state(self._expect(answer, (200,)))
@@ -176,13 +176,13 @@ class ComfyV2Client:
         return None
 
     async def cancel(self, job_id: str) -> JobState:
-        """Ask that the job end; it may have ended otherwise."""
+        """Ask the server to cancel the job, which may have ended already."""
         with self._translated():
             answer = await self._answer("POST", f"/jobs/{quote(job_id, safe='')}/cancel")
             return self._state(self._expect(answer, (200, 202)))
 
     async def upload(self, data: bytes, filename: str, kind: str) -> dict[str, JSON]:
-        """Store a picture, and return what stands for it in a graph."""
+        """Upload a picture; returns the name by which a graph loads it."""
         with self._translated():
             async with timeout(UPLOAD):
                 asset = await self._low.post_assets(io.BytesIO(data), kind, filename)
@@ -204,7 +204,7 @@ class ComfyV2Client:
                     return await answer.aread()
 
     async def _stored(self, location: str) -> bytes:
-        """A file in the platform's storage, whose address is its own permission: it gets no key."""
+        """Fetch a file from the platform's storage, without the key: the signed address is enough."""
         url = urljoin(self._base, location)
         parts = urlsplit(url)
         if (self.encrypted and parts.scheme != "https") or (
@@ -217,7 +217,7 @@ class ComfyV2Client:
         return answer.content
 
     async def events(self, job_id: str) -> AsyncGenerator[RawEvent, None]:
-        """What happens to a job from now on, until the connection ends."""
+        """The job's events from now on, until the connection ends."""
         with self._translated():
             path, headers = f"/jobs/{quote(job_id, safe='')}/events", {"Accept": "text/event-stream"}
             async with self._low.open("GET", path, headers=headers, timeout=_QUIET) as answer:
@@ -288,7 +288,7 @@ class ComfyV2Client:
     def _meant(  # noqa: PLR0911 - each answer means something else
         self, error: ApiError, titles: Mapping[str, str], written: Sequence[str]
     ) -> GenerationError:
-        """What an error of the API means for us."""
+        """Our own error for an error of the API."""
         status, code = error.http_status, error.code
         said = struck_out(short(error.message), (*written, self._key))
         if status in (401, 403):
@@ -340,7 +340,7 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _retry_after(answer: httpx.Response) -> int | None:
-    """Seconds until another try, at least one, by the header: a number, or a date."""
+    """Seconds to wait (at least one), from a header that holds a number or a date."""
     text = answer.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return max(1, int(text[:9]))

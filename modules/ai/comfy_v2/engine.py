@@ -29,7 +29,7 @@ from modules.utils.images.media_types import EXTENSIONS, media_type
 logger = logging.getLogger(__name__)
 
 LONGEST_ID = 36
-"""Characters of a run's id that the journal keeps; a longer one is found by its label alone."""
+"""The longest run id that the journal keeps; a run with a longer one is found only by its label."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -99,7 +99,7 @@ class ComfyV2Engine:
         return self._run(batch, template, fused, job)
 
     async def resume(self, batch: Batch) -> ComfyV2Run | None:
-        """By its id; if the process died before it knew that, by its label, where the server keeps labels."""
+        """Find the run by its id, or by its label if the process died before it knew the id."""
         template = self.templates.get(batch.key.model)
         if template is None:
             return None
@@ -107,13 +107,13 @@ class ComfyV2Engine:
         return None if job is None else self._run(batch, template, _saved(), job)
 
     async def doubtful(self) -> None:
-        await Event().wait()  # no socket tells
+        await Event().wait()  # there is no socket that could tell
 
     async def aclose(self) -> None:
         await self.client.aclose()
 
     async def _known(self, name: str) -> JobState | None:
-        """The job of this id, else the one labelled so; None if the server shows neither."""
+        """The job with this id, or else with this label; None if the server shows neither."""
         try:
             return await self.client.job(name)
         except NotFound:
@@ -121,7 +121,7 @@ class ComfyV2Engine:
             return None if found is None else await self.client.job(found)
 
     async def _submitted(self, batch: Batch, graph: Mapping[str, JSON], fused: FusedGraph) -> JobState:
-        """Start the run once, whatever becomes of the answers: the key makes another try harmless."""
+        """Start the run exactly once, even if an answer is lost: the key makes another try harmless."""
         until = self.clock.now() + self.times.doubt
         while True:
             try:
@@ -166,7 +166,7 @@ class ComfyV2Engine:
 
 
 def _with_assets(graph: Mapping[str, JSON], assets: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The graph with the assets in place of their marks."""
+    """The graph, with the uploaded assets in place of their placeholders."""
     return {
         node_id: {
             **node,
@@ -180,5 +180,5 @@ def _with_assets(graph: Mapping[str, JSON], assets: Mapping[str, JSON]) -> dict[
 
 
 def _saved() -> FusedGraph:
-    """Where the picture of a former process's run is: it names no samplers."""
+    """Where the picture is of a run that an earlier process submitted; no samplers are known."""
     return FusedGraph(graph={}, places=(SavedFile(SAVE_NODE, ""),), samplers=())

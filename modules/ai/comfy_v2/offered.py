@@ -1,4 +1,4 @@
-"""Which models an address of Comfy API v2 offers. It has no route that tells of its nodes or files."""
+"""Which models an address of Comfy API v2 offers. The API has no route that lists nodes or files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def offered(
 
 
 def _hindrance(template: WorkflowTemplate, *, nodes: bool) -> str:
-    """What keeps the model from running there, as far as its graph shows; empty if nothing does."""
+    """Why the model cannot run there, as far as its graph shows; empty if it can."""
     request = example(template)
     names = ["x.png"] * len(request.sources)
     graph, table = plain(template, request, key="0" * 32, source_names=names).graph, bundled_table()

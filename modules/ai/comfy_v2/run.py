@@ -1,4 +1,4 @@
-"""One job of Comfy API v2, followed by its events, or by asking where there are none."""
+"""One job of Comfy API v2, followed by its events, or by polling if there are none."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _ENDINGS = ("succeeded", "failed", "canceled", "expired")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class V2Times:
-    """Seconds. Where no events come, the server is asked every ``first_poll``, growing to ``longest_poll``. A
-    server that does not answer is given up after ``patience``: the run may be paid for, and goes on. After a
-    submission that may have arrived, it is repeated for ``doubt`` under the same key. Events are asked for
-    again ``reopen`` after they broke off. That a job has expired is believed after it was said twice,
+    """In seconds. Without events, the server is polled every ``first_poll``, later every ``longest_poll``. A
+    server that does not answer is given up after ``patience``, which is long because the run may be paid for
+    and goes on. A submission that may have arrived is repeated under the same key for ``doubt``. Events that
+    broke off are asked for again after ``reopen``. A job counts as expired once the server has said so twice,
     ``twice`` apart."""
 
     first_poll: float = 0.5
@@ -52,7 +52,7 @@ class V2Times:
 
 
 async def patiently(clock: Clock, times: V2Times, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the server answers; raise once it has not for too long."""
+    """Ask until the server answers; raises if that takes too long."""
     since = clock.now()
     backoff = Backoff(first=times.first_poll, longest=times.longest_poll)
     while True:
@@ -69,7 +69,7 @@ async def patiently(clock: Clock, times: V2Times, ask: Callable[[], Awaitable[T]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyV2Run:
-    """``job``: what is known of it when it is made."""
+    """``job``: its state when it was submitted or found again."""
 
     id: str
     job: JobState
@@ -117,7 +117,7 @@ class ComfyV2Run:
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
     async def _listen(self) -> None:
-        """Pass the events on for as long as there are any; what is missed, the polls tell."""
+        """Pass events on while there are any; polling finds what they missed."""
         while True:
             with suppress(EngineUnavailable):
                 async with aclosing(self.client.events(self.job.id)) as events:
@@ -126,7 +126,7 @@ class ComfyV2Run:
             await self.clock.sleep(self.times.reopen)
 
     async def _next(self) -> list[RunEvent]:
-        """An event, or where the job stands, if none came for a while."""
+        """An event, or the job's state if no event came for a while."""
         try:
             async with timeout(self._polls.pause()):
                 event = await self._heard.get()
@@ -163,7 +163,7 @@ class ComfyV2Run:
         return []
 
     def _read(self, job: JobState) -> list[RunEvent]:
-        """What follows from where the job stands. Raises what it failed with."""
+        """What follows from the job's state. Raises the error that it failed with."""
         self.job = job
         name = self.client.name
         if job.status == "queued":

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 
 MOST_BYTES = 96 * 2**20
-"""Of one answer: the largest picture, or the events of one connection."""
+"""The size limit of one answer: the largest picture, or the events of one connection."""
 
 
 class AnswerTooLong(httpx.HTTPError):
-    """The answer is longer than `MOST_BYTES`, or packed so that it may be."""
+    """The answer is longer than `MOST_BYTES`, or compressed, so that it could be."""
 
 
 class _Counted(httpx.AsyncByteStream):
@@ -50,7 +50,7 @@ class _Limited(httpx.AsyncHTTPTransport):
 
 
 def http_client(may_post: Callable[[], None]) -> httpx.AsyncClient:
-    """``may_post`` is asked right before each request that changes something; it raises if it must not be
+    """``may_post`` is called right before each request that changes something, and raises if it must not be
     sent."""
     return httpx.AsyncClient(
         transport=_Limited(may_post),

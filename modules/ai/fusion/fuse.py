@@ -180,14 +180,14 @@ def fusible(template: WorkflowTemplate) -> str | None:
 
 
 def why_no_start(template: WorkflowTemplate) -> str | None:
-    """Why the template's sampler cannot start from a person's picture with a strength; None if it can."""
+    """Why the workflow cannot start from a person's picture with a strength; None if it can."""
     if template.card.kind != "imagine":
         return f"its kind is {template.card.kind}"
     return _why_not(template, strength=0.5)
 
 
 def why_no_mask(template: WorkflowTemplate) -> str | None:
-    """Why the template cannot paint only a part of a picture; None if it can."""
+    """Why the workflow cannot paint only a part of a picture; None if it can."""
     card = template.card
     if card.kind == "upscale":
         return f"its kind is {card.kind}"

@@ -1,4 +1,4 @@
-"""Joins several people's graphs: samplers run together, all else runs for each person as it would alone.
+"""Joins several people's graphs: samplers run once for all, everything else runs separately for each person.
 
 If a node and all that it depends on are the same for everyone, there is one copy of it. There is also one
 copy of what steers a sampler (the model with its patches, the guider, the sampler's choice). What a sampler

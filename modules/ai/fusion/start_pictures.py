@@ -1,8 +1,8 @@
 """Starts a graph's sampler from a person's picture instead of an empty latent, and with a mask paints a part
 of it.
 
-Stock nodes do it, each person's own, so that it is the same fused and alone. What the mask leaves is put back
-over the decoded picture: outside the mask and its seam, the result has the picture's own pixels.
+Stock nodes do it, separately for each person, so the result is the same fused and alone. After decoding, the
+start picture's own pixels are put back outside the mask and its seam.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from modules.ai.workflows.cards import ModelCard
 from modules.ai.workflows.graph import Graph, Link, Node, NodeInput, downstream, in_order, named, upstream
 
 EMPTY = frozenset({"EmptyFlux2LatentImage", "EmptyLatentImage", "EmptySD3LatentImage"})
-"""Empty latents of one picture, for which VAEEncode gives the same kind of latent."""
+"""Nodes that make an empty latent of the kind that VAEEncode makes from a picture."""
 
 WHOLE = 16
 """Sides that are a multiple of this lose nothing when a VAE encodes them: most take 8 pixels at once, that of
@@ -36,7 +36,7 @@ _BY_STEPS = frozenset({"ExponentialScheduler", "Flux2Scheduler", "KarrasSchedule
 
 
 class CannotStart(ValueError):
-    """The graph cannot do that; the message names the node that is the reason."""
+    """The graph cannot start from a picture; the message names the node that is the reason."""
 
 
 def started(
@@ -105,7 +105,8 @@ def _sees(graph: Graph, node_id: str, loaders: set[str]) -> bool:
 
 
 def _refuse_detours(graph: Graph, sampler: str, output: NodeInput) -> None:
-    """Only what is decoded right after the one sampler certainly lies where the picture lies."""
+    """Only a picture that is decoded right after the one sampler certainly has every pixel in its old
+    place."""
     link = graph[output.node].inputs.get(output.input)
     while isinstance(link, Link) and graph[link.node].class_type in _DECODERS:
         link = graph[link.node].inputs.get("samples")

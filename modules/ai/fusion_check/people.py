@@ -1,4 +1,5 @@
-"""Who asks for what in a check: people with prompts of unequal length, sources and negatives of their own."""
+"""The requests of a check: several people, with prompts of unequal length, their own source pictures and
+negatives."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The yardstick of a check: a stock batch, made through ComfyUI's own nodes alone.
 
-A GPU rounds differently for other batch sizes, with ComfyUI's own nodes too; no fused picture may be blamed
+A GPU rounds differently for other batch sizes, with ComfyUI's own nodes too; a fused picture is not to blame
 for that. So the model's own graph makes N pictures of one person's prompt and seed, and the first of them is
 compared with that person's picture made alone. Only the first can be: ComfyUI draws the noise of all rows in
 one call from one generator, row after row. So row 0 gets the numbers that it gets alone, and the other rows

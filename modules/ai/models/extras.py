@@ -35,7 +35,7 @@ def read_loras(folder: Path) -> tuple[LoraOffer, ...]:
 
 
 def read_styles(folder: Path) -> tuple[Style, ...]:
-    """As `read_loras`, the styles of ``styles.toml``."""
+    """The styles of ``styles.toml``; otherwise as `read_loras`."""
     return _read(folder / STYLES, _style)
 
 

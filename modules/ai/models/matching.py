@@ -1,4 +1,4 @@
-"""Checks that a card fits its graph, and says in words where it does not."""
+"""Checks that a card fits its graph, and says where it does not."""
 
 from __future__ import annotations
 

@@ -131,7 +131,8 @@ class ModelFolder:
         return _Found(models=models, loras=loras, styles=styles, faults=tuple(faults))
 
     def _take(self, everything: _Found, *, first: bool = False) -> tuple[ModelChange, ...]:
-        """Make ``everything`` what there is; what is in a file that is faulty now stays as it was."""
+        """Replace what is offered by ``everything``; the contents of a file that is faulty now stay as they
+        were."""
         found = everything.models
         now: dict[str, WorkflowTemplate] = {}
         for name in model_names(self._read):
@@ -247,7 +248,7 @@ def _stat(file: Path) -> os.stat_result:
 
 
 def _unless_faulty(read: Callable[[Path], T], folder: Path, faults: list[str]) -> T | None:
-    """What ``read`` finds there; None if it cannot be used, which is added to ``faults``."""
+    """What ``read`` finds there; None if it cannot be used: then the reason is added to ``faults``."""
     try:
         return read(folder)
     except BadWorkflow as fault:

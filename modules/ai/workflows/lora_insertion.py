@@ -1,6 +1,6 @@
 """Puts a LoRA into a graph: behind the one node that loads the model, for all that uses the model.
 
-Where that cannot be done exactly, it is refused: half of a LoRA would be a wrong picture that nobody notices.
+If that cannot be done exactly, it is refused: half a LoRA would make a wrong picture that nobody notices.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class NoPlaceForLora(Exception):
 
 
 def with_lora(graph: Graph, lora: LoraUse) -> dict[str, Node]:
-    """The graph with the LoRA. LoRAs that are in it stay: their changes of the weights are added. Raises
+    """The graph with the LoRA. The workflow's own LoRAs stay, and their changes add up. Raises
     `NoPlaceForLora`."""
     model = _loaded(graph, "model", _MODEL_INPUTS, _MODEL_SLOTS)
     node = Node(

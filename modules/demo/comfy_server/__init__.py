@@ -1,5 +1,5 @@
-"""An embedded ComfyUI on loopback: the real server's protocol, a drawing hand instead of a GPU, and faults
-on demand."""
+"""An embedded ComfyUI on loopback: the real server's protocol, drawings instead of a GPU's pictures, and
+faults on demand."""
 
 from __future__ import annotations
 

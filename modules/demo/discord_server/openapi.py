@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from jsonschema.exceptions import (  # type: ignore[import-untyped]
-    ValidationError,
-    best_match,
-)
-from referencing import Registry, Resource
+from jsonschema_rs import Draft202012Validator, Registry, ValidationError
 
 BASE = "urn:discord-openapi"
 
@@ -27,10 +22,7 @@ class OpenApiCheck:
     def __init__(self, path: Path) -> None:
         document = json.loads(path.read_text(encoding="utf-8"))
         _forbid_unknown_fields(document)
-        resource: Resource[Any] = Resource.from_contents(
-            {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
-        )
-        self._registry: Registry[Any] = Registry().with_resource(BASE, resource)
+        self._registry = Registry([(BASE, document)])
         self._paths: dict[tuple[str, tuple[str, ...]], tuple[str, str]] = {}
         for template, methods in document["paths"].items():
             for method in methods:
@@ -47,8 +39,8 @@ class OpenApiCheck:
         validator = self._validator(*found)
         if validator is None:
             return None
-        error = best_match(validator.iter_errors(_without_habits(body, method, template)))
-        return None if error is None else _told(error)
+        errors = list(validator.iter_errors(_without_habits(body, method, template)))
+        return _told(errors) if errors else None
 
     def _validator(self, template: str, method: str) -> Draft202012Validator | None:
         key = (template, method)
@@ -140,19 +132,21 @@ def _with_text_id(item: Any) -> Any:
     return item
 
 
-def _told(error: ValidationError) -> str:
-    deepest = error
-    for child in _descend(error):
-        deepest = child
-    path = "/".join(str(step) for step in deepest.absolute_path)
-    return f"{path or 'body'}: {deepest.message[:300]}"
+def _told(errors: list[ValidationError]) -> str:
+    """The deepest fault; of the alternatives of a oneOf, in the one that fits better than the others."""
+    while True:
+        deepest = max(errors, key=_depth)
+        alternatives = sorted(getattr(deepest.kind, "context", ()), key=_misfit)
+        if not alternatives or len({*map(_misfit, alternatives[:2])}) < len(alternatives[:2]):
+            path = "/".join(str(step) for step in deepest.instance_path)
+            return f"{path or 'body'}: {deepest.message[:300]}"
+        errors = alternatives[0]
 
 
-def _descend(error: ValidationError) -> Iterator[ValidationError]:
-    """Into the alternatives of a oneOf, to the fault that matters."""
-    while error.context:
-        found = best_match(iter(error.context))
-        if found is None:
-            return
-        error = found
-        yield error
+def _depth(error: ValidationError) -> int:
+    return len(error.instance_path)
+
+
+def _misfit(errors: list[ValidationError]) -> tuple[int, int]:
+    """How badly an alternative fits: by few faults, and those deep inside, it is the one that was meant."""
+    return len(errors), -max(map(_depth, errors))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -281,9 +281,10 @@ async def _only_own_pages(request: web.Request, handler: Handler) -> web.StreamR
     return await handler(request)
 
 
+@cache
 def _body_check(openapi: Path | None) -> BodyCheck | None:
     if openapi is None:
         return None
-    from modules.demo.discord_server.openapi import OpenApiCheck  # noqa: PLC0415 - jsonschema is for development
+    from modules.demo.discord_server.openapi import OpenApiCheck  # noqa: PLC0415 - jsonschema_rs is for development
 
     return OpenApiCheck(openapi)

@@ -1,4 +1,5 @@
-"""Looks after private channels: they are used, unused or deleted, or their owner leaves the server."""
+"""Looks after private channels when they are used, unused or deleted, or when their owner leaves the
+server."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _RESULT = (*MORE, "delete")
 """What only results have: a menu; before there were layouts, a Delete button."""
 
 LOOK_SECONDS = 5.0
-"""For so long, what was read from a channel serves all who search there for a status message."""
+"""How many seconds the messages read from a channel serve every search for a status message there."""
 
 
 async def find_result(

@@ -31,8 +31,8 @@ FIRST: tuple[Action, ...] = ("again", "vary", "edit", "share")
 """What has a button under a picture; the rest is in a menu."""
 
 REMARK = 1 << 20
-"""The number of a message's remark, and, with the job's number added, of a remark about one picture. By these
-they are found in a message that is to be edited; Discord itself gives small numbers."""
+"""Component ids of a message's remark, and, with the job's number added, of a remark about one picture. They
+make remarks findable in a message that is edited; Discord itself assigns small ids."""
 
 Where = Literal["channel", "new-channel", "direct-message"]
 
@@ -298,7 +298,7 @@ def _own_metadata(job: Job, offers: Sequence[ModelOffer]) -> OwnMetadata:
 
 
 def _about(job: Job, remark: str) -> str:
-    """A remark about one picture; of a set's it says about which."""
+    """A remark about one picture; in a set, it says about which one."""
     return remark if job.request.set is None else f"#{job.number}: {remark}"
 
 
@@ -315,7 +315,7 @@ def _file(job: Job, picture: Picture) -> FileUpload:
 def result_actions(
     offers: Sequence[ModelOffer], *, varies: bool, gallery: bool, nsfw: bool
 ) -> tuple[Action, ...]:
-    """What can be done with a picture; nothing that no model offers, or no server can do."""
+    """What can be done with a picture, except what no model or no server can do."""
     kinds = {offer.kind for offer in offers}
     actions: list[Action] = ["again"]
     if varies:

@@ -159,8 +159,8 @@ class ResultSets:
         more: str = MORE[0],
         seen: AnyMessage | None = None,
     ) -> None:
-        """From now on the message's controls are about this picture of it, and its menu of further actions
-        is called ``more`` (see `MORE`). ``seen``: the message as it was a moment ago."""
+        """Make the message's controls apply to this one of its pictures; its menu of further actions is
+        called ``more`` (see `MORE`). ``seen``: the message as it was a moment ago."""
         known = self._known(job)
         async with known.lock:
             if job.request.set is not None:
@@ -171,7 +171,7 @@ class ResultSets:
                 await self._show(message, where, notify=notify, more=more)
 
     def forget(self, user_id: int) -> None:
-        """Keep nothing about this person, who has no active jobs."""
+        """Forget this person, who has no active jobs."""
         self._sets = {group: known for group, known in self._sets.items() if known.user_id != user_id}
 
     async def remove(self, where: Posted, job: Job, *, notify: bool) -> None:
@@ -298,7 +298,7 @@ class ResultSets:
                         return
 
     async def _is_of(self, together: PictureSet, number: int, message: AnyMessage) -> bool:
-        """Whether a message shows a picture of the set in which the picture of this number is."""
+        """Whether a message shows a picture from the set of the picture with this number."""
         for file in files_of(message):
             match = _FILE.match(file.name)
             if match is not None and abs(int(match[1]) - number) < together.count:

@@ -1,5 +1,5 @@
 """Keeps one status message per job, or per set of jobs, up to date: place, steps, preview, end. Each edit, at
-most one every two seconds, shows the newest state; one that is out of date before its turn is never sent."""
+most one every two seconds, shows the newest state; an edit that is outdated before its turn is never sent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Brings one status message up to date: posts, edits, replaces, finds and removes it, and shows a failure
 elsewhere if it cannot be reached.
 
-An edit notifies nobody, so a failure that an edit shows is told by a short new message, too."""
+An edit notifies nobody, so after an edit that shows a failure, a short new message tells of it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class StatusMessage:
 
     @property
     def status(self) -> StatusText:
-        """The job that tells most."""
+        """The job whose state matters most."""
         return lead(self.statuses.values())
 
     @property
@@ -116,7 +116,7 @@ class StatusMessage:
         return "post" if self.posted is None else "edit", level
 
     def put(self, status: StatusText) -> None:
-        """That is how a job stands now."""
+        """Set the current state of a job."""
         self.statuses[status.job.id] = status
         self.missing.discard(status.job.id)
 
@@ -138,7 +138,7 @@ class StatusPoster:
         self._search = StatusMessageSearch(message_client=self.message_client, clock=self.clock)
 
     async def bring_up_to_date(self, message: StatusMessage) -> None:
-        """Show how the job stands, a failure elsewhere if the message cannot be reached."""
+        """Show the job's state; a failure is shown elsewhere if the message cannot be reached."""
         if message.status.stage == "failed":
             with suppress(StoreError):  # then they are told
                 chosen = await self.preferences.get(message.status.job.request.user_id)
@@ -315,7 +315,7 @@ class StatusPoster:
         message.sought = False
 
     async def part(self, message: StatusMessage) -> None:
-        """Say that the place of what waits is kept, since the bot stops, or how it has ended."""
+        """The bot stops: say that waiting jobs keep their place, or how they ended."""
         if message.ended:
             await self.bring_up_to_date(message)
             return

@@ -117,7 +117,7 @@ class Choices:
         return self._with_none("choice-no-style", found, person.locale)
 
     def _with_none(self, none: str, found: Sequence[tuple[str, str]], locale: str) -> Offered:
-        """What was found (names and lines), then the choice of nothing."""
+        """What was found (names and lines), then the choice of none."""
         choices = [*found[: MOST - 1], (NONE, self.messages.text(locale, none))]
         return [app_commands.Choice(name=plain(line, WIDEST), value=name) for name, line in choices]
 

@@ -1,8 +1,8 @@
-"""Acknowledges each interaction in time: Discord gives three seconds, however many there are.
+"""Acknowledges each interaction within the three seconds that Discord allows, even if many come at once.
 
-An answer that is there soon acknowledges by itself, which spares a request; what takes longer is deferred.
-Where many come at the same time, they are deferred at once, and work on them waits until all are. Few go at
-the same time, so that they share connections: a thousand at once would each begin with a handshake.
+A quick answer is itself the acknowledgement, which saves a request; what takes longer is deferred. If many
+come at the same time, all are deferred before any work begins. Only a few are sent at a time, so that they
+share connections: a thousand at once would each need a handshake.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ AT_ONCE = 100
 """Acknowledgements sent at the same time."""
 
 HOLD = 1.2
-"""Seconds since it came after which an interaction without an answer is deferred."""
+"""An interaction that has no answer after so many seconds is deferred."""
 
 CROWD = 10
-"""Interactions that may wait for their answers; where there are more, they are deferred at once."""
+"""How many interactions may wait for their answers; if there are more, they are deferred at once."""
 
 SETTLE = 0.02
 """Seconds before it is seen how many have come; more, and more of them, where the bot is busy."""
@@ -49,7 +49,7 @@ _RECEIVED, _WAITING = "received", "waiting"
 
 
 def note_received(interaction: discord.Interaction) -> None:
-    """It came right now. What is done with it may begin much later where there is much to do."""
+    """Note that it came now; work on it may begin much later when there is much to do."""
     interaction.extras[_RECEIVED] = asyncio.get_running_loop().time()
 
 

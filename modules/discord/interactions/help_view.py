@@ -29,7 +29,7 @@ def help_page(
     varies: bool,
     gallery: bool,
 ) -> discord.ui.LayoutView:
-    """The answer to this person; ``varies``: variations can be made, ``gallery``: pictures can be shared."""
+    """The text for this person. ``varies``: variations can be made; ``gallery``: pictures can be shared."""
     locale = person.locale
     commands = [
         messages.text(locale, f"help-{part}")

@@ -30,7 +30,7 @@ class ImageRequests:
 
     async def submit(self, interaction: discord.Interaction, image_request: ImageRequest) -> None:
         """Queue what is asked for, and say in which channel it is shown; nothing if it was asked for there.
-        See to the interaction by `Deferrals.defer` before. Raises a `RequestRejected` or `StoreError`."""
+        Call `Deferrals.defer` first. Raises a `RequestRejected` or `StoreError`."""
         person = await self.requesters.of(interaction)
         with self.queue.expecting():
             accepted = await self.submissions.take(person, image_request)

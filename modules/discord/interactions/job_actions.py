@@ -216,7 +216,7 @@ class JobActions:
         await interaction.response.send_modal(await self.forms.short(person, "start", job.id, typed))
 
     async def _extend(self, how: Extension, interaction: discord.Interaction, job: Job) -> None:
-        """Paint what lies around the picture or beside it, by the model that made it if none is better."""
+        """Paint what lies around or beside the picture, with an inpainting model or else with its own."""
         made, person = job.request.maker, await self.requesters.of(interaction)
         if made.kind == "upscale":
             raise PictureForgotten
@@ -337,7 +337,7 @@ class JobActions:
         )
 
     async def started(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
-        """The form of Use as start came back."""
+        """The form of *Use as start* was submitted."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
         self._check_owner(interaction, "start", job)

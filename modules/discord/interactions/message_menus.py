@@ -51,7 +51,8 @@ class MessageMenus:
         await self._ask(interaction, "edit", message)
 
     async def use_as_start(self, interaction: discord.Interaction, message: discord.Message) -> None:
-        """Ask what to make from a message's picture. Raises `NoPictureHere` and `NobodyStarts`."""
+        """Show the form that asks what to make from a message's picture. Raises `NoPictureHere` and
+        `NobodyStarts`."""
         await self._ask(interaction, "start", message)
 
     async def _ask(self, interaction: discord.Interaction, kind: str, message: discord.Message) -> None:

@@ -1,7 +1,7 @@
 """The forms about a picture: which models they offer, and what happens to one that is refused.
 
-Nothing that somebody typed is lost: the answer shows it to be copied, and a button opens the form again. All
-that this needs stands in that answer.
+Nothing that somebody typed is lost: the answer shows it for copying, and a button opens the form again. That
+answer holds everything that this needs.
 """
 
 from __future__ import annotations

@@ -85,8 +85,7 @@ async def answer_apart(interaction: discord.Interaction, text: str) -> None:
 
 
 async def answer_nothing(interaction: discord.Interaction) -> None:
-    """Answer with nothing at all, as what became of it is shown elsewhere. A command cannot be answered so,
-    and its "thinking" is taken away."""
+    """Answer with nothing, because the outcome is shown elsewhere. For a command, "thinking…" is removed."""
     silent = interaction.message is not None
     kind = Kind.deferred_message_update if silent else Kind.deferred_channel_message
 

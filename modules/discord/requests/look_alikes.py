@@ -1,4 +1,4 @@
-"""Which Latin letter a character passes for: by its Unicode name, by its decomposition, or by Unicode's table
+"""Which Latin letter a character looks like: by its Unicode name, by its decomposition, or by Unicode's table
 of confusable characters (UTS #39)."""
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ from modules.utils.images.cleaner import CleanPicture, PictureCleaner
 log = getLogger(__name__)
 
 USUAL_STRENGTH = 0.6
-"""For a start picture, if nobody says otherwise: what is seen stays, how it is painted changes."""
+"""The strength of a start picture if nobody chooses one: the subject stays, its look changes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

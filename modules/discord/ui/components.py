@@ -40,8 +40,8 @@ _STYLES: dict[str, discord.ButtonStyle] = {
 
 
 MORE = ("more", "others")
-"""What the menu of further actions is called, in turns. A client keeps what was chosen in a menu, so that the
-same cannot be chosen again, until the message has another one."""
+"""The names that the menu of further actions takes in turn. Discord's client remembers what was chosen in a
+menu and does not let a person choose it again until the menu has another name."""
 
 
 class Component(discord.ui.DynamicItem[discord.ui.Item[Any]], template=TEMPLATE):

@@ -1,4 +1,4 @@
-"""LoRAs and styles as people call them and read of them."""
+"""LoRAs and styles as people name and see them."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def plain(prompt: str, limit: int) -> str:
 
 
 def in_language(texts: Iterable[tuple[str, str]], language: str) -> str:
-    """Of texts by language, that in ``language``, else the English one."""
+    """The text in ``language``, or else the English one."""
     words = dict(texts)
     return words.get(language) or words.get("en", "")
 

@@ -50,7 +50,7 @@ def texts_of(message: AnyMessage) -> dict[int, str]:
 
 
 def options_of(message: AnyMessage, menu: str) -> list[str]:
-    """What can be chosen in the menus whose ``custom_id`` begins so."""
+    """The options of the menus whose ``custom_id`` begins like this."""
     menus = (part for part in components_of(message) if str(_field(part, "custom_id")).startswith(menu))
     return [str(_field(option, "value")) for part in menus for option in _field(part, "options") or ()]
 

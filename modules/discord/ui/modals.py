@@ -33,7 +33,7 @@ UPLOADS = "pictures"
 """The field for files."""
 
 STRENGTHS = tuple(f"{step * START_STEP:.2f}" for step in range(1, round(1 / START_STEP) + 1))
-"""All strengths of a start picture, as a menu has them."""
+"""All strengths of a start picture, as options of a menu."""
 
 Typed = Mapping[str, str]
 """What somebody typed or chose in a form, by field."""

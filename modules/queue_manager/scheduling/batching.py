@@ -1,4 +1,4 @@
-"""What goes together, and on which engine: pure decisions over plain values.
+"""Which jobs share a run, and on which engine: pure decisions over plain values.
 
 The rules, in the order in which they bind:
 

@@ -10,15 +10,15 @@ from modules.queue_manager.scheduling.estimates import WEIGHT
 
 class PictureCosts:
     """Means of seconds per picture, for each model and each size of about the same number of pixels (within a
-    factor of √2; see `Size.work`). What was never made is guessed by its pixels from what was: of the model,
-    else of any. At first, 1024×1024 pixels are taken for a second: only the proportion matters."""
+    factor of √2; see `Size.work`). A size that was never made is guessed by its pixels from others, of the
+    same model if possible. At first, 1024×1024 pixels count as one second: only the proportion matters."""
 
     def __init__(self) -> None:
         self._by_size: dict[tuple[str, int], float] = {}
         self._per_work: dict[str | None, float] = {None: 1.0}
 
     def learn(self, key: BatchKey, seconds: float) -> None:
-        """A picture of ``key`` took ``seconds``: its share of a run, the loading of the model aside."""
+        """A picture of ``key`` took ``seconds``: its share of a run, without loading the model."""
         self._by_size[_about(key)] = _mean(self._by_size.get(_about(key)), seconds)
         for model in (key.model, None):
             per_work = seconds / key.size.work

@@ -499,7 +499,7 @@ class Dispatcher:
         return True
 
     def _fastest(self, key: BatchKey, rows: int, now: float) -> float | None:
-        """Seconds of the run on the fastest living engine of your own, computed at most once a second."""
+        """Seconds of the run on the fastest of your own living engines, computed at most once a second."""
         known = self._fastest_known.get((key, rows))
         if known is not None and known[0] > now:
             return known[1]
@@ -531,8 +531,8 @@ class Dispatcher:
         return self.offers.by_id[key.model].weights or key.model
 
     def lanes(self, engine: EngineState, now: float) -> list[Lane]:
-        """The engine as planners see it: one lane, or one for each slot; none where it is unknown when it
-        will be free."""
+        """The engine as planners see it: one lane, or one for each slot; none if nobody knows when it will be
+        free."""
         if engine.elastic is not None:
             free = engine.slots_free_in(now)
         else:

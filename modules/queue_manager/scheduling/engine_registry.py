@@ -95,7 +95,7 @@ class EngineRegistry:
             engine.last_error = None
 
     def full(self, engine: EngineState, seconds: float) -> None:
-        """The engine goes on with what it has, and takes no more for so long."""
+        """The engine finishes what it has, and takes nothing new for ``seconds``."""
         engine.full_until = self.clock.now() + seconds
 
     def recall(self, learned: Mapping[str, Mapping[str, Learned]]) -> None:

@@ -1,11 +1,11 @@
-"""How long things take, learned from what they took.
+"""How long runs take, learned from earlier ones.
 
 A run's time has four parts, learned separately for each engine and model: *load* (only after a change of
 model), *before* (from the start to the first step: text encoding and so on), *step* (a sampler step, by batch
 size) and *after* (decoding and saving, by batch size). Steps and what comes after them take time in
-proportion to the pixels of a picture: they are kept for 1024×1024. What was never seen is guessed from the
-nearest thing that was: another batch size of the same model on the same engine, or the same model on the
-other engines.
+proportion to the pixels of a picture: they are kept for 1024×1024. What was never measured is guessed from
+what is nearest to it: another batch size of the same model on the same engine, or the same model on the other
+engines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When waiting jobs will be done: the next batches played through as the dispatcher would choose them."""
+"""When waiting jobs will be done: simulates the next batches as the dispatcher would choose them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def finish_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> lis
 
 
 def start_times(lanes: Sequence[Lane], line: Line, *, max_key_wait: int) -> list[float | None]:
-    """As `finish_times`, until each job begins."""
+    """Like `finish_times`, but until each job begins."""
     return [times and times[0] for times in _played(lanes, line, max_key_wait=max_key_wait)]
 
 

@@ -1,4 +1,4 @@
-"""Tells a sick server from guilty jobs by the runs that failed on it in a row.
+"""Tells whether the server or the jobs are to blame for runs that failed on it in a row.
 
 One of its jobs or the server is to blame for each failed run. The record counts how many different people
 would have to be guilty if the server were not: runs that share nobody each need another culprit. When that

@@ -37,7 +37,7 @@ from modules.queue_manager.scheduling.in_flight import InFlightBatch
 Name = TypeVar("Name")
 
 Fairness = Literal["pictures", "gpu_seconds"]
-"""What everybody gets equally much of while the GPUs are busy."""
+"""What is shared out equally while the GPUs are busy."""
 
 Order = tuple[int, int, float, int]
 """(−tier, turn, tag, sequence): smaller goes first."""
@@ -239,8 +239,8 @@ class FairQueue:
         self._insert(entry)
 
     def dispatch(self, *job_ids: JobId, in_flight: InFlightBatch | None = None) -> None:
-        """Waiting jobs go to a server in a batch; they keep their turns until they end. The virtual time is
-        the tag of the first of them: the others only come along."""
+        """Waiting jobs go to a server in a batch and keep their turns until they end. The virtual time
+        becomes the tag of the first job; the others only share its run."""
         entries = [self._entries[job_id] for job_id in job_ids]
         self._virtual_time = max(self._virtual_time, min(entry.tag for entry in entries))
         for entry in entries:
@@ -248,7 +248,7 @@ class FairQueue:
             entry.in_flight = in_flight
 
     def took(self, job_id: JobId, seconds: float) -> None:
-        """What a job that a server has made did cost."""
+        """Charge the owner what a job really cost, once a server has made it."""
         if self._seconds is not None:
             self._entries[job_id].cost = seconds
 

@@ -1,7 +1,7 @@
 """Engines that wait for a batch, sorted so that the best one for the next job is found at once.
 
 Engines of one *sort* (idle or not, the same model loaded, the same limits) differ for the dispatcher only in
-their speed: where one of them finds nothing to do, none of them does.
+their speed: if one of them finds nothing to do, all do.
 """
 
 from __future__ import annotations

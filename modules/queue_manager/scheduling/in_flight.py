@@ -130,7 +130,7 @@ class InFlightBatch:
         )
 
     def seconds_per_picture(self) -> float | None:
-        """What each of its pictures took, once it has succeeded, the loading of the model aside."""
+        """Seconds per picture, once it has succeeded, without loading the model."""
         seen = self.observed()
         if seen is None or (seen.swapped and self.expected is None):
             return None
@@ -219,8 +219,7 @@ class EngineState:
         return min(limit, 1) if self.sick else limit
 
     def free_in(self, now: float) -> float | None:
-        """Seconds until all its batches are done, or one of its slots is free; None while that is not
-        known."""
+        """Seconds until all its batches are done, or until a slot is free; None while that is unknown."""
         if self.elastic is not None:
             return min(self.slots_free_in(now), default=None)
         total = 0.0
@@ -232,7 +231,7 @@ class EngineState:
         return total
 
     def slots_free_in(self, now: float) -> list[float]:
-        """Seconds until each slot is free, of those of which it is known."""
+        """Seconds until each slot is free, for the slots of which that is known."""
         free = [0.0] * max(self.slots - len(self.batches), 0)
         free += [left for batch in self.batches if (left := batch.remaining(now)) is not None]
         return [max(left, self.full_until - now) for left in free]

@@ -1,4 +1,4 @@
-"""Your own GPUs first: which waiting jobs these would not begin in time, so that an elastic engine may."""
+"""Your own GPUs first: finds the waiting jobs that these would begin too late, so an elastic engine may."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.in_flight import EngineState
 
 PLAYED_THROUGH = 128
-"""Waiting jobs whose start is played through; beyond them, what the GPUs make in a second is used."""
+"""For how many waiting jobs the start is simulated; beyond them, the GPUs' speed is used."""
 
 LANES = 32
 """Engines that are considered: those that will be free first."""
 
 WANTED = 64
-"""Jobs that an elastic engine is offered at most: as many as it may have slots."""
+"""The most jobs that an elastic engine is offered: as many as it may have slots."""
 
 HOLDS_FOR = 0.25
 """Seconds for which an answer holds. Your own GPUs do little in that time, and a job that comes meanwhile
@@ -31,7 +31,7 @@ waits for the next answer."""
 @dataclass(kw_only=True, eq=False, repr=False)
 class OwnFirst:
     """``lanes`` gives an engine as planners see it; ``avoided`` the engines on which a job failed;
-    ``may_run``: whether an engine may have it all the same; ``waits_since``: when it began to wait."""
+    ``may_run``: whether an engine may have it in spite of that; ``waits_since``: when it began to wait."""
 
     queue: FairQueue
     engines: EngineRegistry
@@ -47,8 +47,8 @@ class OwnFirst:
         """The first waiting jobs that the elastic ``engine`` may run and that your own GPUs would begin
         later than its terms say.
 
-        While it is not known when they would (a GPU is starting or away, or the model never ran), a job is
-        late once it has waited so long.
+        While that is unknown (a GPU is starting or away, or the model never ran), a job is late once it has
+        waited that long.
         """
         assert engine.elastic is not None
         after = engine.elastic.after

@@ -1,4 +1,4 @@
-"""How long a run may be silent: by its phase, and by what was learned of the model on that very server.
+"""How long a run may be silent: by its phase, and by what was learned about the model on that server.
 
 Healthy servers are silent too: while a model loads or is compiled, while another program has the GPU, while a
 picture is decoded, and where the socket goes silent though the run goes on.

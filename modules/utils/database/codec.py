@@ -94,7 +94,7 @@ def _request(value: Mapping[str, Any]) -> GenerationRequest:
 
 
 def key_to_text(key: BatchKey) -> str:
-    """The batch key as JSON, without what has its default value."""
+    """The batch key as JSON, without fields that have their default value."""
     optional = {
         "lora": key.lora and asdict(key.lora),
         "strength": key.strength,

@@ -25,7 +25,7 @@ PATIENCE = LENGTH_SECONDS + 2
 """Seconds to wait for the lease: that of a bot that was killed ends by then."""
 
 PAGE_ROWS = 500
-"""So many rows are in memory at once; of those with pictures' bytes, one."""
+"""How many rows are in memory at once; of rows with pictures' bytes, only one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ async def copy_database(source_url: str, target_url: str, *, patience: float = P
 async def _opened_source(
     stack: AsyncExitStack, address: Address, patience: float
 ) -> tuple[AsyncConnection, Lease]:
-    """A connection that sees the database as it is now, and the lease, held."""
+    """A connection with a snapshot of the database, and the lease, which is held."""
     if isinstance(address, SqliteAddress) and not address.path.is_file():
         raise BadSettings(f"DATABASE_URL: there is no file {address.path}")
     connections = await stack.enter_async_context(aclosing(Connections(address)))
@@ -107,7 +107,7 @@ async def _opened_target(stack: AsyncExitStack, address: Address) -> AsyncConnec
 
 @asynccontextmanager
 async def _new_file(address: SqliteAddress) -> AsyncIterator[None]:
-    """Make the file if it is not there; if something fails inside, it goes again."""
+    """Create the file if it is not there; remove it again if something fails inside."""
     made = not address.path.exists()
     make_file(address.path)
     try:
@@ -138,7 +138,7 @@ async def _copy(
 
 @contextmanager
 def _about(side: str, address: Address | None = None, problem: str = "") -> Iterator[None]:
-    """Turn what goes wrong inside into a `StartupError` that says on which side it did. ``problem``: what to
+    """Turn an error inside into a `StartupError` that says on which side it happened. ``problem``: what to
     say of a statement that is refused."""
     shown = address.shown if address is not None else ""
     try:

@@ -147,7 +147,7 @@ def _note_end(task: asyncio.Task[None]) -> None:
 
 
 def lease_ground(address: Address, connections: Connections) -> RowGround | FileGround:
-    """What the lease of this database stands on."""
+    """What holds the lease of this database."""
     if isinstance(address, SqliteAddress):
         return FileGround(address.path.with_name(address.path.name + ".lock"), connections.statements)
     return RowGround(partial(connections.statements, apart=True))

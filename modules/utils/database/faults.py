@@ -1,6 +1,5 @@
-"""Sorts what goes wrong between us and a database: it is away for now, it is full, or we made a mistake.
-
-Foreign errors become ours only here.
+"""Sorts database errors into ours: it cannot be reached, it is full, or we made a mistake. Foreign errors
+become ours only here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables. Moments are Unix seconds; bytes have separate tables, so that no list reads them."""
+"""The tables. Times are Unix seconds. Bytes have separate tables, so that listing jobs does not read them."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ async def _check_encoding(connection: AsyncConnection) -> None:
 
 
 async def _begin_alone(connection: AsyncConnection) -> None:
-    """Begin a transaction that no other process of ours changes tables beside."""
+    """Begin a transaction during which no other process of ours changes tables."""
     if connection.dialect.name == "sqlite":
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
         return

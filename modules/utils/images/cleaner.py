@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 OutputFormat = Literal["png", "webp", "jpeg"]
 
 Extension = float | Literal["left", "up", "right", "down"]
-"""Room to paint in: around a picture that gets so many times smaller, or on a side."""
+"""Room to paint in: around a picture that becomes so many times smaller, or on one side."""
 
 MAX_PIXELS = 50_000_000
 """Uploads with more are not decoded."""
@@ -74,8 +74,8 @@ class PictureCleaner:
 
     async def cut(self, data: bytes, mask: bytes = b"") -> tuple[CleanPicture, CleanPicture | None]:
         """A picture without loss, and its mask as `GenerationRequest` has one: from the upload ``mask``, in
-        which what is white or transparent is to be painted, else from the picture's transparent part; None
-        if there is none. Raises `BadSourceImage` and `BadMask`."""
+        which white or transparent means: paint here, else from the picture's transparent part; None if there
+        is none. Raises `BadSourceImage` and `BadMask`."""
         for upload in filter(None, (data, mask)):
             self._check(upload)
         return await self._parts({"do": "cut"}, data, mask)
@@ -88,9 +88,9 @@ class PictureCleaner:
         return await self._parts(header, picture.data, b"" if mask is None else mask.data)
 
     async def extend(self, data: bytes, how: Extension) -> tuple[CleanPicture, CleanPicture | None]:
-        """A picture with room to paint in, in its former size, and the mask of this room: it is ``how`` times
-        smaller in its middle, or its half on the side ``how`` went to the other side. Raises
-        `BadSourceImage`."""
+        """A picture of the same size with room to paint in, and the mask of this room. Either the old picture
+        is ``how`` times smaller in the middle, or its half on the side ``how`` has moved to the other side.
+        Raises `BadSourceImage`."""
         self._check(data)
         return await self._parts({"do": "extend", "how": how}, data)
 

@@ -1,5 +1,6 @@
-"""PNG, JPEG and WebP files, rewritten with only what shows the picture: no text, EXIF, XMP, ICC, thumbnail,
-animation, or bytes after the end. Pixels are copied as they are, at about a millisecond per megabyte."""
+"""PNG, JPEG and WebP files, rewritten with only what is needed to show the picture: no text, EXIF, XMP, ICC,
+thumbnail, animation, or bytes after the end. Pixels are copied as they are, at about a millisecond per
+megabyte."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ SEAM = 64
 """The seam's width is the longer side divided by this: 16 pixels of 1024."""
 
 PANNED = 16
-"""By multiples of so many pixels a picture is moved, so that it stays aligned in a latent."""
+"""Pictures are moved by multiples of this many pixels, so that they stay aligned in a latent."""
 
 _HALF = 128
 
@@ -32,7 +32,7 @@ def with_seam(hole: Image.Image) -> Image.Image:
 
 
 def fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture, or the mask, scaled to cover ``size``; what stands out on two sides is cut off."""
+    """The picture, or the mask, scaled to cover ``size``; the rest is cut off evenly on two sides."""
     way = Image.Resampling.LANCZOS if picture.mode == "RGB" else Image.Resampling.BILINEAR
     return picture if picture.size == size else ImageOps.fit(picture, size, way)
 
@@ -61,7 +61,7 @@ def panned(picture: Image.Image, side: str) -> tuple[Image.Image, Image.Image]:
 def _framed(
     picture: Image.Image, size: tuple[int, int], at: tuple[int, int]
 ) -> tuple[Image.Image, Image.Image]:
-    """The picture in a frame that its edges fill, and the mask of all around it."""
+    """The picture in a frame that is filled with the colours of its edges, and the mask of this frame."""
     (left, top), (width, height) = at, picture.size
     frame, hole = Image.new("RGB", size), Image.new("L", size, 255)
     frame.paste(picture, at)

@@ -1,4 +1,4 @@
-"""The bot's end of one picture worker process: it is asked over pipes, and killed if it takes too long."""
+"""The bot's side of a picture worker process, which is asked over pipes and killed if it takes too long."""
 
 from __future__ import annotations
 

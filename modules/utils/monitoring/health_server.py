@@ -144,7 +144,7 @@ async def _listens(runner: web.AppRunner, host: str, port: int) -> bool:
 
 
 def _linked(host: str) -> str:
-    """The host of a link: this machine, where the server listens on all of its addresses."""
+    """The host for a link: this machine, if the server listens on all addresses."""
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

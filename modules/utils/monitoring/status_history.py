@@ -1,5 +1,5 @@
-"""The last half hour as the status page draws it, without any prompt, picture or person: each GPU's batches,
-the queue's depth, the waits."""
+"""The last half hour for the status page, without any prompt, picture or person: each GPU's batches, the
+queue's depth, the waits."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ PREFIX = "comfy+"
 MOST_JOBS = 64
 
 USUAL_AFTER = 60.0
-"""Seconds of ``after`` where runs are usually paid for: on addresses with https."""
+"""The default of ``after`` on addresses with https, where runs usually cost money."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

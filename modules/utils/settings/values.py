@@ -170,7 +170,7 @@ def _server_url(text: str) -> str:
 
 
 def api_keys(text: str) -> tuple[tuple[str, str], ...]:
-    """``ADDRESS=KEY``, comma-separated: each key by the address of Comfy API v2 to which alone it goes."""
+    """``ADDRESS=KEY``, comma-separated: each key with the one address of Comfy API v2 that gets it."""
     return tuple(dict(_api_key(item) for item in items(text)).items())
 
 

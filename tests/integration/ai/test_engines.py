@@ -278,7 +278,8 @@ async def test_a_run_that_waits_begins_when_the_one_before_has_ended() -> None:
 
 
 async def test_a_waiting_run_is_taken_back_and_the_others_go_on() -> None:
-    async with comfy_rig(timing=SLOW) as rig:
+    async with comfy_rig() as rig:
+        rig.server.faults.set(stall=True)  # so that the second one waits, however slowly it is taken back
         engine, stranger = rig.engine(), rig.engine()
         first = await engine.submit(rig.batch(ask("first")))
         waiting = await engine.submit(rig.batch(ask("waiting")))
@@ -287,6 +288,7 @@ async def test_a_waiting_run_is_taken_back_and_the_others_go_on() -> None:
         assert await waiting.withdraw(interrupt=False)
         with pytest.raises(EngineForgot):
             await listening
+        rig.server.faults.set(stall=False)
         await asyncio.gather(heard(first), heard(others))
         assert is_of(await others.fetch(0), ask("others"))
         assert len(rig.server.sampler_log) == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
 import importlib.metadata
+import io
 import os
 import shutil
 import signal
@@ -122,11 +124,26 @@ def test_a_python_without_packages_uses_the_environment_that_the_demonstration_m
     assert answer.stdout.startswith("Offered, in flujos/\n")
 
 
-def test_without_a_network_each_command_says_so_in_one_line(tmp_path: Path) -> None:
-    checkout(tmp_path, "no-such-package==1\n")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a real environment in which nothing is installed, made by two who come at once, and what
+    they said."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
+    (folder / "requirements-dev.txt").write_text("-r requirements.txt\n", encoding="utf-8")
+    # a lock on a file holds between threads as it does between processes
+    with contextlib.redirect_stdout(io.StringIO()) as said, ThreadPoolExecutor() as two:
+        for first in [two.submit(bootstrap.prepare, folder, "requirements-dev.txt") for _ in range(2)]:
+            first.result()
+    return folder, said.getvalue()
+
+
+def test_without_a_network_each_command_says_so_in_one_line(made: tuple[Path, str]) -> None:
+    folder, _ = made
+    checkout(folder, "no-such-package==1\n")
     alone = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull}
     for command in ([], ["setup"], ["check"], ["models"]):
-        answer = bot(*command, root=tmp_path, **alone)
+        answer = bot(*command, root=folder, **alone)
         assert answer.returncode == developer.UNAVAILABLE
         assert answer.stderr == (
             "the packages cannot be downloaded, because pip cannot reach its package index; "
@@ -165,42 +182,31 @@ def test_missing_settings_are_one_line_each_and_never_a_traceback(tmp_path: Path
 
 @pytest.mark.timeout(300)  # a real environment, made and installed into three times
 def test_the_environment_is_made_once_and_installed_into_when_requirements_change(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: tuple[Path, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
-    (tmp_path / "requirements-dev.txt").write_text("-r requirements.txt\n", encoding="utf-8")
+    folder, said = made
 
-    def prepare() -> None:
-        python = bootstrap.prepare(tmp_path, "requirements-dev.txt")
-        assert python.is_relative_to(tmp_path / ".venv")
+    def prepared(requirements: str) -> str:
+        (folder / "requirements.txt").write_text(requirements, encoding="utf-8")
+        python = bootstrap.prepare(folder, "requirements-dev.txt")
+        assert python.is_relative_to(folder / ".venv")
         assert python.exists()
-
-    def prepared() -> str:
-        prepare()
         return capsys.readouterr().out
 
-    with ThreadPoolExecutor() as two:  # a lock on a file holds between threads as it does between processes
-        for first in [two.submit(prepare), two.submit(prepare)]:
-            first.result()
-    assert sorted(line.split(" …")[0] for line in capsys.readouterr().out.splitlines()) == [
+    assert sorted(line.split(" …")[0] for line in said.splitlines()) == [
         "Installing requirements-dev.txt into .venv (once; a minute or two)",
         "Making .venv",
         "Waiting for another process that makes .venv",
     ]
-    assert prepared() == ""
-    (tmp_path / "requirements.txt").write_text("# something\n", encoding="utf-8")
-    again = prepared()
+    assert prepared("# nothing\n") == ""
+    again = prepared("# something\n")
     assert "Making" not in again
     assert "Installing" in again
-    (tmp_path / "requirements.txt").write_text(
-        'pip\nno-such-package; python_version < "3"\n', encoding="utf-8"
-    )
-    assert prepared() == "Installing requirements-dev.txt into .venv (once; a minute or two) …\n", (
-        "pip is there"
-    )
-    (tmp_path / "requirements.txt").write_text("./no-such-package\n", encoding="utf-8")
+    assert prepared('pip\nno-such-package; python_version < "3"\n') == (
+        "Installing requirements-dev.txt into .venv (once; a minute or two) …\n"
+    ), "pip is there"
     with pytest.raises(bootstrap.BootstrapError, match=r"pip could not install requirements-dev\.txt"):
-        prepared()
+        prepared("./no-such-package\n")
 
 
 def test_a_python_without_venv_is_told_which_package_to_install(

@@ -6,10 +6,9 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from modules.discord.message_inspection import CHANNEL, TOPIC, inspect_messages
 from modules.discord.transport.permissions import NEEDED
 from modules.queue_manager.backports import timeout
 from modules.utils.inspection import Finding, Section, as_text
+from tests.bot_process import BotProcess, born
 from tests.discord_stand import bot_on, discord_server
-from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "MTE4NzQwMjM.GhJk2L.s3cr3t-part-of-the-token"
@@ -51,16 +50,10 @@ class Forgetful(dict[Any, Any]):
         """Forget it."""
 
 
-@dataclass
-class Ended:
-    code: int | None
-    told: str
-
-
 @asynccontextmanager
 async def checking(
     server: DiscordServer, folder: Path, *options: str, guild_id: str | None = None
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncIterator[BotProcess]:
     """The command as a process of its own."""
     env_file = folder / ".env"
     values = {
@@ -71,26 +64,21 @@ async def checking(
     }
     env_file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     env_file.chmod(0o600)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(ROOT / "bot.py"), "check", "--discord", "--env-file", str(env_file), *options),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"]},
-        preexec_fn=HEARING_INTERRUPTS,
-    )
+    command = ("check", "--discord", "--env-file", str(env_file), *options)
+    process = await born(*command, folder=folder, log=folder / "said", errors=folder / "errors")
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await process.kill()
 
 
-async def end_of(process: asyncio.subprocess.Process) -> Ended:
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert TOKEN.encode() not in out + err
-    assert b"Traceback" not in err, err.decode()
-    return Ended(process.returncode, out.decode())
+async def end_of(process: BotProcess) -> str:
+    """What it has said."""
+    await process.ended()
+    said, errors = process.said(), process.log.with_name("errors").read_text(encoding="utf-8")
+    assert TOKEN not in said + errors
+    assert "Traceback" not in errors, errors
+    return said
 
 
 def names(server: DiscordServer) -> list[str]:
@@ -109,9 +97,9 @@ async def test_every_kind_of_message_holds_within_the_limits_while_the_bot_runs(
         server.hub.limits = QuickLimits(server.clock, enabled=True)
         before = names(server)
         async with checking(server, tmp_path) as process:
-            ended = await end_of(process)
-        assert ended.told.endswith(" OK, 0 warnings, 0 problems\n"), ended.told
-        assert ended.code == 0
+            told = await end_of(process)
+        assert told.endswith(" OK, 0 warnings, 0 problems\n"), told
+        assert process.code == 0
         for line in (
             "✓ a private channel is made, #fullet-check, which only the bot and administrators see",
             "✓ a status message is posted and comes back as it was sent (POST 200, GET 200)",
@@ -131,7 +119,7 @@ async def test_every_kind_of_message_holds_within_the_limits_while_the_bot_runs(
             "requests was rate-limited (429)",
             "✓ #fullet-check is deleted (404 Not Found (error code: 10003): Unknown Channel)",
         ):
-            assert line in ended.told
+            assert line in told
         assert server.counters["429"] == 0
         assert names(server) == before
 
@@ -141,17 +129,14 @@ async def test_a_missing_permission_is_told_with_discords_own_words(tmp_path: Pa
     async with discord_server(default_world(2, bot=lacking)) as server:
         before = names(server)
         async with checking(server, tmp_path, "--guild", str(server.guild.id), guild_id="") as process:
-            ended = await end_of(process)
-        assert (
-            "✗ Discord: the bot lacks the permission Attach Files\n  → give it to the bot's role"
-            in ended.told
-        )
+            told = await end_of(process)
+        assert "✗ Discord: the bot lacks the permission Attach Files\n  → give it to the bot's role" in told
         assert (
             "✗ Messages: the private channel #fullet-check could not be made: 403 Forbidden "
             "(error code: 50013): Missing Permissions\n"
             "  → the bot's role needs Manage Channels, View Channels"
-        ) in ended.told
-        assert ended.code == 1
+        ) in told
+        assert process.code == 1
         assert names(server) == before
 
 
@@ -160,9 +145,9 @@ async def test_a_discord_that_doubles_messages_is_told(tmp_path: Path) -> None:
         server.hub.nonces = Forgetful()
         before = names(server)
         async with checking(server, tmp_path, "--json") as process:
-            ended = await end_of(process)
-        told = json.loads(ended.told)
-        wrong = {check["what"]: check["fix"] for check in told["checks"] if check["level"] == "fault"}
+            told = await end_of(process)
+        answer = json.loads(told)
+        wrong = {check["what"]: check["fix"] for check in answer["checks"] if check["level"] == "fault"}
         several = "a result with several pictures"
         kinds = ("a status message", "a result", several, "a failure notice", "a warning")
         assert list(wrong) == [
@@ -170,8 +155,8 @@ async def test_a_discord_that_doubles_messages_is_told(tmp_path: Path) -> None:
             for kind in kinds
         ]
         assert all(fix.startswith("if Discord's answer gets lost") for fix in wrong.values())
-        assert ended.code == 1
-        assert told["ok"] is False
+        assert process.code == 1
+        assert answer["ok"] is False
         assert names(server) == before
 
 
@@ -183,15 +168,15 @@ async def test_ctrl_c_leaves_no_channel(tmp_path: Path, reached: str, times: int
         server.faults.slow(0.2, 60)  # so that the signal comes while an answer is awaited
         async with checking(server, tmp_path) as process:
             await until(lambda: server.counters[reached] == times)
-            process.send_signal(signal.SIGINT)
+            process.send(signal.SIGINT)
             await asyncio.sleep(0.05)  # people press it twice
-            process.send_signal(signal.SIGINT)
-            ended = await end_of(process)
+            process.send(signal.SIGINT)
+            told = await end_of(process)
         assert server.counters[MADE] == 1
-        assert names(server) == before, ended.told
-        assert "• Messages: interrupted, so the rest was not tried\n  → run it again" in ended.told
-        assert "✓ #fullet-check is deleted" in ended.told
-        assert ended.code == 130
+        assert names(server) == before, told
+        assert "• Messages: interrupted, so the rest was not tried\n  → run it again" in told
+        assert "✓ #fullet-check is deleted" in told
+        assert process.code == 130
 
 
 async def found_at(server: DiscordServer) -> str:

@@ -519,4 +519,6 @@ async def test_the_openapi_file_is_a_second_opinion() -> None:
         refused = await rest.say(general, components=[{"type": 1, "components": [{"type": 2, "style": 9}]}])
         assert refused.code == 50035
         [violation] = server.violations
-        assert violation.startswith("POST /channels/{channel_id}/messages: components/0/components/0")
+        assert violation.startswith(
+            "POST /channels/{channel_id}/messages: components/0/components/0/style: 9 "
+        )

@@ -11,7 +11,7 @@ from typing import Any
 
 import discord
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema_rs import Draft202012Validator
 
 from modules.demo.discord_server import DiscordServer, default_world
 from modules.demo.users import File, InvocationFailed, SimulatedUser

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +64,31 @@ def proved(class_type: str, found: set[str]) -> bool:
     return class_type in found or SAME_AS.get(class_type) in found or merges
 
 
-def drawn(data: st.DataObject, spec: list[Any], at: list[Any]) -> Any:
-    """A value that ComfyUI takes for an input, or a link: to ``at`` for a model."""
+MODEL = ["a model", 0]
+"""Stands for the link to a model."""
+
+
+@cache
+def values_of(class_type: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Values that ComfyUI takes for the inputs of a class, or links; built once, which takes longer than to
+    draw from them."""
+    return st.fixed_dictionaries({name: values(spec) for name, spec in inputs_of(class_type).items()})
+
+
+def values(spec: list[Any]) -> st.SearchStrategy[Any]:
     kind, how = spec[0], (spec[1] if len(spec) > 1 else {})
     if isinstance(kind, list) or kind == "COMBO":
         options = kind if isinstance(kind, list) else how["options"]
-        return data.draw(st.sampled_from(options or ["some.safetensors"]))
+        return st.sampled_from(options or ["some.safetensors"])
     if kind == "MODEL":
-        return at
+        return st.just(MODEL)
     numbers = {"FLOAT": st.floats, "INT": st.integers}
     if kind in numbers:
         least, most = how.get("min", 0), how.get("max", 10)
-        return data.draw(numbers[kind](max(least, -(2**40)), min(most, 2**40)) | st.just(how["default"]))
+        return numbers[kind](max(least, -(2**40)), min(most, 2**40)) | st.just(how["default"])
     if kind == "BOOLEAN":
-        return data.draw(st.booleans())
-    return data.draw(st.text(max_size=5)) if kind == "STRING" else ["given", 0]
+        return st.booleans()
+    return st.text(max_size=5) if kind == "STRING" else st.just(["given", 0])
 
 
 NODES, MEASURED = sorted(model_nodes()), measured()
@@ -99,14 +110,15 @@ def test_only_what_was_measured_stands_between_a_loader_and_a_shared_sampler(
     graph = json.loads(json.dumps(write_graph(SHIPPED[name].graph)))
     users = [n for n, each in graph.items() if isinstance(each["inputs"].get("model"), list)]
     user = graph[data.draw(st.sampled_from(users))]["inputs"]
-    values = {each: drawn(data, spec, user["model"]) for each, spec in inputs_of(class_type).items()}
+    inputs = data.draw(values_of(class_type))
+    inputs = {each: user["model"] if value is MODEL else value for each, value in inputs.items()}
     output = bundled_table()[class_type]["output"].index("MODEL")  # type: ignore[index, union-attr]
-    graph |= {"given": node("SomebodysLoader"), "patch": node(class_type, **values)}
+    graph |= {"given": node("SomebodysLoader"), "patch": node(class_type, **inputs)}
     user["model"] = ["patch", output]
     model = template(graph, (FLUJOS / f"{name}.toml").read_text(encoding="utf-8"))
 
     only, value = ONLY_WITH.get(class_type, ("", None))
-    if class_type in KNOWN and values.get(only) == value:
+    if class_type in KNOWN and inputs.get(only) == value:
         assert proved(class_type, MEASURED)
         assert fusible(model) is None
         people = [request(model=name, seed=seed) for seed in (1, 2)]

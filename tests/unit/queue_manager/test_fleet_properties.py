@@ -259,7 +259,7 @@ def test_people_with_ever_full_queues_get_equal_shares(seed: int) -> None:
                 waits = [place for j in play.manager.active_jobs(user) if (place := play.manager.place(j.id))]
                 if all(place.running for place in waits):
                     await play.ask(user, "flux")
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.25)  # a run takes a second and more
 
         crowd = [asyncio.ensure_future(always_one_waiting(user)) for user in range(2, 11)]
         await asyncio.sleep(150.0)

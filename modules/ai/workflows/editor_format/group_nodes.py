@@ -1,4 +1,4 @@
-"""Group nodes, which were there before subgraphs: each is read as a subgraph of its own."""
+"""Group nodes, the predecessors of subgraphs: each is read as a subgraph."""
 
 from __future__ import annotations
 

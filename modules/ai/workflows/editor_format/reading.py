@@ -1,4 +1,4 @@
-"""Reads a parsed file of the editor's format, whatever stands in it.
+"""Reads a parsed file of the editor's format, even a malformed one.
 
 Versions 0.4 and 1.0 are read alike, group nodes as the subgraphs that came after them.
 """

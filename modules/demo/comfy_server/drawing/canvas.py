@@ -14,7 +14,7 @@ from modules.demo.comfy_server.drawing.subjects import Subject
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """What a scene is painted on, from what it is painted, and where the light is."""
+    """The picture of a scene, the random numbers and palette for it, and where the light is."""
 
     image: Image.Image
     palette: Palette
@@ -34,7 +34,7 @@ class Canvas:
         return self.image.height
 
     def tone(self, nearness: float) -> Colour:
-        """What is this near (0…1) looks like through the air."""
+        """The colour of something this near (0…1), seen through the air."""
         far = mix(self.palette.horizon, self.palette.sky[2], 0.5)
         return mix(far, self.palette.near, 0.12 + 0.88 * nearness)
 

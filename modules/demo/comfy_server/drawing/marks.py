@@ -1,5 +1,5 @@
-"""A mark in a picture that says whose it is and how it was made. It cannot be seen, and survives PNG, WebP,
-JPEG and scaling.
+"""A mark in a picture that says whose picture it is and how it was made. It cannot be seen, and survives PNG,
+WebP, JPEG and scaling.
 
 It holds 32 bits of a hash of prompt and seed, 32 bits of a hash of all else that made the picture, then a
 16-bit check sum: one bit in each of the 80 lowest frequencies of the picture's brightness (a discrete cosine

@@ -68,8 +68,8 @@ def _image(recipe: Recipe, drawing: Drawing) -> Image.Image:
         return composed(_image(recipe.over, drawing), recipe)
     whose, making = marks_in(recipe)
     colour = whose ^ making
-    image = Image.new("RGB", recipe.size, (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
-    return stamp(image, whose, making)
+    image = Image.new("RGB", (48, 48), (colour & 255, colour >> 8 & 255, colour >> 16 & 255))
+    return stamp(image, whose, making).resize(recipe.size, Image.Resampling.NEAREST)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """The journal: what must be known of each job if the process dies at this instant.
 
-An accepted job is on disk before anyone is told; each later turn follows. All turns are updates by the same
+An accepted job is on disk before anyone is told; every later step is written too. All steps use the same
 statement, so that those of many jobs go to the database together (see ``writer.py``). The queue in memory
 decides; the journal only remembers.
 """
