@@ -130,7 +130,9 @@ async def the_bot(
             models=ROOT / "flujos",
             offers=None,
             make_engine=None,
-            limits=Limits(jobs=COMING),
+            limits=Limits(
+                jobs=2 * COMING
+            ),  # a job counts for a moment longer than its picture takes to arrive
             max_batch_size=(2,),
             comfy_urls=(f"dns+http://{NAME}:{cluster.port}{options}",),
         ) as stand,
