@@ -57,7 +57,7 @@ async def hold(database: Database) -> None:
 
 
 async def frozen(database: Database) -> None:
-    """Stop inside a transaction that holds the lease's row; later say what became of it."""
+    """Stop inside a transaction that holds the lease's row; later say how it ended."""
 
     def change(connection: object) -> None:
         say("stopping")

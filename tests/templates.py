@@ -39,7 +39,7 @@ LONGEST_REASON = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of one file."""
+    """The outcome for one file."""
 
     file: str
     kind: str | None = None

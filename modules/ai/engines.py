@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from modules.ai.comfy.client import ComfyClient, PromptState
 from modules.ai.comfy.errors import ServerLacks, Unreachable
+from modules.ai.comfy.inputs import read_upload
 from modules.ai.comfy.preflight import ServerReport, inspect
 from modules.ai.comfy.runs import ComfyRun, RunTimes
 from modules.ai.comfy.socket import EventStream
@@ -32,7 +33,6 @@ from modules.queue_manager.errors import (
 )
 from modules.queue_manager.jobs import Batch, Elastic, FusionCheck
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
-from modules.utils.images.media_types import EXTENSIONS, media_type
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +51,9 @@ ReadChecks = Callable[[str], Awaitable[Mapping[str, FusionCheck]]]
 @dataclass(kw_only=True, eq=False, repr=False)
 class ComfyEngine:
     """One server. ``max_batch`` tells the operator's limit at each probe; None: as its memory and the cards
-    say (``auto``). ``preview_every`` n: a
-    preview of each picture at every n-th step, but at most `_MOST_PREVIEWS`; 0: none. ``learn`` is given the
-    server's name and its whole node table whenever the server came, or came back. ``read_checks`` is asked at
-    each probe."""
+    say (``auto``). ``preview_every`` n: a preview of each picture at every n-th step, but at most
+    `_MOST_PREVIEWS`; 0: none. ``learn`` is given the server's name and its whole node table whenever the
+    server came, or came back. ``read_checks`` is asked at each probe."""
 
     client: ComfyClient
     templates: Mapping[str, WorkflowTemplate]
@@ -66,7 +65,7 @@ class ComfyEngine:
     times: RunTimes = field(default_factory=RunTimes)
     learn: LearnTable | None = None
     read_checks: ReadChecks | None = None
-    elastic: Elastic | None = None
+    elastic: ClassVar[Elastic | None] = None
 
     def __post_init__(self) -> None:
         self._stream = EventStream(client=self.client, clock=self.clock)
@@ -203,14 +202,8 @@ class ComfyEngine:
         return [[names[source.key] for source in job.request.inputs] for job in batch.jobs]
 
     async def _upload(self, key: str) -> str:
-        try:
-            data = await self.read_source(key)
-        except KeyError as error:
-            raise WorkflowRejected("the source picture is gone") from error
-        stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
-        return await self.client.upload(
-            data, f"{stem}.{EXTENSIONS.get(media_type(data) or '', 'png')}", _UPLOAD_FOLDER
-        )
+        picture = await read_upload(self.read_source, key)
+        return await self.client.upload(picture.data, picture.name, _UPLOAD_FOLDER)
 
     def _run(
         self,

@@ -11,8 +11,8 @@ from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.errors import ServerSilent, Unreachable, Untrusted
 from modules.ai.comfy.preflight import ServerReport, inspect
 from modules.ai.fusion.fuse import fusible, why_no_mask, why_no_start
-from modules.ai.models.extras import misfits, read_loras, read_styles
 from modules.ai.models.loading import LORAS, LoadedModel, read_models
+from modules.ai.models.loras_and_styles import misfits, read_loras, read_styles
 from modules.ai.workflows.suggestions import did_you_mean
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import BadWorkflow, EngineUnauthorized, EngineUnavailable
@@ -76,7 +76,7 @@ async def inspect_server(
     return report, (*report.findings, *about)
 
 
-def inspect_extras(
+def inspect_loras_and_styles(
     folder: Path, templates: Mapping[str, WorkflowTemplate]
 ) -> tuple[tuple[LoraOffer, ...], tuple[Finding, ...]]:
     """The LoRAs of ``folder``, each with the models that it fits, and what is wrong there with LoRAs and
@@ -108,7 +108,7 @@ def inspect_extras(
     return tuple(fitting), tuple(found)
 
 
-def about_files(loras: Iterable[LoraOffer], reports: Sequence[ServerReport]) -> Iterator[Finding]:
+def about_lora_files(loras: Iterable[LoraOffer], reports: Sequence[ServerReport]) -> Iterator[Finding]:
     """The LoRAs' files that no server has which runs a model that they fit."""
     for lora in loras:
         running = {name: [one for one in reports if name in one.limits] for name in lora.models}

@@ -61,6 +61,7 @@ def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path
             _install(python, root / requirements)
             importlib.invalidate_caches()
             stamp.write_text(_fingerprint(root, requirements), encoding="utf-8")
+            print("Installed; the first start takes a little longer …", flush=True)
     return python
 
 

@@ -14,7 +14,7 @@ import aiohttp
 
 from modules.ai.comfy.client import ComfyClient
 from modules.ai.comfy.preflight import ServerReport
-from modules.ai.inspection import about_files, inspect_extras, inspect_models, inspect_server
+from modules.ai.inspection import about_lora_files, inspect_loras_and_styles, inspect_models, inspect_server
 from modules.ai.workflows.templates import WorkflowTemplate
 from modules.app.elastic import inspect_elastic
 from modules.discord.inspection import API_BASE, Ask, asking, inspect_discord
@@ -102,7 +102,7 @@ async def inspect(
     """Check everything outside this process, all at once. ``ask``: how the connected bot asks Discord;
     ``faulty``: settings that could not be read."""
     templates, about_models = inspect_models(models)
-    loras, about_extras = inspect_extras(models, templates)
+    loras, about_loras = inspect_loras_and_styles(models, templates)
     reports: list[ServerReport] = []
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         found = await gather_or_cancel(
@@ -112,12 +112,11 @@ async def inspect(
                 _inspect_servers(settings, session, templates, faulty, reports),
             ]
         )
+    about_folder = (*about_models, *about_loras, *about_lora_files(loras, reports))
     titles = ("Discord", "Database", "ComfyUI", "Models in flujos/")
     return [
         Section(title=title, findings=findings)
-        for title, findings in zip(
-            titles, (*found, (*about_models, *about_extras, *about_files(loras, reports))), strict=True
-        )
+        for title, findings in zip(titles, (*found, about_folder), strict=True)
     ]
 
 

@@ -36,9 +36,8 @@ def main(arguments: Sequence[str], *, root: Path, help_text: str) -> int:
     except BrokenPipeError:
         try:
             print(flush=True)
-        except (
-            BrokenPipeError
-        ):  # the reader, such as head, has seen enough; Python would tell of it at its end
+        except BrokenPipeError:
+            # The reader, such as head, has seen enough. Python would tell of it at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNREAD
         raise
@@ -57,7 +56,7 @@ def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
     named = bool(arguments) and not arguments[0].startswith("-")
     command, rest = (arguments[0], arguments[1:]) if named else ("run", arguments)
     if command not in COMMANDS:
-        sys.exit(f"There is no command {command!r}; the commands are {', '.join(COMMANDS)}")
+        sys.exit(f"There is no command {command!r}; the commands are: {', '.join(COMMANDS)}")
     try:
         if command in OPERATING and not {"-h", "--help"} & set(rest):
             outcome = developer.rerun_if_packages_are_missing(root, arguments)
@@ -70,7 +69,10 @@ def _main(arguments: Sequence[str], root: Path, help_text: str) -> int:
         if (error.name or "modules").partition(".")[0] == "modules":
             raise
         install = f"{sys.executable} -m pip install -r {developer.RUNNING}"
-        sys.exit(f"The package {error.name} is missing from this Python; install everything with: {install}")
+        move = "" if os.access(root, os.W_OK) else "put FuLLet into a folder that you can write to, or "
+        sys.exit(
+            f"The package {error.name} is missing from this Python; {move}install everything with: {install}"
+        )
 
 
 def _run(root: Path, arguments: Sequence[str]) -> int:
@@ -82,7 +84,8 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 
 def _setup(root: Path, arguments: Sequence[str]) -> int:
     about = (
-        "Ask for what the bot needs, try each answer, write .env and check it. A flag answers its question."
+        "Ask for what the bot needs, try each answer, write .env and check it. An answer given as an option "
+        "is not asked for."
     )
     parser = _settings_options(root, "setup", about)
     parser.add_argument(
@@ -169,13 +172,15 @@ def _models(root: Path, arguments: Sequence[str]) -> int:
 def _database(root: Path, arguments: Sequence[str]) -> int:
     about = (
         "Copy everything from one database into an empty one, such as from SQLite into PostgreSQL. "
-        "The bot must not run meanwhile. Both addresses are written as in DATABASE_URL; the default SQLite "
+        "Stop the bot first. Write both addresses as in DATABASE_URL; the default SQLite "
         "file is sqlite:///database/bot_data.db."
     )
     parser = ArgumentParser(prog="bot.py database", description=about)
     parser.add_argument("action", choices=["copy"])
-    parser.add_argument("source", metavar="FROM", help="the database that is copied; it stays as it is")
-    parser.add_argument("target", metavar="TO", help="a database without tables, or a file that is not there")
+    parser.add_argument("source", metavar="FROM", help="the database to copy; it is not changed")
+    parser.add_argument(
+        "target", metavar="TO", help="an empty database, or a SQLite file that does not exist yet"
+    )
     options = parser.parse_args(arguments)
     from modules.app.database import copied
     from modules.app.serve import until_signalled

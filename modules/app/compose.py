@@ -267,15 +267,11 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             clock=clock,
             idle=settings.session_idle_minutes * 60,
         )
-
-        def varies() -> bool:
-            return queue.varies()
-
         result_messages = ResultMessages(
             cleaner=cleaner,
             messages=messages,
             offers=offers,
-            varies=varies,
+            varies=lambda: queue.varies(),  # noqa: PLW0108 - it is built below
             output_format=settings.output_format,
             with_metadata=settings.metadata == "own",
             gallery=settings.gallery_channel_id is not None,

@@ -9,15 +9,15 @@ from modules.utils.database.copying import Copied, copy_database
 
 _NAMES = {
     "jobs": "jobs",
-    "sources": "pictures that edits start from",
-    "job_sources": "links from jobs to those",
-    "pictures": "last or undelivered pictures",
+    "sources": "source pictures",
+    "job_sources": "links from jobs to source pictures",
+    "pictures": "kept pictures (the latest, and those not delivered yet)",
     "sessions": "private channels",
     "preferences": "people's settings",
     "blocks": "blocked people",
-    "quotas": "counts of pictures a day",
-    "facts": "notes of the bot",
-    "learned": "lessons about servers and models",
+    "quotas": "daily picture counts",
+    "facts": "the bot's own notes",
+    "learned": "what was learned about servers and models",
     "fusion_checks": "results of check --fusion",
     "status_messages": "status messages",
     "counters": "counters",
@@ -39,10 +39,10 @@ async def copied(source_url: str, target_url: str) -> int:
 def _told(done: Copied) -> list[str]:
     lines = [f"Copied from {done.source} to {done.target}:"]
     lines += [f"  {_NAMES[name]}: {count}" for name, count in done.rows.items() if count]
-    lines.append("Write the new address into DATABASE_URL, and start the bot.")
+    lines.append("Write the new address into DATABASE_URL and start the bot.")
     if done.open_jobs:
         lines.append(
-            f"{done.open_jobs} of the jobs wait or run: a bot on the new database goes on with them. "
-            "Start none on the old one, or their pictures are made twice."
+            f"Jobs that have not ended: {done.open_jobs}. The bot continues them on the new database. "
+            "Do not start a bot on the old one, or their pictures are made twice."
         )
     return lines

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from modules.ai.workflows.templates import WorkflowTemplate
-from modules.queue_manager.jobs import Elastic
 from modules.queue_manager.ports import Clock, SourceReader
 from modules.utils.inspection import Finding
 from modules.utils.settings.elastic import ElasticAddress, read_elastic
@@ -35,7 +34,7 @@ def elastic_engine(
     address = read_elastic(url)
     return ComfyV2Engine(
         client=_client(address, settings, may_post),
-        elastic=Elastic(slots=address.jobs, after=address.after),
+        elastic=address.terms,
         templates=templates,
         read_source=read_source,
         clock=clock,
@@ -52,12 +51,7 @@ async def inspect_elastic(
     address = read_elastic(url)
     client = _client(address, settings, lambda: None)
     try:
-        return await inspect_address(
-            client,
-            templates,
-            elastic=Elastic(slots=address.jobs, after=address.after),
-            models=address.models,
-        )
+        return await inspect_address(client, templates, elastic=address.terms, models=address.models)
     finally:
         await client.aclose()
 

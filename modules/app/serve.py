@@ -83,9 +83,15 @@ async def live(*, env_file: Path, models: Path) -> int:
     """Serve with the settings of the file and the environment; the status page is there from the first
     moment. Raises `StartupError`."""
     written = read_file(env_file)
-    settings = read(os.environ, written)
+    try:
+        settings = read(os.environ, written)
+    except BadSettings as error:
+        if written or "DISCORD_TOKEN" in os.environ:
+            raise
+        setup = "python3 bot.py setup asks for what the bot needs and writes it"
+        raise BadSettings(f"{error}\n{env_file.name} has no settings yet: {setup}") from None
     configure(level=settings.log_level, style=settings.log_format, secrets=settings.secrets())
-    log.info("FuLLet %s starts, with Python %s", VERSION, platform.python_version())
+    log.info("Starting FuLLet %s with Python %s", VERSION, platform.python_version())
     for problem in (*unknown_names(written), *unreadable_list(settings)):
         log.warning("%s", problem)
     health_server = HealthServer()
@@ -203,7 +209,7 @@ async def _stay_connected(bot: ImageBot, token: str) -> int:
     except discord.ConnectionClosed as error:
         if error.code == AUTHENTICATION_FAILED:
             raise BadSettings(f"DISCORD_TOKEN: {REFUSED}") from error
-        why = f"Discord has ended the connection for good (code {error.code})"
+        why = f"Discord closed the connection and refuses a new one (code {error.code})"
         raise StartupError(f"{why}; look for a newer version of this bot") from error
     return 0
 
@@ -270,8 +276,8 @@ def _summary(product: Product, seconds: float) -> str:
     made, left = int(product.metrics.figures()["made"]), product.queue.status().unfinished
     after = f"Stopped after {timedelta(seconds=round(seconds))}, {made} picture{'s' * (made != 1)} made"
     if not left:
-        return f"{after}; nothing waits"
-    return f"{after}; {left} still wait{'s' * (left == 1)}, and will go on at the next start"
+        return f"{after}; no picture is waiting"
+    return f"{after}; {left} still waiting, and will be made after the next start"
 
 
 def unready(product: Product) -> str | None:

@@ -78,11 +78,13 @@ def set_up(root: Path, env_file: Path, given: Given) -> int:
     log.configure(level="CRITICAL", secrets=(), stream=sys.stderr)
     try:
         if missing := setup.missing():
-            sys.stderr.write(f"There is no terminal to ask on; also give {', '.join(missing)}\n")
+            sys.stderr.write(f"No terminal to ask questions on: also give {', '.join(missing)}\n")
             return MISSING
+        if setup.asks and not os.access(env_file.parent, os.W_OK):
+            raise BadSettings(f"{env_file} cannot be written; put FuLLet into a folder that you can write to")
         setup.ask_all()
     except (KeyboardInterrupt, EOFError):
-        setup.say("", f"Stopped; {env_file.name} is as it was")
+        setup.say("", f"Stopped; {env_file.name} was not changed")
         return 128 + signal.SIGINT  # as shells have it
     setup.write(env_file)
     code = check.report(env_file, root / "flujos")
@@ -211,7 +213,10 @@ class Setup:
             return await question(asking(session, self.now.discord_token, at))
 
     def _wait_for_a_server(self) -> None:
-        self.say(f"The invitation, with exactly what it needs ({', '.join(names(NEEDED))}):", self._link)
+        self.say(
+            f"The invite link, with exactly the permissions the bot needs ({', '.join(names(NEEDED))}):",
+            self._link,
+        )
         if self.asks:
             self._guilds(at_least_one=True)
 
@@ -226,7 +231,7 @@ class Setup:
                     guilds = await guilds_of(ask)
                     if guilds or not at_least_one:
                         return guilds
-                    said = "Open it and choose your server. Waiting until the bot is there (Ctrl-C stops) …"
+                    said = "Open it and choose your server. Waiting for the bot to join (Ctrl-C stops) …"
                 except FAILURES as error:
                     if not self.asks:
                         raise BadSettings(str(about_failure(error))) from None
@@ -281,7 +286,7 @@ class Setup:
                 self._offer_node_pack(each.name, each.report)
 
     def _ask_key(self) -> str:
-        self.say("A server asks for a key: name:password for HTTP Basic, else a Bearer token.")
+        self.say("A server asks for a key: write name:password for HTTP Basic, or else a Bearer token.")
         return getpass.getpass("Key (not shown): ").strip()
 
     def _take_key(self, answer: str) -> None:

@@ -131,7 +131,7 @@ async def _first_line(process: asyncio.subprocess.Process, module: str) -> dict[
             line = await process.stdout.readline()
         said = json.loads(line)
     except (asyncio.TimeoutError, ValueError):
-        raise ServerDidNotStart(f"{module} did not start; its own words stand above") from None
+        raise ServerDidNotStart(f"{module} did not start; see its output above") from None
     return dict(said)
 
 

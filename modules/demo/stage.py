@@ -66,7 +66,7 @@ def read_options(arguments: Sequence[str]) -> Namespace:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="with --script: print what happened as JSON (CONTRIBUTING.md says how it is built)",
+        help="with --script: print what happened as JSON (CONTRIBUTING.md describes it)",
     )
     options = parser.parse_args(arguments)
     if options.script and options.real_discord:
@@ -80,9 +80,11 @@ def read_options(arguments: Sequence[str]) -> Namespace:
     if options.seconds_per_image is None:
         options.seconds_per_image = 1.0 if options.script else 6.0
     if min(options.gpus, options.users, options.jobs) < 1 or not 0 <= options.seconds_per_image <= 3600:
-        parser.error("--gpus, --users and --jobs begin at 1; --seconds-per-image goes from 0 to 3600")
+        parser.error(
+            "--gpus, --users and --jobs must be at least 1; --seconds-per-image must be from 0 to 3600"
+        )
     if not 0 <= options.port <= 65535:
-        parser.error("--port goes from 0 to 65535")
+        parser.error("--port must be from 0 to 65535")
     return options
 
 
@@ -215,7 +217,7 @@ async def _show(options: Namespace, given: Settings, discord: SimulatedDiscord |
     )
     print(f"ComfyUI: {gpus}", flush=True)
     if discord is None:
-        print("Discord: the real one, by the token in .env; type /imagine there", flush=True)
+        print("Discord: the real one, with the token in .env; type /imagine there", flush=True)
     else:
         await commands_are_there(discord.page)
         print(f"Discord: simulated, in your browser at {discord.page}/", flush=True)
@@ -223,7 +225,7 @@ async def _show(options: Namespace, given: Settings, discord: SimulatedDiscord |
         if not options.no_browser and _has_screen():
             await asyncio.to_thread(webbrowser.open, f"{discord.page}/")
     print(f"Status page: http://127.0.0.1:{given.metrics_port}/", flush=True)
-    print("Stop it by Ctrl-C. Nothing is kept: the database is a temporary one.", flush=True)
+    print("Stop it with Ctrl-C. Nothing is kept: the database is temporary.", flush=True)
     if discord is not None and not options.comfy_urls:
         await opening(discord.page, discord.users[1:])
     await asyncio.Event().wait()

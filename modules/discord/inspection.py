@@ -148,7 +148,7 @@ def _about_guild(guilds: dict[int, str], guild_id: int | None, link: str) -> Fin
     if not known:
         return _fault("the bot is not in any server", f"invite it with {link}")
     if guild_id is None:
-        what = "ALLOWED_GUILD_ID is empty, so the bot only waits to be set up"
+        what = "ALLOWED_GUILD_ID is empty, so the bot takes no requests yet"
         return _fault(what, f"write the ID of its server there; the bot is in {known}")
     what = f"the bot is not in the server ALLOWED_GUILD_ID={guild_id}, but in {known}"
     return _fault(what, f"correct the ID, or invite the bot with {link}")

@@ -302,7 +302,7 @@ class _Trial:
                 extra = Posted(channel_id=self.channel_id, message_id=message_id)
                 await self.new_client().delete(extra, level=Priority.DELIVER)
             if there != [posted.message_id]:
-                raise _Otherwise(f"Discord made {len(there)} messages of it")
+                raise _Otherwise(f"Discord made {len(there)} messages out of it")
             return ""
 
         async def edit() -> str:

@@ -121,12 +121,12 @@ class GenerationRequest:
     """One picture that somebody wants.
 
     ``prompt`` and ``negative`` are what the person typed; ``channel_id`` is the session channel for the
-    result; ``size`` the size of the result (for edits: of the
-    scaled first source, see `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes
-    first); ``locale`` a Discord locale such as ``es-ES``; ``age_restricted``: its source or its model is for
-    adults only, and so is the result; ``origin``: where its source came from, if the bot made it; ``set``:
-    the pictures that were asked for with it, whose numbers are next to its own; ``style`` has a negative only
-    if its model takes one from each person.
+    result; ``size`` the size of the result (for edits: of the scaled first source, see
+    `ModelOffer.result_size`); ``tier`` the priority (0 is everybody, higher goes first); ``locale`` a Discord
+    locale such as ``es-ES``; ``age_restricted``: its source or its model is for adults only, and so is the
+    result; ``origin``: where its source came from, if the bot made it; ``set``: the pictures that were asked
+    for with it, whose numbers are next to its own; ``style`` has a negative only if its model takes one from
+    each person.
 
     With ``strength`` or ``mask``, the first of ``sources`` has exactly the size of the result, and the
     sampler starts from it. ``strength``: how much of it becomes noise first, in steps of `START_STEP`;
@@ -206,8 +206,8 @@ class BatchKey:
     """What must be equal for two jobs to share one sampler run.
 
     ``model`` is the id of its offer; ``negative`` is None where each row may have its own; ``sources``
-    holds the scaled sizes of the pictures an edit starts from, in order; ``strength``
-    as in the request; ``masked``: each has a mask.
+    holds the scaled sizes of the pictures an edit starts from, in order; ``strength`` as in the request;
+    ``masked``: each has a mask.
     """
 
     model: str

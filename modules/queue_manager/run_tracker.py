@@ -113,7 +113,7 @@ class RunTracker:
     def returned(self, in_flight: InFlightBatch) -> None:
         """The batch was taken back before it began: its jobs wait again as if nothing had happened."""
         with about(*in_flight.aboard, run=in_flight.batch.id):
-            log.info("Taken back before it began", extra={"engine": in_flight.engine.name})
+            log.info("Withdrawn before it began", extra={"engine": in_flight.engine.name})
         self._leave(in_flight)
         self.retry.put_back(in_flight.aboard)
 

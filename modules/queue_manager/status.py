@@ -53,10 +53,14 @@ class EngineStatus:
     last_error: str | None = None
     elastic: Elastic | None = None
 
+    @property
+    def slots(self) -> int:
+        """How many runs may be at work there."""
+        return 1 if self.elastic is None else self.elastic.slots
+
     def busy_share(self, seconds: float) -> float:
         """The share of its capacity that was in use, of the last ``seconds``, which began with the bot."""
-        slots = 1 if self.elastic is None else self.elastic.slots
-        return min(1.0, self.busy_seconds / max(1.0, seconds) / slots)
+        return min(1.0, self.busy_seconds / max(1.0, seconds) / self.slots)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,1 +1,1 @@
-"""Kills the bot at random instants, and afterwards counts what became of every job that it had accepted."""
+"""Kills the bot at random instants, and afterwards counts how every job ended that it had accepted."""

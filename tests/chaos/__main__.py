@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --kills 200 --seed S`: prints what became of every job; exit code 1 if one was lost,
+"""`python -m tests.chaos --kills 200 --seed S`: prints how every job ended; exit code 1 if one was lost,
 delivered twice, out of order, or ended without a word."""
 
 from __future__ import annotations

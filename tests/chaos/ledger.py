@@ -1,4 +1,4 @@
-"""Counts, once all is quiet, what became of every job."""
+"""Counts, once all is quiet, how every job ended."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ async def test_history_links_to_no_channel_that_is_closed(tmp_path: Path) -> Non
         stand.server.delete_channel(int(result["channel_id"]))
         await stand.until(lambda: stand.bot.get_channel(int(result["channel_id"])) is None)
         page = text_of(await (await ana.command("history", stand.general)).reply())
-        assert "was in a channel that is closed" in page
+        assert "its channel was deleted" in page
         assert "/channels/" not in page
 
 
@@ -400,7 +400,7 @@ async def test_of_many_in_the_queue_as_many_are_told_as_fit(tmp_path: Path) -> N
         mine = [re.fullmatch(r"\*\*#(\d+)\*\*: (first in line|.* ahead of it)[.,].*", line) for line in lines]
         assert [int(found[1]) for found in mine if found] == list(range(2, 12))
         assert len({line for line in lines if line.endswith("…")}) == 1  # the last one is whole too
-        assert re.match(r"-# 20 more pictures of yours wait; .*cancel.* lists them\.", lines[-1])
+        assert re.match(r"-# 20 more of your pictures are waiting; .*cancel.* lists them\.", lines[-1])
 
 
 async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its_way(
@@ -496,4 +496,4 @@ async def test_roles_raise_limits_and_what_fails_is_refunded(tmp_path: Path) -> 
             assert "is queued" in text_of(await again.reply())
             admin = await stand.person("admin")  # only a role raises the limit
             refused = await admin.command("imagine", stand.general, model="flux", prompt="many", count=3)
-            assert "You may have 2 pictures in the queue at once" in text_of(await refused.reply())
+            assert "You can have 2 pictures in the queue at once" in text_of(await refused.reply())

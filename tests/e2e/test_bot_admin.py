@@ -236,7 +236,7 @@ async def test_an_administrator_sees_and_steers_the_whole(tmp_path: Path) -> Non
         assert "There is no GPU with that name. The GPUs are: gpu-1." in str(
             text_of(await answer("drain", gpu="gpu-9"))
         )
-        assert "gpu-1 finishes" in str(text_of(await answer("drain", gpu="gpu-1")))
+        assert "gpu-1 will finish" in str(text_of(await answer("drain", gpu="gpu-1")))
 
 
 async def test_an_administrator_cancels_by_the_button_of_a_status_message(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ async def test_an_administrator_finds_who_made_a_shared_picture(tmp_path: Path) 
             await admin.say(gallery, "no picture of the bot's")
             said = await admin.wait_for_message(lambda m: "no picture" in text_of(m))
             told = await (await admin.command("admin find", stand.general, message=said["id"])).reply()
-            assert "no longer remembers that picture" in text_of(told)
+            assert "has no record of that picture" in text_of(told)
 
 
 async def test_reading_the_settings_again_tells_the_gpus_and_what_is_wrong(
@@ -335,8 +335,8 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path, worl
         await says(stand, admin, "!pause", "Paused")
         await (await ana.command("imagine", stand.general, model="flux", prompt="a shed", count=2)).reply()
         await says(stand, admin, "!cancel #1", f"Cancelled **#1**, requested by <@{ana.id}>.")
-        await says(stand, admin, "!cancel 1", "no longer in the queue")
-        await says(stand, admin, "!cancel", "no longer in the queue")
+        await says(stand, admin, "!cancel 1", "not in the queue")
+        await says(stand, admin, "!cancel", "not in the queue")
         await says(stand, admin, "!resume", "The queue is running again.")
         result = await result_for(ana, "a shed")
         await stand.until(lambda: not stand.queue.active_jobs(ana.id))
@@ -352,7 +352,7 @@ async def test_all_of_it_can_be_typed_with_a_prefix_as_well(tmp_path: Path, worl
         await says(stand, admin, f"!unblock <@{ana.id}>", "can ask for pictures again")
         assert not await stand.database.members.is_blocked(ana.id)
         await says(stand, admin, "!reload", "Reloaded")
-        await says(stand, admin, "!drain GPU-1", "GPU-1 finishes its current work")
+        await says(stand, admin, "!drain GPU-1", "GPU-1 will finish what it is doing")
         await stand.until(lambda: not stand.fleet.engines())
 
 

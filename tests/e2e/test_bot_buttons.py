@@ -265,7 +265,7 @@ async def test_an_upscaled_picture_of_before_promises_nothing_that_it_cannot_kee
             again = stand.engine.submitted[-1].jobs[0].request
             assert (again.kind, again.seed) == ("upscale", 5)
             gone = await (await ana.click(larger, "Vary")).reply()
-            assert text_of(gone) == "The bot no longer remembers that picture."
+            assert text_of(gone) == "The bot has no record of that picture."
 
 
 async def test_an_edit_is_made_again_and_varied_from_what_it_started_from(tmp_path: Path) -> None:

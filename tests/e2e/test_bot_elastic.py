@@ -156,7 +156,7 @@ async def test_nothing_is_bought_while_the_own_gpu_suffices(tmp_path: Path) -> N
             for n in range(3):
                 await user.wait_for_message(result_of(f"calm {n}"), 60)
             shown = text_of(await (await user.command("admin gpus", general)).reply())
-            assert "up to 8 pictures at once, for jobs that would wait longer than 60 s" in shown
+            assert "up to 8 pictures at once, for pictures that would wait longer than 60 s" in shown
             assert await bot.end() == 0
         assert there.runs == 0
 

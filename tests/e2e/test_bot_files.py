@@ -64,7 +64,7 @@ async def test_what_is_over_the_limit_is_made_smaller_with_a_word(
         result = await result_for(ana, "sand", timeout=60)
         (file,) = files_of(result)
         assert file["filename"].endswith(".webp")
-        assert "Made smaller to fit" in text_of(result)
+        assert "Compressed to fit" in text_of(result)
         data = await ana.download(file["url"])
         assert len(data) <= delivery.FILE_LIMIT
         with Image.open(io.BytesIO(data)) as seen:

@@ -144,7 +144,7 @@ async def test_pictures_are_added_in_the_form_that_edits_one(tmp_path: Path) -> 
         form = await (await ana.click(result, "Edit")).modal()
         stand.queue.close("closed")
         refusal = await (await ana.submit_modal(form, prompt="twice", pictures=files)).reply()
-        assert "Your files are not kept: add them again." in text_of(refusal)
+        assert "Your files are not kept: attach them again." in text_of(refusal)
         stand.queue.open()
         again = await reopened(ana, refusal)
         assert filled(again) == {"prompt": "twice"}

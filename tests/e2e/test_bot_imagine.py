@@ -78,7 +78,7 @@ BAD = [
     ({"prompt": "a", "model": "no such model"}, "There is no model called no such model."),
     ({"prompt": "a", "aspect": "4096x4096"}, "4096×4096 is not a size that this model can make."),
     ({"prompt": "a", "negative": "b"}, "Flux does not use negative prompts."),
-    ({"prompt": "a", "count": 3}, "You may have 2 pictures in the queue at once; you asked for 3."),
+    ({"prompt": "a", "count": 3}, "You can have 2 pictures in the queue at once; you asked for 3."),
 ]
 
 

@@ -110,9 +110,9 @@ async def test_what_cannot_be_had_is_refused_with_a_sentence(tmp_path: Path) -> 
             ("gran", None, "en-US"): "There is no LoRA called gran. Choose one from the list.",
             ("grain", 7.0, "en-US"): "Film grain takes a strength from 0.25 to 1.5, in steps of 0.25.",
             ("grain", 0.3, "es-ES"): "Film grain admite una fuerza de 0,25 a 1,5, en pasos de 0,25.",
-            ("gothic", None, "en-US"): "Gothic does not fit FLUX.2 Klein. It fits: Z-Image Turbo.",
+            ("gothic", None, "en-US"): "Gothic does not work with FLUX.2 Klein. It works with: Z-Image",
             ("gothic", None, "es-ES"): "Gothic no es compatible con FLUX.2 Klein.",
-            (None, 0.5, "en-US"): "Choose a LoRA too: a strength alone changes nothing.",
+            (None, 0.5, "en-US"): "Choose a LoRA too: its strength alone changes nothing.",
         }
         for (lora, strength, locale), words in refusals.items():
             await ana.set_locale(locale)
@@ -154,6 +154,9 @@ async def test_the_choices_are_those_that_fit_the_model_and_that_a_server_has(tm
         grain = "Film grain · 0.25 to 1.5 · adds “grainy photo”"
         assert await offered("lora", model="flux") == {"grain": grain, "none": "No LoRA"}
         assert await offered("lora", model="z-image") == {"none": "There is no LoRA for this model right now"}
+        assert await offered("lora", model="flux", lora="velvet") == {"none": "No LoRA"}, (
+            "there is another one"
+        )
         assert await offered("lora", "edit") == {"grain": grain, "none": "No LoRA"}
         strengths = await offered("lora_strength", model="flux", lora="grain")
         assert list(strengths) == [1.0, 0.25, 0.5, 0.75, 1.25, 1.5]
@@ -180,7 +183,7 @@ async def test_jobs_go_where_the_file_is_and_wait_where_it_was(tmp_path: Path) -
         here.stand.fleet.ask_again()
         await here.stand.until(lambda: not any(one.loras for one in here.stand.fleet.engines()))
         here.stand.queue.resume()
-        await status_with(ana, "No GPU has FLUX.2 Klein + Film grain any more. If none gets it")
+        await status_with(ana, "No GPU has FLUX.2 Klein + Film grain any more. If that does not change")
         here.servers[1].faults.clear()
         here.stand.fleet.ask_again()
         await result_for(ana, "seed `4`")
@@ -206,7 +209,7 @@ async def test_buttons_forms_and_settings_keep_the_lora(tmp_path: Path) -> None:
             await answered_by_status(await ana.click(result, label))
             await here.stand.until(lambda: not here.stand.queue.active_jobs(ana.id))
         form = await (await more(ana, result, "prompt")).modal()
-        assert "Film grain 0.5 (adds “grainy photo”) stays, if the model is: FLUX.2 Klein" in str(form)
+        assert "Film grain 0.5 (adds “grainy photo”) is kept with these models: FLUX.2 Klein" in str(form)
         await answered_by_status(await ana.submit_modal(form, {**filled(form), "prompt": "a dale"}))
         await here.stand.until(lambda: not here.stand.queue.active_jobs(ana.id))
         form = await (await more(ana, result, "prompt")).modal()

@@ -109,7 +109,7 @@ async def test_a_shared_picture_is_made_again_by_who_sees_it_from_all_it_was_mad
             await stand.database.history.forget(ana.id)
             assert filled(await form_of(ben, "Make again", copy)) == {"prompt": None}
             told = await (await ben.click(copy, "Prompt…")).reply()
-            assert text_of(told) == "The bot no longer remembers that picture."
+            assert text_of(told) == "The bot has no record of that picture."
 
 
 async def test_what_a_shared_edit_started_from_stays_its_owners(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ async def test_the_strength_that_a_person_prefers_is_used_where_they_say_none(tm
     async with whole_room(tmp_path, offers=ABLE) as stand:
         ana = await stand.person()
         page = await (await ana.command("settings", stand.general)).reply()
-        assert "**Strength of a start picture** · Usual (0.6)" in text_of(page)
+        assert "**Strength when starting from a picture** · Default (0.6)" in text_of(page)
         chosen = await ana.click(page, "fullet:setting:strength", values=["0.25"])
         await chosen.acknowledged()
         await ana.command("imagine", stand.general, model="flux", prompt="a boat", image=png(drawing(SMALL)))
@@ -141,20 +141,20 @@ async def test_what_cannot_be_is_told(tmp_path: Path) -> None:
     everything = png(drawing(SMALL, (0, 0, 64, 64)))
     wrong = {
         "The strength must be from 0.05 to 1, not 7.": ("imagine", {"image": image, "strength": 7}),
-        "A strength needs a picture to start from: add one as image.": ("imagine", {"strength": 0.5}),
+        "The strength needs a picture to start from: attach one as `image`.": ("imagine", {"strength": 0.5}),
         "Plain cannot start from a picture. These can: Flux, Z-Image.": (
             "imagine", {"model": "plain", "image": image},
         ),
         "The mask must have the same width and height as the picture.": (
             "edit", {"image": image, "mask": small},
         ),
-        "The mask marks nothing: make the part to paint white or transparent.": (
+        "The mask marks nothing: make the part that should change white or transparent.": (
             "edit", {"image": image, "mask": black_and_white(SMALL, (0, 0, 0, 0))},
         ),
-        "The mask marks the whole picture, so nothing of it would stay. Mark only a part.": (
+        "The mask marks the whole picture, so nothing of it would be left. Mark only a part.": (
             "edit", {"image": everything},
         ),
-        "Fill paints only a marked part of a picture. Add a mask, or use a PNG with a transparent part.": (
+        "Fill changes only a marked part of a picture. Add a mask, or use a PNG with a transparent part.": (
             "edit", {"image": image, "model": "fill"},
         ),
         "That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.": (
@@ -181,7 +181,7 @@ async def test_where_no_model_can_nothing_is_offered_and_it_is_told(tmp_path: Pa
         told = await (
             await ana.command("edit", stand.general, prompt="x", image=png(drawing(SMALL, (8, 8, 40, 40))))
         ).reply()
-        assert text_of(told) == "No model here can paint only a part of a picture."
+        assert text_of(told) == "No model here can change just part of a picture."
         told = await (await ana.context("Use as start", result["channel_id"], result)).reply()
         assert text_of(told) == "No model here can start from a picture."
 
@@ -221,7 +221,7 @@ async def test_a_part_of_a_picture_is_painted_and_the_rest_stays_to_the_bit(tmp_
             await stand.until(lambda: not stand.queue.active_jobs(ana.id))
         await ana.command("edit", stand.general, prompt="a door", **options)
         result = await result_for(ana, "a door")
-        assert "only a part was painted" in text_of(result)
+        assert "only part of it changed" in text_of(result)
         after = await shown(ana, result)
         assert after.size == before.size
         assert outside(before, after, hole) == 0
@@ -233,7 +233,7 @@ async def test_a_part_of_a_picture_is_painted_and_the_rest_stays_to_the_bit(tmp_
         await answered_by_status(await ana.click(result, "Again"))
         again = await ana.wait_for_message(
             lambda m: (
-                m["id"] != result["id"] and bool(files_of(m)) and "only a part was painted" in text_of(m)
+                m["id"] != result["id"] and bool(files_of(m)) and "only part of it changed" in text_of(m)
             )
         )
         assert outside(before, await shown(ana, again), hole) == 0
@@ -268,7 +268,7 @@ async def test_the_menu_of_a_message_paints_the_transparent_part_too(tmp_path: P
         said = await ben.wait_for_message(lambda m: text_of(m) == "look")
         form = await (await ben.context("Edit picture", stand.general, said)).modal()
         await (await ben.submit_modal(form, prompt="a door")).reply()
-        assert "only a part was painted" in text_of(await result_for(ben, "a door"))
+        assert "only part of it changed" in text_of(await result_for(ben, "a door"))
         request = await asked(stand, ben)
         assert request.mask is not None
         assert request.mask.size == request.size == SMALL
@@ -284,7 +284,7 @@ async def _ready(here: Live, ana: SimulatedUser) -> tuple[Payload, Image.Image]:
 async def _next(here: Live, ana: SimulatedUser, result: Payload, what: str, number: int) -> Image.Image:
     await answered_by_status(await more(ana, result, what))
     made = await ana.wait_for_message(lambda m: bool(files_of(m)) and f"**#{number}** is ready" in text_of(m))
-    assert "only a part was painted" in text_of(made)
+    assert "only part of it changed" in text_of(made)
     assert "Z-Image Turbo ·" in text_of(made)
     await here.stand.until(lambda: not here.stand.queue.active_jobs(ana.id))
     return (await shown(ana, made)).convert("RGB")

@@ -99,7 +99,7 @@ async def test_it_is_chosen_by_name_preferred_in_settings_and_kept_by_buttons(tm
             "noir": "Cine negro", "ink": "Ink", "none": "Sin estilo",
         }  # fmt: skip
         page = await (await ana.command("settings", stand.general)).reply()
-        assert "**Estilo de las imágenes nuevas** · Sin estilo" in text_of(page)
+        assert "**Estilo para las imágenes nuevas** · Sin estilo" in text_of(page)
         await (await ana.click(page, "fullet:setting:style", values=["noir"])).acknowledged()
         await ana.until(lambda: "nuevas** · Cine negro" in text_of(ana.message(page["id"]) or {}))
         await ana.command("imagine", stand.general, model="flux", prompt="a quay", seed=3)

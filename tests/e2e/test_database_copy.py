@@ -42,8 +42,8 @@ async def test_the_queue_goes_on_in_the_other_database(tmp_path: Path, postgres:
             code, said, errors = await said_by("database", "copy", old, new, folder=tmp_path)
             assert (code, errors) == (0, "")
             assert said.startswith(f"Copied from SQLite {tmp_path}/bot.db to PostgreSQL ")
-            assert {"  jobs: 3", "  pictures that edits start from: 1"} <= set(said.splitlines())
-            assert "2 of the jobs wait or run: a bot on the new database goes on with them." in said
+            assert {"  jobs: 3", "  source pictures: 1"} <= set(said.splitlines())
+            assert "Jobs that have not ended: 2. The bot continues them on the new database." in said
 
             stage.write(DATABASE_URL=new)
             async with run_bot(stage.env_file) as moved:

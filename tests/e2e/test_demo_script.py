@@ -55,7 +55,7 @@ async def test_the_script_tells_who_asks_for_what_and_what_is_made_in_one_run(tm
     refused = [line.partition(" and is told: ")[2] for line in lines if " and is told: " in line]
     assert sorted(refused) == [
         "“That file is not a picture the bot can read. Use PNG, JPEG, WebP or GIF.”",
-        "“You may have 2 pictures in the queue at once; you already have 2.”",
+        "“You can have 2 pictures in the queue at once; you already have 2.”",
     ]
     assert len(asks) + len(runs) + len(refused) == len(lines)
 

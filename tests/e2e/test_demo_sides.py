@@ -136,7 +136,7 @@ async def test_the_real_discord_before_simulated_gpus(tmp_path: Path) -> None:
         }
         async with demo(tmp_path, "--real-discord", "--seconds-per-image", "0.2", **values) as shown:
             assert await shown.says(r"ComfyUI: simulated, 2 GPUs\n")
-            assert await shown.says("Discord: the real one, by the token in .env; type /imagine there")
+            assert await shown.says("Discord: the real one, with the token in .env; type /imagine there")
             await picture_for(discord.url, "seen by everybody")
             if os.name != "nt":
                 assert await shown.end(signal.SIGINT) == 0
@@ -165,9 +165,9 @@ async def test_a_real_side_that_lacks_a_setting_is_one_line(
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--port", "99999"], "--port goes from 0 to 65535"),
-        (["--gpus", "0"], "--gpus, --users and --jobs begin at 1"),
-        (["--seconds-per-image", "nan"], "--seconds-per-image goes from 0"),
+        (["--port", "99999"], "--port must be from 0 to 65535"),
+        (["--gpus", "0"], "--gpus, --users and --jobs must be at least 1"),
+        (["--seconds-per-image", "nan"], "--seconds-per-image must be from 0"),
         (["--real-discord", "--script"], "--script needs the simulated Discord"),
         (["--out", "pictures"], "--jobs, --out and --json go with --script"),
         (["--json"], "--jobs, --out and --json go with --script"),

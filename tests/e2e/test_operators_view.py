@@ -252,7 +252,7 @@ async def test_the_status_page_shows_the_run(stage: Stage, tmp_path: Path) -> No
         await act(stage)
         await page.goto(f"http://127.0.0.1:{stage.metrics_port}/")
         await page.wait_for_selector("body[data-ready]")
-        assert await page.inner_text("#state") == "Taking jobs"
+        assert await page.inner_text("#state") == "Accepting requests"
         figures = await page.inner_text("#figures")
         assert f"Pictures\n{PEOPLE * EACH}" in figures
         assert "Failed\n1" in figures

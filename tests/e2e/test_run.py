@@ -77,7 +77,7 @@ async def own_words(user: SimulatedUser, message: Payload) -> str:
 
 async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage) -> None:
     async with run_bot(stage.env_file, cold=True) as bot, person(stage) as (user, general):
-        await bot.says(r"FuLLet \d+\.\d+\.\d+ starts, with Python 3\.")
+        await bot.says(r"Starting FuLLet \d+\.\d+\.\d+ with Python 3\.")
         await bot.says(f"The status page is at http://127.0.0.1:{stage.metrics_port}/, ")
         await bot.says("Serving FuLLet demo as FuLLet")
         await bot.says("Models: .*flux, .*z-image")
@@ -100,7 +100,7 @@ async def test_a_bot_works_follows_its_file_and_ends_in_good_order(stage: Stage)
         await (await user.command("imagine", general, model="flux", prompt="last light")).reply()
         await scraped(stage, "fullet_wait_seconds_count 2.0")
         assert await bot.end() == 0
-        await bot.says(r"Stopped after 0:\d\d:\d\d, 2 pictures made; nothing waits\n")
+        await bot.says(r"Stopped after 0:\d\d:\d\d, 2 pictures made; no picture is waiting\n")
         await user.wait_for_message(result_of("last light"))
         assert not any("Traceback" in line or "ERROR" in line for line in bot.lines), "\n".join(bot.lines)
         for secret in (TOKEN, KEY, "hunter2", "first light", "last light"):
@@ -129,7 +129,7 @@ async def test_what_is_not_done_in_time_is_done_after_the_restart(stage: Stage) 
         await (await user.command("imagine", general, model="flux", prompt="a long night")).reply()
         await scraped(stage, "fullet_wait_seconds_count 1.0")
         assert await bot.end(signal.SIGINT) == 0
-        await bot.says("0 pictures made; 1 still waits, and will go on at the next start")
+        await bot.says("0 pictures made; 1 still waiting, and will be made after the next start")
         told = await user.wait_for_message(lambda message: "your place is kept" in text_of(message))
         assert "#1" in text_of(told)
         async with run_bot(stage.env_file):
@@ -150,6 +150,15 @@ async def test_a_token_that_discord_does_not_know_is_one_line(stage: Stage) -> N
         assert await bot.ended() == 1
     assert bot.lines[-1].startswith("DISCORD_TOKEN: Discord does not accept it; reset it")
     assert not any("Traceback" in line for line in bot.lines)
+
+
+async def test_without_an_env_file_it_says_what_makes_one(stage: Stage) -> None:
+    stage.env_file.unlink()
+    async with run_bot(stage.env_file) as bot:
+        assert await bot.ended() == 1
+    missing, told = bot.lines[:-1], bot.lines[-1]
+    assert [line.partition(":")[0] for line in missing] == ["DISCORD_TOKEN", "COMFY_URLS"]
+    assert told == ".env has no settings yet: python3 bot.py setup asks for what the bot needs and writes it"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +273,7 @@ async def test_a_block_of_unknown_length_is_not_tried_again_soon(stage: Stage) -
     ("code", "words"),
     [
         (4004, "DISCORD_TOKEN: Discord does not accept it; reset it"),
-        (4013, "Discord has ended the connection for good (code 4013); look for a newer version"),
+        (4013, "Discord closed the connection and refuses a new one (code 4013); look for a newer version"),
     ],
 )
 async def test_a_connection_that_is_ended_for_good_is_one_line(stage: Stage, code: int, words: str) -> None:

@@ -97,7 +97,7 @@ async def test_from_nothing_to_the_first_picture_with_every_line_typed(tmp_path:
             typist.types("another.bots.token\n")
             assert "Discord does not accept DISCORD_TOKEN" in await typist.reads("Token: ")
             typist.types(f"{TOKEN}\n")
-            told = await typist.reads("Waiting until the bot is there .* …\n")
+            told = await typist.reads("Waiting for the bot to join .* …\n")
             assert "✓ DISCORD_TOKEN works: the bot is FuLLet\n" in told
             assert "• the Message Content Intent is off, so ! commands need a mention of the bot\n" in told
             assert "  → switch it on in the developer portal" in told
@@ -110,7 +110,7 @@ async def test_from_nothing_to_the_first_picture_with_every_line_typed(tmp_path:
             told = await typist.answers(r"commas \[http://127.0.0.1:8188\]: ", "http://127.0.0.1:1")
             assert 'lacks http:// or https://; write "http://127.0.0.1:8188"' in told
             told = await typist.answers(r"anyway\? \(y/n\) \[n\]: ")
-            assert "✗ 127.0.0.1:1 cannot be reached" in told
+            assert "✗ 127.0.0.1:1 cannot be reached (nothing listens there)" in told
             await typist.answers(r"commas \[http://127.0.0.1:1\]: ", f"{here.comfy.url}/")
             await typist.reads(r"ComfyUI 0.33.0, 24.0 GB\) can run flux, flux_edit, upscale, z-image\n")
             told = await typist.reads("Written: .*\n")
@@ -170,7 +170,7 @@ async def test_what_the_comfyui_lacks_is_asked_for_copied_or_listed(tmp_path: Pa
         assert (mode(here.env_file), mode(backup)) == (0o600, 0o600)
 
 
-@pytest.mark.parametrize("question", ["Token: ", "Waiting until the bot is there", "Addresses .*: "])
+@pytest.mark.parametrize("question", ["Token: ", "Waiting for the bot to join", "Addresses .*: "])
 async def test_ctrl_c_at_any_point_leaves_the_file_as_it_was(tmp_path: Path, question: str) -> None:
     kept = f"DISCORD_TOKEN={TOKEN}\n" if question != "Token: " else ""
     (tmp_path / ".env").write_text(kept)
@@ -180,18 +180,30 @@ async def test_ctrl_c_at_any_point_leaves_the_file_as_it_was(tmp_path: Path, que
         if question.startswith("Addresses"):
             await typist.answers("ID of the server .*: ")
         await typist.reads(question)
-        await typist.interrupts("\nStopped; .env is as it was\n")
+        await typist.interrupts("\nStopped; .env was not changed\n")
         assert await typist.end() == 130
         assert "Traceback" not in typist.shown
         assert here.env_file.read_text() == kept
         assert not (tmp_path / ".env.bak").exists()
 
 
+async def test_where_nothing_can_be_written_it_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    async with home(tmp_path) as here:
+        async with typing(
+            "bot.py", "setup", "--env-file", "none/.env", cwd=tmp_path, **here.outside
+        ) as typist:
+            assert await typist.end() == 1
+            assert typist.shown == (
+                "none/.env cannot be written; put FuLLet into a folder that you can write to\n"
+            )
+        assert here.discord.counters["rest"] == 0
+
+
 async def test_without_a_terminal_the_missing_answers_are_named_and_nothing_is_asked(tmp_path: Path) -> None:
     async with home(tmp_path) as here:
         code, said, errors = await here.run("--guild", here.guild)
         assert (code, said) == (2, "")
-        assert errors == "There is no terminal to ask on; also give --token-file FILE, --comfy-urls URLS\n"
+        assert errors == "No terminal to ask questions on: also give --token-file FILE, --comfy-urls URLS\n"
         assert here.discord.counters["rest"] == 0
 
 

@@ -41,7 +41,7 @@ ELSEWHERE = re.compile(
 )
 """Other programs, machines and folders, and these tests."""
 OWN_VALUE = re.compile(r"(?<![$\w])[A-Z]{3,}(_[A-Z]+)*\b(?!\")")
-UNTIL_INTERRUPTED = {"python3 bot.py": "Serving FuLLet demo", "python3 bot.py demo": "Stop it by Ctrl-C"}
+UNTIL_INTERRUPTED = {"python3 bot.py": "Serving FuLLet demo", "python3 bot.py demo": "Stop it with Ctrl-C"}
 BLOCK = re.compile(r"^( *)```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 # The tests' environment stands for .venv, which would be made and filled otherwise.

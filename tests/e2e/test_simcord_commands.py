@@ -213,7 +213,7 @@ async def test_models_are_offered_while_typing(tmp_path: Path) -> None:
     [
         ({"prompt": " "}, "Write what the picture should show."),
         ({"prompt": "a", "model": "none such"}, "There is no model called none such."),
-        ({"prompt": "a", "count": 3}, "You may have 2 pictures in the queue at once; you asked for 3."),
+        ({"prompt": "a", "count": 3}, "You can have 2 pictures in the queue at once; you asked for 3."),
     ],
 )
 async def test_what_cannot_be_is_a_sentence(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:

@@ -50,7 +50,7 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
 
         assert await said() == "Starting"
         with health_server.showing(view):
-            assert await said() == "Taking jobs; 1 of 2 GPUs cannot be used"
+            assert await said() == "Accepting requests; 1 of 2 GPUs cannot be used"
             assert await page.locator(".trouble").all_inner_texts() == [f"8 runs failed in a row: {HOSTILE}"]
             assert await page.locator("[data-engine] .name").first.inner_text() == HOSTILE
             assert await page.locator(".batch.failed").count() == 1
@@ -59,7 +59,7 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
                 ("standby", "Standing by: another process uses this database"),
                 ("not connected to Discord", "Not connected to Discord"),
                 ("paused by an administrator", "Paused by an administrator"),
-                ("no ComfyUI answers", "No ComfyUI answers"),
+                ("no ComfyUI answers", "No ComfyUI server answers"),
                 ("the queue is closed: shutting-down", "Stopping"),
                 ("Discord cannot be reached (getaddrinfo failed)",) * 2,
                 ("something new", "Something new"),
@@ -70,15 +70,15 @@ async def test_each_state_is_said_in_words_and_nothing_from_outside_becomes_mark
 
 
 SPANISH_TILES = """
-Imágenes|1234|creadas desde que arrancó el bot
+Imágenes|1234|creadas desde que se inició el bot
 Esperando|4|en la cola
-En creación|0|en una GPU ahora mismo
+En proceso|0|en una GPU ahora mismo
 Personas|2|con alguna imagen pendiente
 Espera habitual|13 s|hasta que empieza una GPU; la mitad espera más
-Fallidas|2|acabaron sin imagen desde el arranque
-Equidad|0,50|1,00: a todos les tocaron las mismas en diez minutos
-Peticiones|10|a Discord desde el arranque; 3 demasiado seguidas
-En marcha|17 min|desde el último arranque
+Fallidas|2|terminaron sin imagen desde que se inició el bot
+Equidad|0,50|1,00: todos recibieron la misma cantidad en los últimos diez minutos
+Peticiones|10|a Discord desde que se inició el bot; rechazadas por límite de frecuencia: 3
+En marcha|17 min|desde el último inicio
 """.strip()
 
 
@@ -91,11 +91,11 @@ async def test_it_speaks_the_browsers_language_until_another_one_is_chosen() -> 
             await page.goto(f"http://127.0.0.1:{port}/")
             await page.wait_for_selector("body[data-ready]")
             assert await page.evaluate("document.documentElement.lang") == "es"
-            assert await page.inner_text("#state") == "No se puede llegar a Discord (getaddrinfo failed)"
+            assert await page.inner_text("#state") == "No se puede conectar con Discord (getaddrinfo failed)"
             tiles = await page.locator("#figures > div").all_inner_texts()
             assert "\n".join(re.sub("\n+", "|", tile) for tile in tiles) == SPANISH_TILES
             lane = await page.locator("[data-engine] .about").first.inner_text()
-            assert re.sub(r"\s", " ", lane) == "desconectada · imágenes: 3 · ocupación: 40 %"
+            assert re.sub(r"\s", " ", lane) == "sin conexión · imágenes: 3 · ocupación: 40 %"
             bar = await page.locator(".batch.failed title").text_content()
             assert bar == f"{HOSTILE}, 2 a la vez, 50 s, fallida"
             await page.set_viewport_size({"width": 360, "height": 740})

@@ -25,6 +25,17 @@ STIFF = {
     r"hence": "so",
     r"others than": "differ from, everyone but",
     r"present (one|value)s?": "current",
+    r"goes on with": "continues",
+    r"(what|that) came to nothing": "failed",
+    r"what became of": "how it ended",
+    r"stands? twice": "appears twice",
+    r"knows only": "only knows",
+    r"in small letters": "in lower case",
+    r"own words stand": "see the output above",
+    r"is as it was": "was not changed",
+    r"añad\w+": "agregar, adjuntar",
+    r"arranc\w+": "iniciar",
+    r"en creación": "en proceso",
 }
 """What to look for, whatever its case, and what to write instead."""
 

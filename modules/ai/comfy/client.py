@@ -151,7 +151,7 @@ class ComfyClient:
         told = await self.http.json(answer)
         name, sub = (told.get("name"), told.get("subfolder")) if isinstance(told, dict) else (None, None)
         if not isinstance(name, str) or not name or not isinstance(sub, str):
-            raise EngineUnavailable(f"{self.name} accepted an upload but did not say under which name")
+            raise EngineUnavailable(f"{self.name} accepted an upload but did not say its file name")
         return f"{sub}/{name}" if sub else name
 
     async def view(self, ref: ImageRef) -> bytes:

@@ -49,6 +49,13 @@ class ServerLacks(EngineUnavailable, message_key="error-server-lacks"):
     """The server does not have a node or a model file that a graph needs; another one may."""
 
 
+def connecting_failed(error: OSError) -> str:
+    """Why, in words."""
+    if isinstance(error, ConnectionRefusedError):  # asyncio words it as "Connect call failed ('::1', 1)"
+        return "nothing listens there"
+    return error.strerror or type(error).__name__
+
+
 @contextmanager
 def foreign_errors(server: str) -> Iterator[None]:
     """Turns the errors of aiohttp and sockets, and timeouts, into `EngineUnavailable` with the server's
@@ -65,9 +72,9 @@ def foreign_errors(server: str) -> Iterator[None]:
         why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         raise Untrusted(f"{server}: its certificate is not trusted ({short(why)})") from error
     except aiohttp.ClientSSLError as error:
-        raise Untrusted(f"{server} does not speak TLS there") from error
+        raise Untrusted(f"{server} does not speak TLS at this address") from error
     except aiohttp.ClientConnectorError as error:
-        why = error.os_error.strerror or type(error.os_error).__name__
+        why = connecting_failed(error.os_error)
         raise Unreachable(f"{server} cannot be reached ({why})") from error
     except (aiohttp.ClientError, OSError) as error:
         raise EngineUnavailable(f"{server}: the connection broke ({type(error).__name__})") from error
@@ -117,9 +124,9 @@ def _told(fault: Mapping[str, JSON]) -> str:
             f"input {name}: {value} is not on the server{did_you_mean(extra.get('received_value'), options)}"
         )
     if kind == "value_smaller_than_min":
-        return f"input {name}: {value} is too small, {limits.get('min')} is the least"
+        return f"input {name}: {value} is too small; the minimum is {limits.get('min')}"
     if kind == "value_bigger_than_max":
-        return f"input {name}: {value} is too large, {limits.get('max')} is the most"
+        return f"input {name}: {value} is too large; the maximum is {limits.get('max')}"
     if kind == "required_input_missing":
         return f"input {name} is missing"
     if name in _SECRET_INPUTS:

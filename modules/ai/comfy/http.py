@@ -147,7 +147,7 @@ class ComfyHttp:
             target = short(response.headers.get("Location", "nowhere").partition("?")[0])
             raise EngineUnavailable(f"{self.name} redirects to {target}: put that address in COMFY_URLS")
         if status == 413:
-            raise WorkflowRejected("the server takes no upload of this size")
+            raise WorkflowRejected("the server does not accept an upload of this size")
         raise EngineUnavailable(f"{self.name} answered {status}")
 
     async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytes:

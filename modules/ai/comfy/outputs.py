@@ -31,7 +31,7 @@ def saved_file(place: SavedFile, output: JSON) -> ImageRef:
         name = image.get("filename") if isinstance(image, dict) else None
         if isinstance(name, str) and ours.fullmatch(name):
             return ImageRef(filename=name, subfolder=SAVE_FOLDER, type="output")
-    raise NoOutput("the run ended, and no picture of its own was saved")
+    raise NoOutput("the run ended without saving a picture of its own")
 
 
 def checked(data: bytes) -> Picture:

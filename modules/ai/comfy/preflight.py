@@ -118,10 +118,10 @@ async def inspect(
         for choice, own in respellings(graph or {}, table, templates[name].card.places("sources"))
     }
     spellings |= {
-        (loader, "lora_name", _plain(file)): file
+        (loader, "lora_name", _with_slashes(file)): file
         for file in loras
         for loader in (MODEL_ONLY, WITH_CLIP)
-        if file != _plain(file)
+        if file != _with_slashes(file)
     }
     return ServerReport(
         findings=tuple(found),
@@ -138,11 +138,11 @@ async def inspect(
             for lack in pair[1]
             if lack.is_file and not lack.folder
         },
-        loras=frozenset(map(_plain, loras)),
+        loras=frozenset(map(_with_slashes, loras)),
     )
 
 
-def _plain(file: str) -> str:
+def _with_slashes(file: str) -> str:
     """A file with ``/`` between folders, as Windows does not write it."""
     return file.replace("\\", "/")
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from modules.ai.comfy.errors import Unreachable
+from modules.ai.comfy.errors import Unreachable, connecting_failed
 from modules.queue_manager.backoff import Backoff
 from modules.queue_manager.backports import timeout
 
@@ -55,7 +55,7 @@ class Reachability:
         except (asyncio.TimeoutError, TimeoutError):
             return f"no connection within {self._limit:g} s"
         except OSError as error:
-            return error.strerror or type(error).__name__
+            return connecting_failed(error)
         return None
 
     async def _first(self, tries: Sequence[asyncio.Future[None]]) -> None:

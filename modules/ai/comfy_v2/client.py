@@ -43,6 +43,7 @@ LABEL = "fullet"
 """The label that holds the bot's own name for a job."""
 
 NO_JOB = "00000000-0000-4000-8000-000000000000"
+"""The id of no job, by which a server can be asked without a run."""
 
 ANSWER, UPLOAD, PICTURE = 30.0, 90.0, 120.0
 """Time limits of a request, in seconds: of any, of an upload, and of fetching a picture."""
@@ -56,8 +57,6 @@ USUAL_WAIT, LONGEST_WAIT = 10.0, 600.0
 _QUIET = httpx.Timeout(10.0, read=45.0)
 """Time limits of a stream of events, which sends a sign of life about every 15 seconds."""
 
-_LISTED = 100
-
 _NAME = re.compile(r"(?!http)[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 """What a job's id may look like."""
 
@@ -66,8 +65,8 @@ Labels = Literal["map", "text", "none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class JobState:
-    """The state of a job, as the server tells it; only the name is checked."""
+class RemoteJob:
+    """The state of a job, as the server tells it; only the id is checked."""
 
     id: str
     status: JSON
@@ -135,7 +134,7 @@ class ComfyV2Client:
         labels: Labels,
         titles: Mapping[str, str],
         written: Sequence[str],
-    ) -> JobState:
+    ) -> RemoteJob:
         """Start a run. ``key`` is its idempotency key, and its name among ``labels``.
 
         Raises `OutcomeUnknown` if it may have been started, `KeyUsed` if one was under this key; after any
@@ -155,7 +154,7 @@ class ComfyV2Client:
                 raise
             raise OutcomeUnknown(error.reason) from error
 
-    async def job(self, job_id: str) -> JobState:
+    async def job(self, job_id: str) -> RemoteJob:
         """The state of a job. Raises `NotFound`."""
         with self._translated():
             answer = await self._answer("GET", f"/jobs/{quote(job_id, safe='')}")
@@ -165,9 +164,9 @@ class ComfyV2Client:
         """The id of the job with this name among its ``labels``; None if the server shows none."""
         if labels == "none":
             return None
-        query = f"metadata[{LABEL}]={quote(key, safe='')}&limit={_LISTED}" if labels == "map" else "limit=100"
+        labelled = f"&metadata[{LABEL}]={quote(key, safe='')}" if labels == "map" else ""
         with self._translated():
-            listed = self._expect(await self._answer("GET", f"/jobs?{query}"), (200,)).get("jobs")
+            listed = self._expect(await self._answer("GET", f"/jobs?limit=100{labelled}"), (200,)).get("jobs")
         for item in listed if isinstance(listed, list) else ():
             told = item.get("metadata") if isinstance(item, dict) else None
             name = told.get(LABEL) if isinstance(told, dict) else told
@@ -175,7 +174,7 @@ class ComfyV2Client:
                 return str(item["id"])
         return None
 
-    async def cancel(self, job_id: str) -> JobState:
+    async def cancel(self, job_id: str) -> RemoteJob:
         """Ask the server to cancel the job, which may have ended already."""
         with self._translated():
             answer = await self._answer("POST", f"/jobs/{quote(job_id, safe='')}/cancel")
@@ -210,7 +209,9 @@ class ComfyV2Client:
         if (self.encrypted and parts.scheme != "https") or (
             is_private(parts.hostname or "") and not self.private
         ):
-            raise EngineUnavailable(f"{self.name} keeps its pictures where the bot must not look")
+            raise EngineUnavailable(
+                f"{self.name} keeps its pictures at a private address, or without TLS: the bot uses neither"
+            )
         answer = await self._http.get(url)
         if answer.status_code != 200:
             raise EngineUnavailable(f"{self.name}: its storage answered {answer.status_code}")
@@ -245,12 +246,12 @@ class ComfyV2Client:
             return body
         raise error_from_envelope(answer.status_code, body, retry_after=_retry_after(answer))
 
-    def _state(self, body: Mapping[str, JSON]) -> JobState:
+    def _state(self, body: Mapping[str, JSON]) -> RemoteJob:
         name = body.get("id")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise EngineUnavailable(f"{self.name} told of a run without a name")
+            raise EngineUnavailable(f"{self.name} answered with a run that has no id")
         told = {part: body.get(part) for part in ("status", "outputs", "error", "progress")}
-        return JobState(id=name, **told)
+        return RemoteJob(id=name, **told)
 
     @contextmanager
     def _translated(
@@ -267,9 +268,7 @@ class ComfyV2Client:
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise EngineUnavailable(f"{self.name}: the connection broke ({type(error).__name__})") from error
         except (ValidationError, httpx.InvalidURL) as error:
-            raise EngineUnavailable(
-                f"{self.name} answered with something that Comfy API v2 never says"
-            ) from error
+            raise EngineUnavailable(f"{self.name} gave an answer that does not fit Comfy API v2") from error
         except ApiError as error:
             raise self._meant(error, titles or {}, written) from error
 
@@ -281,7 +280,7 @@ class ComfyV2Client:
                     f"{self.name}: its certificate is not trusted ({short(cause.verify_message)})"
                 )
             if isinstance(cause, ssl.SSLError):
-                return Untrusted(f"{self.name} does not speak TLS there")
+                return Untrusted(f"{self.name} does not speak TLS at this address")
             cause = cause.__cause__ or cause.__context__
         return Unreachable(f"{self.name} cannot be reached")
 
@@ -297,15 +296,15 @@ class ComfyV2Client:
             )
         if status == 402:
             return EngineFull(
-                f"no credits are left at {self.name}; it gets no run until there are some",
+                f"no credits are left at {self.name}; it gets no more pictures until you add some",
                 seconds=WITHOUT_CREDITS,
             )
         if status == 429:
             seconds = min(error.retry_after or USUAL_WAIT, LONGEST_WAIT)
-            what = "is not ready yet" if code == "deployment_not_ready" else "takes no more runs now"
+            what = "is not ready yet" if code == "deployment_not_ready" else "accepts no more runs right now"
             return EngineFull(f"{self.name} {what}; the bot asks again in {seconds:g} s", seconds=seconds)
         if code == "idempotency_key_reuse":
-            return KeyUsed(f"{self.name} has had this run before")
+            return KeyUsed(f"{self.name} already has this run")
         if code == "invalid_workflow" and status == 422:
             return self._refused(error, titles, written)
         if code == "deployment_stopped":
@@ -313,7 +312,7 @@ class ComfyV2Client:
         if status == 404:
             return NotFound(f"{self.name} does not have it")
         if status == 413:
-            return WorkflowRejected("the server takes no upload of this size")
+            return WorkflowRejected("the server does not accept an upload of this size")
         if 300 <= status < 400:
             return EngineUnavailable(f"{self.name} redirects elsewhere; put that address in COMFY_URLS")
         return EngineUnavailable(f"{self.name} answered {status} ({said})")

@@ -4,7 +4,6 @@ at once."""
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from asyncio import Event
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from modules.ai.comfy.errors import ServerLacks
-from modules.ai.comfy_v2.client import ComfyV2Client, JobState, KeyUsed, Labels, NotFound, OutcomeUnknown
+from modules.ai.comfy.inputs import read_upload
+from modules.ai.comfy_v2.client import ComfyV2Client, KeyUsed, Labels, NotFound, OutcomeUnknown, RemoteJob
 from modules.ai.comfy_v2.offered import Offered, offered
 from modules.ai.comfy_v2.run import ComfyV2Run, V2Times, patiently
 from modules.ai.fusion.fuse import plain
@@ -24,7 +24,6 @@ from modules.ai.workflows.templates import WorkflowTemplate
 from modules.queue_manager.errors import EngineForgot, EngineFull, EngineUnavailable, WorkflowRejected
 from modules.queue_manager.jobs import Batch, Elastic
 from modules.queue_manager.ports import Capabilities, Clock, SourceReader
-from modules.utils.images.media_types import EXTENSIONS, media_type
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ class ComfyV2Engine:
     async def aclose(self) -> None:
         await self.client.aclose()
 
-    async def _known(self, name: str) -> JobState | None:
+    async def _known(self, name: str) -> RemoteJob | None:
         """The job with this id, or else with this label; None if the server shows neither."""
         try:
             return await self.client.job(name)
@@ -120,7 +119,7 @@ class ComfyV2Engine:
             found = await self.client.find(name, self._labels)
             return None if found is None else await self.client.job(found)
 
-    async def _submitted(self, batch: Batch, graph: Mapping[str, JSON], fused: FusedGraph) -> JobState:
+    async def _submitted(self, batch: Batch, graph: Mapping[str, JSON], fused: FusedGraph) -> RemoteJob:
         """Start the run exactly once, even if an answer is lost: the key makes another try harmless."""
         until = self.clock.now() + self.times.doubt
         while True:
@@ -137,22 +136,15 @@ class ComfyV2Engine:
                     self.clock, self.times, lambda: self.client.find(batch.id, self._labels)
                 )
                 if found is None:
-                    raise EngineForgot(
-                        f"{self.name} took the run, and does not say under which name"
-                    ) from None
+                    raise EngineForgot(f"{self.name} accepted the run but did not say its id") from None
                 return await patiently(self.clock, self.times, partial(self.client.job, found))
             await self.clock.sleep(self.times.first_poll)
 
     async def _asset(self, key: str) -> JSON:
-        try:
-            data = await self.read_source(key)
-        except KeyError as error:
-            raise WorkflowRejected("the source picture is gone") from error
-        kind = media_type(data) or "image/png"
-        stem = re.sub(r"[^0-9a-zA-Z]", "", key)[:64] or "source"
-        return await self.client.upload(data, f"{stem}.{EXTENSIONS.get(kind, 'png')}", kind)
+        picture = await read_upload(self.read_source, key)
+        return await self.client.upload(picture.data, picture.name, picture.media_type)
 
-    def _run(self, batch: Batch, template: WorkflowTemplate, fused: FusedGraph, job: JobState) -> ComfyV2Run:
+    def _run(self, batch: Batch, template: WorkflowTemplate, fused: FusedGraph, job: RemoteJob) -> ComfyV2Run:
         return ComfyV2Run(
             id=job.id if len(job.id) <= LONGEST_ID else batch.id,
             job=job,

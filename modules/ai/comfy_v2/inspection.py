@@ -41,9 +41,7 @@ async def inspect_address(
         *(Finding(level="hint", what=note) for note in found.notes),
     ]
     if labels == "none":
-        what = (
-            f"{client.name} keeps no labels, so a run that begins in the instant of a crash may be paid twice"
-        )
+        what = f"{client.name} keeps no labels, so a run that starts during a crash may be paid for twice"
         result.append(Finding(level="ok", what=what, routine=True))
     return tuple(result)
 
@@ -53,5 +51,5 @@ def _how_to_fix(error: EngineUnavailable, client: ComfyV2Client) -> str:
         scheme = "https" if client.encrypted else "http"
         return f"write {scheme}://{client.name}=KEY into COMFY_API_KEYS"
     if isinstance(error, Unreachable | ServerSilent):
-        return "correct the address in COMFY_URLS, or start what should be there"
+        return "correct the address in COMFY_URLS, or start the server there"
     return "correct the address in COMFY_URLS, or try again later"

@@ -15,7 +15,7 @@ from comfy_low import RawEvent
 from modules.ai.comfy.errors import failure
 from modules.ai.comfy.outputs import checked
 from modules.ai.comfy.sampling_progress import SamplingProgress
-from modules.ai.comfy_v2.client import ComfyV2Client, JobState, NotFound
+from modules.ai.comfy_v2.client import ComfyV2Client, NotFound, RemoteJob
 from modules.ai.fusion.output_locations import FusedGraph, SavedFile
 from modules.ai.workflows.graph import JSON
 from modules.queue_manager.backoff import Backoff
@@ -40,14 +40,15 @@ class V2Times:
     """In seconds. Without events, the server is polled every ``first_poll``, later every ``longest_poll``. A
     server that does not answer is given up after ``patience``, which is long because the run may be paid for
     and goes on. A submission that may have arrived is repeated under the same key for ``doubt``. Events that
-    broke off are asked for again after ``reopen``. A job counts as expired once the server has said so twice,
-    ``twice`` apart."""
+    broke off are asked for again after ``reopen``, and ever later, up to ``longest_reopen``, while none come.
+    A job counts as expired once the server has said so twice, ``twice`` apart."""
 
     first_poll: float = 0.5
     longest_poll: float = 3.0
     patience: float = 120.0
     doubt: float = 20.0
     reopen: float = 5.0
+    longest_reopen: float = 60.0
     twice: float = 1.0
 
 
@@ -72,7 +73,7 @@ class ComfyV2Run:
     """``job``: its state when it was submitted or found again."""
 
     id: str
-    job: JobState
+    job: RemoteJob
     batch: Batch
     fused: FusedGraph
     steps: int
@@ -108,7 +109,7 @@ class ComfyV2Run:
         if before.status != "queued" and not interrupt:
             return False
         after = await self.client.cancel(self.job.id)
-        # comfy-api-proxy knows only that the job is not in ComfyUI's queue any more.
+        # comfy-api-proxy only knows that the job is no longer in ComfyUI's queue.
         return before.status == "queued" and after.status in ("canceled", "canceling", "expired")
 
     async def running(self) -> bool:
@@ -118,12 +119,14 @@ class ComfyV2Run:
 
     async def _listen(self) -> None:
         """Pass events on while there are any; polling finds what they missed."""
+        pauses = Backoff(first=self.times.reopen, longest=self.times.longest_reopen)
         while True:
             with suppress(EngineUnavailable):
                 async with aclosing(self.client.events(self.job.id)) as events:
                     async for event in events:
+                        pauses.reset()
                         await self._heard.put(event)
-            await self.clock.sleep(self.times.reopen)
+            await self.clock.sleep(pauses.pause())
 
     async def _next(self) -> list[RunEvent]:
         """An event, or the job's state if no event came for a while."""
@@ -139,7 +142,7 @@ class ComfyV2Run:
             return [*found, *self._read(await self._asked())]
         return found
 
-    async def _asked(self) -> JobState:
+    async def _asked(self) -> RemoteJob:
         try:
             job = await patiently(self.clock, self.times, lambda: self.client.job(self.job.id))
             if job.status == "expired":
@@ -162,7 +165,7 @@ class ComfyV2Run:
             return [*self._start(), *([RunPreview(index=0, image=image)] if image else [])]
         return []
 
-    def _read(self, job: JobState) -> list[RunEvent]:
+    def _read(self, job: RemoteJob) -> list[RunEvent]:
         """What follows from the job's state. Raises the error that it failed with."""
         self.job = job
         name = self.client.name
@@ -183,7 +186,7 @@ class ComfyV2Run:
             }
             raise failure(data, self._titles, self.batch.written())
         if job.status == "expired":
-            raise EngineForgot(f"{name} does not have the run any more: it expired there")
+            raise EngineForgot(f"{name} no longer has the run: it expired there")
         if job.status == "canceled":
             raise EngineForgot(f"the run was canceled at {name}")
         return []
@@ -216,7 +219,7 @@ class ComfyV2Run:
                 asset = output.get("id")
                 if isinstance(asset, str) and 0 < len(asset) < 2000:
                     return asset
-        raise NoOutput("the run ended, and no picture of its own was saved")
+        raise NoOutput("the run ended without saving a picture of its own")
 
 
 def _count(progress: Mapping[str, JSON], part: str) -> int:

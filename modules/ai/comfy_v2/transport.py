@@ -43,7 +43,7 @@ class _Limited(httpx.AsyncHTTPTransport):
         response = await super().handle_async_request(request)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             await response.aclose()
-            raise AnswerTooLong("the answer is packed, although it was asked not to be")
+            raise AnswerTooLong("the answer is compressed, although the bot asked for an uncompressed one")
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Counted(response.stream)
         return response

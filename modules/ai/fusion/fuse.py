@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from modules.ai import node_pack as pack
 from modules.ai.fusion.output_locations import SAVE_FOLDER, SAVE_NODE, FusedGraph, KeptPicture, SavedFile
@@ -22,7 +22,7 @@ from modules.ai.fusion.samplers import (
     varied_sampler,
 )
 from modules.ai.fusion.sources import without_source
-from modules.ai.fusion.start_pictures import INPAINTING, WHOLE, CannotStart, started
+from modules.ai.fusion.start_pictures import INPAINTING, WHOLE, Unstartable, started
 from modules.ai.workflows.graph import (
     JSON,
     Graph,
@@ -139,7 +139,7 @@ def _filled(
     mask = source_names[-1] if request.mask is not None else None
     try:
         return started(graph, card, picture=source_names[0], strength=request.strength, mask=mask)
-    except CannotStart as reason:
+    except Unstartable as reason:
         raise Unfusible(str(reason)) from reason
 
 
@@ -209,10 +209,13 @@ def mask_use(template: WorkflowTemplate) -> MaskUse:
     return "best" if any(node.class_type == INPAINTING for node in graph.values()) else "may"
 
 
-def _why_not(template: WorkflowTemplate, **how: Any) -> str | None:
+def _why_not(
+    template: WorkflowTemplate, *, strength: float | None = None, mask: str | None = None
+) -> str | None:
+    graph = tailored(template, example(template))
     try:
-        started(tailored(template, example(template)), template.card, picture="x.png", **how)
-    except CannotStart as reason:
+        started(graph, template.card, picture="x.png", strength=strength, mask=mask)
+    except Unstartable as reason:
         return str(reason)
     return None
 

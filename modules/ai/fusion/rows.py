@@ -88,7 +88,9 @@ class JointGraph:
             elif may_differ:
                 inputs[name] = self.joined(f"fullet_{node_id}_{name}", value)
             else:
-                raise Unfusible(f"{named(self._rows[0], node_id)}: {name} is each person's own there")
+                raise Unfusible(
+                    f"{named(self._rows[0], node_id)}: {name} differs from person to person there"
+                )
         self.graph[node_id] = Node(class_type=node.class_type, inputs=inputs, title=node.title)
 
     def _moved(self, row: int, value: JSON | Link) -> JSON | Link:

@@ -82,13 +82,13 @@ def _scaling(node: Node, name: str) -> Scaling | None:
 
 def _pixels(megapixels: JSON) -> float:
     if not isinstance(megapixels, int | float) or not 0 < megapixels < 1000:
-        raise ValueError("it is no size")
+        raise ValueError("it is not a size")
     return megapixels * _MEGA
 
 
 def _whole(value: JSON) -> int:
     if not isinstance(value, int) or value < 1:
-        raise ValueError("it is no size")
+        raise ValueError("it is not a size")
     return value
 
 

@@ -35,15 +35,16 @@ _BY_STEPS = frozenset({"ExponentialScheduler", "Flux2Scheduler", "KarrasSchedule
 """Schedulers without a denoise whose levels follow one curve, however many steps there are."""
 
 
-class CannotStart(ValueError):
-    """The graph cannot start from a picture; the message names the node that is the reason."""
+class Unstartable(ValueError):
+    """The graph cannot start from a picture, or paint a part of it; the message names the node that is the
+    reason."""
 
 
 def started(
     graph: Graph, card: ModelCard, *, picture: str, strength: float | None = None, mask: str | None = None
 ) -> dict[str, Node]:
     """The graph whose first sampler starts from the uploaded ``picture``, of the result's size; ``strength``
-    and ``mask`` (an upload's name) as in `GenerationRequest`. Raises `CannotStart`."""
+    and ``mask`` (an upload's name) as in `GenerationRequest`. Raises `Unstartable`."""
     sampler, output = _first_sampler(graph), card.places("output")[0]
     loaders = {place.node for place in card.places("sources")}
     start, vae = Link("fullet_start", 0), _vae(graph, sampler)
@@ -53,7 +54,7 @@ def started(
     }
     latent = graph[sampler].inputs.get("latent_image")
     if not isinstance(latent, Link):
-        raise CannotStart(f"{named(graph, sampler)}: its latent_image is not connected")
+        raise Unstartable(f"{named(graph, sampler)}: its latent_image is not connected")
     node = graph[latent.node]
     if node.class_type == INPAINTING and loaders and latent.slot == 2 and mask is not None:
         result[latent.node] = node.having(pixels=start, mask=Link("fullet_mask_whole", 0))
@@ -65,7 +66,7 @@ def started(
             result["fullet_start_masked"] = Node(class_type="SetLatentNoiseMask", inputs=masked)
             result[sampler] = graph[sampler].having(latent_image=Link("fullet_start_masked", 0))
     else:
-        raise CannotStart(f"{named(graph, latent.node)}: it is not an empty latent of a known kind")
+        raise Unstartable(f"{named(graph, latent.node)}: it is not an empty latent of a known kind")
     if strength is not None:
         result |= _weakened(result, sampler, strength)
     if mask is not None:
@@ -77,17 +78,17 @@ def started(
 def _first_sampler(graph: Graph) -> str:
     samplers = [node_id for node_id in in_order(graph) if graph[node_id].class_type in SAMPLERS]
     if not samplers:
-        raise CannotStart("it has no sampler that the bot knows")
+        raise Unstartable("it has no sampler that the bot knows")
     first = samplers[0]
     other = next(iter(set(samplers) - downstream(graph, [first])), None)
     if other is not None:
-        raise CannotStart(f"{named(graph, other)}: it paints a picture of its own")
+        raise Unstartable(f"{named(graph, other)}: it paints a picture of its own")
     try:
         if draws_noise(graph, first):
             return first
     except Unfusible as reason:
-        raise CannotStart(str(reason)) from reason
-    raise CannotStart(f"{named(graph, first)}: it adds no noise")
+        raise Unstartable(str(reason)) from reason
+    raise Unstartable(f"{named(graph, first)}: it adds no noise")
 
 
 def _vae(graph: Graph, sampler: str) -> Link:
@@ -96,7 +97,7 @@ def _vae(graph: Graph, sampler: str) -> Link:
     found = {graph[node_id].inputs.get("vae") for node_id in after if graph[node_id].class_type in _DECODERS}
     vae = found.pop() if len(found) == 1 else None
     if not isinstance(vae, Link):
-        raise CannotStart(f"{named(graph, sampler)}: it is not clear which VAE decodes what it makes")
+        raise Unstartable(f"{named(graph, sampler)}: it is not clear which VAE decodes what it makes")
     return vae
 
 
@@ -112,7 +113,7 @@ def _refuse_detours(graph: Graph, sampler: str, output: NodeInput) -> None:
         link = graph[link.node].inputs.get("samples")
     if not isinstance(link, Link) or link.node != sampler:
         node_id = link.node if isinstance(link, Link) else output.node
-        raise CannotStart(f"{named(graph, node_id)}: it changes the picture after its first sampler")
+        raise Unstartable(f"{named(graph, node_id)}: it changes the picture after its first sampler")
 
 
 def _kept(graph: Graph, output: NodeInput, start: Link, mask: str) -> dict[str, Node]:
@@ -149,19 +150,19 @@ def _weakened(graph: Graph, sampler: str, strength: float) -> dict[str, Node]:
         steps = _steps(graph, sampler)
         end = node.inputs.get("end_at_step", 10_000)
         if node.inputs.get("start_at_step", 0) != 0 or not isinstance(end, int) or end < steps:
-            raise CannotStart(f"{named(graph, sampler)}: it takes only a part of its steps")
+            raise Unstartable(f"{named(graph, sampler)}: it takes only a part of its steps")
         total = int(steps / strength)
         return {sampler: node.having(steps=total, start_at_step=total - steps, end_at_step=10_000)}
     assert node.class_type in (CUSTOM, ADVANCED)
     sigmas = node.inputs.get("sigmas")
     if not isinstance(sigmas, Link):
-        raise CannotStart(f"{named(graph, sampler)}: its sigmas are not connected")
+        raise Unstartable(f"{named(graph, sampler)}: its sigmas are not connected")
     scheduler, own = graph[sigmas.node], "fullet_start_schedule"
     if scheduler.class_type == "BasicScheduler":
         _whole_denoise(graph, sigmas.node)
         return {own: scheduler.having(denoise=strength), sampler: node.having(sigmas=Link(own, 0))}
     if scheduler.class_type not in _BY_STEPS:
-        raise CannotStart(f"{named(graph, sigmas.node)}: its noise levels do not follow a strength")
+        raise Unstartable(f"{named(graph, sigmas.node)}: its noise levels do not follow a strength")
     steps = _steps(graph, sigmas.node)
     total = int(steps / strength)
     late = {"sigmas": Link(own, 0), "step": total - steps}
@@ -174,11 +175,11 @@ def _weakened(graph: Graph, sampler: str, strength: float) -> dict[str, Node]:
 
 def _whole_denoise(graph: Graph, node_id: str) -> None:
     if graph[node_id].inputs.get("denoise", 1.0) != 1.0:
-        raise CannotStart(f"{named(graph, node_id)}: it has a denoise of its own")
+        raise Unstartable(f"{named(graph, node_id)}: it has a denoise of its own")
 
 
 def _steps(graph: Graph, node_id: str) -> int:
     steps = graph[node_id].inputs.get("steps")
     if not isinstance(steps, int):
-        raise CannotStart(f"{named(graph, node_id)}: the number of its steps is computed")
+        raise Unstartable(f"{named(graph, node_id)}: the number of its steps is computed")
     return steps

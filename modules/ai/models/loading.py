@@ -64,7 +64,7 @@ def read_models(folder: Path, table: Table | None = None) -> tuple[dict[str, Loa
             faults.append(fault.reason)
         except Exception:  # a fault of ours at one file must not take the other models away
             logger.exception("The workflow file %s could not be read", _printed(file))
-            faults.append(f"{_printed(file)}: the bot itself failed at reading it; its log says how")
+            faults.append(f"{_printed(file)}: the bot failed while reading it; its log has the details")
     stems = {file.stem for file in files.values()}
     faults += [
         f"{card.name}: there is no workflow beside it ({card.stem}.json)"
@@ -121,7 +121,7 @@ def load_model(file: Path, table: Table | None = None) -> LoadedModel:
     except (BadCard, Underivable) as fault:
         raise BadWorkflow(f"{blamed.name}: {fault}") from fault
     except RecursionError as fault:
-        raise BadWorkflow(f"{file.name}: too many of its nodes stand one behind another") from fault
+        raise BadWorkflow(f"{file.name}: it has too long a chain of nodes") from fault
     used = only(graph, upstream(graph, [card.places("output")[0].node]))
     template = WorkflowTemplate(
         name=model_name(file.stem),

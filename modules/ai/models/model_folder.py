@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from modules.ai.fusion.fuse import fusible
-from modules.ai.models.extras import misfits, read_loras, read_styles
 from modules.ai.models.loading import LORAS, STYLES, LoadedModel, model_name, read_models
+from modules.ai.models.loras_and_styles import misfits, read_loras, read_styles
 from modules.ai.workflows.graph import JSON
 from modules.ai.workflows.node_table import Table, bundled_table
 from modules.ai.workflows.reduced_table import packed, reduced
@@ -146,7 +146,7 @@ class ModelFolder:
             *(ModelChange(turn="changed", what=n) for n in now if n in before and now[n].id != before[n].id),
             *(ModelChange(turn="removed", what=name) for name in before if name not in now),
         ]
-        reread, misfitting = self._take_extras(everything)
+        reread, misfitting = self._take_loras_and_styles(everything)
         faults = (*everything.faults, *misfitting)
         new_faults = [fault for fault in faults if fault not in self._faults]
         self._faults = faults
@@ -162,7 +162,7 @@ class ModelFolder:
         )
         return (*changes, *reread, *(ModelChange(turn="faulty", what=fault) for fault in faults))
 
-    def _take_extras(self, found: _Found) -> tuple[list[ModelChange], list[str]]:
+    def _take_loras_and_styles(self, found: _Found) -> tuple[list[ModelChange], list[str]]:
         """Offer the LoRAs and styles, each LoRA with the models that can take it. Returns what has changed,
         and why a LoRA is not offered with a model."""
         before = self.offers.loras, self.offers.styles

@@ -93,7 +93,7 @@ def read_fields(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise BadCard(f"not TOML: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise BadCard("it is nested too deep or has a number too long") from error
+        raise BadCard("it is nested too deeply, or a number in it is too long") from error
 
 
 def is_whole(fields: Mapping[str, Any]) -> bool:
@@ -200,7 +200,7 @@ def _read_places(roles: FieldTable, role: Role) -> tuple[NodeInput, ...]:
     value = roles.get(role, object)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise BadCard(f'roles.{role}: "node.input" is needed, or a list of such')
+        raise BadCard(f'roles.{role}: "node.input" is needed, or a list of these')
     places = [NodeInput(*text.partition(".")[::2]) for text in texts]
     for text, place in zip(texts, places, strict=True):
         if not place.node or not place.input:

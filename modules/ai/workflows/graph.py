@@ -66,7 +66,7 @@ def read_graph(data: JSON) -> dict[str, Node]:
     graph = {str(node_id): _read_node(str(node_id), node) for node_id, node in data.items()}
     for node_id, node in graph.items():
         if any(map(_HALF.search, (node_id, node.class_type, node.title, *_texts(node)))):
-            raise BadGraph("it has half a character in it (a lone surrogate)")
+            raise BadGraph("it contains half a character (a lone surrogate)")
         for name, link in node.links():
             if link.node not in graph:
                 raise BadGraph(

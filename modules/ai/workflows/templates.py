@@ -15,9 +15,9 @@ from modules.queue_manager.jobs import MaskUse, ModelOffer, Scaling
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkflowTemplate:
-    """``scalings``: how the graph scales each of its sources, None where it does not. ``starts`` and
-    ``masks``: as those of `ModelOffer`. ``file``: the name of
-    its workflow file, if that is not ``name`` with ``.json``. ``version`` as that of `ModelOffer`."""
+    """``scalings``: how the graph scales each of its sources, None where it does not. ``starts``, ``masks``
+    and ``version``: as those of `ModelOffer`. ``file``: the name of its workflow file, if that is not
+    ``name`` with ``.json``."""
 
     name: str
     card: ModelCard

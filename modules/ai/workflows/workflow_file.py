@@ -62,7 +62,9 @@ def read_workflow(file: Path, table: Table) -> WorkflowFile:
     except (UnicodeDecodeError, json.JSONDecodeError) as fault:
         raise BadWorkflow(f"{file.name}: not JSON ({fault})") from fault
     except (ValueError, RecursionError) as fault:
-        raise BadWorkflow(f"{file.name}: its JSON is nested too deep or has a number too long") from fault
+        raise BadWorkflow(
+            f"{file.name}: its JSON is nested too deeply, or a number in it is too long"
+        ) from fault
     except OSError as fault:
         raise BadWorkflow(f"{file.name}: cannot be read ({fault.strerror})") from fault
 

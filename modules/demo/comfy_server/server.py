@@ -19,6 +19,7 @@ from modules.demo.comfy_server.routes.broken_answers import guard, spoil
 from modules.demo.comfy_server.routes.demo import DemoRoutes
 from modules.demo.comfy_server.routes.table import routes
 from modules.demo.comfy_server.run import GpuSpan
+from modules.demo.departed import client_may_leave
 
 
 class ComfyServer:
@@ -86,7 +87,8 @@ class ComfyServer:
     async def plug_in(self) -> None:
         """Listen again after `unplug`."""
         app = web.Application(
-            middlewares=[spoil(self.faults), guard(self.profile)], client_max_size=104857600
+            middlewares=[client_may_leave, spoil(self.faults), guard(self.profile)],
+            client_max_size=104857600,
         )
         app.add_routes(routes(self.core))
         app.add_routes(DemoRoutes(self).table())

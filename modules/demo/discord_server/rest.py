@@ -170,7 +170,7 @@ class RestDoor:
 
     def _violated(self, what: str) -> None:
         self._hub.violations.append(what)
-        log.warning("Not as at Discord: %s", what)
+        log.warning("The real Discord would not accept this: %s", what)
 
     def _second_opinion(self, route: Route, body: Any) -> None:
         fault = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import BodyPartReader, web
 from aiohttp.typedefs import Handler
 
+from modules.demo.departed import client_may_leave
 from modules.demo.discord_server.clients.frames import receive_frame
 from modules.demo.discord_server.control import Control
 from modules.demo.discord_server.gateway import Gateway
@@ -198,7 +199,9 @@ class DiscordServer:
         ]
         routes += interactions.routes(self.interactions)
         door = RestDoor(self.hub, routes, _body_check(self._openapi))
-        app = web.Application(client_max_size=LARGEST_REQUEST + (1 << 20), middlewares=[_only_own_pages])
+        app = web.Application(
+            client_max_size=LARGEST_REQUEST + (1 << 20), middlewares=[client_may_leave, _only_own_pages]
+        )
         app.router.add_route("*", PREFIX + "/{tail:.*}", door.handle)
         app.router.add_get("/gw", self.hub.gateway.handle)
         app.router.add_get("/gw/", self.hub.gateway.handle)

@@ -1,4 +1,4 @@
-"""Pure: what became of a job, in one line."""
+"""Pure: how a job ended, in one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modules.utils.database.rows import JobRecord
 def remembered(
     messages: Translations, locale: str, job: Job, record: JobRecord | None, guild_of: Callable[[int], int]
 ) -> str:
-    """What became of a job that is not in the queue, or cannot be cancelled any more. ``guild_of`` gives a
+    """How a job ended that is not in the queue or cannot be cancelled any more. ``guild_of`` gives a
     channel's guild, 0 for direct messages."""
     number = str(job.number)
     if record is None or record.state in ("queued", "dispatched", "finished"):

@@ -84,16 +84,16 @@ class ChannelDelivery:
 
     async def _try(self, finished: Finished, to: _Destination, wanted: UserPreferences) -> Receipt | None:
         """The receipt, or None if this destination does not work."""
-        job, give_up_at = finished.job, self.clock.now() + PATIENCE
+        give_up_at = self.clock.now() + PATIENCE
         try:
-            return await self._patiently(job, lambda: self._post(finished, to, wanted), give_up_at)
+            return await self._patiently(lambda: self._post(finished, to, wanted), give_up_at)
         except AlreadyDeleted:  # it was delivered, and its owner has deleted it since
             return Receipt(where=to.where, channel_id=to.channel_id)
         except MessageError as error:
             log.info("the picture could not be sent to %s: %s", to.where, error)
             return None
 
-    async def _patiently(self, job: Job, ask: Callable[[], Awaitable[T]], give_up_at: float = inf) -> T:
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], give_up_at: float = inf) -> T:
         """The answer, asked for again while Discord is away. Raises the other `MessageError`s."""
         pauses = Backoff(first=1.0, longest=15.0)
         while True:
@@ -176,7 +176,7 @@ class ChannelDelivery:
                 raise DiscordAway(str(error)) from error
 
         try:
-            return await self._patiently(job, reopened, self.clock.now() + PATIENCE)
+            return await self._patiently(reopened, self.clock.now() + PATIENCE)
         except (TooManyChannels, GuildAway, DiscordAway, *DISCORD_ERRORS) as error:
             log.info("no new channel for the picture: %s", error)
             return None
@@ -202,7 +202,7 @@ class ChannelDelivery:
     async def _search(self, job: Job, channel_id: int) -> int | None:
         try:
             return await self._patiently(
-                job, lambda: find_result(self.message_client, channel_id, job.id, since=job.queued_at)
+                lambda: find_result(self.message_client, channel_id, job.id, since=job.queued_at)
             )
         except MessageError:
             return None

@@ -11,9 +11,9 @@ import discord
 
 from modules.discord.transport.message_client import FileUpload, OutgoingMessage
 from modules.discord.ui.components import MAKES_ROOM, MORE, Action, job_buttons, menu, more_menu
-from modules.discord.ui.extras import lora_line, style_line
 from modules.discord.ui.formatting import plain, quoted, seconds
 from modules.discord.ui.layout import accent_of, attached, container, gallery, layout, row, small, text
+from modules.discord.ui.loras_and_styles import lora_line, style_line
 from modules.discord.ui.message_parts import ShownFile
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import NoOutput
@@ -40,7 +40,7 @@ Where = Literal["channel", "new-channel", "direct-message"]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultPicture:
     """A picture as its message shows it. ``file`` is to be sent; None if the message has it already, or if
-    there is none, which has no ``name`` either. ``remark`` tells what became of it."""
+    there is none, which has no ``name`` either. ``remark`` says what happened to it."""
 
     job: Job
     report: RunReport | None

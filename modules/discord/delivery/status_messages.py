@@ -267,7 +267,7 @@ class LiveStatusMessages:
             if posted.message_id != NOWHERE_YET:
                 await self.poster.message_client.delete(posted, level=Priority.STATUS)
         except MessageError as error:
-            log.info("the status message stays: %s", error)
+            log.info("the status message could not be deleted: %s", error)
         await self.store.remove([job_id])
 
     async def say_goodbye(self) -> None:
@@ -288,7 +288,7 @@ class LiveStatusMessages:
 
     async def _take_leave(self, message: StatusMessage) -> None:
         with about(*message.jobs):
-            await self.poster.part(message)
+            await self.poster.take_leave(message)
 
 
 def _ending(status: StatusText, event: Finished | Delivered | Failed | Cancelled) -> StatusText:

@@ -153,7 +153,7 @@ class StatusPoster:
     async def _show(self, message: StatusMessage) -> None:
         try:
             if message.sought:
-                await self.find(message)
+                await self._find(message)
             if message.status.stage == "delivered":
                 if message.posted is not None:
                     await self.message_client.delete(message.posted, level=Priority.STATUS)
@@ -224,14 +224,14 @@ class StatusPoster:
     def shows(self, message: StatusMessage) -> tuple[list[dict[str, Any]], bytes | None]:
         """What the message should show: its layout and its preview."""
         preview = self._preview(message)
-        shown: list[dict[str, Any]] = self.rendered(message, preview).to_components()  # type: ignore[no-untyped-call]
+        shown: list[dict[str, Any]] = self._rendered(message, preview).to_components()  # type: ignore[no-untyped-call]
         return shown, preview
 
     def _preview(self, message: StatusMessage) -> bytes | None:
         wanted = message.wants_preview and message.status.stage not in ENDED
         return message.preview if wanted else None
 
-    def rendered(
+    def _rendered(
         self, message: StatusMessage, preview: bytes | None, *, mention: bool = False
     ) -> discord.ui.LayoutView:
         statuses = sorted(message.statuses.values(), key=lambda status: status.job.number)
@@ -253,7 +253,7 @@ class StatusPoster:
         elif preview is None and (message.shown is None or message.shown_preview is not None):
             files = ()
         message.sent_at = self.clock.now()
-        outgoing = OutgoingMessage(files=files, view=self.rendered(message, preview))
+        outgoing = OutgoingMessage(files=files, view=self._rendered(message, preview))
         await self.message_client.edit_now(posted, outgoing)
         message.shown, message.shown_preview = shown, preview
         message.owes_mention = status.stage == "failed" and status.mention
@@ -290,7 +290,7 @@ class StatusPoster:
         mention = status.stage == "failed" and status.mention
         outgoing = OutgoingMessage(
             files=None if preview is None else (FileUpload(name=_file_name(preview), data=preview),),
-            view=self.rendered(message, preview, mention=mention),
+            view=self._rendered(message, preview, mention=mention),
             mention=status.job.request.user_id if mention else None,
         )
         message.sent_at = self.clock.now()
@@ -306,7 +306,7 @@ class StatusPoster:
         await self._note(message, message.posted.message_id)
         message.sought = False
 
-    async def find(self, message: StatusMessage) -> None:
+    async def _find(self, message: StatusMessage) -> None:
         job = message.status.job
         message.posted = await self._search.find(job)
         if message.posted is not None:
@@ -314,7 +314,7 @@ class StatusPoster:
             await self._note(message, message.posted.message_id)
         message.sought = False
 
-    async def part(self, message: StatusMessage) -> None:
+    async def take_leave(self, message: StatusMessage) -> None:
         """The bot stops: say that waiting jobs keep their place, or how they ended."""
         if message.ended:
             await self.bring_up_to_date(message)
@@ -322,10 +322,10 @@ class StatusPoster:
         for status in message.statuses.values():
             if status.stage not in ENDED:
                 message.put(replace(status, stage="restarting"))
-        outgoing = OutgoingMessage(files=(), view=self.rendered(message, None))
+        outgoing = OutgoingMessage(files=(), view=self._rendered(message, None))
         try:
             if message.sought:
-                await self.find(message)
+                await self._find(message)
             if message.posted is None or message.unreachable:
                 return
             async with self.message_client.turn_to_edit(message.posted, level=Priority.DELIVER):

@@ -9,8 +9,8 @@ from discord import app_commands
 
 from modules.discord.requests.requester import Requester
 from modules.discord.ui.aspect_ratios import sizes_by_shape
-from modules.discord.ui.extras import NONE, named, style_line
 from modules.discord.ui.formatting import in_language, plain
+from modules.discord.ui.loras_and_styles import NONE, find_entry, style_line
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import Kind, ModelOffer
 from modules.queue_manager.offers import LoraOffer, Offers
@@ -82,22 +82,22 @@ class Choices:
         """The LoRAs that the person may use with the chosen model (else: with any) and that a server has."""
         wanted, locale = typed.strip().casefold(), person.locale
         models = [one for one in self.offers if one.kind == kind and model in ("", one.name, one.label)]
-        found = [
+        usable = [
             lora
             for lora in self.offers.loras
             if lora.allows(person.role_ids)
-            and wanted in f"{lora.name} {lora.label} {lora.words}".casefold()
             and any(one.name in lora.models and self.has(one, lora.file) for one in models)
         ]
+        found = [lora for lora in usable if wanted in f"{lora.name} {lora.label} {lora.words}".casefold()]
         return self._with_none(
-            "choice-no-lora" if self.offers.loras and found else "choice-no-loras",
+            "choice-no-lora" if usable else "choice-no-loras",
             [(lora.name, self._lora_line(lora, locale)) for lora in found],
             locale,
         )
 
     def strengths(self, lora: str, typed: str, person: Requester) -> list[app_commands.Choice[float]]:
         """The strengths of the chosen LoRA, its own one first."""
-        chosen = named(self.offers.loras, lora or person.preferences.lora or "")
+        chosen = find_entry(self.offers.loras, lora or person.preferences.lora or "")
         if chosen is None:
             return []
         steps = sorted(chosen.steps(), key=lambda step: step != chosen.strength)

@@ -85,10 +85,8 @@ class ComponentRouter:
             await self.history.search(interaction, _owned(interaction, target), values.get("word", ""))
         elif "-" in target:
             await self.message_menus.answered(interaction, kind, target, values, uploads)
-        elif kind == "edit":
-            await self.actions.edited(interaction, JobId(target), values, uploads)
-        elif kind == "start":
-            await self.actions.started(interaction, JobId(target), values)
+        elif kind in ("edit", "start"):
+            await self.actions.made_from_picture(interaction, kind, JobId(target), values, uploads)
         elif kind == "prompt":
             await self.actions.reworded(interaction, JobId(target), values)
 

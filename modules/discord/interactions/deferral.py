@@ -44,7 +44,7 @@ STAND_BACK = 2.0
 
 ALREADY_ACKNOWLEDGED = 40060
 
-Kind = discord.InteractionResponseType
+ResponseKind = discord.InteractionResponseType
 _RECEIVED, _WAITING = "received", "waiting"
 
 
@@ -105,19 +105,21 @@ class Deferrals:
         self._calm.clear()
         try:
             if waiting.update:
-                await self._send(waiting, response.defer, Kind.deferred_message_update)
+                await self._send(waiting, response.defer, ResponseKind.deferred_message_update)
             else:
                 await self._send(
                     waiting,
                     lambda: response.defer(ephemeral=True, thinking=True),
-                    Kind.deferred_channel_message,
+                    ResponseKind.deferred_channel_message,
                 )
         finally:
             self._pending -= 1
             if not self._pending:
                 self._calm.set()
 
-    async def _send(self, waiting: _Waiting, send: Callable[[], Awaitable[object]], kind: Kind) -> None:
+    async def _send(
+        self, waiting: _Waiting, send: Callable[[], Awaitable[object]], kind: ResponseKind
+    ) -> None:
         """Try again where the answer is lost; that it is acknowledged already means that the first try was
         carried out."""
         self._waiting.discard(waiting)
@@ -158,7 +160,7 @@ class _Waiting:
         await asyncio.sleep(max(0.0, seconds))
         await self.defer_now()
 
-    async def respond(self, send: Callable[[], Awaitable[object]], kind: Kind) -> bool:
+    async def respond(self, send: Callable[[], Awaitable[object]], kind: ResponseKind) -> bool:
         """See `respond`."""
         if not self._begun:
             self._begun = True
@@ -181,7 +183,7 @@ def changes_its_message(interaction: discord.Interaction) -> bool:
 
 
 async def respond(
-    interaction: discord.Interaction, send: Callable[[], Awaitable[object]], kind: Kind
+    interaction: discord.Interaction, send: Callable[[], Awaitable[object]], kind: ResponseKind
 ) -> bool:
     """Acknowledge with the answer itself: ``send`` responds with a ``kind``, and is repeated if what comes
     back is lost. False if the interaction was acknowledged before: then the answer must be an edit or a

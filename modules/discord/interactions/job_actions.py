@@ -29,7 +29,7 @@ from modules.discord.requests.submission import ImageRequest, part_painters
 from modules.discord.transport.message_client import MessageClient, MessageError, Posted
 from modules.discord.transport.rate_limiter import Priority
 from modules.discord.ui.components import MAKES_ROOM, MORE, job_button, rows
-from modules.discord.ui.extras import NONE, named
+from modules.discord.ui.loras_and_styles import NONE, find_entry
 from modules.discord.ui.modals import Typed, seed_of, size_for, strength_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.errors import (
@@ -76,7 +76,7 @@ class JobActions:
             "edit": self._edit,
             "prompt": self._prompt,
             "start": self._start,
-            **{what: partial(self._extend, MAKES_ROOM[what]) for what in MAKES_ROOM},
+            **{what: partial(self._extend, how) for what, how in MAKES_ROOM.items()},
             "share": self._share,
             "delete": self._delete,
             "erase": self._erase,
@@ -320,33 +320,25 @@ class JobActions:
         )
         await interaction.response.send_modal(form)
 
-    async def edited(
-        self, interaction: discord.Interaction, job_id: JobId, values: Typed, uploads: Sequence[str]
+    async def made_from_picture(
+        self,
+        interaction: discord.Interaction,
+        form: str,
+        job_id: JobId,
+        values: Typed,
+        uploads: Sequence[str],
     ) -> None:
-        """The form of Edit came back."""
+        """The form of *Edit* (``edit``) or *Use as start* (``start``) was submitted."""
         await self.deferrals.defer(interaction)
         job = await self.jobs.job(job_id)
-        self._check_owner(interaction, "edit", job)
+        self._check_owner(interaction, form, job)
         await self._rework(
             interaction,
             job,
-            "edit",
+            "edit" if form == "edit" else "imagine",
             prompt=values.get("prompt", ""),
             model=values.get("model"),
             uploads=uploads,
-        )
-
-    async def started(self, interaction: discord.Interaction, job_id: JobId, values: Typed) -> None:
-        """The form of *Use as start* was submitted."""
-        await self.deferrals.defer(interaction)
-        job = await self.jobs.job(job_id)
-        self._check_owner(interaction, "start", job)
-        await self._rework(
-            interaction,
-            job,
-            "imagine",
-            prompt=values.get("prompt", ""),
-            model=values.get("model"),
             strength=strength_of(values),
         )
 
@@ -364,7 +356,7 @@ class JobActions:
         changes: dict[str, Any] = {"style": values["style"]} if "style" in values else {}
         if "strength" in values:
             changes["strength"] = strength_of(values)
-        lora = named(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
+        lora = find_entry(self.queue.offers.loras, request.lora.name) if request.lora is not None else None
         if lora is not None and model != request.model and model not in lora.models:
             changes |= {"lora": NONE, "lora_strength": None}  # the form said which models it fits
         shape = size_for(request, self.queue.offers.named(model), values.get("size", ""))

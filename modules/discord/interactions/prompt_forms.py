@@ -18,9 +18,9 @@ from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import USUAL_STRENGTH
 from modules.discord.transport.attachments import AttachmentReader
 from modules.discord.ui.components import button
-from modules.discord.ui.extras import named
 from modules.discord.ui.formatting import BROKEN_FENCE, code_block
 from modules.discord.ui.layout import Part, attached, container, layout, row, small, text
+from modules.discord.ui.loras_and_styles import find_entry
 from modules.discord.ui.message_parts import components_of, files_of
 from modules.discord.ui.modals import Typed, prompt_form, short_form, uploads_of, values_of
 from modules.discord.ui.translations import Translations
@@ -100,7 +100,7 @@ class PromptForms:
             made,
             models=models,
             styles=self.offers.styles,
-            lora=None if made.lora is None else named(self.offers.loras, made.lora.name),
+            lora=None if made.lora is None else find_entry(self.offers.loras, made.lora.name),
             typed=typed,
         )
 

@@ -14,7 +14,7 @@ from discord import app_commands
 
 from modules.discord.interactions.deferral import (
     ALREADY_ACKNOWLEDGED,
-    Kind,
+    ResponseKind,
     changes_its_message,
     respond,
 )
@@ -63,7 +63,7 @@ async def answer(
             content, ephemeral=True, view=controls, files=files, allowed_mentions=nobody
         )
 
-    kind = Kind.message_update if changes_its_message(interaction) else Kind.channel_message
+    kind = ResponseKind.message_update if changes_its_message(interaction) else ResponseKind.channel_message
     if not await respond(interaction, at_once, kind):
         await interaction.edit_original_response(
             content=content, view=view, attachments=files, allowed_mentions=nobody
@@ -76,9 +76,9 @@ async def answer_apart(interaction: discord.Interaction, text: str) -> None:
     async def at_once() -> None:
         await interaction.response.send_message(text, ephemeral=True, allowed_mentions=mentions(None))
 
-    if await respond(interaction, at_once, Kind.channel_message):
+    if await respond(interaction, at_once, ResponseKind.channel_message):
         return
-    if interaction.response.type in (Kind.deferred_message_update, Kind.message_update):
+    if interaction.response.type in (ResponseKind.deferred_message_update, ResponseKind.message_update):
         await interaction.followup.send(text, ephemeral=True, allowed_mentions=mentions(None))
     else:
         await answer(interaction, text)
@@ -87,13 +87,13 @@ async def answer_apart(interaction: discord.Interaction, text: str) -> None:
 async def answer_nothing(interaction: discord.Interaction) -> None:
     """Answer with nothing, because the outcome is shown elsewhere. For a command, "thinking…" is removed."""
     silent = interaction.message is not None
-    kind = Kind.deferred_message_update if silent else Kind.deferred_channel_message
+    kind = ResponseKind.deferred_message_update if silent else ResponseKind.deferred_channel_message
 
     async def at_once() -> None:
         await interaction.response.defer(ephemeral=True, thinking=not silent)
 
     await respond(interaction, at_once, kind)
-    if interaction.response.type is Kind.deferred_channel_message:
+    if interaction.response.type is ResponseKind.deferred_channel_message:
         await interaction.delete_original_response()
 
 
@@ -115,7 +115,7 @@ class ErrorReplies:
             log.info("could not look up a person's language: %s", failure, extra=by)
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         if _came_twice(cause):
-            log.info("an interaction came twice: %s", cause, extra=by)
+            log.info("Discord sent an interaction twice: %s", cause, extra=by)
             return
         if isinstance(cause, discord.HTTPException) and cause.code in TOKEN_GONE:
             log.warning("an interaction could not be answered in time: %s", cause, extra=by)

@@ -14,9 +14,9 @@ from modules.discord.requests.requester import Requester
 from modules.discord.requests.submission import USUAL_STRENGTH, find_offer
 from modules.discord.ui.aspect_ratios import SHAPES
 from modules.discord.ui.components import button, menu
-from modules.discord.ui.extras import style_line
 from modules.discord.ui.formatting import plain
 from modules.discord.ui.layout import Part, container, layout, row, section, separator, small, text
+from modules.discord.ui.loras_and_styles import style_line
 from modules.discord.ui.modals import STRENGTHS
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.offers import Offers

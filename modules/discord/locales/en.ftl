@@ -17,27 +17,27 @@ command-imagine = imagine
     .lora = lora
     .lora-description = A LoRA, which changes how the model draws
     .lora_strength = lora_strength
-    .lora_strength-description = How much the LoRA changes
+    .lora_strength-description = How strong the effect of the LoRA is
     .seed = seed
-    .seed-description = A number; the same one makes the same picture again
+    .seed-description = A number; the same prompt, model and seed make the same picture again
     .negative = negative
     .negative-description = What the picture should not show (some models do not use this)
     .count = count
     .count-description = How many pictures; each gets its own seed
     .image = image
-    .image-description = A picture to start from; of a PNG with a transparent part, only this part is painted
+    .image-description = A picture to start from; if part of a PNG is transparent, only that part is painted
     .strength = strength
-    .strength-description = How much of that picture may change, from 0.05 (hardly anything) to 1 (everything)
+    .strength-description = How much the picture may change, from 0.05 (hardly at all) to 1 (completely)
 command-edit = edit
-    .description = Change a picture by describing what should be different
+    .description = Change a picture: describe what should be different
     .prompt = prompt
     .prompt-description = What to change
     .image = image
-    .image-description = The picture, or none for your last one; of a PNG, only a transparent part is painted
+    .image-description = The picture (empty: your last one); if part of a PNG is transparent, only that part is painted
     .image2 = image2
-    .image2-description = A second picture to take something from
+    .image2-description = A second picture, such as an object to add to the first
     .mask = mask
-    .mask-description = A picture of the same size: only where it is white or transparent, yours is painted
+    .mask-description = A picture of the same size; only where it is white or transparent does your picture change
     .model = model
     .model-description = The model to use
     .style = style
@@ -45,11 +45,11 @@ command-edit = edit
     .lora = lora
     .lora-description = A LoRA, which changes how the model draws
     .lora_strength = lora_strength
-    .lora_strength-description = How much the LoRA changes
+    .lora_strength-description = How strong the effect of the LoRA is
     .seed = seed
-    .seed-description = A number; the same one makes the same picture again
+    .seed-description = A number; the same prompt, model and seed make the same picture again
 command-queue = queue
-    .description = How many pictures are waiting, and where yours are
+    .description = How many pictures are waiting, and your place in line
 command-cancel = cancel
     .description = Cancel pictures you asked for
 command-history = history
@@ -57,7 +57,7 @@ command-history = history
 command-settings = settings
     .description = Your model, shape, style and language, and where your pictures go
     .model = model
-    .model-description = The model offered to you first
+    .model-description = The model that comes first in your lists and is used when you name none
 command-forget = forget
     .description = Erase your prompts, pictures and settings
 command-help = help
@@ -78,13 +78,13 @@ command-admin-status = status
 command-admin-gpus = gpus
     .description = Each GPU: its state, its models and what it is doing
 command-admin-reload = reload
-    .description = Read the GPU addresses and the models again
+    .description = Read .env and the models again; drained GPUs come back
 command-admin-pause = pause
-    .description = Start no new pictures; those waiting keep their place
+    .description = Start no more pictures; those in the queue keep their place
 command-admin-resume = resume
     .description = Start pictures again after a pause
 command-admin-drain = drain
-    .description = Let a GPU finish its current work, then give it no more
+    .description = Let a GPU finish what it is doing, then give it nothing more
     .gpu = gpu
     .gpu-description = The GPU's address
 command-admin-block = block
@@ -131,7 +131,7 @@ status-expected = Expected { $when ->
     }.
 status-no-server = No GPU is online right now. Your place is kept.
 status-starting = A GPU is starting, which takes about { $seconds } s. Your place is kept.
-status-stranded = No GPU has { $model } any more. If none gets it, this request ends { $when }.
+status-stranded = No GPU has { $model } any more. If that does not change, this request will fail { $when }.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }
 status-steps = { $bar } step { $step } of { $steps }
@@ -169,7 +169,7 @@ lora-line = { $label } { $strength }{ $words ->
 made-upscaled = { $made }, upscaled ×{ $factor }
 made-edited = { $made }, edited with { $model }
 result-start = started from a picture, strength { $strength }
-result-part = only a part was painted
+result-part = only part of it changed
 result-variation = variation `{ $seed }`
 result-seconds = { $seconds ->
         [0] under 0.1 s
@@ -201,7 +201,7 @@ details-metadata = { $there ->
        *[other] The file contains your prompt, the seed and the model.
     }
 result-number = **#{ $number }**
-result-reencoded = Made smaller to fit this server's file size limit.
+result-reencoded = Compressed to fit this server's file size limit.
 result-moved = Your old channel is gone; this is a new one.
 result-direct = Your channel could not be used, so here is your picture.
 shared-by = By { $name }
@@ -247,7 +247,7 @@ form-field-prompt = Prompt
 form-field-negative = What should not be in the picture
 form-hint-negative = Some models do not use this
 form-field-strength = Strength
-form-hint-strength = How much of the picture may change, from hardly anything to everything
+form-hint-strength = How much the picture may change, from hardly at all to completely
 form-field-seed = Seed
 form-hint-seed = Leave empty for a new one
 form-field-size = Shape
@@ -255,12 +255,12 @@ form-field-model = Model
 form-field-style = Style
 form-lora = { $models ->
         [none] { $lora } is no longer available.
-       *[other] { $lora } stays, if the model is: { $models }
+       *[other] { $lora } is kept with these models: { $models }
     }
 form-search = Search your pictures
 form-field-word = A word in the prompt
-form-field-pictures = More pictures to take something from
-form-files-again = Your files are not kept: add them again.
+form-field-pictures = Other pictures to use
+form-files-again = Your files are not kept: attach them again.
 form-cut = Only the first { $shown } of { $length } characters fit here.
 shared-done = Shared in { $channel }.
 shared-already = It is already in the gallery: { $link }
@@ -316,7 +316,7 @@ queue-counts = { $waiting } waiting, { $taken ->
        *[other] , for { $users } people.
     }
 queue-closed = No new requests are accepted right now.
-queue-mine-running = **#{ $number }** is on a GPU{ $when ->
+queue-mine-running = **#{ $number }** is being made{ $when ->
         [none] .
         [soon] , expected any moment now.
        *[other] , expected { $when }.
@@ -332,8 +332,8 @@ queue-mine-waiting = **#{ $number }**: { $ahead ->
     }
 queue-none-mine = You have nothing in the queue.
 queue-more-mine = { $count ->
-        [one] One more picture of yours waits
-       *[other] { $count } more pictures of yours wait
+        [one] One more of your pictures is waiting
+       *[other] { $count } more of your pictures are waiting
     }; { COMMAND("cancel") } lists them.
 
 ## /history
@@ -348,7 +348,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] failed
         [cancelled] cancelled
         [deleted] deleted
-        [closed] was in a channel that is closed
+        [closed] its channel was deleted
         [kept] saved for you
        *[other] in the queue
     }
@@ -365,10 +365,10 @@ settings-saved = Saved.
 settings-model = Model
 settings-model-auto = No preference
 settings-aspect = Shape
-settings-style = Style of new pictures
-settings-lora = LoRA of new pictures, with the models that it fits
-settings-strength = Strength of a start picture
-settings-strength-auto = Usual ({ $strength })
+settings-style = Style for new pictures
+settings-lora = LoRA for new pictures, and the models it works with
+settings-strength = Strength when starting from a picture
+settings-strength-auto = Default ({ $strength })
 settings-locale = Language
 settings-locale-auto = Same as Discord
 settings-previews = Show the picture while it is being made
@@ -387,29 +387,29 @@ forget-busy = Some of your pictures are still in the queue. Wait for them, or ca
 ## /help
 
 help-title = What this bot can do
-help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show. With a picture, it starts from that.
-help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one. With a transparent part or a mask, only a part of it is painted.
-help-queue = **{ COMMAND("queue") }** shows your place in line, **{ COMMAND("cancel") }** cancels pictures.
+help-imagine = **{ COMMAND("imagine") }** makes a picture: choose a model and write what it should show. Add a picture to start from it.
+help-edit = **{ COMMAND("edit") }** changes a picture: attach one, or leave it out to change your last one. Transparent parts or a mask mark what may change; the rest stays the same.
+help-queue = **{ COMMAND("queue") }** shows your place in line; **{ COMMAND("cancel") }** cancels pictures.
 help-history = **{ COMMAND("history") }** shows what you have made; search it by model or word.
-help-settings = **{ COMMAND("settings") }** sets your model, shape, style and language, **{ COMMAND("forget") }** erases your prompts, pictures and settings.
+help-settings = **{ COMMAND("settings") }** sets your model, shape, style and language; **{ COMMAND("forget") }** erases your prompts, pictures and settings.
 help-menus = Right-click any picture (on a phone, press and hold it), then *Apps*: *Edit picture*, *Use as start* or *Make again*.
-help-limit = You may have { $limit ->
+help-limit = You can have { $limit ->
         [one] one picture
        *[other] { $limit } pictures
     } in the queue at once.
-help-buttons = Buttons and menu of a picture
+help-buttons = The buttons and the menu under a picture
 help-button-again = the same prompt with a new seed
 help-button-vary = the same picture with small changes
 help-button-edit = say what should be different
 help-button-prompt = change the prompt, the model, the style, the shape or the seed
 help-button-start = make a new picture that starts from this one
-help-make-room = **Zoom out** and **Pan**: paint what lies around the picture, or beside it
+help-make-room = **Zoom out** and **Pan**: paint more around the picture, or on one side of it
 help-button-upscale = the same picture, larger
 help-button-share = show it to everyone in the gallery
 help-button-delete = remove the picture
 help-button-details = how and when it was made
 help-button-cancel = stop a picture that is not ready yet
-help-buttons-last = They keep working, even after days.
+help-buttons-last = The buttons keep working, even days later.
 help-models = Models
 help-model = **{ $label }**: { $description }
 
@@ -425,22 +425,22 @@ session-closing = { $owner } This channel and the pictures in it will be deleted
 
 admin-argument-missing = { $command } needs { $argument ->
         [user] a person: mention them, or write their ID.
-        [gpu] the name of a GPU, as the command gpus shows it.
+        [gpu] the name of a GPU, as { COMMAND("admin gpus") } shows it.
         [job] the number of a picture.
         [message] a message: paste a link to it, or its ID.
        *[other] something after it: { $argument }.
     }
-admin-argument-wrong = { $command } does not understand what you wrote after it. Mention a person, or write their ID.
+admin-argument-wrong = { $command } does not understand what you wrote after it. To name a person, mention them or write their ID.
 admin-only = Only administrators can do this.
 admin-synced = { $count ->
         [one] One slash command is now registered in this server.
        *[other] { $count } slash commands are now registered in this server.
     }
-admin-cleared = This bot's slash commands have been removed, globally and in this server. The queue was not touched. `!sync` brings them back.
+admin-cleared = This bot's slash commands have been removed, globally and in this server. The queue is not affected. `!sync` brings them back.
 admin-guild-id = This server's ID is `{ $id }`.
-admin-paused = Paused: no new pictures start. Those being made are finished; those waiting keep their place.
+admin-paused = Paused: no more pictures start. Those being made will be finished; those waiting keep their place.
 admin-resumed = The queue is running again.
-admin-draining = { $gpu } finishes its current work and gets no more.
+admin-draining = { $gpu } will finish what it is doing and get nothing more. { COMMAND("admin reload") } brings it back.
 admin-no-gpu = There is no GPU with that name. The GPUs are: { $names }.
 admin-reloaded = Reloaded. GPUs: { $names }.
 admin-reloaded-model = { $turn ->
@@ -448,7 +448,7 @@ admin-reloaded-model = { $turn ->
         [changed] Changed model: { $what }
         [removed] Removed model: { $what }
         [reread] Read again: { $what }
-       *[faulty] File that cannot be used: { $what }
+       *[faulty] This file cannot be used: { $what }
     }
 admin-blocked = { $user } is blocked. { $count ->
         [0] They had nothing in the queue.
@@ -500,18 +500,18 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s each
     }
 admin-gpu-share = { $bar } busy { $share }%
-admin-gpu-busy = Busy: share of the time since the bot started.
-admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors to you alone.
+admin-gpu-busy = “Busy” is the share of the time since the bot started.
+admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors only to you.
 admin-gpu-elastic = Elastic: { $slots ->
         [one] one picture
        *[other] up to { $slots } pictures
     } at once{ $after ->
         [0] {""}
-       *[other] , for jobs that would wait longer than { $after } s for your own GPUs
+       *[other] , for pictures that would wait longer than { $after } s for your own GPUs
     }.
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
-        [-1] one by one: fused pictures differ
+        [-1] one by one: pictures made together differ
         [0] exact
        *[other] { $gain }× as fast with { $rows } at once
     })
@@ -554,39 +554,39 @@ error-bad-source-image = { $problem ->
     }
 error-bad-mask = { $problem ->
         [size] The mask must have the same width and height as the picture.
-        [nothing] The mask marks nothing: make the part to paint white or transparent.
-       *[everything] The mask marks the whole picture, so nothing of it would stay. Mark only a part.
+        [nothing] The mask marks nothing: make the part that should change white or transparent.
+       *[everything] The mask marks the whole picture, so nothing of it would be left. Mark only a part.
     }
 error-bad-strength = The strength must be from 0.05 to 1, not { $strength }.
-error-strength-alone = A strength needs a picture to start from: add one as image.
+error-strength-alone = The strength needs a picture to start from: attach one as `image`.
 error-cannot-start = { $model } cannot start from a picture.{ $others ->
         [none] {""}
        *[other] {" "}These can: { $others }.
     }
-error-cannot-mask = { $model } cannot paint only a part of a picture.{ $others ->
+error-cannot-mask = { $model } cannot change just part of a picture.{ $others ->
         [none] {""}
        *[other] {" "}These can: { $others }.
     }
-error-mask-needed = { $model } paints only a marked part of a picture. Add a mask, or use a PNG with a transparent part.
+error-mask-needed = { $model } changes only a marked part of a picture. Add a mask, or use a PNG with a transparent part.
 error-no-starts = No model here can start from a picture.
-error-no-masks = No model here can paint only a part of a picture.
+error-no-masks = No model here can change just part of a picture.
 error-no-source-image = Attach the picture you want to change: you have no earlier one.
 error-source-count = { $model } needs this many pictures: { $count }.
 error-unknown-model = There is no model called { $model }. Choose one from the list.
 error-lora-unavailable = No GPU that runs { $model } has { $lora } right now. Choose another LoRA or none, or try again later.
 error-unknown-lora = There is no LoRA called { $lora }. Choose one from the list.
 error-lora-roles = None of your roles may use { $lora }. Choose another LoRA.
-error-lora-models = { $lora } does not fit { $model }. It fits: { $models }.
+error-lora-models = { $lora } does not work with { $model }. It works with: { $models }.
 error-lora-strength = { $lora } takes a strength from { $least } to { $most }, in steps of { $step }.
-error-lora-missing = Choose a LoRA too: a strength alone changes nothing.
+error-lora-missing = Choose a LoRA too: its strength alone changes nothing.
 error-unknown-style = There is no style called { $style }. Choose one from the list.
-error-no-variations = No GPU can make variations right now: they need this bot's node pack on the ComfyUI server. Please tell an administrator.
+error-no-variations = No GPU can make variations right now: the ComfyUI server needs the bot's node pack for them. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
 error-restricted-picture = That picture can be used only in age-restricted channels.
 error-user-limit = { $limit ->
-        [one] You may have one picture in the queue at once
-       *[other] You may have { $limit } pictures in the queue at once
+        [one] You can have one picture in the queue at once
+       *[other] You can have { $limit } pictures in the queue at once
     }; { $active ->
         [0] you asked for { $asked }.
         [one] you already have one.
@@ -603,12 +603,12 @@ error-cooling-down = Please wait { $seconds ->
 error-blocked = You cannot ask for pictures here: an administrator has blocked you.
 error-guild-away = This server is unavailable right now because of a Discord outage. Please try again in a few minutes.
 error-banned-word = Your prompt contains a word that is not allowed here.
-error-unknown-job = That picture is no longer in the queue.
+error-unknown-job = That picture is not in the queue.
 error-not-your-job = That picture belongs to someone else.
 error-too-many-channels = This server has no room for another channel. Please ask an administrator to delete some.
 error-queue-closed = { $why ->
         [shutting-down] The bot is restarting. Please try again in a minute.
-        [set-up] The bot is not set up yet: the ID of its server is missing.
+        [set-up] The bot is not set up yet: its server's ID is missing. Please tell an administrator.
         [wrong-guild] The bot is set up for another server.
         [store] The bot's database cannot be reached right now. Please try again in a minute.
         [word-list] The list of banned words cannot be read, so no prompt is accepted. Please tell an administrator.
@@ -633,5 +633,5 @@ error-permissions = { $permissions ->
 error-form-number = “{ $value }” is not a number.
 error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.
-error-gone = The bot no longer remembers that picture.
+error-gone = The bot has no record of that picture.
 error-not-a-member = Only members of the bot's server can do this.

@@ -17,27 +17,27 @@ command-imagine = imaginar
     .lora = lora
     .lora-description = Un LoRA, que cambia cómo dibuja el modelo
     .lora_strength = fuerza_lora
-    .lora_strength-description = Cuánto cambia el LoRA
+    .lora_strength-description = Cuánto influye el LoRA
     .seed = semilla
-    .seed-description = Un número; con el mismo sale la misma imagen
+    .seed-description = Un número; con el mismo prompt, modelo y semilla sale la misma imagen
     .negative = negativo
     .negative-description = Qué no debe mostrar la imagen (algunos modelos no lo usan)
     .count = cantidad
     .count-description = Cuántas imágenes; cada una con su propia semilla
     .image = imagen
-    .image-description = Una imagen de la que partir; de un PNG con una parte transparente, solo se pinta esa parte
+    .image-description = La imagen de partida; si un PNG tiene una parte transparente, solo se pinta esa
     .strength = fuerza
-    .strength-description = Cuánto puede cambiar esa imagen, de 0,05 (casi nada) a 1 (todo)
+    .strength-description = Cuánto puede cambiar la imagen, de 0,05 (casi nada) a 1 (por completo)
 command-edit = editar
-    .description = Cambia una imagen: describe qué debe ser distinto
+    .description = Modifica una imagen: describe qué quieres cambiar
     .prompt = prompt
     .prompt-description = Qué hay que cambiar
     .image = imagen
-    .image-description = La imagen, o ninguna para usar la última; de un PNG, solo se pinta una parte transparente
+    .image-description = La imagen (vacío: la última); si un PNG tiene una parte transparente, solo se pinta esa
     .image2 = imagen2
-    .image2-description = Una segunda imagen, para tomar algo de ella
+    .image2-description = Una segunda imagen, por ejemplo un objeto que agregar a la primera
     .mask = máscara
-    .mask-description = Una imagen del mismo tamaño: la tuya se pinta solo donde esta es blanca o transparente
+    .mask-description = Una imagen del mismo tamaño; la tuya solo cambia donde esta es blanca o transparente
     .model = modelo
     .model-description = El modelo que se usará
     .style = estilo
@@ -45,11 +45,11 @@ command-edit = editar
     .lora = lora
     .lora-description = Un LoRA, que cambia cómo dibuja el modelo
     .lora_strength = fuerza_lora
-    .lora_strength-description = Cuánto cambia el LoRA
+    .lora_strength-description = Cuánto influye el LoRA
     .seed = semilla
-    .seed-description = Un número; con el mismo sale la misma imagen
+    .seed-description = Un número; con el mismo prompt, modelo y semilla sale la misma imagen
 command-queue = cola
-    .description = Cuántas imágenes esperan y en qué lugar están las tuyas
+    .description = Cuántas imágenes esperan y tu lugar en la cola
 command-cancel = cancelar
     .description = Cancela imágenes que pediste
 command-history = historial
@@ -57,7 +57,7 @@ command-history = historial
 command-settings = ajustes
     .description = Tu modelo, formato, estilo e idioma, y dónde recibes tus imágenes
     .model = modelo
-    .model-description = El modelo que se te ofrece primero
+    .model-description = El modelo que aparece primero y se usa si no eliges otro
 command-forget = olvidar
     .description = Borra tus prompts, imágenes y ajustes
 command-help = ayuda
@@ -78,7 +78,7 @@ command-admin-status = estado
 command-admin-gpus = gpus
     .description = Cada GPU: su estado, sus modelos y qué está haciendo
 command-admin-reload = recargar
-    .description = Vuelve a leer las direcciones de las GPU y los modelos
+    .description = Vuelve a leer .env y los modelos; las GPU vaciadas vuelven
 command-admin-pause = pausar
     .description = No empieza más imágenes; las que esperan conservan su lugar
 command-admin-resume = reanudar
@@ -131,7 +131,7 @@ status-expected = Estará lista { $when ->
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
 status-starting = Se está encendiendo una GPU; tarda unos { $seconds } s. Conservas tu lugar.
-status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si ninguna lo recupera, esta petición se cancelará { $when }.
+status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si eso no cambia, esta petición fallará { $when }.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }
 status-steps = { $bar } paso { $step } de { $steps }
@@ -169,7 +169,7 @@ lora-line = { $label } { $strength }{ $words ->
 made-upscaled = { $made }, ampliación ×{ $factor }
 made-edited = { $made }, editada con { $model }
 result-start = a partir de una imagen, fuerza { $strength }
-result-part = solo se pintó una parte
+result-part = solo cambió una parte
 result-variation = variación `{ $seed }`
 result-seconds = { $seconds ->
         [0] menos de 0,1 s
@@ -201,7 +201,7 @@ details-metadata = { $there ->
        *[other] El archivo contiene tu prompt, la semilla y el modelo.
     }
 result-number = **#{ $number }**
-result-reencoded = Reducida para no superar el límite de tamaño de archivo de este servidor.
+result-reencoded = Comprimida para no superar el límite de tamaño de archivo de este servidor.
 result-moved = Tu canal anterior ya no existe; este es nuevo.
 result-direct = Tu canal no se pudo usar, así que aquí tienes tu imagen.
 shared-by = De { $name }
@@ -247,20 +247,20 @@ form-field-prompt = Prompt
 form-field-negative = Lo que no debe aparecer
 form-hint-negative = Algunos modelos no lo usan
 form-field-strength = Fuerza
-form-hint-strength = Cuánto puede cambiar la imagen, de casi nada a todo
+form-hint-strength = Cuánto puede cambiar la imagen, de casi nada a por completo
 form-field-seed = Semilla
-form-hint-seed = Déjala vacía para una nueva
+form-hint-seed = Déjalo vacío para usar una nueva
 form-field-size = Formato
 form-field-model = Modelo
 form-field-style = Estilo
 form-lora = { $models ->
         [none] { $lora } ya no está disponible.
-       *[other] { $lora } se mantiene si el modelo es: { $models }
+       *[other] { $lora } se conserva con estos modelos: { $models }
     }
 form-search = Buscar entre tus imágenes
 form-field-word = Una palabra del prompt
-form-field-pictures = Más imágenes de las que tomar algo
-form-files-again = Tus archivos no se guardan: agrégalos otra vez.
+form-field-pictures = Otras imágenes que usar
+form-files-again = Tus archivos no se guardan: adjúntalos otra vez.
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
 shared-already = Ya está en la galería: { $link }
@@ -316,7 +316,7 @@ queue-counts = { $waiting } en espera, { $taken ->
        *[other] , para { $users } personas.
     }
 queue-closed = No se aceptan peticiones nuevas en este momento.
-queue-mine-running = **#{ $number }** está en una GPU{ $when ->
+queue-mine-running = **#{ $number }** se está creando{ $when ->
         [none] .
         [soon] ; estará lista de un momento a otro.
        *[other] ; estará lista aproximadamente { $when }.
@@ -348,7 +348,7 @@ history-line = **#{ $number }** { $when } · { $model } · { $size ->
         [failed] falló
         [cancelled] cancelada
         [deleted] borrada
-        [closed] estaba en un canal que se cerró
+        [closed] su canal se eliminó
         [kept] guardada para ti
        *[other] en la cola
     }
@@ -365,10 +365,10 @@ settings-saved = Guardado.
 settings-model = Modelo
 settings-model-auto = Sin preferencia
 settings-aspect = Formato
-settings-style = Estilo de las imágenes nuevas
-settings-lora = LoRA de las imágenes nuevas, con los modelos compatibles
-settings-strength = Fuerza de una imagen de inicio
-settings-strength-auto = La habitual ({ $strength })
+settings-style = Estilo para las imágenes nuevas
+settings-lora = LoRA para las imágenes nuevas y modelos compatibles
+settings-strength = Fuerza al partir de una imagen
+settings-strength-auto = Predeterminada ({ $strength })
 settings-locale = Idioma
 settings-locale-auto = El mismo que en Discord
 settings-previews = Mostrar la imagen mientras se crea
@@ -387,29 +387,29 @@ forget-busy = Todavía tienes imágenes en la cola. Espera a que terminen o canc
 ## /help
 
 help-title = Qué puede hacer este bot
-help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar. Si añades una imagen, parte de ella.
-help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o no pongas ninguna para cambiar la última. Con una parte transparente o una máscara, solo se pinta una parte.
-help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola, **{ COMMAND("cancel") }** cancela imágenes.
+help-imagine = **{ COMMAND("imagine") }** crea una imagen: elige un modelo y escribe qué debe mostrar. Agrega una imagen para partir de ella.
+help-edit = **{ COMMAND("edit") }** cambia una imagen: adjunta una, o ninguna para cambiar la última. Las partes transparentes o una máscara marcan lo que puede cambiar; el resto queda igual.
+help-queue = **{ COMMAND("queue") }** muestra tu lugar en la cola; **{ COMMAND("cancel") }** cancela imágenes.
 help-history = **{ COMMAND("history") }** muestra lo que has creado; puedes buscar por modelo o por palabra.
-help-settings = **{ COMMAND("settings") }** define tu modelo, formato, estilo e idioma, **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
+help-settings = **{ COMMAND("settings") }** guarda tu modelo, formato, estilo e idioma; **{ COMMAND("forget") }** borra tus prompts, imágenes y ajustes.
 help-menus = Haz clic derecho en cualquier imagen (en el teléfono, mantenla presionada) y elige *Aplicaciones*: *Editar imagen*, *Usar como inicio* o *Crear otra vez*.
 help-limit = Puedes tener { $limit ->
         [one] una imagen
        *[other] { $limit } imágenes
     } en la cola a la vez.
-help-buttons = Botones y menú de una imagen
+help-buttons = Los botones y el menú debajo de una imagen
 help-button-again = el mismo prompt con otra semilla
 help-button-vary = la misma imagen con pequeños cambios
-help-button-edit = di qué debe ser distinto
+help-button-edit = indica qué quieres cambiar
 help-button-prompt = cambia el prompt, el modelo, el estilo, el formato o la semilla
 help-button-start = crea una imagen nueva a partir de esta
-help-make-room = **Alejar** y **Desplazar**: pinta lo que hay alrededor de la imagen, o a su lado
+help-make-room = **Alejar** y **Desplazar**: pintan más alrededor de la imagen, o hacia un lado
 help-button-upscale = la misma imagen, más grande
 help-button-share = muéstrala a todos en la galería
 help-button-delete = elimina la imagen
 help-button-details = cómo y cuándo se creó
 help-button-cancel = detén una imagen que todavía no está lista
-help-buttons-last = Siguen funcionando, incluso días después.
+help-buttons-last = Los botones siguen funcionando, incluso días después.
 help-models = Modelos
 help-model = **{ $label }**: { $description }
 
@@ -425,22 +425,22 @@ session-closing = { $owner } Este canal y sus imágenes se eliminarán { $when }
 
 admin-argument-missing = { $command } necesita { $argument ->
         [user] una persona: menciónala o escribe su ID.
-        [gpu] el nombre de una GPU, tal como lo muestra el comando gpus.
+        [gpu] el nombre de una GPU, tal como lo muestra { COMMAND("admin gpus") }.
         [job] el número de una imagen.
         [message] un mensaje: pega un enlace a él o su ID.
        *[other] algo más: { $argument }.
     }
-admin-argument-wrong = No se entiende lo que escribiste después de { $command }. Menciona a una persona o escribe su ID.
+admin-argument-wrong = No se entiende lo que escribiste después de { $command }. Para indicar a una persona, menciónala o escribe su ID.
 admin-only = Solo los administradores pueden hacer esto.
 admin-synced = { $count ->
         [one] Ahora hay un comando registrado en este servidor.
        *[other] Ahora hay { $count } comandos registrados en este servidor.
     }
-admin-cleared = Se quitaron los comandos de este bot, los globales y los de este servidor. La cola no cambió. `!sync` los vuelve a poner.
+admin-cleared = Se quitaron los comandos de este bot, los globales y los de este servidor. Esto no afecta a la cola. `!sync` los vuelve a poner.
 admin-guild-id = El ID de este servidor es `{ $id }`.
-admin-paused = En pausa: no empieza ninguna imagen nueva. Las que se están creando se terminan; las que esperan conservan su lugar.
+admin-paused = En pausa: no empieza ninguna imagen más. Las que se están creando se terminarán; las que esperan conservan su lugar.
 admin-resumed = La cola vuelve a funcionar.
-admin-draining = { $gpu } termina lo que está haciendo y no recibe nada más.
+admin-draining = { $gpu } terminará lo que está haciendo y no recibirá nada más. { COMMAND("admin reload") } la vuelve a usar.
 admin-no-gpu = No hay ninguna GPU con ese nombre. Las GPU son: { $names }.
 admin-reloaded = Recargado. GPU: { $names }.
 admin-reloaded-model = { $turn ->
@@ -448,7 +448,7 @@ admin-reloaded-model = { $turn ->
         [changed] Modelo modificado: { $what }
         [removed] Modelo retirado: { $what }
         [reread] Leído de nuevo: { $what }
-       *[faulty] Archivo que no se puede usar: { $what }
+       *[faulty] Este archivo no se puede usar: { $what }
     }
 admin-blocked = Se bloqueó a { $user }. { $count ->
         [0] No tenía nada en la cola.
@@ -503,14 +503,14 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s cada una
     }
 admin-gpu-share = { $bar } ocupada { $share } %
-admin-gpu-busy = Ocupada: parte del tiempo desde que se inició el bot.
+admin-gpu-busy = «Ocupada» es la parte del tiempo desde que se inició el bot.
 admin-gpu-private = { COMMAND("admin gpus") } te muestra las direcciones y los errores solo a ti.
 admin-gpu-elastic = Elástica: { $slots ->
         [one] una imagen
        *[other] hasta { $slots } imágenes
     } a la vez{ $after ->
         [0] {""}
-       *[other] , para trabajos que esperarían más de { $after } s a tus propias GPU
+       *[other] , para las imágenes que esperarían más de { $after } s a tus propias GPU
     }.
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
@@ -557,22 +557,22 @@ error-bad-source-image = { $problem ->
     }
 error-bad-mask = { $problem ->
         [size] La máscara debe tener el mismo ancho y alto que la imagen.
-        [nothing] La máscara no marca nada: pon en blanco o transparente la parte que quieras pintar.
+        [nothing] La máscara no marca nada: deja en blanco o transparente la parte que deba cambiar.
        *[everything] La máscara marca toda la imagen, así que no quedaría nada de ella. Marca solo una parte.
     }
 error-bad-strength = La fuerza debe estar entre 0,05 y 1, no { $strength }.
-error-strength-alone = La fuerza necesita una imagen de la que partir: añádela como imagen.
+error-strength-alone = La fuerza necesita una imagen de la que partir: adjúntala en `imagen`.
 error-cannot-start = { $model } no puede partir de una imagen.{ $others ->
         [none] {""}
        *[other] {" "}Estos sí pueden: { $others }.
     }
-error-cannot-mask = { $model } no puede pintar solo una parte de una imagen.{ $others ->
+error-cannot-mask = { $model } no puede cambiar solo una parte de una imagen.{ $others ->
         [none] {""}
        *[other] {" "}Estos sí pueden: { $others }.
     }
-error-mask-needed = { $model } solo pinta una parte marcada de una imagen. Añade una máscara o usa un PNG con una parte transparente.
+error-mask-needed = { $model } solo cambia una parte marcada de una imagen. Agrega una máscara o usa un PNG con una parte transparente.
 error-no-starts = Aquí ningún modelo puede partir de una imagen.
-error-no-masks = Aquí ningún modelo puede pintar solo una parte de una imagen.
+error-no-masks = Aquí ningún modelo puede cambiar solo una parte de una imagen.
 error-no-source-image = Adjunta la imagen que quieres cambiar: no tienes ninguna anterior.
 error-source-count = { $model } necesita este número de imágenes: { $count }.
 error-unknown-model = No hay ningún modelo llamado { $model }. Elige uno de la lista.
@@ -583,7 +583,7 @@ error-lora-models = { $lora } no es compatible con { $model }. Es compatible con
 error-lora-strength = { $lora } admite una fuerza de { $least } a { $most }, en pasos de { $step }.
 error-lora-missing = Elige también un LoRA: la fuerza sola no cambia nada.
 error-unknown-style = No hay ningún estilo llamado { $style }. Elige uno de la lista.
-error-no-variations = Ninguna GPU puede crear variaciones en este momento: necesitan el paquete de nodos de este bot en el servidor de ComfyUI. Avisa a un administrador.
+error-no-variations = Ninguna GPU puede crear variaciones en este momento: el servidor de ComfyUI necesita para eso el paquete de nodos de este bot. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
 error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.
@@ -606,12 +606,12 @@ error-cooling-down = Espera { $seconds ->
 error-blocked = No puedes pedir imágenes aquí: un administrador te bloqueó.
 error-guild-away = Este servidor no está disponible en este momento por un problema de Discord. Inténtalo otra vez en unos minutos.
 error-banned-word = Tu prompt contiene una palabra que no está permitida aquí.
-error-unknown-job = Esa imagen ya no está en la cola.
+error-unknown-job = Esa imagen no está en la cola.
 error-not-your-job = Esa imagen es de otra persona.
 error-too-many-channels = En este servidor no cabe otro canal. Pídele a un administrador que elimine alguno.
 error-queue-closed = { $why ->
         [shutting-down] El bot se está reiniciando. Inténtalo otra vez en un minuto.
-        [set-up] El bot aún no está configurado: falta el ID de su servidor.
+        [set-up] El bot aún no está configurado: falta el ID de su servidor. Avisa a un administrador.
         [wrong-guild] El bot está configurado para otro servidor.
         [store] No se puede acceder a la base de datos del bot en este momento. Inténtalo otra vez en un minuto.
         [word-list] No se puede leer la lista de palabras prohibidas, así que no se acepta ningún prompt. Avisa a un administrador.
@@ -636,5 +636,5 @@ error-permissions = { $permissions ->
 error-form-number = «{ $value }» no es un número.
 error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.
-error-gone = El bot ya no recuerda esa imagen.
+error-gone = El bot no tiene ningún registro de esa imagen.
 error-not-a-member = Solo los miembros del servidor del bot pueden hacer esto.

@@ -105,9 +105,7 @@ def _letters_pattern(word: str) -> str:
     pattern = ""
     for letter, group in groupby(word):
         count = len(list(group))
-        one = {"i": f"[i{EITHER}]", "l": f"[l{EITHER}]", EITHER: f"[il{EITHER}]"}.get(
-            letter, re.escape(letter)
-        )
+        one = _CLASSES.get(letter, re.escape(letter))
         once = count == 1 and letter in _DOUBLED
         pattern += f"(?:{one}|{one}{{3,}})" if once else f"{one}{{{min(count, 3)},}}"
     return pattern

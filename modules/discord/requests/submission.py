@@ -19,8 +19,8 @@ from modules.discord.rejections import (
     StrengthAlone,
 )
 from modules.discord.requests.banned_words import BannedWords
-from modules.discord.requests.extras import lora_of, style_of
 from modules.discord.requests.limits import Allowance, Cooldown, Limits
+from modules.discord.requests.loras_and_styles import lora_of, style_of
 from modules.discord.requests.requester import Requester
 from modules.discord.sessions.channels import SessionChannels
 from modules.discord.ui.aspect_ratios import choose_size, sizes_by_shape
@@ -145,7 +145,7 @@ class Submissions:
                 if not await self.members.spend(person.user_id, day, image_request.count, limit):
                     raise DailyLimitReached(limit=limit)
                 spent = image_request.count
-            return await self._submit(person, requests, sources, offer, allowance)
+            return await self._submit(person, requests, sources, allowance)
         except BaseException:
             self.cooldown.undo(person.user_id)
             if spent:
@@ -172,9 +172,9 @@ class Submissions:
         if image_request.mask is not None:
             if image_request.model is None:
                 return part_painters(self.queue.offers, person, preferred, image_request.kind)[0]
-            named = self.queue.offers.named(image_request.model)
-            if named is not None and named.masks != "none":
-                return named
+            wanted = self.queue.offers.named(image_request.model)
+            if wanted is not None and wanted.masks != "none":
+                return wanted
         if image_request.model is None and preferred is not None:
             try:
                 return find_offer(self.queue.offers, image_request.kind, preferred)
@@ -203,7 +203,6 @@ class Submissions:
         person: Requester,
         requests: Sequence[GenerationRequest],
         sources: Mapping[str, bytes],
-        offer: ModelOffer,
         allowance: Allowance,
     ) -> Accepted:
         channel = await self.channels.open(

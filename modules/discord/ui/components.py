@@ -124,13 +124,6 @@ def job_button(
     return button(label, action, job_id, style=_STYLES.get(action, discord.ButtonStyle.secondary))
 
 
-def job_row(
-    messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
-) -> discord.ui.View:
-    """The buttons under a job's picture or status message, in this order, five a row."""
-    return rows(job_button(messages, locale, job_id, action) for action in actions)
-
-
 def job_buttons(
     messages: Translations, locale: str | None, job_id: JobId, actions: Iterable[Action]
 ) -> discord.ui.ActionRow[Any]:

@@ -13,8 +13,8 @@ import discord
 from modules.discord.rejections import NotANumber
 from modules.discord.ui.aspect_ratios import SHAPES, shape_of, sizes_by_shape
 from modules.discord.ui.components import custom_id
-from modules.discord.ui.extras import NONE, lora_line, style_line
 from modules.discord.ui.formatting import is_whole, plain
+from modules.discord.ui.loras_and_styles import NONE, lora_line, style_line
 from modules.discord.ui.message_parts import components_of
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import START_STEP, GenerationRequest, ModelOffer, Size, Style

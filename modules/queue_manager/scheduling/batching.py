@@ -4,7 +4,7 @@ The rules, in the order in which they bind:
 
 1. Only jobs of one `BatchKey` share a run.
 2. A job that is first in the fair order is passed over for its key at most ``max_key_wait`` times. Within
-   that bound an engine goes on with the model it has loaded (a *warm* one), and leaves models that are warm
+   that bound an engine keeps to the model it has loaded (a *warm* one), and leaves models that are warm
    elsewhere to those engines, if they finish them before the bound makes this one change.
 3. An engine leaves jobs that the others would finish sooner, with all their work.
 """
@@ -34,7 +34,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The key to go on with, and the key that was first but is passed over, if any."""
+    """The key to continue with, and the key that was first but is passed over, if any."""
 
     key: BatchKey
     passed_over: BatchKey | None = None

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import islice
 
 from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId
 from modules.queue_manager.offers import Offers
@@ -350,8 +349,8 @@ class Dispatcher:
         self._look_again(RECHECK)
         late = self._own_first.late(engine, now)
         free = (job for job in late if job.id not in self._grouped and self._waits(job))
-        jobs = list(islice((job for job in free if not self._is_gathered(job)), 1))
-        return [] if not jobs or self._stands_back(engine, jobs, now) else jobs
+        job = next((job for job in free if not self._is_gathered(job)), None)
+        return [] if job is None or self._stands_back(engine, [job], now) else [job]
 
     def _is_gathered(self, job: Job) -> bool:
         """Whether an idle GPU of your own may have the job as soon as its batch is full."""

@@ -128,7 +128,7 @@ class EngineRegistry:
         engine.limits.succeeded(model, len(jobs))
         proofs = engine.fusion_doubts.succeeded(model, [job.id for job in jobs])
         if proofs >= ALONE_AFTER:
-            why = "its batches failed there, and each of their jobs worked alone"
+            why = "batches failed there, but each of their jobs worked alone"
             self.run_alone(engine, model, why)
 
     def out_of_memory(self, in_flight: InFlightBatch) -> None:
@@ -136,7 +136,7 @@ class EngineRegistry:
         rows = len(in_flight.batch.jobs)
         limit = engine.limits.out_of_memory(model, rows)
         extra = {"engine": engine.name, "model": model}
-        log.warning("Out of memory with %d pictures; %d at most from now on", rows, limit, extra=extra)
+        log.warning("Out of memory with %d pictures; at most %d from now on", rows, limit, extra=extra)
 
     def run_alone(self, engine: EngineState, model: str, why: str) -> None:
         """Stop fusing ``model`` on the engine, until its template, the node pack or the server changes."""

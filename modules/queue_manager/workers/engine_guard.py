@@ -82,5 +82,5 @@ class _GuardedRun:
             return await self._run.withdraw(interrupt=interrupt)
 
     async def running(self) -> bool:
-        with _guard(self._engine, "Looking a run up"):
+        with _guard(self._engine, "Looking up a run"):
             return await self._run.running()

@@ -211,7 +211,7 @@ class GpuWorker:
         """Raise `EngineStalled` while the server is still at a run that stalled and was interrupted: it
         answers, but the next run would stall as well."""
         if self._stuck is not None and await self._stuck.running():
-            raise EngineStalled("it makes no progress, at a run that it was told to end")
+            raise EngineStalled("it makes no progress with a run that it was told to stop")
         self._stuck = None
 
     def _is_not(self, error: GenerationError) -> bool:
@@ -249,7 +249,7 @@ class GpuWorker:
         if run is None:
             self._runs.return_orphan(batch)
             return
-        log.info("Taken up again after a restart", extra={"engine": self.engine.name})
+        log.info("Resumed after a restart", extra={"engine": self.engine.name})
         in_flight = self._dispatcher.adopt(batch, self.engine, run)
         await self._runs.journal_run(in_flight, run.id)
         if in_flight.abandoned:

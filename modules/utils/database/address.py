@@ -167,7 +167,7 @@ def _pragmas(parameters: Mapping[str, str]) -> tuple[tuple[str, int | str], ...]
         elif name in ("busy_timeout", "max_page_count") and value.isdecimal():
             pragmas.append((name, int(value)))
         elif name in _PRAGMAS:
-            raise _bad(f"SQLite does not take this value of {name}")
+            raise _bad(f"SQLite does not accept this value of {name}")
         else:
             raise _unknown(name, _PRAGMAS)
     return tuple(pragmas)

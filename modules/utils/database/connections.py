@@ -339,7 +339,7 @@ def explain_start_failure(address: Address, error: BaseException) -> BadSettings
     elif isinstance(cause, ssl.SSLError):
         problem = f": TLS failed: {cause.reason or cause}"
     elif "SSL" in str(cause) and isinstance(cause, ConnectionError):
-        problem = " does not speak TLS, and sslmode demands it"
+        problem = " does not speak TLS, and sslmode requires it"
     return BadSettings(f"DATABASE_URL: {address.shown}{problem}") if problem else None
 
 

@@ -44,7 +44,7 @@ async def copy_database(source_url: str, target_url: str, *, patience: float = P
     in ``DATABASE_URL``; ``patience``: the seconds to wait for the source's lease.
 
     Holds the source's lease meanwhile, so that no bot starts on it. Raises `StartupError` with one line for
-    the operator; then the target is as it was.
+    the operator; then the target is unchanged.
     """
     with _about("FROM"):
         source = read_address(source_url, root=ROOT)
@@ -82,7 +82,7 @@ async def _opened_source(
     if found is None or foreign:
         raise BadSettings(f"DATABASE_URL: {address.shown} is not a database of this bot")
     if found != NEWEST:
-        what = "run the newer version" if found > NEWEST else "start the bot on it once, which updates it"
+        what = "run the newer version" if found > NEWEST else "start the bot on it once to update it"
         raise StartupError(f"DATABASE_URL: its schema is {found}, and this program needs {NEWEST}: {what}")
     await connection.rollback()
     lease = Lease(lease_ground(address, connections), length_seconds=LENGTH_SECONDS)
@@ -131,7 +131,7 @@ async def _copy(
             page = await anext(pages, None)
         if page is None:
             return count
-        with _about("TO", target, f"{target.shown} does not take a row of the table {table.name}"):
+        with _about("TO", target, f"{target.shown} does not accept a row of the table {table.name}"):
             await writer.execute(insert(table), [dict(row) for row in page])
         count += len(page)
 

@@ -140,7 +140,7 @@ class Database:
 def _note_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error(
-            "The task %s has failed, and nothing does its work until the next start",
+            "The task %s has failed; its work is not done until the next start",
             task.get_name(),
             exc_info=error,
         )

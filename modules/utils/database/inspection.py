@@ -63,7 +63,7 @@ def _about_file(path: Path) -> Finding | None:
         return None
     folder = next(each for each in path.parents if each.exists())
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return Finding(level="ok", what=f"the SQLite file {path} will be made at the first start")
+        return Finding(level="ok", what=f"the SQLite file {path} will be created when the bot first starts")
     fix = "give the bot's user the right to write there, or name another file in DATABASE_URL"
     return Finding(level="fault", what=f"{folder} cannot be written", fix=fix)
 
@@ -133,14 +133,14 @@ def _about_revision(found: str | None, foreign: Sequence[str]) -> Finding:
     if found == NEWEST:
         return Finding(level="ok", what=f"its tables are up to date (schema {found})", routine=True)
     if found is None:
-        return Finding(level="ok", what="it is empty; the tables will be made at the first start")
+        return Finding(level="ok", what="it is empty; the tables will be created when the bot first starts")
     if found < NEWEST:
         return Finding(
-            level="ok", what=f"its tables (schema {found}) will be brought to {NEWEST} at the start"
+            level="ok", what=f"its tables (schema {found}) will be updated to {NEWEST} when the bot starts"
         )
     return Finding(
         level="fault",
-        what=f"it was made by a newer version of this bot (schema {found}, this program knows only {NEWEST})",
+        what=f"it was made by a newer version of this bot (schema {found}, this program only knows {NEWEST})",
         fix="run the newer version, or write another database into DATABASE_URL",
     )
 

@@ -201,7 +201,7 @@ class Lease:
 
     def _note_lost(self) -> None:
         if not self.lost.is_set():
-            log.error("Another process works on this database now: this one stops")
+            log.error("Another process is using this database now, so this one stops")
             self._safe_until = float("-inf")
             self.lost.set()
 

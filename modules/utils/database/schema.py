@@ -132,7 +132,7 @@ def _upgrade(connection: Connection) -> None:
         except CommandError as error:
             raise StartupError(
                 f"The database was made by a newer version of this bot (its schema is {before}, this program "
-                f"knows only {NEWEST}): run the newer version, or write another database into DATABASE_URL"
+                f"only knows {NEWEST}): run the newer version, or write another database into DATABASE_URL"
             ) from error
     command.upgrade(config, "head")
     log.info("Database schema updated from %s to %s", before or "nothing", NEWEST)

@@ -98,15 +98,12 @@ class PictureCleaner:
         self, header: dict[str, Any], data: bytes, mask: bytes = b""
     ) -> tuple[CleanPicture, CleanPicture | None]:
         answer, both = await self._cleaned({**header, "mask_bytes": len(mask)}, data + mask)
-        size, media_type, start = (
-            Size(**answer["size"]),
-            answer["media_type"],
-            len(both) - answer["mask_bytes"],
-        )
-        picture = CleanPicture(data=both[:start], media_type=media_type, size=size)
-        return picture, CleanPicture(data=both[start:], media_type=media_type, size=size) if both[
-            start:
-        ] else None
+        start, size = len(both) - answer["mask_bytes"], Size(**answer["size"])
+        pictures = [
+            CleanPicture(data=part, media_type=answer["media_type"], size=size)
+            for part in (both[:start], both[start:])
+        ]
+        return pictures[0], pictures[1] if pictures[1].data else None
 
     def _check(self, data: bytes) -> None:
         if len(data) > self.max_bytes:

@@ -156,5 +156,5 @@ async def _listen_later(runner: web.AppRunner, host: str, port: int) -> None:
             await asyncio.sleep(RETRY_SECONDS)
             if await _listens(runner, host, port):
                 return
-    except BadSettings as error:  # the bot works by now, and goes on without metrics
+    except BadSettings as error:  # the bot works by now, and works on without metrics
         log.warning("%s", error)

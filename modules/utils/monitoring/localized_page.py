@@ -45,7 +45,8 @@ def languages_of(header: str) -> list[str]:
 
 
 def _words(catalogue: str) -> dict[str, str]:
-    """The texts by key, attributes as ``key.attribute``. The page fills in blanks, ``{name}``."""
+    """The texts by key, attributes as ``key.attribute``. The page fills in blanks, ``{name}``. Raises
+    ValueError for a faulty text."""
     bundle = FluentBundle(["en"], use_isolating=False)
     bundle.add_resource(FluentResource(catalogue))
     blanks = {name: f"{{{name}}}" for name in re.findall(r"\$(\w+)", catalogue)}
@@ -57,5 +58,8 @@ def _words(catalogue: str) -> dict[str, str]:
             **{f"{key}.{name}": part for name, part in message.attributes.items()},
         }
         for name, pattern in patterns.items():
-            words[name] = str(bundle.format_pattern(pattern, blanks)[0])  # type: ignore[arg-type]
+            text, errors = bundle.format_pattern(pattern, blanks)  # type: ignore[arg-type]
+            if errors:
+                raise ValueError(f"{name}: {errors[0]}")
+            words[name] = str(text)
     return words

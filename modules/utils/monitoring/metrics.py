@@ -74,9 +74,9 @@ class JobMetrics(Collector):
 
     def __post_init__(self) -> None:
         counter = partial(Counter, registry=self.registry)
-        self._jobs = counter("fullet_jobs", "Jobs by what became of them", ["outcome"])
-        self._failures = counter("fullet_failures", "Failed jobs by the error's kind", ["error"])
-        self._retries = counter("fullet_retries", "Runs that came to nothing", ["error"])
+        self._jobs = counter("fullet_jobs", "Jobs by outcome", ["outcome"])
+        self._failures = counter("fullet_failures", "Failed jobs by kind of error", ["error"])
+        self._retries = counter("fullet_retries", "Jobs put back into the queue after an error", ["error"])
         self._pictures = counter("fullet_pictures", "Pictures made", ["model", "engine"])
         self._estimate_error = counter(
             "fullet_estimate_error_seconds", "Sum of |expected − actual| at acceptance"
@@ -86,8 +86,12 @@ class JobMetrics(Collector):
         )
         histogram = partial(Histogram, registry=self.registry)
         self._sizes = histogram("fullet_batch_size", "Pictures in a run", buckets=SIZES)
-        self._waits = histogram("fullet_wait_seconds", "Time until a run begins", buckets=SECONDS)
-        self._wholes = histogram("fullet_job_seconds", "Time until the picture is there", buckets=SECONDS)
+        self._waits = histogram(
+            "fullet_wait_seconds", "Time in the queue before a run starts", buckets=SECONDS
+        )
+        self._wholes = histogram(
+            "fullet_job_seconds", "Time from the request to the picture", buckets=SECONDS
+        )
         self._runs = histogram("fullet_run_seconds", "Time of a run on its server", buckets=SECONDS)
         self.registry.register(self.journal)
         self.registry.register(self)
@@ -182,15 +186,13 @@ class JobMetrics(Collector):
 
     def _engine_figures(self) -> Iterable[Metric]:
         state = GaugeMetricFamily(
-            "fullet_engine_state", "1 for the state it is in", labels=["engine", "state"]
+            "fullet_engine_state", "1 for its current state", labels=["engine", "state"]
         )
-        busy = CounterMetricFamily("fullet_engine_busy_seconds", "Time with work on it", labels=["engine"])
-        slots = GaugeMetricFamily(
-            "fullet_engine_slots", "Runs that it may have at once", labels=["engine", "kind"]
-        )
+        busy = CounterMetricFamily("fullet_engine_busy_seconds", "Time spent on work", labels=["engine"])
+        slots = GaugeMetricFamily("fullet_engine_slots", "Most runs at once", labels=["engine", "kind"])
         for engine in self.engines():
             kind = "own" if engine.elastic is None else "elastic"
-            slots.add_metric([engine.name, kind], 1 if engine.elastic is None else engine.elastic.slots)
+            slots.add_metric([engine.name, kind], engine.slots)
             busy.add_metric([engine.name], engine.busy_seconds)
             for name in ENGINE_STATES:
                 state.add_metric([engine.name, name], float(engine.state == name))

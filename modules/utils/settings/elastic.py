@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from modules.queue_manager.jobs import Elastic
+
 PREFIX = "comfy+"
 
 MOST_JOBS = 64
@@ -27,9 +29,9 @@ class ElasticAddress:
     models: tuple[str, ...] = ()
 
     @property
-    def name(self) -> str:
-        """Host, port and path."""
-        return self.url.partition("://")[2]
+    def terms(self) -> Elastic:
+        """On which terms it is used."""
+        return Elastic(slots=self.jobs, after=self.after)
 
 
 def is_elastic(url: str) -> bool:

@@ -49,7 +49,9 @@ def _fault(line: str) -> Finding:
 
 def _about_file(path: Path) -> Iterator[Finding]:
     if not path.exists() and not path.with_name(f"{path.name}.txt").exists():
-        fix = "make it with: python3 bot.py setup (unless everything is given as environment variables)"
+        fix = (
+            "create it with: python3 bot.py setup (not needed if everything is set in environment variables)"
+        )
         yield Finding(level="hint", what=f"there is no {path.name}", fix=fix)
     elif os.name != "nt" and path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         what = f"other users of this machine can read {path.name}, and the token in it"

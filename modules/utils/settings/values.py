@@ -138,7 +138,7 @@ def server_urls(text: str) -> tuple[str, ...]:
         raise ValueError("contains no address; write your ComfyUI's, such as http://127.0.0.1:8188")
     elastic = [read_elastic(url).url for url in urls if is_elastic(url)]
     if len(set(elastic)) < len(elastic):
-        raise ValueError("an address stands there twice with different options; write it once")
+        raise ValueError("an address appears twice with different options; write it once")
     return urls
 
 

@@ -163,10 +163,11 @@ async def test_a_refused_graph_becomes_a_sentence() -> None:
         )
         small = await refused(rig, n6={"width": 8})
         assert isinstance(small, WorkflowRejected)
-        assert str(small) == 'node 6 "Size", input width: 8 is too small, 16 is the least'
+        assert str(small) == 'node 6 "Size", input width: 8 is too small; the minimum is 16'
         large = await refused(rig, n7={"noise_seed": 2**64})
-        assert "input noise_seed: 18446744073709551616 is too large, 18446744073709551615 is the most" in str(
-            large
+        assert (
+            "input noise_seed: 18446744073709551616 is too large; the maximum is 18446744073709551615"
+            in str(large)
         )
         wrong = await refused(rig, n9={"steps": "four"})
         assert 'node 9 "Steps", input steps: Failed to convert an input value to a INT value' in str(wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import errno
+import importlib
 import importlib.metadata
 import io
 import os
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from bot import main
-from modules.app import bootstrap, developer
+from modules.app import bootstrap, cli, developer
 from tests.interrupts import HEARING_INTERRUPTS
 
 ROOT = Path(__file__).parents[3]
@@ -157,6 +158,11 @@ def test_where_nothing_can_be_written_the_calling_python_goes_on(
     (tmp_path / "requirements.txt").write_text("no-such-package==1\n", encoding="utf-8")
     monkeypatch.setattr("os.access", lambda *_: False)
     assert developer.rerun_if_packages_are_missing(tmp_path, ["check"]) is None
+    monkeypatch.setitem(cli.COMMANDS, "check", lambda *_: importlib.import_module("no_such_package"))
+    with pytest.raises(
+        SystemExit, match="; put FuLLet into a folder that you can write to, or install every"
+    ):
+        cli.main(["check"], root=tmp_path, help_text="")
     assert not (tmp_path / ".venv").exists()
 
 
@@ -194,6 +200,7 @@ def test_the_environment_is_made_once_and_installed_into_when_requirements_chang
         return capsys.readouterr().out
 
     assert sorted(line.split(" …")[0] for line in said.splitlines()) == [
+        "Installed; the first start takes a little longer",
         "Installing requirements-dev.txt into .venv (once; a minute or two)",
         "Making .venv",
         "Waiting for another process that makes .venv",
@@ -204,6 +211,7 @@ def test_the_environment_is_made_once_and_installed_into_when_requirements_chang
     assert "Installing" in again
     assert prepared('pip\nno-such-package; python_version < "3"\n') == (
         "Installing requirements-dev.txt into .venv (once; a minute or two) …\n"
+        "Installed; the first start takes a little longer …\n"
     ), "pip is there"
     with pytest.raises(bootstrap.BootstrapError, match=r"pip could not install requirements-dev\.txt"):
         prepared("./no-such-package\n")

@@ -249,7 +249,7 @@ async def test_a_port_for_the_figures_that_is_not_to_be_had_is_told(tmp_path: Pa
 
 def test_without_a_file_it_is_told_how_to_make_one(tmp_path: Path) -> None:
     _, found = inspect_settings(tmp_path / ".env", {})
-    assert "there is no .env: make it with: python3 bot.py setup" in hints(
+    assert "there is no .env: create it with: python3 bot.py setup" in hints(
         [Section(title="", findings=found)]
     )
 
@@ -381,7 +381,7 @@ async def found_in(url: str, **more: Any) -> list[Section]:
 
 async def test_a_database_that_is_used_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'bot.db'}"
-    assert "will be made at the first start" in as_text(await found_in(url))
+    assert "will be created when the bot first starts" in as_text(await found_in(url))
     assert not (tmp_path / "bot.db").exists()
     async with Database.open(url) as database, database.lease.hold():
         await database.key_values.put("kept", "yes")
@@ -414,7 +414,7 @@ async def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
 async def test_a_postgresql_is_looked_at(postgres: Postgres, tmp_path: Path) -> None:
     name = postgres.new_database()
     empty = await found_in(postgres.url(name))
-    assert "it is empty; the tables will be made at the first start" in as_text(empty)
+    assert "it is empty; the tables will be created when the bot first starts" in as_text(empty)
     assert "stays in a private network" in as_text(empty)
     assert faults(empty) == ""
     with relaying(
@@ -526,7 +526,7 @@ async def test_a_certificate_that_nobody_knows_and_a_server_without_tls_are_told
         assert "its certificate is not trusted (unable to get local issuer certificate)" in told
         assert "name its authority's file in the environment variable SSL_CERT_FILE" in told
         told = faults(await here.check(COMFY_URLS=here.comfy.url.replace("http://", "https://")))
-        assert "does not speak TLS there: write http:// if it does not use TLS" in told
+        assert "does not speak TLS at this address: write http:// if it does not use TLS" in told
 
         here.write(COMFY_URLS=url)
         command = [sys.executable, str(ROOT / "bot.py"), "check", "--env-file", str(here.env_file)]
@@ -645,10 +645,7 @@ async def test_an_elastic_address_is_tried_without_buying_a_run(tmp_path: Path) 
         terms = "up to 8 runs at once, for jobs that would wait longer than 60 s"
         assert f"✓ {name} answers as Comfy API v2; {terms}; models: flux" in told
         assert "✓ COMFY_API_KEYS is set (in .env)" in told
-        assert (
-            f"{name} keeps no labels, so a run that begins in the instant of a crash may be paid twice"
-            in told
-        )
+        assert f"{name} keeps no labels, so a run that starts during a crash may be paid for twice" in told
         assert platform.key not in told
         assert not faults(sections)
         wrong = faults(await here.check(COMFY_URLS=urls, COMFY_API_KEYS=f"{platform.url}=another-key"))

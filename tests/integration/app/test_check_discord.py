@@ -151,7 +151,7 @@ async def test_a_discord_that_doubles_messages_is_told(tmp_path: Path) -> None:
         several = "a result with several pictures"
         kinds = ("a status message", "a result", several, "a failure notice", "a warning")
         assert list(wrong) == [
-            f"{kind} posted twice under one nonce appears only once: Discord made 2 messages of it"
+            f"{kind} posted twice under one nonce appears only once: Discord made 2 messages out of it"
             for kind in kinds
         ]
         assert all(fix.startswith("if Discord's answer gets lost") for fix in wrong.values())

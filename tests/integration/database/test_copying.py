@@ -189,7 +189,7 @@ async def test_what_is_no_database_of_this_version_is_not_copied(
     notes = await refusal(f"sqlite:///{tmp_path}/notes.db", empty_postgres)
     assert notes == f"FROM: SQLite {tmp_path}/notes.db is not a database of this bot"
     await filled(sqlite_url)
-    for schema, advice in (("0004", "start the bot on it once, which updates it"), ("9999", "newer version")):
+    for schema, advice in (("0004", "start the bot on it once to update it"), ("9999", "newer version")):
         with closing(sqlite3.connect(tmp_path / "bot.db")) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = ?", [schema])
         told = await refusal(sqlite_url, empty_postgres)
@@ -206,7 +206,7 @@ async def test_a_failure_leaves_nothing_behind(
         connection.execute("UPDATE status_messages SET job_id = ? WHERE message_id = 11", [long])
         connection.execute("UPDATE jobs SET request = replace(request, 'fox', 'secret')")
     told = await refusal(sqlite_url, empty_postgres)
-    assert "does not take a row of the table status_messages: value too long" in told
+    assert "does not accept a row of the table status_messages: value too long" in told
     assert "secret" not in told
     name = empty_postgres.partition("@/")[2].partition("?")[0]
     assert postgres.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name) == "0"

@@ -206,7 +206,7 @@ async def test_a_file_over_the_limit_is_made_smaller_with_a_word(cleaner: Pictur
     assert message.files is not None
     assert len(message.files[0].data) <= 30_000
     assert message.files[0].name.endswith(".webp")
-    assert "Made smaller to fit" in said(message)
+    assert "Compressed to fit" in said(message)
 
 
 async def test_bytes_that_are_no_picture_are_told_and_not_sent(cleaner: PictureCleaner) -> None:

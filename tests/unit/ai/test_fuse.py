@@ -684,7 +684,7 @@ def test_nobody_can_vouch_for_what_is_known_to_mix_pictures() -> None:
         ({"n50": node("ModelSamplingSD3", model=["1", 0], shift=["51", 0]),
           "n51": node("ByWords", text=["4", 0]),
           "n10": node("CFGGuider", cfg=1, model=["50", 0], positive=["4", 0], negative=["5", 0])},
-         "node 50 (ModelSamplingSD3): shift is each person's own there"),
+         "node 50 (ModelSamplingSD3): shift differs from person to person there"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_exact_runs_one_by_one_and_says_why(change: dict[str, Any], reason: str) -> None:
@@ -744,7 +744,7 @@ def test_what_is_written_into_what_steers_the_sampler_is_no_persons_own(role: st
     graph = _changed("z-image", n50=node("FreeU", model=["7", 0], block="x"))
     graph["8"]["inputs"]["model"] = ["50", 0]
     card = _card(SHIPPED["z-image"], **{role: places[role]})  # type: ignore[arg-type]
-    assert "node 50 (FreeU): block is each person's own there" in _why(graph, card)
+    assert "node 50 (FreeU): block differs from person to person there" in _why(graph, card)
 
 
 def test_a_seed_that_is_computed_from_the_asked_one_is_refused() -> None:

@@ -103,7 +103,7 @@ def test_a_tiny_memory_still_takes_one() -> None:
         (('"4.text"', '"44.text"'), "flux.toml: roles.prompt: 44.text: there is no node 44 in the graph"),
         (('"4.text"', '"4.txt"'), 'node 4 "Prompt" (CLIPTextEncode) has no such input (it has text, clip)'),
         (('"4.text"', '"text"'), "flux.toml: roles.prompt: 'text' is not of the form \"node.input\""),
-        (('"4.text"', "4"), 'flux.toml: roles.prompt: "node.input" is needed, or a list of such'),
+        (('"4.text"', "4"), 'flux.toml: roles.prompt: "node.input" is needed, or a list of these'),
         (('prompt = "4.text"', ""), "flux.toml: roles.prompt is missing"),
         (('output = "13.images"', 'output = "13.filename_prefix"'), "nothing is connected there"),
         (('width = ["6.width", "9.width"]', ""), "flux.toml: roles.width and roles.height go together"),
@@ -299,7 +299,7 @@ def test_a_picture_is_not_said_to_be_scaled_to_what_is_no_size(megapixels: Any) 
 def test_a_card_that_cannot_be_read_is_told(tmp_path: Path, card: str) -> None:
     place(tmp_path, card=card)
     models, faults = read_models(tmp_path)
-    assert (models, faults) == ({}, ["flux.toml: it is nested too deep or has a number too long"])
+    assert (models, faults) == ({}, ["flux.toml: it is nested too deeply, or a number in it is too long"])
 
 
 def test_a_graph_of_thousands_of_nodes_is_told_soon(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_graph_of_thousands_of_nodes_is_told_soon(tmp_path: Path) -> None:
     began = time.process_time()
     _, (chain, different) = read_models(tmp_path)
     assert time.process_time() - began < 3
-    assert chain == "chain.json: too many of its nodes stand one behind another"
+    assert chain == "chain.json: it has too long a chain of nodes"
     assert "2001 different pictures are made" in different
 
 
@@ -340,7 +340,7 @@ def test_a_file_at_which_the_bot_itself_fails_takes_no_other_model_away(
         card.unlink()
     models, faults = read_models(tmp_path)
     assert list(models) == ["z-image"]
-    assert faults == ["flux.json: the bot itself failed at reading it; its log says how"]
+    assert faults == ["flux.json: the bot failed while reading it; its log has the details"]
 
 
 def test_sentences_name_the_file_that_is_there(tmp_path: Path) -> None:

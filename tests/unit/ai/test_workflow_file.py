@@ -152,8 +152,8 @@ def many(count: int) -> dict[str, Any]:
     ("data", "sentence"),
     [
         ("{", "not JSON"),
-        ("[" * 100_000, "nested too deep"),
-        ("[" + "9" * 5000 + "]", "number too long"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" + "9" * 5000 + "]", "a number in it is too long"),
         ("[]", "no ComfyUI workflow"),
         ({"a": 1}, "no ComfyUI workflow"),
         (many(10_000), "10000 nodes"),

@@ -19,7 +19,7 @@ from modules.discord.interactions.deferral import (
     SETTLE,
     TIME_LIMIT,
     Deferrals,
-    Kind,
+    ResponseKind,
     note_received,
 )
 from modules.discord.interactions.replies import answer, answer_nothing
@@ -44,16 +44,16 @@ class Response:
 
     async def defer(self, *, ephemeral: bool = False, thinking: bool = False) -> None:
         await self._send("thinking" if thinking else "silent")
-        kinds = (Kind.deferred_message_update, Kind.deferred_channel_message)
+        kinds = (ResponseKind.deferred_message_update, ResponseKind.deferred_channel_message)
         self._response_type = kinds[thinking]
 
     async def send_message(self, text: str, **_: object) -> None:
         await self._send(text)
-        self._response_type = Kind.channel_message
+        self._response_type = ResponseKind.channel_message
 
     async def edit_message(self, *, content: str, **_: object) -> None:
         await self._send(f"changed: {content}")
-        self._response_type = Kind.message_update
+        self._response_type = ResponseKind.message_update
 
     async def _send(self, what: str) -> None:
         if self.sent:
@@ -170,7 +170,7 @@ def test_an_answer_of_which_nothing_comes_back_is_sent_again_and_counts_once() -
         await asked(make_deferrals(), interaction, 0.5)
         await asyncio.sleep(10)
         assert interaction.response.sent == [("here", 0.5 + SETTLE)]
-        assert interaction.response.type is Kind.channel_message
+        assert interaction.response.type is ResponseKind.channel_message
         assert interaction.later == []
 
     run_virtual(whole())

@@ -311,7 +311,7 @@ def test_what_there_is_to_say_of_the_pictures_stays_when_others_come(restarted: 
     stage = Stage(4)
     said = [
         "Your old channel is gone.",
-        "#2: Made smaller to fit.",
+        "#2: Compressed to fit.",
         "#3: The GPU server sent no picture.",
     ]
 

@@ -435,7 +435,7 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
     assert shown == [[], [1], [], [3]]
 
 
-# ── a run that came to nothing ──────────────────────────────────────────────────────────────────
+# ── a run that failed ───────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_a_job_whose_model_is_gone_is_told_until_when_it_waits() -> None:
         stand.messages.look_at_places()
         await stand.turns.give()
         assert "No GPU has Flux any more" in stand.turns.said[-1]
-        assert "this request ends <t:1900000000:R>" in stand.turns.said[-1]
+        assert "this request will fail <t:1900000000:R>" in stand.turns.said[-1]
         stand.stranded = None
         stand.messages.look_at_places()
         await stand.turns.give()

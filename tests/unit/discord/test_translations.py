@@ -21,7 +21,7 @@ from modules.queue_manager import errors
 from modules.queue_manager.errors import BotError, GenerationError
 from modules.queue_manager.offers import Offers
 from modules.queue_manager.status import QueuePosition
-from modules.utils.monitoring.localized_page import PAGE
+from modules.utils.monitoring.localized_page import PAGE, _words
 
 LANGUAGES = sorted(file.stem for file in LOCALES.glob("*.ftl"))
 CATALOGUES = sorted([*LOCALES.glob("*.ftl"), *PAGE.glob("*.ftl")])
@@ -51,7 +51,7 @@ def _catalogue(file: Path) -> dict[str, set[str]]:
         parts = [(entry.id.name, entry.value)]
         parts += [(f"{entry.id.name}.{part.id.name}", part.value) for part in entry.attributes]
         for key, pattern in parts:
-            assert key not in found, f"{file}: {key} stands twice"
+            assert key not in found, f"{file}: {key} appears twice"
             blanks = _Blanks()
             blanks.visit(pattern)
             found[key] = blanks.names
@@ -61,6 +61,12 @@ def _catalogue(file: Path) -> dict[str, set[str]]:
 @pytest.mark.parametrize("file", CATALOGUES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_a_language_says_all_that_english_says_with_the_same_blanks(file: Path) -> None:
     assert _catalogue(file) == _catalogue(file.with_stem("en"))
+
+
+def test_a_text_of_the_status_page_that_refers_to_nothing_is_an_error() -> None:
+    assert _words("hello = Hello, { $name }") == {"hello": "Hello, {name}"}
+    with pytest.raises(ValueError, match="hello: Unknown message: absent"):
+        _words("hello = Hello, { absent }")
 
 
 @pytest.mark.parametrize("folder", [LOCALES, PAGE])
@@ -216,8 +222,8 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
         (
             "queue-mine-running",
             {"number": "4"},
-            "**#4** is on a GPU, expected {}.",
-            "**#4** está en una GPU; estará lista {}.",
+            "**#4** is being made, expected {}.",
+            "**#4** se está creando; estará lista {}.",
         ),
         (
             "queue-mine-waiting",

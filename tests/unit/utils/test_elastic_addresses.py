@@ -57,7 +57,7 @@ def test_an_address_says_on_which_terms_it_is_used(text: str, address: ElasticAd
         ("comfy+https://a?key=s3cr3t-key", "a key goes into COMFY_API_KEYS"),
         ("comfy+https://a?jobs=2#x", "an address contains #"),
         ("comfy+https://user:s3cr3t-key@a", "a user name or password"),
-        ("comfy+https://a?jobs=2, comfy+https://a?jobs=3", "stands there twice"),
+        ("comfy+https://a?jobs=2, comfy+https://a?jobs=3", "appears twice"),
     ],
 )
 def test_a_faulty_one_is_told_without_what_may_be_secret(text: str, said: str) -> None:

@@ -11,9 +11,6 @@ from typing import Any
 
 from modules.demo.comfy_server.prompt_queue import Graph
 
-Fingerprint = Callable[[Mapping[str, Any]], Any]
-"""Of a node: what besides its inputs its result depends on (a file's content, its own id)."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
@@ -58,7 +55,8 @@ class NodeCache:
 def signatures(graph: Graph, fingerprint: Callable[[str, Mapping[str, Any]], Any]) -> dict[str, str]:
     """Each node's signature: a digest of its class, its inputs and everything upstream of it.
 
-    ``fingerprint`` is called with a node's id and the node. Links that lead nowhere are left out of account.
+    ``fingerprint`` is called with a node's id and the node, and gives what else its result depends on (a
+    file's content, its own id). Links that lead nowhere are left out of account.
     """
     found: dict[str, str] = {}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modules.demo.comfy_server.nodes.node_table import InputSpec, NodeTable
+from modules.demo.comfy_server.nodes.picture_nodes import LOADERS
 from modules.demo.comfy_server.prompt_queue import Graph
 
 Problem = dict[str, Any]
@@ -166,9 +167,7 @@ class _Checker:
         if isinstance(value, dict) and "__value__" in value:
             value = inputs[spec.name] = value["__value__"]
         wrong = _convert(inputs, spec) or _out_of_range(inputs[spec.name], spec)
-        if wrong is not None and not (
-            node["class_type"] in ("LoadImage", "LoadImageMask") and spec.name == "image"
-        ):
+        if wrong is not None and not (node["class_type"] in LOADERS and spec.name == "image"):
             errors.append(wrong)
         return True
 

@@ -4,22 +4,22 @@
 language-name = English
 title = FuLLet – status
 language = Language
-time-shown = Time shown
+time-shown = Period shown
 figures = Figures
 
 ## How it is
 
 connecting = Connecting…
 no-answer = The bot does not answer
-taking-jobs = Taking jobs
-some-down = Taking jobs; { $down } of { $all } GPUs cannot be used
+taking-jobs = Accepting requests
+some-down = Accepting requests; { $down } of { $all } GPUs cannot be used
 unready-starting = Starting
 unready-standby = Standing by: another process uses this database
 unready-not-connected-to-discord = Not connected to Discord
 unready-discord-cannot-be-reached = Discord cannot be reached
-unready-discord-refuses-this-address-for-now = Discord refuses this address for now
+unready-discord-refuses-this-address-for-now = Discord is refusing this IP address for now
 unready-paused-by-an-administrator = Paused by an administrator
-unready-no-comfyui-answers = No ComfyUI answers
+unready-no-comfyui-answers = No ComfyUI server answers
 unready-the-queue-is-closed-shutting-down = Stopping
 unready-the-queue-is-closed-set-up = Not set up: write ALLOWED_GUILD_ID into .env
 unready-the-queue-is-closed-wrong-guild = ALLOWED_GUILD_ID is not one of the bot's servers
@@ -33,15 +33,15 @@ waiting = Waiting
 running = Being made
     .meaning = on a GPU right now
 people = People
-    .meaning = with a picture that is not done yet
+    .meaning = waiting for at least one picture
 wait = Typical wait
-    .meaning = until a GPU starts; half wait longer
+    .meaning = until a GPU starts; half of them wait longer
 failed = Failed
-    .meaning = ended without a picture since the start
+    .meaning = ended without a picture since the bot started
 fairness = Fairness
-    .meaning = 1.00: everyone got equally many in ten minutes
+    .meaning = 1.00: everyone got the same number in the last ten minutes
 requests = Requests
-    .meaning = to Discord since the start; { $refused } came too fast
+    .meaning = to Discord since the bot started; { $refused } rate-limited
 uptime = Running for
     .meaning = since the last start
 
@@ -60,7 +60,7 @@ batch = { $model }, { $size } at once, { $time }, { $state }
 batch-running = running
 batch-done = done
 batch-failed = failed
-legend = the number in a bar is how many pictures that run makes
+legend = the number in each bar is how many pictures that run makes
 no-gpus = There are no servers in COMFY_URLS
 
 ## The charts

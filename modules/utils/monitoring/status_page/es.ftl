@@ -3,7 +3,7 @@
 language-name = Español
 title = FuLLet – estado
 language = Idioma
-time-shown = Tiempo mostrado
+time-shown = Periodo mostrado
 figures = Cifras
 
 ## How it is
@@ -12,45 +12,45 @@ connecting = Conectando…
 no-answer = El bot no responde
 taking-jobs = Aceptando peticiones
 some-down = Aceptando peticiones; { $down } de { $all } GPU no se pueden usar
-unready-starting = Arrancando
+unready-starting = Iniciando
 unready-standby = En espera: otro proceso usa esta base de datos
 unready-not-connected-to-discord = Sin conexión con Discord
-unready-discord-cannot-be-reached = No se puede llegar a Discord
-unready-discord-refuses-this-address-for-now = Discord rechaza esta dirección por ahora
-unready-paused-by-an-administrator = En pausa por un administrador
-unready-no-comfyui-answers = Ningún ComfyUI responde
-unready-the-queue-is-closed-shutting-down = Apagándose
+unready-discord-cannot-be-reached = No se puede conectar con Discord
+unready-discord-refuses-this-address-for-now = Discord rechaza esta dirección IP por ahora
+unready-paused-by-an-administrator = Un administrador lo puso en pausa
+unready-no-comfyui-answers = Ningún servidor de ComfyUI responde
+unready-the-queue-is-closed-shutting-down = Deteniéndose
 unready-the-queue-is-closed-set-up = Sin configurar: escribe ALLOWED_GUILD_ID en .env
 unready-the-queue-is-closed-wrong-guild = ALLOWED_GUILD_ID no es uno de los servidores del bot
 
 ## The tiles, each with what it means
 
 pictures = Imágenes
-    .meaning = creadas desde que arrancó el bot
+    .meaning = creadas desde que se inició el bot
 waiting = Esperando
     .meaning = en la cola
-running = En creación
+running = En proceso
     .meaning = en una GPU ahora mismo
 people = Personas
     .meaning = con alguna imagen pendiente
 wait = Espera habitual
     .meaning = hasta que empieza una GPU; la mitad espera más
 failed = Fallidas
-    .meaning = acabaron sin imagen desde el arranque
+    .meaning = terminaron sin imagen desde que se inició el bot
 fairness = Equidad
-    .meaning = 1,00: a todos les tocaron las mismas en diez minutos
+    .meaning = 1,00: todos recibieron la misma cantidad en los últimos diez minutos
 requests = Peticiones
-    .meaning = a Discord desde el arranque; { $refused } demasiado seguidas
+    .meaning = a Discord desde que se inició el bot; rechazadas por límite de frecuencia: { $refused }
 uptime = En marcha
-    .meaning = desde el último arranque
+    .meaning = desde el último inicio
 
 ## The GPUs
 
 gpus = GPU
-state-starting = arrancando
+state-starting = iniciando
 state-idle = libre
 state-busy = ocupada
-state-down = desconectada
+state-down = sin conexión
 state-draining = terminando
 elastic = elástica, { $slots } a la vez
 about-gpu = imágenes: { $pictures } · ocupación: { $share }
@@ -66,8 +66,8 @@ no-gpus = No hay servidores en COMFY_URLS
 
 depth = Cola
 depth-waiting = esperando
-depth-running = en creación
-depth-label = Imágenes en espera y en creación a lo largo del tiempo
+depth-running = en proceso
+depth-label = Imágenes en espera y en proceso a lo largo del tiempo
 waits = Esperas
 waits-unit = segundos hasta que empezó una GPU, un punto por imagen
 waits-label = Esperas a lo largo del tiempo

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from modules.discord.ui.formatting import plain, quoted
+from modules.discord.ui.formatting import in_language, plain, quoted
 from modules.discord.ui.translations import Translations
 from modules.queue_manager.jobs import LoraUse, Style
 from modules.queue_manager.offers import LoraOffer
@@ -16,7 +16,7 @@ NONE = "none"
 Entry = TypeVar("Entry", bound=LoraOffer | Style)
 
 
-def named(entries: Iterable[Entry], name: str) -> Entry | None:
+def find_entry(entries: Iterable[Entry], name: str) -> Entry | None:
     """The entry with this name or label, in any language and whatever its case."""
     wanted = name.strip().casefold()
     for entry in entries:
@@ -31,8 +31,7 @@ def _labels(entry: LoraOffer | Style) -> Iterable[str]:
 
 def style_line(messages: Translations, locale: str | None, style: Style) -> str:
     """What people call a style."""
-    words = dict(style.label)
-    return plain(words.get(messages.language(locale)) or words.get("en", style.name), 60)
+    return plain(in_language(style.label, messages.language(locale)) or style.name, 60)
 
 
 def lora_line(messages: Translations, locale: str | None, lora: LoraUse) -> str:

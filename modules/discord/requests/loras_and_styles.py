@@ -13,7 +13,7 @@ from modules.discord.rejections import (
     UnknownStyle,
 )
 from modules.discord.requests.requester import Requester
-from modules.discord.ui.extras import NONE, named
+from modules.discord.ui.loras_and_styles import NONE, find_entry
 from modules.queue_manager.jobs import LoraUse, ModelOffer, Style
 from modules.queue_manager.offers import STRENGTH_STEP, Offers
 
@@ -31,7 +31,7 @@ def lora_of(
         if strength is not None:
             raise StrengthOfNothing
         return None
-    lora = named(offers.loras, name)
+    lora = find_entry(offers.loras, name)
     if lora is None:
         raise UnknownLora(lora=name[:80])
     if not lora.allows(person.role_ids):
@@ -53,7 +53,7 @@ def style_of(offers: Offers, person: Requester, offer: ModelOffer, name: str | N
         name = next((one.name for one in offers.styles if one.name == person.preferences.style), None)
     if name is None or _means_none(name):
         return None
-    style = named(offers.styles, name)
+    style = find_entry(offers.styles, name)
     if style is None:
         raise UnknownStyle(style=name[:80])
     return style if offer.negative == "own" else replace(style, negative="")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.ai.models.extras import misfits, read_loras, read_styles
+from modules.ai.models.loras_and_styles import misfits, read_loras, read_styles
 from modules.queue_manager.errors import BadWorkflow
 from modules.queue_manager.jobs import Style
 from modules.queue_manager.manager import MAX_PROMPT

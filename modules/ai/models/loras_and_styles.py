@@ -59,7 +59,7 @@ def _read(file: Path, entry: Callable[[str, FieldTable], T]) -> tuple[T, ...]:
     try:
         for name, fields in read_fields(text_of(file)).items():
             if not _NAME.fullmatch(name) or name in _RESERVED or not isinstance(fields, dict):
-                raise BadCard(f"{name}: a table is needed, such as [film-grain], in small letters")
+                raise BadCard(f"{name}: a table is needed, such as [film-grain], in lower case")
             table = FieldTable(fields, f"{name}.")
             found.append(entry(name, table))
             table.refuse_the_rest()
@@ -113,7 +113,7 @@ def _strengths(name: str, table: FieldTable) -> tuple[float, float]:
 def _style(name: str, table: FieldTable) -> Style:
     prompt = table.text("prompt", 1000)
     if prompt.count(PROMPT_MARK) != 1:
-        raise BadCard(f"{name}.prompt: it needs {PROMPT_MARK} once, where people's words go")
+        raise BadCard(f"{name}.prompt: it needs {PROMPT_MARK} once, where the person's prompt goes")
     label = table.table("label")
     labels = tuple((language, label.text(language, 60)) for language in sorted(label.values))
     if "en" not in dict(labels):
