@@ -26,7 +26,7 @@ from modules.utils import inspection
 from modules.utils.database.inspection import inspect_database, read_fusion_checks
 from modules.utils.inspection import Finding, Section
 from modules.utils.monitoring import log
-from modules.utils.settings.elastic import is_elastic
+from modules.utils.settings.elastic import is_elastic, shortest_start
 from modules.utils.settings.inspection import inspect_settings
 from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
@@ -157,6 +157,9 @@ async def _inspect_servers(
     servers = await servers_of(settings)
     if not servers and len(elastic) < len(settings.comfy_urls):
         what = f"no server was found under {', '.join(settings.comfy_urls)}"
+        if shortest_start(settings.comfy_urls) is not None:
+            fix = "if it scales from zero, ask for a picture, and check again once a server is there"
+            return (Finding(level="hint", what=what, fix=fix),)
         return (Finding(level="fault", what=what, fix="correct the name in COMFY_URLS, or start a server"),)
     key = settings.comfy_api_key or None
     checks = {} if "DATABASE_URL" in faulty else await read_fusion_checks(settings.database_url)

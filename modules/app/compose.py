@@ -74,6 +74,7 @@ from modules.queue_manager.errors import StoreError
 from modules.queue_manager.jobs import ModelOffer
 from modules.queue_manager.manager import QueueManager
 from modules.queue_manager.ports import Clock, EngineFactory, ImageEngine
+from modules.queue_manager.workers.cold_start import ColdStart
 from modules.queue_manager.workers.fleet import Fleet
 from modules.utils.database.engine import Database
 from modules.utils.database.lease import Lease
@@ -81,7 +82,7 @@ from modules.utils.database.rows import Retention
 from modules.utils.images.cleaner import PictureCleaner
 from modules.utils.monitoring.metrics import JobMetrics, journal_seconds
 from modules.utils.monitoring.status_history import StatusHistory
-from modules.utils.settings.elastic import is_elastic
+from modules.utils.settings.elastic import is_elastic, shortest_start
 from modules.utils.settings.env_file import EnvironmentFile
 from modules.utils.settings.server_discovery import ServerDiscovery
 from modules.utils.settings.settings import Settings
@@ -90,6 +91,9 @@ log = getLogger(__name__)
 
 NODE_TABLE = "node-table"
 """The database keeps under this name what servers said about their nodes."""
+
+COLD_START = "cold-start-seconds"
+"""And under this one how long a server takes to start."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +124,7 @@ class Product:
     delivery: ChannelDelivery
     queue: QueueManager
     fleet: Fleet
+    cold_start: ColdStart
     addresses: ServerDiscovery
     environment: EnvironmentFile
     model_folder: ModelFolder
@@ -160,6 +165,7 @@ class Product:
                 self.sessions.run(guild_id),
                 self.undelivered.run(),
                 self.queue.stranded.watch(),
+                self.cold_start.watch(),
             ]
         )
 
@@ -338,6 +344,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             fleet.recall()  # the operator wants all servers back, also those that were drained
             await addresses.set(new.comfy_urls, new.max_batch_size)
             fleet.ask_again()
+            cold_start.stated = shortest_start(new.comfy_urls)
 
         environment = EnvironmentFile(
             path=env_file, environ=os.environ, now=settings, on_change=take, clock=clock
@@ -353,7 +360,16 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
         status_history = StatusHistory(
             clock=clock, queue=queue.status, engines=fleet.engines, figures=metrics.figures
         )
-        availability = Availability(queue=queue, fleet=fleet)
+        kept_start = await database.key_values.get(COLD_START)
+        cold_start = ColdStart(
+            queue=queue.status,
+            engines=fleet.engines,
+            clock=clock,
+            stated=shortest_start(settings.comfy_urls),
+            learned=float(kept_start) if kept_start else None,
+            keep=lambda seconds: database.key_values.put(COLD_START, f"{seconds:.1f}"),
+        )
+        availability = Availability(queue=queue, fleet=fleet, cold_start=cold_start)
         status_messages = LiveStatusMessages(
             poster=StatusPoster(
                 message_client=message_client,
@@ -585,6 +601,7 @@ async def compose(  # noqa: PLR0915 - one part after the other, in the order in 
             delivery=delivery,
             queue=queue,
             fleet=fleet,
+            cold_start=cold_start,
             addresses=addresses,
             environment=environment,
             model_folder=model_folder,

@@ -291,6 +291,7 @@ def unready(product: Product) -> str | None:
         return f"the queue is closed: {status.closed_because}"
     if status.paused:
         return "paused by an administrator"
-    if all(engine.state in ("starting", "down", "draining") for engine in product.fleet.engines()):
+    absent = all(engine.state in ("starting", "down", "draining") for engine in product.fleet.engines())
+    if absent and not product.cold_start.may_come():
         return "no ComfyUI answers"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks import (
+    autoscaling,
     cautious_growth,
     discord_load,
     elastic,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     simulated_fleet,
     single_job,
     startup,
+    two_bots,
     workflow_files,
 )
 
@@ -30,6 +32,7 @@ SUBJECTS = (
     makespan.BURST,
     fairness.SUBJECT,
     gpu_seconds.SUBJECT,
+    two_bots.SUBJECT,
     makespan.UNEQUAL,
     makespan.TWO_MODELS,
     elastic.SUBJECT,
@@ -46,5 +49,6 @@ SUBJECTS = (
     workflow_files.SUBJECT,
     mixed_crowd.SUBJECT,
     simulated_fleet.SUBJECT,
+    autoscaling.SUBJECT,
     privacy.SUBJECT,
 )

@@ -299,13 +299,14 @@ async def rig(
     discord_options: Sequence[str] = (),
     relayed: int | None = None,
     bare_cards: bool = False,
+    shared: Sequence[GpuServer] = (),
     **settings: str,
 ) -> AsyncIterator[Rig]:
     """Everything, started and connected; the GPU number ``relayed`` stands behind a `Relay`. With
-    ``bare_cards`` the models' cards say nothing of memory."""
+    ``bare_cards`` the models' cards say nothing of memory. ``shared``: GPUs of another rig, used as well."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fullet-bench-")))
-        gpus = await stack.enter_async_context(gpu_servers(specs))
+        gpus = [*await stack.enter_async_context(gpu_servers(specs)), *shared]
         discord = await stack.enter_async_context(
             server_process("modules.demo.discord_server", ["--users", str(users), *discord_options])
         )

@@ -22,7 +22,15 @@ Stage = Literal["queued", "started", "retrying", "finishing", "restarting"] | En
 
 ENDED: frozenset[str] = frozenset(get_args(Ending))
 
-Hindrance = Literal["paused", "no-server"]
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A server is being started, which takes about so many seconds."""
+
+    seconds: int
+
+
+Hindrance = Literal["paused", "no-server"] | Starting
 
 _TELLING: tuple[Stage, ...] = (
     "started", "retrying", "queued", "restarting", "finishing",
@@ -126,12 +134,19 @@ def _facts(messages: Translations, status: StatusText, now: float) -> list[str]:
         facts.append(messages.text(locale, "status-steps", bar=drawn, step=status.step, steps=status.steps))
     in_headline = stage == "retrying" and not status.served and status.hindrance == "no-server"
     if stage in ("queued", "retrying") and status.hindrance is not None and not in_headline:
-        facts.append(messages.text(locale, f"status-{status.hindrance}"))
+        facts.append(hindrance_text(messages, locale, status.hindrance))
     if stage in ("queued", "retrying") and (gone := status.stranded) is not None:
         facts.append(messages.text(locale, "status-stranded", model=gone.model, when=moment(gone.until)))
     if (expected := _expected_at(status)) is not None:
         facts.append(messages.text(locale, "status-expected", when=countdown(expected, now)))
     return facts
+
+
+def hindrance_text(messages: Translations, locale: str, hindrance: Hindrance) -> str:
+    """Why nothing is being made right now."""
+    if isinstance(hindrance, Starting):
+        return messages.text(locale, "status-starting", seconds=hindrance.seconds)
+    return messages.text(locale, f"status-{hindrance}")
 
 
 def is_soon(status: StatusText, now: float) -> bool:

@@ -10,7 +10,7 @@ import discord
 
 from modules.discord.delivery.availability import Availability
 from modules.discord.delivery.result_message import made_by
-from modules.discord.delivery.status_text import countdown
+from modules.discord.delivery.status_text import countdown, hindrance_text
 from modules.discord.interactions.job_lookup import JobLookup
 from modules.discord.interactions.queue_view import counts_text
 from modules.discord.interactions.replies import TEXT_LIMIT
@@ -152,7 +152,7 @@ class Administration:
         counts = counts_text(self.messages, self.queue.status(), locale)
         hindrance, expected_at = self.availability.hindrance(), self.queue.last_expected_at()
         if hindrance is not None:
-            counts += "\n" + self._text(locale, f"status-{hindrance}")
+            counts += "\n" + hindrance_text(self.messages, locale, hindrance)
         elif expected_at is not None:
             when = countdown(expected_at, self.clock.unix())
             counts += "\n" + self._text(locale, "admin-status-expected", when=when)

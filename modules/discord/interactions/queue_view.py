@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import discord
 
 from modules.discord.delivery.availability import Availability
-from modules.discord.delivery.status_text import countdown
+from modules.discord.delivery.status_text import countdown, hindrance_text
 from modules.discord.interactions.deferral import Deferrals
 from modules.discord.interactions.replies import answer
 from modules.discord.requests.requester import Requester
@@ -60,7 +60,7 @@ class QueueView:
             lines.append(messages.text(locale, "queue-closed"))
         hindrance = self.availability.hindrance()
         if hindrance is not None:
-            lines.append(messages.text(locale, f"status-{hindrance}"))
+            lines.append(hindrance_text(messages, locale, hindrance))
         mine = self.queue.active_jobs(person.user_id)
         parts: list[Part] = [
             self._mine(job, locale, held_up=hindrance is not None) for job in mine[:SHOWN]

@@ -130,6 +130,7 @@ status-expected = Expected { $when ->
        *[other] { $when }
     }.
 status-no-server = No GPU is online right now. Your place is kept.
+status-starting = A GPU is starting, which takes about { $seconds } s. Your place is kept.
 status-stranded = No GPU has { $model } any more. If that does not change, this request will fail { $when }.
 status-paused = The queue is paused right now. Your place is kept.
 status-started = Making **#{ $number }** · started { $since }

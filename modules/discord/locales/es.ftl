@@ -130,6 +130,7 @@ status-expected = Estará lista { $when ->
        *[other] aproximadamente { $when }
     }.
 status-no-server = No hay ninguna GPU en línea en este momento. Conservas tu lugar.
+status-starting = Se está encendiendo una GPU; tarda unos { $seconds } s. Conservas tu lugar.
 status-stranded = Ya no hay ninguna GPU que tenga { $model }. Si eso no cambia, esta petición fallará { $when }.
 status-paused = La cola está en pausa. Conservas tu lugar.
 status-started = Creando la **#{ $number }** · empezó { $since }

@@ -3,6 +3,7 @@ scale by themselves, or a ComfyUI behind comfy-api-proxy."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -63,6 +64,24 @@ def read_elastic(text: str) -> ElasticAddress:
         after=usual if after is None else float(after),
         models=tuple(dict.fromkeys(options.get("models", "").split())),  # a + in a query means a space
     )
+
+
+def read_start(text: str) -> float | None:
+    """``start=`` of a name that scales from zero (``dns+http://comfyui:8188?start=90``): after how many
+    seconds the first server is there; None where it is not said. Raises ValueError."""
+    options = dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
+    start = options.pop("start", None)
+    if options:
+        raise ValueError("a name has an option other than start=; write only the address and ?start=")
+    if start is not None and not (_is_whole(start) and 1 <= int(start) <= 3600):
+        raise ValueError("start= of a name is not a whole number of seconds from 1 to 3600")
+    return None if start is None else float(start)
+
+
+def shortest_start(urls: Iterable[str]) -> float | None:
+    """The least ``start=`` of the names among these addresses; None where nothing scales from zero."""
+    starts = (read_start(url) for url in urls if url.startswith("dns+"))
+    return min((start for start in starts if start is not None), default=None)
 
 
 def bare(parts: SplitResult) -> str:

@@ -18,17 +18,24 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "dns+"
 
-EVERY_SECONDS = 30.0
-"""Between two lookups of the names."""
+EVERY_SECONDS = 5.0
+"""Between two lookups of the names. A server that leaves waits longer (deploy/comfyui/drain.py)."""
+
+_NO_ADDRESS = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The IP addresses of ``host``, in a stable order. Raises OSError."""
+    """The IP addresses of ``host``, in a stable order; none where the name server knows of none, as for a
+    service without replicas. Raises OSError if that cannot be found out."""
     try:
         async with timeout(10):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except asyncio.TimeoutError as error:
         raise OSError("the name server does not answer") from error
+    except socket.gaierror as error:
+        if error.errno in _NO_ADDRESS:
+            return ()
+        raise
     except UnicodeError as error:  # an empty label, or one of more than 63 characters
         raise OSError("no host can have this name") from error
     return sorted({str(address[0]) for *_, address in found})
@@ -53,6 +60,7 @@ class ServerDiscovery:
     _sizes: dict[str, int | None] = field(init=False, default_factory=dict)
     _meant: dict[str, tuple[str, ...]] = field(init=False, default_factory=dict)
     _told: tuple[str, ...] | None = field(init=False, default=None)
+    _unknown: set[str] = field(init=False, default_factory=set)
     _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def set(self, written: Sequence[str], batch_sizes: Sequence[int | None] = (None,)) -> None:
@@ -93,10 +101,13 @@ class ServerDiscovery:
             found = await self.resolve(host, port)
         except OSError as error:
             known = self._meant.get(url, ())
-            logger.warning(
-                "%s cannot be looked up (%s); its %d known servers are kept", host, error, len(known)
-            )
+            if url not in self._unknown:
+                self._unknown.add(url)
+                logger.warning(
+                    "%s cannot be looked up (%s); its %d known servers are kept", host, error, len(known)
+                )
             return known
+        self._unknown.discard(url)
         meant = tuple(
             f"{parts.scheme}://{_in_url(address)}:{port}{parts.path}" for address in _of_one_kind(found)
         )

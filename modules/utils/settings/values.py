@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils.database.address import read_address
-from modules.utils.settings.elastic import bare, is_elastic, read_elastic
+from modules.utils.settings.elastic import bare, is_elastic, read_elastic, read_start
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -159,9 +159,12 @@ def _server_url(text: str) -> str:
     if is_elastic(parts.scheme):
         read_elastic(parts.geturl())
         return parts.geturl()
-    if parts.query or parts.fragment:
+    named = parts.scheme == "dns+http"
+    if named:
+        read_start(text)
+    if parts.fragment or (parts.query and not named):
         raise ValueError(f"{_shown(text)} contains ? or #; write only the address")
-    if parts.scheme == "dns+http" and parts.port is None:
+    if named and parts.port is None:
         raise ValueError(f"{_shown(text)} has no port; write {parts.scheme}://{parts.hostname}:8188")
     return parts.geturl().rstrip("/")
 

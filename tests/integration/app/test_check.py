@@ -477,6 +477,16 @@ async def test_a_name_that_stands_for_no_server_is_told(tmp_path: Path) -> None:
         )
 
 
+async def test_a_name_that_scales_from_zero_may_stand_for_no_server(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        sections = await here.check(COMFY_URLS="dns+http://no-such-host.invalid:8188?start=90")
+        assert faults(sections) == ""
+        assert (
+            "• ComfyUI: no server was found under dns+http://no-such-host.invalid:8188?start=90"
+            in as_text(sections)
+        )
+
+
 async def test_each_server_behind_a_name_is_looked_at(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
         sections = await here.check(COMFY_URLS=f"dns+http://localhost:{here.comfy.port}")

@@ -8,6 +8,7 @@ import fnmatch
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from modules.queue_manager.backports import timeout
 from modules.queue_manager.status import EngineStatus, QueueStatus
 from modules.utils.monitoring.health_server import HealthServer, View
 from modules.utils.monitoring.metrics import JobMetrics
-from modules.utils.settings import settings
+from modules.utils.settings import server_discovery, settings
 from modules.utils.settings.settings import Settings
 from tests.virtual_time import VirtualClock
 
@@ -232,11 +233,16 @@ def test_the_procfile_starts_the_bot() -> None:
 # ── Kubernetes ──────────────────────────────────────────────────────────────────────────────────
 
 
-def manifests() -> dict[tuple[str, str], dict[str, Any]]:
-    folder = DEPLOY / "kubernetes"
-    kustomization = documents(folder / "kustomization.yaml")[0]
-    found = [document for name in kustomization["resources"] for document in documents(folder / name)]
-    assert {path.name for path in folder.iterdir()} == {*kustomization["resources"], "kustomization.yaml"}
+KUBERNETES = DEPLOY / "kubernetes"
+
+
+def manifests(*parts: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """The objects in the files of these folders: ``base``, and the components ``postgres`` and ``keda``."""
+    found: list[dict[str, Any]] = []
+    for folder in (KUBERNETES / part for part in parts or ("base",)):
+        kustomization = documents(folder / "kustomization.yaml")[0]
+        found += [document for name in kustomization["resources"] for document in documents(folder / name)]
+        assert {path.name for path in folder.iterdir()} == {*kustomization["resources"], "kustomization.yaml"}
     return {(document["kind"], document["metadata"]["name"]): document for document in found}
 
 
@@ -258,15 +264,124 @@ def test_kubernetes_runs_one_bot_that_may_do_little_and_reads_edits() -> None:
     assert int(given["METRICS_PORT"]) == container["ports"][0]["containerPort"]
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
-def test_kubectl_puts_the_manifests_together() -> None:
-    command = ["kubectl", "kustomize", str(DEPLOY / "kubernetes")]
+def put_together(folder: Path, *components: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """What ``kubectl apply -k`` would send with these components."""
+    copy = shutil.copytree(KUBERNETES, folder / "kubernetes")
+    (chosen,) = documents(copy / "kustomization.yaml")
+    chosen["components"] = list(components)
+    (copy / "kustomization.yaml").write_text(yaml.safe_dump(chosen), encoding="utf-8")
+    command = ["kubectl", "kustomize", str(copy)]
     made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    found = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(made)}
-    assert found.keys() == manifests().keys()
+    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(made)}
+
+
+needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine")
+
+
+@needs_kubectl
+@pytest.mark.parametrize("parts", [(), ("postgres",), ("keda",), ("postgres", "keda")])
+def test_kubectl_puts_the_manifests_together(parts: tuple[str, ...], tmp_path: Path) -> None:
+    found = put_together(tmp_path, *parts)
+    assert found.keys() == manifests("base", *parts).keys()
     assert {each["metadata"]["namespace"] for each in found.values()} == {"fullet"}
     (bot,) = found["Deployment", "fullet"]["spec"]["template"]["spec"]["containers"]
     assert bot["image"] == "registry.example.org/fullet:latest"
+    given = {variable["name"]: variable.get("value") for variable in bot["env"]}
+    names = [variable["name"] for variable in bot["env"]]
+    if "postgres" in parts:
+        assert names.index("POSTGRES_PASSWORD") < names.index("DATABASE_URL"), "or it is not filled in"
+        url = str(given["DATABASE_URL"]).replace("$(POSTGRES_PASSWORD)", "Secret1")
+        taken = settings.read({}, {"DISCORD_TOKEN": "a.b.c", "COMFY_URLS": "http://x", "DATABASE_URL": url})
+        assert taken.database_url == url
+        ports = found["Service", "postgres"]["spec"]["ports"]
+        assert f"@postgres:{ports[0]['port']}/" in url
+    else:
+        assert "DATABASE_URL" not in given, "it would win over .env"
+    scaled = found["Deployment", "comfyui"]["spec"]
+    assert ("replicas" in scaled) == ("keda" not in parts), "an apply would undo what KEDA did"
+
+
+@needs_kubectl
+def test_models_can_be_in_the_image_instead_of_a_volume(tmp_path: Path) -> None:
+    found = put_together(tmp_path, "postgres", "keda", "baked")
+    assert manifests("base", "postgres", "keda").keys() - found.keys() == {
+        ("PersistentVolumeClaim", "comfyui-models")
+    }
+    pod = found["Deployment", "comfyui"]["spec"]["template"]["spec"]
+    assert "volumes" not in pod
+    assert "volumeMounts" not in pod["containers"][0]
+
+
+def test_a_comfyui_that_leaves_lets_its_runs_end() -> None:
+    pod = manifests()["Deployment", "comfyui"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert compose()["services"]["comfyui"]["pre_stop"] == [{"command": command}]
+    said = instructions(DEPLOY / "comfyui" / "Dockerfile")
+    (folder,) = [rest for name, rest in said if name == "WORKDIR"]
+    assert command == ["python", "drain.py"]
+    assert ("COPY", f"deploy/comfyui/drain.py {folder}/") in said
+    assert ("STOPSIGNAL", "SIGINT") in said, "ComfyUI as a container's first process ignores SIGTERM"
+    waits = runpy.run_path(str(DEPLOY / "comfyui" / "drain.py"))
+    assert waits["WITHIN"] + 30 < pod["terminationGracePeriodSeconds"]
+    dns, fetching = 30, 10
+    assert waits["QUIET"] >= dns + server_discovery.EVERY_SECONDS + fetching
+
+
+def test_comfyui_is_pinned_by_hash() -> None:
+    said = instructions(DEPLOY / "comfyui" / "Dockerfile")
+    sources = [rest.split()[0] for name, rest in said if name == "ADD"]
+    assert len(sources) == 2
+    assert all(re.fullmatch(r"https://github\.com/\S+\.git#[0-9a-f]{40}", source) for source in sources)
+    assert re.fullmatch(
+        r"python:\d+\.\d+\.\d+-\S+ AS comfyui", next(rest for name, rest in said if name == "FROM")
+    )
+    (install,) = [rest for name, rest in said if name == "RUN" and "pip install" in rest]
+    assert "--no-deps --require-hashes" in install
+    text = (DEPLOY / "comfyui" / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(re.match(r"[\w.-]+==\S+( +--hash=sha256:[0-9a-f]{64})+ *$", line) for line in lines)
+    pinned = dict(line.split()[0].split("==") for line in lines)
+    assert pinned.keys() >= {"torch", "comfyui-frontend-package", "gguf"}
+
+
+def test_the_models_come_from_the_claim() -> None:
+    found = manifests()
+    pod = found["Deployment", "comfyui"]["spec"]["template"]["spec"]
+    (volume,) = pod["volumes"]
+    assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in found
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+
+
+def test_postgresql_keeps_its_data_and_lets_the_bot_alone_in() -> None:
+    found = manifests("base", "postgres")
+    (database,) = [each for (kind, _), each in found.items() if kind == "StatefulSet"]
+    spec = database["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    (claim,) = spec["volumeClaimTemplates"]
+    (mount,) = container["volumeMounts"]
+    assert mount["name"] == claim["metadata"]["name"]
+    folder = next(each["value"] for each in container["env"] if each["name"] == "PGDATA")
+    assert folder.startswith(mount["mountPath"] + "/")
+    assert container["image"] == compose()["services"]["postgres"]["image"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    policy = found["NetworkPolicy", "postgres"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+    (source,) = policy["ingress"][0]["from"]
+    bot = found["Deployment", "fullet"]["spec"]["template"]["metadata"]["labels"]
+    assert source["podSelector"]["matchLabels"] == bot
+
+
+def test_the_scaled_object_is_one_that_keda_takes() -> None:
+    models = pytest.importorskip("cloudcoil.models.keda.v1alpha1", reason="no models of KEDA's objects here")
+    (scaled,) = documents(KUBERNETES / "keda" / "scaledobject.yaml")
+    read = models.ScaledObject.model_validate(scaled)
+    again = read.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    assert again["spec"] == scaled["spec"], "a field that KEDA does not know"
+    target = scaled["spec"]["scaleTargetRef"]["name"]
+    assert ("Deployment", target) in manifests()
 
 
 def test_kubernetes_names_each_comfyui_and_lets_the_bot_alone_in() -> None:

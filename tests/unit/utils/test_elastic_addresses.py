@@ -6,7 +6,7 @@ import pytest
 
 from modules.queue_manager.errors import BadSettings
 from modules.utils.settings import settings
-from modules.utils.settings.elastic import ElasticAddress, is_elastic, read_elastic
+from modules.utils.settings.elastic import ElasticAddress, is_elastic, read_elastic, shortest_start
 from modules.utils.settings.settings import Settings
 
 NEEDED = {
@@ -64,6 +64,29 @@ def test_a_faulty_one_is_told_without_what_may_be_secret(text: str, said: str) -
     told = fault(COMFY_URLS=text)
     assert said in told
     assert "s3cr3t" not in told
+
+
+def test_a_name_says_how_long_its_first_server_takes_to_start() -> None:
+    names = (
+        "dns+http://comfyui:8188?start=90, dns+http://other:8188?start=30, dns+http://third:1, http://own:1"
+    )
+    assert shortest_start(read(COMFY_URLS=names).comfy_urls) == 30.0
+    assert shortest_start(read(COMFY_URLS="dns+http://third:1, http://own:1").comfy_urls) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dns+http://a:1?start=0", "start= of a name is not a whole number of seconds from 1 to 3600"),
+        ("dns+http://a:1?start=soon", "start= of a name is not a whole number of seconds from 1 to 3600"),
+        ("dns+http://a:1?start=", "start= of a name is not a whole number of seconds from 1 to 3600"),
+        ("dns+http://a:1?jobs=8", "an option other than start="),
+        ("dns+http://a:1#x", "contains ? or #"),
+        ("http://a:1?start=90", "contains ? or #"),
+    ],
+)
+def test_a_faulty_start_is_told(text: str, said: str) -> None:
+    assert said in fault(COMFY_URLS=text)
 
 
 def test_each_key_belongs_to_one_address() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -24,7 +25,7 @@ class Beat:
         return 0.0
 
     async def sleep(self, seconds: float) -> None:
-        assert seconds == 30.0
+        assert seconds == 5.0
         if not self.left:
             self.spent.set()
             await asyncio.Event().wait()
@@ -87,6 +88,38 @@ async def test_known_servers_stay_while_the_name_cannot_be_looked_up() -> None:
     assert await follow([["10.0.0.1"], OSError("no answer"), ["10.0.0.1"]]) == [
         ("http://own:1", "http://10.0.0.1:8188")
     ]
+
+
+async def test_that_a_name_cannot_be_looked_up_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    await follow([["10.0.0.1"], OSError("no answer"), OSError("no answer"), ["10.0.0.1"], OSError("again")])
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        "comfy cannot be looked up (no answer); its 1 known servers are kept",
+        "comfy cannot be looked up (again); its 1 known servers are kept",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)], ids=["none", "no answer"]
+)
+async def test_the_last_replica_leaves_when_the_name_server_knows_of_none(
+    error: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 8188))]
+    answers = iter([found, socket.gaierror(error, "said so")])
+
+    def getaddrinfo(*_: object, **__: object) -> object:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    fleet = Fleet()
+    addresses = ServerDiscovery(on_urls=fleet.set_urls, clock=Beat(0))
+    for _ in range(2):
+        await addresses.set(["dns+http://comfy:8188"])
+    assert fleet.told == [("http://10.0.0.1:8188",), ("http://10.0.0.1:8188",) if kept else ()]
 
 
 async def test_a_name_that_is_not_there_yet_leaves_the_others() -> None:
