@@ -84,8 +84,8 @@ def _run(root: Path, arguments: Sequence[str]) -> int:
 
 def _setup(root: Path, arguments: Sequence[str]) -> int:
     about = (
-        "Ask for what the bot needs, try each answer, write .env and check it. An answer given as an option "
-        "is not asked for."
+        "Ask for what the bot needs, try each answer, write .env and check it. Options answer "
+        "its questions in advance."
     )
     parser = _settings_options(root, "setup", about)
     parser.add_argument(
@@ -116,9 +116,9 @@ def _check(root: Path, arguments: Sequence[str]) -> int:
         "--fusion",
         nargs="*",
         metavar=("URL", "MODEL"),
-        help="instead, make pictures fused and alone on your servers (or on the one at URL) with each model "
-        "of flujos/ (or with MODEL), compare them, and measure the gain; a model whose fused pictures differ "
-        "runs one by one on that server from then on",
+        help="instead, make the same pictures together and one by one on your servers (or on the one at URL) "
+        "with each model in flujos/ (or with MODEL), compare the results and measure the speed gained; if "
+        "the results differ, that server makes that model's pictures one by one from then on",
     )
     parser.add_argument(
         "--discord",

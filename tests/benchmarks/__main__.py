@@ -44,9 +44,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bot.py bench", description="Measure the bot.")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a subject or a figure")
-    parser.add_argument("--runs", type=int, default=3, help="of each subject; the median is shown")
-    parser.add_argument("--seconds", type=float, default=30, help="for which load is sustained")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="measure only this subject or figure; repeatable",
+    )
+    parser.add_argument(
+        "--runs", type=int, default=3, help="how often each subject is measured; the median is shown"
+    )
+    parser.add_argument("--seconds", type=float, default=30, help="how many seconds the load lasts")
     parser.add_argument("--list", action="store_true", help="show what can be measured")
     parser.add_argument("--debug", action="store_true", help="stop at the first error")
     return parser

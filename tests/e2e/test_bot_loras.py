@@ -209,7 +209,9 @@ async def test_buttons_forms_and_settings_keep_the_lora(tmp_path: Path) -> None:
             await answered_by_status(await ana.click(result, label))
             await here.stand.until(lambda: not here.stand.queue.active_jobs(ana.id))
         form = await (await more(ana, result, "prompt")).modal()
-        assert "Film grain 0.5 (adds “grainy photo”) is kept with these models: FLUX.2 Klein" in str(form)
+        assert "Film grain 0.5 (adds “grainy photo”) is used only with these models: FLUX.2 Klein" in str(
+            form
+        )
         await answered_by_status(await ana.submit_modal(form, {**filled(form), "prompt": "a dale"}))
         await here.stand.until(lambda: not here.stand.queue.active_jobs(ana.id))
         form = await (await more(ana, result, "prompt")).modal()

@@ -181,7 +181,9 @@ async def test_blocks_and_the_pictures_of_a_day_outlive_the_process(tmp_path: Pa
         async with bot_on(server, tmp_path, limits=limits) as stand:
             ana, ben = await stand.person("member-1"), await stand.person("member-2")
             told = await (await ana.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
-            assert "You have used today's one picture; the count resets at midnight (UTC)." in text_of(told)
+            assert "You have used your one picture for today; the count resets at midnight (UTC)." in text_of(
+                told
+            )
             told = await (await ben.command("imagine", stand.general, model="flux", prompt="a bush")).reply()
             assert "You cannot ask for pictures here: an administrator has blocked you." in text_of(told)
 

@@ -43,8 +43,18 @@ async def main(folder: Path, every: Path | None) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="bot.py pictures", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
-    parser.add_argument("--every", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="bot.py pictures", description="Retake the pictures in the docs, in every language."
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=FOLDER, help="where to put them (default: docs/pictures)"
+    )
+    parser.add_argument(
+        "--every",
+        type=Path,
+        metavar="FOLDER",
+        help="also take every view in both themes, on a desktop and on a phone, into this folder, and print "
+        "what axe-core finds",
+    )
     chosen = parser.parse_args()
     sys.exit(asyncio.run(main(chosen.folder, chosen.every)))

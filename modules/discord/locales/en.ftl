@@ -35,9 +35,9 @@ command-edit = edit
     .image = image
     .image-description = The picture (empty: your last one); if part of a PNG is transparent, only that part is painted
     .image2 = image2
-    .image2-description = A second picture, such as an object to add to the first
+    .image2-description = A second picture, for example of an object to add to the first
     .mask = mask
-    .mask-description = A picture of the same size; only where it is white or transparent does your picture change
+    .mask-description = A picture of the same size; yours changes only where this one is white or transparent
     .model = model
     .model-description = The model to use
     .style = style
@@ -255,7 +255,7 @@ form-field-model = Model
 form-field-style = Style
 form-lora = { $models ->
         [none] { $lora } is no longer available.
-       *[other] { $lora } is kept with these models: { $models }
+       *[other] { $lora } is used only with these models: { $models }
     }
 form-search = Search your pictures
 form-field-word = A word in the prompt
@@ -500,7 +500,7 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s each
     }
 admin-gpu-share = { $bar } busy { $share }%
-admin-gpu-busy = “Busy” is the share of the time since the bot started.
+admin-gpu-busy = “Busy” is the share of time that a GPU has worked since the bot started.
 admin-gpu-private = { COMMAND("admin gpus") } shows addresses and errors only to you.
 admin-gpu-elastic = Elastic: { $slots ->
         [one] one picture
@@ -512,7 +512,7 @@ admin-gpu-elastic = Elastic: { $slots ->
 admin-gpu-models = Models: { $models }
 admin-gpu-checked = { $model } (checked on { $when }, { $rows ->
         [-1] one by one: pictures made together differ
-        [0] exact
+        [0] pictures made together match
        *[other] { $gain }× as fast with { $rows } at once
     })
 admin-gpu-missing = Missing model file: { $name }
@@ -581,7 +581,7 @@ error-lora-models = { $lora } does not work with { $model }. It works with: { $m
 error-lora-strength = { $lora } takes a strength from { $least } to { $most }, in steps of { $step }.
 error-lora-missing = Choose a LoRA too: its strength alone changes nothing.
 error-unknown-style = There is no style called { $style }. Choose one from the list.
-error-no-variations = No GPU can make variations right now: the ComfyUI server needs the bot's node pack for them. Please tell an administrator.
+error-no-variations = No GPU can make variations right now: the GPU servers are missing something that variations need. Please tell an administrator.
 error-model-unavailable = No GPU can run { $model } right now. Choose another model, or try again later.
 error-not-allowed-here = { $model } works only in age-restricted channels.
 error-restricted-picture = That picture can be used only in age-restricted channels.
@@ -594,7 +594,7 @@ error-user-limit = { $limit ->
        *[other] you already have { $active }.
     }
 error-daily-limit = { $limit ->
-        [one] You have used today's one picture
+        [one] You have used your one picture for today
        *[other] You have used today's { $limit } pictures
     }; the count resets at midnight (UTC).
 error-cooling-down = Please wait { $seconds ->

@@ -35,7 +35,7 @@ command-edit = editar
     .image = imagen
     .image-description = La imagen (vacío: la última); si un PNG tiene una parte transparente, solo se pinta esa
     .image2 = imagen2
-    .image2-description = Una segunda imagen, por ejemplo un objeto que agregar a la primera
+    .image2-description = Una segunda imagen, por ejemplo de un objeto para agregar a la primera
     .mask = máscara
     .mask-description = Una imagen del mismo tamaño; la tuya solo cambia donde esta es blanca o transparente
     .model = modelo
@@ -247,7 +247,7 @@ form-field-prompt = Prompt
 form-field-negative = Lo que no debe aparecer
 form-hint-negative = Algunos modelos no lo usan
 form-field-strength = Fuerza
-form-hint-strength = Cuánto puede cambiar la imagen, de casi nada a por completo
+form-hint-strength = Cuánto puede cambiar la imagen, desde casi nada hasta por completo
 form-field-seed = Semilla
 form-hint-seed = Déjalo vacío para usar una nueva
 form-field-size = Formato
@@ -255,11 +255,11 @@ form-field-model = Modelo
 form-field-style = Estilo
 form-lora = { $models ->
         [none] { $lora } ya no está disponible.
-       *[other] { $lora } se conserva con estos modelos: { $models }
+       *[other] { $lora } solo se usa con estos modelos: { $models }
     }
 form-search = Buscar entre tus imágenes
 form-field-word = Una palabra del prompt
-form-field-pictures = Otras imágenes que usar
+form-field-pictures = Otras imágenes para usar
 form-files-again = Tus archivos no se guardan: adjúntalos otra vez.
 form-cut = Aquí solo caben los primeros { $shown } de { $length } caracteres.
 shared-done = Compartida en { $channel }.
@@ -503,7 +503,7 @@ admin-gpu-line = **{ $name }** { $state ->
        *[other] , { $each } s cada una
     }
 admin-gpu-share = { $bar } ocupada { $share } %
-admin-gpu-busy = «Ocupada» es la parte del tiempo desde que se inició el bot.
+admin-gpu-busy = «Ocupada» indica qué parte del tiempo ha trabajado la GPU desde que se inició el bot.
 admin-gpu-private = { COMMAND("admin gpus") } te muestra las direcciones y los errores solo a ti.
 admin-gpu-elastic = Elástica: { $slots ->
         [one] una imagen
@@ -515,7 +515,7 @@ admin-gpu-elastic = Elástica: { $slots ->
 admin-gpu-models = Modelos: { $models }
 admin-gpu-checked = { $model } (comprobado el { $when }, { $rows ->
         [-1] una por una: las imágenes creadas juntas salen distintas
-        [0] exacto
+        [0] las imágenes creadas juntas salen iguales
        *[other] velocidad ×{ $gain } con { $rows } a la vez
     })
 admin-gpu-missing = Falta un archivo de modelo: { $name }
@@ -557,7 +557,7 @@ error-bad-source-image = { $problem ->
     }
 error-bad-mask = { $problem ->
         [size] La máscara debe tener el mismo ancho y alto que la imagen.
-        [nothing] La máscara no marca nada: deja en blanco o transparente la parte que deba cambiar.
+        [nothing] La máscara no marca nada: haz blanca o transparente la parte que deba cambiar.
         [outside] La parte que debe cambiar queda cortada al llevar la imagen al tamaño del resultado: elige otro formato o recorta la imagen.
        *[everything] La máscara marca toda la imagen, así que no quedaría nada de ella. Marca solo una parte.
     }
@@ -584,7 +584,7 @@ error-lora-models = { $lora } no es compatible con { $model }. Es compatible con
 error-lora-strength = { $lora } admite una fuerza de { $least } a { $most }, en pasos de { $step }.
 error-lora-missing = Elige también un LoRA: la fuerza sola no cambia nada.
 error-unknown-style = No hay ningún estilo llamado { $style }. Elige uno de la lista.
-error-no-variations = Ninguna GPU puede crear variaciones en este momento: el servidor de ComfyUI necesita para eso el paquete de nodos de este bot. Avisa a un administrador.
+error-no-variations = Ninguna GPU puede crear variaciones en este momento: a los servidores de GPU les falta algo que las variaciones necesitan. Avisa a un administrador.
 error-model-unavailable = Ninguna GPU puede usar { $model } en este momento. Elige otro modelo o inténtalo más tarde.
 error-not-allowed-here = { $model } solo funciona en canales con restricción de edad.
 error-restricted-picture = Esa imagen solo se puede usar en canales con restricción de edad.

@@ -97,8 +97,8 @@ async def test_a_server_without_the_pack_works_one_by_one_and_says_what_to_copy_
     assert report.fused == frozenset()
     (note,) = report.notes
     assert (
-        "one by one, without the node pack: copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes"
-        in note
+        "one by one, and no variations, without the node pack: "
+        "copy comfy_custom_nodes/fullet into its ComfyUI/custom_nodes" in note
     )
 
 

@@ -75,7 +75,7 @@ def test_help_names_the_commands_and_an_unknown_one_is_told() -> None:
     assert "bot.py demo" in bot("--help").stdout
     answer = bot("dmeo")
     assert answer.returncode == 1
-    assert answer.stderr.startswith("There is no command 'dmeo'; the commands are run, ")
+    assert answer.stderr.startswith("There is no command 'dmeo'; the commands are: run, ")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a pipe without a reader is told otherwise there")

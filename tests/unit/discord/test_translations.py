@@ -188,7 +188,7 @@ def test_what_a_check_found_is_told_in_either_language() -> None:
 
     assert told("en", 4) == "Flux (checked on <t:1800000000:d>, 2.1× as fast with 4 at once)"
     assert told("es", 4) == "Flux (comprobado el <t:1800000000:d>, velocidad ×2,1 con 4 a la vez)"
-    assert told("en", 0) == "Flux (checked on <t:1800000000:d>, exact)"
+    assert told("en", 0) == "Flux (checked on <t:1800000000:d>, pictures made together match)"
     assert told("es", -1).endswith("una por una: las imágenes creadas juntas salen distintas)")
 
 

@@ -15,7 +15,7 @@ export default {
   'theme.toggle': 'Claro u oscuro',
   'greet.title': 'Di qué quieres ver',
   'greet.text':
-    'Escribe {cmd} y un prompt: el bot crea la imagen en un canal solo para ti. Pide varias, o cambia de persona y pide otra como ella: los prompts compatibles se procesan juntos en una GPU.',
+    'Escribe {cmd} y un prompt: el bot crea la imagen en un canal solo para ti. Pide varias, o cambia de persona y pide también en su nombre: los prompts compatibles se procesan juntos en una GPU.',
   'greet.try': 'Pruébalo',
   'greet.prompt': 'un faro al atardecer',
   'status.link': 'GPU y cola, en vivo',
