@@ -427,7 +427,7 @@ async def test_status_tells_in_short_what_the_check_finds(tmp_path: Path) -> Non
         counts, area, where = text_of(answer).partition("**Revisión**\n")[2].splitlines()
         assert counts.endswith("0 advertencias, 1 problema")
         assert area == "-# ✗ `Discord`: 0 advertencias, 1 problema"
-        assert where == "-# `python bot.py check` dice cuáles."
+        assert where == "-# `python3 bot.py check` dice cuáles."
 
 
 async def test_other_guilds_are_left_at_start_and_on_join(tmp_path: Path) -> None:

@@ -483,9 +483,9 @@ admin-status-check-area = `{ $area }`: { $hint ->
         [one] { $fault } problem
        *[other] { $fault } problems
     }
-admin-status-check-where = `python bot.py check` lists them.
-admin-gpu-notes = Warnings: { $count }; `python bot.py check` lists them.
-admin-status-check-slow = The check is taking too long; run `python bot.py check` to see what it is waiting for.
+admin-status-check-where = `python3 bot.py check` lists them.
+admin-gpu-notes = Warnings: { $count }; `python3 bot.py check` lists them.
+admin-status-check-slow = The check is taking too long; run `python3 bot.py check` to see what it is waiting for.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] idle
         [busy] busy

@@ -486,9 +486,9 @@ admin-status-check-area = `{ $area }`: { $hint ->
         [one] { $fault } problema
        *[other] { $fault } problemas
     }
-admin-status-check-where = `python bot.py check` dice cuáles.
-admin-gpu-notes = Advertencias: { $count }; `python bot.py check` dice cuáles.
-admin-status-check-slow = La revisión está tardando demasiado; ejecuta `python bot.py check` para ver qué está esperando.
+admin-status-check-where = `python3 bot.py check` dice cuáles.
+admin-gpu-notes = Advertencias: { $count }; `python3 bot.py check` dice cuáles.
+admin-status-check-slow = La revisión está tardando demasiado; ejecuta `python3 bot.py check` para ver qué está esperando.
 admin-gpu-line = **{ $name }** { $state ->
         [idle] libre
         [busy] ocupada
