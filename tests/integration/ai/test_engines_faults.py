@@ -377,7 +377,7 @@ async def test_other_peoples_file_names_are_not_taken_for_ours() -> None:
         rig.server.faults.set(foreign_outputs=True)
         second = await engine.submit(rig.batch(ask("yours")))
         await heard(second)
-        with pytest.raises(NoOutput, match="no picture of its own"):
+        with pytest.raises(NoOutput, match="without saving a picture of its own"):
             await second.fetch(0)
         assert is_of(await first.fetch(0), ask("mine"))
 
