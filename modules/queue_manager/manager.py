@@ -13,7 +13,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import islice
 
 from modules.queue_manager.backports import timeout
 from modules.queue_manager.delivery import Deliveries
@@ -66,7 +65,7 @@ from modules.queue_manager.run_tracker import RunTracker
 from modules.queue_manager.scheduling.costs import PictureCosts
 from modules.queue_manager.scheduling.dispatcher import Dispatcher
 from modules.queue_manager.scheduling.estimates import DurationBook
-from modules.queue_manager.scheduling.eta import finish_times
+from modules.queue_manager.scheduling.eta import PLAYED_THROUGH, finish_times
 from modules.queue_manager.scheduling.fair_queue import Fairness, FairQueue, QueueEntry
 from modules.queue_manager.status import QueuePosition, QueueStatus
 from modules.queue_manager.stranded import StrandedJobs
@@ -76,14 +75,8 @@ log = logging.getLogger(__name__)
 MAX_PROMPT = 6000
 """Characters of a prompt: the most that an option of a Discord command can carry."""
 
-PLAYED_THROUGH = 128
-"""Waiting jobs that a forecast plays through batch by batch; beyond them the fleet's rate is used."""
-
 FORECAST_FOR = 0.25
 """Seconds for which a forecast is used, if no job comes or goes meanwhile."""
-
-FORECAST_LANES = 32
-"""Engines that a forecast considers: those that will be free first."""
 
 
 class QueueManager:
@@ -537,15 +530,8 @@ class QueueManager:
 
     def _played_through(self, now: float) -> dict[JobId, float]:
         """When each of the first waiting jobs will be done, by the clock, as far as that is known."""
-        lanes = [
-            lane
-            for engine in self.dispatcher.engines.living()
-            if not engine.sick
-            for lane in self.dispatcher.lanes(engine, now)
-        ]
-        lanes = sorted(lanes, key=lambda lane: lane.free_in)[:FORECAST_LANES]
-        jobs = list(islice(self._queue.in_order(), PLAYED_THROUGH))
-        line = [(job.key, self.dispatcher.weights(job.key)) for job in jobs]
+        lanes = self.dispatcher.soonest_lanes(self.dispatcher.engines.living(), now)
+        jobs, line = self.dispatcher.first_in_line()
         ends = finish_times(lanes, line, max_key_wait=self._max_key_wait)
         return {job.id: now + end for job, end in zip(jobs, ends, strict=True) if end is not None}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
+from itertools import islice
 
 from modules.queue_manager.jobs import Batch, BatchKey, Job, JobId
 from modules.queue_manager.offers import Offers
@@ -15,6 +16,7 @@ from modules.queue_manager.ports import Clock, Run
 from modules.queue_manager.scheduling.batching import Candidate, Lane, Work, choose_key, finish_by, rows_for
 from modules.queue_manager.scheduling.engine_registry import EngineRegistry, Remember
 from modules.queue_manager.scheduling.estimates import Duration, DurationBook
+from modules.queue_manager.scheduling.eta import PLAYED_THROUGH, SOONEST, Line
 from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.idle_engines import IdleEngines
 from modules.queue_manager.scheduling.in_flight import EngineState, InFlightBatch
@@ -83,8 +85,8 @@ class Dispatcher:
             queue=self.queue,
             engines=self.engines,
             max_key_wait=self.max_key_wait,
-            lanes=self.lanes,
-            weights=lambda job: self.weights(job.key),
+            soonest_lanes=self.soonest_lanes,
+            first_in_line=self.first_in_line,
             may_run=self._may_run,
             avoided=lambda job: self._avoid.get(job.id, frozenset()),
             waits_since=lambda job: self._arrived.setdefault(job.id, self.clock.now()),
@@ -547,6 +549,16 @@ class Dispatcher:
             )
             for slot, free_in in enumerate(free)
         ]
+
+    def soonest_lanes(self, engines: Iterable[EngineState], now: float) -> list[Lane]:
+        """The lanes that will be free first, of those engines that are alive and not sick."""
+        lanes = [lane for e in engines if e.living and not e.sick for lane in self.lanes(e, now)]
+        return sorted(lanes, key=lambda lane: lane.free_in)[:SOONEST]
+
+    def first_in_line(self) -> tuple[list[Job], Line]:
+        """The first waiting jobs, as many as are simulated."""
+        jobs = list(islice(self.queue.in_order(), PLAYED_THROUGH))
+        return jobs, [(job.key, self.weights(job.key)) for job in jobs]
 
     def _duration(self, engine: EngineState, key: BatchKey, rows: int, *, swap: bool) -> Duration | None:
         return self.durations.predict(engine.name, key.model, rows, work=key.size.work, swap=swap)

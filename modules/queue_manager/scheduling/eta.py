@@ -12,6 +12,12 @@ from modules.queue_manager.scheduling.batching import Candidate, Lane, choose_ke
 Line = Sequence[tuple[BatchKey, str]]
 """Waiting jobs in fair order, each as its key and the weights it needs."""
 
+PLAYED_THROUGH = 128
+"""How many waiting jobs are simulated batch by batch; beyond them, the GPUs' speed is used."""
+
+SOONEST = 32
+"""Lanes that are considered: those that will be free first."""
+
 Times = tuple[float, float]
 """When a job begins and ends, in seconds from now."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
@@ -10,15 +10,9 @@ from math import ceil
 from modules.queue_manager.jobs import Job
 from modules.queue_manager.scheduling.batching import Lane
 from modules.queue_manager.scheduling.engine_registry import EngineRegistry
-from modules.queue_manager.scheduling.eta import start_times
+from modules.queue_manager.scheduling.eta import PLAYED_THROUGH, Line, start_times
 from modules.queue_manager.scheduling.fair_queue import FairQueue
 from modules.queue_manager.scheduling.in_flight import EngineState
-
-PLAYED_THROUGH = 128
-"""For how many waiting jobs the start is simulated; beyond them, the GPUs' speed is used."""
-
-LANES = 32
-"""Engines that are considered: those that will be free first."""
 
 WANTED = 64
 """The most jobs that an elastic engine is offered: as many as it may have slots."""
@@ -30,14 +24,15 @@ waits for the next answer."""
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OwnFirst:
-    """``lanes`` gives an engine as planners see it; ``avoided`` the engines on which a job failed;
-    ``may_run``: whether an engine may have it in spite of that; ``waits_since``: when it began to wait."""
+    """``soonest_lanes`` and ``first_in_line``: see `Dispatcher`; ``avoided`` gives the engines on which a job
+    failed; ``may_run``: whether an engine may have it in spite of that; ``waits_since``: when it began to
+    wait."""
 
     queue: FairQueue
     engines: EngineRegistry
     max_key_wait: int
-    lanes: Callable[[EngineState, float], list[Lane]]
-    weights: Callable[[Job], str]
+    soonest_lanes: Callable[[Iterable[EngineState], float], list[Lane]]
+    first_in_line: Callable[[], tuple[list[Job], Line]]
     may_run: Callable[[Job, EngineState], bool]
     avoided: Callable[[Job], frozenset[str]]
     waits_since: Callable[[Job], float]
@@ -61,11 +56,8 @@ class OwnFirst:
 
     def _late(self, after: float, now: float) -> Iterator[Job]:
         own = [e for e in self.engines.states.values() if e.elastic is None and e.state != "draining"]
-        lanes = [lane for e in own if e.living and not e.sick for lane in self.lanes(e, now)]
-        lanes = sorted(lanes, key=lambda lane: lane.free_in)[:LANES]
-        jobs = list(islice(self.queue.in_order(), PLAYED_THROUGH))
-        line = [(job.key, self.weights(job)) for job in jobs]
-        starts = start_times(lanes, line, max_key_wait=self.max_key_wait)
+        jobs, line = self.first_in_line()
+        starts = start_times(self.soonest_lanes(own, now), line, max_key_wait=self.max_key_wait)
         for job, start in zip(jobs, starts, strict=True):
             able = [e for e in own if not e.asked or e.can(job.key.need)]
             wait = now - self.waits_since(job) if start is None else start
