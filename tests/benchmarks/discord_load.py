@@ -63,7 +63,9 @@ async def measure_results(run: int, *, seconds: float) -> Measurement:
     specs = [GpuSpec(batch=0.02, picture=0.01, seed=run + n, noise=0.0, heavy=True) for n in range(3)]
     options = ["--hashes-only"]
     async with rig(specs, users=PEOPLE, limit=1000, discord_options=options, MAX_BATCH_SIZE="4") as stand:
-        wanting = [asyncio.ensure_future(_want_more(stand, person)) for person in stand.people for _ in "ab"]
+        wanting = [
+            asyncio.ensure_future(stand.keep_asking(person, 300)) for person in stand.people for _ in "ab"
+        ]
         await asyncio.sleep(RAMP)
         pid = stand.bot.process.pid
         cpu, began = cpu_seconds(pid), time.monotonic()
@@ -95,7 +97,7 @@ async def measure_requests(run: int) -> Measurement:
 async def _requests_per_picture(batch: float, picture: float, run: int) -> float:
     specs = [GpuSpec(batch=batch, picture=picture, seed=run + n) for n in range(2)]
     async with rig(specs, users=24, MAX_BATCH_SIZE="4") as stand:
-        wanting = [asyncio.ensure_future(_want_more(stand, person)) for person in stand.people]
+        wanting = [asyncio.ensure_future(stand.keep_asking(person, 300)) for person in stand.people]
         await asyncio.sleep(3 * (batch + 4 * picture))
         await _reset(stand)
         began = time.monotonic()
@@ -106,13 +108,6 @@ async def _requests_per_picture(batch: float, picture: float, run: int) -> float
         await asyncio.gather(*wanting, return_exceptions=True)
         assert not stand.bot.trouble(), stand.bot.trouble()
     return float(told["counters"]["rest"]) / done
-
-
-async def _want_more(stand: Rig, person: Requester) -> None:
-    while True:
-        seed = stand.next_seed()
-        await person.imagine(seed)
-        await person.picture(seed, 300)
 
 
 async def _control(stand: Rig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tests.benchmarks.oracles import jain
-from tests.benchmarks.rig import GpuSpec, Requester, Rig, rig
+from tests.benchmarks.rig import GpuSpec, rig
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 OTHERS = 9
@@ -23,11 +23,7 @@ async def measure(run: int) -> Measurement:
         heavy, others = stand.people[0], stand.people[1:]
         await stand.admin("pause")
         await stand.ask_all([(heavy, stand.next_seed(), "flux") for _ in range(HEAVY)])
-        busy = [
-            asyncio.ensure_future(_always_one_waiting(stand, person))
-            for person in others
-            for _ in range(AT_ONCE)
-        ]
+        busy = [asyncio.ensure_future(stand.keep_asking(person)) for person in others for _ in range(AT_ONCE)]
         await asyncio.sleep(3)
         await stand.admin("resume")
         await asyncio.sleep(6)
@@ -41,13 +37,6 @@ async def measure(run: int) -> Measurement:
         assert not stand.bot.trouble(), stand.bot.trouble()
         got = [sum(began <= at < end for at in person.seen.values()) for person in stand.people]
     return {"jain_index": jain(got), "heavy_user_share": got[0] / (sum(got) / len(got))}
-
-
-async def _always_one_waiting(stand: Rig, person: Requester) -> None:
-    while True:
-        seed = stand.next_seed()
-        await person.imagine(seed)
-        await person.picture(seed)
 
 
 SUBJECT = Subject(

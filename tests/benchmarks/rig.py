@@ -233,6 +233,13 @@ class Rig:
 
         await asyncio.gather(*(ask(*request) for request in requests))
 
+    async def keep_asking(self, person: Requester, patience: float = 120.0) -> None:
+        """One picture after the other, until it is cancelled."""
+        while True:
+            seed = self.next_seed()
+            await person.imagine(seed)
+            await person.picture(seed, patience)
+
     async def see_all(self, requests: Sequence[tuple[Requester, int, str]], patience: float = 240.0) -> float:
         """When the last of these pictures was seen."""
         return max(await asyncio.gather(*(person.picture(seed, patience) for person, seed, _ in requests)))

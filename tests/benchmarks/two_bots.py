@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from tests.benchmarks.oracles import jain
-from tests.benchmarks.rig import GpuSpec, Requester, Rig, rig
+from tests.benchmarks.rig import GpuSpec, rig
 from tests.benchmarks.subject import Figure, Measurement, Subject
 
 CROWDS = {"equal": (6, 6), "unequal": (12, 3)}
@@ -35,7 +35,7 @@ async def _pictures(run: int, crowds: tuple[int, int]) -> tuple[int, int, float]
         bots = (one, two)
         await asyncio.gather(*(bot.warm_up() for bot in bots))
         busy = [
-            asyncio.ensure_future(_always_one_coming(bot, person))
+            asyncio.ensure_future(bot.keep_asking(person))
             for bot in bots
             for person in bot.people
             for _ in range(COMING)
@@ -53,13 +53,6 @@ async def _pictures(run: int, crowds: tuple[int, int]) -> tuple[int, int, float]
         got = [sum(began <= at < end for person in bot.people for at in person.seen.values()) for bot in bots]
         spans = [span for span in await one.gpus[0].spans(began) if span.end <= end]
     return got[0], got[1], sum(span.end - span.start for span in spans) / WINDOW
-
-
-async def _always_one_coming(stand: Rig, person: Requester) -> None:
-    while True:
-        seed = stand.next_seed()
-        await person.imagine(seed)
-        await person.picture(seed)
 
 
 SUBJECT = Subject(
