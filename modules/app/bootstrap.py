@@ -38,8 +38,8 @@ class BootstrapError(Exception):
 def prepare(root: Path, requirements: str, *, folder: str = ENVIRONMENT) -> Path:
     """The Python of the environment in ``root/folder``, with all that ``requirements`` names installed.
 
-    The environment is made again if it is broken or of another Python version; packages are installed only
-    if a requirements file has changed. Raises `BootstrapError`.
+    The environment is made again if it is broken or of another Python version; packages are installed if it
+    is new or if a requirements file has changed. Raises `BootstrapError`.
     """
     environment, python = root / folder, python_of(root, folder)
     stamp = environment / f"{Path(requirements).stem}.stamp"

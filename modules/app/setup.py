@@ -221,7 +221,8 @@ class Setup:
             self._guilds(at_least_one=True)
 
     def _guilds(self, *, at_least_one: bool = False) -> Mapping[int, str]:
-        """The servers that the bot is in; a Discord that cannot be reached is asked again."""
+        """The servers that the bot is in. If Discord cannot be reached, it is asked again; without a
+        terminal, `BadSettings` is raised."""
 
         async def look(ask: Ask) -> Mapping[int, str]:
             said = ""
@@ -264,7 +265,7 @@ class Setup:
         return self._ask(question, known or FIRST_ADDRESS)
 
     def _take_addresses(self, answer: str) -> None:
-        """Take the addresses if all servers answer, or if the person wants them anyway."""
+        """Take the addresses. If a server does not work, a person at the terminal is asked first."""
         try:
             self.now = replace(self.now, comfy_urls=values.server_urls(answer), max_batch_size=(None,))
         except ValueError as fault:

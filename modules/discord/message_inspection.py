@@ -398,8 +398,8 @@ class _Trial:
         return " and ".join(way for way, works in ways if works)
 
     async def _try_sizes(self) -> None:
-        """One upload that just fits, and one that does not. Of a boosted server's limit, only that more than
-        elsewhere fits: the whole would take minutes."""
+        """One upload that just fits, and one that does not. On a boosted server only one upload, a byte more
+        than fits elsewhere: the whole limit would take minutes."""
         limit = self.guild.filesize_limit
         boosted = limit > FILE_LIMIT
         largest = FILE_LIMIT + 1 if boosted else limit

@@ -122,7 +122,7 @@ async def sample_messages(
 
 
 def _drawn(name: str) -> FileUpload:
-    """A small picture, another for each name."""
+    """A small picture, the same for all names of one length."""
     out = io.BytesIO()
     Image.linear_gradient("L").rotate(len(name) * 90).save(out, "PNG")
     return FileUpload(name=f"{name}.png", data=out.getvalue(), alt=f"the picture {name}", size=SIZE)

@@ -106,7 +106,8 @@ class _Addition:
 
 @dataclass(kw_only=True, eq=False)
 class ResultSets:
-    """Every method raises a `MessageError`. ``began``: when this process did (Unix seconds)."""
+    """`add`, `choose` and `remove` raise a `MessageError` or `StoreError`. ``began``: when this process did
+    (Unix seconds)."""
 
     message_client: MessageClient
     result_messages: ResultMessages

@@ -154,7 +154,8 @@ def _capitals_read(token: str) -> str:
 
 
 def _plain(word: str) -> str:
-    """Digits as letters where these are more (a zero in a word is an o), and no run of more than three."""
+    """Digits read as letters if the word has at least two letters and no fewer letters than digits (a zero
+    counts as a letter); a run of one character is cut to three."""
     digits = sum(letter.isdigit() and letter != "0" for letter in word)
     if len(word) - digits >= max(2, digits) and not word.isdigit():
         word = word.translate(_DIGITS)

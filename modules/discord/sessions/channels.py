@@ -243,7 +243,7 @@ class SessionChannels:
         overwrites: dict[discord.Role | discord.Member | discord.Object, discord.PermissionOverwrite] = {
             guild.default_role: discord.PermissionOverwrite(view_channel=False),
             discord.Object(user_id, type=discord.Member): theirs,
-            guild.me: theirs,  # hiding everyone hides the bot too
+            guild.me: theirs,  # a channel hidden from @everyone is hidden from the bot, too
         }
         topic = self.messages.text(
             locale, "session-topic", owner=f"<@{user_id}>", minutes=max(1, round(self.idle / 60))

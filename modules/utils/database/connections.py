@@ -153,7 +153,7 @@ class Connections:
                 await asyncio.shield(self._unhurried(connection.close()))
 
     def _unhurried(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run in a task that nobody cancels, and that `aclose` waits for."""
+        """Run in a task that nobody cancels; on SQLite, `aclose` waits for it."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -166,7 +166,7 @@ class Connections:
         return AsyncChannel(partial(self.connect, apart=True))
 
     async def aclose(self) -> None:
-        """Close what is open; a server that does not answer is not waited for."""
+        """Close what is open; a server that does not answer is waited for only `CLOSING_SECONDS`."""
         if self.dialect == "sqlite":
             await self._all_returned()
         for engine in {self._engine, self._apart}:

@@ -33,7 +33,7 @@ PORTION = 200
 """So many rows are removed in one transaction."""
 
 SHRINK_PAGES, SHRINK_STEPS = 250, 400
-"""A step frees a megabyte, so the writer waits for milliseconds at most; a round takes 400 steps."""
+"""A step frees a megabyte, so the writer waits for milliseconds at most; a round takes at most 400 steps."""
 
 DAY = 86_400.0
 JUMP = 14 * DAY
@@ -47,7 +47,7 @@ ROUND_SECONDS = 1800.0
 _NEEDED = exists().where(
     JobSourceRow.key == SourceRow.key, JobSourceRow.job_id == JobRow.id, JobRow.ended_at.is_(None)
 )
-"""Of a source: an active job starts from it."""
+"""Of a source: an active job needs it."""
 
 
 @dataclass(kw_only=True)

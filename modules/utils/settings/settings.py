@@ -156,8 +156,8 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def _as_written(line: str) -> str | None:
-    """What stands in double quotes, if anything does. A backslash means something only before a quote and
-    before another one: ``"C:\\new"`` is a folder, not a line break."""
+    """What stands in double quotes, if anything does. A backslash escapes only a double quote or another
+    backslash, and nothing at the very start: ``"C:\\new"`` is a folder, not a line break."""
     found = _IN_DOUBLE_QUOTES.match(line)
     return None if found is None else re.sub(r'(?<=.)\\([\\"])', r"\1", found[1])
 

@@ -132,7 +132,8 @@ def _role_limit(item: str) -> tuple[int, RoleLimit]:
 
 
 def server_urls(text: str) -> tuple[str, ...]:
-    """Addresses of ComfyUI servers, comma-separated, without trailing slashes, each once."""
+    """Addresses of ComfyUI servers, comma-separated, each once; without trailing slashes, except those of
+    Comfy API v2."""
     urls = tuple(dict.fromkeys(_server_url(item) for item in items(text)))
     if not urls:
         raise ValueError("contains no address; write your ComfyUI's, such as http://127.0.0.1:8188")

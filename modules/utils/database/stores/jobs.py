@@ -82,8 +82,8 @@ _GIVE_BACK = text("UPDATE counters SET value = :used WHERE name = 'jobs' AND val
 
 @dataclass(kw_only=True)
 class JobJournal(Store):
-    """A `JobStore` in the database. An edit's inputs stay after its job's end ("Again" and "Vary" work for
-    days), until they are too old or too many."""
+    """A `JobStore` in the database. A job's inputs stay after its end ("Again" and "Vary" work for days),
+    until they are too old or too many."""
 
     shelf: PictureShelf
     unix: Callable[[], float]
