@@ -81,7 +81,7 @@ async def sample_messages(
     preview = replace(_drawn("preview"), alt=plain(first.request.prompt, 1000))
     result = await _result(made, messages, limit)
     other = replace(made, request=replace(made.request, seed=made.request.seed + 1))
-    owner = f"@everyone <@{bot_id}>"  # more than it says, to see that nobody is pinged
+    owner = f"@everyone <@{bot_id}>"  # more than the real warning has, to check that nobody is pinged
     warning = OutgoingMessage(
         text=messages.text(LOCALE, "session-closing", owner=owner, when=moment(now + 300))
     )

@@ -80,8 +80,8 @@ class Connections:
     async def look_for_pooler(self) -> None:
         """Keep statements prepared from now on, unless a pooler stands between us and PostgreSQL.
 
-        A pooler makes up the process numbers that it gives to its clients; the server's would be that of the
-        process that serves them. Raises `StoreUnavailable`.
+        A pooler invents the process ids that it gives to its clients; PostgreSQL itself gives the id of the
+        process that serves the connection. Raises `StoreUnavailable`.
         """
         if self.dialect == "sqlite" or not self._pooled:
             return
@@ -99,8 +99,8 @@ class Connections:
     async def connect(self, *, apart: bool = False) -> AsyncConnection:
         """A connection for transactions, begun by its first statement. To be closed by the caller.
 
-        ``apart``: not one of those that others read with (on SQLite there are no others). If this is
-        cancelled, the connection is closed and not left behind. Raises `StoreUnavailable`.
+        ``apart``: not one of those that others read with (no difference on SQLite). If this is cancelled, the
+        connection is closed and not left behind. Raises `StoreUnavailable`.
         """
         with store_faults():
             if self.dialect != "sqlite":
@@ -142,7 +142,7 @@ class Connections:
         with store_faults():
             try:
                 if self.dialect == "sqlite":
-                    yield connection  # all of its engine are like that
+                    yield connection  # all connections of this engine are like that
                 elif self._pooled:
                     yield connection
                     await connection.commit()

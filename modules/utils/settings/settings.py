@@ -141,7 +141,7 @@ def read_file(path: Path) -> dict[str, str]:
             raise BadSettings(f"{path.name}: is called {misnamed.name}; rename it to {path.name}") from None
         return {}
     except OSError as error:
-        if path.is_dir():  # Docker makes one where the file that it shall mount is not there
+        if path.is_dir():  # Docker makes a folder if the file that it is told to mount is not there
             raise BadSettings(f"{path.name}: is a folder; remove it and write the file") from None
         raise BadSettings(f"{path.name}: cannot be read ({error.strerror}); fix its permissions") from None
     found: dict[str, str] = {}

@@ -20,7 +20,8 @@ Choice = TypeVar("Choice", bound=str)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleLimit:
-    """What a role's members may have: jobs at once, pictures a day (None: as everybody), and their tier."""
+    """What a role's members may have: jobs at once, pictures a day (None: as many as everybody else), and
+    their tier."""
 
     jobs: int
     pictures_a_day: int | None = None

@@ -27,7 +27,7 @@ from modules.utils.database.writer import Rows
 log = logging.getLogger(__name__)
 
 PENDING_LIMIT = 24
-"""So many pictures may wait in memory to be stored; if there are more, the oldest is dropped."""
+"""How many pictures may wait in memory to be stored; if there are more, the oldest is dropped."""
 
 SHARE_OF_TIME = 0.2
 """The part of the time that may be spent on storing last pictures."""
