@@ -1,4 +1,4 @@
-// Files that will go with the next plain message, and the veil that says where a dragged file would go.
+// Files that will go with the next plain message, and the overlay that says where a dragged file would go.
 
 import { h, icon } from './dom.js';
 import { t } from './i18n.js';
@@ -74,7 +74,7 @@ export class FileTray {
   }
 }
 
-/** Files dragged over the window: `where()` is told on a veil over `main`, `take(files)` gets what is let go. */
+/** Files dragged over the window: an overlay over `main` shows `where()`, `take(files)` gets what is dropped. */
 export function dropzone(main, { where, take }) {
   const veil = h('div.veil', { hidden: true, 'data-testid': 'drop-veil' });
   main.append(veil);
