@@ -57,8 +57,10 @@ def chain(control: Any) -> Iterator[Any]:
 
 
 def exact_attention() -> bool:
-    """False where ComfyUI was started with an attention that rounds by blocks of tokens or drops masks."""
-    return not comfy.model_management.sage_attention_enabled()
+    """False if ComfyUI was started with an attention that rounds by blocks of tokens or drops masks."""
+    management = comfy.model_management
+    kitchen = getattr(management, "comfy_kitchen_attention_enabled", None)  # older versions do not have it
+    return not (management.sage_attention_enabled() or (kitchen is not None and kitchen()))
 
 
 def compiled(patcher: Any) -> bool:
