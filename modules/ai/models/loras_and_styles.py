@@ -1,6 +1,6 @@
 """Reads what people may add to a model: ``loras.toml`` and ``styles.toml`` in ``flujos/``.
 
-Each table of such a file is one LoRA or style; its name stands in people's settings and requests.
+Each table of such a file is one LoRA or style; people's settings and requests refer to it by its name.
 """
 
 from __future__ import annotations

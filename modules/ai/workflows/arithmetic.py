@@ -86,7 +86,7 @@ def _value(node: ast.expr, names: Mapping[str, Number]) -> Any:  # noqa: PLR0911
 
 
 def _operator_power(base: Any, exponent: Any) -> Any:
-    if abs(base) > _LARGEST_BASE:  # of the operator alone, not of the function
+    if abs(base) > _LARGEST_BASE:  # this limit is for the operator ** only, not for pow()
         raise NoResult("ComfyUI refuses a base that large")
     return _power(base, exponent)
 
