@@ -19,10 +19,11 @@ with contextlib.suppress(ImportError):  # the environment of the node tests has 
     settings.register_profile("fullet", deadline=None, max_examples=examples(50))
     settings.load_profile("fullet")
 
-with contextlib.suppress(ImportError):  # nor has it Fluent
-    from tests.sentences_once import read_sentences_once
+with contextlib.suppress(ImportError):  # nor has it Fluent and SQLAlchemy
+    from tests.made_once import migrate_once, read_sentences_once
 
     read_sentences_once()
+    migrate_once()
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ What is born runs ``bot.py`` as its own process; only the reading of modules is 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import json
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from modules.discord.ui.translations import Translations
-from tests.sentences_once import read_sentences_once
+from modules.utils.database.engine import Database
+from tests.made_once import migrate_once, read_sentences_once
 
 READ_AHEAD = (
     "aiosqlite",
@@ -59,6 +61,8 @@ def main() -> None:
         importlib.import_module(name)
     read_sentences_once()
     Translations.load()
+    migrate_once()
+    asyncio.run(open_one())
     gc.collect()
     gc.freeze()
     say({"ready": True})
@@ -73,6 +77,13 @@ def main() -> None:
             become(**asked)
             sys.exit(bot.main(asked["arguments"]))
         say({"pid": pid})
+
+
+async def open_one() -> None:
+    """The first database is made by the migrations, all others as a copy of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Database.open(f"sqlite:///{folder}/first.db"):
+            pass
 
 
 def become(

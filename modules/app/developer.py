@@ -31,6 +31,7 @@ CHECKS = {
 
 def test(root: Path, arguments: Sequence[str]) -> int:
     """Run the tests."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile the same modules
     workers = min((os.cpu_count() or 1) * 2, 8)  # many tests wait for a clock or a socket most of the time
     return run_module("pytest", root, ["-n", str(workers), "--dist", "worksteal", *arguments])
 
