@@ -419,6 +419,9 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
 
         async def counts(person: SimulatedUser) -> str:
             return str(text_of(await (await person.command("queue", stand.general)).reply())).splitlines()[1]
+        async def page(person: SimulatedUser) -> list[str]:
+            return str(text_of(await (await person.command("queue", stand.general)).reply())).splitlines()
+
 
         async with engine.gpu:  # somebody else's work is before the bot's at that server
             await (await ana.command("imagine", stand.general, model="flux", prompt="a fir")).reply()
@@ -427,12 +430,15 @@ async def test_the_queue_counts_apart_what_waits_what_is_made_and_what_is_on_its
             assert await counts(ana) == "1 waiting, 1 about to start, 0 being made, for 2 people."
             assert await counts(ben) == "1 en espera, 1 a punto de empezar, 0 en proceso, para 2 personas."
         await status_with(ana, "Making **#")
+            assert (await page(ana))[2].startswith("**#1** starts soon: a GPU has already taken it")
         assert await counts(ana) == "1 waiting, 1 being made, for 2 people."
         await status_with(ana, "is ready; sending it")
-        await status_with(ben, "está lista, enviándola")
+        await status_with(ben, "está lista; se está enviando")
+        assert (await page(ana))[2].startswith("**#1** is being made")
         assert await counts(ana) == "0 waiting, 0 being made, 2 being sent, for 2 people."
         assert await counts(ben) == "0 en espera, 0 en proceso, 2 enviándose, para 2 personas."
         may_go.set()
+        assert (await page(ben))[2] == "**#2** está lista; se está enviando."
         await result_for(ana, "a fir")
         await result_for(ben, "un abeto")
 

@@ -321,6 +321,11 @@ queue-mine-running = **#{ $number }** is being made{ $when ->
         [soon] , expected any moment now.
        *[other] , expected { $when }.
     }
+queue-mine-taken = **#{ $number }** starts soon: a GPU has already taken it{ $when ->
+        [none] .
+        [soon] ; expected any moment now.
+       *[other] ; expected { $when }.
+    }
 queue-mine-waiting = **#{ $number }**: { $ahead ->
         [0] first in line
         [one] one ahead of it

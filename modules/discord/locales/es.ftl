@@ -146,7 +146,7 @@ status-retrying = **#{ $number }**: { $why ->
         [fusion] estas imágenes no se pueden crear juntas. Ahora cada una se creará por separado
        *[nobody] algo falló. Se intentará otra vez
     }; conservas tu lugar.
-status-finishing = **#{ $number }** está lista, enviándola.
+status-finishing = **#{ $number }** está lista; se está enviando.
 status-restarting = **#{ $number }**: el bot se está reiniciando; conservas tu lugar.
 status-cancelled = **#{ $number }** se canceló.
 status-cancelled-by-other = Un administrador canceló **#{ $number }**.
@@ -317,6 +317,11 @@ queue-counts = { $waiting } en espera, { $taken ->
     }
 queue-closed = No se aceptan peticiones nuevas en este momento.
 queue-mine-running = **#{ $number }** se está creando{ $when ->
+        [none] .
+        [soon] ; estará lista de un momento a otro.
+       *[other] ; estará lista aproximadamente { $when }.
+    }
+queue-mine-taken = **#{ $number }** empezará pronto: ya la tomó una GPU{ $when ->
         [none] .
         [soon] ; estará lista de un momento a otro.
        *[other] ; estará lista aproximadamente { $when }.

@@ -155,8 +155,8 @@ def test_plural_forms_follow_the_number() -> None:
 
 def test_what_a_gpu_has_is_not_said_to_wait_and_what_waits_not_to_be_next() -> None:
     messages = Translations.load()
-    taken = QueuePosition(running=True, ahead=0, waiting=0, expected_at=None)
-    first = QueuePosition(running=False, ahead=0, waiting=1, expected_at=None)
+    taken = QueuePosition(state="taken", ahead=0, waiting=0, expected_at=None)
+    first = QueuePosition(state="waiting", ahead=0, waiting=1, expected_at=None)
     said = [
         messages.text("en", "status-queued", number="7", ahead=standing(place), waiting=place.waiting)
         for place in (taken, first)
@@ -230,6 +230,12 @@ def test_members_are_told_of_a_failure_without_the_servers_own_words(
             {"number": "4", "ahead": 0},
             "**#4**: first in line, expected {}.",
             "**#4**: la primera de la cola; estará lista {}.",
+        (
+            "queue-mine-taken",
+            {"number": "4"},
+            "**#4** starts soon: a GPU has already taken it; expected {}.",
+            "**#4** empezará pronto: ya la tomó una GPU; estará lista {}.",
+        ),
         ),
         (
             "admin-status-expected",
