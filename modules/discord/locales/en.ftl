@@ -641,3 +641,4 @@ error-no-picture-here = There is no picture in that message.
 error-no-negative = { $model } does not use negative prompts. Leave that field empty.
 error-gone = The bot has no record of that picture.
 error-not-a-member = Only members of the bot's server can do this.
+error-message-unchanged = The bot could not change or delete that message. Please try again later.

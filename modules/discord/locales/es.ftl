@@ -644,3 +644,4 @@ error-no-picture-here = En ese mensaje no hay ninguna imagen.
 error-no-negative = { $model } no usa prompts negativos. Deja ese campo vacío.
 error-gone = El bot no tiene ningún registro de esa imagen.
 error-not-a-member = Solo los miembros del servidor del bot pueden hacer esto.
+error-message-unchanged = El bot no pudo cambiar ni borrar ese mensaje. Inténtalo más tarde.
