@@ -197,6 +197,23 @@ async def test_where_no_model_can_nothing_is_offered_and_it_is_told(tmp_path: Pa
 
 
 def _choices(message: Payload) -> list[str]:
+async def test_the_form_for_a_start_picture_takes_one_whose_marked_part_an_edit_model_paints(
+    tmp_path: Path,
+) -> None:
+    painter = replace(OFFERS[2], masks="must")
+    assert painter.kind == "edit"
+    async with whole_room(tmp_path, offers=(replace(OFFERS[0], starts=True), painter)) as stand:
+        ana = await stand.person()
+        await ana.say(stand.general, "look", png(drawing(SMALL, (8, 8, 40, 40))))
+        said = await ana.wait_for_message(lambda m: text_of(m) == "look")
+        form = await (await ana.context("Use as start", stand.general, said)).modal()
+        assert filled(form) == {"prompt": None, "strength": "0.60"}
+        assert "queued" in text_of(await (await ana.submit_modal(form, prompt="a door")).reply())
+        await result_for(ana, "a door")
+        request = await asked(stand, ana)
+        assert (request.kind, request.strength) == ("edit", None)
+
+
     (menu,) = [
         part for row in message["components"][1]["components"] for part in row.get("components", ())
         if str(part.get("custom_id")).startswith("fullet:more:")
