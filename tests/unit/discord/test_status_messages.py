@@ -442,18 +442,18 @@ def test_previews_are_shown_to_those_who_want_them_as_they_choose_now() -> None:
     ("error", "together", "served", "words"),
     [
         (EngineStalled("x"), 2, True, "the GPU server failed. A working server will make the picture"),
-        (EngineStalled("x"), 2, False, "no other one can make it right now. It waits until one can"),
+        (EngineStalled("x"), 2, False, "no other one can make it right now. The picture waits until one can"),
         (
             ServerLacks("x"),
             0,
             True,
             "is missing something this model needs. A server that has it will make the picture",
         ),
-        (ServerLacks("x"), 0, False, "and no other one has it right now. It waits until one does"),
+        (ServerLacks("x"), 0, False, "and no other one has it right now. The picture waits until one does"),
         (OutOfMemory("x"), 4, True, "ran out of memory. Trying again with fewer pictures at once"),
         (OutOfMemory("x"), 1, True, "ran out of memory. Trying again"),
         (ExecutionFailed("x"), 4, True, "Trying again in a smaller group or alone, to find the cause"),
-        (FusionRefused("x"), 4, True, "cannot be made together. Each one will now be made separately"),
+        (FusionRefused("x"), 4, True, "cannot be made together with others. It will now be made separately"),
         (GenerationError("x"), 1, True, "something failed. Trying again"),
     ],
 )
